@@ -1,0 +1,44 @@
+# PGXS build of the extension: make, make install, make installcheck. scripts/test.sh runs all tests.
+EXTENSION = hartonomous
+EXTVERSION = $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" hartonomous.control)
+MODULE_big = hartonomous
+
+SOURCES = $(sort $(wildcard src/core/*/*.cpp src/pg/*.cpp src/fn/*.cpp))
+OBJS = $(SOURCES:.cpp=.o)
+
+SQL_FRAGMENTS = $(addprefix sql/,$(shell cat sql/manifest))
+SQL_SCRIPT = sql/$(EXTENSION)--$(EXTVERSION).sql
+DATA_built = $(SQL_SCRIPT)
+DATA = $(wildcard sql/upgrade/*.sql)
+EXTRA_CLEAN = $(SQL_SCRIPT) $(SOURCES:.cpp=.d) results
+
+# The install surface; behaviour is tested by scripts/test.sh. The input directory is staged: sql from test/sql.
+REGRESS = $(sort $(basename $(notdir $(wildcard test/sql/*.sql))))
+REGRESS_OPTS = --inputdir=build-regress
+
+PG_CONFIG ?= pg_config
+PGXS := $(shell $(PG_CONFIG) --pgxs)
+# No bitcode: PostgreSQL's JIT has no use for it here.
+override with_llvm = no
+include $(PGXS)
+
+PG_CXXFLAGS_CORE = -std=c++17 -O2 -fPIC -Wall -Wextra -Werror -ffp-contract=off -fno-math-errno \
+  -fvisibility=hidden -fvisibility-inlines-hidden -Iinclude -Isrc -Isrc/core -isystem /usr/include/eigen3 -MMD -MP
+# PostgreSQL's headers are C: as system headers their warnings are not ours.
+PG_SYSTEM = -isystem $(shell $(PG_CONFIG) --includedir-server)
+override CXXFLAGS := $(PG_CXXFLAGS_CORE)
+override CPPFLAGS := $(PG_SYSTEM) -D_GNU_SOURCE
+SHLIB_LINK += -lstdc++ -lm -Wl,--version-script=src/pg/exports.map
+
+%.o: %.cpp
+	$(CXX) $(CXXFLAGS) $(CPPFLAGS) -c -o $@ $<
+
+$(SQL_SCRIPT): sql/manifest $(SQL_FRAGMENTS) hartonomous.control
+	cat $(SQL_FRAGMENTS) > $@
+
+installcheck: build-regress
+.PHONY: build-regress
+build-regress:
+	rm -rf build-regress && mkdir -p build-regress && cp -r test/sql build-regress/sql && cp -r expected build-regress/expected
+
+-include $(SOURCES:.cpp=.d)

@@ -1,0 +1,162 @@
+// GGUF model files: reading and writing their header, and carrying its metadata through jsonb.
+//
+// Layout: docs/formats.md; source: the GGUF specification and ggml's reader and writer. Versions 2 and 3 share
+// one layout and both are read and written. Everything on disk is little-endian.
+//
+// Errors: a malformed file is 22P03, malformed metadata JSON 22P02, a file beyond the limits below 54000, and a
+// header that cannot be written 22023.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "hartonomous/bytes.hpp"
+#include "hartonomous/format.hpp"
+#include "hartonomous/interrupt.hpp"
+
+namespace hartonomous {
+
+// A reader keeps the whole metadata in memory and PostgreSQL keeps it as one jsonb (1 GB as text), hence the limits.
+inline constexpr std::uint64_t gguf_max_metadata_bytes = std::uint64_t{64} << 20;  // keys and values, as in the file
+inline constexpr std::uint64_t gguf_max_keys = std::uint64_t{1} << 20;
+inline constexpr std::uint64_t gguf_max_tensors = std::uint64_t{1} << 20;
+inline constexpr std::uint64_t gguf_max_key_length = 65535;        // bytes; the specification's
+inline constexpr std::uint64_t gguf_max_tensor_name_length = 255;  // bytes; ggml itself stops at 63
+
+// Value types, by the ids of the file.
+enum class gguf_type : std::uint32_t {
+  u8 = 0,
+  i8 = 1,
+  u16 = 2,
+  i16 = 3,
+  u32 = 4,
+  i32 = 5,
+  f32 = 6,
+  boolean = 7,
+  string = 8,
+  array = 9,
+  u64 = 10,
+  i64 = 11,
+  f64 = 12,
+};
+
+// One metadata key. The value is kept exactly as the file holds it: `count` elements back to back, a string element
+// with its 64-bit length before it. A scalar has count 1 and `element` equal to `type`.
+struct gguf_kv {
+  std::string key;
+  gguf_type type = gguf_type::u8;
+  gguf_type element = gguf_type::u8;
+  std::uint64_t count = 0;
+  std::string payload;
+};
+bool operator==(const gguf_kv& a, const gguf_kv& b) noexcept;
+inline bool operator!=(const gguf_kv& a, const gguf_kv& b) noexcept { return !(a == b); }
+
+struct gguf_metadata {
+  std::uint32_t version = 3;     // 2 or 3; kept, so that a file is written back as it came
+  std::uint32_t alignment = 32;  // bytes, a power of two: general.alignment, or its default
+  std::vector<gguf_kv> kv;       // file order
+
+  const gguf_kv* find(std::string_view key) const noexcept;  // nullptr when absent
+  // Empty when the key is absent; 22P03 when its value has another type. Integers of any width and sign are
+  // taken where they fit, and 32-bit floats as well as 64-bit ones.
+  std::optional<std::string> get_string(std::string_view key) const;
+  std::optional<std::uint64_t> get_uint(std::string_view key) const;
+  std::optional<double> get_float(std::string_view key) const;
+  std::optional<bool> get_bool(std::string_view key) const;
+  std::optional<std::vector<std::string>> get_strings(std::string_view key) const;
+  std::optional<std::vector<std::int64_t>> get_ints(std::string_view key) const;
+  std::optional<std::vector<float>> get_floats(std::string_view key) const;
+  // Replaces the key where it stands, whatever its type was, or appends it. Keeps `alignment` in step.
+  void set_uint32(std::string_view key, std::uint32_t value);
+};
+
+// One tensor of a file.
+struct gguf_tensor {
+  std::string name;                 // valid UTF-8 without NUL
+  std::vector<std::uint64_t> dims;  // 1 to 4, none zero, row length first (the reverse of a PyTorch shape)
+  format type = format::F32;
+  std::uint64_t offset = 0;   // absolute, in the file
+  std::uint64_t bytes = 0;    // without the padding that follows
+  std::uint64_t weights = 0;  // product of dims
+};
+
+struct gguf_file : gguf_metadata {
+  std::vector<gguf_tensor> tensors;  // file order
+  std::uint64_t data_start = 0;      // beyond file_size when there is no tensor and no padding
+  std::uint64_t file_size = 0;
+  // gguf_writer, given this metadata, these tensors and their data, reproduces the file to the byte: offsets are the
+  // running sum of padded sizes, all padding is there and zero (after the last tensor too), and nothing follows.
+  bool canonical = false;
+};
+
+// Reads and checks everything but the tensors' data. Stricter than the specification where ggml is (no nested
+// arrays, bool bytes 0 or 1, no zero dimension), laxer in two things that llama.cpp's converters never produce:
+// tensors may leave gaps between them or be out of order.
+gguf_file read_gguf_header(byte_source& source, interrupt& poll);
+
+// The metadata as JSON that survives jsonb, which neither keeps the order of object keys nor the spelling of numbers:
+//   {"format":"gguf","version":3,"alignment":32,"kv":[
+//     {"key":"general.architecture","type":"string","value":"llama"},
+//     {"key":"tokenizer.ggml.scores","type":"array","element":"f32","value":[0,-1.5,"0x7fc00001"]}]}
+// Types: u8 i8 u16 i16 u32 i32 u64 i64 f32 f64 bool string array. Integers have all their digits; floats are the
+// shortest decimal that reads back to the same bits, or, for NaN, infinities and -0, the bits as "0x" and 8 or 16
+// digits; a string (or key) jsonb cannot hold (invalid UTF-8, NUL) is {"hex":"00ff"}.
+std::string metadata_to_json(const gguf_metadata& metadata, interrupt& poll);
+// Replaces `metadata`; on an error it is left as it was. Accepts nothing but the shape above.
+void metadata_from_json(std::string_view json, gguf_metadata& metadata, interrupt& poll);
+
+inline std::string metadata_to_json(const gguf_metadata& metadata) {
+  no_interrupt poll;
+  return metadata_to_json(metadata, poll);
+}
+inline void metadata_from_json(std::string_view json, gguf_metadata& metadata) {
+  no_interrupt poll;
+  metadata_from_json(json, metadata, poll);
+}
+
+// A tensor to be written.
+struct gguf_tensor_spec {
+  std::string name;
+  std::vector<std::uint64_t> dims;  // as in gguf_tensor
+  format type = format::F32;
+};
+
+// Writes a GGUF file front to back: write_header(), then for every tensor in order begin_tensor(i), write() as often
+// as needed, end_tensor(). Errors 22023: metadata or tensors that no reader would accept, calls out of order, a
+// tensor given more or fewer bytes than its shape needs.
+class gguf_writer {
+ public:
+  // Plans the file; writes nothing. `sink` must outlive the writer.
+  gguf_writer(byte_sink& sink, gguf_metadata metadata, const std::vector<gguf_tensor_spec>& tensors);
+
+  const std::vector<gguf_tensor>& tensors() const noexcept { return tensors_; }  // with their offsets
+  std::uint64_t data_start() const noexcept { return data_start_; }
+  std::uint64_t file_size() const noexcept { return file_size_; }
+
+  void write_header();
+  void begin_tensor(std::size_t index);
+  void write(const void* from, std::size_t count);
+  void end_tensor();
+  bool complete() const noexcept { return header_written_ && !open_ && next_ == tensors_.size(); }
+
+ private:
+  void emit(const std::string& bytes);
+  void pad_to(std::uint64_t offset);
+
+  byte_sink& sink_;
+  gguf_metadata metadata_;
+  std::vector<gguf_tensor> tensors_;
+  std::uint64_t data_start_ = 0;
+  std::uint64_t file_size_ = 0;
+  std::uint64_t position_ = 0;  // bytes written so far
+  std::size_t next_ = 0;        // the tensor open, or to be opened
+  bool header_written_ = false;
+  bool open_ = false;
+};
+
+}  // namespace hartonomous

@@ -1,0 +1,69 @@
+// Conversions between float and the two 16-bit formats: IEEE binary16 ("half", F16) and bfloat16 (BF16).
+//
+// Both directions round to nearest, ties to even; infinities stay; a NaN stays a (quiet) NaN with its sign and the
+// upper bits of its payload. The results are those of the F16C and AVX512-BF16 instructions with default settings,
+// so that vector code may replace these functions. Portable: no intrinsics, no branches that depend on the machine.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+namespace hartonomous {
+
+namespace half_detail {
+
+inline std::uint32_t bits_of(float value) noexcept {
+  std::uint32_t bits;
+  std::memcpy(&bits, &value, sizeof bits);
+  return bits;
+}
+
+inline float float_of(std::uint32_t bits) noexcept {
+  float value;
+  std::memcpy(&value, &bits, sizeof value);
+  return value;
+}
+
+}  // namespace half_detail
+
+// Exact: every half is a float.
+inline float f16_to_f32(std::uint16_t half) noexcept {
+  const std::uint32_t sign = std::uint32_t{half & 0x8000u} << 16;
+  // Exponent and mantissa of the half in the places of a float's. Read as a float they are 2^112 too small (the two
+  // exponent biases are 127 and 15); the multiplication is exact and normalises subnormal halves on the way.
+  const std::uint32_t shifted = std::uint32_t{half & 0x7FFFu} << 13;
+  std::uint32_t bits = half_detail::bits_of(half_detail::float_of(shifted) * 0x1p112f);
+  if (shifted >= 0x0F800000u) bits |= 0x7F800000u;  // infinity or NaN: the float's exponent is all ones, too
+  if (shifted > 0x0F800000u) bits |= 0x00400000u;   // NaN: quiet
+  return half_detail::float_of(sign | bits);
+}
+
+// Magnitudes of 65520 and more become infinity; below 2^-25 (and at the tie 2^-25) zero.
+inline std::uint16_t f32_to_f16(float value) noexcept {
+  const std::uint32_t bits = half_detail::bits_of(value);
+  const std::uint32_t sign = (bits >> 16) & 0x8000u;
+  std::uint32_t magnitude = bits & 0x7FFFFFFFu;
+  if (magnitude > 0x7F800000u) return static_cast<std::uint16_t>(sign | 0x7E00u | ((magnitude >> 13) & 0x3FFu));
+  if (magnitude >= 0x47800000u) return static_cast<std::uint16_t>(sign | 0x7C00u);  // 65536 and more
+  if (magnitude < 0x38800000u) {
+    // Below 2^-14 a half is a multiple of 2^-24, the last place of 0.5: adding 0.5 lets the float unit round.
+    const std::uint32_t rounded = half_detail::bits_of(half_detail::float_of(magnitude) + 0.5f);
+    return static_cast<std::uint16_t>(sign | (rounded - 0x3F000000u));
+  }
+  // Rebias the exponent by -112, add half of the last place (less one when it is even), cut. A carry out of the
+  // mantissa moves into the exponent, at the top end into infinity, as it should.
+  const std::uint32_t odd = (magnitude >> 13) & 1u;
+  magnitude += 0xC8000000u + 0xFFFu + odd;
+  return static_cast<std::uint16_t>(sign | (magnitude >> 13));
+}
+
+// Exact: a bfloat16 is the upper half of a float.
+inline float bf16_to_f32(std::uint16_t bf16) noexcept { return half_detail::float_of(std::uint32_t{bf16} << 16); }
+
+inline std::uint16_t f32_to_bf16(float value) noexcept {
+  const std::uint32_t bits = half_detail::bits_of(value);
+  if ((bits & 0x7FFFFFFFu) > 0x7F800000u) return static_cast<std::uint16_t>((bits >> 16) | 0x0040u);
+  return static_cast<std::uint16_t>((bits + 0x7FFFu + ((bits >> 16) & 1u)) >> 16);
+}
+
+}  // namespace hartonomous

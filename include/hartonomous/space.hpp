@@ -1,0 +1,71 @@
+// A tensor's atoms in space: which weights an atom holds, and where it lies.
+//
+// X and Y: the first two principal coordinates of the atom's row within its tensor (rank-2 SVD of the rows), scaled
+// linearly so that the tensor's atoms span [0, 100]; an atom that is part of a row has its part of the row's
+// projection, so that the parts add up. Z: importance, the log of the atom's root mean square, standardised within
+// the tensor and clipped to [-10, 10].
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "hartonomous/interrupt.hpp"
+#include "hartonomous/span.hpp"
+
+namespace hartonomous {
+
+// How a matrix of rows x row_length is cut: atoms are row after row, atom_size weights each, a row's last one shorter.
+struct atom_layout {
+  std::uint64_t rows = 0;
+  std::uint64_t row_length = 0;
+  std::uint32_t atom_size = 1;
+
+  std::uint64_t atoms_per_row() const noexcept { return (row_length + atom_size - 1) / atom_size; }
+  std::uint64_t atoms() const noexcept { return rows * atoms_per_row(); }
+  std::uint64_t row_of(std::uint64_t atom) const noexcept { return atom / atoms_per_row(); }
+  std::uint64_t column_of(std::uint64_t atom) const noexcept { return atom % atoms_per_row() * atom_size; }
+  std::uint64_t length_of(std::uint64_t atom) const noexcept {
+    const std::uint64_t left = row_length - column_of(atom);
+    return left < atom_size ? left : atom_size;
+  }
+};
+
+// Two orthonormal directions in row space; zeros where the rows have no second (or first) one.
+struct principal_plane {
+  std::vector<float> first, second;
+};
+
+// Rows looked at to find the plane; a tensor's are taken evenly from it.
+inline constexpr std::uint64_t plane_sample_rows = 64;
+
+// The first two right singular vectors of `sample`, rows x columns row-major; the sign is fixed by making the largest
+// component positive. Deterministic. Rows with NaN or infinity count as zero rows.
+principal_plane find_principal_plane(span<const float> sample, std::size_t rows, std::size_t columns, interrupt& check);
+
+struct atom_place {
+  float x, y, importance;
+};
+
+// Places the atoms of one tensor: add_row() for every row in order, then places().
+class tensor_space {
+ public:
+  tensor_space(const atom_layout& layout, principal_plane plane);
+  // `row` has row_length weights. Weights that are NaN or infinite make an atom of least importance, at the middle.
+  void add_row(span<const float> row);
+  // One place an atom, in atom order.
+  const std::vector<atom_place>& places();
+
+ private:
+  void scale_plane();
+  void standardise_importance();
+
+  atom_layout layout_;
+  principal_plane plane_;
+  std::vector<atom_place> places_;  // until places(): raw projections and log root mean squares
+};
+
+// Where atoms lie that have no place of their own: vectors (norms, biases) and tensors whose format is only carried.
+inline constexpr atom_place unplaced = {50.0f, 50.0f, 10.0f};
+
+}  // namespace hartonomous

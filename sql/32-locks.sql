@@ -1,0 +1,15 @@
+-- Locks and transactions of the workflows.
+
+CREATE FUNCTION hartonomous.lock_model(model integer, nowait boolean DEFAULT false, for_session boolean DEFAULT false)
+  RETURNS void
+  AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE COST 50;
+COMMENT ON FUNCTION hartonomous.lock_model(integer, boolean, boolean) IS
+  'takes the one writer''s lock of a model (an object lock in pg_locks), until the end of the transaction or, for_session, until unlock_model() or an error; waits, or with nowait 55P03';
+CREATE FUNCTION hartonomous.unlock_model(model integer) RETURNS boolean
+  AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE COST 50;
+COMMENT ON FUNCTION hartonomous.unlock_model(integer) IS
+  'gives back the lock that lock_model() took for the session; false when there was none';
+CREATE FUNCTION hartonomous.can_commit() RETURNS boolean
+  AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1;
+COMMENT ON FUNCTION hartonomous.can_commit() IS
+  'whether the procedure that asks may COMMIT: it was called outside a transaction block';

@@ -1,0 +1,363 @@
+-- Revisions: the states of a model, the partitions that hold them, and going from one to another.
+--
+-- A partition is named by the revision that wrote it, its base. Revisions made in place share their parent's base;
+-- each keeps the atoms it removed in a backup partition of its own, its delta. held_revision_id, on a base's own
+-- row, says which of those states the partition holds now: any other is reached by putting deltas back or taking
+-- their atoms out again.
+
+CREATE FUNCTION hartonomous.atoms_partition(model integer, revision integer) RETURNS text
+  LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE COST 1
+  RETURN 'tensor_atoms_m' || model || '_r' || revision;
+COMMENT ON FUNCTION hartonomous.atoms_partition(integer, integer) IS
+  'name, in schema hartonomous, of the partition that a revision wrote (its atoms, or what it removed)';
+
+CREATE FUNCTION hartonomous.partition_exists(model integer, revision integer) RETURNS boolean
+  LANGUAGE sql STABLE STRICT PARALLEL SAFE COST 50
+  RETURN to_regclass(format('hartonomous.%I', hartonomous.atoms_partition(model, revision))) IS NOT NULL;
+COMMENT ON FUNCTION hartonomous.partition_exists(integer, integer) IS 'whether that partition is there';
+
+-- The columns a workflow copies: all that are not generated, the user's own among them.
+CREATE FUNCTION hartonomous.atom_columns(relation regclass, also_in regclass DEFAULT NULL) RETURNS name[]
+  LANGUAGE sql STABLE PARALLEL SAFE COST 50
+BEGIN ATOMIC
+  SELECT array_agg(a.attname ORDER BY a.attnum)
+    FROM pg_attribute a
+   WHERE a.attrelid = relation AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
+     AND (also_in IS NULL OR EXISTS (
+           SELECT FROM pg_attribute b
+            WHERE b.attrelid = also_in AND b.attname = a.attname AND NOT b.attisdropped AND b.attgenerated = ''));
+END;
+COMMENT ON FUNCTION hartonomous.atom_columns(regclass, regclass) IS
+  'columns of a table of atoms that are stored and not generated, in order; only those also in the second table when given';
+
+CREATE FUNCTION hartonomous.create_atoms_partition(model integer, revision integer) RETURNS regclass
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  partition text := hartonomous.atoms_partition(model, revision);
+  owner name;
+BEGIN
+  -- The CHECK implies the bound of either parent, so that attaching never scans.
+  EXECUTE format($ddl$
+    CREATE TABLE hartonomous.%I (
+      LIKE hartonomous.tensor_atoms
+        INCLUDING DEFAULTS INCLUDING GENERATED INCLUDING STORAGE INCLUDING COMPRESSION INCLUDING CONSTRAINTS,
+      CONSTRAINT %I CHECK (model_id = %s AND revision_id = %s))
+    $ddl$, partition, partition || '_bound', model, revision);
+  SELECT pg_get_userbyid(c.relowner) INTO STRICT owner
+    FROM pg_class c WHERE c.oid = 'hartonomous.tensor_atoms'::regclass;
+  IF owner <> current_user THEN
+    EXECUTE format('ALTER TABLE hartonomous.%I OWNER TO %I', partition, owner);
+  END IF;
+  RETURN format('hartonomous.%I', partition)::regclass;
+END
+$$;
+COMMENT ON FUNCTION hartonomous.create_atoms_partition(integer, integer) IS
+  'a table of atoms that is attached to nothing yet and has no index yet';
+
+CREATE FUNCTION hartonomous.index_atoms_partition(partition regclass) RETURNS void
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  definition text;
+BEGIN
+  EXECUTE format('ALTER TABLE %s ADD PRIMARY KEY (model_id, layer_id, atom_sequence)', partition);
+  -- Every index of the parent, the user's own too: ATTACH adopts them instead of building them under its lock.
+  FOR definition IN
+    SELECT pg_get_indexdef(i.indexrelid)
+      FROM pg_index i
+     WHERE i.indrelid = 'hartonomous.tensor_atoms'::regclass
+       AND NOT EXISTS (SELECT FROM pg_constraint c WHERE c.conindid = i.indexrelid)
+  LOOP
+    EXECUTE regexp_replace(definition, '^(CREATE (?:UNIQUE )?INDEX) .* ON ONLY hartonomous\.tensor_atoms USING ',
+                           '\1 ON ' || partition::text || ' USING ');
+  END LOOP;
+  EXECUTE format('ANALYZE %s', partition);
+END
+$$;
+COMMENT ON FUNCTION hartonomous.index_atoms_partition(regclass) IS
+  'builds on a filled partition the primary key and every index that tensor_atoms has, and analyses it';
+
+-- A user may have added columns to tensor_atoms; both sides of an ATTACH must have them.
+CREATE FUNCTION hartonomous.add_missing_columns(target regclass) RETURNS void
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 250
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  missing record;
+BEGIN
+  FOR missing IN
+    SELECT a.attname, format_type(a.atttypid, a.atttypmod) AS type
+      FROM pg_attribute a
+     WHERE a.attrelid = 'hartonomous.tensor_atoms'::regclass AND a.attnum > 0 AND NOT a.attisdropped
+       AND NOT EXISTS (SELECT FROM pg_attribute b
+                        WHERE b.attrelid = target AND b.attname = a.attname AND NOT b.attisdropped)
+  LOOP
+    EXECUTE format('ALTER TABLE %s ADD COLUMN %I %s', target, missing.attname, missing.type);
+  END LOOP;
+END
+$$;
+COMMENT ON FUNCTION hartonomous.add_missing_columns(regclass) IS
+  'adds to a table of atoms the columns that tensor_atoms has and it has not';
+
+CREATE FUNCTION hartonomous.lock_for_swap() RETURNS void
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+  SET lock_timeout = '100ms'
+AS $$
+DECLARE
+  give_up timestamptz := clock_timestamp()
+    + coalesce(nullif(current_setting('hartonomous.swap_timeout', true), ''), '1min')::interval;
+BEGIN
+  -- Short tries: while one of them waits, readers queue behind it.
+  LOOP
+    BEGIN
+      LOCK TABLE hartonomous.tensor_atoms, hartonomous.tensor_atoms_backup IN ACCESS EXCLUSIVE MODE;
+      RETURN;
+    EXCEPTION WHEN lock_not_available THEN
+      IF clock_timestamp() > give_up THEN
+        RAISE EXCEPTION 'could not swap partitions: other transactions kept reading the atoms'
+          USING ERRCODE = '55P03',
+                HINT = 'End the transactions that pg_locks shows on hartonomous.tensor_atoms, or raise hartonomous.swap_timeout.';
+      END IF;
+    END;
+    PERFORM pg_sleep(0.05);
+  END LOOP;
+END
+$$;
+COMMENT ON FUNCTION hartonomous.lock_for_swap() IS
+  'takes, in tries of 100 ms, the lock under which partitions change parents; 55P03 after hartonomous.swap_timeout';
+
+CREATE FUNCTION hartonomous.attach_live(model integer, base integer) RETURNS void
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  partition text := hartonomous.atoms_partition(model, base);
+BEGIN
+  PERFORM hartonomous.add_missing_columns(format('hartonomous.%I', partition)::regclass);
+  EXECUTE format('ALTER TABLE hartonomous.tensor_atoms ATTACH PARTITION hartonomous.%I FOR VALUES IN (%s)',
+                 partition, model);
+END
+$$;
+COMMENT ON FUNCTION hartonomous.attach_live(integer, integer) IS 'makes a partition the live one of its model';
+
+CREATE FUNCTION hartonomous.attach_backup(model integer, base integer) RETURNS void
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  partition text := hartonomous.atoms_partition(model, base);
+BEGIN
+  PERFORM hartonomous.add_missing_columns('hartonomous.tensor_atoms_backup'::regclass);
+  PERFORM hartonomous.add_missing_columns(format('hartonomous.%I', partition)::regclass);
+  EXECUTE format('ALTER TABLE hartonomous.tensor_atoms_backup ATTACH PARTITION hartonomous.%I FOR VALUES IN (%s)',
+                 partition, base);
+END
+$$;
+COMMENT ON FUNCTION hartonomous.attach_backup(integer, integer) IS 'makes a partition a backup';
+
+CREATE FUNCTION hartonomous.swap_partitions(model integer, outgoing integer, incoming integer) RETURNS void
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  incoming_partition regclass := format('hartonomous.%I', hartonomous.atoms_partition(model, incoming))::regclass;
+BEGIN
+  PERFORM hartonomous.lock_for_swap();
+  EXECUTE format('ALTER TABLE hartonomous.tensor_atoms DETACH PARTITION hartonomous.%I',
+                 hartonomous.atoms_partition(model, outgoing));
+  IF EXISTS (SELECT FROM pg_inherits WHERE inhrelid = incoming_partition) THEN
+    EXECUTE format('ALTER TABLE hartonomous.tensor_atoms_backup DETACH PARTITION %s', incoming_partition);
+  END IF;
+  PERFORM hartonomous.attach_live(model, incoming);
+  PERFORM hartonomous.attach_backup(model, outgoing);
+END
+$$;
+COMMENT ON FUNCTION hartonomous.swap_partitions(integer, integer, integer) IS
+  'the live partition becomes a backup and another the live one: catalog changes only, whatever the size';
+
+CREATE FUNCTION hartonomous.new_revision(model integer, stage text, kind text, parameters jsonb) RETURNS integer
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 250
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  revision integer := nextval(pg_get_serial_sequence('hartonomous.model_revisions', 'revision_id'));
+  parent integer;
+  base integer := revision;
+BEGIN
+  SELECT m.current_revision INTO parent FROM hartonomous.models m WHERE m.model_id = model;
+  IF kind = 'in_place' THEN
+    SELECT r.base_revision_id INTO STRICT base FROM hartonomous.model_revisions r WHERE r.revision_id = parent;
+  END IF;
+  INSERT INTO hartonomous.model_revisions
+      (revision_id, model_id, parent_revision_id, base_revision_id, held_revision_id, stage, kind, parameters, state)
+    VALUES (revision, model, parent, base, CASE WHEN base = revision THEN revision END, stage, kind,
+            coalesce(parameters, '{}'), 'building');
+  RETURN revision;
+END
+$$;
+COMMENT ON FUNCTION hartonomous.new_revision(integer, text, text, jsonb) IS
+  'records the start of a revision whose parent is the current one';
+
+CREATE FUNCTION hartonomous.make_current(model integer, revision integer) RETURNS void
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 250
+  SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  UPDATE hartonomous.model_revisions r SET state = 'backup'
+    FROM hartonomous.models m
+   WHERE m.model_id = model AND r.revision_id = m.current_revision AND r.revision_id <> revision;
+  UPDATE hartonomous.model_revisions r
+     SET state = CASE WHEN r.revision_id = revision THEN 'live' ELSE r.state END,
+         held_revision_id = CASE WHEN r.revision_id = r.base_revision_id THEN revision ELSE r.held_revision_id END
+    FROM hartonomous.model_revisions target
+   WHERE target.revision_id = revision AND r.revision_id IN (revision, target.base_revision_id);
+  UPDATE hartonomous.models SET current_revision = revision WHERE model_id = model;
+END
+$$;
+COMMENT ON FUNCTION hartonomous.make_current(integer, integer) IS
+  'records that a revision, which its base already holds, is the live one';
+
+-- From a revision up to the base of its partition, itself first.
+CREATE FUNCTION hartonomous.revision_chain(revision integer) RETURNS integer[]
+  LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE COST 250
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  chain integer[] := ARRAY[revision];
+  step record;
+BEGIN
+  LOOP
+    SELECT r.base_revision_id AS base, r.parent_revision_id AS parent INTO STRICT step
+      FROM hartonomous.model_revisions r WHERE r.revision_id = chain[cardinality(chain)];
+    EXIT WHEN step.base = chain[cardinality(chain)];
+    chain := chain || step.parent;
+  END LOOP;
+  RETURN chain;
+END
+$$;
+COMMENT ON FUNCTION hartonomous.revision_chain(integer) IS
+  'the revisions between a state and the one that wrote its partition, both included';
+
+CREATE FUNCTION hartonomous.put_back_delta(model integer, base integer, delta integer) RETURNS void
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  target regclass := format('hartonomous.%I', hartonomous.atoms_partition(model, base))::regclass;
+  source regclass := format('hartonomous.%I', hartonomous.atoms_partition(model, delta))::regclass;
+  columns name[] := array_remove(hartonomous.atom_columns(target, source), 'revision_id');
+  list text := (SELECT string_agg(format('%I', c), ', ') FROM unnest(columns) c);
+BEGIN
+  EXECUTE format('INSERT INTO %s (revision_id, %s) SELECT %s, %s FROM %s', target, list, base, list, source);
+END
+$$;
+COMMENT ON FUNCTION hartonomous.put_back_delta(integer, integer, integer) IS
+  'undoes an in-place revision: the atoms it removed return to their partition';
+
+CREATE FUNCTION hartonomous.take_out_delta(model integer, base integer, delta integer) RETURNS void
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  source regclass := format('hartonomous.%I', hartonomous.atoms_partition(model, base))::regclass;
+  target regclass := format('hartonomous.%I', hartonomous.atoms_partition(model, delta))::regclass;
+  columns name[] := array_remove(hartonomous.atom_columns(source, target), 'revision_id');
+  list text := (SELECT string_agg(format('%I', c), ', ') FROM unnest(columns) c);
+BEGIN
+  -- The atoms may have been changed since they were put back: the delta keeps what is removed now.
+  EXECUTE format($sql$
+    WITH keys AS (DELETE FROM %1$s RETURNING layer_id, atom_sequence),
+         gone AS (DELETE FROM %2$s a USING keys k
+                   WHERE a.layer_id = k.layer_id AND a.atom_sequence = k.atom_sequence RETURNING a.*)
+    INSERT INTO %1$s (revision_id, %3$s) SELECT %4$s, %3$s FROM gone
+    $sql$, target, source, list, delta);
+END
+$$;
+COMMENT ON FUNCTION hartonomous.take_out_delta(integer, integer, integer) IS
+  'does an undone in-place revision again: the same atoms leave the partition';
+
+CREATE FUNCTION hartonomous.hold_revision(revision integer) RETURNS void
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  target hartonomous.model_revisions;
+  held integer;
+  from_chain integer[];
+  to_chain integer[];
+  step integer;
+BEGIN
+  SELECT * INTO STRICT target FROM hartonomous.model_revisions r WHERE r.revision_id = revision;
+  SELECT r.held_revision_id INTO STRICT held
+    FROM hartonomous.model_revisions r WHERE r.revision_id = target.base_revision_id;
+  from_chain := hartonomous.revision_chain(held);
+  to_chain := hartonomous.revision_chain(revision);
+  FOREACH step IN ARRAY from_chain LOOP
+    EXIT WHEN step = ANY (to_chain);
+    PERFORM hartonomous.put_back_delta(target.model_id, target.base_revision_id, step);
+  END LOOP;
+  FOR i IN REVERSE cardinality(to_chain)..1 LOOP
+    CONTINUE WHEN to_chain[i] = ANY (from_chain);
+    PERFORM hartonomous.take_out_delta(target.model_id, target.base_revision_id, to_chain[i]);
+  END LOOP;
+  UPDATE hartonomous.model_revisions SET held_revision_id = revision WHERE revision_id = target.base_revision_id;
+END
+$$;
+COMMENT ON FUNCTION hartonomous.hold_revision(integer) IS
+  'brings the partition of a revision into that revision''s state';
+
+CREATE FUNCTION hartonomous.drop_atoms_partition(model integer, revision integer) RETURNS void
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  EXECUTE format('DROP TABLE IF EXISTS hartonomous.%I', hartonomous.atoms_partition(model, revision));
+END
+$$;
+COMMENT ON FUNCTION hartonomous.drop_atoms_partition(integer, integer) IS 'drops a partition, if it is there';
+
+-- Drops the partitions that no kept state needs. A delta is needed when it lies between the state its partition
+-- holds and one that is kept.
+CREATE FUNCTION hartonomous.drop_unneeded_partitions(model integer) RETURNS integer
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  candidate record;
+  kept integer[];
+  held_chain integer[];
+  needed boolean;
+  dropped integer := 0;
+BEGIN
+  FOR candidate IN
+    SELECT r.revision_id, r.base_revision_id, b.held_revision_id, r.kind
+      FROM hartonomous.model_revisions r
+      JOIN hartonomous.model_revisions b ON b.revision_id = r.base_revision_id
+     WHERE r.model_id = model AND r.state <> 'building' AND hartonomous.partition_exists(model, r.revision_id)
+     ORDER BY r.revision_id DESC
+  LOOP
+    SELECT coalesce(array_agg(r.revision_id), '{}') INTO kept
+      FROM hartonomous.model_revisions r
+     WHERE r.base_revision_id = candidate.base_revision_id AND r.state IN ('live', 'backup');
+    IF candidate.kind = 'in_place' THEN
+      held_chain := hartonomous.revision_chain(candidate.held_revision_id);
+      SELECT coalesce(bool_or((candidate.revision_id = ANY (held_chain))
+                              <> (candidate.revision_id = ANY (hartonomous.revision_chain(k)))), false) INTO needed
+        FROM unnest(kept) k;
+    ELSE
+      needed := kept <> '{}';
+    END IF;
+    IF NOT needed THEN
+      PERFORM hartonomous.drop_atoms_partition(model, candidate.revision_id);
+      dropped := dropped + 1;
+    END IF;
+  END LOOP;
+  RETURN dropped;
+END
+$$;
+COMMENT ON FUNCTION hartonomous.drop_unneeded_partitions(integer) IS
+  'drops the partitions of a model that no kept revision needs, and says how many';

@@ -1,0 +1,194 @@
+-- Import: a GGUF or safetensors file becomes rows. A source is a server path (text; needs pg_read_server_files),
+-- the file itself (bytea), or a large object (oid).
+
+DO $$
+DECLARE
+  kind text;
+BEGIN
+  FOREACH kind IN ARRAY ARRAY['text', 'bytea', 'oid'] LOOP
+    EXECUTE pg_catalog.format($ddl$
+      CREATE FUNCTION hartonomous.file_metadata(source %1$s, container text) RETURNS jsonb
+        AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE COST 5000;
+      COMMENT ON FUNCTION hartonomous.file_metadata(%1$s, text) IS
+        'all of a model file but its weights; container is gguf or safetensors; 22P03 on a malformed file';
+      CREATE FUNCTION hartonomous.file_tensors(source %1$s, container text)
+        RETURNS TABLE ("position" integer, tensor_name text, tensor_dtype text, storage_format text,
+                       tensor_shape bigint[], row_length bigint, parameter_count bigint, bytes bigint)
+        AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE COST 5000 ROWS 300;
+      COMMENT ON FUNCTION hartonomous.file_tensors(%1$s, text) IS
+        'the tensors of a model file, shapes rows first; container is gguf or safetensors; 22P03 on a malformed file';
+      CREATE FUNCTION hartonomous.file_sha256(source %1$s) RETURNS bytea
+        AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE COST 5000;
+      COMMENT ON FUNCTION hartonomous.file_sha256(%1$s) IS 'sha256 of a file';
+      CREATE FUNCTION hartonomous.load_atoms(source %1$s, container text, partition regclass, model integer, revision integer)
+        RETURNS TABLE (layer_id bigint, atoms bigint, bytes bigint, min_x real, min_y real, max_x real, max_y real)
+        AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE COST 5000 ROWS 300;
+      COMMENT ON FUNCTION hartonomous.load_atoms(%1$s, text, regclass, integer, integer) IS
+        'writes the tensors of a file, whose layers the model has, into a new partition; progress in pg_stat_progress_copy';
+      $ddl$, kind);
+  END LOOP;
+END
+$$;
+
+CREATE FUNCTION hartonomous.layer_number(tensor_name text) RETURNS integer
+  LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE COST 50
+  RETURN coalesce((regexp_match(tensor_name, '(?:^|\.)(?:blk|layers?|h|blocks?)\.(\d{1,6})\.'))[1]::integer, -1);
+COMMENT ON FUNCTION hartonomous.layer_number(text) IS 'block number in a tensor''s name, -1 outside blocks';
+
+CREATE FUNCTION hartonomous.layer_type(tensor_name text, tensor_shape bigint[]) RETURNS text
+  LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE COST 50
+  RETURN CASE
+    WHEN tensor_name ~ '(^|[._])(norm|ln_?\d*|ln_f|layernorm)([._]|$)|_norm|layer_?norm|batch_?norm' THEN 'norm'
+    WHEN tensor_name ~ '^(token_embd|position_embd)\.|embed|(^|\.)wte\.|(^|\.)wpe\.' THEN 'embedding'
+    WHEN tensor_name ~ '^output\.|lm_head' THEN 'output'
+    WHEN tensor_name ~ 'attn|attention|[._][qkvo]_proj' THEN 'attention'
+    WHEN tensor_name ~ 'ffn|mlp|feed_forward|(gate|up|down)_proj' THEN 'ffn'
+    ELSE 'other' END;
+COMMENT ON FUNCTION hartonomous.layer_type(text, bigint[]) IS
+  'attention, ffn, norm, embedding, output or other, from a tensor''s name';
+
+CREATE FUNCTION hartonomous.gguf_value(metadata jsonb, key text) RETURNS jsonb
+  LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE COST 250
+BEGIN ATOMIC
+  SELECT kv -> 'value' FROM jsonb_array_elements(metadata -> 'kv') kv WHERE kv ->> 'key' = gguf_value.key LIMIT 1;
+END;
+COMMENT ON FUNCTION hartonomous.gguf_value(jsonb, text) IS
+  'value of a GGUF key in models.metadata; NULL when it is not there';
+
+-- An atom of quantized weights is whole blocks.
+CREATE FUNCTION hartonomous.effective_atom_size(wanted integer, row_length bigint, storage_format text) RETURNS integer
+  LANGUAGE sql STABLE STRICT PARALLEL SAFE COST 50
+BEGIN ATOMIC
+  SELECT greatest(1, least(row_length, (wanted + f.block_weights - 1) / f.block_weights * f.block_weights))::integer
+    FROM hartonomous.formats() f WHERE f.format = storage_format;
+END;
+COMMENT ON FUNCTION hartonomous.effective_atom_size(integer, bigint, text) IS
+  'weights in an atom of a tensor: the wanted number rounded up to whole blocks, at most a row';
+
+CREATE FUNCTION hartonomous.check_import(model_name text, atom_size integer) RETURNS void
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 250
+  SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  IF model_name IS NULL OR model_name = '' THEN
+    RAISE EXCEPTION 'a model needs a name' USING ERRCODE = '22023';
+  END IF;
+  IF atom_size IS NULL OR atom_size NOT BETWEEN 1 AND 1048576 THEN
+    RAISE EXCEPTION 'atom_size must be between 1 and 1048576, not %', coalesce(atom_size::text, 'NULL')
+      USING ERRCODE = '22023';
+  END IF;
+  PERFORM hartonomous.create_store();
+  IF EXISTS (SELECT FROM hartonomous.models m WHERE m.model_name = check_import.model_name) THEN
+    RAISE EXCEPTION 'model "%" exists already', model_name USING ERRCODE = '42710';
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION hartonomous.check_import(text, integer) IS
+  'makes the store if there is none; 22023 on a bad name or atom size, 42710 when the model exists';
+
+-- One statement, one transaction: cancelled, killed or failed, it leaves nothing.
+CREATE FUNCTION hartonomous.import_model(source anyelement, container text, model_name text, atom_size integer)
+  RETURNS integer
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  model integer;
+  revision integer;
+  partition regclass;
+  properties jsonb;
+BEGIN
+  IF source IS NULL THEN
+    RAISE EXCEPTION 'the source of a model cannot be NULL' USING ERRCODE = '22004';
+  END IF;
+  PERFORM hartonomous.check_import(model_name, atom_size);
+  properties := hartonomous.file_metadata(source, container);
+  INSERT INTO hartonomous.models (model_name, architecture, metadata, source_sha256)
+    VALUES (import_model.model_name, hartonomous.gguf_value(properties, 'general.architecture') #>> '{}', properties,
+            hartonomous.file_sha256(source))
+    RETURNING model_id INTO model;
+  INSERT INTO hartonomous.model_layers (model_id, layer_idx, layer_name, layer_type, tensor_shape, tensor_dtype,
+                                        parameter_count, row_length, atom_size, position)
+    SELECT model, hartonomous.layer_number(t.tensor_name), t.tensor_name,
+           hartonomous.layer_type(t.tensor_name, t.tensor_shape), t.tensor_shape, t.tensor_dtype, t.parameter_count,
+           t.row_length, hartonomous.effective_atom_size(import_model.atom_size, t.row_length, t.storage_format),
+           t.position
+      FROM hartonomous.file_tensors(source, container) t;
+  revision := hartonomous.new_revision(model, 'import', 'import', jsonb_build_object('atom_size', atom_size));
+  partition := hartonomous.create_atoms_partition(model, revision);
+  PERFORM hartonomous.load_and_describe(source, container, partition, model, revision);
+  PERFORM hartonomous.index_atoms_partition(partition);
+  PERFORM hartonomous.attach_live(model, revision);
+  UPDATE hartonomous.model_revisions r SET physical_bytes = pg_total_relation_size(partition)
+   WHERE r.revision_id = revision;
+  PERFORM hartonomous.make_current(model, revision);
+  RETURN model;
+END
+$$;
+COMMENT ON FUNCTION hartonomous.import_model(anyelement, text, text, integer) IS
+  'imports a model file of either container; see import_gguf and import_safetensors';
+
+CREATE FUNCTION hartonomous.load_and_describe(source anyelement, container text, partition regclass, model integer,
+                                              revision integer) RETURNS void
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  postgis name;
+BEGIN
+  SELECT n.nspname INTO STRICT postgis
+    FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = 'postgis';
+  EXECUTE format($sql$
+    WITH loaded AS MATERIALIZED (SELECT * FROM hartonomous.load_atoms($1, $2, $3, $4, $5)),
+    described AS (
+      UPDATE hartonomous.model_layers l
+         SET weights_geometry = %1$I.ST_MakeEnvelope(d.min_x, d.min_y, d.max_x, d.max_y)
+        FROM loaded d WHERE l.layer_id = d.layer_id AND d.atoms > 0)
+    UPDATE hartonomous.model_revisions r
+       SET atom_count = d.atoms, logical_bytes = d.bytes
+      FROM (SELECT coalesce(sum(atoms), 0) AS atoms, coalesce(sum(bytes), 0) AS bytes FROM loaded) d
+     WHERE r.revision_id = $5$sql$, postgis) USING source, container, partition, model, revision;
+  UPDATE hartonomous.models m
+     SET parameter_count = l.parameters,
+         model_type = CASE WHEN l.attention THEN 'transformer' ELSE 'network' END
+    FROM (SELECT coalesce(sum(parameter_count), 0) AS parameters,
+                 coalesce(bool_or(layer_type = 'attention'), false) AS attention
+            FROM hartonomous.model_layers WHERE model_id = model) l
+   WHERE m.model_id = model;
+END
+$$;
+COMMENT ON FUNCTION hartonomous.load_and_describe(anyelement, text, regclass, integer, integer) IS
+  'loads the atoms of a model being imported and records what they amount to';
+
+DO $$
+DECLARE
+  kind text;
+  container text;
+BEGIN
+  FOREACH container IN ARRAY ARRAY['gguf', 'safetensors'] LOOP
+    FOREACH kind IN ARRAY ARRAY['text', 'bytea', 'oid'] LOOP
+      EXECUTE pg_catalog.format($ddl$
+        CREATE FUNCTION hartonomous.import_%1$s(source %2$s, model_name text, atom_size integer DEFAULT 8192)
+          RETURNS integer
+          LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+          SET search_path = pg_catalog, pg_temp
+        AS $body$
+        BEGIN
+          RETURN hartonomous.import_model(source, %1$L, model_name, atom_size);
+        END
+        $body$;
+        COMMENT ON FUNCTION hartonomous.import_%1$s(%2$s, text, integer) IS
+          'imports a model file and returns the model''s number; an atom is a matrix row, split above atom_size weights; 22P03 on a malformed file, 42710 when the name is taken, 42501 without the right to read files';
+        $ddl$, container, kind);
+    END LOOP;
+  END LOOP;
+END
+$$;
+
+REVOKE ALL ON FUNCTION hartonomous.file_metadata(text, text), hartonomous.file_tensors(text, text),
+  hartonomous.file_sha256(text), hartonomous.load_atoms(text, text, regclass, integer, integer),
+  hartonomous.import_gguf(text, text, integer), hartonomous.import_safetensors(text, text, integer) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION hartonomous.file_metadata(text, text), hartonomous.file_tensors(text, text),
+  hartonomous.file_sha256(text), hartonomous.load_atoms(text, text, regclass, integer, integer),
+  hartonomous.import_gguf(text, text, integer), hartonomous.import_safetensors(text, text, integer)
+  TO pg_read_server_files;

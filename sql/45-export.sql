@@ -1,0 +1,135 @@
+-- Export: the live revision of a model as a GGUF or safetensors file: on the server, as a bytea, as a large object.
+
+-- A tensor goes out in the format its atoms have. Where they differ, all go out in the one with the most bits among
+-- them, so that none loses anything. A tensor without atoms is zeros in the format it came in.
+CREATE FUNCTION hartonomous.export_plan(model integer, container text DEFAULT 'gguf')
+  RETURNS TABLE ("position" integer, layer_id bigint, layer_name text, tensor_shape bigint[], row_length bigint,
+                 atom_size integer, parameter_count bigint, present_format text, storage_format text, export_dtype text)
+  LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 300
+  SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+BEGIN
+  PERFORM hartonomous.current_revision(model);
+  RETURN QUERY EXECUTE format($sql$
+    WITH present AS (
+      SELECT a.layer_id, array_agg(DISTINCT hartonomous.weights_format(a.atom_data)) AS formats
+        FROM %s a GROUP BY a.layer_id),
+    chosen AS (
+      SELECT l.*, array_to_string(p.formats, '+') AS present,
+             coalesce((SELECT f.format FROM hartonomous.formats() f WHERE f.format = ANY (p.formats)
+                        ORDER BY f.block_bytes::float8 / f.block_weights DESC, f.ggml_type LIMIT 1),
+                      hartonomous.carried_format(l.tensor_dtype)) AS format
+        FROM hartonomous.model_layers l LEFT JOIN present p USING (layer_id)
+       WHERE l.model_id = $1)
+    SELECT c.position, c.layer_id, c.layer_name, c.tensor_shape, c.row_length, c.atom_size, c.parameter_count, c.present,
+           CASE WHEN $2 = 'gguf' THEN c.format ELSE hartonomous.plain_format(c.format, c.tensor_dtype) END,
+           CASE WHEN $2 = 'gguf' THEN c.format
+                WHEN hartonomous.carried_format(c.tensor_dtype) = hartonomous.plain_format(c.format, c.tensor_dtype)
+                THEN c.tensor_dtype
+                ELSE hartonomous.plain_format(c.format, c.tensor_dtype) END
+      FROM chosen c ORDER BY c.position$sql$, hartonomous.live_partition(model)) USING model, container;
+END
+$$;
+COMMENT ON FUNCTION hartonomous.export_plan(integer, text) IS
+  'what an export writes, a row a tensor: the formats its atoms have and the one it goes out in';
+
+CREATE FUNCTION hartonomous.carried_format(tensor_dtype text) RETURNS text
+  LANGUAGE sql STABLE STRICT PARALLEL SAFE COST 50
+  RETURN coalesce((SELECT f.format FROM hartonomous.formats() f WHERE f.format = tensor_dtype),
+                  CASE WHEN tensor_dtype IN ('U16') THEN 'I16' WHEN tensor_dtype IN ('U32') THEN 'I32'
+                       WHEN tensor_dtype IN ('U64', 'C64') THEN 'I64' ELSE 'I8' END);
+COMMENT ON FUNCTION hartonomous.carried_format(text) IS
+  'the format that carries a dtype of a model file: itself, or for dtypes ggml does not know integers of the same width';
+
+CREATE FUNCTION hartonomous.plain_format(present text, tensor_dtype text) RETURNS text
+  LANGUAGE sql STABLE STRICT PARALLEL SAFE COST 50
+  RETURN CASE WHEN present IN ('F32', 'F16', 'BF16', 'F64', 'I8', 'I16', 'I32', 'I64') THEN present
+              WHEN tensor_dtype IN ('F32', 'F16', 'BF16') THEN tensor_dtype ELSE 'F16' END;
+COMMENT ON FUNCTION hartonomous.plain_format(text, text) IS
+  'the format in which safetensors, which has no quantized ones, gets a tensor: the one it came in, else F16';
+
+CREATE FUNCTION hartonomous.export_metadata(model integer, container text, OUT metadata text, OUT file_type integer)
+  LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  m hartonomous.models;
+  main_format text;
+BEGIN
+  PERFORM hartonomous.current_revision(model);
+  SELECT * INTO STRICT m FROM hartonomous.models o WHERE o.model_id = model;
+  IF container = 'safetensors' THEN
+    metadata := CASE WHEN m.metadata ->> 'format' = 'safetensors' THEN m.metadata ->> 'header' ELSE '' END;
+    RETURN;
+  END IF;
+  IF m.metadata ->> 'format' = 'gguf' THEN
+    metadata := m.metadata::text;
+    IF NOT EXISTS (SELECT FROM hartonomous.export_plan(model) p JOIN hartonomous.model_layers l USING (layer_id)
+                    WHERE p.storage_format <> l.tensor_dtype) THEN
+      RETURN;  -- as it came: so are the bytes
+    END IF;
+  ELSE
+    metadata := jsonb_build_object('format', 'gguf', 'version', 3, 'alignment', 32, 'kv', jsonb_build_array(
+      jsonb_build_object('key', 'general.architecture', 'type', 'string', 'value', coalesce(m.architecture, 'unknown')),
+      jsonb_build_object('key', 'general.name', 'type', 'string', 'value', m.model_name)))::text;
+  END IF;
+  SELECT p.storage_format INTO main_format
+    FROM hartonomous.export_plan(model) p WHERE cardinality(p.tensor_shape) > 1
+   GROUP BY p.storage_format ORDER BY sum(p.parameter_count) DESC, p.storage_format LIMIT 1;
+  file_type := CASE main_format WHEN 'F32' THEN 0 WHEN 'F16' THEN 1 WHEN 'Q4_0' THEN 2 WHEN 'Q4_1' THEN 3
+                 WHEN 'Q8_0' THEN 7 WHEN 'Q5_0' THEN 8 WHEN 'Q5_1' THEN 9 WHEN 'Q2_K' THEN 10 WHEN 'Q3_K' THEN 12
+                 WHEN 'Q4_K' THEN 15 WHEN 'Q5_K' THEN 17 WHEN 'Q6_K' THEN 18 WHEN 'BF16' THEN 32 END;
+END
+$$;
+COMMENT ON FUNCTION hartonomous.export_metadata(integer, text) IS
+  'what goes into the header of an export, and the general.file_type to set when formats are not the source file''s any more';
+
+CREATE FUNCTION hartonomous.export_to_file(model integer, container text, path text) RETURNS bigint
+  AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE COST 5000;
+COMMENT ON FUNCTION hartonomous.export_to_file(integer, text, text) IS
+  'writes a model to a server file, complete or not at all; returns its bytes';
+CREATE FUNCTION hartonomous.export_to_bytea(model integer, container text) RETURNS bytea
+  AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE COST 5000;
+COMMENT ON FUNCTION hartonomous.export_to_bytea(integer, text) IS
+  'a model as the bytes of a file; 54000 from 1 GB on, 53200 beyond hartonomous.max_work_memory';
+CREATE FUNCTION hartonomous.export_to_large_object(model integer, container text) RETURNS oid
+  AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE COST 5000;
+COMMENT ON FUNCTION hartonomous.export_to_large_object(integer, text) IS 'writes a model to a new large object';
+
+DO $$
+DECLARE
+  container text;
+BEGIN
+  FOREACH container IN ARRAY ARRAY['gguf', 'safetensors'] LOOP
+    EXECUTE pg_catalog.format($ddl$
+      CREATE FUNCTION hartonomous.export_%1$s(model integer, path text) RETURNS bigint
+        LANGUAGE sql VOLATILE STRICT PARALLEL UNSAFE COST 5000
+        RETURN hartonomous.export_to_file(model, %1$L, path);
+      CREATE FUNCTION hartonomous.export_%1$s(model text, path text) RETURNS bigint
+        LANGUAGE sql VOLATILE STRICT PARALLEL UNSAFE COST 5000
+        RETURN hartonomous.export_to_file(hartonomous.model_id(model), %1$L, path);
+      CREATE FUNCTION hartonomous.export_%1$s(model integer) RETURNS bytea
+        LANGUAGE sql VOLATILE STRICT PARALLEL UNSAFE COST 5000
+        RETURN hartonomous.export_to_bytea(model, %1$L);
+      CREATE FUNCTION hartonomous.export_%1$s_large_object(model integer) RETURNS oid
+        LANGUAGE sql VOLATILE STRICT PARALLEL UNSAFE COST 5000
+        RETURN hartonomous.export_to_large_object(model, %1$L);
+      COMMENT ON FUNCTION hartonomous.export_%1$s(integer, text) IS
+        'writes the live revision of a model to a server file (absolute path), complete or not at all; returns its bytes; 42501 without the right to write files';
+      COMMENT ON FUNCTION hartonomous.export_%1$s(text, text) IS 'the same for a model by its name';
+      COMMENT ON FUNCTION hartonomous.export_%1$s(integer) IS
+        'the live revision of a model as the bytes of a file; 54000 from 1 GB on';
+      COMMENT ON FUNCTION hartonomous.export_%1$s_large_object(integer) IS
+        'writes the live revision of a model to a new large object and returns its oid';
+      $ddl$, container);
+  END LOOP;
+END
+$$;
+
+REVOKE ALL ON FUNCTION hartonomous.export_to_file(integer, text, text), hartonomous.export_gguf(integer, text),
+  hartonomous.export_gguf(text, text), hartonomous.export_safetensors(integer, text),
+  hartonomous.export_safetensors(text, text) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION hartonomous.export_to_file(integer, text, text), hartonomous.export_gguf(integer, text),
+  hartonomous.export_gguf(text, text), hartonomous.export_safetensors(integer, text),
+  hartonomous.export_safetensors(text, text) TO pg_write_server_files;

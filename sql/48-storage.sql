@@ -1,0 +1,75 @@
+-- What a model takes on disk, measured.
+
+CREATE FUNCTION hartonomous.human_bytes(bytes bigint) RETURNS text
+  LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE COST 1
+  RETURN CASE WHEN abs(bytes) < 10240 THEN bytes || ' B'
+              WHEN abs(bytes) < 1048576 THEN round(bytes / 1024.0, 1) || ' KiB'
+              WHEN abs(bytes) < 1073741824 THEN round(bytes / 1048576.0, 2) || ' MiB'
+              ELSE round(bytes / 1073741824.0, 2) || ' GiB' END;
+COMMENT ON FUNCTION hartonomous.human_bytes(bigint) IS 'a number of bytes as people read it';
+
+CREATE FUNCTION hartonomous.model_disk_bytes(model integer) RETURNS bigint
+  LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN (SELECT coalesce(sum(pg_total_relation_size(
+                   format('hartonomous.%I', hartonomous.atoms_partition(model, r.revision_id))::regclass)), 0)
+            FROM hartonomous.model_revisions r
+           WHERE r.model_id = model AND hartonomous.partition_exists(model, r.revision_id));
+END
+$$;
+COMMENT ON FUNCTION hartonomous.model_disk_bytes(integer) IS
+  'bytes on disk of all partitions of a model, indexes and TOAST included';
+
+CREATE FUNCTION hartonomous.storage_report(model integer)
+  RETURNS TABLE (revision_id integer, stage text, state text, table_name text, atoms bigint,
+                 logical_bytes bigint, physical_bytes bigint, table_bytes bigint, index_bytes bigint, toast_bytes bigint)
+  LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 10
+  SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+  part record;
+BEGIN
+  PERFORM hartonomous.current_revision(model);
+  FOR part IN
+    SELECT r.revision_id AS id, r.kind, r.base_revision_id,
+           CASE WHEN r.kind = 'in_place' THEN r.stage || ' (removed atoms)' ELSE h.stage END AS stage,
+           CASE WHEN r.kind = 'in_place' THEN 'backup' ELSE h.state END AS state,
+           CASE WHEN r.kind = 'in_place' THEN r.revision_id ELSE h.revision_id END AS revision,
+           format('hartonomous.%I', hartonomous.atoms_partition(model, r.revision_id))::regclass AS partition
+      FROM hartonomous.model_revisions r
+      LEFT JOIN hartonomous.model_revisions h ON h.revision_id = r.held_revision_id
+     WHERE r.model_id = model AND hartonomous.partition_exists(model, r.revision_id)
+     ORDER BY r.revision_id
+  LOOP
+    revision_id := part.revision;
+    stage := part.stage;
+    state := part.state;
+    table_name := part.partition::text;
+    EXECUTE format('SELECT count(*), coalesce(sum(hartonomous.weights_bytes(atom_data)), 0) FROM %s', part.partition)
+      INTO atoms, logical_bytes;
+    physical_bytes := pg_total_relation_size(part.partition);
+    index_bytes := pg_indexes_size(part.partition);
+    SELECT coalesce(pg_total_relation_size(nullif(c.reltoastrelid, 0)), 0) INTO toast_bytes
+      FROM pg_class c WHERE c.oid = part.partition;
+    table_bytes := physical_bytes - index_bytes - toast_bytes;
+    RETURN NEXT;
+  END LOOP;
+END
+$$;
+COMMENT ON FUNCTION hartonomous.storage_report(integer) IS
+  'a row a partition of a model, counted and measured now: the revision it holds, atoms, bytes of weights (logical) and bytes on disk (physical = table + indexes + TOAST)';
+
+CREATE FUNCTION hartonomous.storage_report(model text)
+  RETURNS TABLE (revision_id integer, stage text, state text, table_name text, atoms bigint,
+                 logical_bytes bigint, physical_bytes bigint, table_bytes bigint, index_bytes bigint, toast_bytes bigint)
+  LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 10
+  SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN QUERY SELECT * FROM hartonomous.storage_report(hartonomous.model_id(model));
+END
+$$;
+COMMENT ON FUNCTION hartonomous.storage_report(text) IS 'the same for a model by its name';

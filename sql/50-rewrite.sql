@@ -1,0 +1,254 @@
+-- The rewriting stage: a new partition is written tensor by tensor beside the live one, then they are swapped.
+--
+-- prune, quantize and backup all run through here; a stage only plans its steps (one a tensor: a target format,
+-- a least importance, or neither). Each step is committed where the caller may commit, so a stopped run goes on
+-- with the same call. Readers and plain writers go on meanwhile: before the swap, tensors that were changed since
+-- they were copied are copied again.
+
+CREATE FUNCTION hartonomous.start_run(model integer, stage text, kind text, parameters jsonb) RETURNS bigint
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  current integer := hartonomous.current_revision(model);
+  run record;
+  resumed bigint;
+  revision integer;
+BEGIN
+  IF stage IS NULL THEN
+    RAISE EXCEPTION 'a stage needs a name' USING ERRCODE = '22004';
+  END IF;
+  -- The caller holds the model's lock, so a run that says it is running has been stopped.
+  FOR run IN
+    SELECT c.run_id, c.revision_id, c.stage, c.parameters, r.parent_revision_id, r.kind
+      FROM hartonomous.compression_runs c
+      LEFT JOIN hartonomous.model_revisions r ON r.revision_id = c.revision_id
+     WHERE c.model_id = model AND c.state = 'running'
+     ORDER BY c.run_id DESC
+  LOOP
+    IF resumed IS NULL AND run.stage = start_run.stage AND run.parameters = start_run.parameters
+       AND run.kind = start_run.kind AND run.parent_revision_id = current
+       AND hartonomous.partition_exists(model, run.revision_id) THEN
+      resumed := run.run_id;
+      RAISE NOTICE 'resuming run % of stage %', run.run_id, stage;
+    ELSE
+      PERFORM hartonomous.abandon_run(run.run_id);
+    END IF;
+  END LOOP;
+  IF resumed IS NOT NULL THEN
+    RETURN resumed;
+  END IF;
+  revision := hartonomous.new_revision(model, stage, kind, parameters);
+  PERFORM hartonomous.create_atoms_partition(model, revision);
+  INSERT INTO hartonomous.compression_runs (model_id, revision_id, stage, parameters, state)
+    VALUES (model, revision, stage, parameters, 'running') RETURNING run_id INTO resumed;
+  RETURN resumed;
+END
+$$;
+COMMENT ON FUNCTION hartonomous.start_run(integer, text, text, jsonb) IS
+  'a run for a stage: a stopped one with the same parameters and parent, or a new one with a new revision; the caller holds the model''s lock; 22004 without a stage';
+
+CREATE FUNCTION hartonomous.abandon_run(run bigint) RETURNS void
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  old hartonomous.compression_runs;
+BEGIN
+  UPDATE hartonomous.compression_runs SET state = 'abandoned', finished_at = clock_timestamp()
+   WHERE run_id = run AND state = 'running' RETURNING * INTO old;
+  IF old.revision_id IS NOT NULL THEN
+    UPDATE hartonomous.model_revisions SET state = 'dropped' WHERE revision_id = old.revision_id AND state = 'building';
+    IF FOUND THEN
+      PERFORM hartonomous.drop_atoms_partition(old.model_id, old.revision_id);
+    END IF;
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION hartonomous.abandon_run(bigint) IS 'gives up a run that has not finished, and drops what it wrote';
+
+-- Which rows a tensor has at the moment: changes when any of them is inserted, updated or deleted.
+CREATE FUNCTION hartonomous.atoms_fingerprint(partition regclass, layer bigint,
+                                              OUT atoms bigint, OUT bytes bigint, OUT fingerprint text)
+  LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  EXECUTE format($sql$
+    SELECT count(*), coalesce(sum(hartonomous.weights_bytes(atom_data)), 0),
+           count(*) || ':' || coalesce(sum(xmin::text::bigint), 0)
+      FROM %s WHERE layer_id = $1$sql$, partition)
+    INTO atoms, bytes, fingerprint USING layer;
+END
+$$;
+COMMENT ON FUNCTION hartonomous.atoms_fingerprint(regclass, bigint) IS
+  'atoms and bytes of a tensor in a partition, and a text that changes when any of its rows does';
+
+CREATE FUNCTION hartonomous.rewrite_layer(run bigint, layer bigint) RETURNS void
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  started timestamptz := clock_timestamp();
+  job hartonomous.compression_runs;
+  step hartonomous.compression_steps;
+  source regclass;
+  target regclass;
+  list text;
+  written bigint;
+  written_bytes bigint;
+BEGIN
+  SELECT * INTO STRICT job FROM hartonomous.compression_runs r WHERE r.run_id = run;
+  SELECT * INTO STRICT step FROM hartonomous.compression_steps s WHERE s.run_id = run AND s.layer_id = layer;
+  source := hartonomous.live_partition(job.model_id);
+  target := format('hartonomous.%I', hartonomous.atoms_partition(job.model_id, job.revision_id))::regclass;
+  -- Taken before the rows are read: what changes in between is copied once more than needed, never missed.
+  SELECT f.atoms, f.bytes, f.fingerprint INTO step.atoms_before, step.bytes_before, step.source_fingerprint
+    FROM hartonomous.atoms_fingerprint(source, layer) f;
+  IF step.state = 'done' THEN
+    EXECUTE format('DELETE FROM %s WHERE layer_id = $1', target) USING layer;
+  END IF;
+  SELECT string_agg(format('%I', c), ', ') INTO list
+    FROM unnest(hartonomous.atom_columns(source, target)) c WHERE c NOT IN ('revision_id', 'atom_data');
+  EXECUTE format($sql$
+    INSERT INTO %1$s (revision_id, atom_data, %2$s)
+    SELECT %3$s, %4$s, %2$s FROM %5$s WHERE layer_id = $1 %6$s
+    $sql$, target, list, job.revision_id,
+    CASE WHEN step.target_format IS NULL THEN 'atom_data'
+         ELSE format('hartonomous.quantize(atom_data, %L)', step.target_format) END,
+    source,
+    CASE WHEN step.minimum_importance IS NOT NULL
+         THEN 'AND (importance_score >= $2 OR importance_score IS NULL)' ELSE '' END)
+    USING layer, step.minimum_importance;
+  GET DIAGNOSTICS written = ROW_COUNT;
+  EXECUTE format('SELECT coalesce(sum(hartonomous.weights_bytes(atom_data)), 0) FROM %s WHERE layer_id = $1', target)
+    INTO written_bytes USING layer;
+  UPDATE hartonomous.compression_steps s
+     SET state = 'done', atoms_before = step.atoms_before, bytes_before = step.bytes_before,
+         source_fingerprint = step.source_fingerprint, atoms_after = written, bytes_after = written_bytes,
+         seconds = extract(epoch FROM clock_timestamp() - started)
+   WHERE s.run_id = run AND s.layer_id = layer;
+END
+$$;
+COMMENT ON FUNCTION hartonomous.rewrite_layer(bigint, bigint) IS
+  'does one step of a run: writes a tensor of the live partition, changed as the step says, into the run''s';
+
+CREATE FUNCTION hartonomous.live_partition(model integer) RETURNS regclass
+  LANGUAGE plpgsql STABLE PARALLEL SAFE COST 50
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  base integer;
+BEGIN
+  SELECT r.base_revision_id INTO STRICT base
+    FROM hartonomous.model_revisions r WHERE r.revision_id = hartonomous.current_revision(model);
+  RETURN format('hartonomous.%I', hartonomous.atoms_partition(model, base))::regclass;
+END
+$$;
+COMMENT ON FUNCTION hartonomous.live_partition(integer) IS 'the partition of tensor_atoms that holds a model';
+
+CREATE FUNCTION hartonomous.changed_layers(run bigint) RETURNS SETOF bigint
+  LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 10
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  model integer;
+BEGIN
+  SELECT r.model_id INTO STRICT model FROM hartonomous.compression_runs r WHERE r.run_id = run;
+  RETURN QUERY EXECUTE format($sql$
+    SELECT s.layer_id
+      FROM hartonomous.compression_steps s
+      LEFT JOIN (SELECT layer_id, count(*) || ':' || sum(xmin::text::bigint) AS fingerprint
+                   FROM %s GROUP BY layer_id) now ON now.layer_id = s.layer_id
+     WHERE s.run_id = $1 AND s.source_fingerprint IS DISTINCT FROM coalesce(now.fingerprint, '0:0')
+     ORDER BY s.layer_id$sql$, hartonomous.live_partition(model)) USING run;
+END
+$$;
+COMMENT ON FUNCTION hartonomous.changed_layers(bigint) IS 'tensors whose atoms were changed after the run copied them';
+
+CREATE FUNCTION hartonomous.finish_run(run bigint) RETURNS integer
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  job hartonomous.compression_runs;
+  made hartonomous.model_revisions;
+  outgoing integer;
+  layer bigint;
+BEGIN
+  SELECT * INTO STRICT job FROM hartonomous.compression_runs r WHERE r.run_id = run;
+  SELECT * INTO STRICT made FROM hartonomous.model_revisions r WHERE r.revision_id = job.revision_id;
+  SELECT r.base_revision_id INTO STRICT outgoing
+    FROM hartonomous.model_revisions r WHERE r.revision_id = made.parent_revision_id;
+  -- Writers wait from here on (readers do not). The parent first: whoever writes through it holds it first, too.
+  LOCK TABLE hartonomous.tensor_atoms IN SHARE ROW EXCLUSIVE MODE;
+  EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', hartonomous.live_partition(job.model_id));
+  FOR layer IN SELECT hartonomous.changed_layers(run) LOOP
+    PERFORM hartonomous.rewrite_layer(run, layer);
+  END LOOP;
+  IF made.kind = 'copy' THEN
+    PERFORM hartonomous.attach_backup(job.model_id, made.revision_id);
+  ELSE
+    PERFORM hartonomous.swap_partitions(job.model_id, outgoing, made.revision_id);
+  END IF;
+  UPDATE hartonomous.model_revisions r
+     SET atom_count = s.atoms, logical_bytes = s.bytes, state = 'backup',
+         physical_bytes = pg_total_relation_size(
+           format('hartonomous.%I', hartonomous.atoms_partition(job.model_id, made.revision_id))::regclass)
+    FROM (SELECT sum(c.atoms_after) AS atoms, sum(c.bytes_after) AS bytes
+            FROM hartonomous.compression_steps c WHERE c.run_id = run) s
+   WHERE r.revision_id = made.revision_id;
+  IF made.kind <> 'copy' THEN
+    PERFORM hartonomous.make_current(job.model_id, made.revision_id);
+  END IF;
+  UPDATE hartonomous.compression_runs r
+     SET state = 'completed', finished_at = clock_timestamp(), bytes_before = s.before, bytes_after = s.after
+    FROM (SELECT sum(c.bytes_before) AS before, sum(c.bytes_after) AS after
+            FROM hartonomous.compression_steps c WHERE c.run_id = run) s
+   WHERE r.run_id = run;
+  RETURN made.revision_id;
+END
+$$;
+COMMENT ON FUNCTION hartonomous.finish_run(bigint) IS
+  'copies again what was changed meanwhile, puts the run''s partition in its place, and returns its revision';
+
+-- Cancelled or killed: the steps committed so far stay, and the same call goes on from there; inside a transaction
+-- block nothing is committed and nothing stays. A second caller waits for the model's lock or fails with 55P03.
+CREATE PROCEDURE hartonomous.execute_run(run bigint, INOUT revision integer DEFAULT NULL)
+  LANGUAGE plpgsql
+AS $$
+DECLARE
+  commits boolean := hartonomous.can_commit();
+  layer bigint;
+  target regclass;
+BEGIN
+  IF commits THEN
+    COMMIT;
+  END IF;
+  FOR layer IN
+    SELECT s.layer_id FROM hartonomous.compression_steps s
+     WHERE s.run_id OPERATOR(pg_catalog.=) run AND s.state OPERATOR(pg_catalog.=) 'waiting'
+     ORDER BY s.layer_id
+  LOOP
+    PERFORM hartonomous.rewrite_layer(run, layer);
+    IF commits THEN
+      COMMIT;
+    END IF;
+  END LOOP;
+  SELECT pg_catalog.format('hartonomous.%I', hartonomous.atoms_partition(r.model_id, r.revision_id))::pg_catalog.regclass
+    INTO STRICT target FROM hartonomous.compression_runs r WHERE r.run_id OPERATOR(pg_catalog.=) run;
+  -- A run stopped between here and the swap has its indexes already.
+  IF NOT EXISTS (SELECT FROM pg_catalog.pg_index i WHERE i.indrelid OPERATOR(pg_catalog.=) target) THEN
+    PERFORM hartonomous.index_atoms_partition(target);
+    IF commits THEN
+      COMMIT;
+    END IF;
+  END IF;
+  revision := hartonomous.finish_run(run);
+  IF commits THEN
+    COMMIT;
+  END IF;
+END
+$$;
+COMMENT ON PROCEDURE hartonomous.execute_run(bigint, integer) IS
+  'does the steps of a run that are still to do, committing each outside a transaction block, then finishes it; the caller holds the model''s lock';

@@ -1,0 +1,206 @@
+-- Pruning is a DELETE: the least important atoms of a tensor leave the model; missing atoms are zeros.
+
+CREATE FUNCTION hartonomous.check_prune_arguments(keep_ratio double precision, threshold real, scope text, method text)
+  RETURNS void
+  LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE COST 50
+  SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  IF (keep_ratio IS NULL) = (threshold IS NULL) THEN
+    RAISE EXCEPTION 'give either keep_ratio or threshold' USING ERRCODE = '22023';
+  END IF;
+  IF NOT keep_ratio BETWEEN 0 AND 1 THEN  -- NaN is greater than 1 here
+    RAISE EXCEPTION 'keep_ratio must be between 0 and 1, not %', keep_ratio USING ERRCODE = '22023';
+  END IF;
+  IF threshold = 'NaN' THEN
+    RAISE EXCEPTION 'threshold is not a number' USING ERRCODE = '22023';
+  END IF;
+  IF scope IS NULL OR scope NOT IN ('tensor', 'model') THEN
+    RAISE EXCEPTION 'unknown scope "%"', scope
+      USING ERRCODE = '22023', HINT = 'Scopes are "tensor" (rank within each tensor) and "model" (one ranking).';
+  END IF;
+  IF method IS NULL OR method NOT IN ('auto', 'in_place', 'rewrite') THEN
+    RAISE EXCEPTION 'unknown method "%"', method
+      USING ERRCODE = '22023', HINT = 'Methods are "auto", "in_place" and "rewrite".';
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION hartonomous.check_prune_arguments(double precision, real, text, text) IS
+  '22023 when the arguments of a pruning do not fit together';
+
+-- The cut of a group is the (floor(atoms x (1 - keep_ratio)) + 1)-th smallest score: what is strictly below it goes,
+-- so ties at the cut stay and never more than asked for is removed. Scores that are NULL are never below a cut.
+CREATE FUNCTION hartonomous.prune_plan(model integer, keep_ratio double precision DEFAULT NULL,
+    threshold real DEFAULT NULL, scope text DEFAULT 'tensor', layer_pattern text DEFAULT '%',
+    include_vectors boolean DEFAULT false)
+  RETURNS TABLE (layer_id bigint, layer_name text, minimum_importance real,
+                 atoms bigint, removed bigint, bytes bigint, removed_bytes bigint)
+  LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 300
+  SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+BEGIN
+  PERFORM hartonomous.check_prune_arguments(keep_ratio, threshold, scope, 'auto');
+  RETURN QUERY EXECUTE format($sql$
+    WITH chosen AS MATERIALIZED (
+      SELECT l.layer_id, l.layer_name FROM hartonomous.model_layers l
+       WHERE l.model_id = $1 AND l.layer_name LIKE $2 AND ($3 OR cardinality(l.tensor_shape) > 1)),
+    ranks AS (
+      SELECT %1$s AS ranked, count(a.importance_score) AS n,
+             floor(count(a.importance_score) * (1 - $4::float8) + 1e-9) AS below
+        FROM %2$s a JOIN chosen c USING (layer_id) WHERE $4 IS NOT NULL GROUP BY 1),
+    cuts AS (
+      SELECT r.ranked, percentile_disc((r.below + 0.5) / r.n) WITHIN GROUP (ORDER BY a.importance_score) AS cut
+        FROM %2$s a JOIN chosen c USING (layer_id) JOIN ranks r ON r.ranked = %1$s
+       WHERE r.n > r.below AND a.importance_score IS NOT NULL
+       GROUP BY r.ranked, r.below, r.n)
+    SELECT c.layer_id, c.layer_name, c.cut, count(a.layer_id),
+           count(a.layer_id) FILTER (WHERE a.importance_score < c.cut),
+           coalesce(sum(hartonomous.weights_bytes(a.atom_data)), 0)::bigint,
+           coalesce(sum(hartonomous.weights_bytes(a.atom_data)) FILTER (WHERE a.importance_score < c.cut), 0)::bigint
+      FROM (SELECT c.layer_id, c.layer_name,
+                   CASE WHEN $4 IS NULL THEN $5
+                        WHEN cuts.cut IS NOT NULL THEN cuts.cut
+                        WHEN $4 <= 0 THEN 'Infinity'::real END AS cut
+              FROM chosen c LEFT JOIN cuts ON cuts.ranked = %3$s) c
+      LEFT JOIN %2$s a ON a.layer_id = c.layer_id
+     GROUP BY c.layer_id, c.layer_name, c.cut
+     ORDER BY c.layer_id
+    $sql$,
+    CASE scope WHEN 'tensor' THEN 'a.layer_id' ELSE '0::bigint' END,
+    hartonomous.live_partition(model),
+    CASE scope WHEN 'tensor' THEN 'c.layer_id' ELSE '0::bigint' END)
+    USING model, layer_pattern, include_vectors, keep_ratio, threshold;
+END
+$$;
+COMMENT ON FUNCTION hartonomous.prune_plan(integer, double precision, real, text, text, boolean) IS
+  'what prune_by_importance would remove, a row a tensor: atoms with importance below minimum_importance';
+
+CREATE FUNCTION hartonomous.prune_in_place(model integer, parameters jsonb, layers bigint[], cuts real[])
+  RETURNS integer
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  parent hartonomous.model_revisions;
+  revision integer;
+  source regclass := hartonomous.live_partition(model);
+  delta regclass;
+  list text;
+  removed bigint;
+  removed_bytes bigint;
+BEGIN
+  SELECT * INTO STRICT parent
+    FROM hartonomous.model_revisions r WHERE r.revision_id = hartonomous.current_revision(model);
+  revision := hartonomous.new_revision(model, 'prune', 'in_place', parameters);
+  delta := hartonomous.create_atoms_partition(model, revision);
+  SELECT string_agg(format('%I', c), ', ') INTO list
+    FROM unnest(hartonomous.atom_columns(source, delta)) c WHERE c <> 'revision_id';
+  EXECUTE format($sql$
+    WITH gone AS (
+      DELETE FROM %1$s a USING unnest($1, $2) AS c(layer_id, cut)
+       WHERE a.layer_id = c.layer_id AND a.importance_score < c.cut RETURNING a.*)
+    INSERT INTO %2$s (revision_id, %3$s) SELECT %4$s, %3$s FROM gone
+    $sql$, source, delta, list, revision) USING layers, cuts;
+  EXECUTE format('SELECT count(*), coalesce(sum(hartonomous.weights_bytes(atom_data)), 0) FROM %s', delta)
+    INTO removed, removed_bytes;
+  PERFORM hartonomous.attach_backup(model, revision);
+  UPDATE hartonomous.model_revisions r
+     SET atom_count = parent.atom_count - removed, logical_bytes = parent.logical_bytes - removed_bytes,
+         physical_bytes = pg_total_relation_size(source)
+   WHERE r.revision_id = revision;
+  PERFORM hartonomous.make_current(model, revision);
+  RETURN revision;
+END
+$$;
+COMMENT ON FUNCTION hartonomous.prune_in_place(integer, jsonb, bigint[], real[]) IS
+  'a revision whose atoms below the given cuts are deleted from the live partition and kept in a delta; the caller holds the model''s lock';
+
+-- Cancelled or killed in place: nothing has happened. In a rewrite: see execute_run(). A second caller waits for
+-- the model's lock, or with nowait fails with 55P03.
+CREATE PROCEDURE hartonomous.prune_by_importance(model integer, keep_ratio double precision DEFAULT NULL,
+    threshold real DEFAULT NULL, scope text DEFAULT 'tensor', layer_pattern text DEFAULT '%',
+    dry_run boolean DEFAULT false, method text DEFAULT 'auto', include_vectors boolean DEFAULT false,
+    nowait boolean DEFAULT false, INOUT revision integer DEFAULT NULL)
+  LANGUAGE plpgsql
+AS $$
+DECLARE
+  commits boolean := hartonomous.can_commit();
+  started timestamptz := pg_catalog.clock_timestamp();
+  parameters jsonb;
+  plan record;
+  run bigint;
+BEGIN
+  revision := NULL;
+  PERFORM hartonomous.check_prune_arguments(keep_ratio, threshold, scope, method);
+  PERFORM hartonomous.current_revision(model);
+  PERFORM hartonomous.lock_model(model, nowait, commits);
+  SELECT pg_catalog.sum(p.atoms) AS atoms, pg_catalog.sum(p.removed) AS removed, pg_catalog.sum(p.bytes) AS bytes,
+         pg_catalog.sum(p.removed_bytes) AS removed_bytes,
+         pg_catalog.array_agg(p.layer_id) AS layers, pg_catalog.array_agg(p.minimum_importance) AS cuts
+    INTO plan
+    FROM hartonomous.prune_plan(model, keep_ratio, threshold, scope, layer_pattern, include_vectors) p;
+  IF plan.atoms IS NULL THEN
+    RAISE EXCEPTION 'model % has no tensor like "%" to prune', model, layer_pattern USING ERRCODE = '22023';
+  END IF;
+  IF dry_run OR (plan.removed OPERATOR(pg_catalog.=) 0) THEN
+    RAISE NOTICE '%', hartonomous.prune_notice(dry_run, plan.removed::bigint, plan.atoms::bigint,
+                                               plan.removed_bytes::bigint, plan.bytes::bigint);
+    IF commits THEN
+      PERFORM hartonomous.unlock_model(model);
+    END IF;
+    RETURN;
+  END IF;
+  parameters := pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object('keep_ratio', keep_ratio,
+    'threshold', threshold, 'scope', scope, 'layer_pattern', layer_pattern, 'include_vectors', include_vectors));
+  -- A rewrite costs what is kept, deleting in place costs what goes and leaves dead rows behind.
+  IF (method OPERATOR(pg_catalog.=) 'in_place') OR ((method OPERATOR(pg_catalog.=) 'auto')
+      AND (plan.removed OPERATOR(pg_catalog.<) (plan.atoms OPERATOR(pg_catalog.*) 0.2))) THEN
+    revision := hartonomous.prune_in_place(model, parameters, plan.layers, plan.cuts);
+    IF commits THEN
+      COMMIT;
+    END IF;
+  ELSE
+    run := hartonomous.start_run(model, 'prune', 'rewrite', parameters);
+    INSERT INTO hartonomous.compression_steps (run_id, layer_id, minimum_importance)
+      SELECT run, l.layer_id, c.cut
+        FROM hartonomous.model_layers l
+        LEFT JOIN ROWS FROM (pg_catalog.unnest(plan.layers), pg_catalog.unnest(plan.cuts)) AS c (layer_id, cut)
+          ON c.layer_id OPERATOR(pg_catalog.=) l.layer_id
+       WHERE l.model_id OPERATOR(pg_catalog.=) model
+      ON CONFLICT DO NOTHING;
+    CALL hartonomous.execute_run(run, revision);
+  END IF;
+  RAISE NOTICE '%, revision %, % s', hartonomous.prune_notice(false, plan.removed::bigint, plan.atoms::bigint,
+      plan.removed_bytes::bigint, plan.bytes::bigint), revision,
+    pg_catalog.round(EXTRACT(epoch FROM pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) started), 1);
+  IF commits THEN
+    PERFORM hartonomous.unlock_model(model);
+  END IF;
+END
+$$;
+COMMENT ON PROCEDURE hartonomous.prune_by_importance(integer, double precision, real, text, text, boolean, text, boolean, boolean, integer) IS
+  'removes the least important atoms: a share of them (keep_ratio) or those below a score (threshold), ranked within each tensor or over the whole model; in place when few go, else by rewriting; rollback_model() undoes it; 22023 on arguments that do not fit';
+
+CREATE FUNCTION hartonomous.prune_notice(dry_run boolean, removed bigint, atoms bigint, removed_bytes bigint, bytes bigint)
+  RETURNS text
+  LANGUAGE sql STABLE PARALLEL SAFE COST 50
+  RETURN format('%s %s of %s atoms (%s %%), %s -> %s', CASE WHEN dry_run THEN 'would prune' ELSE 'pruned' END,
+                removed, atoms, round(100.0 * removed / greatest(atoms, 1), 1),
+                hartonomous.human_bytes(bytes), hartonomous.human_bytes(bytes - removed_bytes));
+COMMENT ON FUNCTION hartonomous.prune_notice(boolean, bigint, bigint, bigint, bigint) IS
+  'the line that prune_by_importance prints';
+
+CREATE PROCEDURE hartonomous.prune_by_importance(model text, keep_ratio double precision DEFAULT NULL,
+    threshold real DEFAULT NULL, scope text DEFAULT 'tensor', layer_pattern text DEFAULT '%',
+    dry_run boolean DEFAULT false, method text DEFAULT 'auto', include_vectors boolean DEFAULT false,
+    nowait boolean DEFAULT false, INOUT revision integer DEFAULT NULL)
+  LANGUAGE plpgsql
+AS $$
+BEGIN
+  CALL hartonomous.prune_by_importance(hartonomous.model_id(model), keep_ratio, threshold, scope, layer_pattern,
+                                       dry_run, method, include_vectors, nowait, revision);
+END
+$$;
+COMMENT ON PROCEDURE hartonomous.prune_by_importance(text, double precision, real, text, text, boolean, text, boolean, boolean, integer) IS
+  'the same for a model by its name';

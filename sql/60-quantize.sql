@@ -1,0 +1,145 @@
+-- Quantizing a model: every matrix rewritten in a smaller format.
+
+-- The formats llama-quantize falls back to when a row is no whole number of blocks. (It would take IQ4_NL for Q2_K
+-- and Q3_K, which has the same size as Q4_0.)
+CREATE FUNCTION hartonomous.fitting_format(format text, run_length bigint) RETURNS text
+  LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE COST 250
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  wanted text := upper(format);
+  known record;
+BEGIN
+  SELECT * INTO known FROM hartonomous.formats() f WHERE f.format = wanted;
+  IF known IS NULL THEN
+    RAISE EXCEPTION 'unknown weight format "%"', format
+      USING ERRCODE = '22023', HINT = 'SELECT format FROM hartonomous.formats() WHERE writable;';
+  END IF;
+  IF NOT known.writable THEN
+    RAISE EXCEPTION 'format % is read, not written', wanted
+      USING ERRCODE = '0A000', HINT = 'SELECT format FROM hartonomous.formats() WHERE writable;';
+  END IF;
+  IF run_length % known.block_weights = 0 THEN
+    RETURN wanted;
+  END IF;
+  wanted := CASE wanted WHEN 'Q4_K' THEN 'Q5_0' WHEN 'Q5_K' THEN 'Q5_1' WHEN 'Q6_K' THEN 'Q8_0'
+                        WHEN 'Q2_K' THEN 'Q4_0' WHEN 'Q3_K' THEN 'Q4_0' ELSE 'F16' END;
+  RETURN hartonomous.fitting_format(wanted, run_length);
+END
+$$;
+COMMENT ON FUNCTION hartonomous.fitting_format(text, bigint) IS
+  'the format itself when a run of that length is whole blocks of it, else what llama-quantize falls back to; 22023 when unknown, 0A000 when it cannot be written';
+
+CREATE FUNCTION hartonomous.quantize_plan(model integer, format text, layer_pattern text DEFAULT '%')
+  RETURNS TABLE (layer_id bigint, layer_name text, present_format text, target_format text, reason text)
+  LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 300
+  SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+BEGIN
+  PERFORM hartonomous.fitting_format(coalesce(quantize_plan.format, 'NULL'), 256);
+  RETURN QUERY EXECUTE format($sql$
+    WITH present AS (
+      SELECT a.layer_id, string_agg(DISTINCT hartonomous.weights_format(a.atom_data), '+') AS format
+        FROM %s a GROUP BY a.layer_id),
+    judged AS (
+      SELECT l.layer_id, l.layer_name, l.position, coalesce(p.format, l.tensor_dtype) AS present,
+             CASE WHEN NOT l.layer_name LIKE $3 THEN 'not like the pattern'
+                  WHEN cardinality(l.tensor_shape) < 2 THEN 'vector'
+                  WHEN NOT hartonomous.is_quantizable_name(l.layer_name, m.metadata ->> 'format') THEN 'kept by name'
+                  WHEN EXISTS (SELECT FROM regexp_split_to_table(p.format, '\+') f
+                                WHERE f NOT IN (SELECT k.format FROM hartonomous.formats() k WHERE k.readable))
+                  THEN 'opaque' END AS kept,
+             hartonomous.fitting_format($2, least(gcd(l.row_length, l.atom_size), l.row_length)) AS fitting
+        FROM hartonomous.model_layers l
+        JOIN hartonomous.models m USING (model_id)
+        LEFT JOIN present p USING (layer_id)
+       WHERE l.model_id = $1)
+    SELECT j.layer_id, j.layer_name, j.present,
+           CASE WHEN j.kept IS NULL AND j.fitting <> j.present THEN j.fitting END,
+           coalesce(j.kept, CASE WHEN j.fitting = j.present THEN 'already there'
+                                 WHEN j.fitting <> upper($2) THEN 'rows fit no block of ' || upper($2) END)
+      FROM judged j ORDER BY j.position
+    $sql$, hartonomous.live_partition(model))
+    USING model, quantize_plan.format, layer_pattern;
+END
+$$;
+COMMENT ON FUNCTION hartonomous.quantize_plan(integer, text, text) IS
+  'what quantize_model would do, a row a tensor: its format now, the one it would get (NULL: kept as it is) and why';
+
+-- llama-quantize's own exceptions (FORMATS: only matrices named *weight, no norms, no routers, no position tables).
+CREATE FUNCTION hartonomous.is_quantizable_name(layer_name text, container text) RETURNS boolean
+  LANGUAGE sql IMMUTABLE PARALLEL SAFE COST 1
+  RETURN CASE WHEN container = 'gguf'
+              THEN layer_name LIKE '%weight' AND layer_name !~ '(_norm|ffn_gate_inp|position_embd|token_types|ssm_conv1d|attn_rel_b)\.weight$'
+                   AND layer_name NOT LIKE '%time_mix_%'
+              ELSE layer_name NOT LIKE '%bias' END;
+COMMENT ON FUNCTION hartonomous.is_quantizable_name(text, text) IS
+  'whether a tensor of that name may be quantized: llama-quantize''s rules for GGUF, all but biases otherwise';
+
+-- Cancelled or killed: the tensors done stay, and the same call goes on; the live model is untouched until the swap.
+-- A second caller waits for the model's lock, or with nowait fails with 55P03.
+CREATE PROCEDURE hartonomous.quantize_model(model integer, format text, layer_pattern text DEFAULT '%',
+    requantize boolean DEFAULT false, nowait boolean DEFAULT false, INOUT revision integer DEFAULT NULL)
+  LANGUAGE plpgsql
+AS $$
+DECLARE
+  commits boolean := hartonomous.can_commit();
+  started timestamptz := pg_catalog.clock_timestamp();
+  plan record;
+  run bigint;
+  done record;
+BEGIN
+  revision := NULL;
+  PERFORM hartonomous.current_revision(model);
+  PERFORM hartonomous.lock_model(model, nowait, commits);
+  SELECT pg_catalog.count(p.target_format) AS changed,
+         pg_catalog.count(*) FILTER (WHERE p.target_format IS NOT NULL
+             AND p.present_format OPERATOR(pg_catalog.!~) '^(F32|F16|BF16)(\+(F32|F16|BF16))*$') AS again,
+         pg_catalog.count(*) FILTER (WHERE p.target_format IS NOT NULL AND p.reason IS NOT NULL) AS fallbacks
+    INTO plan FROM hartonomous.quantize_plan(model, format, layer_pattern) p;
+  IF plan.again OPERATOR(pg_catalog.>) 0 AND NOT requantize THEN
+    RAISE EXCEPTION '% tensors are quantized already', plan.again
+      USING ERRCODE = '55000',
+            DETAIL = 'Quantizing them again would add its loss to theirs.',
+            HINT = 'rollback_model() first, or say requantize => true.';
+  END IF;
+  IF plan.changed OPERATOR(pg_catalog.=) 0 THEN
+    RAISE NOTICE 'no tensor to bring into %: nothing done', format;
+    IF commits THEN
+      PERFORM hartonomous.unlock_model(model);
+    END IF;
+    RETURN;
+  END IF;
+  run := hartonomous.start_run(model, 'quantize', 'rewrite', pg_catalog.jsonb_build_object(
+    'format', pg_catalog.upper(format), 'layer_pattern', layer_pattern, 'requantize', requantize));
+  INSERT INTO hartonomous.compression_steps (run_id, layer_id, target_format)
+    SELECT run, p.layer_id, p.target_format FROM hartonomous.quantize_plan(model, format, layer_pattern) p
+    ON CONFLICT DO NOTHING;
+  CALL hartonomous.execute_run(run, revision);
+  SELECT r.bytes_before AS before, r.bytes_after AS after INTO STRICT done
+    FROM hartonomous.compression_runs r WHERE r.run_id OPERATOR(pg_catalog.=) run;
+  RAISE NOTICE 'quantized % tensors to %, % -> %, revision %, % s', plan.changed,
+    CASE WHEN plan.fallbacks OPERATOR(pg_catalog.>) 0
+         THEN pg_catalog.format('%s (%s to a fallback: see quantize_plan)', pg_catalog.upper(format), plan.fallbacks)
+         ELSE pg_catalog.upper(format) END,
+    hartonomous.human_bytes(done.before), hartonomous.human_bytes(done.after), revision,
+    pg_catalog.round(EXTRACT(epoch FROM pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) started), 1);
+  IF commits THEN
+    PERFORM hartonomous.unlock_model(model);
+  END IF;
+END
+$$;
+COMMENT ON PROCEDURE hartonomous.quantize_model(integer, text, text, boolean, boolean, integer) IS
+  'rewrites the matrices of a model in a format, a tensor at a time; rollback_model() undoes it; 22023 on an unknown format, 55000 when tensors are quantized already and requantize is false';
+
+CREATE PROCEDURE hartonomous.quantize_model(model text, format text, layer_pattern text DEFAULT '%',
+    requantize boolean DEFAULT false, nowait boolean DEFAULT false, INOUT revision integer DEFAULT NULL)
+  LANGUAGE plpgsql
+AS $$
+BEGIN
+  CALL hartonomous.quantize_model(hartonomous.model_id(model), format, layer_pattern, requantize, nowait, revision);
+END
+$$;
+COMMENT ON PROCEDURE hartonomous.quantize_model(text, text, text, boolean, boolean, integer) IS
+  'the same for a model by its name';

@@ -1,0 +1,129 @@
+// Text found in files: UTF-8 checks, safe display, JSON and hex spelling.
+#include "bytes/text.hpp"
+
+#include <cstddef>
+
+namespace hartonomous {
+
+namespace {
+
+constexpr char hex_digits[] = "0123456789abcdef";
+
+unsigned byte_at(std::string_view text, std::size_t i) noexcept { return static_cast<unsigned char>(text[i]); }
+
+// Bytes of the valid UTF-8 sequence at `i`, or 0 (table 3-7 of the Unicode standard).
+std::size_t sequence_length(std::string_view text, std::size_t i) noexcept {
+  unsigned const lead = byte_at(text, i);
+  if (lead < 0x80) return 1;
+  std::size_t const length = lead >= 0xc2 && lead <= 0xdf   ? 2
+                             : (lead & 0xf0) == 0xe0        ? 3
+                             : lead >= 0xf0 && lead <= 0xf4 ? 4
+                                                            : 0;
+  if (length == 0 || text.size() - i < length) return 0;
+  unsigned const second = byte_at(text, i + 1);
+  unsigned const low = lead == 0xe0 ? 0xa0 : lead == 0xf0 ? 0x90 : 0x80;
+  unsigned const high = lead == 0xed ? 0x9f : lead == 0xf4 ? 0x8f : 0xbf;
+  if (second < low || second > high) return 0;
+  for (std::size_t k = 2; k < length; ++k) {
+    if ((byte_at(text, i + k) & 0xc0) != 0x80) return 0;
+  }
+  return length;
+}
+
+int hex_value(char c) noexcept {
+  if (c >= '0' && c <= '9') return c - '0';
+  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
+  return -1;
+}
+
+}  // namespace
+
+bool is_utf8(std::string_view text) noexcept {
+  for (std::size_t i = 0; i < text.size();) {
+    std::size_t const length = sequence_length(text, i);
+    if (length == 0) return false;
+    i += length;
+  }
+  return true;
+}
+
+bool is_pg_text(std::string_view text) noexcept { return text.find('\0') == std::string_view::npos && is_utf8(text); }
+
+std::string show_name(std::string_view name) {
+  constexpr std::size_t limit = 64;
+  std::string out = "\"";
+  std::size_t i = 0;
+  while (i < name.size() && i < limit) {
+    std::size_t const length = sequence_length(name, i);
+    unsigned const lead = byte_at(name, i);
+    if (length == 0 || lead < 0x20 || lead == 0x7f) {
+      out += {'\\', 'x', hex_digits[lead >> 4], hex_digits[lead & 15]};
+      i += 1;
+    } else {
+      out += name.substr(i, length);
+      i += length;
+    }
+  }
+  if (i < name.size()) out += "...";
+  return out + '"';
+}
+
+void append_json_string(std::string& out, std::string_view utf8) {
+  out += '"';
+  for (char const c : utf8) {
+    unsigned const byte = static_cast<unsigned char>(c);
+    switch (c) {
+      case '"':
+        out += "\\\"";
+        break;
+      case '\\':
+        out += "\\\\";
+        break;
+      case '\b':
+        out += "\\b";
+        break;
+      case '\f':
+        out += "\\f";
+        break;
+      case '\n':
+        out += "\\n";
+        break;
+      case '\r':
+        out += "\\r";
+        break;
+      case '\t':
+        out += "\\t";
+        break;
+      default:
+        if (byte < 0x20) {
+          out += {'\\', 'u', '0', '0', hex_digits[byte >> 4], hex_digits[byte & 15]};
+        } else {
+          out += c;
+        }
+    }
+  }
+  out += '"';
+}
+
+void append_hex(std::string& out, std::string_view bytes) {
+  for (std::size_t i = 0; i < bytes.size(); ++i) {
+    out += hex_digits[byte_at(bytes, i) >> 4];
+    out += hex_digits[byte_at(bytes, i) & 15];
+  }
+}
+
+bool decode_hex(std::string_view hex, std::string& bytes) {
+  if (hex.size() % 2 != 0) return false;
+  bytes.clear();
+  bytes.reserve(hex.size() / 2);
+  for (std::size_t i = 0; i < hex.size(); i += 2) {
+    int const high = hex_value(hex[i]);
+    int const low = hex_value(hex[i + 1]);
+    if (high < 0 || low < 0) return false;
+    bytes += static_cast<char>(high * 16 + low);
+  }
+  return true;
+}
+
+}  // namespace hartonomous

@@ -1,0 +1,27 @@
+// Text found in files: is it UTF-8, how to show it in a message, how to write it as JSON.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+namespace hartonomous {
+
+// Strict UTF-8 (no overlong forms, no surrogates, nothing above U+10FFFF). NUL counts as valid.
+bool is_utf8(std::string_view text) noexcept;
+
+// What PostgreSQL's text can hold: UTF-8 without NUL.
+bool is_pg_text(std::string_view text) noexcept;
+
+// A name from a file in double quotes, safe to show: printable ASCII and valid UTF-8 as they are, other bytes as
+// \xNN, cut after about 64 bytes.
+std::string show_name(std::string_view name);
+
+// Appends a JSON string. `utf8` must be valid UTF-8; escapes are those of serde_json, the reference safetensors
+// writer's.
+void append_json_string(std::string& out, std::string_view utf8);
+
+// Two lower-case hex digits a byte, and back; decoding fails (false) on an odd length or another character.
+void append_hex(std::string& out, std::string_view bytes);
+bool decode_hex(std::string_view hex, std::string& bytes);
+
+}  // namespace hartonomous

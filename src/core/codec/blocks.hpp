@@ -1,0 +1,114 @@
+// The blocks of the formats, byte for byte. Every structure has alignment 1, so that a block may stand anywhere.
+//
+// q is a weight's stored level, d a block's scale. A "sub-block" of the K formats is a run of 32 (Q4_K, Q5_K) or
+// 16 (Q2_K, Q3_K, Q6_K) weights with a scale of its own, itself stored as a small integer.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+
+#include "hartonomous/half.hpp"
+
+namespace hartonomous::codecs {
+
+// A half precision number, little-endian.
+struct stored_half {
+  std::uint8_t bytes[2];
+
+  float get() const noexcept { return f16_to_f32(static_cast<std::uint16_t>(bytes[0] | bytes[1] << 8)); }
+  void set(float value) noexcept {
+    const std::uint16_t half = f32_to_f16(value);
+    bytes[0] = static_cast<std::uint8_t>(half);
+    bytes[1] = static_cast<std::uint8_t>(half >> 8);
+  }
+};
+
+// 32 weights a block. `qs` byte j: low nibble weight j, high nibble weight j + 16. `qh` bit i (little-endian): fifth
+// bit of weight i.
+inline constexpr int short_block = 32;
+
+struct block_q8_0 {  // x = d * q
+  stored_half d;
+  std::int8_t qs[32];
+};
+struct block_q4_0 {  // x = d * (q - 8)
+  stored_half d;
+  std::uint8_t qs[16];
+};
+struct block_q4_1 {  // x = d * q + m
+  stored_half d;
+  stored_half m;
+  std::uint8_t qs[16];
+};
+struct block_q5_0 {  // x = d * (q - 16)
+  stored_half d;
+  std::uint8_t qh[4];
+  std::uint8_t qs[16];
+};
+struct block_q5_1 {  // x = d * q + m
+  stored_half d;
+  stored_half m;
+  std::uint8_t qh[4];
+  std::uint8_t qs[16];
+};
+
+// 256 weights a block.
+inline constexpr int super_block = 256;
+
+// x = (d * scale) * q - (dmin * min). scales[s]: low nibble scale, high nibble min of sub-block s. Two bits a weight:
+// byte l of half n (128 weights, 32 bytes) holds weights l, l + 32, l + 64, l + 96 of that half, lowest bits first.
+struct block_q2_k {
+  std::uint8_t scales[16];
+  std::uint8_t qs[64];
+  stored_half d;
+  stored_half dmin;
+};
+
+// x = d * (scale - 32) * (q - 4). The lower two bits of q as in Q2_K; its third bit: weight w is bit w / 32 of
+// hmask[w % 32]. Sixteen scales of 6 bits: see pack_scales in q2_k_q3_k.cpp.
+struct block_q3_k {
+  std::uint8_t hmask[32];
+  std::uint8_t qs[64];
+  std::uint8_t scales[12];
+  stored_half d;
+};
+
+// x = (d * scale) * q - (dmin * min), eight sub-blocks, 6 bits for each scale and min: see q4_k_q5_k.cpp. Nibbles:
+// byte l of group g (64 weights, 32 bytes): low weight l, high weight l + 32 of that group.
+struct block_q4_k {
+  stored_half d;
+  stored_half dmin;
+  std::uint8_t scales[12];
+  std::uint8_t qs[128];
+};
+// As Q4_K; fifth bit of weight l of group g: bit 2g of qh[l]; of weight l + 32: bit 2g + 1.
+struct block_q5_k {
+  stored_half d;
+  stored_half dmin;
+  std::uint8_t scales[12];
+  std::uint8_t qh[32];
+  std::uint8_t qs[128];
+};
+
+// x = d * scale * (q - 32). In each half (128 weights; 64 bytes of ql, 32 of qh), for l = 0..31: ql[l] holds the low
+// nibbles of weights l and l + 64, ql[l + 32] those of l + 32 and l + 96; qh[l] the upper two bits of weights
+// l, l + 32, l + 64, l + 96, lowest bits first.
+struct block_q6_k {
+  std::uint8_t ql[128];
+  std::uint8_t qh[64];
+  std::int8_t scales[16];
+  stored_half d;
+};
+
+static_assert(sizeof(block_q8_0) == 34 && alignof(block_q8_0) == 1);
+static_assert(sizeof(block_q4_0) == 18 && alignof(block_q4_0) == 1);
+static_assert(sizeof(block_q4_1) == 20 && alignof(block_q4_1) == 1);
+static_assert(sizeof(block_q5_0) == 22 && alignof(block_q5_0) == 1);
+static_assert(sizeof(block_q5_1) == 24 && alignof(block_q5_1) == 1);
+static_assert(sizeof(block_q2_k) == 84 && alignof(block_q2_k) == 1);
+static_assert(sizeof(block_q3_k) == 110 && alignof(block_q3_k) == 1);
+static_assert(sizeof(block_q4_k) == 144 && alignof(block_q4_k) == 1);
+static_assert(sizeof(block_q5_k) == 176 && alignof(block_q5_k) == 1);
+static_assert(sizeof(block_q6_k) == 210 && alignof(block_q6_k) == 1);
+
+}  // namespace hartonomous::codecs

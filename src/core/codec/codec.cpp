@@ -1,0 +1,201 @@
+// dequantize() and quantize(): checks, the padded last block, and work in pieces that can be interrupted.
+#include "hartonomous/codec.hpp"
+
+#include <algorithm>
+#include <cfloat>
+#include <cmath>
+#include <string>
+
+#include "blocks.hpp"
+#include "hartonomous/error.hpp"
+
+namespace hartonomous {
+namespace {
+
+// A few milliseconds of the slowest encoder; a multiple of every block.
+constexpr std::size_t piece = std::size_t{1} << 16;
+constexpr std::size_t largest_block = 256;
+
+// The last block of a run, at full length.
+struct padded_block {
+  float values[largest_block] = {};
+  float importance[largest_block] = {};
+};
+
+const codec& require(format f, bool supported, const char* verb) {
+  const codec* found = supported ? find_codec(f) : nullptr;
+  if (found == nullptr) {
+    throw error(sqlstate::feature_not_supported, std::string("cannot ") + verb + " format " + traits_of(f).name,
+                "Blocks of this format are stored and exported as they are.");
+  }
+  return *found;
+}
+
+// ---- what quantize() refuses -----------------------------------------------------------------------------------
+
+[[noreturn]] void refuse_value(const format_traits& traits, std::size_t position, float value) {
+  const std::string where = "value at position " + std::to_string(position);
+  if (std::isfinite(value)) {
+    throw error(sqlstate::numeric_value_out_of_range, where + " is too large for format " + traits.name);
+  }
+  throw error(sqlstate::numeric_value_out_of_range, where + (std::isnan(value) ? " is NaN" : " is infinite"),
+              std::string("Format ") + traits.name + " cannot hold NaN or infinity.",
+              "F32, F16 and BF16 can hold such values.");
+}
+
+// Which values a format takes: magnitudes below `limit`, and, with `specials`, NaN and infinity.
+struct value_rule {
+  float limit;
+  bool specials;
+
+  bool takes(float value) const {
+    const float magnitude = std::fabs(value);
+    return magnitude < limit || (specials && !(magnitude <= FLT_MAX));
+  }
+};
+
+value_rule rule_of(format f) {
+  switch (f) {
+    case format::F16:
+      return {65520.0f, true};  // from here on, 65504 and half a place, finite floats would round to infinity
+    case format::BF16:
+      return {0x1.FFp127f, true};  // likewise
+    default:
+      // The block format of the widest range, Q6_K, reaches 65504 * 128 * 32 = 2.7e8. Whatever is above has no half
+      // precision scale in any format, and below nothing overflows float inside the encoders.
+      return {3e8f, false};
+  }
+}
+
+// `first` is the 0-based position of values[0] in the run.
+void check_values(const format_traits& traits, span<const float> values, std::size_t first) {
+  if (traits.id == format::F32) return;
+  const value_rule rule = rule_of(traits.id);
+  bool all_fit = true;  // no early end: a loop without branches is the fast one, and errors are rare
+  for (const float value : values) all_fit &= rule.takes(value);
+  if (all_fit) return;
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    if (!rule.takes(values[i])) refuse_value(traits, first + i + 1, values[i]);
+  }
+}
+
+void check_importance(span<const float> importance, std::size_t first) {
+  const auto* bad =
+      std::find_if(importance.begin(), importance.end(), [](float w) { return !(w >= 0.0f && std::isfinite(w)); });
+  if (bad == importance.end()) return;
+  const char* what = std::isnan(*bad) ? "NaN" : std::isinf(*bad) ? "infinite" : "negative";
+  throw error(sqlstate::invalid_parameter_value,
+              "importance at position " +
+                  std::to_string(first + static_cast<std::size_t>(bad - importance.begin()) + 1) + " is " + what,
+              "Importance must be a finite number, zero or more.");
+}
+
+void check_scales(const codec& with, const format_traits& traits, const std::byte* blocks, std::size_t count,
+                  std::size_t first_block) {
+  for (std::size_t b = 0; b < count; ++b) {
+    for (std::uint32_t s = 0; s < with.scale_count; ++s) {
+      const auto* half =
+          reinterpret_cast<const codecs::stored_half*>(blocks + b * traits.block_bytes + with.scale_offsets[s]);
+      if (std::isfinite(half->get())) continue;
+      const std::size_t block = first_block + b;
+      throw error(sqlstate::numeric_value_out_of_range,
+                  "scale of block " + std::to_string(block + 1) + " overflows half precision",
+                  "The block holds the values from position " + std::to_string(block * traits.block_weights + 1) +
+                      "; their range, or that of their importance, is too large for format " + traits.name + ".");
+    }
+  }
+}
+
+// ---- the work --------------------------------------------------------------------------------------------------
+
+// Mean of the squares of the row, in float from first to last as the reference has it.
+float mean_square(span<const float> row, interrupt& check) {
+  float total = 0.0f;
+  for (std::size_t at = 0; at < row.size(); at += piece) {
+    check.poll();
+    const std::size_t end = std::min(row.size(), at + piece);
+    for (std::size_t i = at; i < end; ++i) total += row[i] * row[i];
+  }
+  return row.empty() ? 0.0f : total / static_cast<float>(row.size());
+}
+
+struct encoder {
+  const codec& with;
+  const format_traits& traits;
+  span<const float> values;
+  span<const float> importance;  // empty or as long as values
+  float row_mean_square;
+  std::byte* out;
+
+  // Encodes values[at .. at + count), `at` being the start of a block.
+  void encode(std::size_t at, std::size_t count) const {
+    const std::size_t first_block = at / traits.block_weights;
+    const std::size_t whole = count / traits.block_weights;
+    const std::size_t rest = count % traits.block_weights;
+    std::byte* to = out + first_block * traits.block_bytes;
+    check_values(traits, values.subspan(at, count), at);
+    const float* w = importance.empty() ? nullptr : importance.data() + at;
+    with.quantize_blocks(values.data() + at, w, row_mean_square, to, whole);
+    if (rest != 0) {
+      const std::size_t from = at + whole * traits.block_weights;
+      encode_padded(from, rest, to + whole * traits.block_bytes);
+    }
+    check_scales(with, traits, to, whole + (rest != 0 ? 1 : 0), first_block);
+  }
+
+  void encode_padded(std::size_t from, std::size_t count, std::byte* to) const {
+    padded_block last;
+    std::copy_n(values.data() + from, count, last.values);
+    if (!importance.empty()) std::copy_n(importance.data() + from, count, last.importance);
+    with.quantize_blocks(last.values, importance.empty() ? nullptr : last.importance, row_mean_square, to, 1);
+  }
+};
+
+}  // namespace
+
+void dequantize(format f, span<const std::byte> blocks, std::size_t count, float* out, interrupt& check) {
+  const format_traits& traits = traits_of(f);
+  const codec& with = require(f, traits.readable, "dequantize");
+  if (blocks.size() != bytes_of(f, count)) {
+    throw error(sqlstate::invalid_binary_representation, std::string("wrong number of bytes for format ") + traits.name,
+                std::to_string(count) + " weights take " + std::to_string(bytes_of(f, count)) + " bytes, not " +
+                    std::to_string(blocks.size()) + ".");
+  }
+  const std::byte* from = blocks.data();
+  std::size_t left = count;
+  while (left >= traits.block_weights) {
+    check.poll();
+    const std::size_t run = std::min(left, piece) / traits.block_weights;
+    with.dequantize_blocks(from, out, run);
+    from += run * traits.block_bytes;
+    out += run * traits.block_weights;
+    left -= run * traits.block_weights;
+  }
+  if (left != 0) {
+    float last[largest_block];
+    with.dequantize_blocks(from, last, 1);
+    std::copy_n(last, left, out);
+  }
+}
+
+void quantize(format f, span<const float> values, span<const float> importance, std::byte* out, interrupt& check) {
+  const format_traits& traits = traits_of(f);
+  const codec& with = require(f, traits.writable, "quantize to");
+  if (!importance.empty() && importance.size() != values.size()) {
+    throw error(sqlstate::array_subscript_error, "importance and values must have the same length",
+                "There are " + std::to_string(values.size()) + " values and " + std::to_string(importance.size()) +
+                    " importances.");
+  }
+  for (std::size_t at = 0; at < importance.size(); at += piece) {
+    check.poll();
+    check_importance(importance.subspan(at, std::min(piece, importance.size() - at)), at);
+  }
+  const float row = importance.empty() ? 0.0f : mean_square(values, check);
+  const encoder work = {with, traits, values, importance, row, out};
+  for (std::size_t at = 0; at < values.size(); at += piece) {
+    check.poll();
+    work.encode(at, std::min(piece, values.size() - at));
+  }
+}
+
+}  // namespace hartonomous

@@ -1,0 +1,185 @@
+// Runs of coordinates in four bits each.
+#include <algorithm>
+#include <cfloat>
+#include <cmath>
+#include <limits>
+#include <string>
+
+#include "codec/rounding.hpp"
+#include "hartonomous/coordinates.hpp"
+#include "hartonomous/error.hpp"
+#include "little_endian.hpp"
+
+namespace hartonomous {
+namespace {
+
+using coordinates::load_f32;
+using coordinates::store_f32;
+
+constexpr std::size_t header_bytes = 8;
+constexpr std::size_t poll_interval = std::size_t{1} << 16;
+
+std::size_t nibble_bytes(std::size_t count) { return count / 2 + count % 2; }
+
+std::size_t checked_block_size(std::int64_t block_size) {
+  if (block_size < 1 || block_size > q4k_largest_block) {
+    throw error(sqlstate::invalid_parameter_value, "invalid block size " + std::to_string(block_size),
+                "The block size must be between 1 and " + std::to_string(q4k_largest_block) + ".");
+  }
+  return static_cast<std::size_t>(block_size);
+}
+
+// ---- one block -------------------------------------------------------------------------------------------------
+
+struct block_scale {
+  float scale, minimum;
+
+  // Rounded half to even. In double only where float would overflow: the seed's bytes are float's.
+  std::uint32_t level_of(float x) const {
+    if (scale == 0.0f) return 0;
+    const float above = x - minimum;
+    const float level = std::isfinite(above)
+                            ? above / scale
+                            : static_cast<float>((static_cast<double>(x) - minimum) / static_cast<double>(scale));
+    // A subnormal scale is rounded so coarsely that the maximum can come out above 15, even out of nearest_int's range.
+    return level < 15.0f ? static_cast<std::uint32_t>(codecs::nearest_int(level)) : 15u;
+  }
+
+  float value_of(std::uint32_t level) const {
+    if (scale == 0.0f) return minimum;  // exact, the sign of zero included
+    const float x = minimum + static_cast<float>(level) * scale;
+    if (std::isfinite(x)) return x;
+    // The product overflowed though the sum need not; the rounding of scale may take it past the largest float.
+    const double exact = static_cast<double>(minimum) + static_cast<double>(level) * static_cast<double>(scale);
+    return static_cast<float>(std::clamp(exact, -double{FLT_MAX}, double{FLT_MAX}));
+  }
+};
+
+block_scale scale_of(span<const float> values) {
+  const auto [low, high] = std::minmax_element(values.begin(), values.end());
+  const float range = *high - *low;
+  if (std::isfinite(range)) return {range / 15.0f, *low};
+  return {static_cast<float>((static_cast<double>(*high) - *low) / 15.0), *low};
+}
+
+// `to` takes header_bytes + nibble_bytes(values.size()) bytes.
+void encode_block(span<const float> values, std::byte* to) {
+  const block_scale with = scale_of(values);
+  store_f32(with.scale, to);
+  store_f32(with.minimum, to + 4);
+  to += header_bytes;
+  for (std::size_t i = 0; i < values.size(); i += 2) {
+    const std::uint32_t high = with.level_of(values[i]);
+    const std::uint32_t low = i + 1 < values.size() ? with.level_of(values[i + 1]) : 0;
+    *to++ = static_cast<std::byte>(high << 4 | low);
+  }
+}
+
+block_scale load_scale(const std::byte* from, std::size_t block) {
+  const block_scale with = {load_f32(from), load_f32(from + 4)};
+  if (!std::isfinite(with.scale) || !std::isfinite(with.minimum)) {
+    throw error(sqlstate::invalid_binary_representation, "block " + std::to_string(block + 1) + " is damaged",
+                "Its scale and its minimum must be finite numbers.");
+  }
+  return with;
+}
+
+void decode_nibbles(const block_scale& with, const std::byte* nibbles, std::size_t count, float* out) {
+  float values[16];
+  for (std::uint32_t level = 0; level < 16; ++level) values[level] = with.value_of(level);
+  for (std::size_t i = 0; i < count; ++i) {
+    const auto byte = std::to_integer<std::uint32_t>(nibbles[i / 2]);
+    out[i] = values[i % 2 == 0 ? byte >> 4 : byte & 15];
+  }
+}
+
+}  // namespace
+
+std::int64_t q4k_bytes(std::int64_t count, std::int64_t block_size) {
+  const std::size_t block = checked_block_size(block_size);
+  if (count < 0) {
+    throw error(sqlstate::invalid_parameter_value, "invalid length " + std::to_string(count),
+                "The number of values must not be negative.");
+  }
+  const std::uint64_t numbers = static_cast<std::uint64_t>(count);
+  const std::uint64_t block_bytes = header_bytes + nibble_bytes(block);
+  const std::uint64_t blocks = numbers / block;
+  const std::uint64_t rest = numbers % block;
+  const std::uint64_t last = rest != 0 ? header_bytes + nibble_bytes(rest) : 0;
+  constexpr std::uint64_t most = std::numeric_limits<std::int64_t>::max();
+  if (blocks > (most - last) / block_bytes) {
+    throw error(sqlstate::program_limit_exceeded, "too many values: " + std::to_string(count));
+  }
+  return static_cast<std::int64_t>(blocks * block_bytes + last);
+}
+
+// ---- encoding --------------------------------------------------------------------------------------------------
+
+q4k_encoder::q4k_encoder(std::int64_t block_size) : block_size_(checked_block_size(block_size)) {}
+
+void q4k_encoder::append(float value) {
+  if (!std::isfinite(value)) {
+    throw error(sqlstate::numeric_value_out_of_range,
+                "value at position " + std::to_string(count_ + 1) + (std::isnan(value) ? " is NaN" : " is infinite"));
+  }
+  pending_.push_back(value);
+  ++count_;
+  if (pending_.size() == block_size_) encode_pending();
+}
+
+void q4k_encoder::encode_pending() {
+  const std::size_t at = bytes_.size();
+  bytes_.resize(at + header_bytes + nibble_bytes(pending_.size()));
+  encode_block(pending_, bytes_.data() + at);
+  pending_.clear();
+}
+
+std::vector<std::byte> q4k_encoder::finish() {
+  if (!pending_.empty()) encode_pending();
+  std::vector<std::byte> done;
+  done.swap(bytes_);
+  count_ = 0;
+  return done;
+}
+
+std::vector<std::byte> quantize_q4k(span<const float> values, std::int64_t block_size, interrupt& check) {
+  q4k_encoder encoder(block_size);
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    if (i % poll_interval == 0) check.poll();
+    encoder.append(values[i]);
+  }
+  return encoder.finish();
+}
+
+// ---- decoding --------------------------------------------------------------------------------------------------
+
+void check_q4k_length(span<const std::byte> bytes, std::int64_t original_length, std::int64_t block_size) {
+  const std::int64_t expected = q4k_bytes(original_length, block_size);
+  if (bytes.size() != static_cast<std::uint64_t>(expected)) {
+    throw error(sqlstate::invalid_binary_representation, "wrong number of bytes for quantized coordinates",
+                std::to_string(original_length) + " values in blocks of " + std::to_string(block_size) + " take " +
+                    std::to_string(expected) + " bytes, not " + std::to_string(bytes.size()) + ".");
+  }
+}
+
+void dequantize_q4k(span<const std::byte> bytes, std::int64_t original_length, std::int64_t block_size, float* out,
+                    interrupt& check) {
+  check_q4k_length(bytes, original_length, block_size);
+  const std::size_t block = static_cast<std::size_t>(block_size);
+  const std::size_t count = static_cast<std::size_t>(original_length);
+  const std::byte* from = bytes.data();
+  std::size_t until_poll = 0;
+  for (std::size_t at = 0; at < count; at += block) {
+    if (until_poll == 0) {
+      check.poll();
+      until_poll = poll_interval / std::min(block, poll_interval);
+    }
+    --until_poll;
+    const std::size_t length = std::min(block, count - at);
+    const block_scale with = load_scale(from, at / block);
+    decode_nibbles(with, from + header_bytes, length, out + at);
+    from += header_bytes + nibble_bytes(length);
+  }
+}
+
+}  // namespace hartonomous

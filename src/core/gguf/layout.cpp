@@ -1,0 +1,70 @@
+// Sizes of GGUF tensors, as both the reader and the writer must see them.
+#include <algorithm>
+
+#include "bytes/text.hpp"
+#include "gguf/internal.hpp"
+#include "hartonomous/error.hpp"
+
+namespace hartonomous::gguf_detail {
+
+namespace {
+
+std::string shown(const std::vector<std::uint64_t>& dims) {
+  std::string out;
+  for (std::uint64_t const dim : dims) out += (out.empty() ? "" : " x ") + std::to_string(dim);
+  return out;
+}
+
+// Product in 63 bits; false when it does not fit.
+bool multiply(std::uint64_t a, std::uint64_t b, std::uint64_t& product) noexcept {
+  return !__builtin_mul_overflow(a, b, &product) && product <= max_offset;
+}
+
+}  // namespace
+
+std::uint64_t tensor_info_bytes(const gguf_tensor& tensor) noexcept {
+  return 8 + tensor.name.size() + 4 + 8 * tensor.dims.size() + 4 + 8;
+}
+
+void measure_tensor(gguf_tensor& tensor, const char* state) {
+  if (tensor.name.size() > gguf_max_tensor_name_length) {
+    throw error(state, "GGUF: tensor name " + show_name(tensor.name) + " is too long",
+                "It has " + std::to_string(tensor.name.size()) + " bytes; the limit is " +
+                    std::to_string(gguf_max_tensor_name_length) + ".");
+  }
+  std::string const who = "GGUF: tensor " + show_name(tensor.name);
+  if (!is_pg_text(tensor.name)) throw error(state, who + " has a name that is not valid UTF-8 text");
+  if (tensor.dims.empty() || tensor.dims.size() > 4) {
+    throw error(state, who + " has an invalid number of dimensions",
+                "It has " + std::to_string(tensor.dims.size()) + "; 1 to 4 are allowed.");
+  }
+  tensor.weights = 1;
+  for (std::uint64_t const dim : tensor.dims) {
+    if (dim == 0) throw error(state, who + " has a dimension of zero", "Its shape is " + shown(tensor.dims) + ".");
+    if (!multiply(tensor.weights, dim, tensor.weights)) {
+      throw error(state, who + " is too large", "Its shape is " + shown(tensor.dims) + ".");
+    }
+  }
+  const format_traits* found = find_format(static_cast<std::uint32_t>(tensor.type));
+  if (found == nullptr) throw error(state, who + " has an unknown type");
+  const format_traits& traits = *found;
+  if (tensor.dims[0] % traits.block_weights != 0) {
+    throw error(state, who + " has rows that are not whole blocks",
+                "Its rows have " + std::to_string(tensor.dims[0]) + " weights; a block of " + traits.name + " has " +
+                    std::to_string(traits.block_weights) + ".");
+  }
+  if (!multiply(tensor.weights / traits.block_weights, traits.block_bytes, tensor.bytes)) {
+    throw error(state, who + " is too large", "Its shape is " + shown(tensor.dims) + ".");
+  }
+}
+
+void check_tensor_names(const std::vector<gguf_tensor>& tensors, const char* state) {
+  std::vector<std::string_view> names;
+  names.reserve(tensors.size());
+  for (const gguf_tensor& tensor : tensors) names.push_back(tensor.name);
+  std::sort(names.begin(), names.end());
+  auto const twin = std::adjacent_find(names.begin(), names.end());
+  if (twin != names.end()) throw error(state, "GGUF: duplicate tensor name " + show_name(*twin));
+}
+
+}  // namespace hartonomous::gguf_detail

@@ -1,0 +1,68 @@
+// GGUF and safetensors headers in one shape (hartonomous/model_file.hpp).
+#include "hartonomous/model_file.hpp"
+
+#include <nlohmann/json.hpp>
+
+#include "hartonomous/error.hpp"
+#include "hartonomous/gguf.hpp"
+#include "hartonomous/safetensors.hpp"
+
+namespace hartonomous {
+namespace {
+
+std::uint64_t product(const std::vector<std::uint64_t>& shape) {
+  std::uint64_t n = 1;  // the readers have checked that this does not overflow
+  for (std::uint64_t d : shape) n *= d;
+  return n;
+}
+
+model_file from_gguf(byte_source& source, interrupt& check) {
+  const gguf_file header = read_gguf_header(source, check);
+  model_file file;
+  file.metadata_json = metadata_to_json(header, check);
+  for (const gguf_tensor& t : header.tensors) {
+    model_tensor m;
+    m.name = t.name;
+    m.dtype = traits_of(t.type).name;
+    m.storage = t.type;
+    m.shape.assign(t.dims.rbegin(), t.dims.rend());
+    m.row_length = t.dims.front();
+    m.weights = t.weights;
+    m.offset = t.offset;
+    m.bytes = t.bytes;
+    file.tensors.push_back(std::move(m));
+  }
+  return file;
+}
+
+model_file from_safetensors(byte_source& source, interrupt& check) {
+  safetensors_file header = read_safetensors_header(source, check);
+  model_file file;
+  // The header itself, to the byte: what it says of an unchanged tensor can be written again as it was.
+  file.metadata_json = nlohmann::json{{"format", "safetensors"}, {"header", header.header_json}}.dump();
+  for (safetensors_tensor& t : header.tensors) {
+    model_tensor m;
+    m.name = std::move(t.name);
+    m.dtype = t.dtype;
+    m.storage = safetensors_storage_format(t.dtype);
+    m.row_length = safetensors_row_length(t.shape);
+    // Elements below 8 bits are carried as their packed bytes.
+    m.weights = t.bytes / traits_of(m.storage).block_bytes;
+    if (product(t.shape) != m.weights) m.row_length = m.weights;
+    m.shape = std::move(t.shape);
+    m.offset = t.offset;
+    m.bytes = t.bytes;
+    file.tensors.push_back(std::move(m));
+  }
+  return file;
+}
+
+}  // namespace
+
+model_file read_model_file(byte_source& source, std::string_view container, interrupt& check) {
+  if (container == "gguf") return from_gguf(source, check);
+  if (container == "safetensors") return from_safetensors(source, check);
+  throw error(sqlstate::invalid_parameter_value, "unknown model file format \"" + std::string(container) + "\"");
+}
+
+}  // namespace hartonomous

@@ -1,0 +1,19 @@
+// What the safetensors reader and header_matches() share.
+#pragma once
+
+#include <string_view>
+#include <vector>
+
+#include "hartonomous/safetensors.hpp"
+
+namespace hartonomous::safetensors_detail {
+
+struct parsed_header {
+  std::vector<safetensors_tensor> tensors;  // by offset, which here is relative to the end of the header
+  safetensors_metadata metadata;
+};
+
+// The JSON of a header. Checks everything but that the data fills the file. Error 22P03.
+parsed_header parse_header(std::string_view json, interrupt& poll);
+
+}  // namespace hartonomous::safetensors_detail

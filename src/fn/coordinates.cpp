@@ -1,0 +1,143 @@
+// The seed design's coordinate codecs (sql/20-coordinates.sql).
+#include "pg/arrays.hpp"
+#include "pg/interrupts.hpp"
+
+#include <array>
+#include <string>
+#include <string_view>
+
+#include "hartonomous/coordinates.hpp"
+
+using namespace hartonomous;
+using namespace hartonomous::pg;
+
+namespace {
+
+Datum bytea_datum(const void* from, std::size_t size) {
+  if (size > MaxAllocSize - VARHDRSZ) throw error(sqlstate::program_limit_exceeded, "result too large for a bytea");
+  auto* result = static_cast<bytea*>(allocate(VARHDRSZ + size));
+  SET_VARSIZE(result, VARHDRSZ + size);
+  if (size > 0) std::memcpy(VARDATA(result), from, size);
+  return PointerGetDatum(result);
+}
+
+span<const std::byte> bytea_argument(FunctionCallInfo fcinfo, int i) {
+  const bytea* value = call([&] { return PG_GETARG_BYTEA_PP(i); });
+  return {reinterpret_cast<const std::byte*>(VARDATA_ANY(value)), VARSIZE_ANY_EXHDR(value)};
+}
+
+Datum point_datum(FunctionCallInfo fcinfo, const point& p) {
+  return call([&] {
+    TupleDesc desc;
+    if (get_call_result_type(fcinfo, nullptr, &desc) != TYPEFUNC_COMPOSITE) elog(ERROR, "row type expected");
+    Datum values[3] = {Float4GetDatum(p.x), Float4GetDatum(p.y), Float4GetDatum(p.z)};
+    bool nulls[3] = {false, false, false};
+    return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));
+  });
+}
+
+}  // namespace
+
+HARTONOMOUS_FUNCTION(quantize_q8) {
+  const point_q8 q = quantize_q8(PG_GETARG_FLOAT4(0), PG_GETARG_FLOAT4(1), PG_GETARG_FLOAT4(2));
+  return bytea_datum(q.data(), q.size());
+}
+
+HARTONOMOUS_FUNCTION(encode_point) {
+  const point p = {PG_GETARG_FLOAT4(0), PG_GETARG_FLOAT4(1), PG_GETARG_FLOAT4(2)};
+  const text* name = call([&] { return PG_GETARG_TEXT_PP(3); });
+  const std::string_view format(VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name));
+  if (format == "Q8_0") {
+    const point_q8 q = quantize_q8(p.x, p.y, p.z);
+    return bytea_datum(q.data(), q.size());
+  }
+  if (format == "F16") {
+    const point_f16 q = encode_point_f16(p);
+    return bytea_datum(q.data(), q.size());
+  }
+  if (format == "F32") {
+    const point_f32 q = encode_point_f32(p);
+    return bytea_datum(q.data(), q.size());
+  }
+  throw error(sqlstate::invalid_parameter_value, "unknown coordinate format \"" + std::string(format) + "\"", {},
+              "Points are stored as F32 (12 bytes), F16 (6 bytes) or Q8_0 (3 bytes).");
+}
+
+HARTONOMOUS_FUNCTION(decode_point) {
+  const span<const std::byte> bytes = bytea_argument(fcinfo, 0);
+  if (bytes.size() == sizeof(point_q8)) {
+    point_q8 q;
+    std::memcpy(q.data(), bytes.data(), q.size());
+    return point_datum(fcinfo, dequantize_q8(q));
+  }
+  if (bytes.size() == sizeof(point_f16)) {
+    point_f16 q;
+    std::memcpy(q.data(), bytes.data(), q.size());
+    return point_datum(fcinfo, decode_point_f16(q));
+  }
+  if (bytes.size() == sizeof(point_f32)) {
+    point_f32 q;
+    std::memcpy(q.data(), bytes.data(), q.size());
+    return point_datum(fcinfo, decode_point_f32(q));
+  }
+  throw error(sqlstate::invalid_binary_representation, "not a quantized point",
+              "Quantized points have 3, 6 or 12 bytes; this has " + std::to_string(bytes.size()) + ".");
+}
+
+HARTONOMOUS_FUNCTION(dequantize_q8) {
+  const span<const std::byte> bytes = bytea_argument(fcinfo, 0);
+  if (bytes.size() != sizeof(point_q8)) {
+    throw error(sqlstate::invalid_binary_representation, "not a point of 3 bytes",
+                "Found " + std::to_string(bytes.size()) + " bytes.");
+  }
+  point_q8 q;
+  std::memcpy(q.data(), bytes.data(), q.size());
+  return point_datum(fcinfo, dequantize_q8(q));
+}
+
+HARTONOMOUS_FUNCTION(quantize_q4k) {
+  const real_array_view values(PG_GETARG_DATUM(0));
+  backend_interrupt interrupts;
+  const std::vector<std::byte> bytes = quantize_q4k(values.values(), PG_GETARG_INT32(1), interrupts);
+  return bytea_datum(bytes.data(), bytes.size());
+}
+
+HARTONOMOUS_FUNCTION(dequantize_q4k) {
+  const span<const std::byte> bytes = bytea_argument(fcinfo, 0);
+  const std::int64_t length = PG_GETARG_INT64(1), block_size = PG_GETARG_INT32(2);
+  check_q4k_length(bytes, length, block_size);
+  ArrayType* array = new_real_array(static_cast<std::size_t>(length));
+  backend_interrupt interrupts;
+  dequantize_q4k(bytes, length, block_size, elements(array), interrupts);
+  PG_RETURN_ARRAYTYPE_P(array);
+}
+
+// The aggregate's state owns memory outside PostgreSQL's contexts; a callback frees it with the aggregate's context.
+HARTONOMOUS_FUNCTION(quantize_q4k_transition) {
+  MemoryContext context;
+  if (AggCheckCallContext(fcinfo, &context) == 0) {
+    throw error(sqlstate::invalid_parameter_value, "quantize_q4k_transition called outside an aggregate");
+  }
+  auto* state = PG_ARGISNULL(0) ? nullptr : reinterpret_cast<q4k_encoder*>(PG_GETARG_POINTER(0));
+  if (state == nullptr) {
+    const bool given = PG_NARGS() > 2;
+    if (given && PG_ARGISNULL(2)) throw error("22004", "block_size cannot be NULL");
+    auto* callback = static_cast<MemoryContextCallback*>(
+        call([&] { return MemoryContextAlloc(context, sizeof(MemoryContextCallback)); }));
+    state = new q4k_encoder(given ? PG_GETARG_INT32(2) : q4k_default_block);
+    callback->func = [](void* arg) { delete static_cast<q4k_encoder*>(arg); };
+    callback->arg = state;
+    MemoryContextRegisterResetCallback(context, callback);
+  }
+  if (PG_ARGISNULL(1)) throw error("22004", "coordinates cannot be NULL");
+  state->append(PG_GETARG_FLOAT4(1));
+  PG_RETURN_POINTER(state);
+}
+
+HARTONOMOUS_FUNCTION(quantize_q4k_final) {
+  if (PG_ARGISNULL(0)) PG_RETURN_NULL();
+  // A copy is finished, not the state: a window aggregate goes on with it.
+  q4k_encoder encoder = *reinterpret_cast<const q4k_encoder*>(PG_GETARG_POINTER(0));
+  const std::vector<std::byte> bytes = encoder.finish();
+  return bytea_datum(bytes.data(), bytes.size());
+}

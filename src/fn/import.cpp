@@ -1,0 +1,262 @@
+// Reading model files into atoms (sql/40-import.sql).
+#include "pg/arrays.hpp"
+#include "pg/atom_writer.hpp"
+#include "pg/files.hpp"
+#include "pg/interrupts.hpp"
+#include "pg/rows.hpp"
+#include "pg/spi.hpp"
+
+#include <algorithm>
+#include <vector>
+
+#include "hartonomous/codec.hpp"
+#include "hartonomous/model_file.hpp"
+#include "hartonomous/space.hpp"
+
+using namespace hartonomous;
+using namespace hartonomous::pg;
+
+namespace {
+
+std::string container_argument(FunctionCallInfo fcinfo, int argument) {
+  const text* value = call([&] { return PG_GETARG_TEXT_PP(argument); });
+  return std::string(VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value));
+}
+
+model_file read_header(byte_source& source, const std::string& container) {
+  // Tensor names and tokens are UTF-8 and go into text and jsonb as they are.
+  if (call([] { return GetDatabaseEncoding(); }) != PG_UTF8) {
+    throw error(sqlstate::feature_not_supported, "models can be imported into UTF8 databases only");
+  }
+  backend_interrupt interrupts;
+  return read_model_file(source, container, interrupts);
+}
+
+Datum text_datum(const std::string& s) {
+  return call([&] { return PointerGetDatum(cstring_to_text_with_len(s.data(), static_cast<int>(s.size()))); });
+}
+
+Datum bigint_array(const std::vector<std::uint64_t>& numbers) {
+  return call([&] {
+    Datum* values = static_cast<Datum*>(palloc(sizeof(Datum) * (numbers.size() + 1)));
+    for (std::size_t i = 0; i < numbers.size(); ++i) values[i] = Int64GetDatum(static_cast<int64>(numbers[i]));
+    return PointerGetDatum(
+        construct_array(values, static_cast<int>(numbers.size()), INT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+  });
+}
+
+// A layer as the store has it, beside the tensor of the file.
+struct target_layer {
+  std::int64_t layer_id;
+  atom_layout layout;
+};
+
+struct loaded {
+  float min_x, min_y, max_x, max_y;
+};
+
+// Loads the tensors of one file, front to back, in pieces that stay small whatever the tensor's size.
+class loader {
+ public:
+  loader(byte_source& source, atom_writer& writer, std::uint64_t total_bytes)
+      : source_(source), writer_(writer), total_bytes_(total_bytes) {}
+
+  loaded load(const model_tensor& tensor, const target_layer& layer) {
+    writer_.begin_tensor(layer.layer_id, tensor.name.c_str());
+    const bool placed = tensor.shape.size() > 1 && traits_of(tensor.storage).readable && tensor.weights > 0;
+    if (!placed) {
+      write_atoms(tensor, layer.layout, nullptr);
+      return {unplaced.x, unplaced.y, unplaced.x, unplaced.y};
+    }
+    require_work_memory(layer.layout.atoms() * sizeof(atom_place) + plane_sample_rows * tensor.row_length * 16,
+                        "placing a tensor's atoms");
+    tensor_space space(layer.layout, find_principal_plane(tensor, layer.layout));
+    for_rows(tensor, layer.layout, [&](span<const float> row) { space.add_row(row); });
+    const std::vector<atom_place>& places = space.places();
+    write_atoms(tensor, layer.layout, &places);
+    loaded box = {100, 100, 0, 0};
+    for (const atom_place& p : places) {
+      box.min_x = std::min(box.min_x, p.x);
+      box.min_y = std::min(box.min_y, p.y);
+      box.max_x = std::max(box.max_x, p.x);
+      box.max_y = std::max(box.max_y, p.y);
+    }
+    return box;
+  }
+
+ private:
+  static constexpr std::uint64_t piece_bytes = 4 << 20;
+
+  principal_plane find_principal_plane(const model_tensor& tensor, const atom_layout& layout) {
+    const std::uint64_t rows = std::min(layout.rows, plane_sample_rows);
+    const std::uint64_t row_bytes = bytes_of(tensor.storage, tensor.row_length);
+    std::vector<float> sample(rows * tensor.row_length);
+    std::vector<std::byte> raw(row_bytes);
+    for (std::uint64_t i = 0; i < rows; ++i) {
+      const std::uint64_t row = i * layout.rows / rows;
+      source_.read(tensor.offset + row * row_bytes, raw.data(), row_bytes);
+      dequantize(tensor.storage, raw, tensor.row_length, sample.data() + i * tensor.row_length, interrupts_);
+    }
+    return hartonomous::find_principal_plane(sample, rows, tensor.row_length, interrupts_);
+  }
+
+  template <class Use>
+  void for_rows(const model_tensor& tensor, const atom_layout& layout, Use use) {
+    const std::uint64_t row_bytes = bytes_of(tensor.storage, tensor.row_length);
+    const std::uint64_t rows_at_once = std::max<std::uint64_t>(1, piece_bytes / std::max<std::uint64_t>(1, row_bytes));
+    require_work_memory(rows_at_once * row_bytes + tensor.row_length * sizeof(float), "reading a matrix row");
+    std::vector<std::byte> raw(std::min(rows_at_once, layout.rows) * row_bytes);
+    std::vector<float> row(tensor.row_length);
+    for (std::uint64_t first = 0; first < layout.rows; first += rows_at_once) {
+      const std::uint64_t n = std::min(rows_at_once, layout.rows - first);
+      source_.read(tensor.offset + first * row_bytes, raw.data(), n * row_bytes);
+      for (std::uint64_t i = 0; i < n; ++i) {
+        dequantize(tensor.storage, span<const std::byte>(raw.data() + i * row_bytes, row_bytes), tensor.row_length,
+                   row.data(), interrupts_);
+        use(span<const float>(row));
+      }
+      interrupts_.poll();
+    }
+  }
+
+  // Atoms lie back to back in the file: row after row, and within a row in whole blocks.
+  void write_atoms(const model_tensor& tensor, const atom_layout& layout, const std::vector<atom_place>* places) {
+    const std::uint64_t largest = bytes_of(tensor.storage, std::min<std::uint64_t>(layout.atom_size, layout.row_length));
+    std::vector<std::byte> raw(std::max(piece_bytes, largest));
+    std::uint64_t filled_from = 0, filled = 0, offset = 0;  // raw holds the tensor's bytes [filled_from, +filled)
+    for (std::uint64_t atom = 0; atom < layout.atoms(); ++atom) {
+      const std::uint64_t count = layout.length_of(atom);
+      const std::uint64_t bytes = bytes_of(tensor.storage, count);
+      if (offset + bytes > filled_from + filled) {
+        filled_from = offset;
+        filled = std::min<std::uint64_t>(raw.size(), tensor.bytes - offset);
+        source_.read(tensor.offset + offset, raw.data(), filled);
+        interrupts_.poll();
+        report(filled);
+      }
+      writer_.add(static_cast<std::int32_t>(atom), tensor.storage, static_cast<std::uint32_t>(count),
+                  raw.data() + (offset - filled_from), places != nullptr ? (*places)[atom] : unplaced);
+      offset += bytes;
+    }
+  }
+
+  void report(std::uint64_t more) {
+    done_bytes_ += more;
+    pgstat_progress_update_param(PROGRESS_COPY_BYTES_PROCESSED, static_cast<int64>(std::min(done_bytes_, total_bytes_)));
+    pgstat_progress_update_param(PROGRESS_COPY_TUPLES_PROCESSED, static_cast<int64>(writer_.rows()));
+  }
+
+  byte_source& source_;
+  atom_writer& writer_;
+  backend_interrupt interrupts_;
+  std::uint64_t total_bytes_, done_bytes_ = 0;
+};
+
+// The layers of a model in file order, checked against the file.
+std::vector<target_layer> read_layers(std::int32_t model, const model_file& file) {
+  Oid types[] = {INT4OID};
+  Datum values[] = {Int32GetDatum(model)};
+  spi_session spi;
+  spi.select("SELECT layer_id, layer_name, row_length, atom_size FROM hartonomous.model_layers "
+             "WHERE model_id = $1 ORDER BY position", 1, types, values);
+  if (SPI_processed != file.tensors.size()) {
+    throw error("55000", "the model's layers are not those of the file");
+  }
+  std::vector<target_layer> layers;
+  for (std::uint64_t i = 0; i < SPI_processed; ++i) {
+    const model_tensor& tensor = file.tensors[i];
+    target_layer layer;
+    layer.layer_id = spi_int64(i, 1);
+    layer.layout.row_length = static_cast<std::uint64_t>(spi_int64(i, 3));
+    layer.layout.atom_size = static_cast<std::uint32_t>(spi_int32(i, 4));
+    layer.layout.rows = tensor.row_length == 0 ? 0 : tensor.weights / tensor.row_length;
+    if (spi_text(i, 2) != tensor.name || layer.layout.row_length != tensor.row_length) {
+      throw error("55000", "layer \"" + spi_text(i, 2) + "\" is not the file's tensor \"" + tensor.name + "\"");
+    }
+    if (layer.layout.atoms() > INT32_MAX) {
+      throw error(sqlstate::program_limit_exceeded, "tensor \"" + tensor.name + "\" has too many atoms", {},
+                  "Import with a larger atom_size.");
+    }
+    layers.push_back(layer);
+  }
+  return layers;
+}
+
+}  // namespace
+
+HARTONOMOUS_FUNCTION(file_metadata) {
+  const auto source = source_argument(fcinfo, 0);
+  const model_file file = read_header(*source, container_argument(fcinfo, 1));
+  return call([&] { return DirectFunctionCall1(jsonb_in, CStringGetDatum(file.metadata_json.c_str())); });
+}
+
+HARTONOMOUS_FUNCTION(file_tensors) {
+  const auto source = source_argument(fcinfo, 0);
+  const model_file file = read_header(*source, container_argument(fcinfo, 1));
+  result_rows rows(fcinfo);
+  int position = 0;
+  for (const model_tensor& t : file.tensors) {
+    const Datum values[] = {Int32GetDatum(position++),
+                            text_datum(t.name),
+                            text_datum(t.dtype),
+                            text_datum(traits_of(t.storage).name),
+                            bigint_array(t.shape),
+                            Int64GetDatum(static_cast<int64>(t.row_length)),
+                            Int64GetDatum(static_cast<int64>(t.weights)),
+                            Int64GetDatum(static_cast<int64>(t.bytes))};
+    const bool nulls[8] = {};
+    rows.add(values, nulls);
+  }
+  PG_RETURN_NULL();
+}
+
+HARTONOMOUS_FUNCTION(file_sha256) {
+  const auto source = source_argument(fcinfo, 0);
+  pg_cryptohash_ctx* context = call([] { return pg_cryptohash_create(PG_SHA256); });
+  auto* result = static_cast<bytea*>(allocate(VARHDRSZ + PG_SHA256_DIGEST_LENGTH));
+  SET_VARSIZE(result, VARHDRSZ + PG_SHA256_DIGEST_LENGTH);
+  std::vector<std::uint8_t> piece(1 << 20);
+  backend_interrupt interrupts;
+  bool good = pg_cryptohash_init(context) == 0;
+  for (std::uint64_t at = 0; good && at < source->size(); at += piece.size()) {
+    const std::size_t n = std::min<std::uint64_t>(piece.size(), source->size() - at);
+    source->read(at, piece.data(), n);
+    good = pg_cryptohash_update(context, piece.data(), n) == 0;
+    interrupts.poll();
+  }
+  good = good && pg_cryptohash_final(context, reinterpret_cast<std::uint8_t*>(VARDATA(result)), PG_SHA256_DIGEST_LENGTH) == 0;
+  pg_cryptohash_free(context);
+  if (!good) throw error("XX000", "could not compute sha256");
+  PG_RETURN_BYTEA_P(result);
+}
+
+HARTONOMOUS_FUNCTION(load_atoms) {
+  const auto source = source_argument(fcinfo, 0);
+  const model_file file = read_header(*source, container_argument(fcinfo, 1));
+  const Oid partition = PG_GETARG_OID(2);
+  const std::int32_t model = PG_GETARG_INT32(3), revision = PG_GETARG_INT32(4);
+  const std::vector<target_layer> layers = read_layers(model, file);
+  result_rows rows(fcinfo);
+  std::uint64_t total = 0;
+  for (const model_tensor& t : file.tensors) total += t.bytes;
+  pgstat_progress_start_command(PROGRESS_COMMAND_COPY, partition);
+  pgstat_progress_update_param(PROGRESS_COPY_BYTES_TOTAL, static_cast<int64>(total));
+  atom_writer writer(partition, model, revision);
+  loader load(*source, writer, total);
+  for (std::size_t i = 0; i < layers.size(); ++i) {
+    const std::uint64_t before = writer.rows();
+    const loaded box = load.load(file.tensors[i], layers[i]);
+    const Datum values[] = {Int64GetDatum(layers[i].layer_id),
+                            Int64GetDatum(static_cast<int64>(writer.rows() - before)),
+                            Int64GetDatum(static_cast<int64>(file.tensors[i].bytes)),
+                            Float4GetDatum(box.min_x),
+                            Float4GetDatum(box.min_y),
+                            Float4GetDatum(box.max_x),
+                            Float4GetDatum(box.max_y)};
+    const bool nulls[7] = {};
+    rows.add(values, nulls);
+  }
+  writer.finish();
+  pgstat_progress_end_command();
+  PG_RETURN_NULL();
+}

@@ -1,0 +1,49 @@
+// One writer a model, and whether a procedure may commit (sql/32-locks.sql).
+#include "pg/boundary.hpp"
+
+#include <string>
+
+extern "C" {
+#include "catalog/namespace.h"
+#include "storage/lock.h"
+}
+
+using namespace hartonomous;
+using namespace hartonomous::pg;
+
+namespace {
+
+// A heavyweight lock on the object (hartonomous.models, model). Unlike an advisory lock, one that a session holds
+// beyond its transaction is given back when a transaction fails: a job that dies never leaves its model locked.
+LOCKTAG model_lock_tag(std::int32_t model) {
+  const Oid models = call([] { return get_relname_relid("models", get_namespace_oid("hartonomous", true)); });
+  if (!OidIsValid(models)) {
+    throw error("42P01", "there is no store", {}, "SELECT hartonomous.create_store();");
+  }
+  LOCKTAG tag;
+  SET_LOCKTAG_OBJECT(tag, MyDatabaseId, models, static_cast<uint32>(model), 0);
+  return tag;
+}
+
+}  // namespace
+
+HARTONOMOUS_FUNCTION(lock_model) {
+  const std::int32_t model = PG_GETARG_INT32(0);
+  const bool nowait = PG_GETARG_BOOL(1), for_session = PG_GETARG_BOOL(2);
+  const LOCKTAG tag = model_lock_tag(model);
+  const LockAcquireResult result = call([&] { return LockAcquire(&tag, ExclusiveLock, for_session, nowait); });
+  if (result == LOCKACQUIRE_NOT_AVAIL) {
+    throw error("55P03", "model " + std::to_string(model) + " is being changed by another session", {},
+                "Wait for it, or look in pg_locks for the session.");
+  }
+  PG_RETURN_VOID();
+}
+
+HARTONOMOUS_FUNCTION(unlock_model) {
+  const LOCKTAG tag = model_lock_tag(PG_GETARG_INT32(0));
+  // Asked before released: LockRelease warns about a lock that is not held.
+  const bool held = call([&] { return LockHeldByMe(&tag, ExclusiveLock); });
+  PG_RETURN_BOOL(held && call([&] { return LockRelease(&tag, ExclusiveLock, true); }));
+}
+
+HARTONOMOUS_FUNCTION(can_commit) { PG_RETURN_BOOL(call([] { return SPI_inside_nonatomic_context(); })); }

@@ -1,0 +1,215 @@
+// SQL type `weights`: input, output, casts and accessors (sql/10-weights.sql).
+#include "pg/arrays.hpp"
+#include "pg/weights.hpp"
+
+#include <cstring>
+#include <string>
+#include <string_view>
+
+#include "hartonomous/error.hpp"
+#include "hartonomous/statistics.hpp"
+
+using namespace hartonomous;
+using namespace hartonomous::pg;
+
+namespace {
+
+[[noreturn]] void bad_text(const char* detail) {
+  throw error(sqlstate::invalid_text_representation, "invalid input syntax for type weights", detail,
+              "The text form is FORMAT[count]:hexadecimal blocks, for example F32[1]:0000803f.");
+}
+
+int hex_digit(char c) {
+  if (c >= '0' && c <= '9') return c - '0';
+  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
+  bad_text("The blocks hold a character that is not a hexadecimal digit.");
+}
+
+// "count" of FORMAT[count]: decimal digits only, at most what a value can count.
+std::uint64_t parse_count(std::string_view digits) {
+  std::uint64_t count = 0;
+  if (digits.empty() || digits.size() > 10) bad_text("The count is not a number a value can hold.");
+  for (char c : digits) {
+    if (c < '0' || c > '9') bad_text("The count is not a number.");
+    count = count * 10 + static_cast<std::uint64_t>(c - '0');
+  }
+  return count;
+}
+
+weights_varlena* copy_of(const weights_view& w) {
+  weights_varlena* copy = new_weights(w.id(), w.count());
+  std::memcpy(copy->blocks(), w.blocks().data(), w.blocks().size());
+  return copy;
+}
+
+}  // namespace
+
+HARTONOMOUS_FUNCTION(weights_in) {
+  const std::string_view input = PG_GETARG_CSTRING(0);
+  const std::size_t open = input.find('['), close = input.find("]:");
+  if (open == std::string_view::npos || close == std::string_view::npos || close < open) bad_text("");
+  const format_traits* traits = find_format(input.data(), open);
+  if (traits == nullptr) bad_text("The format is not one of ggml's.");
+  const std::uint64_t count = parse_count(input.substr(open + 1, close - open - 1));
+  const std::string_view hex = input.substr(close + 2);
+  if (hex.size() % 2 != 0 || hex.size() / 2 != bytes_of(traits->id, count)) {
+    bad_text("The number of hexadecimal digits does not fit the format and the count.");
+  }
+  weights_varlena* w = new_weights(traits->id, count);
+  for (std::size_t i = 0; i < hex.size() / 2; ++i) {
+    w->blocks()[i] = static_cast<std::byte>(hex_digit(hex[2 * i]) << 4 | hex_digit(hex[2 * i + 1]));
+  }
+  PG_RETURN_POINTER(w);
+}
+
+HARTONOMOUS_FUNCTION(weights_out) {
+  const weights_view w(PG_GETARG_DATUM(0));
+  char head[32];
+  const int head_length = std::snprintf(head, sizeof head, "%s[%u]:", w.traits().name, static_cast<unsigned>(w.count()));
+  const std::size_t length = static_cast<std::size_t>(head_length) + 2 * w.blocks().size();
+  if (length >= MaxAllocSize) throw error(sqlstate::program_limit_exceeded, "weights value too large for its text form");
+  char* out = static_cast<char*>(allocate(length + 1));
+  std::memcpy(out, head, static_cast<std::size_t>(head_length));
+  static const char digits[] = "0123456789abcdef";
+  char* p = out + head_length;
+  for (std::byte b : w.blocks()) {
+    *p++ = digits[std::to_integer<unsigned>(b) >> 4];
+    *p++ = digits[std::to_integer<unsigned>(b) & 15];
+  }
+  *p = '\0';
+  PG_RETURN_CSTRING(out);
+}
+
+// Binary form: int32 format, int32 count, blocks.
+HARTONOMOUS_FUNCTION(weights_recv) {
+  auto* message = reinterpret_cast<StringInfo>(PG_GETARG_POINTER(0));
+  const auto id = call([&] { return pq_getmsgint(message, 4); });
+  const auto count = call([&] { return pq_getmsgint(message, 4); });
+  if (find_format(id) == nullptr) {
+    throw error(sqlstate::invalid_binary_representation, "invalid weights: unknown format " + std::to_string(id));
+  }
+  const std::uint64_t bytes = bytes_of(static_cast<format>(id), count);
+  const auto available = static_cast<std::uint64_t>(message->len - message->cursor);
+  if (bytes != available) {
+    throw error(sqlstate::invalid_binary_representation, "invalid weights: wrong number of bytes",
+                "Expected " + std::to_string(bytes) + " bytes of blocks, found " + std::to_string(available) + ".");
+  }
+  weights_varlena* w = new_weights(static_cast<format>(id), count);
+  call([&] { pq_copymsgbytes(message, reinterpret_cast<char*>(w->blocks()), static_cast<int>(bytes)); });
+  PG_RETURN_POINTER(w);
+}
+
+HARTONOMOUS_FUNCTION(weights_send) {
+  const weights_view w(PG_GETARG_DATUM(0));
+  StringInfoData message;
+  call([&] {
+    pq_begintypsend(&message);
+    pq_sendint32(&message, static_cast<uint32>(w.id()));
+    pq_sendint32(&message, static_cast<uint32>(w.count()));
+    pq_sendbytes(&message, reinterpret_cast<const char*>(w.blocks().data()), static_cast<int>(w.blocks().size()));
+  });
+  PG_RETURN_BYTEA_P(call([&] { return pq_endtypsend(&message); }));
+}
+
+HARTONOMOUS_FUNCTION(weights_from_real_array) {
+  const real_array_view array(PG_GETARG_DATUM(0));
+  PG_RETURN_POINTER(encode(format::F32, array.values(), {}));
+}
+
+HARTONOMOUS_FUNCTION(weights_to_bytea) {
+  const weights_view w(PG_GETARG_DATUM(0));
+  auto* result = static_cast<bytea*>(allocate(VARHDRSZ + w.blocks().size()));
+  SET_VARSIZE(result, VARHDRSZ + w.blocks().size());
+  std::memcpy(VARDATA(result), w.blocks().data(), w.blocks().size());
+  PG_RETURN_BYTEA_P(result);
+}
+
+HARTONOMOUS_FUNCTION(weights_from_blocks) {
+  const format f = format_argument(call([&] { return PG_GETARG_TEXT_PP(0); }));
+  const std::int64_t count = PG_GETARG_INT64(1);
+  if (count < 0) throw error(sqlstate::invalid_parameter_value, "count of weights cannot be negative");
+  const bytea* blocks = call([&] { return PG_GETARG_BYTEA_PP(2); });
+  const std::uint64_t expected = bytes_of(f, static_cast<std::uint64_t>(count));
+  if (VARSIZE_ANY_EXHDR(blocks) != expected) {
+    throw error(sqlstate::invalid_binary_representation, "wrong number of bytes for these weights",
+                std::to_string(count) + " weights in " + traits_of(f).name + " need " + std::to_string(expected) +
+                    " bytes, found " + std::to_string(VARSIZE_ANY_EXHDR(blocks)) + ".");
+  }
+  weights_varlena* w = new_weights(f, static_cast<std::uint64_t>(count));
+  std::memcpy(w->blocks(), VARDATA_ANY(blocks), expected);
+  PG_RETURN_POINTER(w);
+}
+
+HARTONOMOUS_FUNCTION(weights_format) {
+  const weights_view w(PG_GETARG_DATUM(0));
+  PG_RETURN_TEXT_P(call([&] { return cstring_to_text(w.traits().name); }));
+}
+
+HARTONOMOUS_FUNCTION(weights_count) {
+  const weights_view w(PG_GETARG_DATUM(0));
+  PG_RETURN_INT64(static_cast<int64>(w.count()));
+}
+
+HARTONOMOUS_FUNCTION(weights_bytes) {
+  // The size is known without reading the blocks from TOAST.
+  const Size size = call([&] { return toast_raw_datum_size(PG_GETARG_DATUM(0)); });
+  PG_RETURN_INT64(static_cast<int64>(size - sizeof(weights_varlena)));
+}
+
+HARTONOMOUS_FUNCTION(weights_eq) {
+  const weights_view a(PG_GETARG_DATUM(0)), b(PG_GETARG_DATUM(1));
+  PG_RETURN_BOOL(a.id() == b.id() && a.count() == b.count() &&
+                 std::memcmp(a.blocks().data(), b.blocks().data(), a.blocks().size()) == 0);
+}
+
+HARTONOMOUS_FUNCTION(weights_ne) {
+  const weights_view a(PG_GETARG_DATUM(0)), b(PG_GETARG_DATUM(1));
+  PG_RETURN_BOOL(a.id() != b.id() || a.count() != b.count() ||
+                 std::memcmp(a.blocks().data(), b.blocks().data(), a.blocks().size()) != 0);
+}
+
+HARTONOMOUS_FUNCTION(weights_rms) {
+  const weights_view w(PG_GETARG_DATUM(0));
+  PG_RETURN_FLOAT8(rms(decode(w)));
+}
+
+HARTONOMOUS_FUNCTION(weights_relative_error) {
+  const weights_view a(PG_GETARG_DATUM(0)), b(PG_GETARG_DATUM(1));
+  PG_RETURN_FLOAT8(relative_error(decode(a), decode(b)));
+}
+
+HARTONOMOUS_FUNCTION(weights_dot) {
+  const weights_view a(PG_GETARG_DATUM(0)), b(PG_GETARG_DATUM(1));
+  PG_RETURN_FLOAT8(dot(decode(a), decode(b)));
+}
+
+// quantize(weights, format, importance): the same format again is a copy, never a second rounding.
+HARTONOMOUS_FUNCTION(quantize_weights) {
+  const weights_view w(PG_GETARG_DATUM(0));
+  const format f = format_argument(call([&] { return PG_GETARG_TEXT_PP(1); }));
+  if (PG_NARGS() > 2 && !PG_ARGISNULL(2)) {
+    const real_array_view importance(PG_GETARG_DATUM(2));
+    PG_RETURN_POINTER(encode(f, decode(w), importance.values()));
+  }
+  if (f == w.id()) PG_RETURN_POINTER(copy_of(w));
+  PG_RETURN_POINTER(encode(f, decode(w), {}));
+}
+
+HARTONOMOUS_FUNCTION(quantize_real_array) {
+  const real_array_view values(PG_GETARG_DATUM(0));
+  const format f = format_argument(call([&] { return PG_GETARG_TEXT_PP(1); }));
+  if (PG_NARGS() > 2) {
+    const real_array_view importance(PG_GETARG_DATUM(2));
+    PG_RETURN_POINTER(encode(f, values.values(), importance.values()));
+  }
+  PG_RETURN_POINTER(encode(f, values.values(), {}));
+}
+
+HARTONOMOUS_FUNCTION(dequantize_weights) {
+  const weights_view w(PG_GETARG_DATUM(0));
+  const buffer<float> values = decode(w);
+  ArrayType* array = new_real_array(values.size());
+  std::memcpy(elements(array), values.data(), values.size() * sizeof(float));
+  PG_RETURN_ARRAYTYPE_P(array);
+}

@@ -1,0 +1,13 @@
+// The settings of the extension (prefix `hartonomous.`). A setting never changes a result, only how it is reached.
+#pragma once
+
+namespace hartonomous::pg {
+
+struct settings {
+  int max_work_memory_kb;  // hartonomous.max_work_memory
+};
+extern settings current_settings;
+
+void define_settings();  // from _PG_init
+
+}  // namespace hartonomous::pg

@@ -1,0 +1,139 @@
+// Model files as output (files.hpp).
+#include "pg/files.hpp"
+
+#include <cerrno>
+#include <cstring>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+extern "C" {
+#include "libpq/libpq-fs.h"
+}
+
+namespace hartonomous::pg {
+namespace {
+
+class file_output final : public output {
+ public:
+  explicit file_output(const std::string& path) : path_(path), temporary_(path + ".tmp." + std::to_string(MyProcPid)) {
+    // Readable by others, as COPY TO's files are: the model is for another program.
+    const mode_t mask = umask(S_IWGRP | S_IWOTH);
+    fd_ = call([&] {
+      return OpenTransientFilePerm(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | PG_BINARY, 0666);
+    });
+    umask(mask);
+    if (fd_ < 0) fail("could not create file");
+  }
+  ~file_output() override {
+    if (fd_ >= 0) CloseTransientFile(fd_);
+    if (!finished_) unlink(temporary_.c_str());
+  }
+  void write(const void* from, std::size_t count) override {
+    const char* at = static_cast<const char*>(from);
+    written_ += count;
+    while (count > 0) {
+      const ssize_t put = ::write(fd_, at, count);
+      if (put < 0 && errno == EINTR) continue;
+      if (put < 0) fail("could not write file");
+      at += put;
+      count -= static_cast<std::size_t>(put);
+    }
+  }
+  Datum finish() override {
+    if (fsync(fd_) != 0) fail("could not fsync file");
+    const int fd = fd_;
+    fd_ = -1;
+    if (CloseTransientFile(fd) != 0) fail("could not close file");
+    call([&] { durable_rename(temporary_.c_str(), path_.c_str(), ERROR); });
+    finished_ = true;
+    return Int64GetDatum(static_cast<int64>(written_));
+  }
+
+ private:
+  [[noreturn]] void fail(const char* what) const {
+    const char* state = errno == ENOENT   ? "58P01"
+                        : errno == EEXIST ? "58P02"
+                        : errno == ENOSPC ? "53100"
+                        : errno == EACCES ? "42501"
+                                          : sqlstate::io_error;
+    throw error(state, std::string(what) + " \"" + temporary_ + "\": " + std::strerror(errno));
+  }
+  std::string path_, temporary_;
+  int fd_ = -1;
+  bool finished_ = false;
+  std::uint64_t written_ = 0;
+};
+
+class bytea_output final : public output {
+ public:
+  bytea_output(std::uint64_t size, MemoryContext context) : size_(size) {
+    if (size > MaxAllocSize - VARHDRSZ) {
+      throw error(sqlstate::program_limit_exceeded, "model too large for a bytea",
+                  "The file has " + std::to_string(size) + " bytes; a bytea holds less than 1 GB.",
+                  "Export to a server file or a large object.");
+    }
+    require_work_memory(size, "exporting to a bytea");
+    context_scope scope(context);
+    value_ = static_cast<bytea*>(allocate(VARHDRSZ + size));
+    SET_VARSIZE(value_, VARHDRSZ + size);
+  }
+  void write(const void* from, std::size_t count) override {
+    if (count > size_ - written_) throw error(sqlstate::invalid_parameter_value, "more bytes than the file was to have");
+    std::memcpy(VARDATA(value_) + written_, from, count);
+    written_ += count;
+  }
+  Datum finish() override {
+    if (written_ != size_) throw error(sqlstate::invalid_parameter_value, "fewer bytes than the file was to have");
+    return PointerGetDatum(value_);
+  }
+
+ private:
+  std::uint64_t size_, written_ = 0;
+  bytea* value_ = nullptr;
+};
+
+class large_object_output final : public output {
+ public:
+  large_object_output() {
+    id_ = call([] { return inv_create(InvalidOid); });
+    call([] { CommandCounterIncrement(); });
+    object_ = call([&] { return inv_open(id_, INV_WRITE, CurrentMemoryContext); });
+  }
+  ~large_object_output() override {
+    if (object_ != nullptr) inv_close(object_);
+  }
+  void write(const void* from, std::size_t count) override {
+    const char* at = static_cast<const char*>(from);
+    while (count > 0) {
+      const int chunk = static_cast<int>(count < (1u << 20) ? count : (1u << 20));
+      at += call([&] { return inv_write(object_, at, chunk); });
+      count -= static_cast<std::size_t>(chunk);
+    }
+  }
+  Datum finish() override { return ObjectIdGetDatum(id_); }
+
+ private:
+  Oid id_ = InvalidOid;
+  LargeObjectDesc* object_ = nullptr;
+};
+
+}  // namespace
+
+std::unique_ptr<output> make_file_output(const std::string& path) {
+  if (!call([] { return has_privs_of_role(GetUserId(), ROLE_PG_WRITE_SERVER_FILES); })) {
+    throw error("42501", "must be superuser or have privileges of the pg_write_server_files role to write a file");
+  }
+  if (!is_absolute_path(path.c_str())) {
+    throw error("42602", "relative path not allowed for export to a file");
+  }
+  return std::make_unique<file_output>(path);
+}
+
+std::unique_ptr<output> make_bytea_output(std::uint64_t size, MemoryContext context) {
+  return std::make_unique<bytea_output>(size, context);
+}
+
+std::unique_ptr<output> make_large_object_output() { return std::make_unique<large_object_output>(); }
+
+}  // namespace hartonomous::pg

@@ -1,0 +1,101 @@
+// Model files as input (files.hpp).
+#include "pg/files.hpp"
+
+#include <cerrno>
+#include <cstring>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+extern "C" {
+#include "libpq/libpq-fs.h"
+}
+
+namespace hartonomous::pg {
+namespace {
+
+class file_source final : public byte_source {
+ public:
+  explicit file_source(std::string path) : path_(std::move(path)) {
+    fd_ = call([&] { return OpenTransientFile(path_.c_str(), O_RDONLY | PG_BINARY); });
+    if (fd_ < 0) fail("could not open file");
+    struct stat status;
+    if (fstat(fd_, &status) != 0) fail("could not stat file");
+    if (!S_ISREG(status.st_mode)) {
+      throw error("42809", "\"" + path_ + "\" is not a regular file");
+    }
+    size_ = static_cast<std::uint64_t>(status.st_size);
+  }
+  ~file_source() override {
+    if (fd_ >= 0) CloseTransientFile(fd_);
+  }
+  std::uint64_t size() const override { return size_; }
+  void read(std::uint64_t offset, void* to, std::size_t count) override {
+    char* at = static_cast<char*>(to);
+    while (count > 0) {
+      const ssize_t got = pread(fd_, at, count, static_cast<off_t>(offset));
+      if (got < 0 && errno == EINTR) continue;
+      if (got < 0) fail("could not read file");
+      if (got == 0) throw error(sqlstate::io_error, "file \"" + path_ + "\" became shorter while it was read");
+      at += got;
+      offset += static_cast<std::uint64_t>(got);
+      count -= static_cast<std::size_t>(got);
+    }
+  }
+
+ private:
+  [[noreturn]] void fail(const char* what) const {
+    const char* state = errno == ENOENT ? "58P01" : errno == EACCES || errno == EPERM ? "42501" : sqlstate::io_error;
+    throw error(state, std::string(what) + " \"" + path_ + "\": " + std::strerror(errno));
+  }
+  std::string path_;
+  int fd_ = -1;
+  std::uint64_t size_ = 0;
+};
+
+class large_object_source final : public byte_source {
+ public:
+  explicit large_object_source(Oid id) : id_(id) {
+    object_ = call([&] { return inv_open(id_, INV_READ, CurrentMemoryContext); });
+    size_ = static_cast<std::uint64_t>(call([&] { return inv_seek(object_, 0, SEEK_END); }));
+  }
+  ~large_object_source() override { inv_close(object_); }
+  std::uint64_t size() const override { return size_; }
+  void read(std::uint64_t offset, void* to, std::size_t count) override {
+    char* at = static_cast<char*>(to);
+    call([&] { inv_seek(object_, static_cast<int64>(offset), SEEK_SET); });
+    while (count > 0) {
+      const int want = static_cast<int>(count < (1u << 20) ? count : (1u << 20));
+      const int got = call([&] { return inv_read(object_, at, want); });
+      if (got <= 0) throw error(sqlstate::io_error, "large object " + std::to_string(id_) + " ended early");
+      at += got;
+      count -= static_cast<std::size_t>(got);
+    }
+  }
+
+ private:
+  Oid id_;
+  LargeObjectDesc* object_ = nullptr;
+  std::uint64_t size_ = 0;
+};
+
+}  // namespace
+
+std::unique_ptr<byte_source> source_argument(FunctionCallInfo fcinfo, int argument) {
+  const Oid type = call([&] { return get_fn_expr_argtype(fcinfo->flinfo, argument); });
+  if (type == TEXTOID) {
+    if (!call([] { return has_privs_of_role(GetUserId(), ROLE_PG_READ_SERVER_FILES); })) {
+      throw error("42501", "must be superuser or have privileges of the pg_read_server_files role to read a file");
+    }
+    const char* path = call([&] { return text_to_cstring(PG_GETARG_TEXT_PP(argument)); });
+    return std::make_unique<file_source>(path);
+  }
+  if (type == BYTEAOID) {
+    const bytea* value = call([&] { return PG_GETARG_BYTEA_PP(argument); });
+    return std::make_unique<memory_source>(VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value));
+  }
+  if (type == OIDOID) return std::make_unique<large_object_source>(PG_GETARG_OID(argument));
+  throw error(sqlstate::invalid_parameter_value, "a model file is a path (text), a bytea or a large object (oid)");
+}
+
+}  // namespace hartonomous::pg

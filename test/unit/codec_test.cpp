@@ -1,0 +1,403 @@
+// Codecs: the reference's bytes and floats, padding, and what is refused.
+//
+// golden/ holds 16 rows of 1024 floats of many kinds (normal, uniform, heavy-tailed, zero, constant, one-signed,
+// cosine, outliers, tiny, large, half-empty, integer, ramp, log-normal) and what llama.cpp's portable build makes of
+// them, without and with an importance for each column.
+#include "hartonomous/codec.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <fstream>
+#include <iterator>
+#include <limits>
+#include <random>
+#include <string>
+#include <vector>
+
+#include "hartonomous/error.hpp"
+#include "hartonomous/half.hpp"
+
+namespace hartonomous {
+namespace {
+
+constexpr float nan_value = std::numeric_limits<float>::quiet_NaN();
+constexpr float infinity = std::numeric_limits<float>::infinity();
+constexpr std::size_t rows = 16;
+constexpr std::size_t columns = 1024;
+
+format format_of(const std::string& name) { return find_format(name.data(), name.size())->id; }
+
+std::vector<std::byte> read_golden(const std::string& name) {
+  std::ifstream file(std::string(HARTONOMOUS_TEST_DIR) + "/golden/" + name, std::ios::binary);
+  EXPECT_TRUE(file.good()) << name;
+  const std::vector<char> text((std::istreambuf_iterator<char>(file)), std::istreambuf_iterator<char>());
+  std::vector<std::byte> bytes(text.size());
+  if (!text.empty()) std::memcpy(bytes.data(), text.data(), text.size());
+  return bytes;
+}
+
+std::vector<float> read_floats(const std::string& name) {
+  const std::vector<std::byte> bytes = read_golden(name);
+  std::vector<float> values(bytes.size() / sizeof(float));
+  no_interrupt none;
+  dequantize(format::F32, bytes, values.size(), values.data(), none);
+  return values;
+}
+
+std::vector<std::byte> encode(format f, span<const float> values, span<const float> importance = {}) {
+  no_interrupt none;
+  std::vector<std::byte> bytes(bytes_of(f, values.size()));
+  quantize(f, values, importance, bytes.data(), none);
+  return bytes;
+}
+
+std::vector<float> decode(format f, span<const std::byte> blocks, std::size_t count) {
+  no_interrupt none;
+  std::vector<float> values(count);
+  dequantize(f, blocks, count, values.data(), none);
+  return values;
+}
+
+// FNV-1a, 64 bits.
+std::uint64_t hash_of(span<const std::byte> bytes) {
+  std::uint64_t hash = 14695981039346656037u;
+  for (const std::byte b : bytes) hash = (hash ^ std::to_integer<std::uint64_t>(b)) * 1099511628211u;
+  return hash;
+}
+
+std::uint64_t hash_of(span<const float> values) { return hash_of(encode(format::F32, values)); }
+
+template <class F>
+std::string state_of(F&& f, std::string* message = nullptr) {
+  try {
+    f();
+  } catch (const error& e) {
+    if (message != nullptr) *message = e.what();
+    return e.state();
+  }
+  return "none";
+}
+
+// ---- golden bytes ----------------------------------------------------------------------------------------------
+
+struct golden {
+  const char* name;
+  std::uint64_t floats;             // hash of the dequantized floats
+  std::uint64_t importance_floats;  // 0 where importance changes nothing
+  std::uint64_t volume;             // hash of the blocks of the 4 Mi numbers of TEST_P(Golden, Volume)
+};
+
+// The md5 sums of what `volume` is the hash of are:
+//   F16  52926a56ec2c6d8e749ef4f7e5212c71  BF16 f5c2da7026f5b1afd61532f703bf3336  Q8_0 ffc84b05f6dad227663c499e7f428055
+//   Q4_0 abbcbea78d335fe57698585dda10a81e  Q4_1 39702755bf5164dc47fa226c0eba4c9d  Q5_0 5a31fc299a32517be18b091652881593
+//   Q5_1 e49b572ad9c27aeeebfb78ab95a1dfc0  Q2_K a0d22b663b68e6228fc6c6240a47b74e  Q3_K 24c2c4beb5ef7b6e23e6d1cea3270a46
+//   Q4_K 24202e4c8cb495d138d2eac8d75530ef  Q5_K 81691acd55c7546e82d57ad607bdd893  Q6_K 05552ff73dce0058879529fea77ea35e
+constexpr golden all[] = {
+    {"F16", 0x3D3E7CF1F3691F4F, 0, 0x842C63F5A1BD292F},
+    {"BF16", 0x153724C36ED7D0AF, 0, 0x86661275E6D2213E},
+    {"Q8_0", 0x26AFDD6B32253ACE, 0, 0x59861862800D8496},
+    {"Q4_0", 0x72BAA1DD8D422AE4, 0x9C8F30A0AD5CA2AD, 0xFF26E9CC552296A8},
+    {"Q4_1", 0x7BF89FDFE8A2687D, 0xECF335264B27FBF0, 0x47742AFB8883ED1C},
+    {"Q5_0", 0xF9F4FB90C7E0246D, 0xE4B1014A1ED4AF1B, 0x5AD21D427C14E3E4},
+    {"Q5_1", 0x4E6D54B3A521BE25, 0x6AA64ABF209D6BB5, 0xE86A1B88528BD07B},
+    {"Q2_K", 0x6934F506044BD7A8, 0x73C9B5475E2E5F05, 0x6EEDA6436518D9FF},
+    {"Q3_K", 0x791ED49D4F5B3945, 0xD6327427D94C4292, 0x93D2C91E77A3D37A},
+    {"Q4_K", 0x67C24C3D43EFEEC7, 0x5866E14C9DF0999B, 0xB75C09A29FF2948E},
+    {"Q5_K", 0x88912CEAFF91E416, 0x62A9FC1E47D4699B, 0x7FC22B5687ACB30D},
+    {"Q6_K", 0xD5CBE3F29B39F399, 0xF519A5321EB0258F, 0x7BC4CBAF9B05CA70},
+};
+
+// Without it gtest prints the bytes of the structure.
+void PrintTo(const golden& g, std::ostream* to) { *to << g.name; }
+
+class Golden : public testing::TestWithParam<golden> {};
+INSTANTIATE_TEST_SUITE_P(AllFormats, Golden, testing::ValuesIn(all),
+                         [](const auto& info) { return std::string(info.param.name); });
+
+void expect_golden_bytes(format f, const std::string& file, span<const float> importance) {
+  const std::vector<float> input = read_floats("input.f32");
+  const std::vector<std::byte> expected = read_golden(file);
+  ASSERT_EQ(input.size(), rows * columns);
+  const std::size_t row_bytes = bytes_of(f, columns);
+  ASSERT_EQ(expected.size(), rows * row_bytes);
+  for (std::size_t row = 0; row < rows; ++row) {
+    const std::vector<std::byte> bytes =
+        encode(f, span<const float>(input.data() + row * columns, columns), importance);
+    EXPECT_EQ(std::memcmp(bytes.data(), expected.data() + row * row_bytes, row_bytes), 0) << file << " row " << row;
+  }
+}
+
+TEST_P(Golden, QuantizesToTheBytesOfTheReference) {
+  const golden& g = GetParam();
+  expect_golden_bytes(format_of(g.name), std::string(g.name) + ".bin", {});
+}
+
+TEST_P(Golden, QuantizesByImportanceToTheBytesOfTheReference) {
+  const golden& g = GetParam();
+  const std::string file = std::string(g.name) + (g.importance_floats != 0 ? ".imatrix.bin" : ".bin");
+  const std::vector<float> importance = read_floats("imatrix.f32");
+  expect_golden_bytes(format_of(g.name), file, importance);
+}
+
+TEST_P(Golden, DequantizesToTheFloatsOfTheReference) {
+  const golden& g = GetParam();
+  const format f = format_of(g.name);
+  const std::string name = g.name;
+  EXPECT_EQ(hash_of(decode(f, read_golden(name + ".bin"), rows * columns)), g.floats);
+  if (g.importance_floats == 0) return;
+  EXPECT_EQ(hash_of(decode(f, read_golden(name + ".imatrix.bin"), rows * columns)), g.importance_floats);
+}
+
+const std::vector<float>& volume() {
+  static const std::vector<float>* const values = [] {
+    auto* drawn = new std::vector<float>(4194304);
+    std::mt19937_64 generator(7);
+    std::normal_distribution<float> normal(0.0f, 0.02f);
+    for (float& value : *drawn) value = normal(generator);
+    return drawn;
+  }();
+  return *values;
+}
+
+// The distribution is libstdc++'s; md5 of the floats 0f50dfa6fae5a06a98bf9f3c1f16b3c1.
+TEST_P(Golden, Volume) {
+  if (hash_of(volume()) != 0x3FFD4E14CA358A8A) GTEST_SKIP() << "another standard library draws other numbers";
+  EXPECT_EQ(hash_of(encode(format_of(GetParam().name), volume())), GetParam().volume);
+}
+
+// ---- tolerances of ggml's own test -----------------------------------------------------------------------------
+
+std::vector<float> cosine(float offset) {
+  std::vector<float> values(4096);
+  for (std::size_t i = 0; i < values.size(); ++i) values[i] = 0.1f + 2.0f * std::cos(static_cast<float>(i) + offset);
+  return values;
+}
+
+TEST_P(Golden, StaysWithinTheTolerancesOfGgml) {
+  const std::string name = GetParam().name;
+  const format f = format_of(name);
+  const std::vector<float> a = cosine(0.0f), b = cosine(1.0f);
+  const std::vector<float> a_back = decode(f, encode(f, a), a.size());
+  const std::vector<float> b_back = decode(format::Q8_0, encode(format::Q8_0, b), b.size());
+  double squares = 0.0, dot = 0.0, dot_back = 0.0;
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    squares += (double{a[i]} - a_back[i]) * (double{a[i]} - a_back[i]);
+    dot += double{a[i]} * b[i];
+    dot_back += double{a_back[i]} * b_back[i];
+  }
+  const double count = static_cast<double>(a.size());
+  EXPECT_LT(std::sqrt(squares) / count, name == "Q2_K" ? 0.0075 : name == "Q3_K" ? 0.0040 : 0.002);
+  EXPECT_LT(std::fabs(dot - dot_back) / count, name == "Q2_K" ? 0.04 : 0.02);
+}
+
+// ---- counts, alignment, pieces ---------------------------------------------------------------------------------
+
+TEST_P(Golden, PadsTheLastBlockWithZeros) {
+  const format f = format_of(GetParam().name);
+  const std::size_t block = traits_of(f).block_weights;
+  std::vector<float> values(block + 5);
+  for (std::size_t i = 0; i < values.size(); ++i) values[i] = std::sin(static_cast<float>(i));
+  std::vector<float> padded = values;
+  padded.resize((values.size() + block - 1) / block * block);
+  const std::vector<std::byte> bytes = encode(f, values);
+  EXPECT_EQ(bytes, encode(f, padded));
+  std::vector<float> whole = decode(f, bytes, padded.size());
+  whole.resize(values.size());
+  EXPECT_EQ(decode(f, bytes, values.size()), whole);
+}
+
+TEST_P(Golden, PaddingWithImportanceIsSound) {
+  const format f = format_of(GetParam().name);
+  const std::vector<float> importance(7, 2.0f);
+  const std::vector<float> values = {1.0f, -2.0f, 3.0f, -4.0f, 5.0f, -6.0f, 7.0f};
+  const std::vector<float> back = decode(f, encode(f, values, importance), values.size());
+  for (std::size_t i = 0; i < values.size(); ++i) EXPECT_NEAR(back[i], values[i], 2.1f) << i;
+}
+
+TEST_P(Golden, NothingIsNothing) {
+  const format f = format_of(GetParam().name);
+  no_interrupt none;
+  quantize(f, {}, {}, nullptr, none);
+  dequantize(f, {}, 0, nullptr, none);
+}
+
+TEST_P(Golden, BlocksMayStandAnywhere) {
+  const format f = format_of(GetParam().name);
+  const std::vector<float> values = cosine(0.5f);
+  const std::vector<std::byte> expected = encode(f, values);
+  no_interrupt none;
+  for (std::size_t shift = 1; shift < 4; ++shift) {
+    std::vector<std::byte> bytes(expected.size() + shift);
+    quantize(f, values, {}, bytes.data() + shift, none);
+    ASSERT_EQ(std::memcmp(bytes.data() + shift, expected.data(), expected.size()), 0);
+    std::vector<float> back(values.size());
+    dequantize(f, span<const std::byte>(bytes.data() + shift, expected.size()), back.size(), back.data(), none);
+    ASSERT_EQ(back, decode(f, expected, values.size()));
+  }
+}
+
+struct stopped {};
+
+class counting_interrupt final : public interrupt {
+ public:
+  explicit counting_interrupt(int allowed) : left_(allowed) {}
+  void poll() override {
+    if (left_-- == 0) throw stopped();
+  }
+
+ private:
+  int left_;
+};
+
+TEST(Codec, LongRunsArePolled) {
+  const std::vector<float> values(1 << 18, 0.5f);
+  std::vector<std::byte> bytes(bytes_of(format::Q4_K, values.size()));
+  counting_interrupt three(3);
+  EXPECT_THROW(quantize(format::Q4_K, values, {}, bytes.data(), three), stopped);
+  no_interrupt none;
+  quantize(format::Q4_K, values, {}, bytes.data(), none);
+  std::vector<float> back(values.size());
+  counting_interrupt two(2);
+  EXPECT_THROW(dequantize(format::Q4_K, bytes, back.size(), back.data(), two), stopped);
+}
+
+// ---- unusual values --------------------------------------------------------------------------------------------
+
+bool is_plain(format f) { return traits_of(f).block_weights == 1; }
+
+TEST_P(Golden, NanAndInfinityAreRefusedByBlockFormatsOnly) {
+  const format f = format_of(GetParam().name);
+  for (const float special : {nan_value, infinity, -infinity}) {
+    std::vector<float> values(70000, 1.0f);
+    values[66666] = special;
+    if (is_plain(f)) {
+      const float back = decode(f, encode(f, values), values.size())[66666];
+      EXPECT_TRUE(std::isnan(special) ? std::isnan(back) : back == special);
+      continue;
+    }
+    std::string message;
+    EXPECT_EQ(state_of([&] { encode(f, values); }, &message), "22003");
+    EXPECT_EQ(message, std::string("value at position 66667 is ") + (std::isnan(special) ? "NaN" : "infinite"));
+  }
+}
+
+TEST(Codec, F32KeepsEveryBit) {
+  std::vector<float> values;
+  for (const std::uint32_t bits : {0x7F800001u, 0xFFC12345u, 0x80000000u, 0x00000001u, 0x7F7FFFFFu}) {
+    values.push_back(half_detail::float_of(bits));
+  }
+  const std::vector<float> back = decode(format::F32, encode(format::F32, values), values.size());
+  EXPECT_EQ(std::memcmp(back.data(), values.data(), values.size() * sizeof(float)), 0);
+}
+
+TEST(Codec, FiniteValuesNeverBecomeInfinite) {
+  std::string message;
+  EXPECT_EQ(state_of([] { encode(format::F16, std::vector<float>{1.0f, -65520.0f}); }, &message), "22003");
+  EXPECT_EQ(message, "value at position 2 is too large for format F16");
+  EXPECT_EQ(state_of([] { encode(format::BF16, std::vector<float>{3.4e38f}); }), "22003");
+  EXPECT_EQ(state_of([] { encode(format::F16, std::vector<float>{65519.0f}); }), "none");
+  EXPECT_EQ(state_of([] { encode(format::BF16, std::vector<float>{3.38e38f}); }), "none");
+}
+
+TEST_P(Golden, ScalesThatOverflowAreRefused) {
+  const format f = format_of(GetParam().name);
+  if (is_plain(f)) return;
+  const std::size_t block = traits_of(f).block_weights;
+  std::vector<float> values(3 * block, 1.0f);
+  values[block] = 2.9e8f;
+  values[block + 1] = -2.9e8f;
+  std::string message;
+  EXPECT_EQ(state_of([&] { encode(f, values); }, &message), "22003");
+  EXPECT_EQ(message, "scale of block 2 overflows half precision");
+  const std::vector<float> importance(values.size(), 1.0f);
+  EXPECT_EQ(state_of([&] { encode(f, values, importance); }), "22003");
+  values[block] = std::numeric_limits<float>::max();
+  EXPECT_EQ(state_of([&] { encode(f, values); }, &message), "22003");
+  EXPECT_EQ(message, "value at position " + std::to_string(block + 1) + " is too large for format " + GetParam().name);
+}
+
+TEST_P(Golden, TinyValuesGiveSoundBlocks) {
+  const format f = format_of(GetParam().name);
+  for (const float scale : {1e-5f, 1e-10f, 1e-20f, 1e-37f, 1e-40f, 1e-44f}) {
+    std::vector<float> values(300);
+    for (std::size_t i = 0; i < values.size(); ++i) values[i] = scale * std::sin(static_cast<float>(i));
+    const std::vector<float> importance(values.size(), 3.0f);
+    const float limit = 1.2f * scale + 1e-6f;
+    for (const float back : decode(f, encode(f, values), values.size())) ASSERT_LE(std::fabs(back), limit);
+    for (const float back : decode(f, encode(f, values, importance), values.size())) {
+      ASSERT_LE(std::fabs(back), limit);
+    }
+  }
+}
+
+// ---- importance ------------------------------------------------------------------------------------------------
+
+TEST(Codec, ImportanceIsChecked) {
+  const std::vector<float> values(64, 1.0f);
+  std::string message;
+  EXPECT_EQ(state_of([&] { encode(format::Q4_0, values, std::vector<float>(63, 1.0f)); }), "2202E");
+  for (const float bad : {nan_value, infinity, -1.0f}) {
+    std::vector<float> importance(64, 1.0f);
+    importance[40] = bad;
+    EXPECT_EQ(state_of([&] { encode(format::Q4_0, values, importance); }, &message), "22023");
+    EXPECT_EQ(message.substr(0, 29), "importance at position 41 is ");
+  }
+}
+
+TEST_P(Golden, ImportanceZeroThroughoutIsNoImportance) {
+  const format f = format_of(GetParam().name);
+  const std::vector<float> values = cosine(0.25f);
+  EXPECT_EQ(encode(f, values, std::vector<float>(values.size(), 0.0f)), encode(f, values));
+}
+
+TEST_P(Golden, ImportanceOutOfProportionIsRefusedOrSound) {
+  const format f = format_of(GetParam().name);
+  const std::vector<float> values = cosine(0.25f);
+  for (const float size : {1e-38f, 1e18f, 1e30f, 3e38f}) {
+    const std::vector<float> importance(values.size(), size);
+    std::vector<std::byte> bytes;
+    if (state_of([&] { bytes = encode(f, values, importance); }) != "none") continue;
+    const std::vector<float> back = decode(f, bytes, values.size());
+    for (std::size_t i = 0; i < values.size(); ++i) ASSERT_NEAR(back[i], values[i], 1.0f) << size;
+  }
+}
+
+// ---- the rest of the contract ----------------------------------------------------------------------------------
+
+TEST(Codec, EveryFormatSaysWhatItCanDo) {
+  no_interrupt none;
+  std::byte block[512] = {};
+  float weights[256];
+  for (std::uint32_t id = 0; id < 64; ++id) {
+    const format_traits* traits = find_format(id);
+    if (traits == nullptr) continue;
+    const span<const std::byte> blocks(block, traits->block_bytes);
+    const auto read = [&] { dequantize(traits->id, blocks, traits->block_weights, weights, none); };
+    const float zero = 0.0f;
+    const auto write = [&] { quantize(traits->id, span<const float>(&zero, 1), {}, block, none); };
+    EXPECT_EQ(state_of(read), traits->readable ? "none" : "0A000") << traits->name;
+    EXPECT_EQ(state_of(write), traits->writable ? "none" : "0A000") << traits->name;
+    EXPECT_EQ(find_codec(traits->id) != nullptr, traits->readable) << traits->name;
+  }
+  EXPECT_EQ(state_of([&] { dequantize(static_cast<format>(77), {}, 0, weights, none); }), "0A000");
+}
+
+TEST(Codec, BlocksOfTheWrongSizeAreRefused) {
+  const std::vector<std::byte> bytes(36);
+  EXPECT_EQ(state_of([&] { decode(format::Q4_0, bytes, 64); }), "none");
+  EXPECT_EQ(state_of([&] { decode(format::Q4_0, bytes, 33); }), "none");
+  EXPECT_EQ(state_of([&] { decode(format::Q4_0, bytes, 32); }), "22P03");
+  EXPECT_EQ(state_of([&] { decode(format::Q4_0, bytes, 65); }), "22P03");
+  EXPECT_EQ(state_of([&] { decode(format::Q4_0, span<const std::byte>(bytes.data(), 35), 64); }), "22P03");
+}
+
+TEST(Codec, TablesFallBackToTheScalarOne) {
+  const codec_table empty = {"empty", nullptr, 0};
+  EXPECT_EQ(find_codec(format::Q4_K, empty), find_codec(format::Q4_K, scalar_codecs()));
+  EXPECT_EQ(find_codec(format::Q8_K, empty), nullptr);
+}
+
+}  // namespace
+}  // namespace hartonomous
