@@ -214,7 +214,7 @@ COMMENT ON FUNCTION hartonomous.finish_run(bigint) IS
 
 -- Cancelled or killed: the steps committed so far stay, and the same call goes on from there; inside a transaction
 -- block nothing is committed and nothing stays. A second caller waits for the model's lock or fails with 55P03.
-CREATE PROCEDURE hartonomous.execute_run(run bigint, INOUT revision integer DEFAULT NULL)
+CREATE PROCEDURE hartonomous.execute_run(run bigint)
   LANGUAGE plpgsql
 AS $$
 DECLARE
@@ -244,11 +244,11 @@ BEGIN
       COMMIT;
     END IF;
   END IF;
-  revision := hartonomous.finish_run(run);
+  PERFORM hartonomous.finish_run(run);
   IF commits THEN
     COMMIT;
   END IF;
 END
 $$;
-COMMENT ON PROCEDURE hartonomous.execute_run(bigint, integer) IS
+COMMENT ON PROCEDURE hartonomous.execute_run(bigint) IS
   'does the steps of a run that are still to do, committing each outside a transaction block, then finishes it; the caller holds the model''s lock';

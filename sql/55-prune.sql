@@ -121,7 +121,7 @@ COMMENT ON FUNCTION hartonomous.prune_in_place(integer, jsonb, bigint[], real[])
 CREATE PROCEDURE hartonomous.prune_by_importance(model integer, keep_ratio double precision DEFAULT NULL,
     threshold real DEFAULT NULL, scope text DEFAULT 'tensor', layer_pattern text DEFAULT '%',
     dry_run boolean DEFAULT false, method text DEFAULT 'auto', include_vectors boolean DEFAULT false,
-    nowait boolean DEFAULT false, INOUT revision integer DEFAULT NULL)
+    nowait boolean DEFAULT false)
   LANGUAGE plpgsql
 AS $$
 DECLARE
@@ -131,7 +131,6 @@ DECLARE
   plan record;
   run bigint;
 BEGIN
-  revision := NULL;
   PERFORM hartonomous.check_prune_arguments(keep_ratio, threshold, scope, method);
   PERFORM hartonomous.current_revision(model);
   PERFORM hartonomous.lock_model(model, nowait, commits);
@@ -156,7 +155,7 @@ BEGIN
   -- A rewrite costs what is kept, deleting in place costs what goes and leaves dead rows behind.
   IF (method OPERATOR(pg_catalog.=) 'in_place') OR ((method OPERATOR(pg_catalog.=) 'auto')
       AND (plan.removed OPERATOR(pg_catalog.<) (plan.atoms OPERATOR(pg_catalog.*) 0.2))) THEN
-    revision := hartonomous.prune_in_place(model, parameters, plan.layers, plan.cuts);
+    PERFORM hartonomous.prune_in_place(model, parameters, plan.layers, plan.cuts);
     IF commits THEN
       COMMIT;
     END IF;
@@ -169,17 +168,17 @@ BEGIN
           ON c.layer_id OPERATOR(pg_catalog.=) l.layer_id
        WHERE l.model_id OPERATOR(pg_catalog.=) model
       ON CONFLICT DO NOTHING;
-    CALL hartonomous.execute_run(run, revision);
+    CALL hartonomous.execute_run(run);
   END IF;
   RAISE NOTICE '%, revision %, % s', hartonomous.prune_notice(false, plan.removed::bigint, plan.atoms::bigint,
-      plan.removed_bytes::bigint, plan.bytes::bigint), revision,
+      plan.removed_bytes::bigint, plan.bytes::bigint), hartonomous.current_revision(model),
     pg_catalog.round(EXTRACT(epoch FROM pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) started), 1);
   IF commits THEN
     PERFORM hartonomous.unlock_model(model);
   END IF;
 END
 $$;
-COMMENT ON PROCEDURE hartonomous.prune_by_importance(integer, double precision, real, text, text, boolean, text, boolean, boolean, integer) IS
+COMMENT ON PROCEDURE hartonomous.prune_by_importance(integer, double precision, real, text, text, boolean, text, boolean, boolean) IS
   'removes the least important atoms: a share of them (keep_ratio) or those below a score (threshold), ranked within each tensor or over the whole model; in place when few go, else by rewriting; rollback_model() undoes it; 22023 on arguments that do not fit';
 
 CREATE FUNCTION hartonomous.prune_notice(dry_run boolean, removed bigint, atoms bigint, removed_bytes bigint, bytes bigint)
@@ -194,13 +193,13 @@ COMMENT ON FUNCTION hartonomous.prune_notice(boolean, bigint, bigint, bigint, bi
 CREATE PROCEDURE hartonomous.prune_by_importance(model text, keep_ratio double precision DEFAULT NULL,
     threshold real DEFAULT NULL, scope text DEFAULT 'tensor', layer_pattern text DEFAULT '%',
     dry_run boolean DEFAULT false, method text DEFAULT 'auto', include_vectors boolean DEFAULT false,
-    nowait boolean DEFAULT false, INOUT revision integer DEFAULT NULL)
+    nowait boolean DEFAULT false)
   LANGUAGE plpgsql
 AS $$
 BEGIN
   CALL hartonomous.prune_by_importance(hartonomous.model_id(model), keep_ratio, threshold, scope, layer_pattern,
-                                       dry_run, method, include_vectors, nowait, revision);
+                                       dry_run, method, include_vectors, nowait);
 END
 $$;
-COMMENT ON PROCEDURE hartonomous.prune_by_importance(text, double precision, real, text, text, boolean, text, boolean, boolean, integer) IS
+COMMENT ON PROCEDURE hartonomous.prune_by_importance(text, double precision, real, text, text, boolean, text, boolean, boolean) IS
   'the same for a model by its name';

@@ -16,7 +16,7 @@ BEGIN
       USING ERRCODE = '22023', HINT = 'SELECT format FROM hartonomous.formats() WHERE writable;';
   END IF;
   IF NOT known.writable THEN
-    RAISE EXCEPTION 'format % is read, not written', wanted
+    RAISE EXCEPTION 'format % cannot be written', wanted
       USING ERRCODE = '0A000', HINT = 'SELECT format FROM hartonomous.formats() WHERE writable;';
   END IF;
   IF run_length % known.block_weights = 0 THEN
@@ -80,7 +80,7 @@ COMMENT ON FUNCTION hartonomous.is_quantizable_name(text, text) IS
 -- Cancelled or killed: the tensors done stay, and the same call goes on; the live model is untouched until the swap.
 -- A second caller waits for the model's lock, or with nowait fails with 55P03.
 CREATE PROCEDURE hartonomous.quantize_model(model integer, format text, layer_pattern text DEFAULT '%',
-    requantize boolean DEFAULT false, nowait boolean DEFAULT false, INOUT revision integer DEFAULT NULL)
+    requantize boolean DEFAULT false, nowait boolean DEFAULT false)
   LANGUAGE plpgsql
 AS $$
 DECLARE
@@ -90,7 +90,6 @@ DECLARE
   run bigint;
   done record;
 BEGIN
-  revision := NULL;
   PERFORM hartonomous.current_revision(model);
   PERFORM hartonomous.lock_model(model, nowait, commits);
   SELECT pg_catalog.count(p.target_format) AS changed,
@@ -116,30 +115,30 @@ BEGIN
   INSERT INTO hartonomous.compression_steps (run_id, layer_id, target_format)
     SELECT run, p.layer_id, p.target_format FROM hartonomous.quantize_plan(model, format, layer_pattern) p
     ON CONFLICT DO NOTHING;
-  CALL hartonomous.execute_run(run, revision);
+  CALL hartonomous.execute_run(run);
   SELECT r.bytes_before AS before, r.bytes_after AS after INTO STRICT done
     FROM hartonomous.compression_runs r WHERE r.run_id OPERATOR(pg_catalog.=) run;
   RAISE NOTICE 'quantized % tensors to %, % -> %, revision %, % s', plan.changed,
     CASE WHEN plan.fallbacks OPERATOR(pg_catalog.>) 0
          THEN pg_catalog.format('%s (%s to a fallback: see quantize_plan)', pg_catalog.upper(format), plan.fallbacks)
          ELSE pg_catalog.upper(format) END,
-    hartonomous.human_bytes(done.before), hartonomous.human_bytes(done.after), revision,
+    hartonomous.human_bytes(done.before), hartonomous.human_bytes(done.after), hartonomous.current_revision(model),
     pg_catalog.round(EXTRACT(epoch FROM pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) started), 1);
   IF commits THEN
     PERFORM hartonomous.unlock_model(model);
   END IF;
 END
 $$;
-COMMENT ON PROCEDURE hartonomous.quantize_model(integer, text, text, boolean, boolean, integer) IS
+COMMENT ON PROCEDURE hartonomous.quantize_model(integer, text, text, boolean, boolean) IS
   'rewrites the matrices of a model in a format, a tensor at a time; rollback_model() undoes it; 22023 on an unknown format, 55000 when tensors are quantized already and requantize is false';
 
 CREATE PROCEDURE hartonomous.quantize_model(model text, format text, layer_pattern text DEFAULT '%',
-    requantize boolean DEFAULT false, nowait boolean DEFAULT false, INOUT revision integer DEFAULT NULL)
+    requantize boolean DEFAULT false, nowait boolean DEFAULT false)
   LANGUAGE plpgsql
 AS $$
 BEGIN
-  CALL hartonomous.quantize_model(hartonomous.model_id(model), format, layer_pattern, requantize, nowait, revision);
+  CALL hartonomous.quantize_model(hartonomous.model_id(model), format, layer_pattern, requantize, nowait);
 END
 $$;
-COMMENT ON PROCEDURE hartonomous.quantize_model(text, text, text, boolean, boolean, integer) IS
+COMMENT ON PROCEDURE hartonomous.quantize_model(text, text, text, boolean, boolean) IS
   'the same for a model by its name';

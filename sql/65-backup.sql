@@ -1,39 +1,30 @@
 -- Backup and rollback: every stage can be undone.
 
--- Cancelled or killed: see execute_run(). A second caller waits for the model's lock, or with nowait fails with 55P03.
-CREATE PROCEDURE hartonomous.backup_model(model integer, stage text DEFAULT 'backup', nowait boolean DEFAULT false,
-                                          INOUT revision integer DEFAULT NULL)
-  LANGUAGE plpgsql
+CREATE FUNCTION hartonomous.backup_model(model integer, stage text DEFAULT 'backup', nowait boolean DEFAULT false)
+  RETURNS integer
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  commits boolean := hartonomous.can_commit();
   run bigint;
 BEGIN
-  revision := NULL;
   PERFORM hartonomous.current_revision(model);
-  PERFORM hartonomous.lock_model(model, nowait, commits);
+  PERFORM hartonomous.lock_model(model, nowait);
   run := hartonomous.start_run(model, stage, 'copy', '{}');
   INSERT INTO hartonomous.compression_steps (run_id, layer_id)
-    SELECT run, l.layer_id FROM hartonomous.model_layers l WHERE l.model_id OPERATOR(pg_catalog.=) model
-    ON CONFLICT DO NOTHING;
-  CALL hartonomous.execute_run(run, revision);
-  IF commits THEN
-    PERFORM hartonomous.unlock_model(model);
-  END IF;
+    SELECT run, l.layer_id FROM hartonomous.model_layers l WHERE l.model_id = model;
+  CALL hartonomous.execute_run(run);
+  RETURN (SELECT r.revision_id FROM hartonomous.compression_runs r WHERE r.run_id = run);
 END
 $$;
-COMMENT ON PROCEDURE hartonomous.backup_model(integer, text, boolean, integer) IS
-  'writes a full copy of a model''s atoms as a backup revision; after it, plain DELETE and UPDATE can be rolled back';
+COMMENT ON FUNCTION hartonomous.backup_model(integer, text, boolean) IS
+  'writes a full copy of a model''s atoms as a backup revision, whose number it returns; after it, plain DELETE and UPDATE can be rolled back; one transaction: a cancel or crash leaves nothing; 55P03 with nowait';
 
-CREATE PROCEDURE hartonomous.backup_model(model text, stage text DEFAULT 'backup', nowait boolean DEFAULT false,
-                                          INOUT revision integer DEFAULT NULL)
-  LANGUAGE plpgsql
-AS $$
-BEGIN
-  CALL hartonomous.backup_model(hartonomous.model_id(model), stage, nowait, revision);
-END
-$$;
-COMMENT ON PROCEDURE hartonomous.backup_model(text, text, boolean, integer) IS 'the same for a model by its name';
+CREATE FUNCTION hartonomous.backup_model(model text, stage text DEFAULT 'backup', nowait boolean DEFAULT false)
+  RETURNS integer
+  LANGUAGE sql VOLATILE PARALLEL UNSAFE COST 5000
+  RETURN hartonomous.backup_model(hartonomous.model_id(model), stage, nowait);
+COMMENT ON FUNCTION hartonomous.backup_model(text, text, boolean) IS 'the same for a model by its name';
 
 -- What "undo" means: a copy taken of the current state, if there is one (so that plain DML is undone); otherwise
 -- the state before the last stage. A copy stands for what it is a copy of.

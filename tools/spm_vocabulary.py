@@ -9,7 +9,7 @@ SPACE = "\u2581"  # SentencePiece's visible space, part of the piece that follow
 UNKNOWN_ID, BEGIN_ID, END_ID, FIRST_BYTE_ID = 0, 1, 2, 3
 NORMAL, UNKNOWN, CONTROL, BYTE = 1, 2, 3, 6  # token types of GGUF
 # Letters never join punctuation, and newlines stay byte tokens as in Llama's own vocabulary.
-WORD = re.compile(SPACE + r"?[A-Za-z]+|" + SPACE + r"?[^A-Za-z\s" + SPACE + r"]|" + SPACE + r"|\n")
+WORD = re.compile(SPACE + r"?[A-Za-z]+|" + SPACE + r"?[^A-Za-z" + SPACE + r"]|" + SPACE)
 
 
 def count_words(text):

@@ -131,6 +131,10 @@ class Text:
         return windows[:, :-1], windows[:, 1:]
 
 
+TENSOR_ORDER = ["token_embd", "blk", "output_norm", "attn_norm", "attn_q", "attn_k", "attn_v", "attn_output",
+                "ffn_norm", "ffn_gate", "ffn_up", "ffn_down", "weight"]
+
+
 def metadata(vocabulary):
     """The key-value pairs of the GGUF file, in the types llama.cpp insists on."""
     g = gguf_writer
@@ -167,8 +171,8 @@ def metadata(vocabulary):
 def export(model, vocabulary, path):
     """Replaces the file in one step, so that a reader never sees half of it."""
     tensors = [(name, weight.detach().numpy()) for name, weight in model.named_parameters()]
-    order = {"token_embd": 0, "blk": 1, "output_norm": 2}
-    tensors.sort(key=lambda tensor: order[tensor[0].split(".")[0]])
+    tensors.sort(key=lambda tensor: [TENSOR_ORDER.index(part) if part in TENSOR_ORDER else int(part)
+                                     for part in tensor[0].split(".")])
     gguf_writer.write_gguf(path + ".part", metadata(vocabulary), tensors)
     os.replace(path + ".part", path)
 
@@ -224,6 +228,7 @@ def train(options, vocabulary, text, check):
                        options.checkpoint + ".part")
             os.replace(options.checkpoint + ".part", options.checkpoint)
             export(model, vocabulary, options.output)
+    export(model, vocabulary, options.output)  # also when the checkpoint was complete
 
 
 def main():
