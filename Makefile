@@ -10,11 +10,15 @@ SQL_FRAGMENTS = $(addprefix sql/,$(shell cat sql/manifest))
 SQL_SCRIPT = sql/$(EXTENSION)--$(EXTVERSION).sql
 DATA_built = $(SQL_SCRIPT)
 DATA = $(wildcard sql/upgrade/*.sql)
-EXTRA_CLEAN = $(SQL_SCRIPT) $(SOURCES:.cpp=.d) results
+EXTRA_CLEAN = $(SQL_SCRIPT) $(SOURCES:.cpp=.d) build-regress
 
-# The install surface; behaviour is tested by scripts/test.sh. The input directory is staged: sql from test/sql.
-REGRESS = $(sort $(basename $(notdir $(wildcard test/sql/*.sql))))
-REGRESS_OPTS = --inputdir=build-regress
+# The install surface; behaviour is tested by scripts/test.sh. The input directory is staged: sql from test/sql
+# and specs from test/isolation, what both should print from expected; what they print lands there too.
+REGRESS := $(sort $(basename $(notdir $(wildcard test/sql/*.sql))))
+REGRESS_OPTS = --inputdir=build-regress --outputdir=build-regress
+ISOLATION := $(sort $(basename $(notdir $(wildcard test/isolation/*.spec))))
+ISOLATION_OPTS = --inputdir=build-regress --outputdir=build-regress/isolation \
+  --load-extension=postgis --load-extension=hartonomous
 
 PG_CONFIG ?= pg_config
 PGXS := $(shell $(PG_CONFIG) --pgxs)
@@ -39,6 +43,9 @@ $(SQL_SCRIPT): sql/manifest $(SQL_FRAGMENTS) hartonomous.control
 installcheck: build-regress
 .PHONY: build-regress
 build-regress:
-	rm -rf build-regress && mkdir -p build-regress && cp -r test/sql build-regress/sql && cp -r expected build-regress/expected
+	rm -rf build-regress && mkdir -p build-regress/sql build-regress/specs build-regress/expected build-regress/isolation
+	for f in test/sql/*; do test ! -e "$$f" || cp -r "$$f" build-regress/sql; done
+	for f in test/isolation/*.spec; do test ! -e "$$f" || cp "$$f" build-regress/specs; done
+	for f in expected/*; do test ! -e "$$f" || cp -r "$$f" build-regress/expected; done
 
 -include $(SOURCES:.cpp=.d)

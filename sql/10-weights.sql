@@ -109,14 +109,27 @@ COMMENT ON FUNCTION hartonomous.weights_ne(hartonomous.weights, hartonomous.weig
   'another format, count or byte';
 CREATE OPERATOR hartonomous.= (
   LEFTARG = hartonomous.weights, RIGHTARG = hartonomous.weights, FUNCTION = hartonomous.weights_eq,
-  COMMUTATOR = OPERATOR(hartonomous.=), NEGATOR = OPERATOR(hartonomous.<>), RESTRICT = eqsel, JOIN = eqjoinsel);
+  COMMUTATOR = OPERATOR(hartonomous.=), NEGATOR = OPERATOR(hartonomous.<>), RESTRICT = eqsel, JOIN = eqjoinsel,
+  HASHES);
 CREATE OPERATOR hartonomous.<> (
   LEFTARG = hartonomous.weights, RIGHTARG = hartonomous.weights, FUNCTION = hartonomous.weights_ne,
   COMMUTATOR = OPERATOR(hartonomous.<>), NEGATOR = OPERATOR(hartonomous.=), RESTRICT = neqsel, JOIN = neqjoinsel);
 
+-- By hash only (DISTINCT, GROUP BY, EXCEPT, joins): weights have no order.
+CREATE FUNCTION hartonomous.weights_hash(hartonomous.weights) RETURNS integer
+  AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 50;
+COMMENT ON FUNCTION hartonomous.weights_hash(hartonomous.weights) IS 'hash that goes with =';
+CREATE FUNCTION hartonomous.weights_hash_extended(hartonomous.weights, seed bigint) RETURNS bigint
+  AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 50;
+COMMENT ON FUNCTION hartonomous.weights_hash_extended(hartonomous.weights, bigint) IS 'seeded hash that goes with =';
+CREATE OPERATOR CLASS hartonomous.weights_ops DEFAULT FOR TYPE hartonomous.weights USING hash AS
+  OPERATOR 1 hartonomous.=,
+  FUNCTION 1 hartonomous.weights_hash(hartonomous.weights),
+  FUNCTION 2 hartonomous.weights_hash_extended(hartonomous.weights, bigint);
+
 CREATE FUNCTION hartonomous.formats()
   RETURNS TABLE (format text, ggml_type integer, block_weights integer, block_bytes integer,
                  readable boolean, writable boolean)
-  AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 50 ROWS 34;
+  AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 50 ROWS 32;
 COMMENT ON FUNCTION hartonomous.formats() IS
   'the formats of weights: ggml''s types, their block sizes, and which are dequantized (readable) and quantized (writable) here';

@@ -16,7 +16,7 @@ COMMENT ON FUNCTION hartonomous.encode_point(real, real, real, text) IS
 CREATE FUNCTION hartonomous.decode_point(bytea, OUT x real, OUT y real, OUT z real)
   AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 1;
 COMMENT ON FUNCTION hartonomous.decode_point(bytea) IS
-  'the point of encode_point, told by its length; 22P03 when it is not 3, 6 or 12 bytes';
+  'the point of encode_point, told by its length; 22P03 when it is not 3, 6 or 12 bytes or a coordinate is not finite';
 
 -- PostGIS may live in any schema.
 DO $$
@@ -30,9 +30,9 @@ BEGIN
       SET search_path = pg_catalog, pg_temp
     AS $body$
     BEGIN
-      IF %1$I.GeometryType(point) <> 'POINT' OR %1$I.ST_NDims(point) <> 3 OR %1$I.ST_IsEmpty(point) THEN
+      IF %1$I.GeometryType(point) <> 'POINT' OR %1$I.ST_Zmflag(point) <> 2 OR %1$I.ST_IsEmpty(point) THEN
         RAISE EXCEPTION 'a point with x, y and z expected' USING ERRCODE = '22023',
-          DETAIL = pg_catalog.format('Got %%s.', %1$I.ST_AsText(point));
+          DETAIL = pg_catalog.format('Got %%s.', pg_catalog.left(%1$I.ST_AsText(point), 100));
       END IF;
       RETURN hartonomous.encode_point(%1$I.ST_X(point)::real, %1$I.ST_Y(point)::real, %1$I.ST_Z(point)::real, format);
     END
@@ -53,7 +53,7 @@ BEGIN
     COMMENT ON FUNCTION hartonomous.quantize_geometry(%1$I.geometry, text) IS
       'a PointZ as F32 (12 bytes), F16 (6) or Q8_0 (3); 22023 when it is no PointZ or the format is another; 22003 outside the space (Q8_0), NaN or infinity';
     COMMENT ON FUNCTION hartonomous.dequantize_geometry(bytea) IS
-      'the PointZ of quantize_geometry; 22P03 when it is not 3, 6 or 12 bytes';
+      'the PointZ of quantize_geometry; 22P03 when it is not 3, 6 or 12 bytes or a coordinate is not finite';
     COMMENT ON FUNCTION hartonomous.quantize_geometry_q8(%1$I.geometry) IS
       'a PointZ as 3 bytes; 22023 when it is no PointZ, 22003 outside the space';
     COMMENT ON FUNCTION hartonomous.dequantize_geometry_q8(bytea) IS
@@ -65,7 +65,7 @@ $$;
 CREATE FUNCTION hartonomous.quantize_q4k(coordinates real[], block_size integer DEFAULT 256) RETURNS bytea
   AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 250;
 COMMENT ON FUNCTION hartonomous.quantize_q4k(real[], integer) IS
-  'coordinates in blocks of float4 scale, float4 minimum and nibbles, high one first (not ggml''s Q4_K); a constant block is exact; 22003 on NaN or infinity, 22023 on a block_size outside 1..2^24';
+  'coordinates in blocks of float4 scale, float4 minimum and nibbles, high one first (not ggml''s Q4_K); a constant block is exact; 22004 on a NULL element, 22003 on NaN or infinity, 22023 on a block_size outside 1..2^24';
 CREATE FUNCTION hartonomous.dequantize_q4k(coordinates bytea, original_length bigint, block_size integer DEFAULT 256)
   RETURNS real[]
   AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 250;
@@ -92,6 +92,6 @@ CREATE AGGREGATE hartonomous.quantize_q4k(coordinate real, block_size integer) (
   FINALFUNC = hartonomous.quantize_q4k_final, PARALLEL = SAFE
 );
 COMMENT ON AGGREGATE hartonomous.quantize_q4k(real) IS
-  'quantize_q4k over rows: quantize_q4k(x ORDER BY atom_sequence); NULL for no rows; 22004 on a NULL coordinate';
+  'quantize_q4k over rows, for example quantize_q4k(x ORDER BY atom_sequence); NULL for no rows; 22004 on a NULL coordinate';
 COMMENT ON AGGREGATE hartonomous.quantize_q4k(real, integer) IS
-  'quantize_q4k over rows in blocks of block_size; NULL for no rows; 22004 on a NULL coordinate or block_size';
+  'quantize_q4k over rows in blocks of block_size; NULL for no rows; 22004 on a NULL coordinate or block_size, 22023 when block_size changes between rows';

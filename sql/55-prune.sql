@@ -28,8 +28,28 @@ $$;
 COMMENT ON FUNCTION hartonomous.check_prune_arguments(double precision, real, text, text) IS
   '22023 when the arguments of a pruning do not fit together';
 
--- The cut of a group is the (floor(atoms x (1 - keep_ratio)) + 1)-th smallest score: what is strictly below it goes,
--- so ties at the cut stay and never more than asked for is removed. Scores that are NULL are never below a cut.
+CREATE TYPE hartonomous.prune_summary AS (
+  cut real, atoms bigint, removed bigint, bytes bigint, removed_bytes bigint
+);
+COMMENT ON TYPE hartonomous.prune_summary IS
+  'what pruning a group of atoms means: those with importance below cut are removed';
+
+CREATE FUNCTION hartonomous.prune_cut_transition(internal, real, bigint, double precision, real) RETURNS internal
+  AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 1;
+COMMENT ON FUNCTION hartonomous.prune_cut_transition(internal, real, bigint, double precision, real) IS
+  'transition of prune_cut';
+CREATE FUNCTION hartonomous.prune_cut_final(internal) RETURNS hartonomous.prune_summary
+  AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 50;
+COMMENT ON FUNCTION hartonomous.prune_cut_final(internal) IS 'result of prune_cut';
+-- Not combinable: the ranking needs all atoms of the group in one place, and shipping them there costs more than
+-- collecting them.
+CREATE AGGREGATE hartonomous.prune_cut(importance real, bytes bigint, keep_ratio double precision, threshold real) (
+  SFUNC = hartonomous.prune_cut_transition, STYPE = internal, SSPACE = 65536,
+  FINALFUNC = hartonomous.prune_cut_final, PARALLEL = SAFE
+);
+COMMENT ON AGGREGATE hartonomous.prune_cut(real, bigint, double precision, real) IS
+  'where to cut a group of atoms: below the threshold, or so that the least important floor(n x (1 - keep_ratio)) go, ties with the least kept staying; atoms without importance stay; 22023 unless one of keep_ratio and threshold is given';
+
 CREATE FUNCTION hartonomous.prune_plan(model integer, keep_ratio double precision DEFAULT NULL,
     threshold real DEFAULT NULL, scope text DEFAULT 'tensor', layer_pattern text DEFAULT '%',
     include_vectors boolean DEFAULT false)
@@ -39,38 +59,34 @@ CREATE FUNCTION hartonomous.prune_plan(model integer, keep_ratio double precisio
   SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
+DECLARE
+  partition regclass := hartonomous.live_partition(model);
+  layers bigint[];
+  cut hartonomous.prune_summary;
 BEGIN
   PERFORM hartonomous.check_prune_arguments(keep_ratio, threshold, scope, 'auto');
+  SELECT array_agg(l.layer_id) INTO layers
+    FROM hartonomous.model_layers l
+   WHERE l.model_id = model AND l.layer_name LIKE layer_pattern
+     AND (include_vectors OR cardinality(l.tensor_shape) > 1);
+  IF scope = 'model' AND keep_ratio IS NOT NULL THEN
+    EXECUTE format($sql$
+      SELECT (c).* FROM (
+        SELECT hartonomous.prune_cut(a.importance_score, 0::bigint, $2, NULL) AS c
+          FROM %s a WHERE a.layer_id = ANY ($1)) s$sql$, partition)
+      INTO cut USING layers, keep_ratio;
+    threshold := coalesce(cut.cut, '-Infinity');
+    keep_ratio := NULL;
+  END IF;
   RETURN QUERY EXECUTE format($sql$
-    WITH chosen AS MATERIALIZED (
-      SELECT l.layer_id, l.layer_name FROM hartonomous.model_layers l
-       WHERE l.model_id = $1 AND l.layer_name LIKE $2 AND ($3 OR cardinality(l.tensor_shape) > 1)),
-    ranks AS (
-      SELECT %1$s AS ranked, count(a.importance_score) AS n,
-             floor(count(a.importance_score) * (1 - $4::float8) + 1e-9) AS below
-        FROM %2$s a JOIN chosen c USING (layer_id) WHERE $4 IS NOT NULL GROUP BY 1),
-    cuts AS (
-      SELECT r.ranked, percentile_disc((r.below + 0.5) / r.n) WITHIN GROUP (ORDER BY a.importance_score) AS cut
-        FROM %2$s a JOIN chosen c USING (layer_id) JOIN ranks r ON r.ranked = %1$s
-       WHERE r.n > r.below AND a.importance_score IS NOT NULL
-       GROUP BY r.ranked, r.below, r.n)
-    SELECT c.layer_id, c.layer_name, c.cut, count(a.layer_id),
-           count(a.layer_id) FILTER (WHERE a.importance_score < c.cut),
-           coalesce(sum(hartonomous.weights_bytes(a.atom_data)), 0)::bigint,
-           coalesce(sum(hartonomous.weights_bytes(a.atom_data)) FILTER (WHERE a.importance_score < c.cut), 0)::bigint
-      FROM (SELECT c.layer_id, c.layer_name,
-                   CASE WHEN $4 IS NULL THEN $5
-                        WHEN cuts.cut IS NOT NULL THEN cuts.cut
-                        WHEN $4 <= 0 THEN 'Infinity'::real END AS cut
-              FROM chosen c LEFT JOIN cuts ON cuts.ranked = %3$s) c
-      LEFT JOIN %2$s a ON a.layer_id = c.layer_id
-     GROUP BY c.layer_id, c.layer_name, c.cut
-     ORDER BY c.layer_id
-    $sql$,
-    CASE scope WHEN 'tensor' THEN 'a.layer_id' ELSE '0::bigint' END,
-    hartonomous.live_partition(model),
-    CASE scope WHEN 'tensor' THEN 'c.layer_id' ELSE '0::bigint' END)
-    USING model, layer_pattern, include_vectors, keep_ratio, threshold;
+    SELECT l.layer_id, l.layer_name, (s.c).cut, coalesce((s.c).atoms, 0), coalesce((s.c).removed, 0),
+           coalesce((s.c).bytes, 0), coalesce((s.c).removed_bytes, 0)
+      FROM hartonomous.model_layers l
+      LEFT JOIN (SELECT a.layer_id,
+                        hartonomous.prune_cut(a.importance_score, hartonomous.weights_bytes(a.atom_data), $2, $3) AS c
+                   FROM %s a WHERE a.layer_id = ANY ($1) GROUP BY a.layer_id OFFSET 0) s ON s.layer_id = l.layer_id
+     WHERE l.layer_id = ANY ($1) ORDER BY l.position$sql$, partition)
+    USING layers, keep_ratio, threshold;
 END
 $$;
 COMMENT ON FUNCTION hartonomous.prune_plan(integer, double precision, real, text, text, boolean) IS

@@ -3,10 +3,12 @@
 #include "pg/interrupts.hpp"
 
 #include <array>
+#include <cmath>
 #include <string>
 #include <string_view>
 
 #include "hartonomous/coordinates.hpp"
+#include "hartonomous/format.hpp"
 
 using namespace hartonomous;
 using namespace hartonomous::pg;
@@ -27,6 +29,11 @@ span<const std::byte> bytea_argument(FunctionCallInfo fcinfo, int i) {
 }
 
 Datum point_datum(FunctionCallInfo fcinfo, const point& p) {
+  // Encoding refuses such numbers, so these are not its bytes.
+  if (!std::isfinite(p.x) || !std::isfinite(p.y) || !std::isfinite(p.z)) {
+    throw error(sqlstate::invalid_binary_representation, "quantized point is damaged",
+                "Its coordinates must be finite numbers.");
+  }
   return call([&] {
     TupleDesc desc;
     if (get_call_result_type(fcinfo, nullptr, &desc) != TYPEFUNC_COMPOSITE) elog(ERROR, "row type expected");
@@ -46,20 +53,21 @@ HARTONOMOUS_FUNCTION(quantize_q8) {
 HARTONOMOUS_FUNCTION(encode_point) {
   const point p = {PG_GETARG_FLOAT4(0), PG_GETARG_FLOAT4(1), PG_GETARG_FLOAT4(2)};
   const text* name = call([&] { return PG_GETARG_TEXT_PP(3); });
-  const std::string_view format(VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name));
-  if (format == "Q8_0") {
+  const std::string_view given(VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name));
+  const format_traits* traits = find_format(given.data(), given.size());
+  if (traits != nullptr && traits->id == format::Q8_0) {
     const point_q8 q = quantize_q8(p.x, p.y, p.z);
     return bytea_datum(q.data(), q.size());
   }
-  if (format == "F16") {
+  if (traits != nullptr && traits->id == format::F16) {
     const point_f16 q = encode_point_f16(p);
     return bytea_datum(q.data(), q.size());
   }
-  if (format == "F32") {
+  if (traits != nullptr && traits->id == format::F32) {
     const point_f32 q = encode_point_f32(p);
     return bytea_datum(q.data(), q.size());
   }
-  throw error(sqlstate::invalid_parameter_value, "unknown coordinate format \"" + std::string(format) + "\"", {},
+  throw error(sqlstate::invalid_parameter_value, "unknown coordinate format \"" + std::string(given) + "\"", {},
               "Points are stored as F32 (12 bytes), F16 (6 bytes) or Q8_0 (3 bytes).");
 }
 
@@ -112,24 +120,54 @@ HARTONOMOUS_FUNCTION(dequantize_q4k) {
   PG_RETURN_ARRAYTYPE_P(array);
 }
 
-// The aggregate's state owns memory outside PostgreSQL's contexts; a callback frees it with the aggregate's context.
+namespace {
+
+struct q4k_state {
+  q4k_encoder encoder;
+  std::int32_t block_size;
+  std::int64_t count = 0;
+
+  explicit q4k_state(std::int32_t size) : encoder(size), block_size(size) {}
+
+  void append(float value) {
+    // What no bytea can hold is refused now and then on the way, not after memory has run out.
+    if (++count % 65536 == 0 && q4k_bytes(count, block_size) > std::int64_t{MaxAllocSize - VARHDRSZ}) {
+      throw error(sqlstate::program_limit_exceeded, "result too large for a bytea");
+    }
+    encoder.append(value);
+  }
+};
+
+// The state owns memory outside PostgreSQL's contexts; a callback frees it with the aggregate's context.
+q4k_state* new_q4k_state(MemoryContext context, std::int32_t block_size) {
+  auto* callback = static_cast<MemoryContextCallback*>(
+      call([&] { return MemoryContextAlloc(context, sizeof(MemoryContextCallback)); }));
+  auto* state = new q4k_state(block_size);
+  callback->func = [](void* arg) { delete static_cast<q4k_state*>(arg); };
+  callback->arg = state;
+  MemoryContextRegisterResetCallback(context, callback);
+  return state;
+}
+
+}  // namespace
+
 HARTONOMOUS_FUNCTION(quantize_q4k_transition) {
   MemoryContext context;
   if (AggCheckCallContext(fcinfo, &context) == 0) {
     throw error(sqlstate::invalid_parameter_value, "quantize_q4k_transition called outside an aggregate");
   }
-  auto* state = PG_ARGISNULL(0) ? nullptr : reinterpret_cast<q4k_encoder*>(PG_GETARG_POINTER(0));
-  if (state == nullptr) {
-    const bool given = PG_NARGS() > 2;
-    if (given && PG_ARGISNULL(2)) throw error("22004", "block_size cannot be NULL");
-    auto* callback = static_cast<MemoryContextCallback*>(
-        call([&] { return MemoryContextAlloc(context, sizeof(MemoryContextCallback)); }));
-    state = new q4k_encoder(given ? PG_GETARG_INT32(2) : q4k_default_block);
-    callback->func = [](void* arg) { delete static_cast<q4k_encoder*>(arg); };
-    callback->arg = state;
-    MemoryContextRegisterResetCallback(context, callback);
-  }
   if (PG_ARGISNULL(1)) throw error("22004", "coordinates cannot be NULL");
+  std::int32_t block_size = q4k_default_block;
+  if (PG_NARGS() > 2) {
+    if (PG_ARGISNULL(2)) throw error("22004", "block_size cannot be NULL");
+    block_size = PG_GETARG_INT32(2);
+  }
+  auto* state =
+      PG_ARGISNULL(0) ? new_q4k_state(context, block_size) : reinterpret_cast<q4k_state*>(PG_GETARG_POINTER(0));
+  if (block_size != state->block_size) {
+    throw error(sqlstate::invalid_parameter_value, "block_size must be the same for all rows",
+                "It was " + std::to_string(state->block_size) + " and is now " + std::to_string(block_size) + ".");
+  }
   state->append(PG_GETARG_FLOAT4(1));
   PG_RETURN_POINTER(state);
 }
@@ -137,7 +175,7 @@ HARTONOMOUS_FUNCTION(quantize_q4k_transition) {
 HARTONOMOUS_FUNCTION(quantize_q4k_final) {
   if (PG_ARGISNULL(0)) PG_RETURN_NULL();
   // A copy is finished, not the state: a window aggregate goes on with it.
-  q4k_encoder encoder = *reinterpret_cast<const q4k_encoder*>(PG_GETARG_POINTER(0));
+  q4k_encoder encoder = reinterpret_cast<const q4k_state*>(PG_GETARG_POINTER(0))->encoder;
   const std::vector<std::byte> bytes = encoder.finish();
   return bytea_datum(bytes.data(), bytes.size());
 }

@@ -1,6 +1,11 @@
 // SQL type `weights`: input, output, casts and accessors (sql/10-weights.sql).
 #include "pg/arrays.hpp"
+#include "pg/interrupts.hpp"
 #include "pg/weights.hpp"
+
+extern "C" {
+#include "common/hashfn.h"
+}
 
 #include <cstring>
 #include <string>
@@ -43,6 +48,29 @@ weights_varlena* copy_of(const weights_view& w) {
   return copy;
 }
 
+// Same format, count and blocks. Values of different sizes are not read from TOAST.
+bool same_bytes(Datum left, Datum right) {
+  if (call([&] { return toast_raw_datum_size(left) != toast_raw_datum_size(right); })) return false;
+  const weights_view a(left), b(right);
+  return a.id() == b.id() && a.count() == b.count() &&
+         std::memcmp(a.blocks().data(), b.blocks().data(), a.blocks().size()) == 0;
+}
+
+// To the core no importance at all is an empty run; an empty array given in SQL is one of the wrong length.
+weights_varlena* encode_by_importance(format f, span<const float> values, Datum importance) {
+  const real_array_view weights(importance);
+  if (weights.values().empty() && !values.empty()) {
+    throw error(sqlstate::array_subscript_error, "importance and values must have the same length",
+                "There are " + std::to_string(values.size()) + " values and 0 importances.");
+  }
+  return encode(f, values, weights.values());
+}
+
+// The floats of two values at once must fit the budget, not just those of each.
+void plan_memory_for(const weights_view& a, const weights_view& b) {
+  require_work_memory((std::uint64_t{a.count()} + b.count()) * sizeof(float), "dequantizing");
+}
+
 }  // namespace
 
 HARTONOMOUS_FUNCTION(weights_in) {
@@ -66,9 +94,11 @@ HARTONOMOUS_FUNCTION(weights_in) {
 HARTONOMOUS_FUNCTION(weights_out) {
   const weights_view w(PG_GETARG_DATUM(0));
   char head[32];
-  const int head_length = std::snprintf(head, sizeof head, "%s[%u]:", w.traits().name, static_cast<unsigned>(w.count()));
+  const int head_length =
+      std::snprintf(head, sizeof head, "%s[%u]:", w.traits().name, static_cast<unsigned>(w.count()));
   const std::size_t length = static_cast<std::size_t>(head_length) + 2 * w.blocks().size();
-  if (length >= MaxAllocSize) throw error(sqlstate::program_limit_exceeded, "weights value too large for its text form");
+  if (length >= MaxAllocSize)
+    throw error(sqlstate::program_limit_exceeded, "weights value too large for its text form");
   char* out = static_cast<char*>(allocate(length + 1));
   std::memcpy(out, head, static_cast<std::size_t>(head_length));
   static const char digits[] = "0123456789abcdef";
@@ -84,6 +114,9 @@ HARTONOMOUS_FUNCTION(weights_out) {
 // Binary form: int32 format, int32 count, blocks.
 HARTONOMOUS_FUNCTION(weights_recv) {
   auto* message = reinterpret_cast<StringInfo>(PG_GETARG_POINTER(0));
+  if (message->len - message->cursor < 8) {
+    throw error(sqlstate::invalid_binary_representation, "invalid weights: header cut short");
+  }
   const auto id = call([&] { return pq_getmsgint(message, 4); });
   const auto count = call([&] { return pq_getmsgint(message, 4); });
   if (find_format(id) == nullptr) {
@@ -142,14 +175,11 @@ HARTONOMOUS_FUNCTION(weights_from_blocks) {
 }
 
 HARTONOMOUS_FUNCTION(weights_format) {
-  const weights_view w(PG_GETARG_DATUM(0));
-  PG_RETURN_TEXT_P(call([&] { return cstring_to_text(w.traits().name); }));
+  const format_traits& traits = traits_of(read_header(PG_GETARG_DATUM(0)).id);
+  PG_RETURN_TEXT_P(call([&] { return cstring_to_text(traits.name); }));
 }
 
-HARTONOMOUS_FUNCTION(weights_count) {
-  const weights_view w(PG_GETARG_DATUM(0));
-  PG_RETURN_INT64(static_cast<int64>(w.count()));
-}
+HARTONOMOUS_FUNCTION(weights_count) { PG_RETURN_INT64(static_cast<int64>(read_header(PG_GETARG_DATUM(0)).count)); }
 
 HARTONOMOUS_FUNCTION(weights_bytes) {
   // The size is known without reading the blocks from TOAST.
@@ -157,41 +187,49 @@ HARTONOMOUS_FUNCTION(weights_bytes) {
   PG_RETURN_INT64(static_cast<int64>(size - sizeof(weights_varlena)));
 }
 
-HARTONOMOUS_FUNCTION(weights_eq) {
-  const weights_view a(PG_GETARG_DATUM(0)), b(PG_GETARG_DATUM(1));
-  PG_RETURN_BOOL(a.id() == b.id() && a.count() == b.count() &&
-                 std::memcmp(a.blocks().data(), b.blocks().data(), a.blocks().size()) == 0);
+HARTONOMOUS_FUNCTION(weights_eq) { PG_RETURN_BOOL(same_bytes(PG_GETARG_DATUM(0), PG_GETARG_DATUM(1))); }
+
+HARTONOMOUS_FUNCTION(weights_ne) { PG_RETURN_BOOL(!same_bytes(PG_GETARG_DATUM(0), PG_GETARG_DATUM(1))); }
+
+// Hashes take in what equality compares: format, count and blocks.
+HARTONOMOUS_FUNCTION(weights_hash) {
+  const weights_view w(PG_GETARG_DATUM(0));
+  const span<const std::byte> bytes = w.bytes();
+  return hash_any(reinterpret_cast<const unsigned char*>(bytes.data()), static_cast<int>(bytes.size()));
 }
 
-HARTONOMOUS_FUNCTION(weights_ne) {
-  const weights_view a(PG_GETARG_DATUM(0)), b(PG_GETARG_DATUM(1));
-  PG_RETURN_BOOL(a.id() != b.id() || a.count() != b.count() ||
-                 std::memcmp(a.blocks().data(), b.blocks().data(), a.blocks().size()) != 0);
+HARTONOMOUS_FUNCTION(weights_hash_extended) {
+  const weights_view w(PG_GETARG_DATUM(0));
+  const span<const std::byte> bytes = w.bytes();
+  return hash_any_extended(reinterpret_cast<const unsigned char*>(bytes.data()), static_cast<int>(bytes.size()),
+                           static_cast<uint64>(PG_GETARG_INT64(1)));
 }
 
 HARTONOMOUS_FUNCTION(weights_rms) {
   const weights_view w(PG_GETARG_DATUM(0));
-  PG_RETURN_FLOAT8(rms(decode(w)));
+  backend_interrupt interrupts;
+  PG_RETURN_FLOAT8(rms(decode(w), interrupts));
 }
 
 HARTONOMOUS_FUNCTION(weights_relative_error) {
   const weights_view a(PG_GETARG_DATUM(0)), b(PG_GETARG_DATUM(1));
-  PG_RETURN_FLOAT8(relative_error(decode(a), decode(b)));
+  plan_memory_for(a, b);
+  backend_interrupt interrupts;
+  PG_RETURN_FLOAT8(relative_error(decode(a), decode(b), interrupts));
 }
 
 HARTONOMOUS_FUNCTION(weights_dot) {
   const weights_view a(PG_GETARG_DATUM(0)), b(PG_GETARG_DATUM(1));
-  PG_RETURN_FLOAT8(dot(decode(a), decode(b)));
+  plan_memory_for(a, b);
+  backend_interrupt interrupts;
+  PG_RETURN_FLOAT8(dot(decode(a), decode(b), interrupts));
 }
 
-// quantize(weights, format, importance): the same format again is a copy, never a second rounding.
+// Without importance the same format again is a copy, never a second rounding.
 HARTONOMOUS_FUNCTION(quantize_weights) {
   const weights_view w(PG_GETARG_DATUM(0));
   const format f = format_argument(call([&] { return PG_GETARG_TEXT_PP(1); }));
-  if (PG_NARGS() > 2 && !PG_ARGISNULL(2)) {
-    const real_array_view importance(PG_GETARG_DATUM(2));
-    PG_RETURN_POINTER(encode(f, decode(w), importance.values()));
-  }
+  if (PG_NARGS() > 2) PG_RETURN_POINTER(encode_by_importance(f, decode(w), PG_GETARG_DATUM(2)));
   if (f == w.id()) PG_RETURN_POINTER(copy_of(w));
   PG_RETURN_POINTER(encode(f, decode(w), {}));
 }
@@ -199,17 +237,14 @@ HARTONOMOUS_FUNCTION(quantize_weights) {
 HARTONOMOUS_FUNCTION(quantize_real_array) {
   const real_array_view values(PG_GETARG_DATUM(0));
   const format f = format_argument(call([&] { return PG_GETARG_TEXT_PP(1); }));
-  if (PG_NARGS() > 2) {
-    const real_array_view importance(PG_GETARG_DATUM(2));
-    PG_RETURN_POINTER(encode(f, values.values(), importance.values()));
-  }
+  if (PG_NARGS() > 2) PG_RETURN_POINTER(encode_by_importance(f, values.values(), PG_GETARG_DATUM(2)));
   PG_RETURN_POINTER(encode(f, values.values(), {}));
 }
 
 HARTONOMOUS_FUNCTION(dequantize_weights) {
   const weights_view w(PG_GETARG_DATUM(0));
-  const buffer<float> values = decode(w);
-  ArrayType* array = new_real_array(values.size());
-  std::memcpy(elements(array), values.data(), values.size() * sizeof(float));
+  require_work_memory(std::uint64_t{w.count()} * sizeof(float), "dequantizing");
+  ArrayType* array = new_real_array(w.count());
+  decode(w, elements(array));
   PG_RETURN_ARRAYTYPE_P(array);
 }

@@ -11,7 +11,7 @@ real_array_view::real_array_view(Datum datum) : original_(DatumGetPointer(datum)
     throw error(sqlstate::invalid_parameter_value, "array of real expected");
   }
   if (ARR_HASNULL(array_) && call([&] { return array_contains_nulls(array_); })) {
-    throw error("22004", "weights cannot be NULL");
+    throw error("22004", "array must not contain nulls");
   }
   count_ = call([&] { return ArrayGetNItems(ARR_NDIM(array_), ARR_DIMS(array_)); });
 }

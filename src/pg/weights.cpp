@@ -24,8 +24,10 @@ weights_varlena* new_weights(format f, std::uint64_t count) {
   return w;
 }
 
-void check_weights(const weights_varlena* w) {
-  const std::size_t size = VARSIZE(w);
+namespace {
+
+// `w` may be the header alone; `size` is that of the whole value.
+void check_header(const weights_varlena* w, std::size_t size) {
   if (size < sizeof(weights_varlena)) {
     throw error(sqlstate::invalid_binary_representation, "invalid weights: header cut short");
   }
@@ -36,21 +38,41 @@ void check_weights(const weights_varlena* w) {
   const std::uint64_t expected = bytes_of(static_cast<format>(w->format_id), w->count);
   if (size - sizeof(weights_varlena) != expected) {
     throw error(sqlstate::invalid_binary_representation, "invalid weights: wrong number of bytes",
-                std::to_string(w->count) + " weights in " + traits_of(static_cast<format>(w->format_id)).name + " need " +
-                    std::to_string(expected) + " bytes, found " + std::to_string(size - sizeof(weights_varlena)) + ".");
+                std::to_string(w->count) + " weights in " + traits_of(static_cast<format>(w->format_id)).name +
+                    " need " + std::to_string(expected) + " bytes, found " +
+                    std::to_string(size - sizeof(weights_varlena)) + ".");
   }
 }
+
+}  // namespace
+
+void check_weights(const weights_varlena* w) { check_header(w, VARSIZE(w)); }
 
 weights_view::weights_view(Datum datum) : original_(DatumGetPointer(datum)) {
   value_ = call([&] { return reinterpret_cast<const weights_varlena*>(PG_DETOAST_DATUM(datum)); });
   check_weights(value_);
 }
 
+weights_header read_header(Datum datum) {
+  constexpr int after_varlena_header = sizeof(weights_varlena) - VARHDRSZ;
+  const Size size = call([&] { return toast_raw_datum_size(datum); });
+  auto* w =
+      call([&] { return reinterpret_cast<weights_varlena*>(PG_DETOAST_DATUM_SLICE(datum, 0, after_varlena_header)); });
+  check_header(w, size);
+  const weights_header header = {static_cast<format>(w->format_id), w->count};
+  pfree(w);
+  return header;
+}
+
+void decode(const weights_view& w, float* out) {
+  backend_interrupt interrupts;
+  dequantize(w.id(), w.blocks(), w.count(), out, interrupts);
+}
+
 buffer<float> decode(const weights_view& w) {
   require_work_memory(std::uint64_t{w.count()} * sizeof(float), "dequantizing");
   buffer<float> values(w.count());
-  backend_interrupt interrupts;
-  dequantize(w.id(), w.blocks(), w.count(), values.data(), interrupts);
+  decode(w, values.data());
   return values;
 }
 

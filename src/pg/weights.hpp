@@ -44,14 +44,28 @@ class weights_view {
   const format_traits& traits() const noexcept { return traits_of(id()); }
   format id() const noexcept { return static_cast<format>(value_->format_id); }
   std::size_t count() const noexcept { return value_->count; }
-  span<const std::byte> blocks() const noexcept { return {value_->blocks(), VARSIZE(value_) - sizeof(weights_varlena)}; }
+  span<const std::byte> blocks() const noexcept {
+    return {value_->blocks(), VARSIZE(value_) - sizeof(weights_varlena)};
+  }
+  // Everything after the varlena header.
+  span<const std::byte> bytes() const noexcept {
+    return {reinterpret_cast<const std::byte*>(value_) + VARHDRSZ, VARSIZE(value_) - VARHDRSZ};
+  }
 
  private:
   const void* original_;
   const weights_varlena* value_;
 };
 
-// The weights as floats in a new buffer.
+// What a value's first bytes say. Of a TOASTed value only its first chunk is read; error 22P03 as check_weights.
+struct weights_header {
+  format id;
+  std::uint32_t count;
+};
+weights_header read_header(Datum datum);
+
+// The weights as floats, to `out`, which takes w.count() floats; or in a new buffer, within max_work_memory.
+void decode(const weights_view& w, float* out);
 buffer<float> decode(const weights_view& w);
 
 // Encodes floats into a new value; `importance` is empty or as long as `values`.

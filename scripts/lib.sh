@@ -1,0 +1,157 @@
+# Shell functions of scripts/test.sh and scripts/demo.sh: packages, build, a PostgreSQL server to throw away.
+# To be sourced by bash. Nothing here touches the machine's own PostgreSQL clusters.
+#
+# Settings (environment):
+#   PG_CONFIG          the pg_config of the PostgreSQL to use; default: Debian's, major version 15
+#   HARTONOMOUS_JOBS   parallel compilers and tests; default: the number of processors
+#   TMPDIR             where the temporary directory is made; every directory above it must be passable for all users
+
+umask 022
+export LC_ALL=C.UTF-8
+
+ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+JOBS=${HARTONOMOUS_JOBS:-$(nproc)}
+
+if [ -n "${PG_CONFIG:-}" ]; then
+  PG_MAJOR=$("$PG_CONFIG" --version | sed 's/^PostgreSQL \([0-9]*\).*/\1/')
+else
+  PG_MAJOR=15
+  PG_CONFIG=/usr/lib/postgresql/$PG_MAJOR/bin/pg_config
+fi
+export PG_CONFIG
+
+BUILD_PACKAGES=(g++ make libeigen3-dev nlohmann-json3-dev
+  "postgresql-$PG_MAJOR" "postgresql-server-dev-$PG_MAJOR" "postgresql-$PG_MAJOR-postgis-3")
+TEST_PACKAGES=(cmake ninja-build libgtest-dev libbenchmark-dev cppcheck perl
+  clang-14 libclang-rt-14-dev clang-tidy-14 clang-format-14
+  "postgresql-$PG_MAJOR-pgtap" libtap-parser-sourcehandler-pgtap-perl)
+
+die() {
+  echo "$*" >&2
+  exit 1
+}
+
+# ---- packages ----------------------------------------------------------------------------------------------------
+
+as_root() {
+  if [ "$(id -u)" = 0 ]; then
+    "$@"
+  else
+    command -v sudo >/dev/null || die "root or sudo is needed for: $*"
+    sudo "$@"
+  fi
+}
+
+# The packages of the list that are not installed, one a line.
+missing_packages() {
+  local name
+  for name in "$@"; do
+    [ "$(dpkg-query -W -f '${db:Status-Status}' "$name" 2>/dev/null)" = installed ] || echo "$name"
+  done
+}
+
+DROPIN=/etc/postgresql-common/createcluster.d/hartonomous-tests.conf
+
+# Installs what is missing; asks the network for nothing when all is there. A server that comes with it must not
+# bring a cluster of its own: a drop-in tells Debian's scripts so for as long as the installation takes.
+install_packages() {
+  local missing status=0
+  command -v dpkg-query >/dev/null || { echo "not Debian: taking for granted that the packages are there"; return 0; }
+  mapfile -t missing < <(missing_packages "$@")
+  [ ${#missing[@]} -gt 0 ] || { echo "all packages are there"; return 0; }
+  echo "installing: ${missing[*]}"
+  if [[ " ${missing[*]} " == *" postgresql-$PG_MAJOR "* ]]; then
+    as_root mkdir -p "${DROPIN%/*}"
+    echo 'create_main_cluster = false' | as_root tee "$DROPIN" >/dev/null
+  fi
+  {
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get -q update &&
+      as_root env DEBIAN_FRONTEND=noninteractive apt-get -qy install --no-install-recommends "${missing[@]}"
+  } </dev/null || status=$?
+  remove_dropin
+  return $status
+}
+
+remove_dropin() { [ ! -e "$DROPIN" ] || as_root rm -f "$DROPIN"; }
+
+# ---- temporary directory and server ------------------------------------------------------------------------------
+
+SCRATCH=
+SERVER_STARTED=
+
+# Makes SCRATCH, readable for all users. clean_up() removes it, and stops the server, however the script ends.
+make_scratch() {
+  SCRATCH=$(mktemp -d "${TMPDIR:-/tmp}/hartonomous.XXXXXX")
+  chmod 755 "$SCRATCH"
+  mkdir "$SCRATCH/log"
+  trap clean_up EXIT
+  trap 'exit 130' INT
+  trap 'exit 143' TERM HUP
+}
+
+clean_up() {
+  local status=$?
+  trap - EXIT
+  trap '' INT TERM HUP
+  stop_server || true
+  remove_dropin || true
+  [ -z "$SCRATCH" ] || rm -rf "$SCRATCH"
+  exit "$status"
+}
+
+# The server refuses to run as root.
+as_server() {
+  if [ "$(id -u)" != 0 ]; then
+    "$@"
+  elif command -v runuser >/dev/null; then
+    runuser -u postgres -- "$@"
+  else
+    sudo -u postgres -- "$@"
+  fi
+}
+
+# Compiles the extension with PGXS and installs it into SCRATCH/stage, away from the system.
+build_extension() { make -C "$ROOT" -j"$JOBS" PG_CONFIG="$PG_CONFIG"; }
+stage_extension() { make -C "$ROOT" install DESTDIR="$SCRATCH/stage" PG_CONFIG="$PG_CONFIG"; }
+
+# A new cluster in SCRATCH that finds the extension in the stage and listens on a socket there only. Sets the
+# variables by which clients, and tests, find it.
+start_server() {
+  local data=$SCRATCH/data
+  BINDIR=$("$PG_CONFIG" --bindir)
+  install -d -m 777 "$SCRATCH/files"
+  install -d -m 755 "$SCRATCH/socket" "$SCRATCH/server"
+  [ "$(id -u)" != 0 ] || chown postgres: "$SCRATCH/socket" "$SCRATCH/server"
+  [ "$(id -u)" != 0 ] || install -d -m 700 -o postgres "$data"
+  (cd / && as_server "$BINDIR/initdb" -D "$data" -U postgres -A trust -E UTF8 --locale=C.UTF-8 --no-sync)
+  as_server tee -a "$data/postgresql.conf" >/dev/null <<CONF
+listen_addresses = ''
+unix_socket_directories = '$SCRATCH/socket'
+extension_destdir = '$SCRATCH/stage'
+cluster_name = 'hartonomous-throwaway'
+logging_collector = off
+log_line_prefix = '%m [%p] %q%d '
+timezone = 'UTC'
+max_connections = 50
+shared_buffers = 256MB
+max_wal_size = 2GB
+fsync = off
+CONF
+  SERVER_STARTED=yes
+  (cd / && as_server "$BINDIR/pg_ctl" -D "$data" -l "$SCRATCH/server/postgresql.log" -w -t 60 start </dev/null) || {
+    tail -n 20 "$SCRATCH/server/postgresql.log" >&2
+    return 1
+  }
+  unset PGDATABASE PGSERVICE PGPASSWORD PGOPTIONS PGHOSTADDR PGSSLMODE PGTZ PGDATESTYLE
+  export PGHOST=$SCRATCH/socket PGPORT=5432 PGUSER=postgres BINDIR
+  export HARTONOMOUS_TMP=$SCRATCH/files HARTONOMOUS_DATA=$data HARTONOMOUS_LOG=$SCRATCH/server/postgresql.log
+  # What the server is to read must not depend on the rights to the source tree.
+  export HARTONOMOUS_EXAMPLES=$SCRATCH/examples HARTONOMOUS_MODEL=$SCRATCH/examples/tiny-stories.gguf
+  [ ! -d "$ROOT/examples" ] || cp -r "$ROOT/examples" "$HARTONOMOUS_EXAMPLES"
+}
+
+stop_server() {
+  [ -n "$SERVER_STARTED" ] || return 0
+  SERVER_STARTED=
+  (cd / && as_server "$BINDIR/pg_ctl" -D "$SCRATCH/data" -m immediate -w -t 60 stop) >/dev/null 2>&1
+}

@@ -1,0 +1,293 @@
+#!/bin/bash
+# Runs all tests, or the stages named as arguments, and ends with a summary:
+#
+#   scripts/test.sh                     everything, in the order below
+#   scripts/test.sh unit pgtap          these only (and what they need: packages, build, server)
+#   scripts/test.sh pgtap FILE...       files of that one stage (also tap, fuzz; for regress and isolation: names)
+#
+#   packages   installs the Debian packages that are missing
+#   format     clang-format would change nothing
+#   build      the extension compiles, with PGXS, and installs
+#   unit       GoogleTest on the core
+#   sanitize   the same under AddressSanitizer and UndefinedBehaviorSanitizer
+#   lint       clang-tidy and cppcheck on the core
+#   fuzz       each fuzzer for a while, from its corpus
+#   boundary   errors between C++ and PostgreSQL, cancel latency, memory
+#   regress    pg_regress: the install surface
+#   pgtap      pgTAP: behaviour, each suite in a database of its own
+#   isolation  sessions side by side
+#   tap        tests that need a whole server: dump, crash, upgrade, privileges
+#   log        the server's log shows no crash
+#
+# "sql" stands for regress, pgtap and isolation; "core" for unit, sanitize, lint and fuzz.
+#
+# Environment, besides what lib.sh reads: HARTONOMOUS_FUZZ_SECONDS (20) is the time for each fuzzer.
+#
+# What tests find in theirs: PGHOST, PGPORT, PGUSER (a superuser); BINDIR, the server's programs; HARTONOMOUS_TMP, a
+# directory everyone may write to; HARTONOMOUS_DATA and HARTONOMOUS_LOG, the server's; HARTONOMOUS_EXAMPLES and
+# HARTONOMOUS_MODEL, examples/ and its model where the server can read them; HARTONOMOUS_STAGE, the installed files;
+# HARTONOMOUS_BOUNDARY, the module of test/boundary. A test that crashes backends on purpose appends a line with
+# their number to $HARTONOMOUS_TMP/allowed_crashes.
+set -uo pipefail
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+cd "$ROOT" || exit 1
+
+STAGES=(packages format build unit sanitize lint fuzz boundary regress pgtap isolation tap log)
+SKIP=77
+FUZZ_SECONDS=${HARTONOMOUS_FUZZ_SECONDS:-20}
+
+# ---- the stages; each runs in a subshell under set -e ------------------------------------------------------------
+
+stage_packages() { install_packages "${BUILD_PACKAGES[@]}" "${TEST_PACKAGES[@]}"; }
+
+stage_format() {
+  find include src test -name '*.[ch]pp' -print0 | xargs -0 clang-format-14 --dry-run -Werror
+}
+
+stage_build() {
+  build_extension
+  stage_extension
+}
+
+cmake_build() {
+  cmake --preset "$1" -DPG_CONFIG="$PG_CONFIG"
+  shift
+  cmake --build --preset "$@" -j "$JOBS"
+}
+
+stage_unit() {
+  cmake_build release release
+  ctest --test-dir build/release -j "$JOBS" --output-on-failure
+}
+
+stage_sanitize() {
+  cmake_build sanitize sanitize
+  ctest --test-dir build/sanitize -j "$JOBS" --output-on-failure
+}
+
+stage_lint() {
+  cmake --preset release -DPG_CONFIG="$PG_CONFIG"
+  # Each file in its own process; the slow ones (Eigen, JSON) first would be better, a short list does without.
+  printf '%s\0' src/core/*/*.cpp | xargs -0 -n 1 -P "$JOBS" clang-tidy-14 -p build/release --quiet
+  cppcheck --quiet --error-exitcode=1 --inline-suppr --std=c++17 --language=c++ -j "$JOBS" \
+    --enable=warning,performance,portability --suppress=missingIncludeSystem \
+    -I include -I src/core src/core
+  echo "clang-tidy and cppcheck: no findings"
+}
+
+fuzz_one() {
+  local name=$1 work=$SCRATCH/fuzz/$1
+  mkdir -p "$work/corpus"
+  [ ! -d "test/fuzz/corpus/${name%_fuzz}" ] || cp -r "test/fuzz/corpus/${name%_fuzz}/." "$work/corpus"
+  # Where it survives this script: the input that broke the fuzzer.
+  mkdir -p build/fuzz/artifacts
+  "build/fuzz/$name" "$work/corpus" -max_total_time="$FUZZ_SECONDS" -timeout=20 -rss_limit_mb=2048 \
+    -artifact_prefix="build/fuzz/artifacts/$name-" >"$work/log" 2>&1 || {
+    tail -n 60 "$work/log"
+    echo "$name FAILED; its input is in build/fuzz/artifacts"
+    return 1
+  }
+  echo "$name: $(grep -o 'Done.*' "$work/log")"
+}
+
+stage_fuzz() {
+  local sources=("${@:-test/fuzz/*_fuzz.cpp}") source status=0
+  cmake_build fuzz fuzz
+  export SCRATCH FUZZ_SECONDS
+  export -f fuzz_one
+  for source in ${sources[*]}; do basename "$source" .cpp; done |
+    xargs -n 1 -P "$JOBS" bash -c 'fuzz_one "$1"' fuzz_one
+}
+
+run_prove() { prove --norc --comments --timer "$@" </dev/null; }
+
+stage_boundary() {
+  cmake_build release release --target boundary_test
+  cp build/release/boundary_test.so "$SCRATCH/files/"
+  export HARTONOMOUS_BOUNDARY=$SCRATCH/files/boundary_test.so
+  run_prove test/tap/boundary.t
+}
+
+stage_regress() {
+  local status=0
+  compgen -G 'test/sql/*.sql' >/dev/null || return $SKIP
+  make installcheck ISOLATION= ${1:+REGRESS="$*"} PG_CONFIG="$PG_CONFIG" || status=$?
+  [ $status = 0 ] || cat build-regress/regression.diffs
+  return $status
+}
+
+stage_isolation() {
+  local status=0
+  compgen -G 'test/isolation/*.spec' >/dev/null || return $SKIP
+  make installcheck REGRESS= ${1:+ISOLATION="$*"} PG_CONFIG="$PG_CONFIG" || status=$?
+  [ $status = 0 ] || cat build-regress/isolation/regression.diffs
+  return $status
+}
+
+stage_pgtap() {
+  [ $# -gt 0 ] || set -- test/pgtap/*.sql
+  [ -e "$1" ] || return $SKIP
+  "$BINDIR/psql" -X -d postgres -v ON_ERROR_STOP=1 -c 'DROP DATABASE IF EXISTS suite' -c 'CREATE DATABASE suite'
+  "$BINDIR/psql" -X -d suite -v ON_ERROR_STOP=1 \
+    -c 'CREATE EXTENSION hartonomous CASCADE' -c 'CREATE EXTENSION pgtap'
+  export FRESH_TEMPLATE=suite
+  pg_prove --norc --comments --timer --psql-bin scripts/fresh_psql.sh "$@" </dev/null
+}
+
+stage_tap() {
+  local file files=()
+  [ $# -gt 0 ] || set -- test/tap/*.t test/tap/*.sh
+  for file in "$@"; do
+    # boundary.t has a stage of its own.
+    [ ! -e "$file" ] || [[ $file == */boundary.t ]] || files+=("$file")
+  done
+  [ ${#files[@]} -gt 0 ] || return $SKIP
+  run_prove "${files[@]}"
+}
+
+stage_log() {
+  local allowed=0 crashes
+  [ ! -e "$HARTONOMOUS_TMP/allowed_crashes" ] ||
+    allowed=$(awk '{ sum += $1 } END { print sum + 0 }' "$HARTONOMOUS_TMP/allowed_crashes")
+  crashes=$(grep -c 'terminated by signal' "$HARTONOMOUS_LOG" || true)
+  if grep -q 'PANIC: \|TRAP: ' "$HARTONOMOUS_LOG" || [ "$crashes" -gt "$allowed" ]; then
+    grep -n -B 5 'terminated by signal\|PANIC: \|TRAP: ' "$HARTONOMOUS_LOG"
+    return 1
+  fi
+  echo "server log: $crashes backends crashed, $allowed of them allowed to"
+}
+
+# ---- running them ------------------------------------------------------------------------------------------------
+
+# The lines of a stage's output that are worth showing when it passes: what the runners themselves conclude.
+CLOSING='^100% tests passed|^All tests successful|^Files=|^Result: | All [0-9]+ tests passed|^[a-z0-9_]+_fuzz: '
+CLOSING+='|^clang-tidy and|^installing: |^server log: |^ok  *# skip|^# (cancel|resident)'
+
+FAILED=()
+BEGUN=$EPOCHREALTIME
+
+seconds_since() { awk -v a="$1" -v b="$EPOCHREALTIME" 'BEGIN { printf "%.1f", b - a }'; }
+
+# report NAME STATUS BEGIN: the stage's line.
+report() {
+  local word=ok log=$SCRATCH/log/$1
+  case $2 in
+    0) ;;
+    "$SKIP") word="none" ;;
+    *) word=FAILED ;;
+  esac
+  printf '%-10s %-7s %7s s\n' "$1" "$word" "$(seconds_since "$3")"
+  case $word in
+    ok) grep -E "$CLOSING" "$log" || true ;;
+    FAILED)
+      FAILED+=("$1")
+      tail -n "${HARTONOMOUS_TAIL:-80}" "$log"
+      ;;
+  esac
+}
+
+run_stage() {
+  local name=$1 begin=$EPOCHREALTIME status
+  shift
+  # Not behind if, && or ||: those would take away the subshell's set -e.
+  (
+    set -e
+    "stage_$name" "$@"
+  ) >"$SCRATCH/log/$name" 2>&1 </dev/null
+  status=$?
+  report "$name" $status "$begin"
+  [ $status = 0 ] || [ $status = $SKIP ]
+}
+
+# What a stage cannot do without, once.
+BUILT=
+need_build() {
+  [ -z "$BUILT" ] || { [ "$BUILT" = yes ] && return 0 || return 1; }
+  BUILT=no
+  run_stage build || return 1
+  BUILT=yes
+  export HARTONOMOUS_STAGE=$SCRATCH/stage
+}
+
+SERVER=
+need_server() {
+  local begin=$EPOCHREALTIME status=0
+  [ -z "$SERVER" ] || { [ "$SERVER" = yes ] && return 0 || return 1; }
+  SERVER=no
+  need_build || return 1
+  begin=$EPOCHREALTIME
+  start_server >"$SCRATCH/log/server" 2>&1 || status=1
+  report server $status "$begin"
+  [ $status = 0 ] || return 1
+  SERVER=yes
+}
+
+run_wanted() {
+  local name=$1
+  shift
+  case $name in
+    build) need_build ;;
+    boundary | regress | pgtap | isolation | tap)
+      if need_server; then
+        run_stage "$name" "$@"
+      else
+        printf '%-10s not run: no server\n' "$name"
+        FAILED+=("$name")
+      fi
+      ;;
+    log) [ "$SERVER" != yes ] || run_stage log ;;
+    *) run_stage "$name" "$@" ;;
+  esac
+}
+
+# Logs outlive the scratch directory only when something failed.
+keep_logs() {
+  rm -rf build/test-logs
+  mkdir -p build/test-logs
+  cp "$SCRATCH"/log/* build/test-logs/
+  [ ! -e "$SCRATCH/server/postgresql.log" ] || cp "$SCRATCH/server/postgresql.log" build/test-logs/
+  echo "logs: build/test-logs"
+}
+
+usage() {
+  sed -n '2,/^set/{/^set/d;s/^# \{0,1\}//;p;}' "${BASH_SOURCE[0]}"
+  exit "$1"
+}
+
+is_stage() { [[ " ${STAGES[*]} " == *" $1 "* ]]; }
+
+# The arguments: stages, then perhaps what the one stage is to run.
+parse_arguments() {
+  while [ $# -gt 0 ]; do
+    case $1 in
+      -h | --help) usage 0 ;;
+      sql) WANTED+=(regress pgtap isolation) ;;
+      core) WANTED+=(unit sanitize lint fuzz) ;;
+      *) if is_stage "$1"; then WANTED+=("$1"); else break; fi ;;
+    esac
+    shift
+  done
+  REST=("$@")
+  [ $# = 0 ] || [ ${#WANTED[@]} = 1 ] || usage 2 >&2
+}
+
+WANTED=()
+parse_arguments "$@"
+[ ${#WANTED[@]} -gt 0 ] || WANTED=("${STAGES[@]}")
+
+make_scratch
+run_stage packages || exit 1
+for name in "${WANTED[@]}"; do
+  case $name in
+    packages | log) ;;
+    *) run_wanted "$name" ${REST[@]+"${REST[@]}"} ;;
+  esac
+done
+run_wanted log
+
+if [ ${#FAILED[@]} -gt 0 ]; then
+  keep_logs
+  echo "FAILED: ${FAILED[*]} ($(seconds_since "$BEGUN") s)"
+  exit 1
+fi
+echo "all passed: ${WANTED[*]} ($(seconds_since "$BEGUN") s)"

@@ -1,0 +1,63 @@
+// Cutting a group of atoms by importance (hartonomous/prune.hpp).
+#include "hartonomous/prune.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+namespace hartonomous {
+namespace {
+
+// NaN last, as PostgreSQL orders real.
+bool ranks_before(float a, float b) { return std::isnan(b) ? !std::isnan(a) : a < b; }
+
+}  // namespace
+
+void prune_group::add(std::optional<float> importance, std::int64_t bytes) {
+  if (importance) {
+    ranked_.push_back({*importance, bytes});
+  } else {
+    ++unranked_;
+    unranked_bytes_ += bytes;
+  }
+}
+
+void prune_group::merge(const prune_group& other) {
+  ranked_.insert(ranked_.end(), other.ranked_.begin(), other.ranked_.end());
+  unranked_ += other.unranked_;
+  unranked_bytes_ += other.unranked_bytes_;
+}
+
+prune_summary prune_group::below(float threshold) const {
+  prune_summary summary;
+  summary.cut = threshold;
+  summary.atoms = static_cast<std::int64_t>(ranked_.size()) + unranked_;
+  summary.bytes = unranked_bytes_;
+  for (const atom& a : ranked_) {
+    const bool goes = ranks_before(a.importance, threshold);
+    summary.bytes += a.bytes;
+    summary.removed += goes ? 1 : 0;
+    summary.removed_bytes += goes ? a.bytes : 0;
+  }
+  return summary;
+}
+
+prune_summary prune_group::keeping(double keep_ratio) const {
+  const double n = static_cast<double>(ranked_.size());
+  // 1 - 0.95 is a little more than 0.05 in binary: a hair is taken off before rounding down, and one added.
+  const auto removed = static_cast<std::size_t>(std::clamp(std::floor(n * (1.0 - keep_ratio) + 1e-9 * n), 0.0, n));
+  if (removed == 0) {
+    prune_summary summary = below(-std::numeric_limits<float>::infinity());
+    summary.cut.reset();
+    return summary;
+  }
+  // Nothing to be kept: everything ranks before NaN but NaN itself, of which nothing can be said and which stays.
+  if (removed == ranked_.size()) return below(std::numeric_limits<float>::quiet_NaN());
+  std::vector<float> order(ranked_.size());
+  std::transform(ranked_.begin(), ranked_.end(), order.begin(), [](const atom& a) { return a.importance; });
+  const auto cut = order.begin() + static_cast<std::ptrdiff_t>(removed);
+  std::nth_element(order.begin(), cut, order.end(), ranks_before);
+  return below(*cut);
+}
+
+}  // namespace hartonomous

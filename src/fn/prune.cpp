@@ -1,0 +1,62 @@
+// The aggregate prune_cut (sql/55-prune.sql).
+#include "pg/aggregate.hpp"
+#include "pg/memory.hpp"
+
+#include <cstring>
+
+#include "hartonomous/prune.hpp"
+
+using namespace hartonomous;
+using namespace hartonomous::pg;
+
+namespace {
+
+// The group, and what the call says of it (the same in every row).
+struct prune_state {
+  prune_group group;
+  std::optional<double> keep_ratio;
+  std::optional<float> threshold;
+};
+
+void check_rule(const prune_state& state) {
+  const bool ratio_fits = !state.keep_ratio || (*state.keep_ratio >= 0.0 && *state.keep_ratio <= 1.0);
+  if (state.keep_ratio.has_value() == state.threshold.has_value() || !ratio_fits) {
+    throw error(sqlstate::invalid_parameter_value, "give either a keep_ratio between 0 and 1 or a threshold");
+  }
+}
+
+Datum summary_datum(FunctionCallInfo fcinfo, const prune_summary& summary) {
+  return call([&] {
+    TupleDesc desc;
+    if (get_call_result_type(fcinfo, nullptr, &desc) != TYPEFUNC_COMPOSITE) elog(ERROR, "row type expected");
+    const bool cut_known = summary.cut.has_value();
+    Datum values[5] = {Float4GetDatum(cut_known ? *summary.cut : 0.0f), Int64GetDatum(summary.atoms),
+                       Int64GetDatum(summary.removed), Int64GetDatum(summary.bytes),
+                       Int64GetDatum(summary.removed_bytes)};
+    bool nulls[5] = {!cut_known, false, false, false, false};
+    return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));
+  });
+}
+
+}  // namespace
+
+HARTONOMOUS_FUNCTION(prune_cut_transition) {
+  MemoryContext const context = aggregate_context(fcinfo);
+  auto* state = state_argument<prune_state>(fcinfo, 0);
+  if (state == nullptr) {
+    state = make_state<prune_state>(context);
+    if (!PG_ARGISNULL(3)) state->keep_ratio = PG_GETARG_FLOAT8(3);
+    if (!PG_ARGISNULL(4)) state->threshold = PG_GETARG_FLOAT4(4);
+    check_rule(*state);
+  }
+  const std::int64_t bytes = PG_ARGISNULL(2) ? 0 : PG_GETARG_INT64(2);
+  state->group.add(PG_ARGISNULL(1) ? std::nullopt : std::optional<float>(PG_GETARG_FLOAT4(1)), bytes);
+  PG_RETURN_POINTER(state);
+}
+
+HARTONOMOUS_FUNCTION(prune_cut_final) {
+  const auto* state = state_argument<prune_state>(fcinfo, 0);
+  if (state == nullptr) PG_RETURN_NULL();
+  return summary_datum(fcinfo, state->keep_ratio ? state->group.keeping(*state->keep_ratio)
+                                                 : state->group.below(*state->threshold));
+}
