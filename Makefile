@@ -44,8 +44,8 @@ installcheck: build-regress
 .PHONY: build-regress
 build-regress:
 	rm -rf build-regress && mkdir -p build-regress/sql build-regress/specs build-regress/expected build-regress/isolation
-	for f in test/sql/*; do test ! -e "$$f" || cp -r "$$f" build-regress/sql; done
-	for f in test/isolation/*.spec; do test ! -e "$$f" || cp "$$f" build-regress/specs; done
-	for f in expected/*; do test ! -e "$$f" || cp -r "$$f" build-regress/expected; done
+	for f in test/sql/*; do test ! -e "$$f" || cp -r "$$f" build-regress/sql || exit 1; done
+	for f in test/isolation/*.spec; do test ! -e "$$f" || cp "$$f" build-regress/specs || exit 1; done
+	for f in expected/*; do test ! -e "$$f" || cp -r "$$f" build-regress/expected || exit 1; done
 
 -include $(SOURCES:.cpp=.d)

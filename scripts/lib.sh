@@ -78,6 +78,7 @@ remove_dropin() { [ ! -e "$DROPIN" ] || as_root rm -f "$DROPIN"; }
 
 SCRATCH=
 SERVER_STARTED=
+RUNNING=  # a process group to end before tidying up
 
 # Makes SCRATCH, readable for all users. clean_up() removes it, and stops the server, however the script ends.
 make_scratch() {
@@ -93,6 +94,7 @@ clean_up() {
   local status=$?
   trap - EXIT
   trap '' INT TERM HUP
+  [ -z "$RUNNING" ] || kill -TERM -- "-$RUNNING" 2>/dev/null && wait "$RUNNING" 2>/dev/null
   stop_server || true
   remove_dropin || true
   [ -z "$SCRATCH" ] || rm -rf "$SCRATCH"

@@ -41,7 +41,7 @@ FUZZ_SECONDS=${HARTONOMOUS_FUZZ_SECONDS:-20}
 stage_packages() { install_packages "${BUILD_PACKAGES[@]}" "${TEST_PACKAGES[@]}"; }
 
 stage_format() {
-  find include src test -name '*.[ch]pp' -print0 | xargs -0 clang-format-14 --dry-run -Werror
+  find include src test bench -name '*.[ch]pp' -print0 | xargs -0 clang-format-14 --dry-run -Werror
 }
 
 stage_build() {
@@ -189,12 +189,18 @@ report() {
 run_stage() {
   local name=$1 begin=$EPOCHREALTIME status
   shift
-  # Not behind if, && or ||: those would take away the subshell's set -e.
+  # In a process group of its own, which clean_up() ends when this script is told to stop. Not behind if, && or ||:
+  # those would take away the subshell's set -e.
+  set -m
   (
     set -e
     "stage_$name" "$@"
-  ) >"$SCRATCH/log/$name" 2>&1 </dev/null
+  ) >"$SCRATCH/log/$name" 2>&1 </dev/null &
+  RUNNING=$!
+  set +m
+  wait "$RUNNING"
   status=$?
+  RUNNING=
   report "$name" $status "$begin"
   [ $status = 0 ] || [ $status = $SKIP ]
 }

@@ -38,12 +38,14 @@ DECLARE
   partition text := hartonomous.atoms_partition(model, revision);
   owner name;
 BEGIN
-  -- The CHECK implies the bound of either parent, so that attaching never scans.
+  -- The CHECK implies the bound of either parent, so that attaching never scans. Parallel workers by number and not
+  -- by size: the planner sees the rows' size without TOAST and not what decoding them costs.
   EXECUTE format($ddl$
     CREATE TABLE hartonomous.%I (
       LIKE hartonomous.tensor_atoms
         INCLUDING DEFAULTS INCLUDING GENERATED INCLUDING STORAGE INCLUDING COMPRESSION INCLUDING CONSTRAINTS,
       CONSTRAINT %I CHECK (model_id = %s AND revision_id = %s))
+      WITH (parallel_workers = 4)
     $ddl$, partition, partition || '_bound', model, revision);
   SELECT pg_get_userbyid(c.relowner) INTO STRICT owner
     FROM pg_class c WHERE c.oid = 'hartonomous.tensor_atoms'::regclass;
@@ -81,7 +83,7 @@ COMMENT ON FUNCTION hartonomous.index_atoms_partition(regclass) IS
   'builds on a filled partition the primary key and every index that tensor_atoms has, and analyses it';
 
 -- A user may have added columns to tensor_atoms; both sides of an ATTACH must have them.
-CREATE FUNCTION hartonomous.add_missing_columns(target regclass) RETURNS void
+CREATE FUNCTION hartonomous.add_missing_columns(target regclass, pattern regclass) RETURNS void
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 250
   SET search_path = pg_catalog, pg_temp
 AS $$
@@ -89,20 +91,49 @@ DECLARE
   missing record;
 BEGIN
   FOR missing IN
-    SELECT a.attname, format_type(a.atttypid, a.atttypmod) AS type
+    SELECT a.attname, format_type(a.atttypid, a.atttypmod)
+           || CASE WHEN a.attcollation <> t.typcollation THEN ' COLLATE ' || a.attcollation::regcollation ELSE '' END
+           || CASE WHEN a.attgenerated <> '' THEN format(' GENERATED ALWAYS AS (%s) STORED', pg_get_expr(d.adbin, d.adrelid))
+                   WHEN d.adbin IS NOT NULL THEN ' DEFAULT ' || pg_get_expr(d.adbin, d.adrelid) ELSE '' END
+           || CASE WHEN a.attnotnull THEN ' NOT NULL' ELSE '' END AS definition
       FROM pg_attribute a
-     WHERE a.attrelid = 'hartonomous.tensor_atoms'::regclass AND a.attnum > 0 AND NOT a.attisdropped
+      JOIN pg_type t ON t.oid = a.atttypid
+      LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+     WHERE a.attrelid = pattern AND a.attnum > 0 AND NOT a.attisdropped
        AND NOT EXISTS (SELECT FROM pg_attribute b
                         WHERE b.attrelid = target AND b.attname = a.attname AND NOT b.attisdropped)
+     ORDER BY a.attnum
   LOOP
-    EXECUTE format('ALTER TABLE %s ADD COLUMN %I %s', target, missing.attname, missing.type);
+    EXECUTE format('ALTER TABLE %s ADD COLUMN %I %s', target, missing.attname, missing.definition);
   END LOOP;
 END
 $$;
-COMMENT ON FUNCTION hartonomous.add_missing_columns(regclass) IS
-  'adds to a table of atoms the columns that tensor_atoms has and it has not';
+COMMENT ON FUNCTION hartonomous.add_missing_columns(regclass, regclass) IS
+  'adds to a table of atoms the columns that another has and it has not, as ALTER TABLE on that one has added them';
 
-CREATE FUNCTION hartonomous.lock_for_swap() RETURNS void
+CREATE FUNCTION hartonomous.drop_foreign_columns(target regclass) RETURNS void
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 250
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  foreign_column name;
+BEGIN
+  FOR foreign_column IN
+    SELECT a.attname FROM pg_attribute a
+     WHERE a.attrelid = target AND a.attnum > 0 AND NOT a.attisdropped
+       AND NOT EXISTS (SELECT FROM pg_attribute b WHERE b.attrelid = 'hartonomous.tensor_atoms'::regclass
+                          AND b.attname = a.attname AND NOT b.attisdropped)
+  LOOP
+    EXECUTE format('ALTER TABLE %s DROP COLUMN %I', target, foreign_column);
+  END LOOP;
+END
+$$;
+COMMENT ON FUNCTION hartonomous.drop_foreign_columns(regclass) IS
+  'drops from a detached partition the columns that a user has dropped from tensor_atoms since';
+
+-- While a try waits, readers and writers queue behind it: so tries are short. One that fails gives back all its
+-- locks before the next, so that a transaction which reads the atoms and then wants to write them gets its turn.
+CREATE FUNCTION hartonomous.lock_for_swap(relations regclass[], run bigint DEFAULT NULL) RETURNS void
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
   SET lock_timeout = '100ms'
@@ -110,15 +141,24 @@ AS $$
 DECLARE
   give_up timestamptz := clock_timestamp()
     + coalesce(nullif(current_setting('hartonomous.swap_timeout', true), ''), '1min')::interval;
+  list text := (SELECT string_agg('ONLY ' || r.relation, ', ' ORDER BY r.n)
+                  FROM unnest(relations) WITH ORDINALITY r (relation, n));
 BEGIN
-  -- Short tries: while one of them waits, readers queue behind it.
   LOOP
     BEGIN
-      LOCK TABLE hartonomous.tensor_atoms, hartonomous.tensor_atoms_backup IN ACCESS EXCLUSIVE MODE;
+      -- Autovacuum makes way for who waits longer than deadlock_timeout. This lock stops no reader and no writer.
+      PERFORM set_config('lock_timeout',
+        ceil(extract(epoch FROM current_setting('deadlock_timeout')::interval) * 1000 + 500)::text, true);
+      EXECUTE format('LOCK TABLE %s IN SHARE UPDATE EXCLUSIVE MODE', list);
+      PERFORM set_config('lock_timeout', '100ms', true);
+      IF run IS NOT NULL THEN
+        PERFORM hartonomous.catch_up(run);
+      END IF;
+      EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', list);
       RETURN;
     EXCEPTION WHEN lock_not_available THEN
       IF clock_timestamp() > give_up THEN
-        RAISE EXCEPTION 'could not swap partitions: other transactions kept reading the atoms'
+        RAISE EXCEPTION 'could not swap partitions: other transactions kept using the atoms'
           USING ERRCODE = '55P03',
                 HINT = 'End the transactions that pg_locks shows on hartonomous.tensor_atoms, or raise hartonomous.swap_timeout.';
       END IF;
@@ -127,19 +167,19 @@ BEGIN
   END LOOP;
 END
 $$;
-COMMENT ON FUNCTION hartonomous.lock_for_swap() IS
-  'takes, in tries of 100 ms, the lock under which partitions change parents; 55P03 after hartonomous.swap_timeout';
+COMMENT ON FUNCTION hartonomous.lock_for_swap(regclass[], bigint) IS
+  'takes, in tries of 100 ms, the locks under which partitions change parents, parents first; with a run, also copies again what was changed since it was copied; 55P03 after hartonomous.swap_timeout';
 
 CREATE FUNCTION hartonomous.attach_live(model integer, base integer) RETURNS void
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  partition text := hartonomous.atoms_partition(model, base);
+  partition regclass := format('hartonomous.%I', hartonomous.atoms_partition(model, base))::regclass;
 BEGIN
-  PERFORM hartonomous.add_missing_columns(format('hartonomous.%I', partition)::regclass);
-  EXECUTE format('ALTER TABLE hartonomous.tensor_atoms ATTACH PARTITION hartonomous.%I FOR VALUES IN (%s)',
-                 partition, model);
+  PERFORM hartonomous.add_missing_columns(partition, 'hartonomous.tensor_atoms');
+  PERFORM hartonomous.drop_foreign_columns(partition);
+  EXECUTE format('ALTER TABLE hartonomous.tensor_atoms ATTACH PARTITION %s FOR VALUES IN (%s)', partition, model);
 END
 $$;
 COMMENT ON FUNCTION hartonomous.attach_live(integer, integer) IS 'makes a partition the live one of its model';
@@ -149,26 +189,30 @@ CREATE FUNCTION hartonomous.attach_backup(model integer, base integer) RETURNS v
   SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  partition text := hartonomous.atoms_partition(model, base);
+  partition regclass := format('hartonomous.%I', hartonomous.atoms_partition(model, base))::regclass;
 BEGIN
-  PERFORM hartonomous.add_missing_columns('hartonomous.tensor_atoms_backup'::regclass);
-  PERFORM hartonomous.add_missing_columns(format('hartonomous.%I', partition)::regclass);
-  EXECUTE format('ALTER TABLE hartonomous.tensor_atoms_backup ATTACH PARTITION hartonomous.%I FOR VALUES IN (%s)',
-                 partition, base);
+  PERFORM hartonomous.add_missing_columns('hartonomous.tensor_atoms_backup', partition);
+  PERFORM hartonomous.add_missing_columns(partition, 'hartonomous.tensor_atoms_backup');
+  EXECUTE format('ALTER TABLE hartonomous.tensor_atoms_backup ATTACH PARTITION %s FOR VALUES IN (%s)', partition, base);
 END
 $$;
 COMMENT ON FUNCTION hartonomous.attach_backup(integer, integer) IS 'makes a partition a backup';
 
-CREATE FUNCTION hartonomous.swap_partitions(model integer, outgoing integer, incoming integer) RETURNS void
+-- Like TRUNCATE, a swap is not for snapshots that are older than it: a REPEATABLE READ transaction that first looks
+-- at the atoms after the swap finds the new partition, and in it only rows its snapshot sees. One that has looked
+-- before holds the swap up instead.
+CREATE FUNCTION hartonomous.swap_partitions(model integer, outgoing integer, incoming integer, run bigint DEFAULT NULL)
+  RETURNS void
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+  outgoing_partition regclass := format('hartonomous.%I', hartonomous.atoms_partition(model, outgoing))::regclass;
   incoming_partition regclass := format('hartonomous.%I', hartonomous.atoms_partition(model, incoming))::regclass;
 BEGIN
-  PERFORM hartonomous.lock_for_swap();
-  EXECUTE format('ALTER TABLE hartonomous.tensor_atoms DETACH PARTITION hartonomous.%I',
-                 hartonomous.atoms_partition(model, outgoing));
+  PERFORM hartonomous.lock_for_swap(ARRAY['hartonomous.tensor_atoms'::regclass, 'hartonomous.tensor_atoms_backup',
+                                          outgoing_partition, incoming_partition], run);
+  EXECUTE format('ALTER TABLE hartonomous.tensor_atoms DETACH PARTITION %s', outgoing_partition);
   IF EXISTS (SELECT FROM pg_inherits WHERE inhrelid = incoming_partition) THEN
     EXECUTE format('ALTER TABLE hartonomous.tensor_atoms_backup DETACH PARTITION %s', incoming_partition);
   END IF;
@@ -176,8 +220,8 @@ BEGIN
   PERFORM hartonomous.attach_backup(model, outgoing);
 END
 $$;
-COMMENT ON FUNCTION hartonomous.swap_partitions(integer, integer, integer) IS
-  'the live partition becomes a backup and another the live one: catalog changes only, whatever the size';
+COMMENT ON FUNCTION hartonomous.swap_partitions(integer, integer, integer, bigint) IS
+  'the live partition becomes a backup and another the live one: catalog changes only, whatever the size; with a run, what was changed since it was copied is copied again first';
 
 CREATE FUNCTION hartonomous.new_revision(model integer, stage text, kind text, parameters jsonb) RETURNS integer
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 250

@@ -15,6 +15,9 @@ DECLARE
   resumed bigint;
   revision integer;
 BEGIN
+  IF kind <> 'copy' THEN
+    PERFORM hartonomous.require_read_committed();
+  END IF;
   IF stage IS NULL THEN
     RAISE EXCEPTION 'a stage needs a name' USING ERRCODE = '22004';
   END IF;
@@ -48,6 +51,21 @@ $$;
 COMMENT ON FUNCTION hartonomous.start_run(integer, text, text, jsonb) IS
   'a run for a stage: a stopped one with the same parameters and parent, or a new one with a new revision; the caller holds the model''s lock; 22004 without a stage';
 
+-- What others committed meanwhile is copied again before the swap, so it must be visible then.
+CREATE FUNCTION hartonomous.require_read_committed() RETURNS void
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 50
+  SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  IF current_setting('transaction_isolation') IN ('repeatable read', 'serializable') THEN
+    RAISE EXCEPTION 'a model can be rewritten in a READ COMMITTED transaction only'
+      USING ERRCODE = '25000', DETAIL = 'An older snapshot would not see what others change while it is copied.',
+            HINT = 'SET default_transaction_isolation = ''read committed''.';
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION hartonomous.require_read_committed() IS '25000 in a REPEATABLE READ or SERIALIZABLE transaction';
+
 CREATE FUNCTION hartonomous.abandon_run(run bigint) RETURNS void
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
@@ -68,6 +86,12 @@ $$;
 COMMENT ON FUNCTION hartonomous.abandon_run(bigint) IS 'gives up a run that has not finished, and drops what it wrote';
 
 -- Which rows a tensor has at the moment: changes when any of them is inserted, updated or deleted.
+CREATE FUNCTION hartonomous.columns_fingerprint(partition regclass) RETURNS text
+  LANGUAGE sql STABLE PARALLEL SAFE COST 50
+  RETURN quote_literal(md5(array_to_string(hartonomous.atom_columns(partition), ',')));
+COMMENT ON FUNCTION hartonomous.columns_fingerprint(regclass) IS
+  'a literal that changes when a user adds or drops columns of the atoms';
+
 CREATE FUNCTION hartonomous.atoms_fingerprint(partition regclass, layer bigint,
                                               OUT atoms bigint, OUT bytes bigint, OUT fingerprint text)
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000
@@ -76,13 +100,20 @@ AS $$
 BEGIN
   EXECUTE format($sql$
     SELECT count(*), coalesce(sum(hartonomous.weights_bytes(atom_data)), 0),
-           count(*) || ':' || coalesce(sum(xmin::text::bigint), 0)
-      FROM %s WHERE layer_id = $1$sql$, partition)
+           count(*) || ':' || coalesce(sum(xmin::text::bigint), 0) || ':' || %s
+      FROM %s WHERE layer_id = $1$sql$, hartonomous.columns_fingerprint(partition), partition)
     INTO atoms, bytes, fingerprint USING layer;
 END
 $$;
 COMMENT ON FUNCTION hartonomous.atoms_fingerprint(regclass, bigint) IS
-  'atoms and bytes of a tensor in a partition, and a text that changes when any of its rows does';
+  'atoms and bytes of a tensor in a partition, and a text that changes when any of its rows or their columns do';
+
+CREATE FUNCTION hartonomous.copy_atoms(source regclass, target regclass, revision integer, layer bigint,
+    target_format text DEFAULT NULL, minimum_importance real DEFAULT NULL)
+  RETURNS TABLE (atoms bigint, bytes bigint)
+  AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 5000 ROWS 1;
+COMMENT ON FUNCTION hartonomous.copy_atoms(regclass, regclass, integer, bigint, text, real) IS
+  'copies a tensor''s atoms into a partition: in another format when one is given, without those below minimum_importance when that is; reads in parallel; returns what it wrote';
 
 CREATE FUNCTION hartonomous.rewrite_layer(run bigint, layer bigint) RETURNS void
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
@@ -94,7 +125,6 @@ DECLARE
   step hartonomous.compression_steps;
   source regclass;
   target regclass;
-  list text;
   written bigint;
   written_bytes bigint;
 BEGIN
@@ -108,21 +138,8 @@ BEGIN
   IF step.state = 'done' THEN
     EXECUTE format('DELETE FROM %s WHERE layer_id = $1', target) USING layer;
   END IF;
-  SELECT string_agg(format('%I', c), ', ') INTO list
-    FROM unnest(hartonomous.atom_columns(source, target)) c WHERE c NOT IN ('revision_id', 'atom_data');
-  EXECUTE format($sql$
-    INSERT INTO %1$s (revision_id, atom_data, %2$s)
-    SELECT %3$s, %4$s, %2$s FROM %5$s WHERE layer_id = $1 %6$s
-    $sql$, target, list, job.revision_id,
-    CASE WHEN step.target_format IS NULL THEN 'atom_data'
-         ELSE format('hartonomous.quantize(atom_data, %L)', step.target_format) END,
-    source,
-    CASE WHEN step.minimum_importance IS NOT NULL
-         THEN 'AND (importance_score >= $2 OR importance_score IS NULL)' ELSE '' END)
-    USING layer, step.minimum_importance;
-  GET DIAGNOSTICS written = ROW_COUNT;
-  EXECUTE format('SELECT coalesce(sum(hartonomous.weights_bytes(atom_data)), 0) FROM %s WHERE layer_id = $1', target)
-    INTO written_bytes USING layer;
+  SELECT c.atoms, c.bytes INTO written, written_bytes
+    FROM hartonomous.copy_atoms(source, target, job.revision_id, layer, step.target_format, step.minimum_importance) c;
   UPDATE hartonomous.compression_steps s
      SET state = 'done', atoms_before = step.atoms_before, bytes_before = step.bytes_before,
          source_fingerprint = step.source_fingerprint, atoms_after = written, bytes_after = written_bytes,
@@ -152,19 +169,58 @@ CREATE FUNCTION hartonomous.changed_layers(run bigint) RETURNS SETOF bigint
   SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  model integer;
+  source regclass;
 BEGIN
-  SELECT r.model_id INTO STRICT model FROM hartonomous.compression_runs r WHERE r.run_id = run;
+  SELECT hartonomous.live_partition(r.model_id) INTO STRICT source
+    FROM hartonomous.compression_runs r WHERE r.run_id = run;
   RETURN QUERY EXECUTE format($sql$
     SELECT s.layer_id
       FROM hartonomous.compression_steps s
-      LEFT JOIN (SELECT layer_id, count(*) || ':' || sum(xmin::text::bigint) AS fingerprint
+      LEFT JOIN (SELECT layer_id, count(*) || ':' || sum(xmin::text::bigint) AS rows
                    FROM %s GROUP BY layer_id) now ON now.layer_id = s.layer_id
-     WHERE s.run_id = $1 AND s.source_fingerprint IS DISTINCT FROM coalesce(now.fingerprint, '0:0')
-     ORDER BY s.layer_id$sql$, hartonomous.live_partition(model)) USING run;
+     WHERE s.run_id = $1 AND s.source_fingerprint IS DISTINCT FROM coalesce(now.rows, '0:0') || ':' || %s
+     ORDER BY s.layer_id$sql$, source, hartonomous.columns_fingerprint(source)) USING run;
 END
 $$;
 COMMENT ON FUNCTION hartonomous.changed_layers(bigint) IS 'tensors whose atoms were changed after the run copied them';
+
+CREATE FUNCTION hartonomous.copy_changed_layers(run bigint) RETURNS void
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  layer bigint;
+  target regclass;
+BEGIN
+  FOR layer IN SELECT hartonomous.changed_layers(run) LOOP
+    IF target IS NULL THEN
+      SELECT format('hartonomous.%I', hartonomous.atoms_partition(r.model_id, r.revision_id)) INTO STRICT target
+        FROM hartonomous.compression_runs r WHERE r.run_id = run;
+      PERFORM hartonomous.add_missing_columns(target, 'hartonomous.tensor_atoms');
+    END IF;
+    PERFORM hartonomous.rewrite_layer(run, layer);
+  END LOOP;
+END
+$$;
+COMMENT ON FUNCTION hartonomous.copy_changed_layers(bigint) IS
+  'copies again the tensors that were changed, or got columns, after the run copied them';
+
+-- Writers wait from here on (readers do not). The parent first: whoever writes through it holds it first, too.
+CREATE FUNCTION hartonomous.catch_up(run bigint) RETURNS void
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  model integer;
+BEGIN
+  SELECT r.model_id INTO STRICT model FROM hartonomous.compression_runs r WHERE r.run_id = run;
+  LOCK TABLE ONLY hartonomous.tensor_atoms IN SHARE ROW EXCLUSIVE MODE;
+  EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', hartonomous.live_partition(model));
+  PERFORM hartonomous.copy_changed_layers(run);
+END
+$$;
+COMMENT ON FUNCTION hartonomous.catch_up(bigint) IS
+  'makes writers wait and copies again what was changed after the run copied it';
 
 CREATE FUNCTION hartonomous.finish_run(run bigint) RETURNS integer
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
@@ -174,22 +230,19 @@ DECLARE
   job hartonomous.compression_runs;
   made hartonomous.model_revisions;
   outgoing integer;
-  layer bigint;
 BEGIN
   SELECT * INTO STRICT job FROM hartonomous.compression_runs r WHERE r.run_id = run;
   SELECT * INTO STRICT made FROM hartonomous.model_revisions r WHERE r.revision_id = job.revision_id;
   SELECT r.base_revision_id INTO STRICT outgoing
     FROM hartonomous.model_revisions r WHERE r.revision_id = made.parent_revision_id;
-  -- Writers wait from here on (readers do not). The parent first: whoever writes through it holds it first, too.
-  LOCK TABLE hartonomous.tensor_atoms IN SHARE ROW EXCLUSIVE MODE;
-  EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', hartonomous.live_partition(job.model_id));
-  FOR layer IN SELECT hartonomous.changed_layers(run) LOOP
-    PERFORM hartonomous.rewrite_layer(run, layer);
-  END LOOP;
+  -- Once without any lock, so that little is left to do under it.
+  PERFORM hartonomous.copy_changed_layers(run);
   IF made.kind = 'copy' THEN
+    PERFORM hartonomous.catch_up(run);
     PERFORM hartonomous.attach_backup(job.model_id, made.revision_id);
   ELSE
-    PERFORM hartonomous.swap_partitions(job.model_id, outgoing, made.revision_id);
+    PERFORM hartonomous.require_read_committed();
+    PERFORM hartonomous.swap_partitions(job.model_id, outgoing, made.revision_id, run);
   END IF;
   UPDATE hartonomous.model_revisions r
      SET atom_count = s.atoms, logical_bytes = s.bytes, state = 'backup',

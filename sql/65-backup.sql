@@ -117,7 +117,12 @@ BEGIN
   IF target.state <> 'backup' THEN
     RAISE EXCEPTION 'revision % is %, not a backup', revision, target.state USING ERRCODE = '55000';
   END IF;
-  PERFORM hartonomous.lock_for_swap();
+  PERFORM hartonomous.lock_for_swap('hartonomous.tensor_atoms_backup'::regclass || coalesce(
+    (SELECT array_agg(i.inhrelid::regclass)
+       FROM pg_inherits i
+       JOIN hartonomous.model_revisions r
+         ON i.inhrelid = to_regclass(format('hartonomous.%I', hartonomous.atoms_partition(r.model_id, r.revision_id)))
+      WHERE r.model_id = target.model_id AND i.inhparent = 'hartonomous.tensor_atoms_backup'::regclass), '{}'));
   before := hartonomous.model_disk_bytes(target.model_id);
   UPDATE hartonomous.model_revisions r SET state = 'dropped' WHERE r.revision_id = drop_backup.revision;
   PERFORM hartonomous.drop_unneeded_partitions(target.model_id);

@@ -39,5 +39,4 @@ class error : public std::runtime_error {
   std::string hint_;
 };
 
-
 }  // namespace hartonomous

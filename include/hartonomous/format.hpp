@@ -48,8 +48,8 @@ struct format_traits {
   const char* name;             // ggml's spelling, e.g. "Q4_K"
   std::uint32_t block_weights;  // weights in a block; 1 for plain number formats
   std::uint32_t block_bytes;
-  bool readable;                // dequantize() knows it; otherwise the blocks are carried as they are
-  bool writable;                // quantize() knows it
+  bool readable;  // dequantize() knows it; otherwise the blocks are carried as they are
+  bool writable;  // quantize() knows it
 };
 
 // nullptr when the id or the (case-insensitive) name is not one of the formats above.

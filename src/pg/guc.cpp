@@ -7,13 +7,18 @@
 
 namespace hartonomous::pg {
 
-settings current_settings = {1024 * 1024};
+settings current_settings = {1024 * 1024, 60 * 1000};
 
 void define_settings() {
   DefineCustomIntVariable("hartonomous.max_work_memory", "Most memory one hartonomous function may plan to use.",
                           "Work that needs more is refused before it starts, naming the bytes.",
                           &current_settings.max_work_memory_kb, 1024 * 1024, 4 * 1024, MAX_KILOBYTES, PGC_USERSET,
                           GUC_UNIT_KB, nullptr, nullptr, nullptr);
+  // How patient a stage is with transactions that keep reading or writing a model whose partitions it has to swap.
+  DefineCustomIntVariable("hartonomous.swap_timeout", "Longest wait for the lock under which partitions are swapped.",
+                          "A stage that cannot get it fails with 55P03; called again, it goes on from there.",
+                          &current_settings.swap_timeout_ms, 60 * 1000, 0, 60 * 60 * 1000, PGC_USERSET, GUC_UNIT_MS,
+                          nullptr, nullptr, nullptr);
   MarkGUCPrefixReserved("hartonomous");
 }
 

@@ -1,0 +1,80 @@
+-- One round of the store's benchmarks; bench/run.sh runs it several times and prints medians.
+-- Variables: round, dir (with big.gguf: F16 rows of 4096; million.gguf: a million atoms of 32).
+\set ON_ERROR_STOP 1
+\pset format unaligned
+\pset tuples_only on
+\o /dev/null
+SET client_min_messages = warning;
+CREATE TABLE IF NOT EXISTS bench (round int, what text, seconds float8);
+\set columns 'model_id, revision_id, layer_id, atom_sequence, x, y, importance_score, tensor_name, atom_data'
+
+-- Import against COPY of the same rows into the same table: generated columns, primary key, GiST index.
+CHECKPOINT;
+SELECT clock_timestamp() AS t0 \gset
+SELECT hartonomous.import_gguf(:'dir' || '/big.gguf', 'big') AS big \gset
+INSERT INTO bench SELECT :round, 'import, rows of 4096', extract(epoch FROM clock_timestamp() - :'t0');
+SELECT hartonomous.live_partition(:big) AS part \gset
+\set copyfile :dir '/rows.copy'
+COPY (SELECT :columns FROM :part) TO :'copyfile' BINARY;
+CREATE TABLE copied (LIKE hartonomous.tensor_atoms INCLUDING ALL);
+CHECKPOINT;
+SELECT clock_timestamp() AS t0 \gset
+COPY copied (:columns) FROM :'copyfile' BINARY;
+INSERT INTO bench SELECT :round, 'COPY, rows of 4096', extract(epoch FROM clock_timestamp() - :'t0');
+DROP TABLE copied;
+
+CHECKPOINT;
+SELECT clock_timestamp() AS t0 \gset
+SELECT hartonomous.import_gguf(:'dir' || '/million.gguf', 'million', 32) AS million \gset
+INSERT INTO bench SELECT :round, 'import, a million atoms of 32', extract(epoch FROM clock_timestamp() - :'t0');
+SELECT hartonomous.live_partition(:million) AS mpart \gset
+COPY (SELECT :columns FROM :mpart) TO :'copyfile' BINARY;
+CREATE TABLE copied (LIKE hartonomous.tensor_atoms INCLUDING ALL);
+CHECKPOINT;
+SELECT clock_timestamp() AS t0 \gset
+COPY copied (:columns) FROM :'copyfile' BINARY;
+INSERT INTO bench SELECT :round, 'COPY, a million atoms of 32', extract(epoch FROM clock_timestamp() - :'t0');
+DROP TABLE copied;
+
+-- Quantizing by rewrite against copying its output, the codec's own time apart.
+SET max_parallel_workers_per_gather = 0;
+SELECT clock_timestamp() AS t0 \gset
+SELECT sum(hartonomous.weights_bytes(hartonomous.quantize(atom_data, 'Q8_0'))) FROM :part;
+INSERT INTO bench SELECT :round, 'codec of the rewrite (Q8_0)', extract(epoch FROM clock_timestamp() - :'t0');
+RESET max_parallel_workers_per_gather;
+CHECKPOINT;
+SELECT clock_timestamp() AS t0 \gset
+CALL hartonomous.quantize_model(:big, 'Q8_0');
+INSERT INTO bench SELECT :round, 'quantize_model (Q8_0)', extract(epoch FROM clock_timestamp() - :'t0');
+SELECT hartonomous.live_partition(:big) AS part \gset
+CHECKPOINT;
+SELECT clock_timestamp() AS t0 \gset
+CREATE TABLE copied AS SELECT * FROM :part;
+INSERT INTO bench SELECT :round, 'CREATE TABLE AS of its output', extract(epoch FROM clock_timestamp() - :'t0');
+DROP TABLE copied;
+
+-- A million atoms. Pruning in place is a plan and a DELETE; prune_by_importance also keeps what it removes.
+VACUUM ANALYZE :mpart;
+BEGIN;
+SELECT clock_timestamp() AS t0 \gset
+CREATE TEMP TABLE cuts ON COMMIT DROP AS
+  SELECT layer_id, minimum_importance FROM hartonomous.prune_plan(:million, keep_ratio => 0.4);
+DELETE FROM hartonomous.tensor_atoms a USING cuts c
+ WHERE a.model_id = :million AND a.layer_id = c.layer_id AND a.importance_score < c.minimum_importance;
+SELECT clock_timestamp() AS t1 \gset
+ROLLBACK;
+INSERT INTO bench SELECT :round, 'prune 60 % of a million in place', extract(epoch FROM :'t1'::timestamptz - :'t0'::timestamptz);
+SELECT clock_timestamp() AS t0 \gset
+CREATE TABLE copied AS SELECT tensor_atom_id, hartonomous.quantize_q8(x, y, importance_score) FROM :mpart;
+INSERT INTO bench SELECT :round, 'Q8 geometry of a million', extract(epoch FROM clock_timestamp() - :'t0');
+DROP TABLE copied;
+SELECT clock_timestamp() AS t0 \gset
+SELECT hartonomous.quantize_q4k(x ORDER BY layer_id, atom_sequence) FROM :mpart;
+INSERT INTO bench SELECT :round, 'coordinate Q4_K of a million', extract(epoch FROM clock_timestamp() - :'t0');
+CHECKPOINT;
+SELECT clock_timestamp() AS t0 \gset
+CALL hartonomous.prune_by_importance(:million, keep_ratio => 0.4);
+INSERT INTO bench SELECT :round, 'prune_by_importance 60 %, rewriting', extract(epoch FROM clock_timestamp() - :'t0');
+SELECT clock_timestamp() AS t0 \gset
+SELECT hartonomous.rollback_model(:million);
+INSERT INTO bench SELECT :round, 'rollback of it', extract(epoch FROM clock_timestamp() - :'t0');

@@ -1,0 +1,111 @@
+// Bulk insert (table_writer.hpp).
+#include "pg/table_writer.hpp"
+
+#include <cstring>
+
+extern "C" {
+#include "executor/nodeModifyTable.h"
+#include "rewrite/rewriteHandler.h"
+}
+
+namespace hartonomous::pg {
+
+void table_writer::open(Oid table) {
+  relation_ = table_open(table, RowExclusiveLock);
+  estate_ = CreateExecutorState();
+  MemoryContext const previous = MemoryContextSwitchTo(estate_->es_query_cxt);
+  result_ = makeNode(ResultRelInfo);
+  InitResultRelInfo(result_, relation_, 1, nullptr, 0);
+  // None, ordinarily. A tensor that is copied once more before the swap finds them there.
+  ExecOpenIndices(result_, false);
+  bulk_ = GetBulkInsertState();
+  // Both assigned here: rows may come from a parallel query, during which neither can be.
+  GetCurrentTransactionId();
+  command_ = GetCurrentCommandId(true);
+  // A table made in this transaction has no free space worth looking for.
+  if (relation_->rd_createSubid != InvalidSubTransactionId) options_ = TABLE_INSERT_SKIP_FSM;
+  batch_context_ = AllocSetContextCreate(estate_->es_query_cxt, "rows to be written", ALLOCSET_DEFAULT_SIZES);
+  slots_ = static_cast<TupleTableSlot**>(palloc0(sizeof(TupleTableSlot*) * batch_rows));
+  defaults_ = static_cast<column_default*>(
+      palloc(sizeof(column_default) * static_cast<std::size_t>(RelationGetDescr(relation_)->natts)));
+  MemoryContextSwitchTo(previous);
+}
+
+int table_writer::position_of(const char* column) const {
+  const AttrNumber number = get_attnum(RelationGetRelid(relation_), column);
+  if (number == InvalidAttrNumber) {
+    ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
+                    errmsg("table \"%s\" has no column \"%s\"", RelationGetRelationName(relation_), column)));
+  }
+  return number - 1;
+}
+
+void table_writer::use_default(int position) {
+  auto* expression = reinterpret_cast<Expr*>(build_column_default(relation_, position + 1));
+  if (expression == nullptr) return;  // NULL, then
+  MemoryContext const previous = MemoryContextSwitchTo(estate_->es_query_cxt);
+  defaults_[default_count_].column = position;
+  defaults_[default_count_].expression = ExecPrepareExpr(expression, estate_);
+  ++default_count_;
+  MemoryContextSwitchTo(previous);
+}
+
+TupleTableSlot* table_writer::begin_row() {
+  if (slots_[filled_] == nullptr) {
+    MemoryContext const previous = MemoryContextSwitchTo(estate_->es_query_cxt);
+    slots_[filled_] = table_slot_create(relation_, nullptr);
+    MemoryContextSwitchTo(previous);
+  }
+  TupleTableSlot* slot = ExecClearTuple(slots_[filled_]);
+  std::memset(slot->tts_isnull, true, static_cast<std::size_t>(descriptor()->natts) * sizeof(bool));
+  return slot;
+}
+
+void table_writer::store_row(Size bytes) {
+  TupleTableSlot* slot = slots_[filled_];
+  ResetPerTupleExprContext(estate_);
+  for (int i = 0; i < default_count_; ++i) {
+    const int c = defaults_[i].column;
+    slot->tts_values[c] =
+        ExecEvalExprSwitchContext(defaults_[i].expression, GetPerTupleExprContext(estate_), &slot->tts_isnull[c]);
+  }
+  ExecStoreVirtualTuple(slot);
+  // Also copies the row into the slot's own memory.
+  ExecComputeStoredGenerated(result_, estate_, slot, CMD_INSERT);
+  ++filled_;
+  ++rows_;
+  filled_bytes_ += bytes;
+  if (filled_ == batch_rows || filled_bytes_ >= batch_bytes) flush();
+}
+
+void table_writer::insert_index_entries(TupleTableSlot* slot) {
+#if PG_VERSION_NUM >= 160000
+  ExecInsertIndexTuples(result_, slot, estate_, false, false, nullptr, NIL, false);
+#else
+  ExecInsertIndexTuples(result_, slot, estate_, false, false, nullptr, NIL);
+#endif
+}
+
+void table_writer::flush() {
+  if (filled_ == 0) return;
+  table_multi_insert(relation_, slots_, filled_, command_, options_, bulk_);
+  for (int i = 0; i < filled_; ++i) {
+    if (result_->ri_NumIndices > 0) insert_index_entries(slots_[i]);
+    ExecClearTuple(slots_[i]);
+  }
+  filled_ = 0;
+  filled_bytes_ = 0;
+  MemoryContextReset(batch_context_);
+}
+
+void table_writer::close() {
+  flush();
+  table_finish_bulk_insert(relation_, options_);
+  FreeBulkInsertState(bulk_);
+  ExecCloseIndices(result_);
+  for (int i = 0; i < batch_rows && slots_[i] != nullptr; ++i) ExecDropSingleTupleTableSlot(slots_[i]);
+  table_close(relation_, NoLock);
+  FreeExecutorState(estate_);
+}
+
+}  // namespace hartonomous::pg

@@ -1,0 +1,57 @@
+// Bulk insert, the way COPY inserts: batches of rows, generated columns computed, index entries where there are indexes.
+// Constraints are not checked and triggers not fired: the caller writes what fits its table.
+//
+// All members may ereport and must be called inside call(), or from code that PostgreSQL itself called; they own no
+// C++ object. What an error leaves open, the transaction's abort closes.
+#pragma once
+
+#include "pg/boundary.hpp"
+
+namespace hartonomous::pg {
+
+class table_writer {
+ public:
+  void open(Oid table);
+  TupleDesc descriptor() const { return RelationGetDescr(relation_); }
+  // Position, from 0, of a column that must be there.
+  int position_of(const char* column) const;
+  // The caller gives no value for this column: it gets its default, as in any INSERT.
+  void use_default(int position);
+  // Memory for values of rows that are not written yet; emptied as they are.
+  MemoryContext batch_context() const { return batch_context_; }
+
+  // A row: fill tts_values and tts_isnull of the slot (all NULL), then store it. Values may lie in memory that goes
+  // away after store_row(). `bytes` is about what the row takes.
+  TupleTableSlot* begin_row();
+  void store_row(Size bytes);
+  void close();
+  int64 rows() const { return rows_; }
+
+ private:
+  void flush();
+  void insert_index_entries(TupleTableSlot* slot);
+
+  static constexpr int batch_rows = 1000;
+  static constexpr Size batch_bytes = 1 << 20;
+
+  struct column_default {
+    int column;
+    ExprState* expression;
+  };
+
+  Relation relation_ = nullptr;
+  EState* estate_ = nullptr;
+  ResultRelInfo* result_ = nullptr;
+  BulkInsertState bulk_ = nullptr;
+  CommandId command_ = 0;
+  int options_ = 0;
+  MemoryContext batch_context_ = nullptr;
+  TupleTableSlot** slots_ = nullptr;  // batch_rows of them, made when first needed
+  int filled_ = 0;
+  Size filled_bytes_ = 0;
+  column_default* defaults_ = nullptr;
+  int default_count_ = 0;
+  int64 rows_ = 0;
+};
+
+}  // namespace hartonomous::pg

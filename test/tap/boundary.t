@@ -1,0 +1,284 @@
+# Errors between C++ and PostgreSQL (src/pg/boundary.hpp): they arrive whole, leak nothing, and a cancel gets through.
+# The functions called here are test/boundary/boundary_test.cpp. Run by scripts/test.sh boundary.
+use strict;
+use warnings;
+use IPC::Open2;
+use Test::More;
+
+my $module = $ENV{HARTONOMOUS_BOUNDARY} or die "HARTONOMOUS_BOUNDARY is not set: run scripts/test.sh boundary\n";
+my $psql = ($ENV{BINDIR} ? "$ENV{BINDIR}/" : '') . 'psql';
+my $database = 'boundary';
+
+# ---- sessions: psql on a pipe ------------------------------------------------------------------------------------
+
+{
+    package Session;
+
+    sub new {
+        my ($class, $db) = @_;
+        my $self = bless {}, $class;
+        $self->{process} = IPC::Open2::open2($self->{out}, $self->{in}, "$psql -XAtq -d $db 2>&1");
+        $self->query('\set VERBOSITY verbose');
+        return $self;
+    }
+
+    # Sends without waiting for the answer.
+    sub start {
+        my ($self, $sql) = @_;
+        my $in = $self->{in};
+        print $in "$sql\n\\echo :::done:::\n";
+        $in->flush;
+    }
+
+    # What it printed; all of it once the session has ended.
+    sub finish {
+        my ($self) = @_;
+        my ($out, $text) = ($self->{out}, '');
+        while (my $line = <$out>) {
+            last if $line eq ":::done:::\n";
+            $text .= $line;
+        }
+        chomp $text;
+        return $text;
+    }
+
+    sub query {
+        my ($self, $sql) = @_;
+        $self->start($sql);
+        return $self->finish;
+    }
+
+    # The resident memory of its backend, in KB, less what it shares with the other processes.
+    sub resident {
+        my ($self) = @_;
+        open my $file, '<', "/proc/$self->{backend}/statm" or die "statm: $!";
+        my (undef, $resident, $shared) = split ' ', <$file>;
+        return ($resident - $shared) * 4;
+    }
+
+    sub close {
+        my ($self) = @_;
+        local $SIG{PIPE} = 'IGNORE';
+        close $self->{in};
+        close $self->{out};
+        waitpid $self->{process}, 0;
+    }
+}
+
+sub open_session {
+    my $session = Session->new($database);
+    $session->{backend} = $session->query('SELECT pg_backend_pid();');
+    return $session;
+}
+
+sub median { my @sorted = sort { $a <=> $b } @_; return $sorted[@sorted / 2]; }
+sub most { my @sorted = sort { $a <=> $b } @_; return $sorted[-1]; }
+
+# ---- set-up ------------------------------------------------------------------------------------------------------
+
+my $admin = Session->new('postgres');
+$admin->query("DROP DATABASE IF EXISTS $database;");
+is($admin->query("CREATE DATABASE $database;"), '', 'a database for the tests');
+
+my $session = open_session();
+my %functions = (
+    'throw(kind text) RETURNS void' => 'throw',
+    'ereport() RETURNS void' => 'ereport',
+    'rethrow() RETURNS void' => 'rethrow',
+    'translate() RETURNS void' => 'translate',
+    'swallow(query text) RETURNS text' => 'swallow',
+    'nest(depth int, kind text) RETURNS void' => 'nest',
+    'stacks_kept() RETURNS boolean' => 'stacks_kept',
+    'objects() RETURNS bigint' => 'objects',
+    'destroyed() RETURNS bigint' => 'destroyed',
+    'quantize(format text, count bigint) RETURNS bigint' => 'quantize',
+);
+for my $signature (sort keys %functions) {
+    my $answer = $session->query(
+        "CREATE FUNCTION boundary_$signature LANGUAGE c AS '$module', 'boundary_$functions{$signature}';");
+    is($answer, '', "boundary_$functions{$signature} is there");
+}
+
+sub no_objects_left { is($session->query('SELECT boundary_objects();'), '0', "no object was jumped over: $_[0]"); }
+
+# ---- what arrives ------------------------------------------------------------------------------------------------
+
+# fails(what, query, sqlstate, message, detail, hint): the error of the query, exactly.
+sub fails {
+    my ($what, $sql, $state, $message, $detail, $hint) = @_;
+    my $answer = $session->query("$sql;");
+    $answer =~ s/\n(?:LOCATION|CONTEXT): .*//sg;
+    my $expected = "ERROR:  $state: $message";
+    $expected .= "\nDETAIL:  $detail" if defined $detail;
+    $expected .= "\nHINT:  $hint" if defined $hint;
+    is($answer, $expected, $what);
+    is($session->query('SELECT 6 * 7;'), '42', '... and the session goes on');
+    no_objects_left($what);
+}
+
+my @core = ('22P03', 'an error of the core', 'Its detail.', 'Its hint.');
+my @server = ('22012', 'an error of the server', 'Its detail.', 'Its hint.');
+fails('the core\'s error', "SELECT boundary_throw('error')", @core);
+fails('one without detail and hint', "SELECT boundary_throw('plain')", '54000', 'an error without detail or hint');
+fails('std::bad_alloc', "SELECT boundary_throw('bad_alloc')", '53200', 'out of memory');
+fails('std::runtime_error', "SELECT boundary_throw('runtime_error')", 'XX000', 'a runtime error');
+fails('an int', "SELECT boundary_throw('int')", 'XX000', 'unknown C++ exception');
+fails('the server\'s error', 'SELECT boundary_ereport()', @server);
+fails('caught and thrown again', 'SELECT boundary_rethrow()', @server);
+fails('translated', 'SELECT boundary_translate()', '22023', 'because of: an error of the server');
+fails('across many crossings, from C++', "SELECT boundary_nest(20, 'error')", @core);
+fails('across many crossings, from the server', "SELECT boundary_nest(20, 'ereport')", @server);
+like($session->query("SELECT boundary_throw('length_error');"), qr/^ERROR:  XX000: \S/, 'std::length_error');
+no_objects_left('std::length_error');
+
+# Texts that are too long are cut between characters: half of one would be refused by the client's encoding.
+my $long = $session->query("SELECT boundary_throw('long');");
+like($long, qr/^ERROR:  22023: x(?:\xc3\xa9){511}\n/, 'a long message is cut between characters');
+like($long, qr/\nDETAIL:  (?:\xc3\xa9){511}\nHINT:  (?:\xc3\xa9){255}(?:\n|$)/, 'so are detail and hint');
+no_objects_left('long texts');
+
+# ---- errors that end inside --------------------------------------------------------------------------------------
+
+is($session->query("SELECT boundary_swallow('SELECT 1/0');"), '22012', 'swallowed in a subtransaction');
+is($session->query("SELECT boundary_swallow('SELECT 1');"), '', 'nothing to swallow');
+is($session->query("SELECT boundary_swallow('SELECT boundary_throw(''error'')');"), '22P03', 'swallowed, from C++');
+is($session->query(<<'SQL'), "22012\n1", 'what a swallowed error did is undone, the transaction goes on');
+CREATE TEMPORARY TABLE t (i int);
+BEGIN;
+INSERT INTO t VALUES (1);
+SELECT boundary_swallow('WITH w AS (INSERT INTO t VALUES (2) RETURNING i) SELECT i / 0 FROM w');
+COMMIT;
+SELECT string_agg(i::text, ',') FROM t;
+SQL
+is($session->query('SELECT boundary_stacks_kept();'), 't', 'PostgreSQL\'s stacks are as before');
+no_objects_left('swallowed errors');
+
+my $destroyed = $session->query('SELECT boundary_destroyed();');
+$session->query("SELECT boundary_nest(9, 'ereport');");
+is($session->query('SELECT boundary_destroyed();') - $destroyed, 10, 'ten crossings, ten destructors');
+
+# ---- memory ------------------------------------------------------------------------------------------------------
+
+# Errors that end in the client, one statement each, and errors that end in PL/pgSQL, all in one statement.
+my $file = ($ENV{HARTONOMOUS_TMP} || '/tmp') . "/boundary_$$.sql";
+
+sub many_statements {
+    my ($sql, $count) = @_;
+    open my $out, '>', $file or die "$file: $!";
+    print $out "$sql;\n" x $count;
+    close $out;
+    $session->query("\\i $file");
+}
+
+sub one_statement {
+    my ($sql, $count) = @_;
+    my $answer = $session->query(<<"SQL");
+DO \$\$
+DECLARE caught int := 0;
+BEGIN
+  FOR i IN 1..$count LOOP
+    BEGIN
+      PERFORM $sql;
+    EXCEPTION WHEN OTHERS THEN
+      caught := caught + 1;
+    END;
+  END LOOP;
+  ASSERT caught = $count;
+END \$\$;
+SQL
+    is($answer, '', "$count errors caught in PL/pgSQL");
+}
+
+# The bound is a tenth of what the smallest leak worth the name, 4 KB an error, would come to.
+sub stays_flat {
+    my ($what, $run, $count) = @_;
+    $run->(500);
+    my $before = $session->resident;
+    $run->($count);
+    my $grown = $session->resident - $before;
+    diag("resident memory after $count $what: $grown KB more");
+    cmp_ok($grown, '<', 4 * 1024, "memory stays flat over $count $what");
+    no_objects_left($what);
+}
+
+my $count = 10_000;
+stays_flat('errors from C++', sub { many_statements("SELECT boundary_throw('error')", $_[0]) }, $count);
+stays_flat('errors from the server', sub { many_statements('SELECT boundary_ereport()', $_[0]) }, $count);
+stays_flat('errors from C++ in one statement',
+    sub { one_statement("boundary_throw('error')", $_[0]) }, $count);
+stays_flat('errors from the server in one statement',
+    sub { one_statement('boundary_ereport()', $_[0]) }, $count);
+stays_flat('errors swallowed in C++', sub { many_statements(q{SELECT boundary_swallow('SELECT 1/0')}, $_[0]) }, 2000);
+unlink $file;
+
+# ---- cancelling --------------------------------------------------------------------------------------------------
+
+# Several seconds of work, of which each cancel takes a small part.
+my $work = q{boundary_quantize('Q4_K', 20000000)};
+
+# Server clocks on both sides: from the request to the moment the statement has ended.
+is($session->query('CREATE TABLE latencies (kind text, ms float8);'), '', 'a table for latencies');
+
+sub report_latency {
+    my ($kind, $expected) = @_;
+    my @ms = split /\n/, $session->query("SELECT ms FROM latencies WHERE kind = '$kind';");
+    is(scalar(@ms), $expected, "every $kind was honoured");
+    return unless @ms;
+    diag(sprintf 'cancel latency, %s: median %.1f ms, maximum %.1f ms of %d', $kind, median(@ms), most(@ms),
+        scalar @ms);
+    cmp_ok(most(@ms), '<', 1000, "no $kind waited a second");
+    cmp_ok(most(@ms), '>', 0, "the $kind came before the end");
+}
+
+my $times = 40;
+for my $i (1 .. $times) {
+    # After the input has been made, at another point of the work each time.
+    my $timeout = 250 + 7 * $i;
+    $session->query(<<"SQL");
+SET statement_timeout = $timeout;
+DO \$\$
+BEGIN
+  PERFORM $work;
+EXCEPTION WHEN query_canceled THEN
+  INSERT INTO latencies
+    SELECT 'statement_timeout', extract(epoch FROM clock_timestamp() - statement_timestamp()) * 1000 - $timeout;
+END \$\$;
+SET statement_timeout = 0;
+SQL
+}
+report_latency('statement_timeout', $times);
+
+for my $i (1 .. $times) {
+    $session->start(<<"SQL");
+DO \$\$
+BEGIN
+  PERFORM $work;
+EXCEPTION WHEN query_canceled THEN
+  INSERT INTO latencies SELECT 'pg_cancel_backend', extract(epoch FROM clock_timestamp()) * 1000;
+END \$\$;
+SQL
+    select undef, undef, undef, 0.25 + 0.007 * $i;
+    my $sent = $admin->query(
+        "SELECT extract(epoch FROM clock_timestamp()) * 1000 FROM pg_cancel_backend($session->{backend});");
+    $session->finish;
+    $session->query("UPDATE latencies SET ms = ms - $sent WHERE kind = 'pg_cancel_backend' AND ms > 1e9;");
+}
+report_latency('pg_cancel_backend', $times);
+no_objects_left('cancels');
+
+fails('a timeout arrives as PostgreSQL has it', "SET statement_timeout = 300; SELECT $work",
+    '57014', 'canceling statement due to statement timeout');
+$session->query('SET statement_timeout = 0;');
+is($session->query(q{SELECT boundary_quantize('Q4_K', 2560);}), '1440', 'what was cancelled before now works');
+
+# A termination, too, gets through, and it does not bring the server down.
+$session->start("SELECT $work;");
+select undef, undef, undef, 0.3;
+is($admin->query("SELECT pg_terminate_backend($session->{backend}, 5000);"), 't', 'terminated within the work');
+like($session->finish, qr/FATAL:  57P01: terminating connection/, '... as PostgreSQL has it');
+$session->close;
+is($admin->query('SELECT 1;'), '1', '... and the server goes on');
+
+$admin->query("DROP DATABASE $database WITH (FORCE);");
+$admin->close;
+done_testing();
