@@ -6,7 +6,7 @@ CREATE FUNCTION hartonomous.store_version() RETURNS integer
   RETURN 1;
 COMMENT ON FUNCTION hartonomous.store_version() IS 'version of the table layout that this code works with';
 
-CREATE FUNCTION hartonomous.create_store(owner regrole DEFAULT CURRENT_USER::regrole) RETURNS void
+CREATE FUNCTION hartonomous.create_store(owner regrole DEFAULT quote_ident(CURRENT_USER)::regrole) RETURNS void
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
   SET client_min_messages = warning
@@ -27,7 +27,7 @@ BEGIN
   IF NOT has_schema_privilege('hartonomous', 'CREATE') THEN
     RAISE EXCEPTION 'there is no store yet, and role "%" may not create it', current_user
       USING ERRCODE = '42501',
-            HINT = format('A superuser runs: SELECT hartonomous.create_store(%L);', current_user);
+            HINT = format('A superuser runs: SELECT hartonomous.create_store(%L);', quote_ident(current_user));
   END IF;
   SELECT n.nspname INTO STRICT postgis
     FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = 'postgis';
@@ -167,6 +167,7 @@ CREATE FUNCTION hartonomous.comment_store() RETURNS void
   SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
+  COMMENT ON TABLE hartonomous.store IS 'the version of the layout of these tables, in one row';
   COMMENT ON TABLE hartonomous.models IS 'a row is a model';
   COMMENT ON COLUMN hartonomous.models.metadata IS
     'everything of the source file that is not weights, in file order, with types: export is lossless';

@@ -95,7 +95,8 @@ BEGIN
            || CASE WHEN a.attcollation <> t.typcollation THEN ' COLLATE ' || a.attcollation::regcollation ELSE '' END
            || CASE WHEN a.attgenerated <> '' THEN format(' GENERATED ALWAYS AS (%s) STORED', pg_get_expr(d.adbin, d.adrelid))
                    WHEN d.adbin IS NOT NULL THEN ' DEFAULT ' || pg_get_expr(d.adbin, d.adrelid) ELSE '' END
-           || CASE WHEN a.attnotnull THEN ' NOT NULL' ELSE '' END AS definition
+           || CASE WHEN a.attnotnull AND pattern = 'hartonomous.tensor_atoms'::regclass THEN ' NOT NULL' ELSE '' END
+           AS definition
       FROM pg_attribute a
       JOIN pg_type t ON t.oid = a.atttypid
       LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum

@@ -38,7 +38,9 @@ BEGIN
            CASE WHEN r.kind = 'in_place' THEN r.stage || ' (removed atoms)' ELSE h.stage END AS stage,
            CASE WHEN r.kind = 'in_place' THEN 'backup' ELSE h.state END AS state,
            CASE WHEN r.kind = 'in_place' THEN r.revision_id ELSE h.revision_id END AS revision,
-           format('hartonomous.%I', hartonomous.atoms_partition(model, r.revision_id))::regclass AS partition
+           format('hartonomous.%I', hartonomous.atoms_partition(model, r.revision_id))::regclass AS partition,
+           (SELECT i.inhparent::regclass FROM pg_inherits i
+             WHERE i.inhrelid = format('hartonomous.%I', hartonomous.atoms_partition(model, r.revision_id))::regclass) AS parent
       FROM hartonomous.model_revisions r
       LEFT JOIN hartonomous.model_revisions h ON h.revision_id = r.held_revision_id
      WHERE r.model_id = model AND hartonomous.partition_exists(model, r.revision_id)
@@ -48,8 +50,14 @@ BEGIN
     stage := part.stage;
     state := part.state;
     table_name := part.partition::text;
-    EXECUTE format('SELECT count(*), coalesce(sum(hartonomous.weights_bytes(atom_data)), 0) FROM %s', part.partition)
-      INTO atoms, logical_bytes;
+    -- Through the parents, for which readers have rights; a partition being written has none yet.
+    atoms := NULL;
+    logical_bytes := NULL;
+    IF part.parent IS NOT NULL OR has_table_privilege(part.partition, 'SELECT') THEN
+      EXECUTE format('SELECT count(*), coalesce(sum(hartonomous.weights_bytes(atom_data)), 0) FROM %s WHERE model_id = $1 AND revision_id = $2',
+                     coalesce(part.parent, part.partition))
+        INTO atoms, logical_bytes USING model, part.id;
+    END IF;
     physical_bytes := pg_total_relation_size(part.partition);
     index_bytes := pg_indexes_size(part.partition);
     SELECT coalesce(pg_total_relation_size(nullif(c.reltoastrelid, 0)), 0) INTO toast_bytes

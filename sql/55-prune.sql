@@ -60,11 +60,13 @@ CREATE FUNCTION hartonomous.prune_plan(model integer, keep_ratio double precisio
 AS $$
 #variable_conflict use_column
 DECLARE
-  partition regclass := hartonomous.live_partition(model);
+  -- Through the parent, for which readers have rights.
+  atoms_of_model text := format('(SELECT * FROM hartonomous.tensor_atoms WHERE model_id = %s)', model);
   layers bigint[];
   cut hartonomous.prune_summary;
 BEGIN
   PERFORM hartonomous.check_prune_arguments(keep_ratio, threshold, scope, 'auto');
+  PERFORM hartonomous.current_revision(model);
   SELECT array_agg(l.layer_id) INTO layers
     FROM hartonomous.model_layers l
    WHERE l.model_id = model AND l.layer_name LIKE layer_pattern
@@ -73,7 +75,7 @@ BEGIN
     EXECUTE format($sql$
       SELECT (c).* FROM (
         SELECT hartonomous.prune_cut(a.importance_score, 0::bigint, $2, NULL) AS c
-          FROM %s a WHERE a.layer_id = ANY ($1)) s$sql$, partition)
+          FROM %s a WHERE a.layer_id = ANY ($1)) s$sql$, atoms_of_model)
       INTO cut USING layers, keep_ratio;
     threshold := coalesce(cut.cut, '-Infinity');
     keep_ratio := NULL;
@@ -85,7 +87,7 @@ BEGIN
       LEFT JOIN (SELECT a.layer_id,
                         hartonomous.prune_cut(a.importance_score, hartonomous.weights_bytes(a.atom_data), $2, $3) AS c
                    FROM %s a WHERE a.layer_id = ANY ($1) GROUP BY a.layer_id OFFSET 0) s ON s.layer_id = l.layer_id
-     WHERE l.layer_id = ANY ($1) ORDER BY l.position$sql$, partition)
+     WHERE l.layer_id = ANY ($1) ORDER BY l.position$sql$, atoms_of_model)
     USING layers, keep_ratio, threshold;
 END
 $$;

@@ -38,10 +38,12 @@ AS $$
 #variable_conflict use_column
 BEGIN
   PERFORM hartonomous.fitting_format(coalesce(quantize_plan.format, 'NULL'), 256);
-  RETURN QUERY EXECUTE format($sql$
+  PERFORM hartonomous.current_revision(model);
+  -- Through the parent, for which readers have rights.
+  RETURN QUERY
     WITH present AS (
       SELECT a.layer_id, string_agg(DISTINCT hartonomous.weights_format(a.atom_data), '+') AS format
-        FROM %s a GROUP BY a.layer_id),
+        FROM hartonomous.tensor_atoms a WHERE a.model_id = quantize_plan.model GROUP BY a.layer_id),
     judged AS (
       SELECT l.layer_id, l.layer_name, l.position, coalesce(p.format, l.tensor_dtype) AS present,
              CASE WHEN NOT l.layer_name LIKE $3 THEN 'not like the pattern'

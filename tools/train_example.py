@@ -235,7 +235,7 @@ def main():
     parser = argparse.ArgumentParser()
     parser.add_argument("--output", required=True, help="the GGUF file, rewritten every 250 steps")
     parser.add_argument("--checkpoint", required=True, help="state of the run; continued if it exists")
-    parser.add_argument("--steps", type=int, default=2800)
+    parser.add_argument("--steps", type=int, default=1700)
     parser.add_argument("--rate", type=float, default=2e-3, help="peak learning rate")
     parser.add_argument("--bytes", type=int, default=45_000_000, help="size of the training text")
     parser.add_argument("--threads", type=int, default=2)

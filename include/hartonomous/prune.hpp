@@ -18,8 +18,6 @@ class prune_group {
  public:
   // An atom without importance (nullopt) is counted and never removed; NaN ranks above everything.
   void add(std::optional<float> importance, std::int64_t bytes);
-  // Appends another group's atoms.
-  void merge(const prune_group& other);
 
   // Removes what is below the threshold.
   prune_summary below(float threshold) const;

@@ -51,7 +51,7 @@ struct atom_place {
 class tensor_space {
  public:
   tensor_space(const atom_layout& layout, principal_plane plane);
-  // `row` has row_length weights. Weights that are NaN or infinite make an atom of least importance, at the middle.
+  // `row` has row_length weights. Weights that are NaN or infinite make an atom of importance 10, at the middle.
   void add_row(span<const float> row);
   // One place an atom, in atom order.
   const std::vector<atom_place>& places();

@@ -20,6 +20,11 @@ LOCKTAG model_lock_tag(std::int32_t model) {
   if (!OidIsValid(models)) {
     throw error("42P01", "there is no store", {}, "SELECT hartonomous.create_store();");
   }
+  // As LOCK TABLE asks: only who may write may keep other writers out.
+  call([&] {
+    const AclResult result = pg_class_aclcheck(models, GetUserId(), ACL_UPDATE);
+    if (result != ACLCHECK_OK) aclcheck_error(result, OBJECT_TABLE, "models");
+  });
   LOCKTAG tag;
   SET_LOCKTAG_OBJECT(tag, MyDatabaseId, models, static_cast<uint32>(model), 0);
   return tag;

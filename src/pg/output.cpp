@@ -9,6 +9,7 @@
 
 extern "C" {
 #include "libpq/libpq-fs.h"
+#include "storage/ipc.h"
 }
 
 namespace hartonomous::pg {
@@ -17,17 +18,31 @@ namespace {
 class file_output final : public output {
  public:
   explicit file_output(const std::string& path) : path_(path), temporary_(path + ".tmp." + std::to_string(MyProcPid)) {
+    remove_at_exit();
     // Readable by others, as COPY TO's files are: the model is for another program.
-    const mode_t mask = umask(S_IWGRP | S_IWOTH);
-    fd_ = call([&] {
-      return OpenTransientFilePerm(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | PG_BINARY, 0666);
-    });
-    umask(mask);
+    struct umask_scope {
+      const mode_t previous = umask(S_IWGRP | S_IWOTH);
+      ~umask_scope() { umask(previous); }
+    };
+    fd_ = [&] {
+      const umask_scope scope;
+      return call([&] {
+        return OpenTransientFilePerm(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | PG_BINARY, 0666);
+      });
+    }();
     if (fd_ < 0) fail("could not create file");
+    next_ = unfinished;
+    unfinished = this;
   }
   ~file_output() override {
     if (fd_ >= 0) CloseTransientFile(fd_);
     if (!finished_) unlink(temporary_.c_str());
+    for (file_output** at = &unfinished; *at != nullptr; at = &(*at)->next_) {
+      if (*at == this) {
+        *at = next_;
+        break;
+      }
+    }
   }
   void write(const void* from, std::size_t count) override {
     const char* at = static_cast<const char*>(from);
@@ -59,11 +74,27 @@ class file_output final : public output {
                                           : sqlstate::io_error;
     throw error(state, std::string(what) + " \"" + temporary_ + "\": " + std::strerror(errno));
   }
+  // A session that is terminated exits from wherever it is, without unwinding: then this is what tidies up.
+  static void remove_at_exit() {
+    static bool registered = false;
+    if (registered) return;
+    on_proc_exit([](int, Datum) {
+      for (const file_output* o = unfinished; o != nullptr; o = o->next_) {
+        if (!o->finished_) unlink(o->temporary_.c_str());
+      }
+    }, 0);
+    registered = true;
+  }
+  static file_output* unfinished;
+
   std::string path_, temporary_;
+  file_output* next_ = nullptr;
   int fd_ = -1;
   bool finished_ = false;
   std::uint64_t written_ = 0;
 };
+
+file_output* file_output::unfinished = nullptr;
 
 class bytea_output final : public output {
  public:

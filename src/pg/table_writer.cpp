@@ -12,6 +12,8 @@ namespace hartonomous::pg {
 
 void table_writer::open(Oid table) {
   relation_ = table_open(table, RowExclusiveLock);
+  const AclResult allowed = pg_class_aclcheck(table, GetUserId(), ACL_INSERT);
+  if (allowed != ACLCHECK_OK) aclcheck_error(allowed, OBJECT_TABLE, RelationGetRelationName(relation_));
   estate_ = CreateExecutorState();
   MemoryContext const previous = MemoryContextSwitchTo(estate_->es_query_cxt);
   result_ = makeNode(ResultRelInfo);

@@ -14,7 +14,7 @@ CREATE ROLE "Odd ""role""";
 CREATE ROLE store_stranger;
 
 SELECT is(state || ' ' || message || ' ' || hint,
-          '42501 there is no store yet, and role "Odd "role"" may not create it A superuser runs: SELECT hartonomous.create_store(''Odd "role"'');',
+          '42501 there is no store yet, and role "Odd "role"" may not create it A superuser runs: SELECT hartonomous.create_store(''"Odd ""role"""'');',
           'a role without CREATE on the schema is told what a superuser has to run')
   FROM state_as('Odd "role"', 'SELECT create_store()');
 SELECT is(state, '42501', 'so is its import') FROM state_as('Odd "role"', $$SELECT import_gguf(little_gguf(), 'a')$$);

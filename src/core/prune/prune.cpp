@@ -22,12 +22,6 @@ void prune_group::add(std::optional<float> importance, std::int64_t bytes) {
   }
 }
 
-void prune_group::merge(const prune_group& other) {
-  ranked_.insert(ranked_.end(), other.ranked_.begin(), other.ranked_.end());
-  unranked_ += other.unranked_;
-  unranked_bytes_ += other.unranked_bytes_;
-}
-
 prune_summary prune_group::below(float threshold) const {
   prune_summary summary;
   summary.cut = threshold;

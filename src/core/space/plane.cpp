@@ -1,8 +1,7 @@
 // The plane that shows most of a tensor's rows (hartonomous/space.hpp).
 #include "hartonomous/space.hpp"
 
-#include <Eigen/Core>
-#include <Eigen/Eigenvalues>
+#include "linear_algebra/eigen.hpp"
 
 #include <cmath>
 

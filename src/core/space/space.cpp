@@ -71,7 +71,8 @@ void tensor_space::standardise_importance() {
   const double deviation = n > 0 ? std::sqrt(squares / static_cast<double>(n)) : 0.0;
   for (atom_place& p : places_) {
     if (!std::isfinite(p.importance)) {
-      p.importance = -10.0f;
+      // Weights that are not numbers say nothing of their importance: such an atom is not pruned unasked.
+      p.importance = p.importance == -std::numeric_limits<float>::infinity() ? -10.0f : 10.0f;
     } else {
       // A deviation of rounding noise alone is none.
       const double z = deviation > 1e-6 ? (p.importance - mean) / deviation : 0.0;

@@ -1,0 +1,79 @@
+# A PostgreSQL server of the test's own, for what the shared one must not suffer: crashes. It is made in
+# HARTONOMOUS_TMP, finds the extension where the shared server does, and is gone when the object is.
+package Cluster;
+use strict;
+use warnings;
+use File::Path ();
+use Session;
+
+sub new {
+    my ($class, %settings) = @_;
+    my $tmp = $ENV{HARTONOMOUS_TMP} or die "HARTONOMOUS_TMP is not set: run scripts/test.sh tap\n";
+    my $self = bless { directory => "$tmp/cluster$$", owner => $$ }, $class;
+    my $directory = $self->{directory};
+    mkdir $directory or die "$directory: $!\n";
+    if ($> == 0) {
+        my (undef, undef, $uid, $gid) = getpwnam 'postgres';
+        chown $uid, $gid, $directory or die "$directory: $!\n";
+    }
+    $self->as_server(program('initdb'), '-D', "$directory/data", '-U', 'postgres', '-A', 'trust', '-E', 'UTF8',
+        '--locale=C.UTF-8', '--no-sync');
+    my %all = (
+        listen_addresses => '', unix_socket_directories => $directory, fsync => 'off', max_wal_size => '1GB',
+        autovacuum => 'off', extension_destdir => sql('postgres', 'SHOW extension_destdir'), %settings);
+    open my $conf, '>>', "$directory/data/postgresql.conf" or die "postgresql.conf: $!\n";
+    print $conf "$_ = '$all{$_}'\n" for sort keys %all;
+    close $conf;
+    $self->pg_ctl('start');
+    return $self;
+}
+
+sub host { return $_[0]{directory} }
+sub log_text {
+    my ($self) = @_;
+    open my $log, '<', "$self->{directory}/log" or return '';
+    local $/;
+    return <$log>;
+}
+
+# Runs a command as the user that the server runs as, in a directory it may be in; its output goes to a file.
+sub as_server {
+    my ($self, @command) = @_;
+    @command = ('runuser', '-u', 'postgres', '--', @command) if $> == 0;
+    my $child = fork // die "fork: $!\n";
+    if ($child == 0) {
+        chdir '/';
+        open STDIN, '<', '/dev/null';
+        open STDOUT, '>>', $> == 0 ? '/dev/null' : "$self->{directory}/output";
+        open STDERR, '>&', \*STDOUT;
+        exec @command or exit 127;
+    }
+    local $?;
+    waitpid $child, 0;
+    return $? == 0 || die "failed: @command\n";
+}
+
+sub pg_ctl {
+    my ($self, @arguments) = @_;
+    my $directory = $self->{directory};
+    $self->as_server(program('pg_ctl'), '-D', "$directory/data", '-l', "$directory/log", '-w', '-t', '60', @arguments);
+}
+
+# Until the server takes connections again after a crash.
+sub wait_for_recovery {
+    my ($self) = @_;
+    local $ENV{PGHOST} = $self->host;
+    local $ENV{PGDATABASE} = 'postgres';
+    my $ready = program('pg_isready');
+    return wait_until(60, sub { system("$ready -q") == 0 });
+}
+
+sub DESTROY {
+    my ($self) = @_;
+    return if $self->{owner} != $$;
+    local ($@, $?);
+    eval { $self->pg_ctl('-m', 'immediate', 'stop') };
+    File::Path::remove_tree($self->{directory});
+}
+
+1;

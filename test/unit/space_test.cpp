@@ -1,0 +1,141 @@
+// Placing atoms: layout, principal plane, scaling of coordinates and importance.
+#include "hartonomous/space.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <limits>
+#include <random>
+
+namespace hartonomous {
+namespace {
+
+std::vector<float> random_matrix(std::size_t rows, std::size_t columns, unsigned seed) {
+  std::mt19937 generator(seed);
+  std::normal_distribution<float> normal;
+  std::vector<float> m(rows * columns);
+  for (float& w : m) w = normal(generator);
+  return m;
+}
+
+double product(const std::vector<float>& a, const std::vector<float>& b) {
+  double sum = 0;
+  for (std::size_t i = 0; i < a.size(); ++i) sum += static_cast<double>(a[i]) * b[i];
+  return sum;
+}
+
+std::vector<atom_place> places_of(const std::vector<float>& m, const atom_layout& layout) {
+  no_interrupt none;
+  tensor_space space(layout, find_principal_plane(m, layout.rows, layout.row_length, none));
+  for (std::uint64_t r = 0; r < layout.rows; ++r) {
+    space.add_row(span<const float>(m.data() + r * layout.row_length, layout.row_length));
+  }
+  return space.places();
+}
+
+TEST(AtomLayout, RowsAreCutAndTheLastAtomIsShorter) {
+  const atom_layout layout = {3, 10, 4};
+  EXPECT_EQ(layout.atoms_per_row(), 3u);
+  EXPECT_EQ(layout.atoms(), 9u);
+  EXPECT_EQ(layout.row_of(5), 1u);
+  EXPECT_EQ(layout.column_of(5), 8u);
+  EXPECT_EQ(layout.length_of(5), 2u);
+  EXPECT_EQ(layout.length_of(4), 4u);
+  EXPECT_EQ((atom_layout{0, 0, 1}.atoms()), 0u);
+}
+
+TEST(PrincipalPlane, FindsThePlaneOfRankTwoRows) {
+  // Rows are combinations of two directions only.
+  const std::size_t rows = 40, columns = 50;
+  const std::vector<float> u = random_matrix(1, columns, 1), v = random_matrix(1, columns, 2),
+                           weights = random_matrix(rows, 2, 3);
+  std::vector<float> m(rows * columns);
+  for (std::size_t i = 0; i < rows; ++i) {
+    for (std::size_t j = 0; j < columns; ++j) m[i * columns + j] = 5 * weights[2 * i] * u[j] + weights[2 * i + 1] * v[j];
+  }
+  no_interrupt none;
+  const principal_plane plane = find_principal_plane(m, rows, columns, none);
+  EXPECT_NEAR(product(plane.first, plane.first), 1.0, 1e-5);
+  EXPECT_NEAR(product(plane.second, plane.second), 1.0, 1e-5);
+  EXPECT_NEAR(product(plane.first, plane.second), 0.0, 1e-5);
+  // Every row lies in the plane: nothing is left after projecting.
+  for (std::size_t i = 0; i < rows; ++i) {
+    const std::vector<float> row(m.begin() + static_cast<std::ptrdiff_t>(i * columns),
+                                 m.begin() + static_cast<std::ptrdiff_t>((i + 1) * columns));
+    const double a = product(row, plane.first), b = product(row, plane.second);
+    EXPECT_NEAR(a * a + b * b, product(row, row), 1e-3 * product(row, row));
+  }
+}
+
+TEST(PrincipalPlane, HasZerosWhereThereIsNoDirection) {
+  no_interrupt none;
+  const std::vector<float> zero(12, 0.0f), one_row = {3, 4, 0};
+  EXPECT_EQ(product(find_principal_plane(zero, 4, 3, none).first, {1, 1, 1}), 0.0);
+  const principal_plane plane = find_principal_plane(one_row, 1, 3, none);
+  EXPECT_NEAR(plane.first[1], 0.8, 1e-6);  // positive: the sign is fixed by the largest component
+  EXPECT_EQ(product(plane.second, plane.second), 0.0);
+}
+
+TEST(PrincipalPlane, IgnoresRowsThatAreNotFinite) {
+  no_interrupt none;
+  std::vector<float> m = {1, 0, 0, std::numeric_limits<float>::quiet_NaN(), 0, 0, 2, 0, 0};
+  EXPECT_NEAR(find_principal_plane(m, 3, 3, none).first[0], 1.0, 1e-6);
+}
+
+TEST(TensorSpace, SpansTheSpace) {
+  const std::vector<float> m = random_matrix(200, 64, 4);
+  const std::vector<atom_place> places = places_of(m, {200, 64, 16});
+  ASSERT_EQ(places.size(), 800u);
+  float low[2] = {100, 100}, high[2] = {0, 0};
+  double sum = 0, squares = 0;
+  for (const atom_place& p : places) {
+    low[0] = std::min(low[0], p.x);
+    high[0] = std::max(high[0], p.x);
+    low[1] = std::min(low[1], p.y);
+    high[1] = std::max(high[1], p.y);
+    ASSERT_LE(std::fabs(p.importance), 10.0f);
+    sum += p.importance;
+    squares += p.importance * p.importance;
+  }
+  EXPECT_EQ(low[0], 0.0f);
+  EXPECT_EQ(low[1], 0.0f);
+  EXPECT_EQ(high[0], 100.0f);
+  EXPECT_EQ(high[1], 100.0f);
+  EXPECT_NEAR(sum / 800, 0.0, 1e-4);
+  EXPECT_NEAR(squares / 800, 1.0, 1e-3);
+}
+
+TEST(TensorSpace, ImportanceFollowsTheSizeOfTheWeights) {
+  std::vector<float> m = {1, 1, 10, 10, 100, 100, 0, 0};
+  const std::vector<atom_place> places = places_of(m, {4, 2, 2});
+  // Logs are evenly spaced, so standardised they are -sqrt(3/2), 0, sqrt(3/2).
+  EXPECT_NEAR(places[0].importance, -std::sqrt(1.5), 1e-5);
+  EXPECT_NEAR(places[1].importance, 0.0, 1e-5);
+  EXPECT_NEAR(places[2].importance, std::sqrt(1.5), 1e-5);
+  EXPECT_EQ(places[3].importance, -10.0f);  // all zero: the least
+}
+
+TEST(TensorSpace, ConstantTensorsLieInTheMiddle) {
+  for (const atom_place& p : places_of(std::vector<float>(12, 2.0f), {4, 3, 3})) {
+    EXPECT_EQ(p.x, 50.0f);
+    EXPECT_EQ(p.y, 50.0f);
+    EXPECT_EQ(p.importance, 0.0f);
+  }
+}
+
+TEST(TensorSpace, WeightsThatAreNotFiniteDoNotSpoilTheOthers) {
+  std::vector<float> m = {1, 2, 3, 4, std::numeric_limits<float>::quiet_NaN(), 1, 5, 1};
+  const std::vector<atom_place> places = places_of(m, {4, 2, 2});
+  EXPECT_EQ(places[2].x, 50.0f);
+  EXPECT_EQ(places[2].importance, 10.0f);
+  for (const atom_place& p : places) EXPECT_TRUE(std::isfinite(p.x) && std::isfinite(p.y) && std::isfinite(p.importance));
+}
+
+TEST(TensorSpace, IsTheSameEveryTime) {
+  const std::vector<float> m = random_matrix(64, 48, 9);
+  const std::vector<atom_place> a = places_of(m, {64, 48, 48}), b = places_of(m, {64, 48, 48});
+  for (std::size_t i = 0; i < a.size(); ++i) EXPECT_EQ(a[i].x, b[i].x);
+}
+
+}  // namespace
+}  // namespace hartonomous
