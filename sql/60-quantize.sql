@@ -36,25 +36,29 @@ CREATE FUNCTION hartonomous.quantize_plan(model integer, format text, layer_patt
   SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
+DECLARE
+  container text;
 BEGIN
   PERFORM hartonomous.fitting_format(coalesce(quantize_plan.format, 'NULL'), 256);
   PERFORM hartonomous.current_revision(model);
+  -- Once and not for each tensor: the metadata may be many megabytes.
+  SELECT m.metadata ->> 'format' INTO container FROM hartonomous.models m WHERE m.model_id = model;
   -- Through the parent, for which readers have rights.
-  RETURN QUERY
+  RETURN QUERY EXECUTE $sql$
     WITH present AS (
       SELECT a.layer_id, string_agg(DISTINCT hartonomous.weights_format(a.atom_data), '+') AS format
-        FROM hartonomous.tensor_atoms a WHERE a.model_id = quantize_plan.model GROUP BY a.layer_id),
+        FROM hartonomous.tensor_atoms a WHERE a.model_id = $1 GROUP BY a.layer_id),
     judged AS (
       SELECT l.layer_id, l.layer_name, l.position, coalesce(p.format, l.tensor_dtype) AS present,
              CASE WHEN NOT l.layer_name LIKE $3 THEN 'not like the pattern'
                   WHEN cardinality(l.tensor_shape) < 2 THEN 'vector'
-                  WHEN NOT hartonomous.is_quantizable_name(l.layer_name, m.metadata ->> 'format') THEN 'kept by name'
+                  WHEN NOT hartonomous.is_quantizable_name(l.layer_name, $4) THEN 'kept by name'
                   WHEN EXISTS (SELECT FROM regexp_split_to_table(p.format, '\+') f
                                 WHERE f NOT IN (SELECT k.format FROM hartonomous.formats() k WHERE k.readable))
-                  THEN 'opaque' END AS kept,
+                  THEN 'opaque'
+                  WHEN p.format IS NULL THEN 'empty' END AS kept,
              hartonomous.fitting_format($2, least(gcd(l.row_length, l.atom_size), l.row_length)) AS fitting
         FROM hartonomous.model_layers l
-        JOIN hartonomous.models m USING (model_id)
         LEFT JOIN present p USING (layer_id)
        WHERE l.model_id = $1)
     SELECT j.layer_id, j.layer_name, j.present,
@@ -62,8 +66,7 @@ BEGIN
            coalesce(j.kept, CASE WHEN j.fitting = j.present THEN 'already there'
                                  WHEN j.fitting <> upper($2) THEN 'rows fit no block of ' || upper($2) END)
       FROM judged j ORDER BY j.position
-    $sql$, hartonomous.live_partition(model))
-    USING model, quantize_plan.format, layer_pattern;
+    $sql$ USING model, quantize_plan.format, layer_pattern, container;
 END
 $$;
 COMMENT ON FUNCTION hartonomous.quantize_plan(integer, text, text) IS
