@@ -115,6 +115,14 @@ TEST(TensorSpace, ImportanceFollowsTheSizeOfTheWeights) {
   EXPECT_EQ(places[3].importance, -10.0f);  // all zero: the least
 }
 
+TEST(TensorSpace, ImportanceHoldsBeyondTheRangeOfFloatSquares) {
+  std::vector<float> m = {1e-30f, 1e-30f, 1.0f, 1.0f, 1e30f, 1e30f};
+  const std::vector<atom_place> places = places_of(m, {3, 2, 2});
+  EXPECT_NEAR(places[0].importance, -std::sqrt(1.5), 1e-5);
+  EXPECT_NEAR(places[1].importance, 0.0, 1e-5);
+  EXPECT_NEAR(places[2].importance, std::sqrt(1.5), 1e-5);
+}
+
 TEST(TensorSpace, ConstantTensorsLieInTheMiddle) {
   for (const atom_place& p : places_of(std::vector<float>(12, 2.0f), {4, 3, 3})) {
     EXPECT_EQ(p.x, 50.0f);

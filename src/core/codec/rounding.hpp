@@ -17,7 +17,7 @@ namespace hartonomous::codecs {
 // the reciprocal of a scale overflows, and clamp it.
 inline std::int32_t nearest_int(float value) noexcept {
   const float shifted = value + 12582912.0f;
-  std::uint32_t bits;
+  std::uint32_t bits = 0;
   std::memcpy(&bits, &shifted, sizeof bits);
   return static_cast<std::int32_t>(bits & 0x007FFFFFu) - 0x00400000;
 }

@@ -103,7 +103,7 @@ affine_fit search_affine(const affine_plan& plan, int count, const float* x, con
   for (int t = 0; t <= plan.trials; ++t) {
     const float factor = plan.first + plan.step * static_cast<float>(t) + static_cast<float>(plan.top);
     round_levels(plan, factor / (range.high - low), low, count, x, trial);
-    float trial_scale, trial_low;
+    float trial_scale = 0, trial_low = 0;
     if (!solve_affine(sums, count, x, w, trial, &trial_scale, &trial_low)) continue;
     const float error = error_of(plan, trial_scale, trial_low, count, x, w, trial);
     if (error < least) {

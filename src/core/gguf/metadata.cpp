@@ -191,12 +191,12 @@ std::uint64_t load_integer(gguf_type type, const char* from, bool& negative) noe
 double load_float(gguf_type type, const char* from) noexcept {
   if (type == gguf_type::f32) {
     auto const bits = load_le<std::uint32_t>(from);
-    float value;
+    float value = 0;
     std::memcpy(&value, &bits, sizeof value);
     return value;
   }
   auto const bits = load_le<std::uint64_t>(from);
-  double value;
+  double value = 0;
   std::memcpy(&value, &bits, sizeof value);
   return value;
 }

@@ -82,6 +82,7 @@ std::uint64_t append_tensor(std::string& json, const safetensors_tensor& tensor,
 template <class Items, class Name>
 void check_unique(const Items& items, Name name, const char* what) {
   std::vector<std::string_view> names;
+  names.reserve(items.size());
   for (auto const& item : items) names.push_back(name(item));
   std::sort(names.begin(), names.end());
   auto const twin = std::adjacent_find(names.begin(), names.end());

@@ -25,7 +25,7 @@ std::vector<float> right_vector(const matrix& a, const Eigen::VectorXd& u, doubl
   std::vector<float> result(static_cast<std::size_t>(a.cols()), 0.0f);
   if (!(sigma > largest * 1e-6) || sigma == 0.0) return result;
   Eigen::VectorXd v = a.transpose() * u / sigma;
-  Eigen::Index peak;
+  Eigen::Index peak = 0;
   v.cwiseAbs().maxCoeff(&peak);
   if (v[peak] < 0) v = -v;
   for (Eigen::Index j = 0; j < v.size(); ++j) result[static_cast<std::size_t>(j)] = static_cast<float>(v[j]);

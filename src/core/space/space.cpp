@@ -10,6 +10,41 @@
 namespace hartonomous {
 namespace {
 
+// What places an atom: its products with the plane's directions and its sum of squares.
+struct moments {
+  double first = 0, second = 0, energy = 0;
+};
+
+// One pass over the weights. Sums run in float over 16 lanes and 1024 weights, then in double: exact enough for a
+// place on a map, several times the speed of double throughout, and the same on every machine.
+moments moments_of(span<const float> w, const float* first, const float* second) {
+  constexpr std::size_t lanes = 16, piece = 1024;
+  moments total;
+  for (std::size_t begin = 0; begin < w.size(); begin += piece) {
+    const std::size_t end = std::min(w.size(), begin + piece);
+    float a[lanes] = {}, b[lanes] = {}, e[lanes] = {};
+    std::size_t i = begin;
+    for (; i + lanes <= end; i += lanes) {
+      for (std::size_t l = 0; l < lanes; ++l) {
+        a[l] += w[i + l] * first[i + l];
+        b[l] += w[i + l] * second[i + l];
+        e[l] += w[i + l] * w[i + l];
+      }
+    }
+    for (; i < end; ++i) {
+      a[0] += w[i] * first[i];
+      b[0] += w[i] * second[i];
+      e[0] += w[i] * w[i];
+    }
+    for (std::size_t l = 0; l < lanes; ++l) {
+      total.first += static_cast<double>(a[l]);
+      total.second += static_cast<double>(b[l]);
+      total.energy += static_cast<double>(e[l]);
+    }
+  }
+  return total;
+}
+
 // Linear onto [0, 100]; the middle when all are the same. Values that are not finite go to the middle.
 template <class Field>
 void scale_to_span(std::vector<atom_place>& places, Field field) {
@@ -36,11 +71,12 @@ tensor_space::tensor_space(const atom_layout& layout, principal_plane plane)
 void tensor_space::add_row(span<const float> row) {
   for (std::uint64_t column = 0; column < layout_.row_length; column += layout_.atom_size) {
     const std::size_t length = std::min<std::uint64_t>(layout_.atom_size, layout_.row_length - column);
-    const span<const float> atom = row.subspan(column, length);
-    const span<const float> first(plane_.first.data() + column, length);
-    const span<const float> second(plane_.second.data() + column, length);
-    places_.push_back({static_cast<float>(dot(atom, first)), static_cast<float>(dot(atom, second)),
-                       static_cast<float>(std::log(rms(atom)))});
+    const moments m =
+        moments_of(row.subspan(column, length), plane_.first.data() + column, plane_.second.data() + column);
+    // Squares of very small or large weights leave the range of float: then once more, in double.
+    const bool in_range = m.energy > 1e-25 && m.energy < 1e35;
+    const double root = in_range ? std::sqrt(m.energy / static_cast<double>(length)) : rms(row.subspan(column, length));
+    places_.push_back({static_cast<float>(m.first), static_cast<float>(m.second), static_cast<float>(std::log(root))});
   }
 }
 

@@ -61,7 +61,7 @@ sub close {
     local $SIG{PIPE} = 'IGNORE';
     close $self->{in};
     my $out = $self->{out};
-    1 while <$out>;
+    while (defined(my $rest = <$out>)) { }
     close $out;
     local $?;
     waitpid delete $self->{process}, 0;
