@@ -1,4 +1,5 @@
 // The seed design's coordinate codecs (sql/20-coordinates.sql).
+#include "pg/aggregate.hpp"
 #include "pg/arrays.hpp"
 #include "pg/interrupts.hpp"
 
@@ -138,32 +139,18 @@ struct q4k_state {
   }
 };
 
-// The state owns memory outside PostgreSQL's contexts; a callback frees it with the aggregate's context.
-q4k_state* new_q4k_state(MemoryContext context, std::int32_t block_size) {
-  auto* callback = static_cast<MemoryContextCallback*>(
-      call([&] { return MemoryContextAlloc(context, sizeof(MemoryContextCallback)); }));
-  auto* state = new q4k_state(block_size);
-  callback->func = [](void* arg) { delete static_cast<q4k_state*>(arg); };
-  callback->arg = state;
-  MemoryContextRegisterResetCallback(context, callback);
-  return state;
-}
-
 }  // namespace
 
 HARTONOMOUS_FUNCTION(quantize_q4k_transition) {
-  MemoryContext context;
-  if (AggCheckCallContext(fcinfo, &context) == 0) {
-    throw error(sqlstate::invalid_parameter_value, "quantize_q4k_transition called outside an aggregate");
-  }
+  MemoryContext const context = aggregate_context(fcinfo);
   if (PG_ARGISNULL(1)) throw error("22004", "coordinates cannot be NULL");
   std::int32_t block_size = q4k_default_block;
   if (PG_NARGS() > 2) {
     if (PG_ARGISNULL(2)) throw error("22004", "block_size cannot be NULL");
     block_size = PG_GETARG_INT32(2);
   }
-  auto* state =
-      PG_ARGISNULL(0) ? new_q4k_state(context, block_size) : reinterpret_cast<q4k_state*>(PG_GETARG_POINTER(0));
+  auto* state = state_argument<q4k_state>(fcinfo, 0);
+  if (state == nullptr) state = make_state<q4k_state>(context, block_size);
   if (block_size != state->block_size) {
     throw error(sqlstate::invalid_parameter_value, "block_size must be the same for all rows",
                 "It was " + std::to_string(state->block_size) + " and is now " + std::to_string(block_size) + ".");
@@ -173,9 +160,10 @@ HARTONOMOUS_FUNCTION(quantize_q4k_transition) {
 }
 
 HARTONOMOUS_FUNCTION(quantize_q4k_final) {
-  if (PG_ARGISNULL(0)) PG_RETURN_NULL();
+  const auto* state = state_argument<q4k_state>(fcinfo, 0);
+  if (state == nullptr) PG_RETURN_NULL();
   // A copy is finished, not the state: a window aggregate goes on with it.
-  q4k_encoder encoder = reinterpret_cast<const q4k_state*>(PG_GETARG_POINTER(0))->encoder;
+  q4k_encoder encoder = state->encoder;
   const std::vector<std::byte> bytes = encoder.finish();
   return bytea_datum(bytes.data(), bytes.size());
 }

@@ -1,0 +1,227 @@
+# What is left when a session is killed, terminated or cancelled in the middle of long work: the model as it was, no
+# lock, no stray partition or file; and the same call, made again, goes on where it stopped. In a cluster of its own,
+# whose server has to recover from kill -9. Run by scripts/test.sh tap.
+use strict;
+use warnings;
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use Cluster;
+use Model;
+use Session;
+use Test::More;
+
+my $cluster = Cluster->new;
+my $host = $cluster->host;
+my $file = large_gguf("$host/large.gguf", 16);
+mkdir "$host/out" or die $!;
+chmod 0777, "$host/out";
+
+# A session in the cluster, its messages included.
+sub session { return Session->new(host => $host, database => 'crash') }
+sub ask { return session()->query($_[0]) }
+
+fresh_database('crash', host => $host);
+my $watcher = session();
+is $watcher->query("SELECT hartonomous.import_gguf('$file', 'large');"), 1, 'a model of 64 MB';
+is $watcher->query("SELECT hartonomous.import_gguf('$file', 'twin');"), 2, 'and its twin';
+my $original = $watcher->query(digest_query(1));
+like $watcher->query('CALL hartonomous.quantize_model(2, \'Q4_K\');'), qr/revision 3/, 'the twin is quantized undisturbed';
+$watcher->query("SELECT hartonomous.export_gguf(2, '$host/twin-q4.gguf');");
+
+# ---- what is looked at -------------------------------------------------------------------------------------------
+
+# No relation without a revision that is kept or being made, no writer's lock, no file.
+sub nothing_left {
+    my ($after) = @_;
+    my $session = session();
+    is $session->query(<<'SQL'), '', "after $after: no stray partition";
+SELECT c.relname FROM pg_class c WHERE relnamespace = 'hartonomous'::regnamespace AND relkind = 'r'
+ AND relname LIKE 'tensor\_atoms\_m%' AND NOT EXISTS (
+ SELECT FROM hartonomous.model_revisions r WHERE r.state <> 'dropped'
+ AND c.relname = hartonomous.atoms_partition(r.model_id, r.revision_id));
+SQL
+    is $session->query(<<'SQL'), '', "after $after: no lock";
+SELECT pid FROM pg_locks WHERE locktype = 'object' AND classid = 'hartonomous.models'::regclass;
+SQL
+    is_deeply [glob "$host/out/*"], [], "after $after: no file";
+}
+
+sub unchanged {
+    my ($after, $revision) = @_;
+    my $session = session();
+    is $session->query('SELECT current_revision FROM hartonomous.models WHERE model_id = 1;'), $revision // 1,
+        "after $after: the revision is the old one";
+    is $session->query(digest_query(1)), $original, "after $after: the atoms are the old ones" unless $revision;
+}
+
+sub steps_done {
+    return 'SELECT count(*) FROM hartonomous.compression_steps JOIN hartonomous.compression_runs USING (run_id)'
+        . ' WHERE model_id = 1 AND compression_runs.state = \'running\' AND compression_steps.state = \'done\';';
+}
+my $done_list = 'SELECT string_agg(concat_ws(\' \', layer_id, seconds, s.xmin), \',\' ORDER BY layer_id) FROM'
+    . ' hartonomous.compression_steps s JOIN hartonomous.compression_runs r USING (run_id) WHERE model_id = 1 AND s.state ='
+    . ' \'done\' AND r.run_id = (SELECT max(run_id) FROM hartonomous.compression_runs WHERE model_id = 1)';
+
+# ---- kill -9 -----------------------------------------------------------------------------------------------------
+
+sub kill_backend {
+    my ($session) = @_;
+    kill 'KILL', $session->pid or die "kill: $!\n";
+    $session->finish;
+    $session->close;
+    ok $cluster->wait_for_recovery, 'the server recovers';
+}
+
+sub quantize_and_kill {
+    my $worker = session();
+    $worker->start('CALL hartonomous.quantize_model(1, \'Q4_K\');');
+    ok wait_until(60, sub { $watcher->query(steps_done()) >= 4 }), 'some tensors are done';
+    kill_backend($worker);
+    $watcher = session();
+    return $watcher->query("$done_list;");
+}
+
+subtest 'kill -9 in the middle of quantize_model' => sub {
+    my $before = quantize_and_kill();
+    unchanged('kill -9');
+    nothing_left('kill -9');
+    cmp_ok scalar split(/,/, $before), '<', 16, 'not all tensors were done';
+    my $reader = session();
+    is $reader->query('SELECT count(*) FROM hartonomous.tensor_atoms WHERE model_id = 1;'), 16384, 'readers go on';
+
+    my $said = $reader->query('CALL hartonomous.quantize_model(1, \'Q4_K\');');
+    like $said, qr/resuming run/, 'called again, it says that it resumes';
+    unlike $said, qr/ERROR/, 'and comes to its end';
+    my $after = $reader->query("$done_list;");
+    is substr($after, 0, length $before), $before, 'what was done before was not done again';
+    is scalar(my @steps = split /,/, $after), 16, 'the rest was';
+    $reader->query("SELECT hartonomous.export_gguf(1, '$host/large-q4.gguf');");
+    is system('cmp', '-s', "$host/large-q4.gguf", "$host/twin-q4.gguf"), 0, 'the same bytes as without a crash';
+    like $reader->query('SELECT hartonomous.rollback_model(1);'), qr/^1$/m, 'rolled back';
+    unchanged('rollback');
+};
+
+subtest 'kill -9, then another call' => sub {
+    quantize_and_kill();
+    like $watcher->query('CALL hartonomous.quantize_model(1, \'Q8_0\');'), qr/quantized/, 'another format starts afresh';
+    is $watcher->query('SELECT count(*) FROM hartonomous.compression_runs WHERE state = \'running\';'), 0, 'no run is left';
+    is $watcher->query('SELECT count(*) FROM hartonomous.compression_runs WHERE state = \'abandoned\';'), 1,
+        'the stopped one is given up';
+    $watcher->query('SELECT hartonomous.rollback_model(1);');
+    unchanged('rollback');
+    nothing_left('an abandoned run');
+};
+
+sub start_import {
+    my ($worker) = @_;
+    $worker->start("SELECT hartonomous.import_gguf('$file', 'third');");
+    my $pid = $worker->pid;
+    ok wait_until(60, sub { $watcher->query("SELECT count(*) FROM pg_stat_progress_copy WHERE pid = $pid"
+                . ' AND bytes_processed > 8e6;') }), 'import is under way';
+}
+
+sub no_import {
+    my ($after) = @_;
+    is ask('SELECT string_agg(model_name, \',\' ORDER BY model_id) FROM hartonomous.models;'), 'large,twin',
+        "after $after: no third model";
+    is ask('SELECT count(*) FROM hartonomous.model_layers WHERE model_id > 2;'), 0, "after $after: no layers of it";
+    nothing_left($after);
+}
+
+subtest 'kill -9 in the middle of an import' => sub {
+    my $worker = session();
+    start_import($worker);
+    kill_backend($worker);
+    $watcher = session();
+    no_import('kill -9');
+    unchanged('kill -9');
+};
+
+# ---- cancelled and terminated ------------------------------------------------------------------------------------
+
+
+# Each: what it is called, the statement, when it is in its middle (given the worker's pid).
+my $busy = sub {
+    my ($pid) = @_;
+    my $writes = "SELECT count(*) FROM pg_locks WHERE pid = $pid AND mode = 'AccessExclusiveLock' AND granted;";
+    wait_until(60, sub { $watcher->query($writes) }) && select undef, undef, undef, 0.05;
+    return $watcher->query("SELECT state FROM pg_stat_activity WHERE pid = $pid;") eq 'active';
+};
+my $one_step = sub { wait_until(60, sub { $watcher->query(steps_done()) >= 1 }) };
+my $tmp_file = sub {
+    wait_until(60, sub { my ($f) = glob "$host/out/*"; defined $f && (-s $f // 0) > 1e6 });
+};
+my $blocked = sub {
+    my ($pid) = @_;
+    wait_until(60, sub { $watcher->query("SELECT cardinality(pg_blocking_pids($pid));") });
+};
+my $holder;    # holds something up until it is closed
+my @work = (
+    ['prune by rewriting', 'CALL hartonomous.prune_by_importance(1, 0.6);', $one_step],
+    ['prune in place', 'CALL hartonomous.prune_by_importance(1, 0.9, method => \'in_place\');', $blocked, sub {
+            $holder->query('SELECT FROM hartonomous.tensor_atoms WHERE model_id = 1 ORDER BY importance_score LIMIT 1 FOR UPDATE;');
+        }],
+    ['quantize_model', 'CALL hartonomous.quantize_model(1, \'Q6_K\');', $one_step],
+    ['quantize_model waiting for a reader', 'CALL hartonomous.quantize_model(1, \'Q8_0\');', $blocked, sub {
+            $holder->query('SELECT count(*) FROM hartonomous.tensor_atoms WHERE model_id = 1;');
+        }],
+    ['quantize_model in a transaction block', 'BEGIN; CALL hartonomous.quantize_model(1, \'F16\');', $busy],
+    ['backup_model', 'SELECT hartonomous.backup_model(1);', $busy],
+    ['export_gguf', "SELECT hartonomous.export_gguf(1, '$host/out/large.gguf');", $tmp_file],
+    ['export_safetensors', "SELECT hartonomous.export_safetensors(1, '$host/out/large.safetensors');", $tmp_file],
+);
+
+for my $how ('cancel', 'terminate') {
+    my $interrupt = sub {
+        my ($worker, $name) = @_;
+        is $watcher->query("SELECT pg_${how}_backend(@{[$worker->pid]});"), 't', "$how $name";
+        is sqlstate($worker->finish), $how eq 'cancel' ? '57014' : '57P01', '... with PostgreSQL\'s own error';
+        if ($how eq 'cancel') {
+            $worker->query('ROLLBACK;');
+            is $worker->query('SELECT 1;'), 1, '... and the session goes on';
+        } else {
+            my $pid = $worker->pid;
+            wait_until(10, sub { $watcher->query("SELECT count(*) = 0 FROM pg_stat_activity WHERE pid = $pid;") eq 't' });
+        }
+    };
+    subtest "$how import" => sub {
+        my $worker = session();
+        start_import($worker);
+        $interrupt->($worker, 'import');
+        no_import($how);
+        unchanged($how);
+    };
+    for my $w (@work) {
+        my ($name, $statement, $in_the_middle, $prepare) = @$w;
+        subtest "$how $name" => sub {
+            my $worker = session();
+            if ($prepare) {
+                $holder = session();
+                $holder->query('BEGIN;');
+                $prepare->();
+            }
+            $worker->start($statement);
+            ok $in_the_middle->($worker->pid), 'it is in the middle';
+            $interrupt->($worker, $name);
+            $holder = undef;
+            unchanged("$how $name");
+            nothing_left("$how $name");
+        };
+    }
+}
+
+subtest 'after all that' => sub {
+    for my $stage ('CALL hartonomous.prune_by_importance(1, 0.9);', 'CALL hartonomous.quantize_model(1, \'Q8_0\');') {
+        unlike $watcher->query($stage), qr/ERROR/, $stage;
+    }
+    like $watcher->query('SELECT hartonomous.rollback_model(1, 1);'), qr/^1$/m, 'rolled back over both';
+    unchanged('everything');
+    nothing_left('everything');
+    $watcher->query("SELECT hartonomous.export_gguf(1, '$host/again.gguf');");
+    is system('cmp', '-s', "$host/again.gguf", $file), 0, 'the model exports as it was imported';
+};
+
+my @signals = $cluster->log_text =~ /terminated by signal (\d+)/g;
+is_deeply \@signals, [9, 9, 9], 'no backend crashed but those that were killed';
+$watcher->close;
+done_testing;
