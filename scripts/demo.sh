@@ -2,7 +2,7 @@
 # The demonstration: builds the extension, starts a PostgreSQL server of its own in a temporary directory, runs
 # examples/demo.sql on the example model there, prints its report and leaves nothing behind. Arguments go to psql.
 #
-# examples/demo.sql gets the psql variables :model (the example model) and :out (where it may write its result).
+# examples/demo.sql gets the psql variables :file (the example model) and :out (a directory it may write to).
 set -uo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 cd "$ROOT" || exit 1
@@ -30,10 +30,9 @@ step "PostgreSQL $PG_MAJOR, temporary" start_server
 "$BINDIR/psql" -Xq -d postgres -c 'CREATE DATABASE demo' || exit 1
 echo
 
-# The report is what the script prints; notices are shown only when it fails.
-if ! "$BINDIR/psql" -Xq -d demo -v ON_ERROR_STOP=1 -v model="$HARTONOMOUS_MODEL" -v out="$SCRATCH/files/demo.gguf" \
-  -P pager=off -f examples/demo.sql "$@" 2>"$SCRATCH/log/demo" </dev/null; then
-  tail -n 20 "$SCRATCH/log/demo" >&2
+# Notices are part of the report: they say what pruning and quantizing did.
+if ! "$BINDIR/psql" -Xq -d demo -v ON_ERROR_STOP=1 -v file="$HARTONOMOUS_MODEL" -v out="$SCRATCH/files" \
+  -P pager=off "$@" <examples/demo.sql 2>&1 | sed 's/^NOTICE:  //'; then
   grep -A 3 'ERROR: \|FATAL: \|PANIC: \|terminated by signal' "$SCRATCH/server/postgresql.log" | tail -n 20 >&2
   exit 1
 fi

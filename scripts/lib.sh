@@ -94,7 +94,10 @@ clean_up() {
   local status=$?
   trap - EXIT
   trap '' INT TERM HUP
-  [ -z "$RUNNING" ] || kill -TERM -- "-$RUNNING" 2>/dev/null && wait "$RUNNING" 2>/dev/null
+  if [ -n "$RUNNING" ]; then
+    kill -TERM -- "-$RUNNING"
+    wait "$RUNNING"
+  fi 2>/dev/null
   stop_server || true
   remove_dropin || true
   [ -z "$SCRATCH" ] || rm -rf "$SCRATCH"
@@ -135,7 +138,7 @@ logging_collector = off
 log_line_prefix = '%m [%p] %q%d '
 timezone = 'UTC'
 max_connections = 50
-shared_buffers = 256MB
+shared_buffers = ${SHARED_BUFFERS:-256MB}
 max_wal_size = 2GB
 fsync = off
 CONF

@@ -79,12 +79,22 @@ BEGIN
   END IF;
   PERFORM hartonomous.create_store();
   IF EXISTS (SELECT FROM hartonomous.models m WHERE m.model_name = check_import.model_name) THEN
-    RAISE EXCEPTION 'model "%" exists already', model_name USING ERRCODE = '42710';
+    PERFORM hartonomous.refuse_name(model_name);
   END IF;
 END
 $$;
 COMMENT ON FUNCTION hartonomous.check_import(text, integer) IS
   'makes the store if there is none; 22023 on a bad name or atom size, 42710 when the model exists';
+
+CREATE FUNCTION hartonomous.refuse_name(model_name text) RETURNS void
+  LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE COST 1
+  SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RAISE EXCEPTION 'model "%" exists already', model_name USING ERRCODE = '42710';
+END
+$$;
+COMMENT ON FUNCTION hartonomous.refuse_name(text) IS 'the error 42710 of an import whose name is taken';
 
 -- One statement, one transaction: cancelled, killed or failed, it leaves nothing.
 CREATE FUNCTION hartonomous.import_model(source anyelement, container text, model_name text, atom_size integer)
@@ -101,12 +111,19 @@ BEGIN
   IF source IS NULL THEN
     RAISE EXCEPTION 'the source of a model cannot be NULL' USING ERRCODE = '22004';
   END IF;
+  IF container IS NULL THEN
+    RAISE EXCEPTION 'the container of a model cannot be NULL' USING ERRCODE = '22004';
+  END IF;
   PERFORM hartonomous.check_import(model_name, atom_size);
   properties := hartonomous.file_metadata(source, container);
   INSERT INTO hartonomous.models (model_name, architecture, metadata, source_sha256)
     VALUES (import_model.model_name, hartonomous.gguf_value(properties, 'general.architecture') #>> '{}', properties,
             hartonomous.file_sha256(source))
+    ON CONFLICT ON CONSTRAINT models_model_name_key DO NOTHING
     RETURNING model_id INTO model;
+  IF model IS NULL THEN  -- by another session, since check_import() looked
+    RAISE EXCEPTION 'model "%" exists already', model_name USING ERRCODE = '42710';
+  END IF;
   INSERT INTO hartonomous.model_layers (model_id, layer_idx, layer_name, layer_type, tensor_shape, tensor_dtype,
                                         parameter_count, row_length, atom_size, position)
     SELECT model, hartonomous.layer_number(t.tensor_name), t.tensor_name,

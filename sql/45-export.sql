@@ -1,7 +1,8 @@
 -- Export: the live revision of a model as a GGUF or safetensors file: on the server, as a bytea, as a large object.
 
 -- A tensor goes out in the format its atoms have. Where they differ, all go out in the one with the most bits among
--- them, so that none loses anything. A tensor without atoms is zeros in the format it came in.
+-- them, so that none loses anything; where atoms or rows are not whole blocks of that, in F32. A tensor without atoms
+-- is zeros in the format it came in.
 CREATE FUNCTION hartonomous.export_plan(model integer, container text DEFAULT 'gguf')
   RETURNS TABLE ("position" integer, layer_id bigint, layer_name text, tensor_shape bigint[], row_length bigint,
                  atom_size integer, parameter_count bigint, present_format text, storage_format text, export_dtype text)
@@ -18,7 +19,10 @@ BEGIN
         FROM hartonomous.tensor_atoms a WHERE a.model_id = $1 GROUP BY a.layer_id),
     chosen AS (
       SELECT l.*, array_to_string(p.formats, '+') AS present,
-             coalesce((SELECT f.format FROM hartonomous.formats() f WHERE f.format = ANY (p.formats)
+             coalesce((SELECT CASE WHEN gcd(gcd(l.row_length, l.atom_size),
+                                              coalesce(l.tensor_shape[cardinality(l.tensor_shape)], 1))
+                                          % f.block_weights = 0 THEN f.format ELSE 'F32' END
+                         FROM hartonomous.formats() f WHERE f.format = ANY (p.formats)
                         ORDER BY f.block_bytes::float8 / f.block_weights DESC, f.ggml_type LIMIT 1),
                       hartonomous.carried_format(l.tensor_dtype)) AS format
         FROM hartonomous.model_layers l LEFT JOIN present p USING (layer_id)

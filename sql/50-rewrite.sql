@@ -109,11 +109,11 @@ COMMENT ON FUNCTION hartonomous.atoms_fingerprint(regclass, bigint) IS
   'atoms and bytes of a tensor in a partition, and a text that changes when any of its rows or their columns do';
 
 CREATE FUNCTION hartonomous.copy_atoms(source regclass, target regclass, revision integer, layer bigint,
-    target_format text DEFAULT NULL, minimum_importance real DEFAULT NULL)
+    target_format text DEFAULT NULL, minimum_importance real DEFAULT NULL, parallel boolean DEFAULT true)
   RETURNS TABLE (atoms bigint, bytes bigint)
   AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 5000 ROWS 1;
-COMMENT ON FUNCTION hartonomous.copy_atoms(regclass, regclass, integer, bigint, text, real) IS
-  'copies a tensor''s atoms into a partition: in another format when one is given, without those below minimum_importance when that is; reads in parallel; returns what it wrote';
+COMMENT ON FUNCTION hartonomous.copy_atoms(regclass, regclass, integer, bigint, text, real, boolean) IS
+  'copies a tensor''s atoms into a partition: in another format when one is given, without those below minimum_importance when that is; may read in parallel; returns what it wrote';
 
 CREATE FUNCTION hartonomous.rewrite_layer(run bigint, layer bigint) RETURNS void
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
@@ -139,7 +139,9 @@ BEGIN
     EXECUTE format('DELETE FROM %s WHERE layer_id = $1', target) USING layer;
   END IF;
   SELECT c.atoms, c.bytes INTO written, written_bytes
-    FROM hartonomous.copy_atoms(source, target, job.revision_id, layer, step.target_format, step.minimum_importance) c;
+    FROM hartonomous.copy_atoms(source, target, job.revision_id, layer, step.target_format, step.minimum_importance,
+                                -- Workers take longer to start than to quantize a small tensor.
+                                parallel => step.bytes_before > 1048576) c;
   UPDATE hartonomous.compression_steps s
      SET state = 'done', atoms_before = step.atoms_before, bytes_before = step.bytes_before,
          source_fingerprint = step.source_fingerprint, atoms_after = written, bytes_after = written_bytes,

@@ -199,7 +199,7 @@ def stories(seed, total_bytes):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser()
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--bytes", type=int, required=True, help="upper limit for the size of the text")
     arguments = parser.parse_args()

@@ -86,9 +86,12 @@ const char* build_query(atom_receiver& receiver, Oid source, int32 revision, boo
 // The rows come from a query of its own, which PostgreSQL may run in parallel: the workers quantize while this
 // process writes. INSERT ... SELECT could not: it never plans in parallel.
 HARTONOMOUS_FUNCTION(copy_atoms) {
+  for (int required : {0, 1, 2, 3, 6}) {
+    if (PG_ARGISNULL(required)) throw error("22004", "only target_format and minimum_importance may be NULL");
+  }
   const Oid source = PG_GETARG_OID(0), target = PG_GETARG_OID(1);
   const int32 revision = PG_GETARG_INT32(2);
-  const bool quantized = !PG_ARGISNULL(4), cut = !PG_ARGISNULL(5);
+  const bool quantized = !PG_ARGISNULL(4), cut = !PG_ARGISNULL(5), parallel = PG_GETARG_BOOL(6);
   if (quantized) format_argument(call([&] { return PG_GETARG_TEXT_PP(4); }));  // 22023 before any row is read
   const Datum arguments[3] = {PG_GETARG_DATUM(3), quantized ? PG_GETARG_DATUM(4) : 0, cut ? PG_GETARG_DATUM(5) : 0};
   atom_receiver receiver = {};
@@ -102,20 +105,23 @@ HARTONOMOUS_FUNCTION(copy_atoms) {
     receiver.writer.open(target);
     receiver.atom_data = receiver.writer.position_of("atom_data");
     const char* query = build_query(receiver, source, revision, quantized, cut);
+    Oid parameter_types[3] = {INT8OID, TEXTOID, FLOAT4OID};
     ParamListInfo parameters = makeParamList(3);
-    const Oid types[3] = {INT8OID, TEXTOID, FLOAT4OID};
     const bool nulls[3] = {false, !quantized, !cut};
     for (int i = 0; i < 3; ++i) {
       parameters->params[i].value = arguments[i];
       parameters->params[i].isnull = nulls[i];
       parameters->params[i].pflags = PARAM_FLAG_CONST;
-      parameters->params[i].ptype = types[i];
+      parameters->params[i].ptype = parameter_types[i];
     }
     SPIExecuteOptions options = {};
     options.params = parameters;
     options.read_only = false;  // a fresh snapshot, as a statement of its own would have
     options.dest = &receiver.base;
-    if (SPI_execute_extended(query, &options) != SPI_OK_SELECT) elog(ERROR, "query failed: %s", query);
+    SPIPlanPtr plan = SPI_prepare_cursor(query, 3, parameter_types, parallel ? CURSOR_OPT_PARALLEL_OK : 0);
+    if (plan == nullptr || SPI_execute_plan_extended(plan, &options) != SPI_OK_SELECT) {
+      elog(ERROR, "query failed: %s", query);
+    }
     receiver.writer.close();
   });
   result_rows rows(fcinfo);

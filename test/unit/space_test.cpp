@@ -51,7 +51,8 @@ TEST(PrincipalPlane, FindsThePlaneOfRankTwoRows) {
                            weights = random_matrix(rows, 2, 3);
   std::vector<float> m(rows * columns);
   for (std::size_t i = 0; i < rows; ++i) {
-    for (std::size_t j = 0; j < columns; ++j) m[i * columns + j] = 5 * weights[2 * i] * u[j] + weights[2 * i + 1] * v[j];
+    for (std::size_t j = 0; j < columns; ++j)
+      m[i * columns + j] = 5 * weights[2 * i] * u[j] + weights[2 * i + 1] * v[j];
   }
   no_interrupt none;
   const principal_plane plane = find_principal_plane(m, rows, columns, none);
@@ -136,7 +137,8 @@ TEST(TensorSpace, WeightsThatAreNotFiniteDoNotSpoilTheOthers) {
   const std::vector<atom_place> places = places_of(m, {4, 2, 2});
   EXPECT_EQ(places[2].x, 50.0f);
   EXPECT_EQ(places[2].importance, 10.0f);
-  for (const atom_place& p : places) EXPECT_TRUE(std::isfinite(p.x) && std::isfinite(p.y) && std::isfinite(p.importance));
+  for (const atom_place& p : places)
+    EXPECT_TRUE(std::isfinite(p.x) && std::isfinite(p.y) && std::isfinite(p.importance));
 }
 
 TEST(TensorSpace, IsTheSameEveryTime) {

@@ -160,7 +160,7 @@ std::uint64_t load_integer(gguf_type type, const char* from, bool& negative) noe
   std::int64_t value = 0;
   switch (type) {
     case gguf_type::i8:
-      value = load_le<std::int8_t>(from);
+      value = load_le<std::int8_t>(from);  // NOLINT(bugprone-signed-char-misuse): a number
       break;
     case gguf_type::i16:
       value = load_le<std::int16_t>(from);

@@ -4,8 +4,8 @@
 
 #include <stdexcept>
 
-#define eigen_assert(condition) \
-  do {                          \
+#define eigen_assert(condition)                                     \
+  do {                                                              \
     if (!(condition)) throw std::logic_error("Eigen: " #condition); \
   } while (false)
 

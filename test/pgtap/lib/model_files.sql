@@ -15,7 +15,7 @@ SELECT set_config('hartonomous_test.dir', coalesce(nullif(current_setting('harto
   \g /dev/null
 
 -- A file of the server for this session; NULL when there is no directory for it.
-CREATE FUNCTION lib.path(name text) RETURNS text LANGUAGE sql STABLE
+CREATE FUNCTION lib.server_path(name text) RETURNS text LANGUAGE sql STABLE
   RETURN nullif(current_setting('hartonomous_test.dir', true), '') || '/' || pg_backend_pid() || '-' || name;
 CREATE FUNCTION lib.example_model() RETURNS text LANGUAGE sql STABLE
   RETURN nullif(current_setting('hartonomous_test.model', true), '');
