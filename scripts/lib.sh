@@ -51,6 +51,7 @@ missing_packages() {
 }
 
 DROPIN=/etc/postgresql-common/createcluster.d/hartonomous-tests.conf
+DROPIN_DIRECTORY=  # when it had to be made
 
 # Installs what is missing; asks the network for nothing when all is there. A server that comes with it must not
 # bring a cluster of its own: a drop-in tells Debian's scripts so for as long as the installation takes.
@@ -61,6 +62,7 @@ install_packages() {
   [ ${#missing[@]} -gt 0 ] || { echo "all packages are there"; return 0; }
   echo "installing: ${missing[*]}"
   if [[ " ${missing[*]} " == *" postgresql-$PG_MAJOR "* ]]; then
+    [ -d "${DROPIN%/*}" ] || DROPIN_DIRECTORY=${DROPIN%/*}
     as_root mkdir -p "${DROPIN%/*}"
     echo 'create_main_cluster = false' | as_root tee "$DROPIN" >/dev/null
   fi
@@ -72,7 +74,11 @@ install_packages() {
   return $status
 }
 
-remove_dropin() { [ ! -e "$DROPIN" ] || as_root rm -f "$DROPIN"; }
+remove_dropin() {
+  [ ! -e "$DROPIN" ] || as_root rm -f "$DROPIN"
+  [ -z "$DROPIN_DIRECTORY" ] || as_root rmdir --ignore-fail-on-non-empty "$DROPIN_DIRECTORY"
+  DROPIN_DIRECTORY=
+}
 
 # ---- temporary directory and server ------------------------------------------------------------------------------
 

@@ -21,7 +21,8 @@ BEGIN
   END IF;
   -- One session creates the store; the others wait and find it there.
   PERFORM pg_advisory_xact_lock('hartonomous'::regnamespace::oid::int, 0);
-  IF to_regclass('hartonomous.models') IS NOT NULL THEN
+  -- Not to_regclass(), which may remember the answer it gave above.
+  IF EXISTS (SELECT FROM pg_class c WHERE c.relnamespace = 'hartonomous'::regnamespace AND c.relname = 'models') THEN
     RETURN;
   END IF;
   IF NOT has_schema_privilege('hartonomous', 'CREATE') THEN

@@ -297,6 +297,9 @@ DECLARE
   columns name[] := array_remove(hartonomous.atom_columns(target, source), 'revision_id');
   list text := (SELECT string_agg(format('%I', c), ', ') FROM unnest(columns) c);
 BEGIN
+  -- Somebody may have inserted atoms in the place of those that were removed: what was there before them returns.
+  EXECUTE format('DELETE FROM %s a USING %s d WHERE a.layer_id = d.layer_id AND a.atom_sequence = d.atom_sequence',
+                 target, source);
   EXECUTE format('INSERT INTO %s (revision_id, %s) SELECT %s, %s FROM %s', target, list, base, list, source);
 END
 $$;

@@ -44,9 +44,9 @@ BEGIN
   IF target IS NOT NULL THEN
     RETURN target;
   END IF;
-  IF present.kind = 'copy' THEN
+  WHILE present.kind = 'copy' LOOP
     SELECT * INTO STRICT present FROM hartonomous.model_revisions r WHERE r.revision_id = present.parent_revision_id;
-  END IF;
+  END LOOP;
   IF present.parent_revision_id IS NULL THEN
     RAISE EXCEPTION 'model % is at its first revision: there is nothing to roll back to', model
       USING ERRCODE = '55000';
@@ -65,13 +65,14 @@ AS $$
 DECLARE
   present integer := hartonomous.current_revision(model);
   present_base integer;
+  wanted integer;
   target hartonomous.model_revisions;
 BEGIN
   PERFORM hartonomous.lock_model(model, nowait);
   present := hartonomous.current_revision(model);
-  SELECT * INTO target
-    FROM hartonomous.model_revisions r
-   WHERE r.model_id = model AND r.revision_id = coalesce(revision, hartonomous.rollback_target(model));
+  -- By itself: in a WHERE the planner, too, would ask, with a snapshot from before the lock.
+  wanted := coalesce(revision, hartonomous.rollback_target(model));
+  SELECT * INTO target FROM hartonomous.model_revisions r WHERE r.model_id = model AND r.revision_id = wanted;
   IF target.revision_id IS NULL THEN
     RAISE EXCEPTION 'model % has no revision %', model, revision USING ERRCODE = '22023';
   END IF;

@@ -32,7 +32,7 @@ class Being:
         return self.name
 
 
-@functools.lru_cache(maxsize=None)
+@functools.lru_cache(maxsize=2048)
 def parse(template):
     """Template text -> tuple of parts: str, ('key', name) or ('choice', alternatives)."""
     parts, position = parse_sequence(template, 0, "")

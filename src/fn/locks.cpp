@@ -6,6 +6,7 @@
 extern "C" {
 #include "catalog/namespace.h"
 #include "storage/lock.h"
+#include "utils/inval.h"
 }
 
 using namespace hartonomous;
@@ -36,7 +37,12 @@ HARTONOMOUS_FUNCTION(lock_model) {
   const std::int32_t model = PG_GETARG_INT32(0);
   const bool nowait = PG_GETARG_BOOL(1), for_session = PG_GETARG_BOOL(2);
   const LOCKTAG tag = model_lock_tag(model);
-  const LockAcquireResult result = call([&] { return LockAcquire(&tag, ExclusiveLock, for_session, nowait); });
+  const LockAcquireResult result = call([&] {
+    const LockAcquireResult got = LockAcquire(&tag, ExclusiveLock, for_session, nowait);
+    // As for any lock: what its last holder did to the catalog must not be hidden by caches.
+    AcceptInvalidationMessages();
+    return got;
+  });
   if (result == LOCKACQUIRE_NOT_AVAIL) {
     throw error("55P03", "model " + std::to_string(model) + " is being changed by another session", {},
                 "Wait for it, or look in pg_locks for the session.");

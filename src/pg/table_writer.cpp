@@ -17,7 +17,7 @@ void table_writer::open(Oid table) {
   estate_ = CreateExecutorState();
   MemoryContext const previous = MemoryContextSwitchTo(estate_->es_query_cxt);
   result_ = makeNode(ResultRelInfo);
-  InitResultRelInfo(result_, relation_, 1, nullptr, 0);
+  InitResultRelInfo(result_, relation_, 0, nullptr, 0);  // of no range table: it has no query
   // None, ordinarily. A tensor that is copied once more before the swap finds them there.
   ExecOpenIndices(result_, false);
   bulk_ = GetBulkInsertState();
@@ -74,6 +74,7 @@ void table_writer::store_row(Size bytes) {
   ExecStoreVirtualTuple(slot);
   // Also copies the row into the slot's own memory.
   ExecComputeStoredGenerated(result_, estate_, slot, CMD_INSERT);
+  if (descriptor()->constr != nullptr) ExecConstraints(result_, slot, estate_);
   ++filled_;
   ++rows_;
   filled_bytes_ += bytes;

@@ -23,23 +23,29 @@ SELECT is(lib.relations(), NULL, 'neither has left anything');
 -- Made for somebody
 
 SELECT lives_ok($$SELECT create_store('"Odd ""role"""')$$, 'a store for a role with an odd name');
-SELECT set_eq($$SELECT relname::text FROM pg_class WHERE relnamespace = 'hartonomous'::regnamespace AND relkind IN ('r', 'p')$$,
+SELECT set_eq($$SELECT relname::text FROM pg_class WHERE relnamespace = 'hartonomous'::regnamespace AND relkind IN ('r',
+  'p')$$,
               'SELECT unnest(store_tables())', 'store_tables() names all tables');
-SELECT is_empty($$SELECT relname FROM pg_class WHERE relnamespace = 'hartonomous'::regnamespace AND relkind IN ('r', 'p', 'S')
+SELECT is_empty($$SELECT relname FROM pg_class WHERE relnamespace = 'hartonomous'::regnamespace AND relkind IN ('r',
+  'p', 'S')
                    AND pg_get_userbyid(relowner) <> 'Odd "role"'$$, 'all tables and sequences are that role''s');
-SELECT is_empty($$SELECT c.relname FROM pg_class c JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e'
+SELECT is_empty($$SELECT c.relname FROM pg_class c JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid =
+  c.oid AND d.deptype = 'e'
                    WHERE c.relnamespace = 'hartonomous'::regnamespace$$, 'none is a member of the extension');
 SELECT ok(has_schema_privilege('Odd "role"', 'hartonomous', 'CREATE'), 'the owner may make partitions');
 SELECT ok(NOT has_schema_privilege('store_owner', 'hartonomous', 'CREATE'), 'others may not');
 
 -- Idempotent
 
-SELECT lib.relations() AS relations, (SELECT array_agg(oid ORDER BY oid) FROM pg_class WHERE relnamespace = 'hartonomous'::regnamespace) AS oids \gset
+SELECT lib.relations() AS relations, (SELECT array_agg(oid ORDER BY oid) FROM pg_class WHERE relnamespace =
+  'hartonomous'::regnamespace) AS oids \gset
 SELECT lives_ok('SELECT create_store()', 'create_store() again');
 SELECT lives_ok($$SELECT create_store('store_owner')$$, 'and for another');
-SELECT is((SELECT array_agg(oid ORDER BY oid) FROM pg_class WHERE relnamespace = 'hartonomous'::regnamespace), :'oids'::oid[],
+SELECT is((SELECT array_agg(oid ORDER BY oid) FROM pg_class WHERE relnamespace = 'hartonomous'::regnamespace),
+  :'oids'::oid[],
           'changes nothing');
-SELECT is(pg_get_userbyid(relowner)::text, 'Odd "role"', 'not even the owner') FROM pg_class WHERE oid = 'hartonomous.models'::regclass;
+SELECT is(pg_get_userbyid(relowner)::text, 'Odd "role"', 'not even the owner') FROM pg_class WHERE oid =
+  'hartonomous.models'::regclass;
 SELECT is((SELECT array_agg(version) FROM store), ARRAY[store_version()], 'the store records its version, once');
 
 -- Who may what
@@ -58,12 +64,16 @@ SELECT is((state_as('store_stranger', statement)).state, '42501', 'a stranger ma
 
 GRANT "Odd ""role""" TO store_owner;
 SELECT is((state_as('store_owner', statement)).state, '00000', 'a member of the owner may: ' || statement)
-  FROM unnest(ARRAY[$$SELECT import_gguf(little_gguf(2), 'of a member')$$, 'CALL prune_by_importance(2, keep_ratio => 0.9)',
+  FROM unnest(ARRAY[$$SELECT import_gguf(little_gguf(2), 'of a member')$$,
+    'CALL prune_by_importance(2, keep_ratio => 0.9)',
                     $$CALL quantize_model(2, 'Q8_0')$$, 'SELECT backup_model(2)',
-                    'SELECT rollback_model(2, (SELECT min(revision_id) FROM model_revisions WHERE model_id = 2))']) statement;
+                    'SELECT rollback_model(2, (SELECT min(revision_id) FROM model_revisions WHERE model_id = 2))'])
+                      statement;
 SELECT ok(export_gguf(2) = little_gguf(2), 'and is back where it began');
-SELECT is_empty($$SELECT relname FROM pg_class WHERE relnamespace = 'hartonomous'::regnamespace AND relkind IN ('r', 'p')
-                   AND pg_get_userbyid(relowner) <> 'Odd "role"'$$, 'the partitions are the owner''s, whoever made them');
+SELECT is_empty($$SELECT relname FROM pg_class WHERE relnamespace = 'hartonomous'::regnamespace AND relkind IN ('r',
+  'p')
+                   AND pg_get_userbyid(relowner) <> 'Odd "role"'$$,
+                     'the partitions are the owner''s, whoever made them');
 
 GRANT SELECT ON tensor_atoms, tensor_atoms_backup, models, model_layers, model_revisions TO store_stranger;
 SELECT lives_ok('CALL prune_by_importance(1, keep_ratio => 0.5)', 'a stage makes a new partition');
@@ -72,7 +82,8 @@ SELECT is((state_as('store_stranger', statement)).state, '00000', 'a reader may:
   FROM unnest(ARRAY['SELECT count(*) FROM tensor_atoms', 'SELECT export_gguf(1)', 'SELECT * FROM storage_report(1)',
                     $$SELECT * FROM quantize_plan(1, 'Q8_0')$$, 'SELECT * FROM prune_plan(1, 0.5)']) statement;
 SELECT is((state_as('store_stranger', statement)).state, '42501', 'a reader may not: ' || statement)
-  FROM unnest(ARRAY['CALL prune_by_importance(1, keep_ratio => 0.5)', 'DELETE FROM tensor_atoms', 'SELECT rollback_model(1)',
+  FROM unnest(ARRAY['CALL prune_by_importance(1, keep_ratio => 0.5)', 'DELETE FROM tensor_atoms',
+    'SELECT rollback_model(1)',
                     'SELECT lock_model(1)', $$SELECT create_atoms_partition(1, 99)$$,
                     $$SELECT count(*) FROM load_atoms(little_gguf(), 'gguf', 'tensor_atoms_m1_r1', 1, 1)$$,
                     $$SELECT copy_atoms('tensor_atoms_m1_r1', 'tensor_atoms_m1_r1', 1, 1)$$]) statement;
@@ -81,7 +92,8 @@ SELECT is((state_as('store_stranger', statement)).state, '42501', 'a reader may 
 
 SELECT lives_ok('SELECT upgrade_store()', 'nothing to upgrade');
 UPDATE store SET version = 2;
-SELECT throws_ok('SELECT upgrade_store()', '55000', 'the store has version 2, newer than this extension', 'a store newer than the code');
+SELECT throws_ok('SELECT upgrade_store()', '55000', 'the store has version 2, newer than this extension',
+  'a store newer than the code');
 SELECT throws_ok($$SELECT import_gguf(little_gguf(3), 'c')$$, '55000', NULL, 'is not written to');
 UPDATE store SET version = store_version();
 
@@ -96,9 +108,11 @@ SELECT throws_ok('SELECT current_revision(NULL)', '42704', 'model NULL does not 
 
 -- Documentation
 
-SELECT is_empty($$SELECT without_comment('store_version', 'create_store', 'store_tables', 'comment_store', 'upgrade_store',
+SELECT is_empty($$SELECT without_comment('store_version', 'create_store', 'store_tables', 'comment_store',
+  'upgrade_store',
                                          'model_id', 'current_revision')$$, 'every function has a comment');
-SELECT is_empty($$SELECT t FROM unnest(store_tables()) t WHERE obj_description(format('hartonomous.%I', t)::regclass, 'pg_class') IS NULL$$,
+SELECT is_empty($$SELECT t FROM unnest(store_tables()) t WHERE obj_description(format('hartonomous.%I', t)::regclass,
+  'pg_class') IS NULL$$,
                 'every table has a comment');
 
 -- A role that may make the store, and a user of an old search_path

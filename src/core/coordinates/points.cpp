@@ -8,15 +8,11 @@
 #include "hartonomous/coordinates.hpp"
 #include "hartonomous/error.hpp"
 #include "hartonomous/half.hpp"
-#include "little_endian.hpp"
+#include "bytes/little_endian.hpp"
 
 namespace hartonomous {
 namespace {
 
-using coordinates::load_f32;
-using coordinates::load_u16;
-using coordinates::store_f32;
-using coordinates::store_u16;
 
 // The shortest text that reads back as the same float, as PostgreSQL prints it.
 std::string text_of(float value) {

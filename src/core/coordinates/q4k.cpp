@@ -8,13 +8,11 @@
 #include "codec/rounding.hpp"
 #include "hartonomous/coordinates.hpp"
 #include "hartonomous/error.hpp"
-#include "little_endian.hpp"
+#include "bytes/little_endian.hpp"
 
 namespace hartonomous {
 namespace {
 
-using coordinates::load_f32;
-using coordinates::store_f32;
 
 constexpr std::size_t header_bytes = 8;
 constexpr std::size_t poll_interval = std::size_t{1} << 16;

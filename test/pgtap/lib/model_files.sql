@@ -123,12 +123,20 @@ $$;
 
 SET LOCAL check_function_bodies = off;
 
-CREATE FUNCTION lib.holds(model integer) RETURNS text LANGUAGE sql STABLE AS $$
-  SELECT count(*) || ' atoms ' || md5(string_agg(concat_ws('|', a.layer_id, a.atom_sequence, a.tensor_atom_id,
+-- In PL/pgSQL: within a transaction, an SQL function may go on reading a partition that has been swapped away.
+CREATE FUNCTION lib.holds(model integer) RETURNS text LANGUAGE plpgsql STABLE AS $$
+BEGIN
+  RETURN (SELECT count(*) || ' atoms ' || md5(string_agg(concat_ws('|', a.layer_id, a.atom_sequence, a.tensor_atom_id,
            a.tensor_name, a.x, a.y, a.importance_score, a.weights_geometry::text, a.weights_geometry_q8,
            a.hilbert_index, a.quantization_format, a.content_hash, sha256(a.atom_data::bytea),
            weights_format(a.atom_data)), ',' ORDER BY a.layer_id, a.atom_sequence))
-    FROM hartonomous.tensor_atoms a WHERE a.model_id = model
+    FROM hartonomous.tensor_atoms a WHERE a.model_id = model);
+END
+$$;
+CREATE FUNCTION lib.explain(query text) RETURNS SETOF text LANGUAGE plpgsql AS $$
+BEGIN
+  RETURN QUERY EXECUTE 'EXPLAIN (COSTS off) ' || query;
+END
 $$;
 CREATE FUNCTION lib.layer(model integer, name text) RETURNS bigint LANGUAGE sql STABLE
 AS 'SELECT l.layer_id FROM hartonomous.model_layers l WHERE l.model_id = model AND l.layer_name = name';

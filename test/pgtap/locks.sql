@@ -1,0 +1,57 @@
+-- One writer a model: the lock, where it shows, and when it goes. Two sessions against each other: test/isolation.
+BEGIN;
+\ir lib/model_files.sql
+SELECT no_plan();
+SELECT import_gguf(little_gguf(), 'little') AS model \gset
+SELECT import_gguf(little_gguf(2), 'other') AS other \gset
+
+CREATE FUNCTION lib.held() RETURNS text LANGUAGE sql VOLATILE AS $$
+  SELECT coalesce(string_agg(objid || ' ' || mode, ', ' ORDER BY objid), 'none') FROM pg_locks
+   WHERE locktype = 'object' AND classid = 'hartonomous.models'::regclass AND objsubid = 0 AND granted AND pid =
+     pg_backend_pid()
+     AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+$$;
+-- Whether a statement, undone at once, holds the lock of model "other" at its end.
+CREATE FUNCTION lib.locks(statement text) RETURNS boolean LANGUAGE plpgsql AS $$
+DECLARE
+  was text;
+BEGIN
+  EXECUTE statement;
+  was := held();
+  RAISE EXCEPTION USING ERRCODE = 'HT000', MESSAGE = was;
+EXCEPTION WHEN SQLSTATE 'HT000' THEN
+  RETURN SQLERRM LIKE '%' || model_id('other') || ' ExclusiveLock%';
+END $$;
+SELECT is(held(), 'none', 'no lock');
+SELECT lives_ok(format('SELECT lock_model(%s)', :model), 'lock_model()');
+SELECT is(held(), :model || ' ExclusiveLock', 'it shows in pg_locks as a lock of the model');
+SELECT lives_ok(format('SELECT lock_model(%s, nowait => true)', :model), 'who has it gets it again');
+SELECT lives_ok(format('SELECT lock_model(%s, for_session => true)', :other), 'another model, for the session');
+SELECT is(held(), format('%s ExclusiveLock, %s ExclusiveLock', :model, :other), 'both show');
+SELECT is(unlock_model(:other), true, 'unlock_model() gives back what is the session''s');
+SELECT is(held(), :model || ' ExclusiveLock', 'it is gone');
+SELECT is(unlock_model(:other), false, 'and is not given back twice');
+SELECT is(unlock_model(999), false, 'what was never held is not given back');
+
+-- A transaction's lock goes with it
+SAVEPOINT here;
+SELECT lock_model(:other) \g /dev/null
+SELECT is(held(), format('%s ExclusiveLock, %s ExclusiveLock', :model, :other), 'taken in a subtransaction');
+ROLLBACK TO here;
+SELECT is(held(), :model || ' ExclusiveLock', 'it goes with the subtransaction');
+
+-- Every stage takes it
+SELECT ok(locks(format(statement, :other)), format(statement, :other)) FROM
+  unnest(ARRAY['CALL prune_by_importance(%s, keep_ratio => 0.9)', 'CALL prune_by_importance(%s, keep_ratio => 0.1)',
+  'CALL prune_by_importance(%s, keep_ratio => 0.9, dry_run => true)',
+  'CALL quantize_model(%s, ''Q8_0'')', 'SELECT backup_model(%s)',
+    'DO $x$ BEGIN PERFORM rollback_model(%1$s, backup_model(%1$s)); END $x$', 'SELECT drop_backup(backup_model(%s))'])
+    statement;
+SELECT is(held(), :model || ' ExclusiveLock', 'none is left over');
+
+SELECT is(can_commit(), false, 'in a transaction block, nobody may commit');
+SELECT is(lock_model(NULL::int)::text, NULL, 'lock_model(NULL)');
+SELECT is(unlock_model(NULL), NULL, 'unlock_model(NULL)');
+SELECT is_empty($$SELECT without_comment('lock_model', 'unlock_model', 'can_commit')$$, 'every function has a comment');
+SELECT * FROM finish();
+ROLLBACK;

@@ -1,0 +1,105 @@
+# The moment when partitions are swapped, against everything that may be at them: readers that turn into writers,
+# autovacuum, exports, direct looks at other partitions. Run by scripts/test.sh tap.
+use strict;
+use warnings;
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use Cluster;
+use Model;
+use Session;
+use Test::More;
+
+my $cluster = Cluster->new(
+    autovacuum => 'on', autovacuum_naptime => '1s', autovacuum_vacuum_cost_delay => '100ms',
+    autovacuum_vacuum_cost_limit => 1, deadlock_timeout => '1s');
+my $host = $cluster->host;
+sub session { return Session->new(host => $host, database => 'swap', settings => '-c client_min_messages=warning') }
+
+fresh_database('swap', host => $host);
+my ($stage, $other) = (session(), session());
+small_gguf("$host/small.gguf", 1);
+is $stage->query("SELECT hartonomous.import_gguf('$host/small.gguf', '$_->[1]');"), $_->[0], "model $_->[1]"
+    for [1, 'one'], [2, 'two'];
+$stage->query('SET hartonomous.swap_timeout = \'20s\';');
+$other->query('SET statement_timeout = \'15s\';');
+
+sub waits {
+    my ($session) = @_;
+    my $pid = $session->pid;
+    my $watcher = session();
+    return wait_until(20, sub { $watcher->query("SELECT cardinality(pg_blocking_pids($pid));") });
+}
+
+subtest 'a transaction that reads and then writes' => sub {
+    $other->query('BEGIN;');
+    is $other->query('SELECT count(*) FROM hartonomous.tensor_atoms WHERE model_id = 1;'), 1302, 'reads';
+    $stage->start('CALL hartonomous.quantize_model(1, \'Q8_0\');');
+    ok waits($stage), 'the swap waits for it';
+    is $other->query('DELETE FROM hartonomous.tensor_atoms WHERE model_id = 1 AND tensor_name = \'blk.0.attn_q.weight\';'), '',
+        'writes, in a gap between two tries: no deadlock';
+    is $other->query('COMMIT;'), '', 'commits';
+    is $stage->finish, '', 'then comes the swap';
+    is $other->query('SELECT count(*) FROM hartonomous.tensor_atoms WHERE model_id = 1;'), 1302 - 256, 'nothing is lost';
+    $other->query('BEGIN;');
+    $other->query('SELECT count(*) FROM hartonomous.tensor_atoms WHERE model_id = 1;');
+    $stage->start('SELECT hartonomous.rollback_model(1);');
+    ok waits($stage), 'a rollback waits for a reader';
+    is $other->query('UPDATE hartonomous.tensor_atoms SET quantization_format = \'Q4_K\' WHERE model_id = 1 AND atom_sequence = 0;'),
+        '', 'who writes';
+    $other->query('COMMIT;');
+    is $stage->finish, 1, 'and then it is done';
+};
+
+subtest 'another model\'s partition in use' => sub {
+    $other->query('BEGIN;');
+    $other->query('SELECT count(*) FROM hartonomous.tensor_atoms_m2_r2;');
+    $stage->query('SET hartonomous.swap_timeout = 0;');
+    is $stage->query('CALL hartonomous.quantize_model(1, \'Q8_0\');'), '', 'does not hold a swap up';
+    is $stage->query('SELECT hartonomous.rollback_model(1);'), 1, 'nor a rollback';
+    is $stage->query('SELECT hartonomous.drop_backup(max(revision_id)) > 0 FROM hartonomous.model_revisions;'), 't',
+        'nor dropping a backup';
+    $stage->query('SET hartonomous.swap_timeout = \'20s\';');
+    $other->query('COMMIT;');
+};
+
+subtest 'an export that meets a swap' => sub {
+    is $stage->query("SELECT hartonomous.export_gguf(2, '$host/before.gguf') > 0;"), 't', 'before';
+    $stage->query('BEGIN;');
+    $stage->query('CALL hartonomous.quantize_model(2, \'Q8_0\');');
+    $other->start("SELECT hartonomous.export_gguf(2, '$host/during.gguf') > 0;");
+    ok waits($other), 'during the swap it waits';
+    my $repeatable = session();
+    $repeatable->query('BEGIN ISOLATION LEVEL REPEATABLE READ;');
+    $repeatable->query('SELECT count(*) FROM hartonomous.models;');
+    $stage->query('COMMIT;');
+    is $other->finish, 't', 'then it goes on';
+    $stage->query("SELECT hartonomous.export_gguf(2, '$host/after.gguf');");
+    is system('cmp', '-s', "$host/during.gguf", "$host/after.gguf"), 0, 'and writes the model after the swap';
+    is sqlstate($repeatable->query("SELECT hartonomous.export_gguf(2, '$host/repeatable.gguf');")), '40001',
+        'a snapshot from before cannot export any more';
+    ok !-e "$host/repeatable.gguf", '... and writes nothing';
+    $stage->query('SELECT hartonomous.rollback_model(2);');
+    $stage->query("SELECT hartonomous.export_gguf(2, '$host/back.gguf');");
+    is system('cmp', '-s', "$host/back.gguf", "$host/before.gguf"), 0, 'rolled back, the model is what it was';
+};
+
+subtest 'autovacuum at work' => sub {
+    # The throttled worker takes its time over every partition it starts on.
+    my $vacuumed = sub {
+        my ($partition) = @_;
+        $other->query("DELETE FROM hartonomous.$partition WHERE atom_sequence = 1;");
+        $other->query("UPDATE hartonomous.$partition SET quantization_format = 'Q8_0';") for 1, 2;
+        return wait_until(60, sub { $other->query(
+                    "SELECT count(*) FROM pg_stat_progress_vacuum WHERE relid = 'hartonomous.$partition'::regclass;") });
+    };
+    ok $vacuumed->('tensor_atoms_m1_r1'), 'it is at the live partition';
+    is $stage->query('CALL hartonomous.quantize_model(1, \'F16\');'), '', 'and makes way for a swap';
+    my $live = $stage->query('SELECT hartonomous.live_partition(1);') =~ s/^hartonomous\.//r;
+    ok $vacuumed->($live), 'it is at the new one';
+    is $stage->query('SELECT hartonomous.rollback_model(1);'), 1, 'and makes way for a rollback';
+    like $cluster->log_text, qr/canceling autovacuum task/, 'says the log';
+};
+
+unlike $cluster->log_text, qr/deadlock detected|terminated by signal/, 'no deadlock, no crash';
+$_->close for $stage, $other;
+done_testing;
