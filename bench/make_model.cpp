@@ -44,7 +44,8 @@ void write_model(const char* path, format f, std::size_t tensors, std::uint64_t 
                      R"({"key":"general.architecture","type":"string","value":"benchmark"}]})",
                      metadata);
   std::vector<gguf_tensor_spec> specs;
-  for (std::size_t i = 0; i < tensors; ++i) specs.push_back({"blk." + std::to_string(i) + ".ffn_up.weight", {columns, rows}, f});
+  for (std::size_t i = 0; i < tensors; ++i)
+    specs.push_back({"blk." + std::to_string(i) + ".ffn_up.weight", {columns, rows}, f});
   file_sink sink(path);
   gguf_writer writer(sink, metadata, specs);
   writer.write_header();

@@ -49,16 +49,19 @@ export_plan read_plan(std::int32_t model, const char* container) {
   export_plan plan;
   Oid types[] = {INT4OID, TEXTOID};
   Datum values[] = {Int32GetDatum(model), call([&] { return CStringGetTextDatum(container); })};
-  call([&] { SPI_execute_with_args("SELECT m.metadata::text, m.file_type FROM hartonomous.export_metadata($1, $2) m", 2,
-                                   types, values, nullptr, true, 0); });
+  call([&] {
+    SPI_execute_with_args("SELECT m.metadata::text, m.file_type FROM hartonomous.export_metadata($1, $2) m", 2, types,
+                          values, nullptr, true, 0);
+  });
   plan.metadata = spi_text(0, 1);
   bool unchanged;
   const Datum file_type = spi_field(0, 2, &unchanged);
   if (!unchanged) plan.file_type = DatumGetUInt32(file_type);
   call([&] {
-    SPI_execute_with_args("SELECT p.layer_id, p.layer_name, p.export_dtype, p.tensor_shape, p.row_length, p.atom_size, "
-                          "p.parameter_count, p.storage_format FROM hartonomous.export_plan($1, $2) p",
-                          2, types, values, nullptr, true, 0);
+    SPI_execute_with_args(
+        "SELECT p.layer_id, p.layer_name, p.export_dtype, p.tensor_shape, p.row_length, p.atom_size, "
+        "p.parameter_count, p.storage_format FROM hartonomous.export_plan($1, $2) p",
+        2, types, values, nullptr, true, 0);
   });
   for (std::uint64_t i = 0; i < SPI_processed; ++i) {
     layer_plan layer;

@@ -121,7 +121,8 @@ class loader {
 
   // Atoms lie back to back in the file: row after row, and within a row in whole blocks.
   void write_atoms(const model_tensor& tensor, const atom_layout& layout, const std::vector<atom_place>* places) {
-    const std::uint64_t largest = bytes_of(tensor.storage, std::min<std::uint64_t>(layout.atom_size, layout.row_length));
+    const std::uint64_t largest =
+        bytes_of(tensor.storage, std::min<std::uint64_t>(layout.atom_size, layout.row_length));
     std::vector<std::byte> raw(std::max(piece_bytes, largest));
     std::uint64_t filled_from = 0, filled = 0, offset = 0;  // raw holds the tensor's bytes [filled_from, +filled)
     for (std::uint64_t atom = 0; atom < layout.atoms(); ++atom) {
@@ -142,7 +143,8 @@ class loader {
 
   void report(std::uint64_t more) {
     done_bytes_ += more;
-    pgstat_progress_update_param(PROGRESS_COPY_BYTES_PROCESSED, static_cast<int64>(std::min(done_bytes_, total_bytes_)));
+    pgstat_progress_update_param(PROGRESS_COPY_BYTES_PROCESSED,
+                                 static_cast<int64>(std::min(done_bytes_, total_bytes_)));
     pgstat_progress_update_param(PROGRESS_COPY_TUPLES_PROCESSED, static_cast<int64>(writer_.rows()));
   }
 
@@ -157,8 +159,10 @@ std::vector<target_layer> read_layers(std::int32_t model, const model_file& file
   Oid types[] = {INT4OID};
   Datum values[] = {Int32GetDatum(model)};
   spi_session spi;
-  spi.select("SELECT layer_id, layer_name, row_length, atom_size FROM hartonomous.model_layers "
-             "WHERE model_id = $1 ORDER BY position", 1, types, values);
+  spi.select(
+      "SELECT layer_id, layer_name, row_length, atom_size FROM hartonomous.model_layers "
+      "WHERE model_id = $1 ORDER BY position",
+      1, types, values);
   if (SPI_processed != file.tensors.size()) {
     throw error("55000", "the model's layers are not those of the file");
   }
@@ -224,7 +228,8 @@ HARTONOMOUS_FUNCTION(file_sha256) {
     good = pg_cryptohash_update(context, piece.data(), n) == 0;
     interrupts.poll();
   }
-  good = good && pg_cryptohash_final(context, reinterpret_cast<std::uint8_t*>(VARDATA(result)), PG_SHA256_DIGEST_LENGTH) == 0;
+  good = good &&
+         pg_cryptohash_final(context, reinterpret_cast<std::uint8_t*>(VARDATA(result)), PG_SHA256_DIGEST_LENGTH) == 0;
   pg_cryptohash_free(context);
   if (!good) throw error("XX000", "could not compute sha256");
   PG_RETURN_BYTEA_P(result);

@@ -57,4 +57,6 @@ HARTONOMOUS_FUNCTION(unlock_model) {
   PG_RETURN_BOOL(held && call([&] { return LockRelease(&tag, ExclusiveLock, true); }));
 }
 
-HARTONOMOUS_FUNCTION(can_commit) { PG_RETURN_BOOL(call([] { return SPI_inside_nonatomic_context(); })); }
+HARTONOMOUS_FUNCTION(can_commit) {
+  PG_RETURN_BOOL(call([] { return SPI_inside_nonatomic_context(); }));
+}

@@ -57,6 +57,6 @@ HARTONOMOUS_FUNCTION(prune_cut_transition) {
 HARTONOMOUS_FUNCTION(prune_cut_final) {
   const auto* state = state_argument<prune_state>(fcinfo, 0);
   if (state == nullptr) PG_RETURN_NULL();
-  return summary_datum(fcinfo, state->keep_ratio ? state->group.keeping(*state->keep_ratio)
-                                                 : state->group.below(*state->threshold));
+  return summary_datum(
+      fcinfo, state->keep_ratio ? state->group.keeping(*state->keep_ratio) : state->group.below(*state->threshold));
 }

@@ -8,8 +8,10 @@ namespace hartonomous::pg {
 atom_reader::atom_reader(std::int32_t model) : model_(model) {
   call([&] {
     Oid types[] = {INT4OID, INT8OID};
-    plan_ = SPI_prepare("SELECT atom_sequence, atom_data FROM hartonomous.tensor_atoms "
-                        "WHERE model_id = $1 AND layer_id = $2 ORDER BY atom_sequence", 2, types);
+    plan_ = SPI_prepare(
+        "SELECT atom_sequence, atom_data FROM hartonomous.tensor_atoms "
+        "WHERE model_id = $1 AND layer_id = $2 ORDER BY atom_sequence",
+        2, types);
     if (plan_ == nullptr) elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
   });
 }

@@ -25,7 +25,18 @@ class atom_writer {
   std::uint64_t rows() const noexcept { return static_cast<std::uint64_t>(table_.rows()); }
 
  private:
-  enum column { model_id, revision_id, layer_id, atom_sequence, x, y, importance_score, tensor_name, atom_data, columns };
+  enum column {
+    model_id,
+    revision_id,
+    layer_id,
+    atom_sequence,
+    x,
+    y,
+    importance_score,
+    tensor_name,
+    atom_data,
+    columns
+  };
 
   void open(Oid partition);
   void store(std::int32_t sequence, const weights_varlena* data, const atom_place& place);

@@ -124,15 +124,15 @@ Datum entry(FunctionCallInfo fcinfo, F&& f) {
 
 // Declares, for fmgr, an SQL-callable function whose body is `Datum NAME##_body(FunctionCallInfo)`.
 // PostgreSQL 15's PG_FUNCTION_INFO_V1 does not ask for default visibility, and the module hides everything else.
-#define HARTONOMOUS_FUNCTION(name)                                                              \
-  static Datum name##_body(FunctionCallInfo fcinfo);                                            \
-  extern "C" {                                                                                  \
-  __attribute__((visibility("default"))) Datum name(PG_FUNCTION_ARGS);                          \
-  __attribute__((visibility("default"))) const Pg_finfo_record* pg_finfo_##name(void);          \
-  const Pg_finfo_record* pg_finfo_##name(void) {                                                \
-    static const Pg_finfo_record record = {1};                                                  \
-    return &record;                                                                             \
-  }                                                                                             \
-  Datum name(PG_FUNCTION_ARGS) { return hartonomous::pg::entry(fcinfo, name##_body); }          \
-  }                                                                                             \
+#define HARTONOMOUS_FUNCTION(name)                                                     \
+  static Datum name##_body(FunctionCallInfo fcinfo);                                   \
+  extern "C" {                                                                         \
+  __attribute__((visibility("default"))) Datum name(PG_FUNCTION_ARGS);                 \
+  __attribute__((visibility("default"))) const Pg_finfo_record* pg_finfo_##name(void); \
+  const Pg_finfo_record* pg_finfo_##name(void) {                                       \
+    static const Pg_finfo_record record = {1};                                         \
+    return &record;                                                                    \
+  }                                                                                    \
+  Datum name(PG_FUNCTION_ARGS) { return hartonomous::pg::entry(fcinfo, name##_body); } \
+  }                                                                                    \
   static Datum name##_body([[maybe_unused]] FunctionCallInfo fcinfo)

@@ -26,9 +26,8 @@ class file_output final : public output {
     };
     fd_ = [&] {
       const umask_scope scope;
-      return call([&] {
-        return OpenTransientFilePerm(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | PG_BINARY, 0666);
-      });
+      return call(
+          [&] { return OpenTransientFilePerm(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | PG_BINARY, 0666); });
     }();
     if (fd_ < 0) fail("could not create file");
     next_ = unfinished;
@@ -78,11 +77,13 @@ class file_output final : public output {
   static void remove_at_exit() {
     static bool registered = false;
     if (registered) return;
-    on_proc_exit([](int, Datum) {
-      for (const file_output* o = unfinished; o != nullptr; o = o->next_) {
-        if (!o->finished_) unlink(o->temporary_.c_str());
-      }
-    }, 0);
+    on_proc_exit(
+        [](int, Datum) {
+          for (const file_output* o = unfinished; o != nullptr; o = o->next_) {
+            if (!o->finished_) unlink(o->temporary_.c_str());
+          }
+        },
+        0);
     registered = true;
   }
   static file_output* unfinished;
@@ -110,7 +111,8 @@ class bytea_output final : public output {
     SET_VARSIZE(value_, VARHDRSZ + size);
   }
   void write(const void* from, std::size_t count) override {
-    if (count > size_ - written_) throw error(sqlstate::invalid_parameter_value, "more bytes than the file was to have");
+    if (count > size_ - written_)
+      throw error(sqlstate::invalid_parameter_value, "more bytes than the file was to have");
     std::memcpy(VARDATA(value_) + written_, from, count);
     written_ += count;
   }

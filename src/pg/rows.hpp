@@ -3,7 +3,6 @@
 
 #include "pg/boundary.hpp"
 
-
 namespace hartonomous::pg {
 
 // Collects the result rows of the SQL function being called (declared RETURNS TABLE).

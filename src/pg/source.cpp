@@ -17,7 +17,8 @@ namespace {
 class file_source final : public byte_source {
  public:
   explicit file_source(std::string path) : path_(std::move(path)) {
-    fd_ = call([&] { return OpenTransientFile(path_.c_str(), O_RDONLY | O_NONBLOCK | PG_BINARY); });  // a FIFO must not block
+    fd_ = call(
+        [&] { return OpenTransientFile(path_.c_str(), O_RDONLY | O_NONBLOCK | PG_BINARY); });  // a FIFO must not block
     if (fd_ < 0) fail("could not open file");
     struct stat status;
     if (fstat(fd_, &status) != 0) fail("could not stat file");

@@ -1,5 +1,5 @@
-// Bulk insert, the way COPY inserts: batches of rows, generated columns computed, index entries where there are indexes.
-// NOT NULL and CHECK, the user's too, are checked; triggers are not fired.
+// Bulk insert, the way COPY inserts: batches of rows, generated columns computed, index entries where there are
+// indexes. NOT NULL and CHECK, the user's too, are checked; triggers are not fired.
 //
 // All members may ereport and must be called inside call(), or from code that PostgreSQL itself called; they own no
 // C++ object. What an error leaves open, the transaction's abort closes.

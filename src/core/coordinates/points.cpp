@@ -13,7 +13,6 @@
 namespace hartonomous {
 namespace {
 
-
 // The shortest text that reads back as the same float, as PostgreSQL prints it.
 std::string text_of(float value) {
   if (std::isnan(value)) return "NaN";

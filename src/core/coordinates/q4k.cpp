@@ -13,7 +13,6 @@
 namespace hartonomous {
 namespace {
 
-
 constexpr std::size_t header_bytes = 8;
 constexpr std::size_t poll_interval = std::size_t{1} << 16;
 
