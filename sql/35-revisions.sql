@@ -146,6 +146,10 @@ DECLARE
                   FROM unnest(relations) WITH ORDINALITY r (relation, n));
 BEGIN
   LOOP
+    -- First without any lock, so that little is left to do under it.
+    IF run IS NOT NULL THEN
+      PERFORM hartonomous.copy_changed_layers(run);
+    END IF;
     BEGIN
       -- Autovacuum makes way for who waits longer than deadlock_timeout. This lock stops no reader and no writer.
       PERFORM set_config('lock_timeout',

@@ -207,17 +207,18 @@ $$;
 COMMENT ON FUNCTION hartonomous.copy_changed_layers(bigint) IS
   'copies again the tensors that were changed, or got columns, after the run copied them';
 
--- Writers wait from here on (readers do not). The parent first: whoever writes through it holds it first, too.
+-- Writers wait from here on (readers do not). Not at the parent: there, a transaction that has read the atoms and
+-- wants to write them would be a deadlock with who waits for ACCESS EXCLUSIVE.
 CREATE FUNCTION hartonomous.catch_up(run bigint) RETURNS void
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  model integer;
+  source regclass;
 BEGIN
-  SELECT r.model_id INTO STRICT model FROM hartonomous.compression_runs r WHERE r.run_id = run;
-  LOCK TABLE ONLY hartonomous.tensor_atoms IN SHARE ROW EXCLUSIVE MODE;
-  EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', hartonomous.live_partition(model));
+  SELECT hartonomous.live_partition(r.model_id) INTO STRICT source
+    FROM hartonomous.compression_runs r WHERE r.run_id = run;
+  EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', source);
   PERFORM hartonomous.copy_changed_layers(run);
 END
 $$;
@@ -237,9 +238,8 @@ BEGIN
   SELECT * INTO STRICT made FROM hartonomous.model_revisions r WHERE r.revision_id = job.revision_id;
   SELECT r.base_revision_id INTO STRICT outgoing
     FROM hartonomous.model_revisions r WHERE r.revision_id = made.parent_revision_id;
-  -- Once without any lock, so that little is left to do under it.
-  PERFORM hartonomous.copy_changed_layers(run);
   IF made.kind = 'copy' THEN
+    PERFORM hartonomous.copy_changed_layers(run);
     PERFORM hartonomous.catch_up(run);
     PERFORM hartonomous.attach_backup(job.model_id, made.revision_id);
   ELSE

@@ -13,7 +13,7 @@ namespace hartonomous {
 namespace {
 
 // A few milliseconds of the slowest encoder; a multiple of every block.
-constexpr std::size_t piece = std::size_t{1} << 16;
+constexpr std::size_t piece = std::size_t{1} << 14;
 constexpr std::size_t largest_block = 256;
 
 // The last block of a run, at full length.

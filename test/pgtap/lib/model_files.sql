@@ -1,7 +1,7 @@
 -- For the suites on models: builds GGUF and safetensors files in SQL, byte by byte and independently of the
 -- project's own writers, so that tests can get them wrong; and says what a model holds. Included with \ir inside the
 -- suite's transaction. HARTONOMOUS_TMP and HARTONOMOUS_MODEL (scripts/test.sh) arrive as settings hartonomous_test.dir
--- and hartonomous_test.model; without them, tests that need files of the server are skipped.
+-- and hartonomous_test.model; without them (:has_directory, :has_example_model) what needs files of the server is skipped.
 SET LOCAL client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS hartonomous CASCADE;
 CREATE EXTENSION IF NOT EXISTS pgtap;
@@ -13,6 +13,8 @@ SELECT set_config('search_path', 'lib, hartonomous, ' || current_setting('search
 SELECT set_config('hartonomous_test.dir', coalesce(nullif(current_setting('hartonomous_test.dir', true), ''), :'test_dir'), true),
        set_config('hartonomous_test.model', coalesce(nullif(current_setting('hartonomous_test.model', true), ''), :'test_model'), true)
   \g /dev/null
+SELECT current_setting('hartonomous_test.dir') <> '' AS has_directory,
+       current_setting('hartonomous_test.model') <> '' AS has_example_model \gset
 
 -- A file of the server for this session; NULL when there is no directory for it.
 CREATE FUNCTION lib.server_path(name text) RETURNS text LANGUAGE sql STABLE
