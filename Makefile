@@ -26,7 +26,7 @@ PGXS := $(shell $(PG_CONFIG) --pgxs)
 override with_llvm = no
 include $(PGXS)
 
-PG_CXXFLAGS_CORE = -std=c++17 -O2 -fPIC -Wall -Wextra -Werror -ffp-contract=off -fno-math-errno \
+PG_CXXFLAGS_CORE = -std=c++17 -O3 -fPIC -Wall -Wextra -Werror -ffp-contract=off -fno-math-errno \
   -fvisibility=hidden -fvisibility-inlines-hidden -Iinclude -Isrc -Isrc/core -isystem /usr/include/eigen3 -MMD -MP
 # PostgreSQL's headers are C: as system headers their warnings are not ours.
 PG_SYSTEM = -isystem $(shell $(PG_CONFIG) --includedir-server)

@@ -15,8 +15,10 @@ BEGIN
   -- Through the parent, for which readers have rights.
   RETURN QUERY EXECUTE $sql$
     WITH present AS (
-      SELECT a.layer_id, array_agg(DISTINCT hartonomous.weights_format(a.atom_data)) AS formats
-        FROM hartonomous.tensor_atoms a WHERE a.model_id = $1 GROUP BY a.layer_id),
+      SELECT f.layer_id, array_agg(f.format ORDER BY f.format) AS formats
+        FROM (SELECT a.layer_id, hartonomous.weights_format(a.atom_data) AS format
+                FROM hartonomous.tensor_atoms a WHERE a.model_id = $1 GROUP BY 1, 2) f
+       GROUP BY f.layer_id),
     chosen AS (
       SELECT l.*, array_to_string(p.formats, '+') AS present,
              coalesce((SELECT CASE WHEN gcd(gcd(l.row_length, l.atom_size),

@@ -46,8 +46,10 @@ BEGIN
   -- Through the parent, for which readers have rights.
   RETURN QUERY EXECUTE $sql$
     WITH present AS (
-      SELECT a.layer_id, string_agg(DISTINCT hartonomous.weights_format(a.atom_data), '+') AS format
-        FROM hartonomous.tensor_atoms a WHERE a.model_id = $1 GROUP BY a.layer_id),
+      SELECT f.layer_id, string_agg(f.format, '+' ORDER BY f.format) AS format
+        FROM (SELECT a.layer_id, hartonomous.weights_format(a.atom_data) AS format
+                FROM hartonomous.tensor_atoms a WHERE a.model_id = $1 GROUP BY 1, 2) f
+       GROUP BY f.layer_id),
     judged AS (
       SELECT l.layer_id, l.layer_name, l.position, coalesce(p.format, l.tensor_dtype) AS present,
              CASE WHEN NOT l.layer_name LIKE $3 THEN 'not like the pattern'
@@ -100,7 +102,8 @@ BEGIN
   SELECT pg_catalog.count(p.target_format) AS changed,
          pg_catalog.count(*) FILTER (WHERE p.target_format IS NOT NULL
              AND p.present_format OPERATOR(pg_catalog.!~) '^(F32|F16|BF16)(\+(F32|F16|BF16))*$') AS again,
-         pg_catalog.count(*) FILTER (WHERE p.target_format IS NOT NULL AND p.reason IS NOT NULL) AS fallbacks
+         pg_catalog.count(*) FILTER (WHERE p.target_format IS NOT NULL AND p.reason IS NOT NULL) AS fallbacks,
+         pg_catalog.array_agg(p.layer_id) AS layers, pg_catalog.array_agg(p.target_format) AS targets
     INTO plan FROM hartonomous.quantize_plan(model, format, layer_pattern) p;
   IF plan.again OPERATOR(pg_catalog.>) 0 AND NOT requantize THEN
     RAISE EXCEPTION '% tensors are quantized already', plan.again
@@ -118,7 +121,8 @@ BEGIN
   run := hartonomous.start_run(model, 'quantize', 'rewrite', pg_catalog.jsonb_build_object(
     'format', pg_catalog.upper(format), 'layer_pattern', layer_pattern, 'requantize', requantize));
   INSERT INTO hartonomous.compression_steps (run_id, layer_id, target_format)
-    SELECT run, p.layer_id, p.target_format FROM hartonomous.quantize_plan(model, format, layer_pattern) p
+    SELECT run, p.layer_id, p.target_format
+      FROM ROWS FROM (pg_catalog.unnest(plan.layers), pg_catalog.unnest(plan.targets)) AS p (layer_id, target_format)
     ON CONFLICT DO NOTHING;
   CALL hartonomous.execute_run(run);
   SELECT r.bytes_before AS before, r.bytes_after AS after INTO STRICT done

@@ -2,6 +2,7 @@
 #include "pg/arrays.hpp"
 #include "pg/atom_writer.hpp"
 #include "pg/files.hpp"
+#include "pg/guc.hpp"
 #include "pg/interrupts.hpp"
 #include "pg/rows.hpp"
 #include "pg/spi.hpp"
@@ -55,14 +56,53 @@ struct loaded {
   float min_x, min_y, max_x, max_y;
 };
 
-// Loads the tensors of one file, front to back, in pieces that stay small whatever the tensor's size.
+// A tensor's bytes: all at once when they fit into a quarter of the budget, so that they are read from the file once,
+// otherwise piece by piece.
+class tensor_bytes {
+ public:
+  explicit tensor_bytes(byte_source& source) : source_(source) {}
+
+  void begin(const model_tensor& tensor) {
+    tensor_ = &tensor;
+    first_ = size_ = 0;
+    if (tensor.bytes <= static_cast<std::uint64_t>(current_settings.max_work_memory_kb) * 1024 / 4) fill(0, tensor.bytes);
+  }
+  // `count` bytes from `offset` on, until the next call.
+  const std::byte* at(std::uint64_t offset, std::uint64_t count) {
+    if (offset < first_ || offset + count > first_ + size_) {
+      fill(offset, std::min(std::max(piece, count), tensor_->bytes - offset));
+    }
+    return memory_.data() + (offset - first_);
+  }
+
+ private:
+  static constexpr std::uint64_t piece = 4 << 20;
+
+  void fill(std::uint64_t offset, std::uint64_t count) {
+    require_work_memory(count, "reading a matrix row");
+    if (memory_.size() < count) memory_ = buffer<std::byte>(count);
+    source_.read(tensor_->offset + offset, memory_.data(), count);
+    first_ = offset;
+    size_ = count;
+    interrupts_.poll();
+  }
+
+  byte_source& source_;
+  backend_interrupt interrupts_;
+  const model_tensor* tensor_ = nullptr;
+  buffer<std::byte> memory_;
+  std::uint64_t first_ = 0, size_ = 0;  // what memory_ holds of the tensor
+};
+
+// Loads the tensors of one file.
 class loader {
  public:
   loader(byte_source& source, atom_writer& writer, std::uint64_t total_bytes)
-      : source_(source), writer_(writer), total_bytes_(total_bytes) {}
+      : bytes_(source), writer_(writer), total_bytes_(total_bytes) {}
 
   loaded load(const model_tensor& tensor, const target_layer& layer) {
     writer_.begin_tensor(layer.layer_id, tensor.name.c_str());
+    bytes_.begin(tensor);
     const bool placed = tensor.shape.size() > 1 && traits_of(tensor.storage).readable && tensor.weights > 0;
     if (!placed) {
       write_atoms(tensor, layer.layout, nullptr);
@@ -70,8 +110,12 @@ class loader {
     }
     require_work_memory(layer.layout.atoms() * sizeof(atom_place) + plane_sample_rows * tensor.row_length * 16,
                         "placing a tensor's atoms");
-    tensor_space space(layer.layout, find_principal_plane(tensor, layer.layout));
-    for_rows(tensor, layer.layout, [&](span<const float> row) { space.add_row(row); });
+    tensor_space space(layer.layout, sample_plane(tensor, layer.layout));
+    std::vector<float> row(tensor.row_length);
+    for (std::uint64_t i = 0; i < layer.layout.rows; ++i) {
+      read_row(tensor, i, row.data());
+      space.add_row(row);
+    }
     const std::vector<atom_place>& places = space.places();
     write_atoms(tensor, layer.layout, &places);
     loaded box = {100, 100, 0, 0};
@@ -85,70 +129,44 @@ class loader {
   }
 
  private:
-  static constexpr std::uint64_t piece_bytes = 4 << 20;
-
-  principal_plane find_principal_plane(const model_tensor& tensor, const atom_layout& layout) {
-    const std::uint64_t rows = std::min(layout.rows, plane_sample_rows);
+  void read_row(const model_tensor& tensor, std::uint64_t row, float* to) {
     const std::uint64_t row_bytes = bytes_of(tensor.storage, tensor.row_length);
-    std::vector<float> sample(rows * tensor.row_length);
-    std::vector<std::byte> raw(row_bytes);
-    for (std::uint64_t i = 0; i < rows; ++i) {
-      const std::uint64_t row = i * layout.rows / rows;
-      source_.read(tensor.offset + row * row_bytes, raw.data(), row_bytes);
-      dequantize(tensor.storage, raw, tensor.row_length, sample.data() + i * tensor.row_length, interrupts_);
-    }
-    return hartonomous::find_principal_plane(sample, rows, tensor.row_length, interrupts_);
+    dequantize(tensor.storage, {bytes_.at(row * row_bytes, row_bytes), row_bytes}, tensor.row_length, to, interrupts_);
   }
 
-  template <class Use>
-  void for_rows(const model_tensor& tensor, const atom_layout& layout, Use use) {
-    const std::uint64_t row_bytes = bytes_of(tensor.storage, tensor.row_length);
-    const std::uint64_t rows_at_once = std::max<std::uint64_t>(1, piece_bytes / std::max<std::uint64_t>(1, row_bytes));
-    require_work_memory(rows_at_once * row_bytes + tensor.row_length * sizeof(float), "reading a matrix row");
-    std::vector<std::byte> raw(std::min(rows_at_once, layout.rows) * row_bytes);
-    std::vector<float> row(tensor.row_length);
-    for (std::uint64_t first = 0; first < layout.rows; first += rows_at_once) {
-      const std::uint64_t n = std::min(rows_at_once, layout.rows - first);
-      source_.read(tensor.offset + first * row_bytes, raw.data(), n * row_bytes);
-      for (std::uint64_t i = 0; i < n; ++i) {
-        dequantize(tensor.storage, span<const std::byte>(raw.data() + i * row_bytes, row_bytes), tensor.row_length,
-                   row.data(), interrupts_);
-        use(span<const float>(row));
-      }
-      interrupts_.poll();
+  principal_plane sample_plane(const model_tensor& tensor, const atom_layout& layout) {
+    const std::uint64_t rows = std::min(layout.rows, plane_sample_rows);
+    std::vector<float> sample(rows * tensor.row_length);
+    for (std::uint64_t i = 0; i < rows; ++i) {
+      read_row(tensor, i * layout.rows / rows, sample.data() + i * tensor.row_length);
     }
+    return find_principal_plane(sample, rows, tensor.row_length, interrupts_);
   }
 
   // Atoms lie back to back in the file: row after row, and within a row in whole blocks.
   void write_atoms(const model_tensor& tensor, const atom_layout& layout, const std::vector<atom_place>* places) {
-    const std::uint64_t largest =
-        bytes_of(tensor.storage, std::min<std::uint64_t>(layout.atom_size, layout.row_length));
-    std::vector<std::byte> raw(std::max(piece_bytes, largest));
-    std::uint64_t filled_from = 0, filled = 0, offset = 0;  // raw holds the tensor's bytes [filled_from, +filled)
+    std::uint64_t offset = 0;
     for (std::uint64_t atom = 0; atom < layout.atoms(); ++atom) {
       const std::uint64_t count = layout.length_of(atom);
       const std::uint64_t bytes = bytes_of(tensor.storage, count);
-      if (offset + bytes > filled_from + filled) {
-        filled_from = offset;
-        filled = std::min<std::uint64_t>(raw.size(), tensor.bytes - offset);
-        source_.read(tensor.offset + offset, raw.data(), filled);
-        interrupts_.poll();
-        report(filled);
-      }
       writer_.add(static_cast<std::int32_t>(atom), tensor.storage, static_cast<std::uint32_t>(count),
-                  raw.data() + (offset - filled_from), places != nullptr ? (*places)[atom] : unplaced);
+                  bytes_.at(offset, bytes), places != nullptr ? (*places)[atom] : unplaced);
       offset += bytes;
+      if (atom % 64 == 0) {
+        interrupts_.poll();
+        report(offset);
+      }
     }
+    done_bytes_ += tensor.bytes;
   }
 
-  void report(std::uint64_t more) {
-    done_bytes_ += more;
+  void report(std::uint64_t of_this_tensor) {
     pgstat_progress_update_param(PROGRESS_COPY_BYTES_PROCESSED,
-                                 static_cast<int64>(std::min(done_bytes_, total_bytes_)));
+                                 static_cast<int64>(std::min(done_bytes_ + of_this_tensor, total_bytes_)));
     pgstat_progress_update_param(PROGRESS_COPY_TUPLES_PROCESSED, static_cast<int64>(writer_.rows()));
   }
 
-  byte_source& source_;
+  tensor_bytes bytes_;
   atom_writer& writer_;
   backend_interrupt interrupts_;
   std::uint64_t total_bytes_, done_bytes_ = 0;

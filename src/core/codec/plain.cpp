@@ -41,7 +41,13 @@ template <float (*Widen)(std::uint16_t)>
 void load_16(const std::byte* blocks, float* out, std::size_t count) {
   const auto* bytes = reinterpret_cast<const std::uint8_t*>(blocks);
   for (std::size_t i = 0; i < count; ++i) {
-    out[i] = Widen(static_cast<std::uint16_t>(bytes[2 * i] | bytes[2 * i + 1] << 8));
+    std::uint16_t bits = 0;
+    if constexpr (little_endian) {
+      std::memcpy(&bits, bytes + 2 * i, sizeof bits);  // in one piece: so the compiler can take several at once
+    } else {
+      bits = static_cast<std::uint16_t>(bytes[2 * i] | bytes[2 * i + 1] << 8);
+    }
+    out[i] = Widen(bits);
   }
 }
 
