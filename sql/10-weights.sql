@@ -76,10 +76,10 @@ COMMENT ON FUNCTION hartonomous.quantize(real[], text, real[]) IS
 -- Accessors
 
 CREATE FUNCTION hartonomous.weights_format(hartonomous.weights) RETURNS text
-  AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 1;
+  AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 50;
 COMMENT ON FUNCTION hartonomous.weights_format(hartonomous.weights) IS 'ggml name of the format, such as Q4_K';
 CREATE FUNCTION hartonomous.weights_count(hartonomous.weights) RETURNS bigint
-  AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 1;
+  AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 50;
 COMMENT ON FUNCTION hartonomous.weights_count(hartonomous.weights) IS 'number of weights, padding not counted';
 CREATE FUNCTION hartonomous.weights_bytes(hartonomous.weights) RETURNS bigint
   AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 1;

@@ -265,10 +265,14 @@ BEGIN
     FROM hartonomous.model_revisions target
    WHERE target.revision_id = revision AND r.revision_id IN (revision, target.base_revision_id);
   UPDATE hartonomous.models SET current_revision = revision WHERE model_id = model;
+  -- A stopped run started from another state: it can never be resumed, and its partition takes space.
+  PERFORM hartonomous.abandon_run(r.run_id)
+     FROM hartonomous.compression_runs r
+    WHERE r.model_id = model AND r.state = 'running' AND r.revision_id IS DISTINCT FROM revision;
 END
 $$;
 COMMENT ON FUNCTION hartonomous.make_current(integer, integer) IS
-  'records that a revision, which its base already holds, is the live one';
+  'records that a revision, which its base already holds, is the live one; abandons runs that were stopped in another state';
 
 -- From a revision up to the base of its partition, itself first.
 CREATE FUNCTION hartonomous.revision_chain(revision integer) RETURNS integer[]

@@ -65,7 +65,8 @@ class tensor_bytes {
   void begin(const model_tensor& tensor) {
     tensor_ = &tensor;
     first_ = size_ = 0;
-    if (tensor.bytes <= static_cast<std::uint64_t>(current_settings.max_work_memory_kb) * 1024 / 4) fill(0, tensor.bytes);
+    if (tensor.bytes <= static_cast<std::uint64_t>(current_settings.max_work_memory_kb) * 1024 / 4)
+      fill(0, tensor.bytes);
   }
   // `count` bytes from `offset` on, until the next call.
   const std::byte* at(std::uint64_t offset, std::uint64_t count) {

@@ -96,34 +96,44 @@ HARTONOMOUS_FUNCTION(copy_atoms) {
   const Datum arguments[3] = {PG_GETARG_DATUM(3), quantized ? PG_GETARG_DATUM(4) : 0, cut ? PG_GETARG_DATUM(5) : 0};
   atom_receiver receiver = {};
   spi_session spi;
-  call([&] {
-    receiver.base.receiveSlot = receive;
-    receiver.base.rStartup = ignore_startup;
-    receiver.base.rShutdown = ignore;
-    receiver.base.rDestroy = ignore;
-    receiver.base.mydest = DestIntoRel;  // as CREATE TABLE AS: rows go into a table
-    receiver.writer.open(target);
-    receiver.atom_data = receiver.writer.position_of("atom_data");
-    const char* query = build_query(receiver, source, revision, quantized, cut);
-    Oid parameter_types[3] = {INT8OID, TEXTOID, FLOAT4OID};
-    ParamListInfo parameters = makeParamList(3);
-    const bool nulls[3] = {false, !quantized, !cut};
-    for (int i = 0; i < 3; ++i) {
-      parameters->params[i].value = arguments[i];
-      parameters->params[i].isnull = nulls[i];
-      parameters->params[i].pflags = PARAM_FLAG_CONST;
-      parameters->params[i].ptype = parameter_types[i];
-    }
-    SPIExecuteOptions options = {};
-    options.params = parameters;
-    options.read_only = false;  // a fresh snapshot, as a statement of its own would have
-    options.dest = &receiver.base;
-    SPIPlanPtr plan = SPI_prepare_cursor(query, 3, parameter_types, parallel ? CURSOR_OPT_PARALLEL_OK : 0);
-    if (plan == nullptr || SPI_execute_plan_extended(plan, &options) != SPI_OK_SELECT) {
-      elog(ERROR, "query failed: %s", query);
-    }
-    receiver.writer.close();
-  });
+  try {
+    call([&] {
+      receiver.base.receiveSlot = receive;
+      receiver.base.rStartup = ignore_startup;
+      receiver.base.rShutdown = ignore;
+      receiver.base.rDestroy = ignore;
+      receiver.base.mydest = DestIntoRel;  // as CREATE TABLE AS: rows go into a table
+      receiver.writer.open(target);
+      receiver.atom_data = receiver.writer.position_of("atom_data");
+      const char* query = build_query(receiver, source, revision, quantized, cut);
+      Oid parameter_types[3] = {INT8OID, TEXTOID, FLOAT4OID};
+      ParamListInfo parameters = makeParamList(3);
+      const bool nulls[3] = {false, !quantized, !cut};
+      for (int i = 0; i < 3; ++i) {
+        parameters->params[i].value = arguments[i];
+        parameters->params[i].isnull = nulls[i];
+        parameters->params[i].pflags = PARAM_FLAG_CONST;
+        parameters->params[i].ptype = parameter_types[i];
+      }
+      SPIExecuteOptions options = {};
+      options.params = parameters;
+      options.read_only = false;  // a fresh snapshot, as a statement of its own would have
+      options.dest = &receiver.base;
+      SPIPlanPtr plan = SPI_prepare_cursor(query, 3, parameter_types, parallel ? CURSOR_OPT_PARALLEL_OK : 0);
+      if (plan == nullptr || SPI_execute_plan_extended(plan, &options) != SPI_OK_SELECT) {
+        elog(ERROR, "query failed: %s", query);
+      }
+      receiver.writer.close();
+    });
+  } catch (const pg_error& e) {
+    // A value that cannot be quantized says only its position: say where it lies.
+    e.data()->context = call([&] {
+      return psprintf("copying layer " INT64_FORMAT " of table \"%s\"%s%s", DatumGetInt64(arguments[0]),
+                      get_rel_name(source), e.data()->context != nullptr ? "\n" : "",
+                      e.data()->context != nullptr ? e.data()->context : "");
+    });
+    throw;
+  }
   result_rows rows(fcinfo);
   const Datum values[2] = {Int64GetDatum(receiver.writer.rows()), Int64GetDatum(receiver.bytes)};
   const bool nulls[2] = {};

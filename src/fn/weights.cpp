@@ -7,6 +7,7 @@ extern "C" {
 #include "common/hashfn.h"
 }
 
+#include <algorithm>
 #include <cstring>
 #include <string>
 #include <string_view>
@@ -40,6 +41,17 @@ std::uint64_t parse_count(std::string_view digits) {
     count = count * 10 + static_cast<std::uint64_t>(c - '0');
   }
   return count;
+}
+
+// A long run in pieces of a few milliseconds, with a look at interrupts before each.
+template <class Use>
+void for_pieces(std::size_t size, Use use) {
+  constexpr std::size_t piece = std::size_t{1} << 20;
+  backend_interrupt interrupts;
+  for (std::size_t from = 0; from < size; from += piece) {
+    interrupts.poll();
+    use(from, std::min(size, from + piece));
+  }
 }
 
 weights_varlena* copy_of(const weights_view& w) {
@@ -85,9 +97,11 @@ HARTONOMOUS_FUNCTION(weights_in) {
     bad_text("The number of hexadecimal digits does not fit the format and the count.");
   }
   weights_varlena* w = new_weights(traits->id, count);
-  for (std::size_t i = 0; i < hex.size() / 2; ++i) {
-    w->blocks()[i] = static_cast<std::byte>(hex_digit(hex[2 * i]) << 4 | hex_digit(hex[2 * i + 1]));
-  }
+  for_pieces(hex.size() / 2, [&](std::size_t from, std::size_t to) {
+    for (std::size_t i = from; i < to; ++i) {
+      w->blocks()[i] = static_cast<std::byte>(hex_digit(hex[2 * i]) << 4 | hex_digit(hex[2 * i + 1]));
+    }
+  });
   PG_RETURN_POINTER(w);
 }
 
@@ -103,10 +117,12 @@ HARTONOMOUS_FUNCTION(weights_out) {
   std::memcpy(out, head, static_cast<std::size_t>(head_length));
   static const char digits[] = "0123456789abcdef";
   char* p = out + head_length;
-  for (std::byte b : w.blocks()) {
-    *p++ = digits[std::to_integer<unsigned>(b) >> 4];
-    *p++ = digits[std::to_integer<unsigned>(b) & 15];
-  }
+  for_pieces(w.blocks().size(), [&](std::size_t from, std::size_t to) {
+    for (std::byte b : w.blocks().subspan(from, to - from)) {
+      *p++ = digits[std::to_integer<unsigned>(b) >> 4];
+      *p++ = digits[std::to_integer<unsigned>(b) & 15];
+    }
+  });
   *p = '\0';
   PG_RETURN_CSTRING(out);
 }

@@ -3,6 +3,7 @@
 
 #include "linear_algebra/eigen.hpp"
 
+#include <algorithm>
 #include <cmath>
 
 namespace hartonomous {
@@ -18,6 +19,18 @@ matrix finite_rows(span<const float> sample, std::size_t rows, std::size_t colum
     if (!m.row(i).allFinite()) m.row(i).setZero();
   }
   return m;
+}
+
+// A Aᵀ, summed over panels of columns: rows may be long.
+Eigen::MatrixXd gram(const matrix& a, interrupt& check) {
+  constexpr Eigen::Index panel = 8192;
+  Eigen::MatrixXd sum = Eigen::MatrixXd::Zero(a.rows(), a.rows());
+  for (Eigen::Index j = 0; j < a.cols(); j += panel) {
+    check.poll();
+    const auto part = a.middleCols(j, std::min(panel, a.cols() - j));
+    sum.noalias() += part * part.transpose();
+  }
+  return sum;
 }
 
 // v = Aᵀu / σ, or zeros for a singular value that is nothing beside the first one.
@@ -43,7 +56,7 @@ principal_plane find_principal_plane(span<const float> sample, std::size_t rows,
   const matrix a = finite_rows(sample, rows, columns);
   check.poll();
   // The sample has few rows, so its Gram matrix A Aᵀ is small; squaring costs digits that two coordinates can spare.
-  const Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> solver(a * a.transpose());
+  const Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> solver(gram(a, check));
   check.poll();
   const Eigen::Index last = static_cast<Eigen::Index>(rows) - 1;
   const auto sigma = [&](Eigen::Index i) { return std::sqrt(std::fmax(solver.eigenvalues()[i], 0.0)); };

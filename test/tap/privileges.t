@@ -1,0 +1,271 @@
+# Who may do what: files need their predefined roles, the store belongs to its owner, readers read, nothing runs with
+# another's rights, and a search_path full of traps catches nobody. Run by scripts/test.sh tap.
+use strict;
+use warnings;
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use File::Path ();
+use Model;
+use Session;
+use Test::More;
+
+my $tmp = $ENV{HARTONOMOUS_TMP} or die "HARTONOMOUS_TMP is not set: run scripts/test.sh tap\n";
+my $work = "$tmp/privileges$$";
+mkdir $work or die "$work: $!\n";
+chmod 0777, $work;
+END { File::Path::remove_tree($work) if $work }
+small_gguf("$work/model.gguf");
+
+my @roles = qw(hart_plain hart_reader hart_owner);
+fresh_database('privileges');
+my $super = Session->new(database => 'privileges', settings => '-c client_min_messages=warning');
+$super->query("DROP ROLE IF EXISTS $_;") for @roles;
+$super->query("CREATE ROLE $_ LOGIN;") for @roles;
+sub as { return Session->new(database => 'privileges', user => $_[0], settings => '-c client_min_messages=warning') }
+my ($plain, $reader, $owner) = map { as($_) } @roles;
+
+$super->query("CREATE TABLE file AS SELECT pg_read_binary_file('$work/model.gguf') AS bytes;");
+$super->query('GRANT SELECT ON file TO PUBLIC;');
+my $tables = 'SELECT string_agg(\'hartonomous.\' || t, \', \') FROM unnest(hartonomous.store_tables()) t;';
+
+sub denied {
+    my ($session, $statement, $what, $pattern) = @_;
+    my $printed = $session->query($statement);
+    is sqlstate($printed), '42501', $what or diag $printed;
+    like $printed, $pattern, '... for the right reason' if $pattern;
+}
+sub allowed {
+    my ($session, $statement, $expected, $what) = @_;
+    is $session->query($statement), $expected, $what;
+}
+
+# ---- the store's owner -------------------------------------------------------------------------------------------
+
+subtest 'the owner of the store' => sub {
+    denied($owner, 'SELECT hartonomous.import_gguf(bytes, \'m\') FROM file;', 'no store by just anyone', qr/create_store/);
+    allowed($super, 'SELECT hartonomous.create_store(\'hart_owner\');', '', 'a store for a role that is no superuser');
+    allowed($owner, 'SELECT hartonomous.import_gguf(bytes, \'m\') FROM file;', 1, 'import');
+    allowed($owner, 'CALL hartonomous.prune_by_importance(\'m\', 0.9, method => \'in_place\');', '', 'prune in place');
+    allowed($owner, 'CALL hartonomous.prune_by_importance(\'m\', 0.9, method => \'rewrite\');', '', 'prune by rewriting');
+    allowed($owner, 'CALL hartonomous.quantize_model(\'m\', \'Q4_K\');', '', 'quantize');
+    allowed($owner, 'SELECT hartonomous.backup_model(\'m\');', 5, 'backup');
+    allowed($owner, 'SELECT hartonomous.rollback_model(\'m\', 1);', 1, 'rollback');
+    allowed($owner, "SELECT hartonomous.drop_backup($_) > 0;", 't', "drop_backup($_)") for 5, 4, 3;
+    allowed($owner, 'SELECT hartonomous.export_gguf(1) = bytes FROM file;', 't', 'export');
+    allowed($super, 'CALL hartonomous.quantize_model(\'m\', \'Q8_0\');', '', 'a superuser works in it, too');
+    allowed($owner, 'SELECT hartonomous.rollback_model(\'m\');', 1, '... and what he makes belongs to the owner');
+    allowed($super, 'SELECT DISTINCT pg_get_userbyid(relowner) FROM pg_class WHERE relnamespace ='
+            . ' \'hartonomous\'::regnamespace AND relkind IN (\'r\', \'p\');', 'hart_owner', 'every table does');
+};
+
+# ---- files -------------------------------------------------------------------------------------------------------
+
+subtest 'server files' => sub {
+    my @takers = split /\n/, $super->query(<<'SQL');
+SELECT p.oid::regprocedure FROM pg_proc p WHERE pronamespace = 'hartonomous'::regnamespace
+ AND ('path' = ANY (proargnames)
+      OR proargtypes[array_position(proargnames, 'source') - 1] IN ('text'::regtype, 'unknown'::regtype))
+ ORDER BY 1::text;
+SQL
+    cmp_ok scalar @takers, '>=', 11, 'functions that take a path';
+    $super->query('GRANT SELECT ON ' . $super->query($tables) . ' TO hart_plain;');
+    # Arguments by type, the first text being the path unless a model's name or a container comes first.
+    my %call = (
+        file_metadata => "'$work/model.gguf', 'gguf'", file_tensors => "'$work/model.gguf', 'gguf'",
+        file_sha256 => "'$work/model.gguf'", load_atoms => "'$work/model.gguf', 'gguf', 'file', 1, 1",
+        import_gguf => "'$work/model.gguf', 'n'", import_safetensors => "'$work/model.gguf', 'n'",
+        export_to_file => "1, 'gguf', '$work/out'", 'export_gguf(integer' => "1, '$work/out'",
+        'export_gguf(text' => "'m'::text, '$work/out'", 'export_safetensors(integer' => "1, '$work/out'",
+        'export_safetensors(text' => "'m'::text, '$work/out'");
+    for my $function (@takers) {
+        my ($name) = $function =~ /^hartonomous\.(\w+)/;
+        my ($key) = grep { index($function, "hartonomous.$_") == 0 } sort { length $b <=> length $a } keys %call;
+        if (!$key) {
+            fail "$function: no call of it here";
+            next;
+        }
+        my $arguments = $call{$key};
+        $arguments =~ s/^('[^']*')/$1::text/;
+        my $statement = "SELECT FROM hartonomous.$name($arguments);";
+        denied($plain, $statement, "$function is not for everyone", qr/permission denied for function/);
+        $super->query("GRANT EXECUTE ON FUNCTION $function TO hart_plain;");
+        denied($plain, $statement, '... nor for who was granted it alone', qr/pg_(read|write)_server_files/);
+    }
+    ok !-e "$work/out", 'nothing was written';
+    $super->query('GRANT pg_read_server_files TO hart_plain;');
+    like $plain->query("SELECT hartonomous.file_sha256('$work/model.gguf'::text);"), qr/^\\x[0-9a-f]{64}$/,
+        'a member of pg_read_server_files reads';
+    denied($plain, "SELECT hartonomous.export_gguf(1, '$work/out');", '... and does not write', qr/write_server_files/);
+    $super->query('GRANT pg_write_server_files TO hart_plain;');
+    like $plain->query("SELECT hartonomous.export_gguf(1, '$work/out');"), qr/^\d+$/,
+        'a member of pg_write_server_files writes';
+    is system('cmp', '-s', "$work/out", "$work/model.gguf"), 0, '... the model';
+    is sqlstate($plain->query('SELECT hartonomous.export_gguf(1, \'relative\');')), '42602', '... by an absolute path';
+    denied($plain, "SELECT hartonomous.import_gguf('$work/model.gguf'::text, 'n');", 'but does not import into the store',
+        qr/permission denied for table/);
+};
+
+# ---- readers -----------------------------------------------------------------------------------------------------
+
+subtest 'a reader' => sub {
+    denied($reader, 'SELECT count(*) FROM hartonomous.tensor_atoms;', 'without a grant');
+    $super->query('GRANT SELECT ON ' . $super->query($tables) . ' TO hart_reader;');
+    allowed($reader, 'SELECT count(*) FROM hartonomous.tensor_atoms;', 1302, 'reads atoms');
+    allowed($reader, 'SELECT hartonomous.export_gguf(1) = bytes FROM file;', 't', 'exports');
+    $owner->query('CALL hartonomous.quantize_model(\'m\', \'Q8_0\');');
+    allowed($reader, 'SELECT count(*) FROM hartonomous.tensor_atoms;', 1302, 'reads them after they were rewritten');
+    $owner->query('SELECT hartonomous.rollback_model(\'m\');');
+    denied($reader, $_, $_) for
+        'CALL hartonomous.prune_by_importance(1, 0.9, method => \'in_place\');',
+        'CALL hartonomous.prune_by_importance(1, 0.5);',
+        'CALL hartonomous.quantize_model(1, \'Q8_0\');',
+        'SELECT hartonomous.rollback_model(1, 2);',
+        'SELECT hartonomous.backup_model(1);',
+        'SELECT hartonomous.drop_backup(2);',
+        'SELECT hartonomous.lock_model(1);',
+        'SELECT hartonomous.import_gguf(bytes, \'mine\') FROM file;',
+        'SELECT hartonomous.create_store(\'hart_reader\'); DELETE FROM hartonomous.models;',
+        'DELETE FROM hartonomous.tensor_atoms;',
+        'UPDATE hartonomous.tensor_atoms SET quantization_format = \'F16\';',
+        'SELECT hartonomous.make_current(1, 2);',
+        'SELECT hartonomous.drop_atoms_partition(1, 1);',
+        'SELECT hartonomous.swap_partitions(1, 1, 2);';
+    allowed($owner, 'SELECT hartonomous.export_gguf(1) = bytes FROM file;', 't', 'and nothing has changed');
+    $super->query($_) for 'ALTER TABLE hartonomous.tensor_atoms ENABLE ROW LEVEL SECURITY;',
+        'CREATE POLICY few ON hartonomous.tensor_atoms FOR SELECT TO hart_reader USING (importance_score < 0);';
+    like $reader->query('SELECT count(*) < 1302 FROM hartonomous.tensor_atoms;'), qr/^t$/, 'a policy hides atoms';
+    denied($reader, 'SELECT hartonomous.export_gguf(1);', '... which makes an export an error, not a file with holes',
+        qr/row-level security/);
+    $super->query($_) for 'DROP POLICY few ON hartonomous.tensor_atoms;',
+        'ALTER TABLE hartonomous.tensor_atoms DISABLE ROW LEVEL SECURITY;';
+};
+
+# ---- whose rights, and whose names -------------------------------------------------------------------------------
+
+my $ours = 'pronamespace = \'hartonomous\'::regnamespace';
+is $super->query("SELECT string_agg(oid::regprocedure::text, ' ') FROM pg_proc WHERE $ours AND prosecdef;"), '',
+    'no function runs with its owner\'s rights';
+is $super->query("SELECT string_agg(p.oid::regprocedure::text, ' ') FROM pg_proc p JOIN pg_language l ON l.oid = prolang"
+        . " WHERE $ours AND prokind = 'f' AND lanname = 'plpgsql' AND NOT coalesce("
+        . " 'search_path=pg_catalog, pg_temp' = ANY (proconfig), false);"), '', 'every PL/pgSQL function has its search_path';
+is $super->query("SELECT string_agg(p.oid::regprocedure::text, ' ') FROM pg_proc p JOIN pg_language l ON l.oid = prolang"
+        . " WHERE $ours AND lanname = 'sql' AND prosqlbody IS NULL;"), '', 'every SQL function was bound when it was made';
+
+# A schema with a trap of the same name and arguments for every function, operator and aggregate of pg_catalog that can
+# be made again, and types named like its types.
+my $traps = <<'SQL';
+CREATE SCHEMA evil;
+DO $do$
+DECLARE
+  f record;
+  made integer := 0;
+BEGIN
+  FOR f IN
+    SELECT proname, pg_get_function_identity_arguments(oid) AS arguments, prokind,
+           CASE WHEN proretset THEN 'SETOF ' ELSE '' END || prorettype::regtype AS result
+      FROM pg_proc WHERE pronamespace = 'pg_catalog'::regnamespace AND prokind = 'f'
+       AND pg_get_function_identity_arguments(oid) !~ 'internal|cstring|"any"|OUT|trigger|"char"|VARIADIC|_handler'
+       AND prorettype::regtype::text !~ 'internal|cstring|trigger|handler|record'
+  LOOP
+    BEGIN
+      EXECUTE format('CREATE FUNCTION evil.%I(%s) RETURNS %s LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION ''trap %s''; END $$',
+                     f.proname, f.arguments, f.result, f.proname);
+      made := made + 1;
+    EXCEPTION WHEN others THEN NULL;
+    END;
+  END LOOP;
+  FOR f IN SELECT oprname, oprleft::regtype AS l, oprright::regtype AS r, oprresult::regtype AS result, oid
+             FROM pg_operator WHERE oprnamespace = 'pg_catalog'::regnamespace AND oprleft <> 0
+  LOOP
+    BEGIN
+      EXECUTE format('CREATE FUNCTION evil.operator_%s(%s, %s) RETURNS %s LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION %L; END $$',
+                     f.oid, f.l, f.r, f.result, 'trap operator ' || replace(f.oprname, '%', '%%'));
+      EXECUTE format('CREATE OPERATOR evil.%s (LEFTARG = %s, RIGHTARG = %s, FUNCTION = evil.operator_%s)',
+                     f.oprname, f.l, f.r, f.oid);
+      made := made + 1;
+    EXCEPTION WHEN others THEN NULL;
+    END;
+  END LOOP;
+  -- Type by type, as polymorphic ones lose against exact matches.
+  FOR f IN SELECT a AS name, t AS type FROM unnest('{count,sum,min,max,avg,array_agg,bool_or,bool_and}'::text[]) a,
+                  unnest('{integer,bigint,real,double precision,numeric,text,boolean,name,oid,jsonb}'::text[]) t
+  LOOP
+    EXECUTE format('CREATE AGGREGATE evil.%I(%s) (SFUNC = evil.sprung, STYPE = bigint, INITCOND = %L)', f.name, f.type, '0')
+      FROM (SELECT) x;
+    made := made + 1;
+  END LOOP;
+  RAISE NOTICE 'traps: %', made;
+END
+$do$;
+CREATE AGGREGATE evil.count(*) (SFUNC = evil.sprung, STYPE = bigint, INITCOND = '0');
+CREATE FUNCTION evil.format(text, anyelement) RETURNS text LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'trap format'; END $$;
+CREATE FUNCTION evil.format(text, anyelement, anyelement) RETURNS text LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'trap format'; END $$;
+CREATE FUNCTION evil.unnest(integer[]) RETURNS SETOF integer LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'trap unnest'; END $$;
+CREATE FUNCTION evil.unnest(bigint[]) RETURNS SETOF bigint LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'trap unnest'; END $$;
+CREATE FUNCTION evil.unnest(real[]) RETURNS SETOF real LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'trap unnest'; END $$;
+CREATE FUNCTION evil.jsonb_build_object(text, anyelement) RETURNS jsonb LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'trap'; END $$;
+SQL
+my $first = <<'SQL';
+CREATE SCHEMA evil;
+CREATE FUNCTION evil.sprung() RETURNS boolean LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'trap type'; END $$;
+SQL
+$first .= "CREATE FUNCTION evil.sprung(bigint, $_) RETURNS bigint LANGUAGE plpgsql AS \$\$ BEGIN RAISE EXCEPTION 'trap aggregate'; END \$\$;\n"
+    for 'integer', 'bigint', 'real', 'double precision', 'numeric', 'text', 'boolean', 'name', 'oid', 'jsonb';
+$first .= "CREATE FUNCTION evil.sprung(bigint) RETURNS bigint LANGUAGE plpgsql AS \$\$ BEGIN RAISE EXCEPTION 'trap aggregate'; END \$\$;\n";
+$traps =~ s/^CREATE SCHEMA evil;\n//;
+# Last: from then on these names mean the traps where evil comes first.
+$traps .= "CREATE DOMAIN evil.$_ AS pg_catalog.$_ CHECK (evil.sprung());\n"
+    for qw(text jsonb json regclass regtype timestamptz name bytea oid int4 int8 float4 float8 bool numeric interval);
+$traps .= "CREATE TYPE evil.record AS (trap integer);\n";
+
+subtest 'a search_path full of traps' => sub {
+    my $builder = as('postgres');
+    my $said = $builder->query("SET client_min_messages = notice; $first $traps");
+    my ($number) = $said =~ /traps: (\d+)/;
+    unlike $said, qr/ERROR/, 'are laid';
+    cmp_ok $number // 0, '>', 2500, '... in number';
+    my $victim = as('postgres');
+    $victim->query('SET search_path = evil, pg_catalog;');
+    like $victim->query($_), qr/trap|malformed/, "caught: $_" for
+        'SELECT 1 = 1;', 'SELECT count(*) FROM pg_class;', 'SELECT upper(\'a\');', 'SELECT \'x\'::text;',
+        'DO $$ DECLARE r record; BEGIN SELECT 1 AS a, 2 AS b INTO r; PERFORM r.b; END $$;',
+        'SELECT format(\'%s\', 1);';
+    my @line = (
+        ['SELECT hartonomous.create_store();', qr/^$/],
+        ["SELECT hartonomous.import_gguf('$work/model.gguf'::pg_catalog.text, 'evil');", qr/^2$/],
+        ['SELECT hartonomous.import_gguf(bytes, \'evil too\') FROM public.file;', qr/^3$/],
+        ["SELECT hartonomous.file_sha256('$work/model.gguf'::pg_catalog.text);", qr/^\\x/],
+        ['CALL hartonomous.prune_by_importance(\'evil\', 0.9, dry_run => true);', qr/^$/],
+        ['CALL hartonomous.prune_by_importance(\'evil\', threshold => 0, scope => \'model\', dry_run => true);', qr/^$/],
+        ['CALL hartonomous.prune_by_importance(\'evil\', 0.9, method => \'in_place\');', qr/^$/],
+        ['CALL hartonomous.prune_by_importance(2, 0.9, method => \'rewrite\');', qr/^$/],
+        ['CALL hartonomous.quantize_model(\'evil\', \'Q4_K\');', qr/^$/],
+        ['CALL hartonomous.quantize_model(2, \'Q4_K\');', qr/^$/],
+        ['SELECT hartonomous.backup_model(\'evil\');', qr/^\d+$/],
+        ['SELECT hartonomous.export_gguf_large_object(2);', qr/^\d+$/],
+        ["SELECT hartonomous.export_gguf(2, '$work/evil.gguf');", qr/^\d+$/],
+        ["SELECT hartonomous.export_safetensors('evil', '$work/evil.st');", qr/^\d+$/],
+        ['SELECT FROM hartonomous.storage_report(\'evil\');', qr/^\n*$/],
+        ['SELECT FROM hartonomous.prune_plan(2, 0.5);', qr/^\n*$/],
+        ['SELECT FROM hartonomous.quantize_plan(2, \'Q8_0\');', qr/^\n*$/],
+        ['SELECT FROM hartonomous.export_plan(2);', qr/^\n*$/],
+        ['SELECT hartonomous.rollback_model(\'evil\');', qr/^\d+$/],
+        ['SELECT hartonomous.drop_backup(pg_catalog.max(r.revision_id)) OPERATOR(pg_catalog.>) 0 FROM'
+                . ' hartonomous.model_revisions r WHERE r.state OPERATOR(pg_catalog.=) \'backup\'::pg_catalog.text;', qr/^[tf]$/],
+        ['SELECT hartonomous.quantize_geometry(public.ST_MakePoint(1, 2, 3));', qr/^\\x/],
+        ['SELECT hartonomous.weights_rms(hartonomous.quantize(ARRAY[1, 2, 3]::pg_catalog.float4[], \'Q8_0\'));', qr/^2\./],
+    );
+    for my $step (@line) {
+        my ($statement, $expected) = @$step;
+        my $printed = $victim->query($statement);
+        unlike $printed, qr/ERROR/, "$statement goes into none";
+        like $printed, $expected, '... and answers';
+    }
+    is $super->query('SELECT count(*) FROM hartonomous.compression_runs WHERE state = \'completed\';') > 2, 1,
+        'the stages were committed';
+};
+
+$_->close for $super, $plain, $reader, $owner;
+sql('postgres', 'DROP DATABASE privileges WITH (FORCE)');
+sql('postgres', "DROP ROLE $_") for @roles;
+done_testing;
