@@ -22,7 +22,8 @@ BEGIN
       COMMENT ON FUNCTION hartonomous.file_sha256(%1$s) IS 'sha256 of a file';
       CREATE FUNCTION hartonomous.load_atoms(source %1$s, container text, partition regclass, model integer, revision integer)
         RETURNS TABLE (layer_id bigint, atoms bigint, bytes bigint, min_x real, min_y real, max_x real, max_y real)
-        AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE COST 5000 ROWS 300;
+        AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE COST 5000 ROWS 300
+        SET search_path = pg_catalog, pg_temp;
       COMMENT ON FUNCTION hartonomous.load_atoms(%1$s, text, regclass, integer, integer) IS
         'writes the tensors of a file, whose layers the model has, into a new partition; progress in pg_stat_progress_copy';
       $ddl$, kind);

@@ -94,15 +94,18 @@ COMMENT ON FUNCTION hartonomous.export_metadata(integer, text) IS
 
 -- row_security = off: a policy that hides atoms makes an error, not zeros in the file.
 CREATE FUNCTION hartonomous.export_to_file(model integer, container text, path text) RETURNS bigint
-  AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE COST 5000 SET row_security = off;
+  AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp SET row_security = off;
 COMMENT ON FUNCTION hartonomous.export_to_file(integer, text, text) IS
   'writes a model to a server file, complete or not at all; returns its bytes';
 CREATE FUNCTION hartonomous.export_to_bytea(model integer, container text) RETURNS bytea
-  AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE COST 5000 SET row_security = off;
+  AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp SET row_security = off;
 COMMENT ON FUNCTION hartonomous.export_to_bytea(integer, text) IS
   'a model as the bytes of a file; 54000 from 1 GB on, 53200 beyond hartonomous.max_work_memory';
 CREATE FUNCTION hartonomous.export_to_large_object(model integer, container text) RETURNS oid
-  AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE COST 5000 SET row_security = off;
+  AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp SET row_security = off;
 COMMENT ON FUNCTION hartonomous.export_to_large_object(integer, text) IS 'writes a model to a new large object';
 
 DO $$

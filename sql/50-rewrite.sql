@@ -275,7 +275,7 @@ AS $$
 DECLARE
   commits boolean := hartonomous.can_commit();
   layer bigint;
-  target regclass;
+  target pg_catalog.regclass;
 BEGIN
   IF commits THEN
     COMMIT;

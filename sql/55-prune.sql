@@ -144,9 +144,9 @@ CREATE PROCEDURE hartonomous.prune_by_importance(model integer, keep_ratio doubl
 AS $$
 DECLARE
   commits boolean := hartonomous.can_commit();
-  started timestamptz := pg_catalog.clock_timestamp();
-  parameters jsonb;
-  plan record;
+  started pg_catalog.timestamptz := pg_catalog.clock_timestamp();
+  parameters pg_catalog.jsonb;
+  plan pg_catalog.record;
   run bigint;
 BEGIN
   PERFORM hartonomous.check_prune_arguments(keep_ratio, threshold, scope, method);

@@ -92,10 +92,10 @@ CREATE PROCEDURE hartonomous.quantize_model(model integer, format text, layer_pa
 AS $$
 DECLARE
   commits boolean := hartonomous.can_commit();
-  started timestamptz := pg_catalog.clock_timestamp();
-  plan record;
+  started pg_catalog.timestamptz := pg_catalog.clock_timestamp();
+  plan pg_catalog.record;
   run bigint;
-  done record;
+  done pg_catalog.record;
 BEGIN
   PERFORM hartonomous.current_revision(model);
   PERFORM hartonomous.lock_model(model, nowait, commits);

@@ -1,5 +1,6 @@
 // Model files as output (files.hpp).
 #include "pg/files.hpp"
+#include "pg/large_object.hpp"
 
 #include <cerrno>
 #include <cstring>
@@ -8,7 +9,6 @@
 #include <unistd.h>
 
 extern "C" {
-#include "libpq/libpq-fs.h"
 #include "storage/ipc.h"
 }
 
@@ -128,27 +128,20 @@ class bytea_output final : public output {
 
 class large_object_output final : public output {
  public:
-  large_object_output() {
-    id_ = call([] { return inv_create(InvalidOid); });
-    call([] { CommandCounterIncrement(); });
-    object_ = call([&] { return inv_open(id_, INV_WRITE, CurrentMemoryContext); });
-  }
-  ~large_object_output() override {
-    if (object_ != nullptr) inv_close(object_);
-  }
+  large_object_output() : id_(large_object::create()), object_(id_, INV_WRITE) {}
   void write(const void* from, std::size_t count) override {
     const char* at = static_cast<const char*>(from);
     while (count > 0) {
-      const int chunk = static_cast<int>(count < (1u << 20) ? count : (1u << 20));
-      at += call([&] { return inv_write(object_, at, chunk); });
-      count -= static_cast<std::size_t>(chunk);
+      const std::size_t put = object_.write(at, count);
+      at += put;
+      count -= put;
     }
   }
   Datum finish() override { return ObjectIdGetDatum(id_); }
 
  private:
-  Oid id_ = InvalidOid;
-  LargeObjectDesc* object_ = nullptr;
+  Oid id_;
+  large_object object_;
 };
 
 }  // namespace

@@ -1,15 +1,12 @@
 // Model files as input (files.hpp).
 #include "pg/files.hpp"
+#include "pg/large_object.hpp"
 
 #include <cerrno>
 #include <cstring>
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-extern "C" {
-#include "libpq/libpq-fs.h"
-}
 
 namespace hartonomous::pg {
 namespace {
@@ -56,28 +53,23 @@ class file_source final : public byte_source {
 
 class large_object_source final : public byte_source {
  public:
-  explicit large_object_source(Oid id) : id_(id) {
-    object_ = call([&] { return inv_open(id_, INV_READ, CurrentMemoryContext); });
-    size_ = static_cast<std::uint64_t>(call([&] { return inv_seek(object_, 0, SEEK_END); }));
-  }
-  ~large_object_source() override { inv_close(object_); }
+  explicit large_object_source(Oid id) : id_(id), object_(id, INV_READ), size_(object_.seek(0, SEEK_END)) {}
   std::uint64_t size() const override { return size_; }
   void read(std::uint64_t offset, void* to, std::size_t count) override {
     char* at = static_cast<char*>(to);
-    call([&] { inv_seek(object_, static_cast<int64>(offset), SEEK_SET); });
+    object_.seek(static_cast<std::int64_t>(offset), SEEK_SET);
     while (count > 0) {
-      const int want = static_cast<int>(count < (1u << 20) ? count : (1u << 20));
-      const int got = call([&] { return inv_read(object_, at, want); });
-      if (got <= 0) throw error(sqlstate::io_error, "large object " + std::to_string(id_) + " ended early");
+      const std::size_t got = object_.read(at, count);
+      if (got == 0) throw error(sqlstate::io_error, "large object " + std::to_string(id_) + " ended early");
       at += got;
-      count -= static_cast<std::size_t>(got);
+      count -= got;
     }
   }
 
  private:
   Oid id_;
-  LargeObjectDesc* object_ = nullptr;
-  std::uint64_t size_ = 0;
+  large_object object_;
+  std::uint64_t size_;
 };
 
 }  // namespace

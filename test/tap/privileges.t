@@ -77,6 +77,7 @@ SQL
         export_to_file => "1, 'gguf', '$work/out'", 'export_gguf(integer' => "1, '$work/out'",
         'export_gguf(text' => "'m'::text, '$work/out'", 'export_safetensors(integer' => "1, '$work/out'",
         'export_safetensors(text' => "'m'::text, '$work/out'");
+    my %statement;
     for my $function (@takers) {
         my ($name) = $function =~ /^hartonomous\.(\w+)/;
         my ($key) = grep { index($function, "hartonomous.$_") == 0 } sort { length $b <=> length $a } keys %call;
@@ -86,11 +87,12 @@ SQL
         }
         my $arguments = $call{$key};
         $arguments =~ s/^('[^']*')/$1::text/;
-        my $statement = "SELECT FROM hartonomous.$name($arguments);";
-        denied($plain, $statement, "$function is not for everyone", qr/permission denied for function/);
-        $super->query("GRANT EXECUTE ON FUNCTION $function TO hart_plain;");
-        denied($plain, $statement, '... nor for who was granted it alone', qr/pg_(read|write)_server_files/);
+        $statement{$function} = "SELECT FROM hartonomous.$name($arguments);";
+        denied($plain, $statement{$function}, "$function is not for everyone", qr/permission denied for function/);
     }
+    $super->query("GRANT EXECUTE ON FUNCTION $_ TO hart_plain;") for @takers;
+    denied($plain, $statement{$_}, "$_ is not even for who was granted it", qr/pg_(read|write)_server_files/)
+        for sort keys %statement;
     ok !-e "$work/out", 'nothing was written';
     $super->query('GRANT pg_read_server_files TO hart_plain;');
     like $plain->query("SELECT hartonomous.file_sha256('$work/model.gguf'::text);"), qr/^\\x[0-9a-f]{64}$/,
@@ -226,10 +228,9 @@ subtest 'a search_path full of traps' => sub {
     cmp_ok $number // 0, '>', 2500, '... in number';
     my $victim = as('postgres');
     $victim->query('SET search_path = evil, pg_catalog;');
-    like $victim->query($_), qr/trap|malformed/, "caught: $_" for
+    like $victim->query($_), qr/trap|has no field/, "caught: $_" for
         'SELECT 1 = 1;', 'SELECT count(*) FROM pg_class;', 'SELECT upper(\'a\');', 'SELECT \'x\'::text;',
-        'DO $$ DECLARE r record; BEGIN SELECT 1 AS a, 2 AS b INTO r; PERFORM r.b; END $$;',
-        'SELECT format(\'%s\', 1);';
+        'DO $$ DECLARE r record; BEGIN SELECT 1 AS a, 2 AS b INTO r; PERFORM r.b; END $$;';
     my @line = (
         ['SELECT hartonomous.create_store();', qr/^$/],
         ["SELECT hartonomous.import_gguf('$work/model.gguf'::pg_catalog.text, 'evil');", qr/^2$/],

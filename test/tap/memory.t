@@ -1,0 +1,149 @@
+# The memory of one server process: flat over a thousand successes and ten thousand errors, and bounded while a file
+# much larger than hartonomous.max_work_memory is imported and exported. Run by scripts/test.sh tap.
+use strict;
+use warnings;
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use File::Path ();
+use Model;
+use Session;
+use Test::More;
+
+plan skip_all => 'needs /proc' if !-r '/proc/self/status';
+my $tmp = $ENV{HARTONOMOUS_TMP} or die "HARTONOMOUS_TMP is not set: run scripts/test.sh tap\n";
+my $work = "$tmp/memory$$";
+mkdir $work or die "$work: $!\n";
+chmod 0777, $work;
+END { File::Path::remove_tree($work) if $work }
+write_gguf("$work/tiny.gguf", tensors => [['blk.0.ffn_up.weight', 'F32', 64, 32], ['output_norm.weight', 'F32', 64]]);
+write_gguf("$work/large.gguf",
+    tensors => [['one.weight', 'F32', 4096, 4096], map { ["blk.$_.ffn_up.weight", 'F32', 1024, 1024] } 0 .. 3]);
+
+fresh_database('memory');
+my $session;
+
+# Anonymous memory of the session's process in kB: shared buffers do not count.
+sub resident {
+    open my $status, '<', '/proc/' . $session->pid . '/status' or die "status: $!\n";
+    my ($kilobytes) = map { /^RssAnon:\s+(\d+)/ } <$status>;
+    return $kilobytes;
+}
+
+# How much memory grows over so many runs of the statements, the first tenth not counted: caches fill then.
+sub grows {
+    my ($name, $runs, $limit, $expected, @statements) = @_;
+    $session = Session->new(database => 'memory', settings => '-c client_min_messages=warning');
+    my ($before, $wrong) = (0, '');
+    for my $run (1 .. $runs) {
+        for my $statement (@statements) {
+            my $printed = $session->query($statement);
+            $wrong ||= "$statement: $printed" if $printed !~ $expected;
+        }
+        $before = resident() if $run == int($runs / 10);
+    }
+    my $growth = resident() - $before;
+    is $wrong, '', "$name: as expected each time";
+    cmp_ok $growth, '<', $limit, "$name: flat";
+    diag sprintf 'resident %-28s %+6d kB over %d statements', $name, $growth, $runs * 0.9 * @statements;
+}
+
+my $flat = 2048;    # kB
+my $numbers = 'ARRAY(SELECT sin(i)::real FROM generate_series(1, 4096) i)';
+grows('quantize and dequantize', 1000, $flat, qr/^4096$/,
+    map { "SELECT cardinality(hartonomous.dequantize(hartonomous.quantize($numbers, '$_')));" } qw(Q4_K Q8_0 F16));
+grows('coordinates', 1000, $flat, qr/^4096$/,
+    "SELECT cardinality(hartonomous.dequantize_q4k(hartonomous.quantize_q4k($numbers), 4096));",
+    "SELECT cardinality(hartonomous.dequantize_q4k(hartonomous.quantize_q4k(n), 4096)) FROM unnest($numbers) n;");
+grows('weights as text', 1000, $flat, qr/^4096$/,
+    "SELECT hartonomous.weights_count(hartonomous.quantize($numbers, 'Q8_0')::text::hartonomous.weights);");
+$session->query("SELECT hartonomous.import_gguf('$work/tiny.gguf', 'stays');");
+grows('headers', 1000, $flat, qr/^[2\\]/, "SELECT count(*) FROM hartonomous.file_tensors('$work/tiny.gguf'::text, 'gguf');",
+    "SELECT hartonomous.file_sha256('$work/tiny.gguf'::text);");
+grows('export', 1000, $flat, qr/^\d+$/, 'SELECT length(hartonomous.export_gguf(hartonomous.model_id(\'stays\')));',
+    "SELECT hartonomous.export_gguf('stays', '$work/out.gguf');");
+grows('large objects', 300, $flat, qr/^-?\d*$/,
+    'SELECT lo_unlink(hartonomous.export_gguf_large_object(hartonomous.model_id(\'stays\')));');
+# Every partition made and dropped leaves its traces in the process's caches of the catalog.
+grows('a life', 150, 3 * $flat, qr/^\d*$/, 'BEGIN;', "SELECT hartonomous.import_gguf('$work/tiny.gguf', 'passes');",
+    'CALL hartonomous.prune_by_importance(\'passes\', 0.5);', 'CALL hartonomous.quantize_model(\'passes\', \'Q8_0\');',
+    'SELECT hartonomous.rollback_model(\'passes\');', 'SELECT length(hartonomous.export_gguf(hartonomous.model_id(\'passes\')));',
+    'ROLLBACK;');
+
+# ---- errors: ten kinds, ten thousand in all ----------------------------------------------------------------------
+
+open my $file, '<:raw', "$work/tiny.gguf" or die $!;
+my $bytes = do { local $/; <$file> };
+my $cut = 'decode(\'' . unpack('H*', substr $bytes, 0, 200) . '\', \'hex\')';
+my %failing = (
+    'quantize' => ['22003|22023|2202E',
+        'SELECT hartonomous.quantize(ARRAY(SELECT CASE WHEN i = 4000 THEN \'NaN\'::real ELSE i END FROM'
+            . ' generate_series(1, 4096) i), \'Q4_K\');',
+        "SELECT hartonomous.quantize($numbers, 'Q9');",
+        "SELECT hartonomous.quantize($numbers, 'Q4_K', ARRAY[1]::real[]);"],
+    'values' => ['22P02|22023|22P03|2202E',
+        'SELECT \'F32[1]:00\'::hartonomous.weights;',
+        "SELECT hartonomous.quantize_q4k($numbers, -1);",
+        "SELECT hartonomous.dequantize_q4k('\\x00', 100);",
+        "SELECT hartonomous.dot($numbers :: hartonomous.weights, ARRAY[1]::real[]::hartonomous.weights);"],
+    'files' => ['58P01|22P03',
+        "SELECT hartonomous.import_gguf('$work/none.gguf', 'n');",
+        "SELECT hartonomous.import_gguf($cut, 'n');",
+        "SELECT hartonomous.export_gguf('stays', '$work/no/where');"],
+);
+for my $kind (sort keys %failing) {
+    my ($states, @statements) = @{ $failing{$kind} };
+    grows("errors of $kind", 1000, $flat, qr/^ERROR:  (?:$states):/m, @statements);
+}
+
+# ---- files larger than the budget --------------------------------------------------------------------------------
+
+# The largest growth seen while a statement runs.
+sub peak {
+    my ($statement) = @_;
+    my $before = resident();
+    my $peak = $before;
+    $session->start($statement);
+    pipe my $reader, my $writer or die $!;
+    my $child = fork // die $!;
+    if ($child == 0) {
+        # Looks until it is told to stop.
+        my $most = $before;
+        local $SIG{TERM} = sub {
+            syswrite $writer, "$most\n";
+            require POSIX;
+            POSIX::_exit(0);
+        };
+        while (1) {
+            my $now = eval { resident() } // 0;
+            $most = $now if $now > $most;
+            select undef, undef, undef, 0.003;
+        }
+    }
+    my $printed = $session->finish;
+    kill 'TERM', $child;
+    my $most = <$reader>;
+    waitpid $child, 0;
+    return ($most - $before, $printed);
+}
+
+$session = Session->new(database => 'memory', settings => '-c client_min_messages=warning');
+$session->query($_) for 'SET hartonomous.max_work_memory = \'8MB\';', 'SET maintenance_work_mem = \'8MB\';',
+    'SET max_parallel_workers_per_gather = 0;', 'SELECT hartonomous.formats();';
+for my $step (
+    ["import of 80 MB", "SELECT hartonomous.import_gguf('$work/large.gguf', 'large');"],
+    ["export of 80 MB", "SELECT hartonomous.export_gguf('large', '$work/out.gguf');"],
+    ["quantize_model of 80 MB", 'CALL hartonomous.quantize_model(\'large\', \'Q8_0\');'],
+    ["backup_model of 20 MB", 'SELECT hartonomous.backup_model(\'large\');'],
+) {
+    my ($name, $statement) = @$step;
+    my ($growth, $printed) = peak($statement);
+    unlike $printed, qr/ERROR/, $name;
+    cmp_ok $growth, '<', 32 * 1024, "$name: bounded";
+    diag sprintf 'resident %-28s %+6d kB at most, max_work_memory 8 MB', $name, $growth;
+}
+is sqlstate($session->query("SELECT hartonomous.export_gguf(hartonomous.model_id('large'));")), '53200',
+    'what cannot be done within the budget is refused';
+
+$session->close;
+sql('postgres', 'DROP DATABASE memory WITH (FORCE)');
+done_testing;
