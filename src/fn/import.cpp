@@ -82,10 +82,12 @@ class tensor_bytes {
   void fill(std::uint64_t offset, std::uint64_t count) {
     require_work_memory(count, "reading a matrix row");
     if (memory_.size() < count) memory_ = buffer<std::byte>(count);
-    source_.read(tensor_->offset + offset, memory_.data(), count);
+    for (std::uint64_t done = 0; done < count; done += piece) {
+      source_.read(tensor_->offset + offset + done, memory_.data() + done, std::min(piece, count - done));
+      interrupts_.poll();
+    }
     first_ = offset;
     size_ = count;
-    interrupts_.poll();
   }
 
   byte_source& source_;

@@ -62,7 +62,9 @@ grows('headers', 1000, $flat, qr/^[2\\]/, "SELECT count(*) FROM hartonomous.file
 grows('export', 1000, $flat, qr/^\d+$/, 'SELECT length(hartonomous.export_gguf(hartonomous.model_id(\'stays\')));',
     "SELECT hartonomous.export_gguf('stays', '$work/out.gguf');");
 grows('large objects', 300, $flat, qr/^-?\d*$/,
-    'SELECT lo_unlink(hartonomous.export_gguf_large_object(hartonomous.model_id(\'stays\')));');
+    'SELECT lo_unlink(hartonomous.export_gguf_large_object(hartonomous.model_id(\'stays\')));',
+    'BEGIN;', "SELECT FROM lo_import('$work/tiny.gguf', 4711);", 'SELECT length(hartonomous.file_sha256(4711::oid));',
+    'SELECT lo_unlink(4711);', 'COMMIT;');
 # Every partition made and dropped leaves its traces in the process's caches of the catalog.
 grows('a life', 150, 3 * $flat, qr/^\d*$/, 'BEGIN;', "SELECT hartonomous.import_gguf('$work/tiny.gguf', 'passes');",
     'CALL hartonomous.prune_by_importance(\'passes\', 0.5);', 'CALL hartonomous.quantize_model(\'passes\', \'Q8_0\');',

@@ -49,6 +49,18 @@ subtest 'a transaction that reads and then writes' => sub {
     is $stage->finish, 1, 'and then it is done';
 };
 
+subtest 'a tensor large enough for parallel workers, changed at the last moment' => sub {
+    large_gguf("$host/large.gguf", 1);
+    is $stage->query("SELECT hartonomous.import_gguf('$host/large.gguf', 'large');"), 3, 'import';
+    $other->query('BEGIN;');
+    $other->query('DELETE FROM hartonomous.tensor_atoms WHERE model_id = 3 AND atom_sequence < 24;');
+    $stage->start('CALL hartonomous.quantize_model(3, \'Q4_K\');');
+    ok waits($stage), 'the swap waits for the change';
+    $other->query('COMMIT;');
+    is $stage->finish, '', 'and comes';
+    is $other->query('SELECT count(*) FROM hartonomous.tensor_atoms WHERE model_id = 3;'), 1000, '... with it';
+};
+
 subtest 'another model\'s partition in use' => sub {
     $other->query('BEGIN;');
     $other->query('SELECT count(*) FROM hartonomous.tensor_atoms_m2_r2;');
