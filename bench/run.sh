@@ -17,7 +17,6 @@ SHARED_BUFFERS=1GB start_server >"$SCRATCH/log/server" 2>&1
 "$SCRATCH/make_model" "$HARTONOMOUS_TMP/big.gguf" F16 6 4096 4096
 "$SCRATCH/make_model" "$HARTONOMOUS_TMP/million.gguf" F32 8 4096 1024
 
-"$SCRATCH/make_model" "$HARTONOMOUS_TMP/small.gguf" F16 1 256 256
 
 run() { psql -X -q -v ON_ERROR_STOP=1 "$@"; }
 run -d postgres -c 'CREATE DATABASE results' -c '\c results' \

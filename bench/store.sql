@@ -6,39 +6,41 @@
 \o /dev/null
 SET client_min_messages = warning;
 CREATE TABLE IF NOT EXISTS bench (round int, what text, seconds float8);
-\set columns 'model_id, revision_id, layer_id, atom_sequence, x, y, importance_score, tensor_name, atom_data'
+\set rest 'layer_id, atom_sequence, x, y, importance_score, tensor_name, atom_data'
 
--- The store and the libraries are there before anything is measured.
-SELECT hartonomous.create_store();
-SELECT hartonomous.import_gguf(:'dir' || '/small.gguf', 'small');
-
--- Import against COPY of the same rows into the same table: generated columns, primary key, GiST index.
+-- Import against COPY of the same rows into the same table, tensor_atoms, as another model: both compute the generated
+-- columns and end with the same indexes. Import also hashes the file, places the atoms and analyses the partition.
+-- An import that is not measured comes first: it makes the store and the rows, and warms what both use.
+SELECT hartonomous.import_gguf(:'dir' || '/big.gguf', 'warm') AS warm \gset
+SELECT hartonomous.live_partition(:warm) AS part \gset
+\set copyfile :dir '/rows.copy'
+COPY (SELECT 999999, 999999, :rest FROM :part) TO :'copyfile' BINARY;
+SELECT hartonomous.index_atoms_partition(hartonomous.create_atoms_partition(999999, 999999)),
+       hartonomous.attach_live(999999, 999999);
+CHECKPOINT;
+SELECT clock_timestamp() AS t0 \gset
+COPY hartonomous.tensor_atoms (model_id, revision_id, :rest) FROM :'copyfile' BINARY;
+INSERT INTO bench SELECT :round, 'COPY, rows of 4096', extract(epoch FROM clock_timestamp() - :'t0');
+SELECT hartonomous.drop_atoms_partition(999999, 999999);
 CHECKPOINT;
 SELECT clock_timestamp() AS t0 \gset
 SELECT hartonomous.import_gguf(:'dir' || '/big.gguf', 'big') AS big \gset
 INSERT INTO bench SELECT :round, 'import, rows of 4096', extract(epoch FROM clock_timestamp() - :'t0');
 SELECT hartonomous.live_partition(:big) AS part \gset
-\set copyfile :dir '/rows.copy'
-COPY (SELECT :columns FROM :part) TO :'copyfile' BINARY;
-CREATE TABLE copied (LIKE hartonomous.tensor_atoms INCLUDING ALL);
-CHECKPOINT;
-SELECT clock_timestamp() AS t0 \gset
-COPY copied (:columns) FROM :'copyfile' BINARY;
-INSERT INTO bench SELECT :round, 'COPY, rows of 4096', extract(epoch FROM clock_timestamp() - :'t0');
-DROP TABLE copied;
 
 CHECKPOINT;
 SELECT clock_timestamp() AS t0 \gset
 SELECT hartonomous.import_gguf(:'dir' || '/million.gguf', 'million', 32) AS million \gset
 INSERT INTO bench SELECT :round, 'import, a million atoms of 32', extract(epoch FROM clock_timestamp() - :'t0');
 SELECT hartonomous.live_partition(:million) AS mpart \gset
-COPY (SELECT :columns FROM :mpart) TO :'copyfile' BINARY;
-CREATE TABLE copied (LIKE hartonomous.tensor_atoms INCLUDING ALL);
+COPY (SELECT 999999, 999999, :rest FROM :mpart) TO :'copyfile' BINARY;
+SELECT hartonomous.index_atoms_partition(hartonomous.create_atoms_partition(999999, 999999)),
+       hartonomous.attach_live(999999, 999999);
 CHECKPOINT;
 SELECT clock_timestamp() AS t0 \gset
-COPY copied (:columns) FROM :'copyfile' BINARY;
+COPY hartonomous.tensor_atoms (model_id, revision_id, :rest) FROM :'copyfile' BINARY;
 INSERT INTO bench SELECT :round, 'COPY, a million atoms of 32', extract(epoch FROM clock_timestamp() - :'t0');
-DROP TABLE copied;
+SELECT hartonomous.drop_atoms_partition(999999, 999999);
 
 -- Quantizing by rewrite against copying its output, the codec's own time apart.
 SET max_parallel_workers_per_gather = 0;

@@ -143,12 +143,13 @@ subtest 'kill -9 in the middle of an import' => sub {
 # ---- cancelled and terminated ------------------------------------------------------------------------------------
 
 
-# Whether the session is in the middle: the question is asked until its answer is yes, or the session is idle again.
+# Whether the session is in the middle: the question is asked until its answer is yes, or the statement is done.
 sub in_the_middle {
     my ($pid, $question) = @_;
+    my $done = "SELECT count(*) FROM pg_stat_activity WHERE pid = $pid AND state LIKE 'idle%' AND query ~ 'hartonomous';";
     my $answer = wait_until(60, sub {
         my $yes = ref $question ? $question->() : $watcher->query($question) > 0;
-        return $yes ? 'yes' : $watcher->query("SELECT state FROM pg_stat_activity WHERE pid = $pid;") =~ /^idle/ ? 'idle' : '';
+        return $yes ? 'yes' : $watcher->query($done) ? 'done' : '';
     });
     return $answer eq 'yes';
 }
@@ -207,13 +208,14 @@ sub interrupted {
         }
         $worker->start($statement);
         my $middle = in_the_middle($worker->pid, $question->($worker->pid));
-        my $state = interrupt($worker, $name);
+        my $state = $middle ? interrupt($worker, $name) : '';
         $holder = undef;
-        if ($middle && $state) {
+        if ($state) {
             goes_on($worker, $state);
             return;
         }
         note "$name: too late, try $try";
+        $worker->finish if !$middle;
         unlink glob "$host/out/*";
         $worker->query('ROLLBACK;');
         $watcher->query('SELECT hartonomous.rollback_model(1, 1);');

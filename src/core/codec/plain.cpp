@@ -2,6 +2,7 @@
 #include <cstring>
 
 #include "hartonomous/half.hpp"
+#include "vectorize.hpp"
 #include "scalar.hpp"
 
 namespace hartonomous::codecs {
@@ -37,18 +38,23 @@ void store_f32(const float* in, const float*, float, std::byte* out, std::size_t
   }
 }
 
-template <float (*Widen)(std::uint16_t)>
-void load_16(const std::byte* blocks, float* out, std::size_t count) {
-  const auto* bytes = reinterpret_cast<const std::uint8_t*>(blocks);
-  for (std::size_t i = 0; i < count; ++i) {
-    std::uint16_t bits = 0;
-    if constexpr (little_endian) {
-      std::memcpy(&bits, bytes + 2 * i, sizeof bits);  // in one piece: so the compiler can take several at once
-    } else {
-      bits = static_cast<std::uint16_t>(bytes[2 * i] | bytes[2 * i + 1] << 8);
-    }
-    out[i] = Widen(bits);
+// In one piece, so that the compiler can take several at once.
+inline std::uint16_t load_u16(const std::byte* from) {
+  std::uint16_t bits = 0;
+  if constexpr (little_endian) {
+    std::memcpy(&bits, from, sizeof bits);
+  } else {
+    bits = static_cast<std::uint16_t>(std::to_integer<unsigned>(from[0]) | std::to_integer<unsigned>(from[1]) << 8);
   }
+  return bits;
+}
+
+HARTONOMOUS_CLONES void load_f16(const std::byte* blocks, float* out, std::size_t count) {
+  for (std::size_t i = 0; i < count; ++i) out[i] = f16_to_f32(load_u16(blocks + 2 * i));
+}
+
+HARTONOMOUS_CLONES void load_bf16(const std::byte* blocks, float* out, std::size_t count) {
+  for (std::size_t i = 0; i < count; ++i) out[i] = bf16_to_f32(load_u16(blocks + 2 * i));
 }
 
 template <std::uint16_t (*Narrow)(float)>
@@ -63,7 +69,7 @@ void store_16(const float* in, const float*, float, std::byte* out, std::size_t 
 }  // namespace
 
 const codec scalar_f32 = {format::F32, load_f32, store_f32, 0, {}};
-const codec scalar_f16 = {format::F16, load_16<f16_to_f32>, store_16<f32_to_f16>, 0, {}};
-const codec scalar_bf16 = {format::BF16, load_16<bf16_to_f32>, store_16<f32_to_bf16>, 0, {}};
+const codec scalar_f16 = {format::F16, load_f16, store_16<f32_to_f16>, 0, {}};
+const codec scalar_bf16 = {format::BF16, load_bf16, store_16<f32_to_bf16>, 0, {}};
 
 }  // namespace hartonomous::codecs

@@ -9,6 +9,8 @@ use Session;
 sub new {
     my ($class, %settings) = @_;
     my $tmp = $ENV{HARTONOMOUS_TMP} or die "HARTONOMOUS_TMP is not set: run scripts/test.sh tap\n";
+    # Told to stop, the test still takes its server down.
+    $SIG{$_} = sub { exit 1 } for 'INT', 'TERM', 'HUP';
     my $self = bless { directory => "$tmp/cluster$$", owner => $$ }, $class;
     my $directory = $self->{directory};
     mkdir $directory or die "$directory: $!\n";
