@@ -66,10 +66,9 @@ my $done_list = 'SELECT string_agg(concat_ws(\' \', layer_id, seconds, s.xmin), 
 
 sub kill_backend {
     my ($session) = @_;
-    kill 'KILL', $session->pid or die "kill: $!\n";
+    ok $cluster->crash($session->pid), 'the server recovers';
     $session->finish;
     $session->close;
-    ok $cluster->wait_for_recovery, 'the server recovers';
 }
 
 sub quantize_and_kill {

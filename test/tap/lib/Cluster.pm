@@ -61,13 +61,14 @@ sub pg_ctl {
     $self->as_server(program('pg_ctl'), '-D', "$directory/data", '-l', "$directory/log", '-w', '-t', '60', @arguments);
 }
 
-# Until the server takes connections again after a crash.
-sub wait_for_recovery {
-    my ($self) = @_;
-    local $ENV{PGHOST} = $self->host;
-    local $ENV{PGDATABASE} = 'postgres';
-    my $ready = program('pg_isready');
-    return wait_until(60, sub { system("$ready -q") == 0 });
+# Kills a backend the hard way, and waits until the server, which has to recover from that, takes connections again.
+# Asked too soon it would still say yes: the postmaster may not have noticed yet.
+sub crash {
+    my ($self, $pid) = @_;
+    my $ready = sub { scalar(my @times = $self->log_text =~ /ready to accept connections/g) };
+    my $before = $ready->();
+    kill 'KILL', $pid or die "kill: $!\n";
+    return wait_until(60, sub { $ready->() > $before });
 }
 
 sub DESTROY {
