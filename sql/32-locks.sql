@@ -2,9 +2,9 @@
 
 CREATE FUNCTION hartonomous.lock_model(model integer, nowait boolean DEFAULT false, for_session boolean DEFAULT false)
   RETURNS void
-  AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE COST 50;
+  AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 50;
 COMMENT ON FUNCTION hartonomous.lock_model(integer, boolean, boolean) IS
-  'takes the one writer''s lock of a model (an object lock in pg_locks), until the end of the transaction or, for_session, until unlock_model() or an error; waits, or with nowait 55P03; 42501 without the right to UPDATE models';
+  'takes the one writer''s lock of a model (an object lock in pg_locks), until the end of the transaction or, for_session, until unlock_model() or an error; waits, or with nowait (NULL is false) 55P03; 42501 without the right to UPDATE models';
 CREATE FUNCTION hartonomous.unlock_model(model integer) RETURNS boolean
   AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE COST 50;
 COMMENT ON FUNCTION hartonomous.unlock_model(integer) IS

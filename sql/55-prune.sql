@@ -150,6 +150,9 @@ DECLARE
   run bigint;
 BEGIN
   PERFORM hartonomous.check_prune_arguments(keep_ratio, threshold, scope, method);
+  IF dry_run IS NULL THEN  -- whoever says it meant something: it must not prune
+    RAISE EXCEPTION 'dry_run cannot be NULL' USING ERRCODE = '22004';
+  END IF;
   PERFORM hartonomous.current_revision(model);
   PERFORM hartonomous.lock_model(model, nowait, commits);
   SELECT pg_catalog.sum(p.atoms) AS atoms, pg_catalog.sum(p.removed) AS removed, pg_catalog.sum(p.bytes) AS bytes,

@@ -52,7 +52,7 @@ BEGIN
        GROUP BY f.layer_id),
     judged AS (
       SELECT l.layer_id, l.layer_name, l.position, coalesce(p.format, l.tensor_dtype) AS present,
-             CASE WHEN NOT l.layer_name LIKE $3 THEN 'not like the pattern'
+             CASE WHEN (l.layer_name LIKE $3) IS NOT TRUE THEN 'not like the pattern'
                   WHEN cardinality(l.tensor_shape) < 2 THEN 'vector'
                   WHEN NOT hartonomous.is_quantizable_name(l.layer_name, $4) THEN 'kept by name'
                   WHEN EXISTS (SELECT FROM regexp_split_to_table(p.format, '\+') f
@@ -97,6 +97,9 @@ DECLARE
   run bigint;
   done pg_catalog.record;
 BEGIN
+  IF layer_pattern IS NULL OR requantize IS NULL THEN
+    RAISE EXCEPTION 'layer_pattern and requantize cannot be NULL' USING ERRCODE = '22004';
+  END IF;
   PERFORM hartonomous.current_revision(model);
   PERFORM hartonomous.lock_model(model, nowait, commits);
   SELECT pg_catalog.count(p.target_format) AS changed,

@@ -34,8 +34,10 @@ LOCKTAG model_lock_tag(std::int32_t model) {
 }  // namespace
 
 HARTONOMOUS_FUNCTION(lock_model) {
+  // Not STRICT: a NULL anywhere would mean that no lock is taken and nobody is told.
+  if (PG_ARGISNULL(0)) throw error("22004", "the model to lock cannot be NULL");
   const std::int32_t model = PG_GETARG_INT32(0);
-  const bool nowait = PG_GETARG_BOOL(1), for_session = PG_GETARG_BOOL(2);
+  const bool nowait = !PG_ARGISNULL(1) && PG_GETARG_BOOL(1), for_session = !PG_ARGISNULL(2) && PG_GETARG_BOOL(2);
   const LOCKTAG tag = model_lock_tag(model);
   const LockAcquireResult result = call([&] {
     const LockAcquireResult got = LockAcquire(&tag, ExclusiveLock, for_session, nowait);

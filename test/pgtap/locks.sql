@@ -50,7 +50,9 @@ SELECT ok(locks(format(statement, :other)), format(statement, :other)) FROM
 SELECT is(held(), :model || ' ExclusiveLock', 'none is left over');
 
 SELECT is(can_commit(), false, 'in a transaction block, nobody may commit');
-SELECT is(lock_model(NULL::int)::text, NULL, 'lock_model(NULL)');
+SELECT throws_ok('SELECT lock_model(NULL::int)', '22004', NULL, 'lock_model(NULL) is an error, not a lock not taken');
+SELECT lives_ok(format('SELECT lock_model(%s, NULL, NULL)', :model), 'flags that are NULL');
+SELECT is(held(), :model || ' ExclusiveLock', '... still take the lock');
 SELECT is(unlock_model(NULL), NULL, 'unlock_model(NULL)');
 SELECT is_empty($$SELECT without_comment('lock_model', 'unlock_model', 'can_commit')$$, 'every function has a comment');
 SELECT * FROM finish();

@@ -163,8 +163,11 @@ SELECT throws_ok('CALL prune_by_importance(NULL::int, keep_ratio => 0.5)', '4270
 SELECT throws_ok('CALL prune_by_importance(''nobody'', keep_ratio => 0.5)', '42704', NULL, 'no such name');
 SELECT throws_ok('SELECT * FROM prune_plan(999, 0.5)', '42704', NULL, 'prune_plan of no model');
 SELECT throws_ok('SELECT * FROM prune_plan(NULL, 0.5)', '42704', NULL, 'prune_plan(NULL)');
-SELECT lives_ok($$CALL prune_by_importance('m', keep_ratio => 0.5, dry_run => NULL, include_vectors => NULL, nowait =>
-  NULL)$$, 'flags that are NULL are not set');
+SELECT throws_ok($$CALL prune_by_importance('m', keep_ratio => 0.5, dry_run => NULL)$$, '22004', NULL,
+  'a dry run that may be none is none at all');
+SELECT is(remains(:m) IS DISTINCT FROM 'a:5,6,7,8,9 b:5,6,7,8,9 v:0', true, 'and prunes nothing');
+SELECT lives_ok($$CALL prune_by_importance('m', keep_ratio => 0.5, include_vectors => NULL, nowait => NULL)$$,
+  'the other flags that are NULL are not set');
 SELECT is(remains(:m), 'a:5,6,7,8,9 b:5,6,7,8,9 v:0', 'by the model''s name');
 SELECT is(prune_notice(false, 1, 3, 1024, 20480), 'pruned 1 of 3 atoms (33.3 %), 20.0 KiB -> 19.0 KiB', 'the notice');
 SELECT is(prune_notice(true, 0, 0, 0, 0), 'would prune 0 of 0 atoms (0.0 %), 0 B -> 0 B', 'the notice of nothing');

@@ -162,7 +162,11 @@ SELECT throws_ok('CALL quantize_model(''nobody'', ''Q8_0'')', '42704', NULL, 'no
 SELECT throws_ok('SELECT * FROM quantize_plan(999, ''Q8_0'')', '42704', NULL, 'quantize_plan of no model');
 SELECT throws_ok('SELECT * FROM quantize_plan(NULL, ''Q8_0'')', '42704', NULL, 'quantize_plan(NULL)');
 SELECT throws_ok(format('SELECT * FROM quantize_plan(%s, NULL)', :model), '22023', NULL, 'quantize_plan(, NULL)');
-SELECT lives_ok(format('CALL quantize_model(%s, ''Q8_0'', NULL)', :cut), 'a pattern that is NULL is like nothing');
+SELECT throws_ok(format('CALL quantize_model(%s, ''Q8_0'', NULL)', :cut), '22004', NULL, 'a pattern that is NULL');
+SELECT throws_ok(format('CALL quantize_model(%s, ''Q8_0'', requantize => NULL)', :cut), '22004', NULL,
+  'requantize that is NULL is no leave to do so');
+SELECT is(count(p.target_format), 0::bigint, 'nor does a plan take anything in')
+  FROM quantize_plan(:model, 'Q8_0', NULL) p;
 SELECT is_empty($$SELECT without_comment('fitting_format', 'quantize_plan', 'is_quantizable_name', 'quantize_model')$$,
   'every function has a comment');
 
