@@ -58,20 +58,11 @@ struct codec {
   std::uint32_t scale_offsets[2];
 };
 
-// The codecs of one instruction set. A format that is missing falls back to the scalar table.
-struct codec_table {
-  const char* target;
-  const codec* codecs;
-  std::size_t count;
-};
-
-// Portable C++: the reference every other table must agree with to the bit.
-const codec_table& scalar_codecs() noexcept;
-// The fastest table this processor can run.
-const codec_table& best_codecs() noexcept;
-
+// Portable C++ that reads like the format's page: the reference that all vector code must agree with to the bit.
 // nullptr when no codec knows the format.
-const codec* find_codec(format f, const codec_table& table) noexcept;
-inline const codec* find_codec(format f) noexcept { return find_codec(f, best_codecs()); }
+const codec* find_scalar_codec(format f) noexcept;
+
+// The codec for the instruction set in use (hartonomous/simd.hpp).
+const codec* find_codec(format f) noexcept;
 
 }  // namespace hartonomous

@@ -1,25 +1,53 @@
-// Which codec knows which format, and which table of codecs this processor runs.
+// Which codec knows which format.
 #include "scalar.hpp"
+#include "vector.hpp"
 
 namespace hartonomous {
+namespace {
 
-const codec_table& scalar_codecs() noexcept {
-  using namespace codecs;
-  static const codec list[] = {scalar_f32,  scalar_f16,  scalar_bf16, scalar_q8_0, scalar_q4_0,
-                               scalar_q4_1, scalar_q5_0, scalar_q5_1, scalar_q2_k, scalar_q3_k,
-                               scalar_q4_k, scalar_q5_k, scalar_q6_k};
-  static const codec_table table = {"scalar", list, sizeof list / sizeof list[0]};
-  return table;
+struct entry {
+  const codec& scalar;
+  const codec& (*vector)();
+};
+
+template <const codec& Scalar>
+const codec& only_scalar() {
+  return Scalar;
 }
 
-const codec_table& best_codecs() noexcept { return scalar_codecs(); }
-
-const codec* find_codec(format f, const codec_table& table) noexcept {
-  for (std::size_t i = 0; i < table.count; ++i) {
-    if (table.codecs[i].id == f) return &table.codecs[i];
+const entry* find_entry(format f) noexcept {
+  using namespace codecs;
+  static const entry all[] = {
+      {scalar_f32, only_scalar<scalar_f32>},
+      {scalar_f16, only_scalar<scalar_f16>},
+      {scalar_bf16, only_scalar<scalar_bf16>},
+      {scalar_q8_0, only_scalar<scalar_q8_0>},
+      {scalar_q4_0, only_scalar<scalar_q4_0>},
+      {scalar_q4_1, only_scalar<scalar_q4_1>},
+      {scalar_q5_0, only_scalar<scalar_q5_0>},
+      {scalar_q5_1, only_scalar<scalar_q5_1>},
+      {scalar_q2_k, only_scalar<scalar_q2_k>},
+      {scalar_q3_k, only_scalar<scalar_q3_k>},
+      {scalar_q4_k, vector_q4_k},
+      {scalar_q5_k, vector_q5_k},
+      {scalar_q6_k, only_scalar<scalar_q6_k>},
+  };
+  for (const entry& one : all) {
+    if (one.scalar.id == f) return &one;
   }
-  const codec_table& fallback = scalar_codecs();
-  return &table != &fallback ? find_codec(f, fallback) : nullptr;
+  return nullptr;
+}
+
+}  // namespace
+
+const codec* find_scalar_codec(format f) noexcept {
+  const entry* found = find_entry(f);
+  return found != nullptr ? &found->scalar : nullptr;
+}
+
+const codec* find_codec(format f) noexcept {
+  const entry* found = find_entry(f);
+  return found != nullptr ? &found->vector() : nullptr;
 }
 
 }  // namespace hartonomous

@@ -1,0 +1,36 @@
+// How vector encoders cut a run of blocks: batches in which either every block has importance or none has.
+#pragma once
+
+#include <algorithm>
+
+#include "scalar.hpp"
+
+namespace hartonomous::codecs {
+
+// The blocks of one batch; `importance` is null when nobody cares about them.
+struct batch {
+  const float* x;
+  const float* importance;
+  float row_mean_square;
+  std::size_t blocks;
+};
+
+// Encode(batch, Block*) for batches of at most Most blocks.
+template <class Block, std::size_t Weights, std::size_t Most, void (*Encode)(const batch&, Block*)>
+void quantize_batches(const float* in, const float* importance, float row_mean_square, std::byte* out,
+                      std::size_t count) {
+  auto* block = reinterpret_cast<Block*>(out);
+  const auto weighted = [&](std::size_t b) {
+    return importance != nullptr && has_importance(importance + b * Weights, Weights);
+  };
+  for (std::size_t first = 0, end = 0; first < count; first = end) {
+    const bool by_importance = weighted(first);
+    const std::size_t most = std::min(count, first + Most);
+    end = first + 1;
+    while (end < most && weighted(end) == by_importance) ++end;
+    const float* mine = by_importance ? importance + first * Weights : nullptr;
+    Encode({in + first * Weights, mine, row_mean_square, end - first}, block + first);
+  }
+}
+
+}  // namespace hartonomous::codecs

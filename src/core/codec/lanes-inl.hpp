@@ -1,0 +1,126 @@
+// Groups of sub-blocks, one sub-block in each lane of a vector: what all vector encoders stand on.
+//
+// Number i of every sub-block of a group stands in vector i. A sum over a sub-block is then a sum of vectors, taken in
+// the order of the numbers as the scalar code takes it: every lane gets the scalar's result to the bit.
+//
+// Included once for each instruction set (see Highway's foreach_target.h), hence the unusual guard.
+#if defined(HARTONOMOUS_CODEC_LANES_INL_HPP) == defined(HWY_TARGET_TOGGLE)
+#ifdef HARTONOMOUS_CODEC_LANES_INL_HPP
+#undef HARTONOMOUS_CODEC_LANES_INL_HPP
+#else
+#define HARTONOMOUS_CODEC_LANES_INL_HPP
+#endif
+
+#include <hwy/highway.h>
+
+#include <cstddef>
+#include <cstdint>
+
+HWY_BEFORE_NAMESPACE();
+namespace hartonomous {
+namespace codecs {
+namespace HWY_NAMESPACE {
+namespace {
+
+namespace hn = hwy::HWY_NAMESPACE;
+
+// Lanes beyond 16 (very wide SVE) stay unused: buffers have fixed sizes.
+constexpr std::size_t most_lanes = 16;
+// Sub-blocks that an encoder fits before it packs them: a multiple of most_lanes, and enough to fill all lanes often.
+constexpr std::size_t batch_sub_blocks = 128;
+using float_tag = hn::CappedTag<float, most_lanes>;
+using int_tag = hn::RebindToSigned<float_tag>;
+using floats = hn::Vec<float_tag>;
+using ints = hn::Vec<int_tag>;
+using mask = hn::Mask<float_tag>;
+
+HWY_INLINE std::size_t lane_count() { return hn::Lanes(float_tag()); }
+
+HWY_INLINE floats all(float value) { return hn::Set(float_tag(), value); }
+
+// Nearest integer, ties to even, for 0 <= value < 2^22: nearest_int() of rounding.hpp, kept as a float.
+HWY_INLINE floats nearest(floats value) {
+#if HWY_TARGET == HWY_SSSE3  // has no instruction for it
+  const floats shift = all(12582912.0f);
+  return hn::Sub(hn::Add(value, shift), shift);
+#else
+  return hn::Round(value);
+#endif
+}
+
+// nearest_int() of rounding.hpp, for any value.
+HWY_INLINE ints nearest_int(floats value) {
+  const int_tag i;
+  const ints bits = hn::BitCast(i, hn::Add(value, all(12582912.0f)));
+  return hn::Sub(hn::And(bits, hn::Set(i, 0x007FFFFF)), hn::Set(i, 0x00400000));
+}
+
+HWY_INLINE ints clamp(ints value, int low, int high) {
+  const int_tag i;
+  return hn::Min(hn::Max(value, hn::Set(i, low)), hn::Set(i, high));
+}
+
+// Whether |value| is in the range of nearest(), and no NaN.
+HWY_INLINE mask can_round(floats value) { return hn::Lt(hn::Abs(value), all(4194304.0f)); }
+
+// to[i * lanes + lane] = number i of sub-block `lane`. The sub-blocks lie one after the other; of fewer than `lanes`
+// the first also fills what is left.
+template <int Count>
+HWY_INLINE void transpose(const float* from, std::size_t sub_blocks, float* HWY_RESTRICT to) {
+  const std::size_t lanes = lane_count();
+  for (std::size_t lane = 0; lane < lanes; ++lane) {
+    const float* mine = from + (lane < sub_blocks ? lane : 0) * Count;
+    for (std::size_t i = 0; i < Count; ++i) to[i * lanes + lane] = mine[i];
+  }
+}
+
+// Levels 0..255 to bytes.
+HWY_INLINE void store_levels(ints levels, std::uint8_t* to) {
+  const hn::Rebind<std::uint8_t, int_tag> bytes;
+  hn::StoreU(hn::DemoteTo(bytes, levels), bytes, to);
+}
+
+// ---- weights by importance -------------------------------------------------------------------------------------
+
+// importance_weights() of search.hpp, sub-block by sub-block.
+template <int Count>
+struct weigh_by_importance {
+  const float* importance;   // of the numbers of the batch
+  const float* mean_square;  // one a sub-block of the batch, aligned
+
+  HWY_INLINE void operator()(std::size_t at, std::size_t group, const float* x, float* HWY_RESTRICT w) const {
+    const float_tag d;
+    const std::size_t lanes = lane_count();
+    transpose<Count>(importance + at * Count, group, w);
+    const floats mean = hn::Load(d, mean_square + at);
+    for (std::size_t i = 0; i < Count; ++i) {
+      const floats xi = hn::Load(d, x + i * lanes);
+      const floats size = hn::Sqrt(hn::Add(mean, hn::Mul(xi, xi)));
+      hn::Store(hn::Mul(hn::Load(d, w + i * lanes), size), d, w + i * lanes);
+    }
+  }
+};
+
+// to[b] = sum of the squares of block b, in float from first to last. Eight blocks advance side by side, for a single
+// sum would wait for each of its additions.
+template <std::size_t Weights>
+void sums_of_squares(const float* x, std::size_t blocks, float* to) {
+  constexpr std::size_t side = 8;
+  for (std::size_t first = 0; first < blocks; first += side) {
+    const float* from[side];
+    float total[side] = {};
+    for (std::size_t b = 0; b < side; ++b) from[b] = x + (first + b < blocks ? first + b : first) * Weights;
+    for (std::size_t i = 0; i < Weights; ++i) {
+      for (std::size_t b = 0; b < side; ++b) total[b] += from[b][i] * from[b][i];
+    }
+    for (std::size_t b = 0; b < side && first + b < blocks; ++b) to[first + b] = total[b];
+  }
+}
+
+}  // namespace
+}  // namespace HWY_NAMESPACE
+}  // namespace codecs
+}  // namespace hartonomous
+HWY_AFTER_NAMESPACE();
+
+#endif

@@ -1,0 +1,14 @@
+// The vector codecs of the best instruction set this processor has (hartonomous/simd.hpp): one function per format.
+// They give the bytes and floats of the scalar codecs (scalar.hpp). Where there are no vector instructions they are
+// the scalar codecs.
+#pragma once
+
+#include "hartonomous/codec.hpp"
+
+namespace hartonomous::codecs {
+
+// vector_q4_k_q5_k.cpp
+const codec& vector_q4_k();
+const codec& vector_q5_k();
+
+}  // namespace hartonomous::codecs

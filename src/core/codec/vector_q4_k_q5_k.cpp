@@ -1,0 +1,212 @@
+// Q4_K and Q5_K by vector instructions: the bytes and floats of q4_k_q5_k.cpp.
+//
+// Encoding: the searches run with one sub-block in each lane, over a batch of blocks; packing is the scalar code's.
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "codec/vector_q4_k_q5_k.cpp"
+#include <hwy/foreach_target.h>  // must come before highway.h
+
+#include <hwy/highway.h>
+
+#include "codec/affine-inl.hpp"
+#include "codec/batches.hpp"
+#include "codec/q4_k_q5_k.hpp"
+#include "codec/vector.hpp"
+
+HWY_BEFORE_NAMESPACE();
+namespace hartonomous {
+namespace codecs {
+namespace HWY_NAMESPACE {
+
+#if HWY_TARGET == HWY_SCALAR
+
+const codec& q4_k() { return scalar_q4_k; }
+const codec& q5_k() { return scalar_q5_k; }
+
+#else
+
+namespace {
+
+using namespace q4_k_q5_k;
+
+constexpr std::size_t batch_blocks = batch_sub_blocks / sub_blocks;
+
+// ---- encoding --------------------------------------------------------------------------------------------------
+
+// Without importance a number weighs its magnitude and the root mean square of its sub-block.
+struct weigh_by_magnitude {
+  HWY_INLINE void operator()(std::size_t, std::size_t, const float* x, float* HWY_RESTRICT w) const {
+    const float_tag d;
+    const std::size_t lanes = lane_count();
+    floats squares = hn::Zero(d);
+    for (std::size_t i = 0; i < sub_block; ++i) {
+      const floats xi = hn::Load(d, x + i * lanes);
+      squares = hn::Add(squares, hn::Mul(xi, xi));
+    }
+    const floats rms = hn::Sqrt(hn::Div(squares, all(static_cast<float>(sub_block))));
+    for (std::size_t i = 0; i < sub_block; ++i) {
+      hn::Store(hn::Add(rms, hn::Abs(hn::Load(d, x + i * lanes))), d, w + i * lanes);
+    }
+  }
+};
+
+void fit(const affine_plan& plan, const batch& in, affine_fits& fits) {
+  const std::size_t count = in.blocks * sub_blocks;
+  if (in.importance == nullptr) {
+    fit_affine<sub_block>(plan, in.x, count, weigh_by_magnitude(), fits);
+    return;
+  }
+  float squares[batch_blocks];
+  HWY_ALIGN float mean_square[batch_sub_blocks] = {};
+  sums_of_squares<super_block>(in.x, in.blocks, squares);
+  for (std::size_t j = 0; j < count; ++j) {
+    mean_square[j] = 2.0f * squares[j / sub_blocks] / static_cast<float>(super_block);
+  }
+  const weigh_by_importance<sub_block> weigh = {in.importance, mean_square};
+  fit_affine<sub_block>(importance_plan(plan.top), in.x, count, weigh, fits);
+}
+
+// Scales and levels of the block whose sub-blocks start with number `at` of the batch.
+template <class Block>
+HWY_INLINE chosen encode_common(int top, const float* x, bool by_importance, const affine_fits& fits, std::size_t at,
+                                Block& out) {
+  chosen to;
+  if (by_importance) {
+    to.d = search_positive(top_scale, sub_blocks, fits.scale + at, fits.total + at, to.scale);
+    to.dmin = search_positive(top_scale, sub_blocks, fits.minimum + at, fits.total + at, to.minimum);
+  } else {
+    to.d = share_of_largest(fits.scale + at, to.scale);
+    to.dmin = share_of_largest(fits.minimum + at, to.minimum);
+  }
+  pack_scales(to, out.scales);
+  out.d.set(to.d);
+  out.dmin.set(to.dmin);
+  const float d = out.d.get(), dmin = out.dmin.get();
+  for (std::size_t j = 0; j < sub_blocks; ++j) {
+    const float scale = d * static_cast<float>(to.scale[j]);
+    const float* mine = x + j * sub_block;
+    std::uint8_t* q = to.q + j * sub_block;
+    if (scale != 0.0f) {
+      stored_affine_levels<sub_block>(top, mine, scale, dmin * static_cast<float>(to.minimum[j]), q);
+    } else {
+      fitted_affine_levels<sub_block>(top, mine, fits.inverse[at + j], fits.low[at + j], q);
+    }
+  }
+  return to;
+}
+
+HWY_INLINE void pack(const chosen& from, block_q4_k& out) { pack_nibbles(from.q, out.qs); }
+
+HWY_INLINE void pack(const chosen& from, block_q5_k& out) {
+  pack_nibbles(from.q, out.qs);
+  pack_fifth_bits(from.q, out.qh);
+}
+
+template <class Block>
+void encode_batch(const affine_plan& plan, const codec& reference, const batch& in, Block* out) {
+  affine_fits fits;
+  fit(plan, in, fits);
+  for (std::size_t b = 0; b < in.blocks; ++b) {
+    const float* x = in.x + b * super_block;
+    const std::size_t at = b * sub_blocks;
+    if (all_sound(fits.sound + at, sub_blocks)) {
+      pack(encode_common(plan.top, x, in.importance != nullptr, fits, at, out[b]), out[b]);
+    } else {
+      const float* importance = in.importance != nullptr ? in.importance + b * super_block : nullptr;
+      reference.quantize_blocks(x, importance, in.row_mean_square, reinterpret_cast<std::byte*>(out + b), 1);
+    }
+  }
+}
+
+void encode_q4_k(const batch& in, block_q4_k* out) { encode_batch(q4_plan, scalar_q4_k, in, out); }
+void encode_q5_k(const batch& in, block_q5_k* out) { encode_batch(q5_plan, scalar_q5_k, in, out); }
+
+// ---- decoding --------------------------------------------------------------------------------------------------
+
+// scale * level - minimum for the levels of `lanes` bytes.
+HWY_INLINE void decode_bytes(hn::Vec<hn::Rebind<std::uint8_t, float_tag> > levels, floats scale, floats minimum,
+                             float* out) {
+  const float_tag d;
+  const floats q = hn::ConvertTo(d, hn::PromoteTo(int_tag(), levels));
+  hn::StoreU(hn::Sub(hn::Mul(scale, q), minimum), d, out);
+}
+
+void decode_q4_k(const block_q4_k& in, float* out) {
+  const hn::Rebind<std::uint8_t, float_tag> bytes;
+  const float d = in.d.get(), dmin = in.dmin.get();
+  for (std::size_t group = 0; group < 4; ++group, out += 2 * sub_block) {
+    const int j = 2 * static_cast<int>(group);
+    const floats low_scale = all(d * static_cast<float>(scale_of(in.scales, j)));
+    const floats low_minimum = all(dmin * static_cast<float>(minimum_of(in.scales, j)));
+    const floats high_scale = all(d * static_cast<float>(scale_of(in.scales, j + 1)));
+    const floats high_minimum = all(dmin * static_cast<float>(minimum_of(in.scales, j + 1)));
+    for (std::size_t l = 0; l < sub_block; l += lane_count()) {
+      const auto qs = hn::LoadU(bytes, in.qs + group * sub_block + l);
+      decode_bytes(hn::And(qs, hn::Set(bytes, 15)), low_scale, low_minimum, out + l);
+      decode_bytes(hn::ShiftRight<4>(qs), high_scale, high_minimum, out + sub_block + l);
+    }
+  }
+}
+
+void decode_q5_k(const block_q5_k& in, float* out) {
+  const hn::Rebind<std::uint8_t, float_tag> bytes;
+  const float d = in.d.get(), dmin = in.dmin.get();
+  for (std::size_t group = 0; group < 4; ++group, out += 2 * sub_block) {
+    const int j = 2 * static_cast<int>(group);
+    const floats low_scale = all(d * static_cast<float>(scale_of(in.scales, j)));
+    const floats low_minimum = all(dmin * static_cast<float>(minimum_of(in.scales, j)));
+    const floats high_scale = all(d * static_cast<float>(scale_of(in.scales, j + 1)));
+    const floats high_minimum = all(dmin * static_cast<float>(minimum_of(in.scales, j + 1)));
+    const auto low_bit = hn::Set(bytes, static_cast<std::uint8_t>(1u << j));
+    const auto high_bit = hn::Set(bytes, static_cast<std::uint8_t>(2u << j));
+    const auto fifth = hn::Set(bytes, 16);
+    for (std::size_t l = 0; l < sub_block; l += lane_count()) {
+      const auto qs = hn::LoadU(bytes, in.qs + group * sub_block + l);
+      const auto qh = hn::LoadU(bytes, in.qh + l);
+      const auto low_fifth = hn::IfThenElseZero(hn::TestBit(qh, low_bit), fifth);
+      const auto high_fifth = hn::IfThenElseZero(hn::TestBit(qh, high_bit), fifth);
+      decode_bytes(hn::Or(hn::And(qs, hn::Set(bytes, 15)), low_fifth), low_scale, low_minimum, out + l);
+      decode_bytes(hn::Or(hn::ShiftRight<4>(qs), high_fifth), high_scale, high_minimum, out + sub_block + l);
+    }
+  }
+}
+
+}  // namespace
+
+const codec& q4_k() {
+  static constexpr codec vector = {format::Q4_K,
+                                   dequantize_run<block_q4_k, super_block, decode_q4_k>,
+                                   quantize_batches<block_q4_k, super_block, batch_blocks, encode_q4_k>,
+                                   2,
+                                   {0, 2}};
+  return vector;
+}
+
+const codec& q5_k() {
+  static constexpr codec vector = {format::Q5_K,
+                                   dequantize_run<block_q5_k, super_block, decode_q5_k>,
+                                   quantize_batches<block_q5_k, super_block, batch_blocks, encode_q5_k>,
+                                   2,
+                                   {0, 2}};
+  return vector;
+}
+
+#endif  // HWY_TARGET
+
+}  // namespace HWY_NAMESPACE
+}  // namespace codecs
+}  // namespace hartonomous
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace hartonomous {
+namespace codecs {
+
+HWY_EXPORT(q4_k);
+HWY_EXPORT(q5_k);
+
+const codec& vector_q4_k() { return HWY_DYNAMIC_DISPATCH(q4_k)(); }
+const codec& vector_q5_k() { return HWY_DYNAMIC_DISPATCH(q5_k)(); }
+
+}  // namespace codecs
+}  // namespace hartonomous
+#endif  // HWY_ONCE
