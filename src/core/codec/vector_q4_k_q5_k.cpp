@@ -122,53 +122,67 @@ void encode_q5_k(const batch& in, block_q5_k* out) { encode_batch(q5_plan, scala
 
 // ---- decoding --------------------------------------------------------------------------------------------------
 
-// scale * level - minimum for the levels of `lanes` bytes.
-HWY_INLINE void decode_bytes(hn::Vec<hn::Rebind<std::uint8_t, float_tag> > levels, floats scale, floats minimum,
-                             float* out) {
+using byte_tag = hn::Rebind<std::uint8_t, float_tag>;
+using bytes = hn::Vec<byte_tag>;
+
+// scale * level - minimum for the levels in `levels`.
+HWY_INLINE void decode_levels(bytes levels, floats scale, floats minimum, float* out) {
   const float_tag d;
   const floats q = hn::ConvertTo(d, hn::PromoteTo(int_tag(), levels));
   hn::StoreU(hn::Sub(hn::Mul(scale, q), minimum), d, out);
 }
 
-void decode_q4_k(const block_q4_k& in, float* out) {
-  const hn::Rebind<std::uint8_t, float_tag> bytes;
-  const float d = in.d.get(), dmin = in.dmin.get();
-  for (std::size_t group = 0; group < 4; ++group, out += 2 * sub_block) {
-    const int j = 2 * static_cast<int>(group);
-    const floats low_scale = all(d * static_cast<float>(scale_of(in.scales, j)));
-    const floats low_minimum = all(dmin * static_cast<float>(minimum_of(in.scales, j)));
-    const floats high_scale = all(d * static_cast<float>(scale_of(in.scales, j + 1)));
-    const floats high_minimum = all(dmin * static_cast<float>(minimum_of(in.scales, j + 1)));
-    for (std::size_t l = 0; l < sub_block; l += lane_count()) {
-      const auto qs = hn::LoadU(bytes, in.qs + group * sub_block + l);
-      decode_bytes(hn::And(qs, hn::Set(bytes, 15)), low_scale, low_minimum, out + l);
-      decode_bytes(hn::ShiftRight<4>(qs), high_scale, high_minimum, out + sub_block + l);
-    }
+// Bit `Bit` of every byte, as the fifth bit of a level. Shifted in pairs of bytes, as the instructions have it: what
+// crosses into the neighbour misses bit 4.
+template <int Bit>
+HWY_INLINE bytes fifth_bits(bytes qh) {
+  const byte_tag d;
+  const hn::Repartition<std::uint16_t, byte_tag> pairs;
+  const auto wide = hn::BitCast(pairs, qh);
+  const auto fifth = hn::Set(d, 16);
+  if constexpr (Bit < 4) {
+    return hn::And(hn::BitCast(d, hn::ShiftLeft<4 - Bit>(wide)), fifth);
+  } else {
+    return hn::And(hn::BitCast(d, hn::ShiftRight<Bit - 4>(wide)), fifth);
   }
 }
 
-void decode_q5_k(const block_q5_k& in, float* out) {
-  const hn::Rebind<std::uint8_t, float_tag> bytes;
-  const float d = in.d.get(), dmin = in.dmin.get();
-  for (std::size_t group = 0; group < 4; ++group, out += 2 * sub_block) {
-    const int j = 2 * static_cast<int>(group);
-    const floats low_scale = all(d * static_cast<float>(scale_of(in.scales, j)));
-    const floats low_minimum = all(dmin * static_cast<float>(minimum_of(in.scales, j)));
-    const floats high_scale = all(d * static_cast<float>(scale_of(in.scales, j + 1)));
-    const floats high_minimum = all(dmin * static_cast<float>(minimum_of(in.scales, j + 1)));
-    const auto low_bit = hn::Set(bytes, static_cast<std::uint8_t>(1u << j));
-    const auto high_bit = hn::Set(bytes, static_cast<std::uint8_t>(2u << j));
-    const auto fifth = hn::Set(bytes, 16);
-    for (std::size_t l = 0; l < sub_block; l += lane_count()) {
-      const auto qs = hn::LoadU(bytes, in.qs + group * sub_block + l);
-      const auto qh = hn::LoadU(bytes, in.qh + l);
-      const auto low_fifth = hn::IfThenElseZero(hn::TestBit(qh, low_bit), fifth);
-      const auto high_fifth = hn::IfThenElseZero(hn::TestBit(qh, high_bit), fifth);
-      decode_bytes(hn::Or(hn::And(qs, hn::Set(bytes, 15)), low_fifth), low_scale, low_minimum, out + l);
-      decode_bytes(hn::Or(hn::ShiftRight<4>(qs), high_fifth), high_scale, high_minimum, out + sub_block + l);
+// Group `Group` of a block: sub-blocks 2 * Group (low nibbles) and 2 * Group + 1. `qh` is null in Q4_K.
+template <int Group, bool FifthBits>
+HWY_INLINE void decode_group(float d, float dmin, const std::uint8_t* scales, const std::uint8_t* qs,
+                             const std::uint8_t* qh, float* out) {
+  const byte_tag tag;
+  constexpr int j = 2 * Group;
+  const floats low_scale = all(d * static_cast<float>(scale_of(scales, j)));
+  const floats low_minimum = all(dmin * static_cast<float>(minimum_of(scales, j)));
+  const floats high_scale = all(d * static_cast<float>(scale_of(scales, j + 1)));
+  const floats high_minimum = all(dmin * static_cast<float>(minimum_of(scales, j + 1)));
+  qs += Group * sub_block;
+  out += j * sub_block;
+  for (std::size_t l = 0; l < sub_block; l += lane_count()) {
+    const bytes nibbles = hn::LoadU(tag, qs + l);
+    bytes low = hn::And(nibbles, hn::Set(tag, 15)), high = hn::ShiftRight<4>(nibbles);
+    if constexpr (FifthBits) {
+      const bytes fifth = hn::LoadU(tag, qh + l);
+      low = hn::Or(low, fifth_bits<j>(fifth));
+      high = hn::Or(high, fifth_bits<j + 1>(fifth));
     }
+    decode_levels(low, low_scale, low_minimum, out + l);
+    decode_levels(high, high_scale, high_minimum, out + sub_block + l);
   }
 }
+
+template <bool FifthBits, class Block>
+HWY_INLINE void decode_block(const Block& in, const std::uint8_t* qh, float* out) {
+  const float d = in.d.get(), dmin = in.dmin.get();
+  decode_group<0, FifthBits>(d, dmin, in.scales, in.qs, qh, out);
+  decode_group<1, FifthBits>(d, dmin, in.scales, in.qs, qh, out);
+  decode_group<2, FifthBits>(d, dmin, in.scales, in.qs, qh, out);
+  decode_group<3, FifthBits>(d, dmin, in.scales, in.qs, qh, out);
+}
+
+void decode_q4_k(const block_q4_k& in, float* out) { decode_block<false>(in, nullptr, out); }
+void decode_q5_k(const block_q5_k& in, float* out) { decode_block<true>(in, in.qh, out); }
 
 }  // namespace
 
