@@ -1,0 +1,44 @@
+// Numbers of a matrix as JSON.
+#include <charconv>
+#include <cmath>
+
+#include "hartonomous/error.hpp"
+#include "hartonomous/matrix_json.hpp"
+
+namespace hartonomous {
+namespace {
+
+void append_number(std::string& out, float value) {
+  if (!std::isfinite(value)) {
+    throw error(sqlstate::numeric_value_out_of_range, "JSON cannot hold NaN or infinity");
+  }
+  char text[32];
+  const std::to_chars_result end = std::to_chars(text, text + sizeof text, value);
+  out.append(text, end.ptr);
+  if (value == 0.0f && std::signbit(value)) out += ".0";  // readers take -0 for an integer, which has no sign
+}
+
+}  // namespace
+
+void append_json_numbers(std::string& out, span<const float> values, interrupt& check) {
+  constexpr std::size_t poll_interval = 1 << 14;
+  out += '[';
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    if (i % poll_interval == 0) check.poll();
+    if (i != 0) out += ',';
+    append_number(out, values[i]);
+  }
+  out += ']';
+}
+
+void append_json_rows(std::string& out, span<const float> values, std::size_t rows, std::size_t columns,
+                      interrupt& check) {
+  out += '[';
+  for (std::size_t row = 0; row < rows; ++row) {
+    if (row != 0) out += ',';
+    append_json_numbers(out, values.subspan(row * columns, columns), check);
+  }
+  out += ']';
+}
+
+}  // namespace hartonomous
