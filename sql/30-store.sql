@@ -134,6 +134,7 @@ BEGIN
     layer_id bigint NOT NULL,
     target_format text,
     minimum_importance real,
+    column_importance real[],
     state text NOT NULL DEFAULT 'waiting' CHECK (state IN ('waiting', 'done')),
     atoms_before bigint,
     atoms_after bigint,
@@ -194,6 +195,8 @@ BEGIN
   COMMENT ON TABLE hartonomous.model_revisions IS 'a row is a state of a model';
   COMMENT ON TABLE hartonomous.compression_runs IS 'a row is a job; a running one is resumed by the same call';
   COMMENT ON TABLE hartonomous.compression_steps IS 'a row is one tensor''s share of a job';
+  COMMENT ON COLUMN hartonomous.compression_steps.column_importance IS
+    'how much an error matters in each column of the matrix, for the choice of scales';
 END
 $$;
 COMMENT ON FUNCTION hartonomous.comment_store() IS 'writes the comments on the tables of the store';

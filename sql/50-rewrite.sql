@@ -1,7 +1,7 @@
 -- The rewriting stage: a new partition is written tensor by tensor beside the live one, then they are swapped.
 --
 -- prune, quantize and backup all run through here; a stage only plans its steps (one a tensor: a target format,
--- a least importance, or neither). Each step is committed where the caller may commit, so a stopped run goes on
+-- with or without importance of columns, a least importance of atoms, or neither). Each step is committed where the caller may commit, so a stopped run goes on
 -- with the same call. Readers and plain writers go on meanwhile: before the swap, tensors that were changed since
 -- they were copied are copied again.
 
@@ -108,12 +108,24 @@ $$;
 COMMENT ON FUNCTION hartonomous.atoms_fingerprint(regclass, bigint) IS
   'atoms and bytes of a tensor in a partition, and a text that changes when any of its rows or their columns do';
 
+-- Rows longer than atom_size are cut into atoms of that size, the last one shorter.
+CREATE FUNCTION hartonomous.part_of_row(of_columns real[], atom_size integer, atom_sequence integer) RETURNS real[]
+  LANGUAGE sql IMMUTABLE PARALLEL SAFE COST 1
+BEGIN ATOMIC
+  SELECT CASE WHEN cardinality(of_columns) <= atom_size THEN of_columns
+              ELSE of_columns[p.first + 1 : p.first + atom_size] END
+    FROM (VALUES (atom_sequence % ((cardinality(of_columns) + atom_size - 1) / atom_size) * atom_size)) AS p (first);
+END;
+COMMENT ON FUNCTION hartonomous.part_of_row(real[], integer, integer) IS
+  'of one number a matrix column, those of the columns that an atom lies in';
+
 CREATE FUNCTION hartonomous.copy_atoms(source regclass, target regclass, revision integer, layer bigint,
-    target_format text DEFAULT NULL, minimum_importance real DEFAULT NULL, parallel boolean DEFAULT true)
+    target_format text DEFAULT NULL, minimum_importance real DEFAULT NULL, parallel boolean DEFAULT true,
+    column_importance real[] DEFAULT NULL, atom_size integer DEFAULT NULL)
   RETURNS TABLE (atoms bigint, bytes bigint)
   AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 5000 ROWS 1;
-COMMENT ON FUNCTION hartonomous.copy_atoms(regclass, regclass, integer, bigint, text, real, boolean) IS
-  'copies a tensor''s atoms into a partition: in another format when one is given, without those below minimum_importance when that is; may read in parallel; returns what it wrote';
+COMMENT ON FUNCTION hartonomous.copy_atoms(regclass, regclass, integer, bigint, text, real, boolean, real[], integer) IS
+  'copies a tensor''s atoms into a partition: in another format when one is given, its scales chosen by column_importance when that is (one number a column; atom_size says where rows are cut); without those below minimum_importance when that is given; may read in parallel; returns what it wrote';
 
 CREATE FUNCTION hartonomous.rewrite_layer(run bigint, layer bigint) RETURNS void
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
@@ -141,7 +153,9 @@ BEGIN
   SELECT c.atoms, c.bytes INTO written, written_bytes
     FROM hartonomous.copy_atoms(source, target, job.revision_id, layer, step.target_format, step.minimum_importance,
                                 -- Workers take longer to start than to quantize a small tensor.
-                                parallel => step.bytes_before > 1048576) c;
+                                parallel => step.bytes_before > 1048576, column_importance => step.column_importance,
+                                atom_size => (SELECT l.atom_size FROM hartonomous.model_layers l
+                                               WHERE l.layer_id = step.layer_id)) c;
   UPDATE hartonomous.compression_steps s
      SET state = 'done', atoms_before = step.atoms_before, bytes_before = step.bytes_before,
          source_fingerprint = step.source_fingerprint, atoms_after = written, bytes_after = written_bytes,

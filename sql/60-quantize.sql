@@ -84,10 +84,39 @@ CREATE FUNCTION hartonomous.is_quantizable_name(layer_name text, container text)
 COMMENT ON FUNCTION hartonomous.is_quantizable_name(text, text) IS
   'whether a tensor of that name may be quantized: llama-quantize''s rules for GGUF, all but biases otherwise';
 
+CREATE FUNCTION hartonomous.column_importance_of(source regclass, model integer)
+  RETURNS TABLE (layer_id bigint, column_importance real[])
+  LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 300
+  SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+  wrong record;
+BEGIN
+  EXECUTE format($sql$
+    SELECT l.layer_name, l.row_length, cardinality(s.column_importance) AS given, count(*) OVER (PARTITION BY layer_id)
+      FROM %s s JOIN hartonomous.model_layers l USING (layer_name)
+     WHERE l.model_id = $1 AND s.column_importance IS NOT NULL
+     ORDER BY cardinality(s.column_importance) = l.row_length, 4 DESC, l.position LIMIT 1$sql$, source)
+    INTO wrong USING model;
+  IF wrong.given <> wrong.row_length THEN
+    RAISE EXCEPTION 'importance of tensor "%" has % numbers for % columns', wrong.layer_name, wrong.given, wrong.row_length
+      USING ERRCODE = '2202E';
+  ELSIF wrong.count > 1 THEN
+    RAISE EXCEPTION 'tensor "%" has % rows in %', wrong.layer_name, wrong.count, source USING ERRCODE = '21000';
+  END IF;
+  RETURN QUERY EXECUTE format($sql$
+    SELECT l.layer_id, s.column_importance FROM %s s JOIN hartonomous.model_layers l USING (layer_name)
+     WHERE l.model_id = $1 AND s.column_importance IS NOT NULL$sql$, source) USING model;
+END
+$$;
+COMMENT ON FUNCTION hartonomous.column_importance_of(regclass, integer) IS
+  'importance of the columns of a model''s tensors from a relation with layer_name text and column_importance real[]; 2202E when a tensor has another number of columns, 21000 when it is there twice, 42703 without those columns';
+
 -- Cancelled or killed: the tensors done stay, and the same call goes on; the live model is untouched until the swap.
 -- A second caller waits for the model's lock, or with nowait fails with 55P03.
 CREATE PROCEDURE hartonomous.quantize_model(model integer, format text, layer_pattern text DEFAULT '%',
-    requantize boolean DEFAULT false, nowait boolean DEFAULT false)
+    requantize boolean DEFAULT false, nowait boolean DEFAULT false, column_importance pg_catalog.regclass DEFAULT NULL)
   LANGUAGE plpgsql
 AS $$
 DECLARE
@@ -96,6 +125,7 @@ DECLARE
   plan pg_catalog.record;
   run bigint;
   done pg_catalog.record;
+  weighed integer;
 BEGIN
   IF layer_pattern IS NULL OR requantize IS NULL THEN
     RAISE EXCEPTION 'layer_pattern and requantize cannot be NULL' USING ERRCODE = '22004';
@@ -121,16 +151,31 @@ BEGIN
     END IF;
     RETURN;
   END IF;
-  run := hartonomous.start_run(model, 'quantize', 'rewrite', pg_catalog.jsonb_build_object(
-    'format', pg_catalog.upper(format), 'layer_pattern', layer_pattern, 'requantize', requantize));
+  run := hartonomous.start_run(model, 'quantize', 'rewrite', pg_catalog.jsonb_strip_nulls(
+    pg_catalog.jsonb_build_object('format', pg_catalog.upper(format), 'layer_pattern', layer_pattern,
+                                  'requantize', requantize, 'column_importance', column_importance)));
   INSERT INTO hartonomous.compression_steps (run_id, layer_id, target_format)
     SELECT run, p.layer_id, p.target_format
       FROM ROWS FROM (pg_catalog.unnest(plan.layers), pg_catalog.unnest(plan.targets)) AS p (layer_id, target_format)
     ON CONFLICT DO NOTHING;
+  IF column_importance IS NOT NULL THEN
+    -- Kept with the steps: a resumed run goes on with what it began with.
+    UPDATE hartonomous.compression_steps s SET column_importance = i.column_importance
+      FROM hartonomous.column_importance_of(quantize_model.column_importance, model) i
+     WHERE s.run_id OPERATOR(pg_catalog.=) run AND s.layer_id OPERATOR(pg_catalog.=) i.layer_id
+       AND s.state OPERATOR(pg_catalog.=) 'waiting' AND s.target_format IS NOT NULL AND s.column_importance IS NULL;
+    SELECT pg_catalog.count(*) INTO weighed FROM hartonomous.compression_steps s
+     WHERE s.run_id OPERATOR(pg_catalog.=) run AND s.column_importance IS NOT NULL;
+    IF weighed OPERATOR(pg_catalog.=) 0 THEN
+      RAISE EXCEPTION '% names no tensor that is to be quantized', column_importance
+        USING ERRCODE = '22023', HINT = 'Its layer_name must be as in hartonomous.model_layers.';
+    END IF;
+  END IF;
   CALL hartonomous.execute_run(run);
   SELECT r.bytes_before AS before, r.bytes_after AS after INTO STRICT done
     FROM hartonomous.compression_runs r WHERE r.run_id OPERATOR(pg_catalog.=) run;
-  RAISE NOTICE 'quantized % tensors to %, % -> %, revision %, % s', plan.changed,
+  RAISE NOTICE 'quantized % tensors% to %, % -> %, revision %, % s', plan.changed,
+    CASE WHEN weighed IS NOT NULL THEN pg_catalog.format(' (%s by importance)', weighed) ELSE '' END,
     CASE WHEN plan.fallbacks OPERATOR(pg_catalog.>) 0
          THEN pg_catalog.format('%s (%s to a fallback: see quantize_plan)', pg_catalog.upper(format), plan.fallbacks)
          ELSE pg_catalog.upper(format) END,
@@ -141,16 +186,17 @@ BEGIN
   END IF;
 END
 $$;
-COMMENT ON PROCEDURE hartonomous.quantize_model(integer, text, text, boolean, boolean) IS
-  'rewrites the matrices of a model in a format, a tensor at a time; rollback_model() undoes it; 22023 on an unknown format, 55000 when tensors are quantized already and requantize is false';
+COMMENT ON PROCEDURE hartonomous.quantize_model(integer, text, text, boolean, boolean, regclass) IS
+  'rewrites the matrices of a model in a format, a tensor at a time; column_importance names a table or view with layer_name and column_importance, whose numbers guide the choice of scales; rollback_model() undoes it; 22023 on an unknown format, 55000 when tensors are quantized already and requantize is false';
 
 CREATE PROCEDURE hartonomous.quantize_model(model text, format text, layer_pattern text DEFAULT '%',
-    requantize boolean DEFAULT false, nowait boolean DEFAULT false)
+    requantize boolean DEFAULT false, nowait boolean DEFAULT false, column_importance pg_catalog.regclass DEFAULT NULL)
   LANGUAGE plpgsql
 AS $$
 BEGIN
-  CALL hartonomous.quantize_model(hartonomous.model_id(model), format, layer_pattern, requantize, nowait);
+  CALL hartonomous.quantize_model(hartonomous.model_id(model), format, layer_pattern, requantize, nowait,
+                                  column_importance);
 END
 $$;
-COMMENT ON PROCEDURE hartonomous.quantize_model(text, text, text, boolean, boolean) IS
+COMMENT ON PROCEDURE hartonomous.quantize_model(text, text, text, boolean, boolean, regclass) IS
   'the same for a model by its name';

@@ -48,8 +48,14 @@ bool receive(TupleTableSlot* from, DestReceiver* self) {
 void ignore_startup(DestReceiver*, int, TupleDesc) {}
 void ignore(DestReceiver*) {}
 
+// What copy_atoms is asked to change; parameters of the query are $1 layer, $2 format, $3 least importance, $4
+// importance of columns, $5 atom size.
+struct changes {
+  bool quantized, cut, by_column;
+};
+
 // The query that makes the target's rows. Columns the source does not have are left to their defaults.
-const char* build_query(atom_receiver& receiver, Oid source, int32 revision, bool quantized, bool cut) {
+const char* build_query(atom_receiver& receiver, Oid source, int32 revision, const changes& asked) {
   const TupleDesc desc = receiver.writer.descriptor();
   receiver.target = static_cast<int*>(palloc(sizeof(int) * static_cast<std::size_t>(desc->natts)));
   StringInfoData query;
@@ -66,8 +72,10 @@ const char* build_query(atom_receiver& receiver, Oid source, int32 revision, boo
     appendStringInfoString(&query, n == 0 ? "SELECT " : ", ");
     if (std::strcmp(name, "revision_id") == 0) {
       appendStringInfo(&query, "%d", revision);
-    } else if (quantized && std::strcmp(name, "atom_data") == 0) {
-      appendStringInfoString(&query, "hartonomous.quantize(atom_data, $2)");
+    } else if (asked.quantized && std::strcmp(name, "atom_data") == 0) {
+      appendStringInfoString(&query, asked.by_column ? "hartonomous.quantize(atom_data, $2, "
+                                                       "hartonomous.part_of_row($4, $5, atom_sequence))"
+                                                     : "hartonomous.quantize(atom_data, $2)");
     } else {
       appendStringInfoString(&query, quote_identifier(name));
     }
@@ -75,7 +83,7 @@ const char* build_query(atom_receiver& receiver, Oid source, int32 revision, boo
   }
   appendStringInfo(&query, " FROM %s WHERE layer_id OPERATOR(pg_catalog.=) $1",
                    quote_qualified_identifier(get_namespace_name(get_rel_namespace(source)), get_rel_name(source)));
-  if (cut) {
+  if (asked.cut) {
     appendStringInfoString(&query, " AND (importance_score OPERATOR(pg_catalog.>=) $3 OR importance_score IS NULL)");
   }
   return query.data;
@@ -87,13 +95,21 @@ const char* build_query(atom_receiver& receiver, Oid source, int32 revision, boo
 // process writes. INSERT ... SELECT could not: it never plans in parallel.
 HARTONOMOUS_FUNCTION(copy_atoms) {
   for (int required : {0, 1, 2, 3, 6}) {
-    if (PG_ARGISNULL(required)) throw error("22004", "only target_format and minimum_importance may be NULL");
+    if (PG_ARGISNULL(required)) throw error("22004", "only what is to be changed may be NULL");
   }
   const Oid source = PG_GETARG_OID(0), target = PG_GETARG_OID(1);
   const int32 revision = PG_GETARG_INT32(2);
-  const bool quantized = !PG_ARGISNULL(4), cut = !PG_ARGISNULL(5), parallel = PG_GETARG_BOOL(6);
-  if (quantized) format_argument(call([&] { return PG_GETARG_TEXT_PP(4); }));  // 22023 before any row is read
-  const Datum arguments[3] = {PG_GETARG_DATUM(3), quantized ? PG_GETARG_DATUM(4) : 0, cut ? PG_GETARG_DATUM(5) : 0};
+  const bool parallel = PG_GETARG_BOOL(6);
+  const changes asked = {!PG_ARGISNULL(4), !PG_ARGISNULL(5), !PG_ARGISNULL(7)};
+  if (asked.quantized) format_argument(call([&] { return PG_GETARG_TEXT_PP(4); }));  // 22023 before any row is read
+  if (asked.by_column && (PG_ARGISNULL(8) || PG_GETARG_INT32(8) <= 0)) {
+    throw error("22023", "column_importance needs a positive atom_size");
+  }
+  constexpr int parameter_count = 5;
+  Oid parameter_types[parameter_count] = {INT8OID, TEXTOID, FLOAT4OID, FLOAT4ARRAYOID, INT4OID};
+  const Datum arguments[parameter_count] = {PG_GETARG_DATUM(3), PG_GETARG_DATUM(4), PG_GETARG_DATUM(5),
+                                            PG_GETARG_DATUM(7), PG_GETARG_DATUM(8)};
+  const bool nulls[parameter_count] = {false, !asked.quantized, !asked.cut, !asked.by_column, !asked.by_column};
   atom_receiver receiver = {};
   spi_session spi;
   try {
@@ -105,11 +121,9 @@ HARTONOMOUS_FUNCTION(copy_atoms) {
       receiver.base.mydest = DestIntoRel;  // as CREATE TABLE AS: rows go into a table
       receiver.writer.open(target);
       receiver.atom_data = receiver.writer.position_of("atom_data");
-      const char* query = build_query(receiver, source, revision, quantized, cut);
-      Oid parameter_types[3] = {INT8OID, TEXTOID, FLOAT4OID};
-      ParamListInfo parameters = makeParamList(3);
-      const bool nulls[3] = {false, !quantized, !cut};
-      for (int i = 0; i < 3; ++i) {
+      const char* query = build_query(receiver, source, revision, asked);
+      ParamListInfo parameters = makeParamList(parameter_count);
+      for (int i = 0; i < parameter_count; ++i) {
         parameters->params[i].value = arguments[i];
         parameters->params[i].isnull = nulls[i];
         parameters->params[i].pflags = PARAM_FLAG_CONST;
@@ -119,7 +133,8 @@ HARTONOMOUS_FUNCTION(copy_atoms) {
       options.params = parameters;
       options.read_only = false;  // a fresh snapshot, as a statement of its own would have
       options.dest = &receiver.base;
-      SPIPlanPtr plan = SPI_prepare_cursor(query, 3, parameter_types, parallel ? CURSOR_OPT_PARALLEL_OK : 0);
+      SPIPlanPtr plan =
+          SPI_prepare_cursor(query, parameter_count, parameter_types, parallel ? CURSOR_OPT_PARALLEL_OK : 0);
       if (plan == nullptr || SPI_execute_plan_extended(plan, &options) != SPI_OK_SELECT) {
         elog(ERROR, "query failed: %s", query);
       }
@@ -136,7 +151,7 @@ HARTONOMOUS_FUNCTION(copy_atoms) {
   }
   result_rows rows(fcinfo);
   const Datum values[2] = {Int64GetDatum(receiver.writer.rows()), Int64GetDatum(receiver.bytes)};
-  const bool nulls[2] = {};
-  rows.add(values, nulls);
+  const bool value_nulls[2] = {};
+  rows.add(values, value_nulls);
   PG_RETURN_NULL();
 }

@@ -83,6 +83,51 @@ SELECT is(quantized(:model, format), format('0 wrong, (quantize,rewrite,%s,101,0
   FROM formats() WHERE writable AND format <> 'F32' AND readable ORDER BY ggml_type;
 SELECT is(holds(:model), :'before', 'all undone');
 
+-- By importance of columns
+CREATE TABLE imatrix (layer_name text, column_importance real[]);
+INSERT INTO imatrix SELECT layer_name, ARRAY(SELECT abs(sin(i))::real FROM generate_series(1, row_length) i)
+  FROM model_layers WHERE model_id = :model AND layer_name IN ('blk.0.attn_q.weight', 'token_embd.weight');
+CREATE TEMP TABLE was ON COMMIT DROP AS SELECT * FROM tensor_atoms WHERE model_id = :model;
+CALL quantize_model(:model, 'Q4_K', column_importance => 'imatrix');
+SELECT is(count(*) FILTER (WHERE a.atom_data = quantize(w.atom_data, weights_format(a.atom_data), i.column_importance)),
+  count(*), 'every atom by the importance of its columns') FROM was w JOIN imatrix i ON i.layer_name = w.tensor_name
+  JOIN tensor_atoms a ON a.model_id = :model AND a.layer_id = w.layer_id AND a.atom_sequence = w.atom_sequence;
+SELECT cmp_ok(count(*) FILTER (WHERE a.atom_data <> quantize(w.atom_data, weights_format(a.atom_data))), '>', 0::bigint,
+  'which makes a difference') FROM was w JOIN imatrix i ON i.layer_name = w.tensor_name
+  JOIN tensor_atoms a ON a.model_id = :model AND a.layer_id = w.layer_id AND a.atom_sequence = w.atom_sequence;
+SELECT is(count(*) FILTER (WHERE a.atom_data = quantize(w.atom_data, weights_format(a.atom_data))), count(*),
+  'the others without') FROM was w JOIN tensor_atoms a ON a.model_id = :model AND a.layer_id = w.layer_id
+  AND a.atom_sequence = w.atom_sequence WHERE w.tensor_name NOT IN (SELECT layer_name FROM imatrix);
+SELECT rollback_model(:model) \g /dev/null
+SELECT is(part_of_row('{1,2,3,4,5}', size, sequence), expected::real[], format('atom %s of %s', sequence, size))
+  FROM (VALUES (5, 0, '{1,2,3,4,5}'), (5, 7, '{1,2,3,4,5}'), (8, 1, '{1,2,3,4,5}'), (2, 0, '{1,2}'), (2, 1, '{3,4}'),
+    (2, 2, '{5}'), (2, 3, '{1,2}'), (2, 5, '{5}'), (4, 1, '{5}'), (NULL, 0, NULL)) v (size, sequence, expected);
+SELECT import_gguf(little_gguf(), 'cut32', 32) AS cut32 \gset
+CREATE TEMP TABLE cut32_was ON COMMIT DROP AS SELECT * FROM tensor_atoms WHERE model_id = :cut32;
+CALL quantize_model(:cut32, 'Q4_0', column_importance => 'imatrix');
+SELECT is(count(*) FILTER (WHERE a.atom_data = quantize(w.atom_data, 'Q4_0',
+    i.column_importance[w.atom_sequence % (l.row_length / 32) * 32 + 1 : (w.atom_sequence % (l.row_length / 32) + 1) * 32])),
+  count(*), 'atoms smaller than rows get their part of it') FROM cut32_was w JOIN imatrix i ON i.layer_name = w.tensor_name
+  JOIN model_layers l ON l.layer_id = w.layer_id
+  JOIN tensor_atoms a ON a.model_id = :cut32 AND a.layer_id = w.layer_id AND a.atom_sequence = w.atom_sequence;
+SELECT holds(:model) AS undisturbed \gset
+CREATE TABLE strangers AS SELECT 'x' || layer_name AS layer_name, column_importance FROM imatrix;
+SELECT throws_ok(format('CALL quantize_model(%s, ''Q4_K'', column_importance => ''strangers'')', :model), '22023',
+  'strangers names no tensor that is to be quantized', 'importance for other tensors');
+CREATE TABLE short AS SELECT layer_name, column_importance[2:] FROM imatrix;
+SELECT throws_ok(format('CALL quantize_model(%s, ''Q4_K'', column_importance => ''short'')', :model), '2202E', NULL,
+  'importance of another length');
+CREATE TABLE twice AS SELECT * FROM imatrix UNION ALL SELECT * FROM imatrix;
+SELECT throws_ok(format('CALL quantize_model(%s, ''Q4_K'', column_importance => ''twice'')', :model), '21000', NULL,
+  'a tensor twice');
+CREATE TABLE negative AS SELECT layer_name, array_fill(-1::real, ARRAY[cardinality(column_importance)])
+  AS column_importance FROM imatrix;
+SELECT throws_ok(format('CALL quantize_model(%s, ''Q4_K'', column_importance => ''negative'')', :model), '22023', NULL,
+  'negative importance');
+SELECT throws_ok(format('CALL quantize_model(%s, ''Q4_K'', column_importance => ''models'')', :model), '42703', NULL,
+  'a relation without the columns');
+SELECT is(holds(:model), :'undisturbed', 'none of these changed the model');
+
 -- Resumable, recorded
 SELECT is(count(*), count(*) FILTER (WHERE state = 'completed' AND finished_at >= started_at AND bytes_after <
   bytes_before), 'runs are completed') FROM compression_runs WHERE model_id = :model;
