@@ -1,4 +1,4 @@
-// search_affine() of search.hpp for many sub-blocks at once, one in each lane (lanes-inl.hpp).
+// search_affine() of search.hpp for many sub-blocks at once, one in each lane (lanes-inl.hpp, wide-inl.hpp).
 #if defined(HARTONOMOUS_CODEC_AFFINE_INL_HPP) == defined(HWY_TARGET_TOGGLE)
 #ifdef HARTONOMOUS_CODEC_AFFINE_INL_HPP
 #undef HARTONOMOUS_CODEC_AFFINE_INL_HPP
@@ -9,8 +9,9 @@
 #include <hwy/highway.h>
 
 #include <algorithm>
+#include <limits>
 
-#include "codec/lanes-inl.hpp"
+#include "codec/wide-inl.hpp"
 #include "codec/search.hpp"
 
 HWY_BEFORE_NAMESPACE();
@@ -30,119 +31,130 @@ struct affine_fits {
   HWY_ALIGN float sound[batch_sub_blocks];  // 0: see can_round(); all else is then undefined
 };
 
-HWY_INLINE floats affine_level(float top, floats inverse, floats low, floats x) {
-  const floats raw = hn::Mul(inverse, hn::Sub(x, low));
-  return nearest(hn::Min(hn::Max(raw, all(0.0f)), all(top)));
+template <class V>
+HWY_INLINE V affine_level(float top, V inverse, V low, V x) {
+  const V raw = mul(inverse, sub(x, low));
+  return round(min(max(raw, width<V>::set(0.0f)), width<V>::set(top)));
 }
 
-// The levels of one trial, as floats, and the least squares fit to them; false where there is none.
-template <int Count>
-HWY_INLINE mask solve_affine(float top, floats inverse, floats start, floats sum_w, floats sum_x, const float* x,
-                             const float* w, float* HWY_RESTRICT levels, floats& scale, floats& low) {
-  const float_tag d;
-  const std::size_t lanes = lane_count();
-  const floats zero = hn::Zero(d);
-  floats q1 = zero, q2 = zero, qx = zero;  // sums of w q, w q^2, w q x
+// The levels of one trial, as floats, and the least squares fit to them. Where there is none the scale is NaN.
+template <int Count, class V>
+HWY_INLINE void solve_affine(float top, V inverse, V start, V sum_w, V sum_x, const float* x, const float* w,
+                             float* HWY_RESTRICT levels, V& scale, V& low) {
+  const V zero = width<V>::set(0.0f);
+  V q1 = zero, q2 = zero, qx = zero;  // sums of w q, w q^2, w q x
   for (std::size_t i = 0; i < Count; ++i) {
-    const floats xi = hn::Load(d, x + i * lanes);
-    const floats level = affine_level(top, inverse, start, xi);
-    hn::Store(level, d, levels + i * lanes);
-    const floats wq = hn::Mul(hn::Load(d, w + i * lanes), level);
-    q1 = hn::Add(q1, wq);
-    q2 = hn::Add(q2, hn::Mul(wq, level));
-    qx = hn::Add(qx, hn::Mul(wq, xi));
+    const std::size_t at = i * width<V>::lanes();
+    const V xi = width<V>::load(x + at);
+    const V level = affine_level(top, inverse, start, xi);
+    store(level, levels + at);
+    const V wq = mul(width<V>::load(w + at), level);
+    q1 = add(q1, wq);
+    q2 = add(q2, mul(wq, level));
+    qx = add(qx, mul(wq, xi));
   }
-  const floats determinant = hn::Sub(hn::Mul(sum_w, q2), hn::Mul(q1, q1));
-  scale = hn::Div(hn::Sub(hn::Mul(sum_w, qx), hn::Mul(sum_x, q1)), determinant);
-  low = hn::Div(hn::Sub(hn::Mul(q2, sum_x), hn::Mul(q1, qx)), determinant);
-  const mask positive = hn::Gt(low, zero);
-  scale = hn::IfThenElse(positive, hn::Div(qx, q2), scale);
-  low = hn::IfThenZeroElse(positive, low);
-  return hn::Gt(determinant, zero);
+  const V determinant = sub(mul(sum_w, q2), mul(q1, q1));
+  scale = div(sub(mul(sum_w, qx), mul(sum_x, q1)), determinant);
+  low = div(sub(mul(q2, sum_x), mul(q1, qx)), determinant);
+  const auto positive = lt(zero, low);
+  scale = if_then_else(positive, div(qx, q2), scale);
+  low = zero_where(positive, low);
+  scale = if_then_else(lt(zero, determinant), scale, width<V>::set(std::numeric_limits<float>::quiet_NaN()));
 }
 
-template <int Count, bool AbsoluteError>
-HWY_INLINE floats affine_error(floats scale, floats low, const float* x, const float* w, const float* levels) {
-  const float_tag d;
-  const std::size_t lanes = lane_count();
-  floats total = hn::Zero(d);
+// NaN for a scale that is.
+template <int Count, bool AbsoluteError, class V>
+HWY_INLINE V affine_error(V scale, V low, const float* x, const float* w, const float* levels) {
+  V total = width<V>::set(0.0f);
   for (std::size_t i = 0; i < Count; ++i) {
-    const floats level = hn::Load(d, levels + i * lanes);
-    const floats difference = hn::Sub(hn::Add(hn::Mul(scale, level), low), hn::Load(d, x + i * lanes));
-    const floats error = AbsoluteError ? hn::Abs(difference) : hn::Mul(difference, difference);
-    total = hn::Add(total, hn::Mul(hn::Load(d, w + i * lanes), error));
+    const std::size_t at = i * width<V>::lanes();
+    const V difference = sub(add(mul(scale, width<V>::load(levels + at)), low), width<V>::load(x + at));
+    V error = AbsoluteError ? abs(difference) : mul(difference, difference);
+    total = add(total, mul(width<V>::load(w + at), error));
   }
   return total;
 }
 
 // Searches the group of sub-blocks that starts with number `at` of the batch; x and w are transposed.
-template <int Count, bool AbsoluteError>
+template <int Count, bool AbsoluteError, class V>
 HWY_NOINLINE void search_affine(const affine_plan& plan, const float* HWY_RESTRICT x, const float* HWY_RESTRICT w,
                                 affine_fits& fits, std::size_t at) {
-  const float_tag d;
-  const std::size_t lanes = lane_count();
-  const floats zero = hn::Zero(d);
-  HWY_ALIGN float levels[Count * most_lanes];
+  const V zero = width<V>::set(0.0f);
+  HWY_ALIGN float levels[Count * 2 * most_lanes];
 
-  floats lowest = hn::Load(d, x), high = lowest;
-  floats sum_w = hn::Load(d, w), sum_x = hn::Mul(sum_w, lowest);
+  V lowest = width<V>::load(x), high = lowest;
+  V sum_w = width<V>::load(w), sum_x = mul(sum_w, lowest);
   for (std::size_t i = 1; i < Count; ++i) {
-    const floats xi = hn::Load(d, x + i * lanes), wi = hn::Load(d, w + i * lanes);
-    lowest = hn::IfThenElse(hn::Lt(xi, lowest), xi, lowest);  // the first of equals: zeros have signs
-    high = hn::IfThenElse(hn::Gt(xi, high), xi, high);
-    sum_w = hn::Add(sum_w, wi);
-    sum_x = hn::Add(sum_x, hn::Mul(wi, xi));
+    const V xi = width<V>::load(x + i * width<V>::lanes()), wi = width<V>::load(w + i * width<V>::lanes());
+    lowest = if_then_else(lt(xi, lowest), xi, lowest);  // the first of equals: zeros have signs
+    high = if_then_else(lt(high, xi), xi, high);
+    sum_w = add(sum_w, wi);
+    sum_x = add(sum_x, mul(wi, xi));
   }
-  const floats first_low = hn::IfThenZeroElse(hn::Gt(lowest, zero), lowest);
-  const mask flat = hn::Le(high, first_low);
+  const V first_low = zero_where(lt(zero, lowest), lowest);
+  const auto flat = le(high, first_low);
 
   const auto top = static_cast<float>(plan.top);
-  floats low = first_low, best_low = first_low;
-  floats best_inverse = hn::Div(all(top), hn::Sub(high, low));
-  floats scale = hn::Div(all(1.0f), best_inverse);
+  V low = first_low, best_low = first_low;
+  V best_inverse = div(width<V>::set(top), sub(high, low));
+  V scale = div(width<V>::set(1.0f), best_inverse);
   for (std::size_t i = 0; i < Count; ++i) {
-    hn::Store(affine_level(top, best_inverse, low, hn::Load(d, x + i * lanes)), d, levels + i * lanes);
+    const std::size_t place = i * width<V>::lanes();
+    store(affine_level(top, best_inverse, low, width<V>::load(x + place)), levels + place);
   }
-  floats least = affine_error<Count, AbsoluteError>(scale, low, x, w, levels);
-  mask sound = can_round(hn::Mul(best_inverse, hn::Sub(high, low)));
+  V least = affine_error<Count, AbsoluteError>(scale, low, x, w, levels);
+  auto sound = in_range(mul(best_inverse, sub(high, low)));
 
   for (int t = 0; t <= plan.trials; ++t) {
     const float factor = plan.first + plan.step * static_cast<float>(t) + top;
-    const floats inverse = hn::Div(all(factor), hn::Sub(high, low));
-    sound = hn::And(sound, can_round(hn::Mul(inverse, hn::Sub(high, low))));
-    sound = hn::And(sound, can_round(hn::Mul(inverse, hn::Sub(lowest, low))));
-    floats trial_scale = zero, trial_low = zero;
-    const mask solved = solve_affine<Count>(top, inverse, low, sum_w, sum_x, x, w, levels, trial_scale, trial_low);
-    const floats error = affine_error<Count, AbsoluteError>(trial_scale, trial_low, x, w, levels);
-    const mask better = hn::And(solved, hn::Lt(error, least));
-    least = hn::IfThenElse(better, error, least);
-    scale = hn::IfThenElse(better, trial_scale, scale);
-    best_inverse = hn::IfThenElse(better, inverse, best_inverse);
-    best_low = hn::IfThenElse(better, low, best_low);
-    low = hn::IfThenElse(better, trial_low, low);
+    const V inverse = div(width<V>::set(factor), sub(high, low));
+    sound = both(sound, in_range(mul(inverse, sub(high, low))));
+    sound = both(sound, in_range(mul(inverse, sub(lowest, low))));
+    V trial_scale = zero, trial_low = zero;
+    solve_affine<Count>(top, inverse, low, sum_w, sum_x, x, w, levels, trial_scale, trial_low);
+    const V error = affine_error<Count, AbsoluteError>(trial_scale, trial_low, x, w, levels);
+    const auto better = lt(error, least);
+    least = if_then_else(better, error, least);
+    scale = if_then_else(better, trial_scale, scale);
+    best_inverse = if_then_else(better, inverse, best_inverse);
+    best_low = if_then_else(better, low, best_low);
+    low = if_then_else(better, trial_low, low);
   }
-  hn::Store(hn::IfThenZeroElse(flat, scale), d, fits.scale + at);
-  hn::Store(hn::Neg(hn::IfThenElse(flat, first_low, low)), d, fits.minimum + at);
-  hn::Store(hn::IfThenZeroElse(flat, best_inverse), d, fits.inverse + at);
-  hn::Store(best_low, d, fits.low + at);
-  hn::Store(sum_w, d, fits.total + at);
-  hn::Store(hn::IfThenElseZero(hn::Or(sound, flat), all(1.0f)), d, fits.sound + at);
+  store(zero_where(flat, scale), fits.scale + at);
+  store(neg(if_then_else(flat, first_low, low)), fits.minimum + at);
+  store(zero_where(flat, best_inverse), fits.inverse + at);
+  store(best_low, fits.low + at);
+  store(sum_w, fits.total + at);
+  store(zero_unless(either(sound, flat), width<V>::set(1.0f)), fits.sound + at);
 }
 
-// Fits `sub_blocks` consecutive sub-blocks of Count numbers. weigh(at, group, x, w) gives the transposed numbers x of
-// the `group` sub-blocks from number `at` their weights w.
+// Fits groups of sub-blocks in vectors of type V from number `at` on, as long as they are more than `rest`; returns
+// how far it came.
+template <int Count, bool AbsoluteError, class V, class Weigh>
+HWY_INLINE std::size_t fit_affine_groups(const affine_plan& plan, const float* x, std::size_t at,
+                                         std::size_t sub_blocks, std::size_t rest, const Weigh& weigh,
+                                         affine_fits& fits) {
+  HWY_ALIGN float group_x[Count * 2 * most_lanes];
+  HWY_ALIGN float group_w[Count * 2 * most_lanes];
+  const std::size_t lanes = width<V>::lanes();
+  for (; at + rest < sub_blocks; at += lanes) {
+    const std::size_t group = std::min(lanes, sub_blocks - at);
+    transpose<Count>(x + at * Count, group, lanes, group_x);
+    weigh.template operator()<V>(at, group, group_x, group_w);
+    search_affine<Count, AbsoluteError, V>(plan, group_x, group_w, fits, at);
+  }
+  return at;
+}
+
+// Fits `sub_blocks` consecutive sub-blocks of Count numbers. weigh<V>(at, group, x, w) gives the transposed numbers x
+// of the `group` sub-blocks from number `at` their weights w.
 template <int Count, bool AbsoluteError = false, class Weigh>
 HWY_INLINE void fit_affine(const affine_plan& plan, const float* x, std::size_t sub_blocks, const Weigh& weigh,
                            affine_fits& fits) {
-  HWY_ALIGN float group_x[Count * most_lanes];
-  HWY_ALIGN float group_w[Count * most_lanes];
-  const std::size_t lanes = lane_count();
-  for (std::size_t at = 0; at < sub_blocks; at += lanes) {
-    const std::size_t group = std::min(lanes, sub_blocks - at);
-    transpose<Count>(x + at * Count, group, group_x);
-    weigh(at, group, group_x, group_w);
-    search_affine<Count, AbsoluteError>(plan, group_x, group_w, fits, at);
-  }
+  // What fits into one register is left to the single ones.
+  const std::size_t at =
+      fit_affine_groups<Count, AbsoluteError, wide_floats>(plan, x, 0, sub_blocks, lane_count(), weigh, fits);
+  fit_affine_groups<Count, AbsoluteError, floats>(plan, x, at, sub_blocks, 0, weigh, fits);
 }
 
 HWY_INLINE bool all_sound(const float* sound, std::size_t count) {

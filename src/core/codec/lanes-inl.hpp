@@ -66,8 +66,7 @@ HWY_INLINE mask can_round(floats value) { return hn::Lt(hn::Abs(value), all(4194
 // to[i * lanes + lane] = number i of sub-block `lane`. The sub-blocks lie one after the other; of fewer than `lanes`
 // the first also fills what is left.
 template <int Count>
-HWY_INLINE void transpose(const float* from, std::size_t sub_blocks, float* HWY_RESTRICT to) {
-  const std::size_t lanes = lane_count();
+HWY_INLINE void transpose(const float* from, std::size_t sub_blocks, std::size_t lanes, float* HWY_RESTRICT to) {
   for (std::size_t lane = 0; lane < lanes; ++lane) {
     const float* mine = from + (lane < sub_blocks ? lane : 0) * Count;
     for (std::size_t i = 0; i < Count; ++i) to[i * lanes + lane] = mine[i];
@@ -79,27 +78,6 @@ HWY_INLINE void store_levels(ints levels, std::uint8_t* to) {
   const hn::Rebind<std::uint8_t, int_tag> bytes;
   hn::StoreU(hn::DemoteTo(bytes, levels), bytes, to);
 }
-
-// ---- weights by importance -------------------------------------------------------------------------------------
-
-// importance_weights() of search.hpp, sub-block by sub-block.
-template <int Count>
-struct weigh_by_importance {
-  const float* importance;   // of the numbers of the batch
-  const float* mean_square;  // one a sub-block of the batch, aligned
-
-  HWY_INLINE void operator()(std::size_t at, std::size_t group, const float* x, float* HWY_RESTRICT w) const {
-    const float_tag d;
-    const std::size_t lanes = lane_count();
-    transpose<Count>(importance + at * Count, group, w);
-    const floats mean = hn::Load(d, mean_square + at);
-    for (std::size_t i = 0; i < Count; ++i) {
-      const floats xi = hn::Load(d, x + i * lanes);
-      const floats size = hn::Sqrt(hn::Add(mean, hn::Mul(xi, xi)));
-      hn::Store(hn::Mul(hn::Load(d, w + i * lanes), size), d, w + i * lanes);
-    }
-  }
-};
 
 // to[b] = sum of the squares of block b, in float from first to last. Eight blocks advance side by side, for a single
 // sum would wait for each of its additions.

@@ -34,17 +34,17 @@ constexpr std::size_t batch_blocks = batch_sub_blocks / sub_blocks;
 
 // Without importance a number weighs its magnitude and the root mean square of its sub-block.
 struct weigh_by_magnitude {
+  template <class V>
   HWY_INLINE void operator()(std::size_t, std::size_t, const float* x, float* HWY_RESTRICT w) const {
-    const float_tag d;
-    const std::size_t lanes = lane_count();
-    floats squares = hn::Zero(d);
+    const std::size_t lanes = width<V>::lanes();
+    V squares = width<V>::set(0.0f);
     for (std::size_t i = 0; i < sub_block; ++i) {
-      const floats xi = hn::Load(d, x + i * lanes);
-      squares = hn::Add(squares, hn::Mul(xi, xi));
+      const V xi = width<V>::load(x + i * lanes);
+      squares = add(squares, mul(xi, xi));
     }
-    const floats rms = hn::Sqrt(hn::Div(squares, all(static_cast<float>(sub_block))));
+    const V rms = sqrt(div(squares, width<V>::set(static_cast<float>(sub_block))));
     for (std::size_t i = 0; i < sub_block; ++i) {
-      hn::Store(hn::Add(rms, hn::Abs(hn::Load(d, x + i * lanes))), d, w + i * lanes);
+      store(add(rms, abs(width<V>::load(x + i * lanes))), w + i * lanes);
     }
   }
 };
