@@ -15,6 +15,7 @@
 #include "codec/search.hpp"
 
 HWY_BEFORE_NAMESPACE();
+#if HWY_TARGET != HWY_SCALAR
 namespace hartonomous {
 namespace codecs {
 namespace HWY_NAMESPACE {
@@ -80,7 +81,7 @@ template <int Count, bool AbsoluteError, class V>
 HWY_NOINLINE void search_affine(const affine_plan& plan, const float* HWY_RESTRICT x, const float* HWY_RESTRICT w,
                                 affine_fits& fits, std::size_t at) {
   const V zero = width<V>::set(0.0f);
-  HWY_ALIGN float levels[Count * 2 * most_lanes];
+  HWY_ALIGN float levels[Count * widest_lanes];
 
   V lowest = width<V>::load(x), high = lowest;
   V sum_w = width<V>::load(w), sum_x = mul(sum_w, lowest);
@@ -128,40 +129,22 @@ HWY_NOINLINE void search_affine(const affine_plan& plan, const float* HWY_RESTRI
   store(zero_unless(either(sound, flat), width<V>::set(1.0f)), fits.sound + at);
 }
 
-// Fits groups of sub-blocks in vectors of type V from number `at` on, as long as they are more than `rest`; returns
-// how far it came.
-template <int Count, bool AbsoluteError, class V, class Weigh>
-HWY_INLINE std::size_t fit_affine_groups(const affine_plan& plan, const float* x, std::size_t at,
-                                         std::size_t sub_blocks, std::size_t rest, const Weigh& weigh,
-                                         affine_fits& fits) {
-  HWY_ALIGN float group_x[Count * 2 * most_lanes];
-  HWY_ALIGN float group_w[Count * 2 * most_lanes];
-  const std::size_t lanes = width<V>::lanes();
-  for (; at + rest < sub_blocks; at += lanes) {
-    const std::size_t group = std::min(lanes, sub_blocks - at);
-    transpose<Count>(x + at * Count, group, lanes, group_x);
-    weigh.template operator()<V>(at, group, group_x, group_w);
-    search_affine<Count, AbsoluteError, V>(plan, group_x, group_w, fits, at);
-  }
-  return at;
-}
+template <int Count, bool AbsoluteError>
+struct affine_search {
+  const affine_plan& plan;
+  affine_fits& fits;
 
-// Fits `sub_blocks` consecutive sub-blocks of Count numbers. weigh<V>(at, group, x, w) gives the transposed numbers x
-// of the `group` sub-blocks from number `at` their weights w.
+  template <class V>
+  HWY_INLINE void operator()(const float* x, const float* w, std::size_t at) const {
+    search_affine<Count, AbsoluteError, V>(plan, x, w, fits, at);
+  }
+};
+
+// Fits `sub_blocks` consecutive sub-blocks of Count numbers; see search_groups().
 template <int Count, bool AbsoluteError = false, class Weigh>
 HWY_INLINE void fit_affine(const affine_plan& plan, const float* x, std::size_t sub_blocks, const Weigh& weigh,
                            affine_fits& fits) {
-  // What fits into one register is left to the single ones.
-  const std::size_t at =
-      fit_affine_groups<Count, AbsoluteError, wide_floats>(plan, x, 0, sub_blocks, lane_count(), weigh, fits);
-  fit_affine_groups<Count, AbsoluteError, floats>(plan, x, at, sub_blocks, 0, weigh, fits);
-}
-
-HWY_INLINE bool all_sound(const float* sound, std::size_t count) {
-  for (std::size_t i = 0; i < count; ++i) {
-    if (sound[i] == 0.0f) return false;
-  }
-  return true;
+  search_groups<Count>(x, sub_blocks, weigh, affine_search<Count, AbsoluteError>{plan, fits});
 }
 
 // Levels of `Count` numbers for the scale and the minimum as they are stored.
@@ -188,6 +171,7 @@ HWY_INLINE void fitted_affine_levels(int top, const float* x, float inverse, flo
 }  // namespace HWY_NAMESPACE
 }  // namespace codecs
 }  // namespace hartonomous
+#endif  // HWY_TARGET
 HWY_AFTER_NAMESPACE();
 
 #endif

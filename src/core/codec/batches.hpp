@@ -33,4 +33,13 @@ void quantize_batches(const float* in, const float* importance, float row_mean_s
   }
 }
 
+// Block b of a batch by the scalar codec.
+template <class Block>
+void encode_by_reference(const codec& reference, const batch& in, std::size_t b, Block* out) {
+  const std::size_t weights = traits_of(reference.id).block_weights;
+  const float* importance = in.importance != nullptr ? in.importance + b * weights : nullptr;
+  reference.quantize_blocks(in.x + b * weights, importance, in.row_mean_square, reinterpret_cast<std::byte*>(out + b),
+                            1);
+}
+
 }  // namespace hartonomous::codecs

@@ -17,6 +17,7 @@
 #include <cstdint>
 
 HWY_BEFORE_NAMESPACE();
+#if HWY_TARGET != HWY_SCALAR
 namespace hartonomous {
 namespace codecs {
 namespace HWY_NAMESPACE {
@@ -26,7 +27,9 @@ namespace hn = hwy::HWY_NAMESPACE;
 
 // Lanes beyond 16 (very wide SVE) stay unused: buffers have fixed sizes.
 constexpr std::size_t most_lanes = 16;
-// Sub-blocks that an encoder fits before it packs them: a multiple of most_lanes, and enough to fill all lanes often.
+// Lanes of the widest vectors of wide-inl.hpp.
+constexpr std::size_t widest_lanes = 2 * most_lanes;
+// Sub-blocks that an encoder fits before it packs them: a multiple of widest_lanes, and enough to fill all lanes often.
 constexpr std::size_t batch_sub_blocks = 128;
 using float_tag = hn::CappedTag<float, most_lanes>;
 using int_tag = hn::RebindToSigned<float_tag>;
@@ -38,7 +41,7 @@ HWY_INLINE std::size_t lane_count() { return hn::Lanes(float_tag()); }
 
 HWY_INLINE floats all(float value) { return hn::Set(float_tag(), value); }
 
-// Nearest integer, ties to even, for 0 <= value < 2^22: nearest_int() of rounding.hpp, kept as a float.
+// Nearest integer, ties to even, for |value| < 2^22: nearest_int() of rounding.hpp, kept as a float.
 HWY_INLINE floats nearest(floats value) {
 #if HWY_TARGET == HWY_SSSE3  // has no instruction for it
   const floats shift = all(12582912.0f);
@@ -64,19 +67,31 @@ HWY_INLINE ints clamp(ints value, int low, int high) {
 HWY_INLINE mask can_round(floats value) { return hn::Lt(hn::Abs(value), all(4194304.0f)); }
 
 // to[i * lanes + lane] = number i of sub-block `lane`. The sub-blocks lie one after the other; of fewer than `lanes`
-// the first also fills what is left.
+// the first also fills what is left. Four sub-blocks by four numbers at a time.
 template <int Count>
 HWY_INLINE void transpose(const float* from, std::size_t sub_blocks, std::size_t lanes, float* HWY_RESTRICT to) {
-  for (std::size_t lane = 0; lane < lanes; ++lane) {
-    const float* mine = from + (lane < sub_blocks ? lane : 0) * Count;
-    for (std::size_t i = 0; i < Count; ++i) to[i * lanes + lane] = mine[i];
+  const hn::FixedTag<float, 4> d;
+  for (std::size_t lane = 0; lane < lanes; lane += 4) {
+    const float* rows[4];
+    for (std::size_t r = 0; r < 4; ++r) rows[r] = from + (lane + r < sub_blocks ? lane + r : 0) * Count;
+    for (std::size_t i = 0; i < Count; i += 4) {
+      const auto a = hn::LoadU(d, rows[0] + i), b = hn::LoadU(d, rows[1] + i);
+      const auto c = hn::LoadU(d, rows[2] + i), e = hn::LoadU(d, rows[3] + i);
+      const auto even = hn::InterleaveLower(d, a, c), odd = hn::InterleaveLower(d, b, e);
+      const auto even_upper = hn::InterleaveUpper(d, a, c), odd_upper = hn::InterleaveUpper(d, b, e);
+      float* column = to + i * lanes + lane;
+      hn::StoreU(hn::InterleaveLower(d, even, odd), d, column);
+      hn::StoreU(hn::InterleaveUpper(d, even, odd), d, column + lanes);
+      hn::StoreU(hn::InterleaveLower(d, even_upper, odd_upper), d, column + 2 * lanes);
+      hn::StoreU(hn::InterleaveUpper(d, even_upper, odd_upper), d, column + 3 * lanes);
+    }
   }
 }
 
 // Levels 0..255 to bytes.
 HWY_INLINE void store_levels(ints levels, std::uint8_t* to) {
-  const hn::Rebind<std::uint8_t, int_tag> bytes;
-  hn::StoreU(hn::DemoteTo(bytes, levels), bytes, to);
+  const hn::RebindToUnsigned<int_tag> unsigned_tag;
+  hn::StoreU(hn::U8FromU32(hn::BitCast(unsigned_tag, levels)), hn::Rebind<std::uint8_t, int_tag>(), to);
 }
 
 // to[b] = sum of the squares of block b, in float from first to last. Eight blocks advance side by side, for a single
@@ -99,6 +114,7 @@ void sums_of_squares(const float* x, std::size_t blocks, float* to) {
 }  // namespace HWY_NAMESPACE
 }  // namespace codecs
 }  // namespace hartonomous
+#endif  // HWY_TARGET
 HWY_AFTER_NAMESPACE();
 
 #endif

@@ -1,32 +1,13 @@
 // Q6_K: 256 weights in sixteen sub-blocks of 16, each with a signed 8-bit scale that counts in units of the block's
 // half precision number.
-#include <cmath>
-#include <cstring>
-#include <limits>
+#include "q6_k.hpp"
 
-#include "rounding.hpp"
 #include "scalar.hpp"
-#include "search.hpp"
 
 namespace hartonomous::codecs {
 namespace {
 
-constexpr int sub_blocks = 16;
-constexpr int sub_block = 16;
-constexpr int half = 32;
-
-// The scale of largest magnitude, the first of equals; NaN when one is not finite.
-float extreme_scale(const float* scale) {
-  if (!all_finite(scale, sub_blocks)) return std::numeric_limits<float>::quiet_NaN();
-  float magnitude = 0.0f, extreme = 0.0f;
-  for (int j = 0; j < sub_blocks; ++j) {
-    if (std::fabs(scale[j]) > magnitude) {
-      magnitude = std::fabs(scale[j]);
-      extreme = scale[j];
-    }
-  }
-  return extreme;
-}
+using namespace q6_k;
 
 // The levels once more, for the scales as they are stored. A sub-block of scale zero keeps its levels.
 void requantize(const float* x, float d, const std::int8_t* scales, std::int8_t* q) {
@@ -39,19 +20,6 @@ void requantize(const float* x, float d, const std::int8_t* scales, std::int8_t*
   }
 }
 
-void pack_levels(const std::int8_t* q, block_q6_k& out) {
-  for (int n = 0; n < 2; ++n, q += 128) {
-    std::uint8_t* ql = out.ql + 64 * n;
-    std::uint8_t* qh = out.qh + 32 * n;
-    for (int l = 0; l < 32; ++l) {
-      const int a = q[l], b = q[l + 32], c = q[l + 64], e = q[l + 96];
-      ql[l] = static_cast<std::uint8_t>((a & 15) | (c & 15) << 4);
-      ql[l + 32] = static_cast<std::uint8_t>((b & 15) | (e & 15) << 4);
-      qh[l] = static_cast<std::uint8_t>(a >> 4 | b >> 4 << 2 | c >> 4 << 4 | e >> 4 << 6);
-    }
-  }
-}
-
 void encode_q6_k(const block_input& in, block_q6_k& out) {
   std::int8_t q[super_block];
   float scale[sub_blocks];
@@ -60,18 +28,7 @@ void encode_q6_k(const block_input& in, block_q6_k& out) {
     const float* w = in.importance != nullptr ? in.importance + at : nullptr;
     scale[j] = search_symmetric(half, sub_block, in.x + at, w, q + at);
   }
-  const float extreme = extreme_scale(scale);
-  if (std::fabs(extreme) < 1e-15f) {  // the reference's limit below which a block counts as zero
-    std::memset(&out, 0, sizeof out);
-    return;
-  }
-  // The extreme scale becomes -128, so that all of an int8 is used; d takes the sign.
-  const float inverse = -128.0f / extreme;
-  out.d.set(1.0f / inverse);
-  for (int j = 0; j < sub_blocks; ++j) {
-    const int level = nearest_int(inverse * scale[j]);
-    out.scales[j] = static_cast<std::int8_t>(level < 127 ? level : 127);
-  }
+  if (!store_scales(scale, out)) return;
   requantize(in.x, out.d.get(), out.scales, q);
   pack_levels(q, out);
 }

@@ -26,11 +26,11 @@ const entry* find_entry(format f) noexcept {
       {scalar_q4_1, only_scalar<scalar_q4_1>},
       {scalar_q5_0, only_scalar<scalar_q5_0>},
       {scalar_q5_1, only_scalar<scalar_q5_1>},
-      {scalar_q2_k, only_scalar<scalar_q2_k>},
-      {scalar_q3_k, only_scalar<scalar_q3_k>},
+      {scalar_q2_k, vector_q2_k},
+      {scalar_q3_k, vector_q3_k},
       {scalar_q4_k, vector_q4_k},
       {scalar_q5_k, vector_q5_k},
-      {scalar_q6_k, only_scalar<scalar_q6_k>},
+      {scalar_q6_k, vector_q6_k},
   };
   for (const entry& one : all) {
     if (one.scalar.id == f) return &one;

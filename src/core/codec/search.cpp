@@ -10,9 +10,6 @@
 namespace hartonomous::codecs {
 namespace {
 
-// Below this magnitude a group counts as zero.
-constexpr float negligible = 1e-15f;
-
 // ---- affine ----------------------------------------------------------------------------------------------------
 
 constexpr int longest_group = 32;

@@ -32,8 +32,11 @@ affine_fit search_affine(const affine_plan& plan, int count, const float* x, con
 // With importance every affine format uses this plan.
 constexpr affine_plan importance_plan(int top) noexcept { return {top, -0.9f, 0.05f, 36, false}; }
 
+// Below this magnitude the numbers of a symmetric fit count as zero.
+inline constexpr float negligible = 1e-15f;
+
 // x ~ scale * (q - half) with q in 0..2 * half - 1. `w` null means w = x^2. The scale carries the sign that gives
-// the number of largest magnitude the level -half. 0 when all numbers are below 1e-15, or all weights are zero.
+// the number of largest magnitude the level -half. 0 when all numbers are negligible, or all weights are zero.
 float search_symmetric(int half, int count, const float* x, const float* w, std::int8_t* q);
 
 // The same fit with w = x^2, found by improving one level at a time instead of trying scales (Q3_K).

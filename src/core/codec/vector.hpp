@@ -7,8 +7,13 @@
 
 namespace hartonomous::codecs {
 
+// vector_q2_k_q3_k.cpp
+const codec& vector_q2_k();
+const codec& vector_q3_k();
 // vector_q4_k_q5_k.cpp
 const codec& vector_q4_k();
 const codec& vector_q5_k();
+// vector_q6_k.cpp
+const codec& vector_q6_k();
 
 }  // namespace hartonomous::codecs

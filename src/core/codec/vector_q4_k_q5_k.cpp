@@ -111,8 +111,7 @@ void encode_batch(const affine_plan& plan, const codec& reference, const batch& 
     if (all_sound(fits.sound + at, sub_blocks)) {
       pack(encode_common(plan.top, x, in.importance != nullptr, fits, at, out[b]), out[b]);
     } else {
-      const float* importance = in.importance != nullptr ? in.importance + b * super_block : nullptr;
-      reference.quantize_blocks(x, importance, in.row_mean_square, reinterpret_cast<std::byte*>(out + b), 1);
+      encode_by_reference(reference, in, b, out);
     }
   }
 }
