@@ -97,6 +97,11 @@ CREATE FUNCTION hartonomous.dot(hartonomous.weights, hartonomous.weights) RETURN
 COMMENT ON FUNCTION hartonomous.dot(hartonomous.weights, hartonomous.weights) IS
   'dot product in double precision; 2202E when counts differ';
 
+CREATE FUNCTION hartonomous.matvec(matrix hartonomous.weights, vector real[]) RETURNS real[]
+  AS 'MODULE_PATHNAME', 'weights_matvec' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 5000;
+COMMENT ON FUNCTION hartonomous.matvec(hartonomous.weights, real[]) IS
+  'matrix times vector, a number a row: the weights are the matrix row after row, each as long as the vector; summed in double precision; 2202E when the vector''s length does not divide the count';
+
 -- Equality is of bytes: same format, same count, same blocks.
 
 CREATE FUNCTION hartonomous.weights_eq(hartonomous.weights, hartonomous.weights) RETURNS boolean

@@ -24,6 +24,9 @@ namespace hartonomous {
 // Errors: 0A000 the format is not readable; 22P03 blocks.size() is not bytes_of(f, count).
 void dequantize(format f, span<const std::byte> blocks, std::size_t count, float* out, interrupt& check);
 
+// The checks of dequantize() alone.
+void check_run(format f, span<const std::byte> blocks, std::size_t count);
+
 // Encodes one row of a matrix (or any run of weights to be treated as one). `out` takes bytes_of(f, values.size())
 // bytes, of any alignment. When an error is thrown its contents are undefined.
 //

@@ -1,35 +1,78 @@
-// Sizes of and distances between runs of weights.
+// Sizes of and distances between runs of weights, and the matrix-vector product.
 //
-// All sums are in double, over eight interleaved partial sums added in a fixed order: the same result on every
-// machine. NaN and infinity in the input carry through.
+// All sums are in double: a product of two floats is exact there. Term i goes to partial sum i mod 32, and the partial
+// sums are added in order at the end: the same result on every machine, whatever vectors it has. NaN and infinity in
+// the input carry through.
 #pragma once
 
+#include <cstddef>
+
+#include "hartonomous/format.hpp"
 #include "hartonomous/interrupt.hpp"
 #include "hartonomous/span.hpp"
 
 namespace hartonomous {
 
+// A sum that takes its terms a piece at a time.
+class running_sum {
+ public:
+  // Adds a[i] * b[i] for i < count.
+  void add_products(const float* a, const float* b, std::size_t count) noexcept;
+  // Adds (a[i] - b[i])^2 for i < count.
+  void add_squared_differences(const float* a, const float* b, std::size_t count) noexcept;
+  double total() const noexcept;
+
+ private:
+  static constexpr std::size_t partial_sums = 32;
+  alignas(64) double partial_[partial_sums] = {};
+  std::size_t terms_ = 0;
+
+  template <class Bulk, class One>
+  void add(const float* a, const float* b, std::size_t count, Bulk bulk, One one) noexcept;
+};
+
+// A run of blocks in any readable format, as functions below take it; floats are a run in format F32.
+struct block_run {
+  format f;
+  span<const std::byte> blocks;
+  std::size_t count;  // weights
+};
+
+inline block_run run_of(span<const float> values) {
+  return {
+      format::F32, {reinterpret_cast<const std::byte*>(values.data()), values.size() * sizeof(float)}, values.size()};
+}
+
+// The functions below decode as they go and take little memory for any length. Errors of all: 0A000 the format is not
+// readable; 22P03 the blocks' size does not fit the count.
+
 // sqrt(mean of squares); 0 for an empty run.
-double rms(span<const float> values, interrupt& check);
+double rms(const block_run& values, interrupt& check);
 
 // ||reference - approximation|| / ||reference||, Euclidean. 0 when both norms are 0 (empty runs included), infinity
 // when only the reference is zero. Error 2202E unless the lengths are equal.
-double relative_error(span<const float> reference, span<const float> approximation, interrupt& check);
+double relative_error(const block_run& reference, const block_run& approximation, interrupt& check);
 
 // Sum of products. Error 2202E unless the lengths are equal.
-double dot(span<const float> a, span<const float> b, interrupt& check);
+double dot(const block_run& a, const block_run& b, interrupt& check);
 
+// out[i] = row i of the matrix times x, rounded to float, for a matrix whose rows, as long as x, stand in `matrix` one
+// after the other. Rows need not be whole blocks. `out` takes matrix.count / x.size() floats.
+// Error 2202E when x.size() does not divide matrix.count; an empty matrix and an empty x fit.
+void matvec(const block_run& matrix, span<const float> x, float* out, interrupt& check);
+
+// For short runs of floats.
 inline double rms(span<const float> values) {
   no_interrupt none;
-  return rms(values, none);
+  return rms(run_of(values), none);
 }
 inline double relative_error(span<const float> reference, span<const float> approximation) {
   no_interrupt none;
-  return relative_error(reference, approximation, none);
+  return relative_error(run_of(reference), run_of(approximation), none);
 }
 inline double dot(span<const float> a, span<const float> b) {
   no_interrupt none;
-  return dot(a, b, none);
+  return dot(run_of(a), run_of(b), none);
 }
 
 }  // namespace hartonomous

@@ -78,10 +78,7 @@ weights_varlena* encode_by_importance(format f, span<const float> values, Datum 
   return encode(f, values, weights.values());
 }
 
-// The floats of two values at once must fit the budget, not just those of each.
-void plan_memory_for(const weights_view& a, const weights_view& b) {
-  require_work_memory((std::uint64_t{a.count()} + b.count()) * sizeof(float), "dequantizing");
-}
+block_run run_of(const weights_view& w) { return {w.id(), w.blocks(), w.count()}; }
 
 }  // namespace
 
@@ -224,30 +221,39 @@ HARTONOMOUS_FUNCTION(weights_hash_extended) {
 HARTONOMOUS_FUNCTION(weights_rms) {
   const weights_view w(PG_GETARG_DATUM(0));
   backend_interrupt interrupts;
-  PG_RETURN_FLOAT8(rms(decode(w), interrupts));
+  PG_RETURN_FLOAT8(rms(run_of(w), interrupts));
 }
 
 HARTONOMOUS_FUNCTION(weights_relative_error) {
   const weights_view a(PG_GETARG_DATUM(0)), b(PG_GETARG_DATUM(1));
-  plan_memory_for(a, b);
   backend_interrupt interrupts;
-  PG_RETURN_FLOAT8(relative_error(decode(a), decode(b), interrupts));
+  PG_RETURN_FLOAT8(relative_error(run_of(a), run_of(b), interrupts));
 }
 
 HARTONOMOUS_FUNCTION(weights_dot) {
   const weights_view a(PG_GETARG_DATUM(0)), b(PG_GETARG_DATUM(1));
-  plan_memory_for(a, b);
   backend_interrupt interrupts;
-  PG_RETURN_FLOAT8(dot(decode(a), decode(b), interrupts));
+  PG_RETURN_FLOAT8(dot(run_of(a), run_of(b), interrupts));
+}
+
+HARTONOMOUS_FUNCTION(weights_matvec) {
+  const weights_view matrix(PG_GETARG_DATUM(0));
+  const real_array_view vector(PG_GETARG_DATUM(1));
+  const std::size_t columns = vector.values().size();
+  ArrayType* product = new_real_array(columns != 0 ? matrix.count() / columns : 0);
+  backend_interrupt interrupts;
+  matvec(run_of(matrix), vector.values(), elements(product), interrupts);
+  PG_RETURN_ARRAYTYPE_P(product);
 }
 
 // Without importance the same format again is a copy, never a second rounding.
 HARTONOMOUS_FUNCTION(quantize_weights) {
   const weights_view w(PG_GETARG_DATUM(0));
   const format f = format_argument(call([&] { return PG_GETARG_TEXT_PP(1); }));
-  if (PG_NARGS() > 2) PG_RETURN_POINTER(encode_by_importance(f, decode(w), PG_GETARG_DATUM(2)));
-  if (f == w.id()) PG_RETURN_POINTER(copy_of(w));
-  PG_RETURN_POINTER(encode(f, decode(w), {}));
+  if (PG_NARGS() == 2 && f == w.id()) PG_RETURN_POINTER(copy_of(w));
+  const weights_floats values(w);
+  if (PG_NARGS() > 2) PG_RETURN_POINTER(encode_by_importance(f, values.values(), PG_GETARG_DATUM(2)));
+  PG_RETURN_POINTER(encode(f, values.values(), {}));
 }
 
 HARTONOMOUS_FUNCTION(quantize_real_array) {

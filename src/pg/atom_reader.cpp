@@ -61,7 +61,7 @@ void atom_reader::write_atom(const weights_view& atom, format f, byte_sink& sink
     sink.write(atom.blocks().data(), atom.blocks().size());
     return;
   }
-  weights_varlena* converted = encode(f, decode(atom), {});
+  weights_varlena* converted = encode(f, weights_floats(atom).values(), {});
   sink.write(converted->blocks(), VARSIZE(converted) - sizeof(weights_varlena));
   pfree(converted);
 }

@@ -5,6 +5,8 @@
 
 #include <string>
 
+#include "hartonomous/simd.hpp"
+
 namespace hartonomous::pg {
 
 settings current_settings = {1024 * 1024, 60 * 1000};
@@ -19,6 +21,10 @@ void define_settings() {
                           "A stage that cannot get it fails with 55P03; called again, it goes on from there.",
                           &current_settings.swap_timeout_ms, 60 * 1000, 0, 60 * 60 * 1000, PGC_USERSET, GUC_UNIT_MS,
                           nullptr, nullptr, nullptr);
+  static char* simd = nullptr;
+  DefineCustomStringVariable("hartonomous.simd", "Vector instructions in use.",
+                             "The best set that this processor has; results do not depend on it.", &simd, simd_target(),
+                             PGC_INTERNAL, GUC_NOT_IN_SAMPLE | GUC_DISALLOW_IN_FILE, nullptr, nullptr, nullptr);
   MarkGUCPrefixReserved("hartonomous");
 }
 

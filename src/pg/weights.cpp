@@ -69,11 +69,15 @@ void decode(const weights_view& w, float* out) {
   dequantize(w.id(), w.blocks(), w.count(), out, interrupts);
 }
 
-buffer<float> decode(const weights_view& w) {
+weights_floats::weights_floats(const weights_view& w) {
+  if (w.id() == format::F32) {
+    values_ = {reinterpret_cast<const float*>(w.blocks().data()), w.count()};
+    return;
+  }
   require_work_memory(std::uint64_t{w.count()} * sizeof(float), "dequantizing");
-  buffer<float> values(w.count());
-  decode(w, values.data());
-  return values;
+  decoded_ = buffer<float>(w.count());
+  decode(w, decoded_.data());
+  values_ = {decoded_.data(), w.count()};
 }
 
 weights_varlena* encode(format f, span<const float> values, span<const float> importance) {

@@ -64,9 +64,20 @@ struct weights_header {
 };
 weights_header read_header(Datum datum);
 
-// The weights as floats, to `out`, which takes w.count() floats; or in a new buffer, within max_work_memory.
+// The weights as floats, to `out`, which takes w.count() floats.
 void decode(const weights_view& w, float* out);
-buffer<float> decode(const weights_view& w);
+
+// The weights as floats: of an F32 value its own blocks, of any other a copy, within max_work_memory. No longer lived
+// than the view.
+class weights_floats {
+ public:
+  explicit weights_floats(const weights_view& w);
+  span<const float> values() const noexcept { return values_; }
+
+ private:
+  buffer<float> decoded_;
+  span<const float> values_;
+};
 
 // Encodes floats into a new value; `importance` is empty or as long as `values`.
 weights_varlena* encode(format f, span<const float> values, span<const float> importance);

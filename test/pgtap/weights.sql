@@ -5,7 +5,7 @@ CREATE EXTENSION IF NOT EXISTS hartonomous CASCADE;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 SELECT set_config('search_path', 'hartonomous, ' || current_setting('search_path'), true) \g /dev/null
 
-SELECT plan(170);
+SELECT plan(184);
 
 -- Text form
 
@@ -108,6 +108,25 @@ SELECT is(dot(ARRAY[1e30]::real[]::weights, ARRAY[1e30]::real[]::weights), 1e30:
 SELECT is(dot(ARRAY['Infinity']::real[]::weights, ARRAY[0]::real[]::weights), 'NaN'::float8, 'dot carries NaN');
 SELECT throws_ok($$SELECT dot('F32[0]:', 'F16[1]:003c')$$, '2202E', NULL, 'dot of different counts');
 SELECT is(dot('F32[0]:', NULL), NULL, 'dot of NULL');
+SELECT is(matvec(ARRAY[1, 2, 3, 4, 5, 6]::real[]::weights, '{1,0,-1}'), '{-2,-2}'::real[], 'matrix times vector');
+SELECT is(matvec(ARRAY[1, 2, 3, 4, 5, 6]::real[]::weights, '{2}'), '{2,4,6,8,10,12}'::real[], 'rows of one');
+SELECT is(matvec('F16[4]:003c003c003c003c', '{0.5,0.25,1,2}'), '{3.75}'::real[], 'one row');
+SELECT is(matvec('F32[0]:', '{1,2}'), '{}'::real[], 'no rows');
+SELECT is(matvec('F32[0]:', '{}'), '{}'::real[], 'nothing times nothing');
+SELECT is(matvec(NULL, '{1}'), NULL, 'matvec of NULL');
+SELECT is(matvec('F32[0]:', NULL), NULL, 'matvec by NULL');
+SELECT is(matvec(quantize(m, 'Q4_K'), v), (SELECT array_agg(dot((dequantize(quantize(m, 'Q4_K')))[i * 100 + 1:i * 100 + 100]::weights,
+    v::weights)::real ORDER BY i) FROM generate_series(0, 29) i), 'rows that are no whole blocks')
+  FROM (SELECT ARRAY(SELECT sin(i)::real FROM generate_series(1, 3000) i) AS m,
+               ARRAY(SELECT cos(i)::real FROM generate_series(1, 100) i) AS v) s;
+SELECT throws_ok($$SELECT matvec('F16[3]:003c003c003c', '{1,2}')$$, '2202E', 'vector does not fit the matrix',
+  'a vector that does not fit');
+SELECT throws_ok($$SELECT matvec('F16[3]:003c003c003c', '{}')$$, '2202E', NULL, 'an empty vector');
+SELECT throws_ok($$SELECT matvec('F16[1]:003c', '{NULL}')$$, '22004', NULL, 'a vector with NULL');
+SELECT throws_ok($$SELECT matvec(('IQ4_NL[32]:' || repeat('00', 18))::weights, '{1}')$$, '0A000', NULL, 'a matrix that cannot be read');
+SELECT matches(current_setting('hartonomous.simd'), '^(SCALAR|EMU128|SSSE3|SSE4|AVX2|AVX3|NEON|SVE\w*)$',
+  'the instruction set in use');
+SELECT throws_ok($$SET hartonomous.simd = 'AVX2'$$, '55P02', NULL, 'which cannot be set');
 
 -- Equality is of bytes.
 

@@ -3,11 +3,18 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <limits>
+#include <random>
+#include <string>
+#include <utility>
 #include <vector>
 
+#include "hartonomous/codec.hpp"
 #include "hartonomous/error.hpp"
+#include "targets.hpp"
 
 namespace hartonomous {
 namespace {
@@ -42,11 +49,10 @@ TEST(Statistics, Dot) {
 }
 
 TEST(Statistics, LengthsMustAgree) {
-  using function = double (*)(span<const float>, span<const float>, interrupt&);
-  no_interrupt none;
+  using function = double (*)(span<const float>, span<const float>);
   for (const function f : {function{dot}, function{relative_error}}) {
     try {
-      f(floats{1, 2}, floats{1}, none);
+      f(floats{1, 2}, floats{1});
       FAIL();
     } catch (const error& e) {
       EXPECT_STREQ(e.state(), "2202E");
@@ -63,7 +69,133 @@ class refusing_interrupt final : public interrupt {
 
 TEST(Statistics, CanBeInterrupted) {
   refusing_interrupt at_once;
-  EXPECT_THROW(rms(floats{1}, at_once), stopped);
+  const floats one = {1};
+  EXPECT_THROW(rms(run_of(one), at_once), stopped);
+  float out = 0;
+  EXPECT_THROW(matvec(run_of(one), one, &out, at_once), stopped);
+}
+
+// ---- every instruction set -------------------------------------------------------------------------------------
+
+floats draw(std::size_t count, unsigned seed) {
+  std::mt19937 generator(seed);
+  std::normal_distribution<float> normal(0.0f, 1.0f);
+  floats values(count);
+  for (float& value : values) value = normal(generator);
+  return values;
+}
+
+// The sum as statistics.hpp defines it.
+template <class Term>
+double defined_sum(std::size_t count, Term term) {
+  double partial[32] = {};
+  for (std::size_t i = 0; i < count; ++i) partial[i % 32] += term(i);
+  double total = 0.0;
+  for (const double one : partial) total += one;
+  return total;
+}
+
+TEST(Statistics, SumsAreTheSameOnEveryTarget) {
+  for (const std::size_t count : {1u, 7u, 31u, 32u, 33u, 64u, 100u, 2047u, 2048u, 2049u, 4129u, 70001u}) {
+    const floats a = draw(count, 1), b = draw(count, 2);
+    const double product = defined_sum(count, [&](std::size_t i) { return double{a[i]} * double{b[i]}; });
+    const double squares = defined_sum(count, [&](std::size_t i) { return double{a[i]} * double{a[i]}; });
+    const double distance = defined_sum(count, [&](std::size_t i) {
+      const double difference = double{a[i]} - double{b[i]};
+      return difference * difference;
+    });
+    for_each_target([&] {
+      EXPECT_EQ(dot(a, b), product) << count;
+      EXPECT_EQ(rms(a), std::sqrt(squares / static_cast<double>(count))) << count;
+      EXPECT_EQ(relative_error(a, b), std::sqrt(distance / squares)) << count;
+    });
+  }
+}
+
+TEST(Statistics, PiecesOfAnyLengthAddUp) {
+  const floats a = draw(1000, 3), b = draw(1000, 4);
+  const double whole = dot(a, b);
+  for (const std::size_t piece : {1u, 3u, 31u, 32u, 33u, 500u}) {
+    running_sum sum;
+    for (std::size_t at = 0; at < a.size(); at += piece) {
+      sum.add_products(a.data() + at, b.data() + at, std::min(piece, a.size() - at));
+    }
+    EXPECT_EQ(sum.total(), whole) << piece;
+  }
+}
+
+std::vector<std::byte> encode(format f, const floats& values) {
+  no_interrupt none;
+  std::vector<std::byte> blocks(bytes_of(f, values.size()));
+  quantize(f, values, {}, blocks.data(), none);
+  return blocks;
+}
+
+floats decode(format f, const std::vector<std::byte>& blocks, std::size_t count) {
+  no_interrupt none;
+  floats values(count);
+  dequantize(f, blocks, count, values.data(), none);
+  return values;
+}
+
+TEST(Statistics, BlocksCountAsTheirFloats) {
+  no_interrupt none;
+  const floats a = draw(5000, 5), b = draw(5000, 6);
+  for (const format f : {format::F16, format::Q8_0, format::Q4_K}) {
+    const std::vector<std::byte> blocks = encode(f, a);
+    const floats back = decode(f, blocks, a.size());
+    const block_run run = {f, blocks, a.size()};
+    EXPECT_EQ(rms(run, none), rms(back));
+    EXPECT_EQ(dot(run, run_of(b), none), dot(back, b));
+    EXPECT_EQ(relative_error(run_of(a), run, none), relative_error(a, back));
+  }
+  const std::vector<std::byte> unaligned = [&] {
+    std::vector<std::byte> bytes(1 + a.size() * sizeof(float));
+    std::memcpy(bytes.data() + 1, a.data(), bytes.size() - 1);
+    return bytes;
+  }();
+  const block_run run = {format::F32, span<const std::byte>(unaligned).subspan(1, unaligned.size() - 1), a.size()};
+  EXPECT_EQ(rms(run, none), rms(a));
+}
+
+// Rows of all lengths: within a piece, longer than one, and no whole number of blocks.
+TEST(Statistics, MatrixTimesVector) {
+  no_interrupt none;
+  for (const auto& [rows, columns] : {std::pair{1u, 1u}, std::pair{3u, 5u}, std::pair{40u, 172u}, std::pair{300u, 32u},
+                                      std::pair{7u, 4096u}, std::pair{5u, 2049u}, std::pair{100u, 1u}}) {
+    const floats x = draw(columns, 7);
+    for (const format f : {format::F32, format::Q8_0, format::Q4_K}) {
+      const std::vector<std::byte> blocks = encode(f, draw(rows * columns, 8));
+      const floats matrix = decode(f, blocks, rows * columns);
+      for_each_target([&] {
+        floats product(rows, -1.0f);
+        matvec({f, blocks, matrix.size()}, x, product.data(), none);
+        for (std::size_t i = 0; i < rows; ++i) {
+          const span<const float> row(matrix.data() + i * columns, columns);
+          ASSERT_EQ(product[i], static_cast<float>(dot(row, x))) << rows << " x " << columns << ", row " << i;
+        }
+      });
+    }
+  }
+}
+
+TEST(Statistics, VectorsThatDoNotFit) {
+  no_interrupt none;
+  const floats six(6), four(4), nothing;
+  float out[6];
+  const auto state = [&](const floats& matrix, const floats& x) -> std::string {
+    try {
+      matvec(run_of(matrix), x, out, none);
+    } catch (const error& e) {
+      return e.state();
+    }
+    return "none";
+  };
+  EXPECT_EQ(state(six, four), "2202E");
+  EXPECT_EQ(state(four, six), "2202E");
+  EXPECT_EQ(state(six, nothing), "2202E");
+  EXPECT_EQ(state(nothing, nothing), "none");
+  EXPECT_EQ(state(nothing, six), "none");
 }
 
 }  // namespace

@@ -153,14 +153,20 @@ struct encoder {
 
 }  // namespace
 
-void dequantize(format f, span<const std::byte> blocks, std::size_t count, float* out, interrupt& check) {
+void check_run(format f, span<const std::byte> blocks, std::size_t count) {
   const format_traits& traits = traits_of(f);
-  const codec& with = require(f, traits.readable, "dequantize");
+  require(f, traits.readable, "dequantize");
   if (blocks.size() != bytes_of(f, count)) {
     throw error(sqlstate::invalid_binary_representation, std::string("wrong number of bytes for format ") + traits.name,
                 std::to_string(count) + " weights take " + std::to_string(bytes_of(f, count)) + " bytes, not " +
                     std::to_string(blocks.size()) + ".");
   }
+}
+
+void dequantize(format f, span<const std::byte> blocks, std::size_t count, float* out, interrupt& check) {
+  const format_traits& traits = traits_of(f);
+  check_run(f, blocks, count);
+  const codec& with = *find_codec(f);
   const std::byte* from = blocks.data();
   std::size_t left = count;
   while (left >= traits.block_weights) {

@@ -1,4 +1,4 @@
-// Sums over runs of weights.
+// Sums over runs of weights, decoded as they go.
 #include "hartonomous/statistics.hpp"
 
 #include <algorithm>
@@ -7,31 +7,49 @@
 #include <string>
 
 #include "hartonomous/error.hpp"
+#include "hartonomous/run_decoder.hpp"
+#include "statistics/sums.hpp"
 
 namespace hartonomous {
-namespace {
 
-constexpr std::size_t lanes = 8;
-constexpr std::size_t piece = std::size_t{1} << 16;  // a multiple of lanes
+static_assert(run_decoder::piece % statistics_detail::partial_sums == 0);
 
-// Sum of term(i) for i < count. Term i goes to partial sum i % lanes, which lets compilers use vectors without
-// reordering anything.
-template <class Term>
-double sum(std::size_t count, interrupt& check, Term term) {
-  double partial[lanes] = {};
-  for (std::size_t at = 0; at < count; at += piece) {
-    check.poll();
-    const std::size_t end = std::min(count, at + piece);
-    std::size_t i = at;
-    for (; i + lanes <= end; i += lanes) {
-      for (std::size_t lane = 0; lane < lanes; ++lane) partial[lane] += term(i + lane);
-    }
-    for (; i < end; ++i) partial[i % lanes] += term(i);
-  }
+// ---- running_sum -----------------------------------------------------------------------------------------------
+
+// Terms up to the next multiple of partial_sums one by one, then whole rounds, then the rest.
+template <class Bulk, class One>
+void running_sum::add(const float* a, const float* b, std::size_t count, Bulk bulk, One one) noexcept {
+  static_assert(partial_sums == statistics_detail::partial_sums);
+  std::size_t i = 0;
+  for (; i < count && terms_ % partial_sums != 0; ++i, ++terms_) partial_[terms_ % partial_sums] += one(a[i], b[i]);
+  const std::size_t whole = (count - i) / partial_sums * partial_sums;
+  bulk(a + i, b + i, whole, partial_);
+  terms_ += whole;
+  for (i += whole; i < count; ++i, ++terms_) partial_[terms_ % partial_sums] += one(a[i], b[i]);
+}
+
+void running_sum::add_products(const float* a, const float* b, std::size_t count) noexcept {
+  add(a, b, count, statistics_detail::add_products, [](float x, float y) { return double{x} * double{y}; });
+}
+
+void running_sum::add_squared_differences(const float* a, const float* b, std::size_t count) noexcept {
+  add(a, b, count, statistics_detail::add_squared_differences, [](float x, float y) {
+    const double difference = double{x} - double{y};
+    return difference * difference;
+  });
+}
+
+double running_sum::total() const noexcept {
   double total = 0.0;
-  for (const double one : partial) total += one;
+  for (const double one : partial_) total += one;
   return total;
 }
+
+// ---- runs ------------------------------------------------------------------------------------------------------
+
+namespace {
+
+run_decoder decoder_of(const block_run& run) { return {run.f, run.blocks, run.count}; }
 
 void require_same_length(std::size_t a, std::size_t b) {
   if (a == b) return;
@@ -39,35 +57,63 @@ void require_same_length(std::size_t a, std::size_t b) {
               "The lengths are " + std::to_string(a) + " and " + std::to_string(b) + ".");
 }
 
-double energy(span<const float> values, interrupt& check) {
-  const float* v = values.data();
-  return sum(values.size(), check, [v](std::size_t i) { return double{v[i]} * double{v[i]}; });
-}
-
 }  // namespace
 
-double rms(span<const float> values, interrupt& check) {
-  return values.empty() ? 0.0 : std::sqrt(energy(values, check) / static_cast<double>(values.size()));
+double rms(const block_run& values, interrupt& check) {
+  run_decoder decoder = decoder_of(values);
+  running_sum squares;
+  for (span<const float> v = decoder.next(check); !v.empty(); v = decoder.next(check)) {
+    squares.add_products(v.data(), v.data(), v.size());
+  }
+  return values.count == 0 ? 0.0 : std::sqrt(squares.total() / static_cast<double>(values.count));
 }
 
-double relative_error(span<const float> reference, span<const float> approximation, interrupt& check) {
-  require_same_length(reference.size(), approximation.size());
-  const float* a = reference.data();
-  const float* b = approximation.data();
-  const double distance = sum(reference.size(), check, [a, b](std::size_t i) {
-    const double difference = double{a[i]} - double{b[i]};
-    return difference * difference;
-  });
-  const double size = energy(reference, check);
-  if (size == 0.0) return distance == 0.0 ? 0.0 : distance * std::numeric_limits<double>::infinity();
-  return std::sqrt(distance / size);
+double relative_error(const block_run& reference, const block_run& approximation, interrupt& check) {
+  require_same_length(reference.count, approximation.count);
+  run_decoder left = decoder_of(reference), right = decoder_of(approximation);
+  running_sum distance, size;
+  for (span<const float> a = left.next(check); !a.empty(); a = left.next(check)) {
+    const span<const float> b = right.next(check);
+    distance.add_squared_differences(a.data(), b.data(), a.size());
+    size.add_products(a.data(), a.data(), a.size());
+  }
+  if (size.total() == 0.0) {
+    return distance.total() == 0.0 ? 0.0 : distance.total() * std::numeric_limits<double>::infinity();
+  }
+  return std::sqrt(distance.total() / size.total());
 }
 
-double dot(span<const float> a, span<const float> b, interrupt& check) {
-  require_same_length(a.size(), b.size());
-  const float* x = a.data();
-  const float* y = b.data();
-  return sum(a.size(), check, [x, y](std::size_t i) { return double{x[i]} * double{y[i]}; });
+double dot(const block_run& a, const block_run& b, interrupt& check) {
+  require_same_length(a.count, b.count);
+  run_decoder left = decoder_of(a), right = decoder_of(b);
+  running_sum products;
+  for (span<const float> x = left.next(check); !x.empty(); x = left.next(check)) {
+    products.add_products(x.data(), right.next(check).data(), x.size());
+  }
+  return products.total();
+}
+
+void matvec(const block_run& matrix, span<const float> x, float* out, interrupt& check) {
+  if (x.empty() ? matrix.count != 0 : matrix.count % x.size() != 0) {
+    throw error(sqlstate::array_subscript_error, "vector does not fit the matrix",
+                "Its length, " + std::to_string(x.size()) + ", must divide the " + std::to_string(matrix.count) +
+                    " weights of the matrix.");
+  }
+  run_decoder decoder = decoder_of(matrix);
+  running_sum row;
+  std::size_t column = 0;
+  for (span<const float> w = decoder.next(check); !w.empty(); w = decoder.next(check)) {
+    for (std::size_t at = 0; at < w.size();) {
+      const std::size_t count = std::min(w.size() - at, x.size() - column);
+      row.add_products(w.data() + at, x.data() + column, count);
+      at += count;
+      column += count;
+      if (column < x.size()) continue;
+      *out++ = static_cast<float>(row.total());
+      row = running_sum();
+      column = 0;
+    }
+  }
 }
 
 }  // namespace hartonomous
