@@ -26,11 +26,11 @@ namespace {
 namespace hn = hwy::HWY_NAMESPACE;
 
 // Lanes beyond 16 (very wide SVE) stay unused: buffers have fixed sizes.
-constexpr std::size_t most_lanes = 16;
+inline constexpr std::size_t most_lanes = 16;
 // Lanes of the widest vectors of wide-inl.hpp.
-constexpr std::size_t widest_lanes = 2 * most_lanes;
+inline constexpr std::size_t widest_lanes = 2 * most_lanes;
 // Sub-blocks that an encoder fits before it packs them: a multiple of widest_lanes, and enough to fill all lanes often.
-constexpr std::size_t batch_sub_blocks = 128;
+inline constexpr std::size_t batch_sub_blocks = 128;
 using float_tag = hn::CappedTag<float, most_lanes>;
 using int_tag = hn::RebindToSigned<float_tag>;
 using floats = hn::Vec<float_tag>;

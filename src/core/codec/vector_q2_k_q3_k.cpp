@@ -90,7 +90,7 @@ HWY_INLINE void q2_encode_block(const float* x, bool by_importance, const affine
 }
 
 void encode_q2_k(const batch& in, block_q2_k* out) {
-  affine_fits fits;
+  affine_fits fits = {};
   q2_fit(in, fits);
   for (std::size_t b = 0; b < in.blocks; ++b) {
     const float* x = in.x + b * super_block;
@@ -140,7 +140,7 @@ HWY_INLINE void q3_encode_block(const float* x, bool by_importance, const symmet
 }
 
 void encode_q3_k(const batch& in, block_q3_k* out) {
-  symmetric_fits fits;
+  symmetric_fits fits = {};
   q3_fit(in, fits);
   for (std::size_t b = 0; b < in.blocks; ++b) {
     const std::size_t at = b * sub_blocks;

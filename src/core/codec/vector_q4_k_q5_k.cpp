@@ -103,7 +103,7 @@ HWY_INLINE void pack(const chosen& from, block_q5_k& out) {
 
 template <class Block>
 void encode_batch(const affine_plan& plan, const codec& reference, const batch& in, Block* out) {
-  affine_fits fits;
+  affine_fits fits = {};
   fit(plan, in, fits);
   for (std::size_t b = 0; b < in.blocks; ++b) {
     const float* x = in.x + b * super_block;

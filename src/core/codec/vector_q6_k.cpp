@@ -40,7 +40,7 @@ struct weigh_as_given {
 };
 
 void encode_q6_k(const batch& in, block_q6_k* out) {
-  symmetric_fits fits;
+  symmetric_fits fits = {};
   const symmetric_search<sub_block> search = {half, fits};
   const std::size_t count = in.blocks * sub_blocks;
   if (in.importance != nullptr) {
