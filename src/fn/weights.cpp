@@ -7,52 +7,17 @@ extern "C" {
 #include "common/hashfn.h"
 }
 
-#include <algorithm>
 #include <cstring>
 #include <string>
-#include <string_view>
 
 #include "hartonomous/error.hpp"
 #include "hartonomous/statistics.hpp"
+#include "hartonomous/weights.hpp"
 
 using namespace hartonomous;
 using namespace hartonomous::pg;
 
 namespace {
-
-[[noreturn]] void bad_text(const char* detail) {
-  throw error(sqlstate::invalid_text_representation, "invalid input syntax for type weights", detail,
-              "The text form is FORMAT[count]:hexadecimal blocks, for example F32[1]:0000803f.");
-}
-
-int hex_digit(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  bad_text("The blocks hold a character that is not a hexadecimal digit.");
-}
-
-// "count" of FORMAT[count]: decimal digits only, at most what a value can count.
-std::uint64_t parse_count(std::string_view digits) {
-  std::uint64_t count = 0;
-  if (digits.empty() || digits.size() > 10) bad_text("The count is not a number a value can hold.");
-  for (char c : digits) {
-    if (c < '0' || c > '9') bad_text("The count is not a number.");
-    count = count * 10 + static_cast<std::uint64_t>(c - '0');
-  }
-  return count;
-}
-
-// A long run in pieces of a few milliseconds, with a look at interrupts before each.
-template <class Use>
-void for_pieces(std::size_t size, Use use) {
-  constexpr std::size_t piece = std::size_t{1} << 20;
-  backend_interrupt interrupts;
-  for (std::size_t from = 0; from < size; from += piece) {
-    interrupts.poll();
-    use(from, std::min(size, from + piece));
-  }
-}
 
 weights_varlena* copy_of(const weights_view& w) {
   weights_varlena* copy = new_weights(w.id(), w.count());
@@ -83,76 +48,45 @@ block_run run_of(const weights_view& w) { return {w.id(), w.blocks(), w.count()}
 }  // namespace
 
 HARTONOMOUS_FUNCTION(weights_in) {
-  const std::string_view input = PG_GETARG_CSTRING(0);
-  const std::size_t open = input.find('['), close = input.find("]:");
-  if (open == std::string_view::npos || close == std::string_view::npos || close < open) bad_text("");
-  const format_traits* traits = find_format(input.data(), open);
-  if (traits == nullptr) bad_text("The format is not one of ggml's.");
-  const std::uint64_t count = parse_count(input.substr(open + 1, close - open - 1));
-  const std::string_view hex = input.substr(close + 2);
-  if (hex.size() % 2 != 0 || hex.size() / 2 != bytes_of(traits->id, count)) {
-    bad_text("The number of hexadecimal digits does not fit the format and the count.");
-  }
-  weights_varlena* w = new_weights(traits->id, count);
-  for_pieces(hex.size() / 2, [&](std::size_t from, std::size_t to) {
-    for (std::size_t i = from; i < to; ++i) {
-      w->blocks()[i] = static_cast<std::byte>(hex_digit(hex[2 * i]) << 4 | hex_digit(hex[2 * i + 1]));
-    }
-  });
+  const weights_text text = parse_weights_text(PG_GETARG_CSTRING(0));
+  weights_varlena* w = new_weights(text.id, text.count);
+  backend_interrupt interrupts;
+  decode_blocks(text.digits, w->blocks(), interrupts);
   PG_RETURN_POINTER(w);
 }
 
 HARTONOMOUS_FUNCTION(weights_out) {
   const weights_view w(PG_GETARG_DATUM(0));
-  char head[32];
-  const int head_length =
-      std::snprintf(head, sizeof head, "%s[%u]:", w.traits().name, static_cast<unsigned>(w.count()));
-  const std::size_t length = static_cast<std::size_t>(head_length) + 2 * w.blocks().size();
+  const std::string head = weights_text_head(w.id(), static_cast<std::uint32_t>(w.count()));
+  const std::size_t length = head.size() + 2 * w.blocks().size();
   if (length >= MaxAllocSize)
     throw error(sqlstate::program_limit_exceeded, "weights value too large for its text form");
   char* out = static_cast<char*>(allocate(length + 1));
-  std::memcpy(out, head, static_cast<std::size_t>(head_length));
-  static const char digits[] = "0123456789abcdef";
-  char* p = out + head_length;
-  for_pieces(w.blocks().size(), [&](std::size_t from, std::size_t to) {
-    for (std::byte b : w.blocks().subspan(from, to - from)) {
-      *p++ = digits[std::to_integer<unsigned>(b) >> 4];
-      *p++ = digits[std::to_integer<unsigned>(b) & 15];
-    }
-  });
-  *p = '\0';
+  std::memcpy(out, head.data(), head.size());
+  backend_interrupt interrupts;
+  encode_blocks(w.blocks(), out + head.size(), interrupts);
+  out[length] = '\0';
   PG_RETURN_CSTRING(out);
 }
 
-// Binary form: int32 format, int32 count, blocks.
 HARTONOMOUS_FUNCTION(weights_recv) {
-  auto* message = reinterpret_cast<StringInfo>(PG_GETARG_POINTER(0));
-  if (message->len - message->cursor < 8) {
-    throw error(sqlstate::invalid_binary_representation, "invalid weights: header cut short");
-  }
-  const auto id = call([&] { return pq_getmsgint(message, 4); });
-  const auto count = call([&] { return pq_getmsgint(message, 4); });
-  if (find_format(id) == nullptr) {
-    throw error(sqlstate::invalid_binary_representation, "invalid weights: unknown format " + std::to_string(id));
-  }
-  const std::uint64_t bytes = bytes_of(static_cast<format>(id), count);
-  const auto available = static_cast<std::uint64_t>(message->len - message->cursor);
-  if (bytes != available) {
-    throw error(sqlstate::invalid_binary_representation, "invalid weights: wrong number of bytes",
-                "Expected " + std::to_string(bytes) + " bytes of blocks, found " + std::to_string(available) + ".");
-  }
-  weights_varlena* w = new_weights(static_cast<format>(id), count);
-  call([&] { pq_copymsgbytes(message, reinterpret_cast<char*>(w->blocks()), static_cast<int>(bytes)); });
+  auto* input = reinterpret_cast<StringInfo>(PG_GETARG_POINTER(0));
+  const int left = input->len - input->cursor;
+  const char* bytes = call([&] { return pq_getmsgbytes(input, left); });
+  const weights_message message =
+      parse_weights_message({reinterpret_cast<const std::byte*>(bytes), static_cast<std::size_t>(left)});
+  weights_varlena* w = new_weights(message.id, message.count);
+  std::memcpy(w->blocks(), message.blocks.data(), message.blocks.size());
   PG_RETURN_POINTER(w);
 }
 
 HARTONOMOUS_FUNCTION(weights_send) {
   const weights_view w(PG_GETARG_DATUM(0));
+  const auto head = weights_message_head(w.id(), static_cast<std::uint32_t>(w.count()));
   StringInfoData message;
   call([&] {
     pq_begintypsend(&message);
-    pq_sendint32(&message, static_cast<uint32>(w.id()));
-    pq_sendint32(&message, static_cast<uint32>(w.count()));
+    pq_sendbytes(&message, reinterpret_cast<const char*>(head.data()), static_cast<int>(head.size()));
     pq_sendbytes(&message, reinterpret_cast<const char*>(w.blocks().data()), static_cast<int>(w.blocks().size()));
   });
   PG_RETURN_BYTEA_P(call([&] { return pq_endtypsend(&message); }));

@@ -286,6 +286,28 @@ TEST_P(Golden, NanAndInfinityAreRefusedByBlockFormatsOnly) {
   }
 }
 
+// Wherever it stands, be it in the last numbers, which fill no vector, or beyond the first piece.
+TEST(Codec, EveryPositionIsChecked) {
+  const float all_ones = half_detail::float_of(0xFFFFFFFFu), signaling = half_detail::float_of(0x7F800001u);
+  for (const std::size_t count : {std::size_t{1}, std::size_t{67}, std::size_t{4099}}) {
+    std::vector<float> values(count, -1.0f);
+    for (std::size_t at = 0; at < count; at += count < 100 ? 1 : 101) {
+      for (const float bad : {nan_value, all_ones, signaling, infinity, -infinity, 3e8f, -3e8f}) {
+        values[at] = bad;
+        const auto block_format = [&] { encode(format::Q8_0, values); };
+        const auto half = [&] { encode(format::F16, values); };
+        for_each_target([&] {
+          std::string message;
+          EXPECT_EQ(state_of(block_format, &message), "22003") << at;
+          EXPECT_EQ(message.rfind("value at position " + std::to_string(at + 1) + " is ", 0), 0u) << message;
+          EXPECT_EQ(state_of(half), std::fabs(bad) == 3e8f ? "22003" : "none");
+        });
+      }
+      values[at] = -1.0f;
+    }
+  }
+}
+
 TEST(Codec, F32KeepsEveryBit) {
   std::vector<float> values;
   for (const std::uint32_t bits : {0x7F800001u, 0xFFC12345u, 0x80000000u, 0x00000001u, 0x7F7FFFFFu}) {
@@ -346,6 +368,48 @@ TEST(Codec, ImportanceIsChecked) {
     importance[40] = bad;
     EXPECT_EQ(state_of([&] { encode(format::Q4_0, values, importance); }, &message), "22023");
     EXPECT_EQ(message.substr(0, 29), "importance at position 41 is ");
+  }
+}
+
+TEST(Codec, EveryImportanceIsChecked) {
+  for (const std::size_t count : {std::size_t{1}, std::size_t{67}, std::size_t{4099}}) {
+    const std::vector<float> values(count, 1.0f);
+    std::vector<float> importance(count, 1.0f);
+    for (std::size_t at = 0; at < count; at += count < 100 ? 1 : 101) {
+      const float least = std::numeric_limits<float>::denorm_min();
+      for (const float number :
+           {0.0f, -0.0f, least, 3.4e38f, -least, -1.0f, infinity, -infinity, nan_value, -nan_value}) {
+        importance[at] = number;
+        const bool sound = number >= 0.0f && number < infinity;
+        for_each_target([&] {
+          std::string message;
+          EXPECT_EQ(state_of([&] { encode(format::Q8_0, values, importance); }, &message), sound ? "none" : "22023");
+          const std::string position = "importance at position " + std::to_string(at + 1) + " is ";
+          EXPECT_EQ(message.rfind(position, 0), sound ? std::string::npos : 0u) << message;
+        });
+      }
+      importance[at] = 1.0f;
+    }
+  }
+}
+
+TEST(Codec, EveryScaleIsChecked) {
+  for (const format f : {format::Q8_0, format::Q4_1, format::Q5_1}) {
+    std::vector<float> values(131 * 32, 1.0f);
+    for (std::size_t block = 0; block < 131; ++block) {
+      values[32 * block + 7] = -2.9e8f;
+      values[32 * block + 9] = 2.9e8f;
+      std::string message;
+      EXPECT_EQ(state_of([&] { encode(f, values); }, &message), "22003");
+      EXPECT_EQ(message, "scale of block " + std::to_string(block + 1) + " overflows half precision");
+      values[32 * block + 7] = values[32 * block + 9] = 1.0f;
+    }
+    // The minimum alone.
+    if (f == format::Q8_0) continue;
+    for (float& value : values) value = -65520.0f;
+    EXPECT_EQ(state_of([&] { encode(f, values); }), "22003");
+    for (float& value : values) value = -65519.0f;
+    EXPECT_EQ(state_of([&] { encode(f, values); }), "none");
   }
 }
 

@@ -3,6 +3,8 @@
 
 #include <cstddef>
 
+#include "bytes/hex.hpp"
+
 namespace hartonomous {
 
 namespace {
@@ -28,13 +30,6 @@ std::size_t sequence_length(std::string_view text, std::size_t i) noexcept {
     if ((byte_at(text, i + k) & 0xc0) != 0x80) return 0;
   }
   return length;
-}
-
-int hex_value(char c) noexcept {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return -1;
 }
 
 }  // namespace
@@ -107,23 +102,15 @@ void append_json_string(std::string& out, std::string_view utf8) {
 }
 
 void append_hex(std::string& out, std::string_view bytes) {
-  for (std::size_t i = 0; i < bytes.size(); ++i) {
-    out += hex_digits[byte_at(bytes, i) >> 4];
-    out += hex_digits[byte_at(bytes, i) & 15];
-  }
+  std::size_t const before = out.size();
+  out.resize(before + 2 * bytes.size());
+  encode_hex(reinterpret_cast<const std::byte*>(bytes.data()), bytes.size(), out.data() + before);
 }
 
 bool decode_hex(std::string_view hex, std::string& bytes) {
   if (hex.size() % 2 != 0) return false;
-  bytes.clear();
-  bytes.reserve(hex.size() / 2);
-  for (std::size_t i = 0; i < hex.size(); i += 2) {
-    int const high = hex_value(hex[i]);
-    int const low = hex_value(hex[i + 1]);
-    if (high < 0 || low < 0) return false;
-    bytes += static_cast<char>(high * 16 + low);
-  }
-  return true;
+  bytes.resize(hex.size() / 2);
+  return decode_hex(hex.data(), bytes.size(), reinterpret_cast<std::byte*>(bytes.data()));
 }
 
 }  // namespace hartonomous

@@ -26,7 +26,7 @@ void quantize_batches(const float* in, const float* importance, float row_mean_s
   for (std::size_t first = 0, end = 0; first < count; first = end) {
     const bool by_importance = weighted(first);
     const std::size_t most = std::min(count, first + Most);
-    end = first + 1;
+    end = importance != nullptr ? first + 1 : most;
     while (end < most && weighted(end) == by_importance) ++end;
     const float* mine = by_importance ? importance + first * Weights : nullptr;
     Encode({in + first * Weights, mine, row_mean_square, end - first}, block + first);

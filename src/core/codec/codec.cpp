@@ -2,18 +2,18 @@
 #include "hartonomous/codec.hpp"
 
 #include <algorithm>
-#include <cfloat>
 #include <cmath>
 #include <string>
 
-#include "blocks.hpp"
+#include "checks.hpp"
 #include "hartonomous/error.hpp"
 
 namespace hartonomous {
 namespace {
 
-// A few milliseconds of the slowest encoder; a multiple of every block.
-constexpr std::size_t piece = std::size_t{1} << 14;
+// What is checked, encoded and checked again at a time: it stays in the nearest cache meanwhile, fills the lanes of any
+// encoder, and takes the slowest a fraction of a millisecond. A multiple of every block.
+constexpr std::size_t piece = std::size_t{1} << 11;
 constexpr std::size_t largest_block = 256;
 
 // The last block of a run, at full length.
@@ -43,46 +43,35 @@ const codec& require(format f, bool supported, const char* verb) {
               "F32, F16 and BF16 can hold such values.");
 }
 
-// Which values a format takes: magnitudes below `limit`, and, with `specials`, NaN and infinity.
-struct value_rule {
-  float limit;
-  bool specials;
+constexpr std::uint32_t any_nan = 0x7FFFFFFF;
 
-  bool takes(float value) const {
-    const float magnitude = std::fabs(value);
-    return magnitude < limit || (specials && !(magnitude <= FLT_MAX));
-  }
-};
-
-value_rule rule_of(format f) {
+codecs::magnitude_range refused_by(format f) {
   switch (f) {
-    case format::F16:
-      return {65520.0f, true};  // from here on, 65504 and half a place, finite floats would round to infinity
-    case format::BF16:
-      return {0x1.FFp127f, true};  // likewise
-    default:
+    case format::F16:  // from 65520, that is 65504 and half a place, finite floats would round to infinity
+      return {0x477FF000, codecs::infinity_bits - 1};
+    case format::BF16:  // likewise from 0x1.FFp127
+      return {0x7F7F8000, codecs::infinity_bits - 1};
+    default:  // from 3e8
       // The block format of the widest range, Q6_K, reaches 65504 * 128 * 32 = 2.7e8. Whatever is above has no half
       // precision scale in any format, and below nothing overflows float inside the encoders.
-      return {3e8f, false};
+      return {0x4D8F0D18, any_nan};
   }
 }
 
 // `first` is the 0-based position of values[0] in the run.
 void check_values(const format_traits& traits, span<const float> values, std::size_t first) {
   if (traits.id == format::F32) return;
-  const value_rule rule = rule_of(traits.id);
-  bool all_fit = true;  // no early end: a loop without branches is the fast one, and errors are rare
-  for (const float value : values) all_fit &= rule.takes(value);
-  if (all_fit) return;
+  const codecs::magnitude_range refused = refused_by(traits.id);
+  if (!codecs::any_in_range(refused, values.data(), values.size())) return;
   for (std::size_t i = 0; i < values.size(); ++i) {
-    if (!rule.takes(values[i])) refuse_value(traits, first + i + 1, values[i]);
+    if (refused.contains(values[i])) refuse_value(traits, first + i + 1, values[i]);
   }
 }
 
 void check_importance(span<const float> importance, std::size_t first) {
+  if (codecs::all_finite_positive(importance.data(), importance.size())) return;
   const auto* bad =
       std::find_if(importance.begin(), importance.end(), [](float w) { return !(w >= 0.0f && std::isfinite(w)); });
-  if (bad == importance.end()) return;
   const char* what = std::isnan(*bad) ? "NaN" : std::isinf(*bad) ? "infinite" : "negative";
   throw error(sqlstate::invalid_parameter_value,
               "importance at position " +
@@ -90,23 +79,38 @@ void check_importance(span<const float> importance, std::size_t first) {
               "Importance must be a finite number, zero or more.");
 }
 
+[[noreturn]] void refuse_scale(const format_traits& traits, std::size_t block) {
+  throw error(sqlstate::numeric_value_out_of_range,
+              "scale of block " + std::to_string(block + 1) + " overflows half precision",
+              "The block holds the values from position " + std::to_string(block * traits.block_weights + 1) +
+                  "; their range, or that of their importance, is too large for format " + traits.name + ".");
+}
+
+// Whether the half that starts here is NaN or infinite: then its exponent is all ones, and one more carries.
+constexpr unsigned carry = 0x80;
+unsigned carry_of(const std::byte* half) { return ((std::to_integer<unsigned>(half[1]) & 0x7Cu) + 4u) & carry; }
+
 void check_scales(const codec& with, const format_traits& traits, const std::byte* blocks, std::size_t count,
                   std::size_t first_block) {
+  unsigned refused = 0;
+  for (std::uint32_t s = 0; s < with.scale_count; ++s) {
+    const std::byte* scale = blocks + with.scale_offsets[s];
+    for (std::size_t b = 0; b < count; ++b, scale += traits.block_bytes) refused |= carry_of(scale);
+  }
+  if (refused == 0) return;
   for (std::size_t b = 0; b < count; ++b) {
     for (std::uint32_t s = 0; s < with.scale_count; ++s) {
-      const auto* half =
-          reinterpret_cast<const codecs::stored_half*>(blocks + b * traits.block_bytes + with.scale_offsets[s]);
-      if (std::isfinite(half->get())) continue;
-      const std::size_t block = first_block + b;
-      throw error(sqlstate::numeric_value_out_of_range,
-                  "scale of block " + std::to_string(block + 1) + " overflows half precision",
-                  "The block holds the values from position " + std::to_string(block * traits.block_weights + 1) +
-                      "; their range, or that of their importance, is too large for format " + traits.name + ".");
+      if (carry_of(blocks + b * traits.block_bytes + with.scale_offsets[s]) != 0) refuse_scale(traits, first_block + b);
     }
   }
 }
 
 // ---- the work --------------------------------------------------------------------------------------------------
+
+// Only these encoders ask for it. It is worth leaving out: each addition waits for the one before.
+bool uses_row_mean_square(format f) {
+  return f == format::Q4_0 || f == format::Q4_1 || f == format::Q5_0 || f == format::Q5_1;
+}
 
 // Mean of the squares of the row, in float from first to last as the reference has it.
 float mean_square(span<const float> row, interrupt& check) {
@@ -196,7 +200,8 @@ void quantize(format f, span<const float> values, span<const float> importance, 
     check.poll();
     check_importance(importance.subspan(at, std::min(piece, importance.size() - at)), at);
   }
-  const float row = importance.empty() ? 0.0f : mean_square(values, check);
+  const bool needs_row = !importance.empty() && uses_row_mean_square(f);
+  const float row = needs_row ? mean_square(values, check) : 0.0f;
   const encoder work = {with, traits, values, importance, row, out};
   for (std::size_t at = 0; at < values.size(); at += piece) {
     check.poll();

@@ -2,7 +2,6 @@
 #include <cstring>
 
 #include "hartonomous/half.hpp"
-#include "vectorize.hpp"
 #include "scalar.hpp"
 
 namespace hartonomous::codecs {
@@ -49,11 +48,11 @@ inline std::uint16_t load_u16(const std::byte* from) {
   return bits;
 }
 
-HARTONOMOUS_CLONES void load_f16(const std::byte* blocks, float* out, std::size_t count) {
+void load_f16(const std::byte* blocks, float* out, std::size_t count) {
   for (std::size_t i = 0; i < count; ++i) out[i] = f16_to_f32(load_u16(blocks + 2 * i));
 }
 
-HARTONOMOUS_CLONES void load_bf16(const std::byte* blocks, float* out, std::size_t count) {
+void load_bf16(const std::byte* blocks, float* out, std::size_t count) {
   for (std::size_t i = 0; i < count; ++i) out[i] = bf16_to_f32(load_u16(blocks + 2 * i));
 }
 

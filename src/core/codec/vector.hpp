@@ -7,6 +7,17 @@
 
 namespace hartonomous::codecs {
 
+// vector_plain.cpp
+const codec& vector_f16();
+const codec& vector_bf16();
+
+// vector_legacy.cpp
+const codec& vector_q8_0();
+const codec& vector_q4_0();
+const codec& vector_q4_1();
+const codec& vector_q5_0();
+const codec& vector_q5_1();
+
 // vector_q2_k_q3_k.cpp
 const codec& vector_q2_k();
 const codec& vector_q3_k();

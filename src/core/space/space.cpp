@@ -6,7 +6,6 @@
 #include <limits>
 
 #include "hartonomous/statistics.hpp"
-#include "vectorize.hpp"
 
 namespace hartonomous {
 namespace {
@@ -18,7 +17,7 @@ struct moments {
 
 // One pass over the weights. Sums run in float over 16 lanes and 1024 weights, then in double: exact enough for a
 // place on a map, several times the speed of double throughout, and the same on every machine.
-HARTONOMOUS_CLONES moments moments_of(span<const float> w, const float* first, const float* second) {
+moments moments_of(span<const float> w, const float* first, const float* second) {
   constexpr std::size_t lanes = 16, piece = 1024;
   moments total;
   for (std::size_t begin = 0; begin < w.size(); begin += piece) {

@@ -1,0 +1,80 @@
+// The checks of checks.hpp by vector instructions.
+#include "codec/checks.hpp"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "codec/checks.cpp"
+#include <hwy/foreach_target.h>  // must come before highway.h
+
+#include <hwy/highway.h>
+
+#include <cfloat>
+
+HWY_BEFORE_NAMESPACE();
+namespace hartonomous {
+namespace codecs {
+namespace HWY_NAMESPACE {
+namespace {
+
+namespace hn = hwy::HWY_NAMESPACE;
+
+using float_tag = hn::ScalableTag<float>;
+using bits_tag = hn::ScalableTag<std::uint32_t>;
+
+// Unsigned, the distance to the start of the range is least for what is in the range.
+bool any_in_range(const magnitude_range& range, const float* values, std::size_t count) {
+  const bits_tag u;
+  const std::size_t lanes = hn::Lanes(u);
+  const auto first = hn::Set(u, range.first);
+  auto nearest = hn::Set(u, range.last - range.first + 1);
+  std::size_t i = 0;
+  for (; i + lanes <= count; i += lanes) {
+    const auto magnitude = hn::BitCast(u, hn::Abs(hn::LoadU(float_tag(), values + i)));
+    nearest = hn::Min(nearest, hn::Sub(magnitude, first));
+  }
+  bool any = hn::GetLane(hn::MinOfLanes(u, nearest)) <= range.last - range.first;
+  for (; i < count; ++i) any |= range.contains(values[i]);
+  return any;
+}
+
+// Unsigned, bits are below those of infinity for what is wanted once a negative zero is a positive one.
+bool all_finite_positive(const float* values, std::size_t count) {
+  const float_tag d;
+  const bits_tag u;
+  const std::size_t lanes = hn::Lanes(d);
+  auto largest = hn::Zero(u);
+  std::size_t i = 0;
+  for (; i + lanes <= count; i += lanes) {
+    largest = hn::Max(largest, hn::BitCast(u, hn::Add(hn::LoadU(d, values + i), hn::Zero(d))));
+  }
+  bool all = hn::GetLane(hn::MaxOfLanes(u, largest)) < infinity_bits;
+  for (; i < count; ++i) all &= values[i] >= 0.0f && values[i] <= FLT_MAX;
+  return all;
+}
+
+}  // namespace
+}  // namespace HWY_NAMESPACE
+}  // namespace codecs
+}  // namespace hartonomous
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace hartonomous {
+namespace codecs {
+namespace {
+
+HWY_EXPORT(any_in_range);
+HWY_EXPORT(all_finite_positive);
+
+}  // namespace
+
+bool any_in_range(const magnitude_range& range, const float* values, std::size_t count) noexcept {
+  return HWY_DYNAMIC_DISPATCH(any_in_range)(range, values, count);
+}
+
+bool all_finite_positive(const float* values, std::size_t count) noexcept {
+  return HWY_DYNAMIC_DISPATCH(all_finite_positive)(values, count);
+}
+
+}  // namespace codecs
+}  // namespace hartonomous
+#endif  // HWY_ONCE

@@ -1,0 +1,106 @@
+// Blocks of 32 weights in vectors: what the encoders and decoders of Q8_0, Q4_0, Q4_1, Q5_0 and Q5_1 stand on.
+//
+// Levels pass through memory as bytes: they are packed and unpacked sixteen at a time, and become floats or cease to be
+// floats as many at a time as a vector has lanes.
+#if defined(HARTONOMOUS_CODEC_SHORT_INL_HPP) == defined(HWY_TARGET_TOGGLE)
+#ifdef HARTONOMOUS_CODEC_SHORT_INL_HPP
+#undef HARTONOMOUS_CODEC_SHORT_INL_HPP
+#else
+#define HARTONOMOUS_CODEC_SHORT_INL_HPP
+#endif
+
+#include <hwy/highway.h>
+
+#include "codec/blocks.hpp"
+#include "codec/half-inl.hpp"
+#include "codec/lanes-inl.hpp"
+
+HWY_BEFORE_NAMESPACE();
+#if HWY_TARGET != HWY_SCALAR
+namespace hartonomous {
+namespace codecs {
+namespace HWY_NAMESPACE {
+namespace {
+
+// ---- runs ------------------------------------------------------------------------------------------------------
+
+// dequantize_run() of scalar.hpp for this instruction set: Decode is inlined.
+template <class Block, void (*Decode)(const Block&, float*)>
+void dequantize_blocks(const std::byte* blocks, float* out, std::size_t count) {
+  const auto* block = reinterpret_cast<const Block*>(blocks);
+  for (std::size_t i = 0; i < count; ++i) Decode(block[i], out + i * short_block);
+}
+
+// ---- levels and bytes ------------------------------------------------------------------------------------------
+
+using sixteen_tag = hn::FixedTag<std::uint8_t, 16>;
+using sixteen = hn::Vec<sixteen_tag>;
+
+HWY_INLINE void pack_nibbles(const std::uint8_t* q, std::uint8_t* qs) {
+  const sixteen_tag d;
+  const sixteen low = hn::And(hn::LoadU(d, q), hn::Set(d, 15));
+  hn::StoreU(hn::Or(low, hn::ShiftLeft<4>(hn::LoadU(d, q + 16))), d, qs);
+}
+
+// Writes as much as 10 bytes, of which the first four count.
+HWY_INLINE void pack_fifth_bits(const std::uint8_t* q, std::uint8_t* qh) {
+  const sixteen_tag d;
+  const sixteen fifth = hn::Set(d, 16);
+  hn::StoreMaskBits(d, hn::TestBit(hn::LoadU(d, q), fifth), qh);
+  hn::StoreMaskBits(d, hn::TestBit(hn::LoadU(d, q + 16), fifth), qh + 2);
+}
+
+HWY_INLINE sixteen unpack_low(const std::uint8_t* qs) {
+  const sixteen_tag d;
+  return hn::And(hn::LoadU(d, qs), hn::Set(d, 15));
+}
+
+HWY_INLINE sixteen unpack_high(const std::uint8_t* qs) { return hn::ShiftRight<4>(hn::LoadU(sixteen_tag(), qs)); }
+
+// Sixteen bits as the fifth bits of levels. Reads as much as 8 bytes.
+HWY_INLINE sixteen unpack_fifth_bits(const std::uint8_t* qh) {
+  const sixteen_tag d;
+  return hn::IfThenElseZero(hn::LoadMaskBits(d, qh), hn::Set(d, 16));
+}
+
+// ---- levels and floats -----------------------------------------------------------------------------------------
+
+// The integer parts of numbers below 2^22 in magnitude, as bytes: of a negative one its two's complement.
+HWY_INLINE void store_integers(floats value, std::uint8_t* to) {
+  const hn::RebindToUnsigned<int_tag> u;
+  const hn::Rebind<std::uint8_t, float_tag> bytes;
+#if HWY_TARGET == HWY_SSSE3  // has no instruction that cuts a float
+  const auto bits = hn::BitCast(u, hn::ConvertTo(int_tag(), value));
+#else
+  // See nearest_int() of rounding.hpp. Highway's conversion would look for numbers that no integer can hold.
+  const auto bits = hn::BitCast(u, hn::Add(hn::Trunc(value), all(12582912.0f)));
+#endif
+  hn::StoreU(hn::TruncateTo(bytes, bits), bytes, to);
+}
+
+// Number i of a block gets the level at q[i].
+HWY_INLINE floats load_levels(const std::int8_t* q) {
+  const hn::Rebind<std::int8_t, float_tag> bytes;
+  return hn::ConvertTo(float_tag(), hn::PromoteTo(int_tag(), hn::LoadU(bytes, q)));
+}
+
+HWY_INLINE void scale_levels(const std::int8_t* q, floats d, float* out) {
+  for (std::size_t i = 0; i < short_block; i += lane_count()) {
+    hn::StoreU(hn::Mul(load_levels(q + i), d), float_tag(), out + i);
+  }
+}
+
+HWY_INLINE void scale_levels(const std::int8_t* q, floats d, floats m, float* out) {
+  for (std::size_t i = 0; i < short_block; i += lane_count()) {
+    hn::StoreU(hn::Add(hn::Mul(load_levels(q + i), d), m), float_tag(), out + i);
+  }
+}
+
+}  // namespace
+}  // namespace HWY_NAMESPACE
+}  // namespace codecs
+}  // namespace hartonomous
+#endif  // HWY_TARGET
+HWY_AFTER_NAMESPACE();
+
+#endif
