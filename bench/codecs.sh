@@ -19,6 +19,7 @@ echo "building"
   --benchmark_repetitions="$ROUNDS"
 
 SHARED_BUFFERS=1GB start_server >"$SCRATCH/log/server" 2>&1
+install -m 644 "$SCRATCH/kernels.json" "$HARTONOMOUS_TMP"
 "$SCRATCH/bench/make_model" "$HARTONOMOUS_TMP/atoms.gguf" F32 4 4096 4096
 psql -X -q -v ON_ERROR_STOP=1 -d postgres -v dir="$HARTONOMOUS_TMP" -v rounds="$ROUNDS" \
-  -v kernels="$(tr -d '\n' <"$SCRATCH/kernels.json")" -f bench/codecs.sql
+  -f bench/codecs.sql

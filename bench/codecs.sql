@@ -1,5 +1,5 @@
 -- Quantizing a table's atoms against the same scan that only copies them, on one core; then the parallel plan.
--- Variables: dir (with atoms.gguf: 4 tensors of 4096 x 4096 in F32), rounds, kernels (JSON of Google Benchmark).
+-- Variables: dir (with atoms.gguf: 4 tensors of 4096 x 4096 in F32, and kernels.json of Google Benchmark), rounds.
 \pset footer off
 SET client_min_messages = warning;
 CREATE EXTENSION hartonomous CASCADE;
@@ -31,7 +31,7 @@ WITH sql AS (
   SELECT format, percentile_cont(0.5) WITHIN GROUP (ORDER BY seconds) AS seconds FROM measured GROUP BY format
 ), kernel AS (
   SELECT split_part(run ->> 'run_name', '/', 3) AS format, (run ->> 'bytes_per_second')::float8 AS speed
-    FROM jsonb_array_elements(:'kernels'::jsonb -> 'benchmarks') AS run
+    FROM jsonb_array_elements(pg_read_file(:'dir' || '/kernels.json')::jsonb -> 'benchmarks') AS run
    WHERE run ->> 'aggregate_name' = 'median' AND run ->> 'run_name' LIKE '64 MiB/quantize/%'
 )
 SELECT q.format, round((:float_bytes / q.seconds / 1e9)::numeric, 3) AS query,

@@ -202,7 +202,7 @@ HARTONOMOUS_FUNCTION(boundary_objects) { PG_RETURN_INT64(constructed - destroyed
 // boundary_destroyed(): destructors run so far.
 HARTONOMOUS_FUNCTION(boundary_destroyed) { PG_RETURN_INT64(destroyed); }
 
-// boundary_quantize(format text, count bigint): one call of the core that lasts.
+// boundary_quantize(format text, count bigint, times int): calls of the core that last.
 HARTONOMOUS_FUNCTION(boundary_quantize) {
   const ballast live;
   const std::string name = text_argument(fcinfo, 0);
@@ -216,6 +216,6 @@ HARTONOMOUS_FUNCTION(boundary_quantize) {
   }
   std::vector<std::byte> blocks(bytes_of(traits->id, values.size()));
   backend_interrupt interrupt;
-  quantize(traits->id, values, {}, blocks.data(), interrupt);
+  for (std::int32_t i = 0; i < PG_GETARG_INT32(2); ++i) quantize(traits->id, values, {}, blocks.data(), interrupt);
   PG_RETURN_INT64(static_cast<std::int64_t>(blocks.size()));
 }

@@ -91,7 +91,7 @@ my %functions = (
     'stacks_kept() RETURNS boolean' => 'stacks_kept',
     'objects() RETURNS bigint' => 'objects',
     'destroyed() RETURNS bigint' => 'destroyed',
-    'quantize(format text, count bigint) RETURNS bigint' => 'quantize',
+    'quantize(format text, count bigint, times int) RETURNS bigint' => 'quantize',
 );
 for my $signature (sort keys %functions) {
     my $answer = $session->query(
@@ -213,8 +213,8 @@ unlink $file;
 
 # ---- cancelling --------------------------------------------------------------------------------------------------
 
-# Several seconds of work, of which each cancel takes a small part.
-my $work = q{boundary_quantize('Q4_K', 20000000)};
+# Ten seconds of work and more, of which each cancel takes a small part: calls of a tenth of a second.
+my $work = q{boundary_quantize('Q4_K', 20000000, 100)};
 
 # Server clocks on both sides: from the request to the moment the statement has ended.
 is($session->query('CREATE TABLE latencies (kind text, ms float8);'), '', 'a table for latencies');
@@ -269,7 +269,7 @@ no_objects_left('cancels');
 fails('a timeout arrives as PostgreSQL has it', "SET statement_timeout = 300; SELECT $work",
     '57014', 'canceling statement due to statement timeout');
 $session->query('SET statement_timeout = 0;');
-is($session->query(q{SELECT boundary_quantize('Q4_K', 2560);}), '1440', 'what was cancelled before now works');
+is($session->query(q{SELECT boundary_quantize('Q4_K', 2560, 1);}), '1440', 'what was cancelled before now works');
 
 # A termination, too, gets through, and it does not bring the server down.
 $session->start("SELECT $work;");
