@@ -1,5 +1,5 @@
 // Speed of every codec in both directions, in GB/s of float32, beside memcpy of the same size in the same run and
-// beside the scalar reference of the same build.
+// beside the scalar reference of the same build; then of what decodes as it goes, beside decoding alone.
 //
 // "L2" is a run of 128 KiB of floats, "64 MiB" one that no cache holds; both go through the public functions with
 // their checks, into memory that has been touched. All measurements take turns (random interleaving), the table has
@@ -15,6 +15,7 @@
 
 #include "hartonomous/codec.hpp"
 #include "hartonomous/simd.hpp"
+#include "hartonomous/statistics.hpp"
 
 namespace {
 
@@ -109,6 +110,30 @@ void scalar_codec(benchmark::State& state, format f, direction way) {
   report_floats(state, count);
 }
 
+// dot, relative_error and matvec of blocks with floats.
+enum class reading { dot, relative_error, matvec };
+constexpr const char* reading_names[] = {"dot with floats", "relative error", "matvec"};
+
+void read_run(benchmark::State& state, format f, std::size_t count, reading what) {
+  no_interrupt none;
+  const span<const float> floats(weights().data(), count);
+  std::vector<std::byte> blocks(bytes_of(f, count));
+  quantize(f, floats, {}, blocks.data(), none);
+  const block_run run = {f, blocks, count};
+  std::vector<float> out(count / row);
+  for (auto _ : state) {
+    if (what == reading::dot) {
+      benchmark::DoNotOptimize(dot(run, run_of(floats), none));
+    } else if (what == reading::relative_error) {
+      benchmark::DoNotOptimize(relative_error(run_of(floats), run, none));
+    } else {
+      matvec(run, importance(), out.data(), none);
+      benchmark::ClobberMemory();
+    }
+  }
+  report_floats(state, count);
+}
+
 // ---- the table -------------------------------------------------------------------------------------------------
 
 constexpr format formats[] = {format::F32,  format::F16,  format::BF16, format::Q8_0, format::Q4_0,
@@ -117,8 +142,12 @@ constexpr format formats[] = {format::F32,  format::F16,  format::BF16, format::
 
 bool has_importance(format f) { return traits_of(f).block_weights > 1 && f != format::Q8_0; }
 
+std::string name_of(const char* where, const char* what, format f) {
+  return std::string(where) + "/" + what + "/" + traits_of(f).name;
+}
+
 std::string name_of(const char* where, direction way, format f) {
-  return std::string(where) + "/" + direction_names[static_cast<int>(way)] + "/" + traits_of(f).name;
+  return name_of(where, direction_names[static_cast<int>(way)], f);
 }
 
 void register_all() {
@@ -140,6 +169,12 @@ void register_all() {
         });
       }
       add(name_of("scalar", way, f), [f, way](benchmark::State& s) { scalar_codec(s, f, way); });
+    }
+    for (const reading what : {reading::dot, reading::relative_error, reading::matvec}) {
+      for (const auto& [where, count] : {std::pair{"L2", in_cache}, std::pair{"64 MiB", in_memory}}) {
+        add(name_of(where, reading_names[static_cast<int>(what)], f),
+            [f = f, what = what, count = count](benchmark::State& s) { read_run(s, f, count, what); });
+      }
     }
   }
 }
@@ -165,6 +200,10 @@ class table final : public benchmark::BenchmarkReporter {
     for (const direction way : {direction::quantize, direction::quantize_by_importance, direction::dequantize}) {
       for (const format f : formats) print_line(way, f);
     }
+    std::printf("\n%-32s%9s%18s%18s\n", "reading, GB/s of float32", "", "L2 (x decoding)", "64 MiB");
+    for (const char* what : reading_names) {
+      for (const format f : formats) print_reading(what, f);
+    }
   }
 
  private:
@@ -176,6 +215,14 @@ class table final : public benchmark::BenchmarkReporter {
     std::printf("%-8s%-24s%9.3f%9.2f (%5.2fx)%9.2f (%5.2fx)%9.1fx\n", traits_of(f).name,
                 direction_names[static_cast<int>(way)], scalar, cached, cached / medians_["L2/memcpy"], memory,
                 memory / medians_["64 MiB/memcpy"], cached / scalar);
+  }
+
+  void print_reading(const char* what, format f) {
+    const auto found = medians_.find(name_of("L2", what, f));
+    if (found == medians_.end()) return;
+    std::printf("%-8s%-24s%18.2f (%5.2fx)%9.2f\n", traits_of(f).name, what, found->second,
+                found->second / medians_[name_of("L2", direction::dequantize, f)],
+                medians_[name_of("64 MiB", what, f)]);
   }
 
   std::map<std::string, double> medians_;

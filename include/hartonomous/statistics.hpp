@@ -1,8 +1,9 @@
 // Sizes of and distances between runs of weights, and the matrix-vector product.
 //
-// All sums are in double: a product of two floats is exact there. Term i goes to partial sum i mod 32, and the partial
-// sums are added in order at the end: the same result on every machine, whatever vectors it has. NaN and infinity in
-// the input carry through.
+// All sums are in double: a product of two floats is exact there. Term i goes to partial sum i mod 16. At the end the
+// upper half of the partial sums is added to the lower, again and again, until one is left. So the result is the same
+// on every machine, whatever vectors it has. NaN and infinity in the input carry through; every NaN comes out as the
+// same one.
 #pragma once
 
 #include <cstddef>
@@ -13,22 +14,33 @@
 
 namespace hartonomous {
 
+inline constexpr std::size_t partial_sum_count = 16;
+
 // A sum that takes its terms a piece at a time.
 class running_sum {
  public:
   // Adds a[i] * b[i] for i < count.
   void add_products(const float* a, const float* b, std::size_t count) noexcept;
-  // Adds (a[i] - b[i])^2 for i < count.
-  void add_squared_differences(const float* a, const float* b, std::size_t count) noexcept;
+  // Adds a[i]^2 for i < count.
+  void add_squares(const float* a, std::size_t count) noexcept;
   double total() const noexcept;
 
  private:
-  static constexpr std::size_t partial_sums = 32;
-  alignas(64) double partial_[partial_sums] = {};
+  alignas(64) double partial_[partial_sum_count] = {};
   std::size_t terms_ = 0;
+};
 
-  template <class Bulk, class One>
-  void add(const float* a, const float* b, std::size_t count, Bulk bulk, One one) noexcept;
+// Likewise the Euclidean norm of a difference, relative to that of the reference.
+class running_error {
+ public:
+  void add(const float* reference, const float* approximation, std::size_t count) noexcept;
+  // 0 when both norms are 0, infinity when only that of the reference is.
+  double relative() const noexcept;
+
+ private:
+  alignas(64) double distance_[partial_sum_count] = {};
+  alignas(64) double size_[partial_sum_count] = {};
+  std::size_t terms_ = 0;
 };
 
 // A run of blocks in any readable format, as functions below take it; floats are a run in format F32.
@@ -56,9 +68,9 @@ double relative_error(const block_run& reference, const block_run& approximation
 // Sum of products. Error 2202E unless the lengths are equal.
 double dot(const block_run& a, const block_run& b, interrupt& check);
 
-// out[i] = row i of the matrix times x, rounded to float, for a matrix whose rows, as long as x, stand in `matrix` one
-// after the other. Rows need not be whole blocks. `out` takes matrix.count / x.size() floats.
-// Error 2202E when x.size() does not divide matrix.count; an empty matrix and an empty x fit.
+// out[i] = row i of the matrix times x, rounded to float (infinity where that is too small), for a matrix whose rows,
+// as long as x, stand in `matrix` one after the other. Rows need not be whole blocks. `out` takes matrix.count /
+// x.size() floats. Error 2202E when x.size() does not divide matrix.count; an empty matrix and an empty x fit.
 void matvec(const block_run& matrix, span<const float> x, float* out, interrupt& check);
 
 // For short runs of floats.

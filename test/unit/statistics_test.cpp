@@ -88,15 +88,16 @@ floats draw(std::size_t count, unsigned seed) {
 // The sum as statistics.hpp defines it.
 template <class Term>
 double defined_sum(std::size_t count, Term term) {
-  double partial[32] = {};
-  for (std::size_t i = 0; i < count; ++i) partial[i % 32] += term(i);
-  double total = 0.0;
-  for (const double one : partial) total += one;
-  return total;
+  double partial[16] = {};
+  for (std::size_t i = 0; i < count; ++i) partial[i % 16] += term(i);
+  for (int half = 8; half > 0; half /= 2) {
+    for (int i = 0; i < half; ++i) partial[i] += partial[i + half];
+  }
+  return partial[0];
 }
 
 TEST(Statistics, SumsAreTheSameOnEveryTarget) {
-  for (const std::size_t count : {1u, 7u, 31u, 32u, 33u, 64u, 100u, 2047u, 2048u, 2049u, 4129u, 70001u}) {
+  for (const std::size_t count : {1u, 7u, 15u, 16u, 17u, 64u, 100u, 1039u, 2047u, 2048u, 2049u, 4129u, 70001u}) {
     const floats a = draw(count, 1), b = draw(count, 2);
     const double product = defined_sum(count, [&](std::size_t i) { return double{a[i]} * double{b[i]}; });
     const double squares = defined_sum(count, [&](std::size_t i) { return double{a[i]} * double{a[i]}; });
@@ -121,7 +122,76 @@ TEST(Statistics, PiecesOfAnyLengthAddUp) {
       sum.add_products(a.data() + at, b.data() + at, std::min(piece, a.size() - at));
     }
     EXPECT_EQ(sum.total(), whole) << piece;
+    running_error error;
+    for (std::size_t at = 0; at < a.size(); at += piece) {
+      error.add(a.data() + at, b.data() + at, std::min(piece, a.size() - at));
+    }
+    EXPECT_EQ(error.relative(), relative_error(a, b)) << piece;
   }
+}
+
+// Products whose sum depends on every rounding and on their order, and squares that only a fused operation gets exact.
+TEST(Statistics, RoundingIsTheSameOnEveryTarget) {
+  std::mt19937 generator(9);
+  const auto any_finite = [&] {
+    for (;;) {
+      const std::uint32_t bits = static_cast<std::uint32_t>(generator());
+      float value = 0;
+      std::memcpy(&value, &bits, sizeof value);
+      if (std::isfinite(value)) return value;
+    }
+  };
+  floats a(4099), b(4099);
+  std::generate(a.begin(), a.end(), any_finite);
+  std::generate(b.begin(), b.end(), any_finite);
+  for (std::size_t i = 0; i < a.size(); i += 3) b[i] = std::nextafter(a[i], 0.0f) / 3.0f;
+  const double product = defined_sum(a.size(), [&](std::size_t i) { return double{a[i]} * double{b[i]}; });
+  const double size = defined_sum(a.size(), [&](std::size_t i) { return double{a[i]} * double{a[i]}; });
+  const double distance = defined_sum(a.size(), [&](std::size_t i) {
+    const double difference = double{a[i]} - double{b[i]};
+    return difference * difference;
+  });
+  for_each_target([&] {
+    EXPECT_EQ(dot(a, b), product);
+    EXPECT_EQ(rms(a), std::sqrt(size / 4099));
+    EXPECT_EQ(relative_error(a, b), std::sqrt(distance / size));
+  });
+}
+
+std::uint64_t bits_of(double value) {
+  std::uint64_t bits = 0;
+  std::memcpy(&bits, &value, sizeof bits);
+  return bits;
+}
+
+// NaN at each place of a round, in either run, of any sign: always the one NaN.
+TEST(Statistics, NanAndInfinityCarryThrough) {
+  constexpr float nan_value = std::numeric_limits<float>::quiet_NaN();
+  constexpr float infinity = std::numeric_limits<float>::infinity();
+  const std::uint64_t one_nan = bits_of(std::numeric_limits<double>::quiet_NaN());
+  for_each_target([&] {
+    for (std::size_t at = 0; at < 37; ++at) {
+      const floats ones(37, 1.0f), zeros(37, 0.0f);
+      for (const float bad : {nan_value, -nan_value}) {
+        floats with = ones;
+        with[at] = bad;
+        EXPECT_EQ(bits_of(rms(with)), one_nan) << at;
+        EXPECT_EQ(bits_of(dot(with, ones)), one_nan) << at;
+        EXPECT_EQ(bits_of(dot(ones, with)), one_nan) << at;
+        EXPECT_EQ(bits_of(relative_error(with, ones)), one_nan) << at;
+        EXPECT_EQ(bits_of(relative_error(ones, with)), one_nan) << at;
+        EXPECT_EQ(bits_of(relative_error(zeros, with)), one_nan) << at;
+      }
+      floats with = ones;
+      with[at] = -infinity;
+      EXPECT_EQ(rms(with), infinity) << at;
+      EXPECT_EQ(dot(with, ones), -infinity) << at;
+      EXPECT_EQ(bits_of(dot(with, zeros)), one_nan) << at;
+      EXPECT_EQ(relative_error(ones, with), infinity) << at;
+      EXPECT_EQ(bits_of(relative_error(with, ones)), one_nan) << at;
+      EXPECT_EQ(bits_of(relative_error(with, with)), one_nan) << at;
+    }
+  });
 }
 
 std::vector<std::byte> encode(format f, const floats& values) {
@@ -177,6 +247,18 @@ TEST(Statistics, MatrixTimesVector) {
       });
     }
   }
+}
+
+TEST(Statistics, MatrixTimesVectorIsRoundedToFloat) {
+  no_interrupt none;
+  constexpr float largest = std::numeric_limits<float>::max();
+  const floats matrix = {largest, largest, largest, -largest, 1.0f, 0x1p-24f, 1.0f, 0x1.8p-24f};
+  float out[4];
+  matvec(run_of(matrix), floats{1.0f, 1.0f}, out, none);
+  EXPECT_EQ(out[0], std::numeric_limits<float>::infinity());
+  EXPECT_EQ(out[1], 0.0f);
+  EXPECT_EQ(out[2], 1.0f);  // half way: to even
+  EXPECT_EQ(out[3], 1.0f + 0x1p-23f);
 }
 
 TEST(Statistics, VectorsThatDoNotFit) {

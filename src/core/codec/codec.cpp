@@ -7,6 +7,7 @@
 
 #include "checks.hpp"
 #include "hartonomous/error.hpp"
+#include "hartonomous/half.hpp"
 
 namespace hartonomous {
 namespace {
@@ -43,18 +44,18 @@ const codec& require(format f, bool supported, const char* verb) {
               "F32, F16 and BF16 can hold such values.");
 }
 
-constexpr std::uint32_t any_nan = 0x7FFFFFFF;
-
 codecs::magnitude_range refused_by(format f) {
+  using half_detail::bits_of;
+  constexpr std::uint32_t any_nan = 0x7FFFFFFF;
   switch (f) {
-    case format::F16:  // from 65520, that is 65504 and half a place, finite floats would round to infinity
-      return {0x477FF000, codecs::infinity_bits - 1};
-    case format::BF16:  // likewise from 0x1.FFp127
-      return {0x7F7F8000, codecs::infinity_bits - 1};
-    default:  // from 3e8
+    case format::F16:  // from here on, 65504 and half a place, finite floats would round to infinity
+      return {bits_of(65520.0f), codecs::infinity_bits - 1};
+    case format::BF16:  // likewise
+      return {bits_of(0x1.FFp127f), codecs::infinity_bits - 1};
+    default:
       // The block format of the widest range, Q6_K, reaches 65504 * 128 * 32 = 2.7e8. Whatever is above has no half
       // precision scale in any format, and below nothing overflows float inside the encoders.
-      return {0x4D8F0D18, any_nan};
+      return {bits_of(3e8f), any_nan};
   }
 }
 

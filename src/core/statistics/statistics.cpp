@@ -12,37 +12,68 @@
 
 namespace hartonomous {
 
-static_assert(run_decoder::piece % statistics_detail::partial_sums == 0);
+static_assert(run_decoder::piece % partial_sum_count == 0);
 
-// ---- running_sum -----------------------------------------------------------------------------------------------
+// ---- piece by piece --------------------------------------------------------------------------------------------
 
-// Terms up to the next multiple of partial_sums one by one, then whole rounds, then the rest.
-template <class Bulk, class One>
-void running_sum::add(const float* a, const float* b, std::size_t count, Bulk bulk, One one) noexcept {
-  static_assert(partial_sums == statistics_detail::partial_sums);
+namespace {
+
+// Terms up to the next multiple of partial_sum_count one by one, then whole rounds, then the rest: `one` takes an index
+// and the partial sum of that term, `rounds` an index and a number of terms. `terms` counts those taken so far.
+template <class One, class Rounds>
+void take_terms(std::size_t& terms, std::size_t count, One one, Rounds rounds) {
   std::size_t i = 0;
-  for (; i < count && terms_ % partial_sums != 0; ++i, ++terms_) partial_[terms_ % partial_sums] += one(a[i], b[i]);
-  const std::size_t whole = (count - i) / partial_sums * partial_sums;
-  bulk(a + i, b + i, whole, partial_);
-  terms_ += whole;
-  for (i += whole; i < count; ++i, ++terms_) partial_[terms_ % partial_sums] += one(a[i], b[i]);
+  for (; i < count && terms % partial_sum_count != 0; ++i, ++terms) one(i, terms % partial_sum_count);
+  const std::size_t whole = (count - i) / partial_sum_count * partial_sum_count;
+  rounds(i, whole);
+  terms += whole;
+  for (i += whole; i < count; ++i, ++terms) one(i, terms % partial_sum_count);
 }
+
+double total_of(const double* partial) {
+  double sums[partial_sum_count];
+  std::copy_n(partial, partial_sum_count, sums);
+  for (std::size_t half = partial_sum_count / 2; half > 0; half /= 2) {
+    for (std::size_t i = 0; i < half; ++i) sums[i] += sums[i + half];
+  }
+  return sums[0];
+}
+
+// Processors disagree about the sign of the NaN that an operation makes, and about which of two NaNs they keep.
+double canonical(double value) { return std::isnan(value) ? std::numeric_limits<double>::quiet_NaN() : value; }
+
+}  // namespace
 
 void running_sum::add_products(const float* a, const float* b, std::size_t count) noexcept {
-  add(a, b, count, statistics_detail::add_products, [](float x, float y) { return double{x} * double{y}; });
+  take_terms(
+      terms_, count, [&](std::size_t i, std::size_t to) { partial_[to] += double{a[i]} * double{b[i]}; },
+      [&](std::size_t i, std::size_t whole) { statistics_detail::add_products(a + i, b + i, whole, partial_); });
 }
 
-void running_sum::add_squared_differences(const float* a, const float* b, std::size_t count) noexcept {
-  add(a, b, count, statistics_detail::add_squared_differences, [](float x, float y) {
-    const double difference = double{x} - double{y};
-    return difference * difference;
-  });
+void running_sum::add_squares(const float* a, std::size_t count) noexcept {
+  take_terms(
+      terms_, count, [&](std::size_t i, std::size_t to) { partial_[to] += double{a[i]} * double{a[i]}; },
+      [&](std::size_t i, std::size_t whole) { statistics_detail::add_squares(a + i, whole, partial_); });
 }
 
-double running_sum::total() const noexcept {
-  double total = 0.0;
-  for (const double one : partial_) total += one;
-  return total;
+double running_sum::total() const noexcept { return canonical(total_of(partial_)); }
+
+void running_error::add(const float* reference, const float* approximation, std::size_t count) noexcept {
+  const float *a = reference, *b = approximation;
+  take_terms(
+      terms_, count,
+      [&](std::size_t i, std::size_t to) {
+        const double difference = double{a[i]} - double{b[i]};
+        distance_[to] += difference * difference;
+        size_[to] += double{a[i]} * double{a[i]};
+      },
+      [&](std::size_t i, std::size_t whole) { statistics_detail::add_errors(a + i, b + i, whole, distance_, size_); });
+}
+
+double running_error::relative() const noexcept {
+  const double distance = total_of(distance_), size = total_of(size_);
+  if (size != 0.0) return canonical(std::sqrt(distance / size));
+  return distance == 0.0 ? 0.0 : canonical(distance * std::numeric_limits<double>::infinity());
 }
 
 // ---- runs ------------------------------------------------------------------------------------------------------
@@ -63,7 +94,7 @@ double rms(const block_run& values, interrupt& check) {
   run_decoder decoder = decoder_of(values);
   running_sum squares;
   for (span<const float> v = decoder.next(check); !v.empty(); v = decoder.next(check)) {
-    squares.add_products(v.data(), v.data(), v.size());
+    squares.add_squares(v.data(), v.size());
   }
   return values.count == 0 ? 0.0 : std::sqrt(squares.total() / static_cast<double>(values.count));
 }
@@ -71,16 +102,11 @@ double rms(const block_run& values, interrupt& check) {
 double relative_error(const block_run& reference, const block_run& approximation, interrupt& check) {
   require_same_length(reference.count, approximation.count);
   run_decoder left = decoder_of(reference), right = decoder_of(approximation);
-  running_sum distance, size;
+  running_error sums;
   for (span<const float> a = left.next(check); !a.empty(); a = left.next(check)) {
-    const span<const float> b = right.next(check);
-    distance.add_squared_differences(a.data(), b.data(), a.size());
-    size.add_products(a.data(), a.data(), a.size());
+    sums.add(a.data(), right.next(check).data(), a.size());
   }
-  if (size.total() == 0.0) {
-    return distance.total() == 0.0 ? 0.0 : distance.total() * std::numeric_limits<double>::infinity();
-  }
-  return std::sqrt(distance.total() / size.total());
+  return sums.relative();
 }
 
 double dot(const block_run& a, const block_run& b, interrupt& check) {

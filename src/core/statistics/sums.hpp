@@ -1,14 +1,18 @@
-// The vector part of running_sum (sums.cpp).
+// The vector part of running_sum and running_error (sums.cpp).
 #pragma once
 
 #include <cstddef>
 
+#include "hartonomous/statistics.hpp"
+
 namespace hartonomous::statistics_detail {
 
-inline constexpr std::size_t partial_sums = 32;
-
-// partial[i % 32] += a[i] * b[i], or (a[i] - b[i])^2, for i < count; count is a multiple of 32.
+// For i < count, a multiple of partial_sum_count = 16:
+// partial[i % 16] += a[i] * b[i]
 void add_products(const float* a, const float* b, std::size_t count, double* partial) noexcept;
-void add_squared_differences(const float* a, const float* b, std::size_t count, double* partial) noexcept;
+// partial[i % 16] += a[i]^2
+void add_squares(const float* a, std::size_t count, double* partial) noexcept;
+// distance[i % 16] += (a[i] - b[i])^2, size[i % 16] += a[i]^2
+void add_errors(const float* a, const float* b, std::size_t count, double* distance, double* size) noexcept;
 
 }  // namespace hartonomous::statistics_detail
