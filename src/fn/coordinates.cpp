@@ -1,6 +1,7 @@
 // The seed design's coordinate codecs (sql/20-coordinates.sql).
 #include "pg/aggregate.hpp"
 #include "pg/arrays.hpp"
+#include "pg/composite.hpp"
 #include "pg/interrupts.hpp"
 
 #include <array>
@@ -35,13 +36,9 @@ Datum point_datum(FunctionCallInfo fcinfo, const point& p) {
     throw error(sqlstate::invalid_binary_representation, "quantized point is damaged",
                 "Its coordinates must be finite numbers.");
   }
-  return call([&] {
-    TupleDesc desc;
-    if (get_call_result_type(fcinfo, nullptr, &desc) != TYPEFUNC_COMPOSITE) elog(ERROR, "row type expected");
-    Datum values[3] = {Float4GetDatum(p.x), Float4GetDatum(p.y), Float4GetDatum(p.z)};
-    bool nulls[3] = {false, false, false};
-    return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));
-  });
+  const Datum values[3] = {Float4GetDatum(p.x), Float4GetDatum(p.y), Float4GetDatum(p.z)};
+  const bool nulls[3] = {false, false, false};
+  return composite_datum(fcinfo, values, nulls);
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 // The aggregate prune_cut (sql/55-prune.sql).
 #include "pg/aggregate.hpp"
+#include "pg/composite.hpp"
 #include "pg/memory.hpp"
 
 #include <cstring>
@@ -26,16 +27,12 @@ void check_rule(const prune_state& state) {
 }
 
 Datum summary_datum(FunctionCallInfo fcinfo, const prune_summary& summary) {
-  return call([&] {
-    TupleDesc desc;
-    if (get_call_result_type(fcinfo, nullptr, &desc) != TYPEFUNC_COMPOSITE) elog(ERROR, "row type expected");
-    const bool cut_known = summary.cut.has_value();
-    Datum values[5] = {Float4GetDatum(cut_known ? *summary.cut : 0.0f), Int64GetDatum(summary.atoms),
-                       Int64GetDatum(summary.removed), Int64GetDatum(summary.bytes),
-                       Int64GetDatum(summary.removed_bytes)};
-    bool nulls[5] = {!cut_known, false, false, false, false};
-    return HeapTupleGetDatum(heap_form_tuple(BlessTupleDesc(desc), values, nulls));
-  });
+  const bool cut_known = summary.cut.has_value();
+  const Datum values[5] = {Float4GetDatum(cut_known ? *summary.cut : 0.0f), Int64GetDatum(summary.atoms),
+                           Int64GetDatum(summary.removed), Int64GetDatum(summary.bytes),
+                           Int64GetDatum(summary.removed_bytes)};
+  const bool nulls[5] = {!cut_known, false, false, false, false};
+  return composite_datum(fcinfo, values, nulls);
 }
 
 }  // namespace

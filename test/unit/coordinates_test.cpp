@@ -3,8 +3,11 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <limits>
+#include <random>
 #include <string>
 #include <vector>
 
@@ -185,6 +188,42 @@ TEST(Q4k, TheEncoderOneByOneGivesTheSameBytes) {
   for (int round = 0; round < 2; ++round) {  // reusable after finish()
     for (const float value : values) encoder.append(value);
     EXPECT_EQ(encoder.finish(), encode(values, 33));
+  }
+}
+
+// Straight from the definition; whatever encode() does in lanes and pieces, these are its bytes.
+std::vector<std::byte> defined_block(const std::vector<float>& values) {
+  const auto [low, high] = std::minmax_element(values.begin(), values.end());
+  const float minimum = *low, scale = (*high - *low) / 15.0f;
+  std::vector<std::byte> bytes(8 + (values.size() + 1) / 2);
+  std::memcpy(bytes.data(), &scale, 4);
+  std::memcpy(bytes.data() + 4, &minimum, 4);
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    const float level = scale == 0.0f ? 0.0f : std::nearbyint((values[i] - minimum) / scale);
+    bytes[8 + i / 2] |= static_cast<std::byte>(static_cast<int>(std::fmin(level, 15.0f)) << (i % 2 == 0 ? 4 : 0));
+  }
+  return bytes;
+}
+
+TEST(Q4k, BlocksOfEveryLengthAreAsDefined) {
+  std::mt19937 generator(5);
+  std::normal_distribution<float> normal;
+  for (const float size : {1.0f, 1e-37f, 3e-42f, 1e37f}) {
+    for (std::size_t length = 1; length < 300; ++length) {
+      std::vector<float> values(length);
+      for (float& value : values) value = normal(generator) * size;
+      ASSERT_EQ(encode(values, 300), defined_block(values)) << size << ", " << length;
+    }
+  }
+}
+
+TEST(Q4k, TheSignOfZeroIsThatOfTheFirst) {
+  std::mt19937 generator(6);
+  for (int round = 0; round < 200; ++round) {
+    std::vector<float> values(40);
+    for (float& value : values) value = generator() % 2 == 0 ? 0.0f : -0.0f;
+    if (round % 2 == 0) values[generator() % 40] = round % 4 == 0 ? 1.0f : -1.0f;
+    ASSERT_EQ(encode(values), defined_block(values)) << round;
   }
 }
 

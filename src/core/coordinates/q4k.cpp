@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cfloat>
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <string>
 
@@ -25,6 +26,20 @@ std::size_t checked_block_size(std::int64_t block_size) {
   }
   return static_cast<std::size_t>(block_size);
 }
+
+// Polls before the first block and then about every poll_interval values.
+class poller {
+ public:
+  poller(std::size_t block, interrupt& check)
+      : blocks_(poll_interval / std::min(block, poll_interval)), check_(check) {}
+  void next() {
+    if (passed_++ % blocks_ == 0) check_.poll();
+  }
+
+ private:
+  std::size_t blocks_, passed_ = 0;
+  interrupt& check_;
+};
 
 // ---- one block -------------------------------------------------------------------------------------------------
 
@@ -52,11 +67,56 @@ struct block_scale {
   }
 };
 
-block_scale scale_of(span<const float> values) {
+// The smallest and the largest; of zeros, the first smallest and the last largest, whatever their signs.
+struct bounds {
+  float low, high;
+};
+
+bounds bounds_of(span<const float> values) {
+  // Side by side in lanes, which the compiler turns into vectors.
+  constexpr std::size_t lanes = 16;
+  if (values.size() >= lanes) {
+    float low[lanes], high[lanes];
+    std::copy_n(values.begin(), lanes, low);
+    std::copy_n(values.begin(), lanes, high);
+    std::size_t i = lanes;
+    for (; i + lanes <= values.size(); i += lanes) {
+      const float* const from = values.data() + i;
+      for (std::size_t l = 0; l < lanes; ++l) low[l] = from[l] < low[l] ? from[l] : low[l];
+      for (std::size_t l = 0; l < lanes; ++l) high[l] = from[l] > high[l] ? from[l] : high[l];
+    }
+    for (; i < values.size(); ++i) {
+      low[0] = std::min(low[0], values[i]);
+      high[0] = std::max(high[0], values[i]);
+    }
+    const bounds found = {*std::min_element(low, low + lanes), *std::max_element(high, high + lanes)};
+    if (found.low != 0.0f && found.high != 0.0f) return found;
+  }
   const auto [low, high] = std::minmax_element(values.begin(), values.end());
-  const float range = *high - *low;
-  if (std::isfinite(range)) return {range / 15.0f, *low};
-  return {static_cast<float>((static_cast<double>(*high) - *low) / 15.0), *low};
+  return {*low, *high};
+}
+
+block_scale scale_of(span<const float> values) {
+  const auto [low, high] = bounds_of(values);
+  const float range = high - low;
+  if (std::isfinite(range)) return {range / 15.0f, low};
+  return {static_cast<float>((static_cast<double>(high) - low) / 15.0), low};
+}
+
+// Levels 2 i and 2 i + 1 to nibble i, in two plain loops over pieces, which the compiler turns into vectors.
+void pack_levels(const block_scale& with, const float* values, std::size_t pairs, std::byte* to) {
+  constexpr std::size_t piece = 64;
+  std::uint8_t levels[2 * piece];
+  for (std::size_t at = 0; at < pairs; at += piece) {
+    const std::size_t length = std::min(piece, pairs - at);
+    const float* const from = values + 2 * at;
+    for (std::size_t i = 0; i < 2 * length; ++i) {
+      levels[i] = static_cast<std::uint8_t>(codecs::nearest_int((from[i] - with.minimum) / with.scale));
+    }
+    for (std::size_t i = 0; i < length; ++i) {
+      to[at + i] = static_cast<std::byte>(levels[2 * i] << 4 | levels[2 * i + 1]);
+    }
+  }
 }
 
 // `to` takes header_bytes + nibble_bytes(values.size()) bytes.
@@ -65,11 +125,37 @@ void encode_block(span<const float> values, std::byte* to) {
   store_f32(with.scale, to);
   store_f32(with.minimum, to + 4);
   to += header_bytes;
-  for (std::size_t i = 0; i < values.size(); i += 2) {
+  std::size_t i = 0;
+  // Where level_of() has nothing to mend: levels are 15 + rounding at most.
+  if (with.scale >= FLT_MIN && with.scale < FLT_MAX / 16) {
+    pack_levels(with, values.data(), values.size() / 2, to);
+    i = values.size() / 2 * 2;
+    to += values.size() / 2;
+  }
+  for (; i < values.size(); i += 2) {
     const std::uint32_t high = with.level_of(values[i]);
     const std::uint32_t low = i + 1 < values.size() ? with.level_of(values[i + 1]) : 0;
     *to++ = static_cast<std::byte>(high << 4 | low);
   }
+}
+
+[[noreturn]] void refuse_value(float value, std::size_t index) {
+  throw error(sqlstate::numeric_value_out_of_range,
+              "value at position " + std::to_string(index + 1) + (std::isnan(value) ? " is NaN" : " is infinite"));
+}
+
+// The first of values that is NaN or infinite, as an index; their number when there is none.
+std::size_t find_not_finite(span<const float> values) {
+  constexpr std::uint32_t exponent = 0x7F800000;
+  std::uint32_t found = 0;
+  for (const float value : values) {
+    std::uint32_t bits = 0;
+    std::memcpy(&bits, &value, sizeof bits);
+    found |= static_cast<std::uint32_t>((bits & exponent) == exponent);
+  }
+  if (found == 0) return values.size();
+  const auto bad = std::find_if(values.begin(), values.end(), [](float value) { return !std::isfinite(value); });
+  return static_cast<std::size_t>(bad - values.begin());
 }
 
 block_scale load_scale(const std::byte* from, std::size_t block) {
@@ -115,10 +201,7 @@ std::int64_t q4k_bytes(std::int64_t count, std::int64_t block_size) {
 q4k_encoder::q4k_encoder(std::int64_t block_size) : block_size_(checked_block_size(block_size)) {}
 
 void q4k_encoder::append(float value) {
-  if (!std::isfinite(value)) {
-    throw error(sqlstate::numeric_value_out_of_range,
-                "value at position " + std::to_string(count_ + 1) + (std::isnan(value) ? " is NaN" : " is infinite"));
-  }
+  if (!std::isfinite(value)) refuse_value(value, count_);
   pending_.push_back(value);
   ++count_;
   if (pending_.size() == block_size_) encode_pending();
@@ -140,12 +223,20 @@ std::vector<std::byte> q4k_encoder::finish() {
 }
 
 std::vector<std::byte> quantize_q4k(span<const float> values, std::int64_t block_size, interrupt& check) {
-  q4k_encoder encoder(block_size);
-  for (std::size_t i = 0; i < values.size(); ++i) {
-    if (i % poll_interval == 0) check.poll();
-    encoder.append(values[i]);
+  std::vector<std::byte> bytes(
+      static_cast<std::size_t>(q4k_bytes(static_cast<std::int64_t>(values.size()), block_size)));
+  const std::size_t block = static_cast<std::size_t>(block_size);
+  std::byte* to = bytes.data();
+  poller polls(block, check);
+  for (std::size_t at = 0; at < values.size(); at += block) {
+    polls.next();
+    const span<const float> of_block(values.data() + at, std::min(block, values.size() - at));
+    const std::size_t bad = find_not_finite(of_block);
+    if (bad < of_block.size()) refuse_value(of_block[bad], at + bad);
+    encode_block(of_block, to);
+    to += header_bytes + nibble_bytes(of_block.size());
   }
-  return encoder.finish();
+  return bytes;
 }
 
 // ---- decoding --------------------------------------------------------------------------------------------------
@@ -165,13 +256,9 @@ void dequantize_q4k(span<const std::byte> bytes, std::int64_t original_length, s
   const std::size_t block = static_cast<std::size_t>(block_size);
   const std::size_t count = static_cast<std::size_t>(original_length);
   const std::byte* from = bytes.data();
-  std::size_t until_poll = 0;
+  poller polls(block, check);
   for (std::size_t at = 0; at < count; at += block) {
-    if (until_poll == 0) {
-      check.poll();
-      until_poll = poll_interval / std::min(block, poll_interval);
-    }
-    --until_poll;
+    polls.next();
     const std::size_t length = std::min(block, count - at);
     const block_scale with = load_scale(from, at / block);
     decode_nibbles(with, from + header_bytes, length, out + at);

@@ -1,0 +1,30 @@
+// Results that are one row of a composite type.
+#pragma once
+
+#include "pg/boundary.hpp"
+
+namespace hartonomous::pg {
+
+// The row type the calling expression expects. Looked up once for each place in a query, not for each row: that alone
+// takes a microsecond.
+inline TupleDesc result_row_type(FunctionCallInfo fcinfo) {
+  FmgrInfo* const place = fcinfo->flinfo;
+  if (place->fn_extra == nullptr) {
+    MemoryContext const previous = MemoryContextSwitchTo(place->fn_mcxt);
+    TupleDesc desc;
+    if (get_call_result_type(fcinfo, nullptr, &desc) != TYPEFUNC_COMPOSITE) elog(ERROR, "row type expected");
+    place->fn_extra = BlessTupleDesc(CreateTupleDescCopy(desc));
+    MemoryContextSwitchTo(previous);
+  }
+  return static_cast<TupleDesc>(place->fn_extra);
+}
+
+// As many values as the row type has columns. The function must have no other use for fn_extra.
+inline Datum composite_datum(FunctionCallInfo fcinfo, const Datum* values, const bool* nulls) {
+  return call([&] {
+    return HeapTupleGetDatum(
+        heap_form_tuple(result_row_type(fcinfo), const_cast<Datum*>(values), const_cast<bool*>(nulls)));
+  });
+}
+
+}  // namespace hartonomous::pg
