@@ -9,7 +9,7 @@
 
 namespace hartonomous::pg {
 
-settings current_settings = {1024 * 1024, 60 * 1000};
+settings current_settings = {1024 * 1024, 60 * 1000, 1};
 
 void define_settings() {
   DefineCustomIntVariable("hartonomous.max_work_memory", "Most memory one hartonomous function may plan to use.",
@@ -20,6 +20,9 @@ void define_settings() {
   DefineCustomIntVariable("hartonomous.swap_timeout", "Longest wait for the lock under which partitions are swapped.",
                           "A stage that cannot get it fails with 55P03; called again, it goes on from there.",
                           &current_settings.swap_timeout_ms, 60 * 1000, 0, 60 * 60 * 1000, PGC_USERSET, GUC_UNIT_MS,
+                          nullptr, nullptr, nullptr);
+  DefineCustomIntVariable("hartonomous.threads", "Threads that the matrix arithmetic of one session may use.",
+                          "The result does not depend on it.", &current_settings.threads, 1, 1, 64, PGC_USERSET, 0,
                           nullptr, nullptr, nullptr);
   static char* simd = nullptr;
   DefineCustomStringVariable("hartonomous.simd", "Vector instructions in use.",

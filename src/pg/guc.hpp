@@ -6,6 +6,7 @@ namespace hartonomous::pg {
 struct settings {
   int max_work_memory_kb;  // hartonomous.max_work_memory
   int swap_timeout_ms;     // hartonomous.swap_timeout; read by lock_for_swap() (sql/35-revisions.sql)
+  int threads;             // hartonomous.threads
 };
 extern settings current_settings;
 

@@ -1,5 +1,9 @@
 // Eigen, included only through here: its assertions throw instead of aborting the process, in every build. In a
 // database server an abort would take every session down.
+//
+// Its large products are OpenBLAS's, which has kernels for every processor in one build (Eigen alone would be held to
+// what the compiler may assume). OpenBLAS is the serial one: threads are ours (hartonomous/workers.hpp), each calling
+// it for a part of its own, so that no thread exists that PostgreSQL's signals could reach.
 #pragma once
 
 #include <stdexcept>
@@ -8,6 +12,8 @@
   do {                                                              \
     if (!(condition)) throw std::logic_error("Eigen: " #condition); \
   } while (false)
+
+#define EIGEN_USE_BLAS
 
 #include <Eigen/Core>
 #include <Eigen/Eigenvalues>

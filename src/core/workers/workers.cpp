@@ -1,0 +1,131 @@
+// Threads that take tasks from a counter (hartonomous/workers.hpp).
+#include "hartonomous/workers.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <csignal>
+#include <system_error>
+#include <utility>
+
+namespace hartonomous {
+namespace {
+
+// Threads inherit the mask of the one that makes them: a handler of the process (PostgreSQL's assume that they run on
+// its only thread) then never runs on one of ours.
+class signals_blocked {
+ public:
+  signals_blocked() {
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, &previous_);
+  }
+  signals_blocked(const signals_blocked&) = delete;
+  signals_blocked& operator=(const signals_blocked&) = delete;
+  ~signals_blocked() { pthread_sigmask(SIG_SETMASK, &previous_, nullptr); }
+
+ private:
+  sigset_t previous_{};
+};
+
+}  // namespace
+
+workers::~workers() {
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    ending_ = true;
+  }
+  work_.notify_all();
+  for (std::thread& thread : pool_) thread.join();
+}
+
+void workers::start_threads() {
+  const signals_blocked blocked;
+  pool_.reserve(threads_ - 1);
+  try {
+    while (pool_.size() + 1 < threads_) pool_.emplace_back([this] { serve(); });
+  } catch (const std::system_error&) {
+    threads_ = static_cast<unsigned>(pool_.size()) + 1;  // fewer threads give the same result
+  }
+}
+
+void workers::serve() {
+  std::unique_lock<std::mutex> lock(mutex_);
+  for (;;) {
+    work_.wait(lock, [this] { return ending_ || next_ < count_; });
+    if (ending_) return;
+    ++running_;
+    lock.unlock();
+    while (do_one_task()) {
+    }
+    lock.lock();
+    if (--running_ == 0) done_.notify_one();
+  }
+}
+
+bool workers::do_one_task() {
+  std::size_t i;
+  const std::function<void(std::size_t)>* task;
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    if (next_ >= count_) return false;
+    i = next_++;
+    task = task_;
+  }
+  try {
+    (*task)(i);
+  } catch (...) {
+    fail(std::current_exception());
+  }
+  return true;
+}
+
+void workers::fail(std::exception_ptr reason) {
+  const std::lock_guard<std::mutex> lock(mutex_);
+  if (!failure_) failure_ = std::move(reason);
+  next_ = count_;
+}
+
+void workers::run(std::size_t count, interrupt& check, const std::function<void(std::size_t)>& task) {
+  check.poll();
+  if (threads_ == 1 || count < 2) {
+    for (std::size_t i = 0; i < count; ++i) {
+      task(i);
+      check.poll();
+    }
+    return;
+  }
+  if (pool_.size() + 1 < threads_) start_threads();
+  {
+    const std::lock_guard<std::mutex> lock(mutex_);
+    task_ = &task;
+    next_ = 0;
+    count_ = count;
+    failure_ = nullptr;
+  }
+  work_.notify_all();
+  try {
+    while (do_one_task()) check.poll();
+  } catch (...) {
+    fail(std::current_exception());
+  }
+  wait_for_others(check);
+  if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
+}
+
+// Whatever happens, the tasks that have begun use the caller's memory: it cannot be left before they end.
+void workers::wait_for_others(interrupt& check) {
+  std::unique_lock<std::mutex> lock(mutex_);
+  while (!done_.wait_for(lock, std::chrono::milliseconds(5), [this] { return running_ == 0; })) {
+    lock.unlock();
+    try {
+      check.poll();
+    } catch (...) {
+      fail(std::current_exception());
+    }
+    lock.lock();
+  }
+  next_ = count_ = 0;
+  task_ = nullptr;
+}
+
+}  // namespace hartonomous

@@ -1,0 +1,112 @@
+// Tasks on several threads: each done once, errors and cancels come out, signals stay away.
+#include "hartonomous/workers.hpp"
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <chrono>
+#include <csignal>
+#include <set>
+#include <stdexcept>
+
+namespace hartonomous {
+namespace {
+
+class Workers : public testing::TestWithParam<unsigned> {
+ protected:
+  no_interrupt none;
+  workers crew{GetParam()};
+};
+
+TEST_P(Workers, EveryTaskIsDoneOnce) {
+  for (const std::size_t count : {0, 1, 2, 3, 1000}) {
+    std::vector<std::atomic<int>> done(count);
+    crew.run(count, none, [&](std::size_t i) { ++done[i]; });
+    for (const std::atomic<int>& d : done) EXPECT_EQ(d, 1);
+  }
+}
+
+TEST_P(Workers, AnErrorOfATaskComesOutAndTheNextRunIsClean) {
+  std::atomic<int> done{0};
+  EXPECT_THROW(crew.run(1000, none,
+                        [&](std::size_t i) {
+                          if (i == 3) throw std::runtime_error("task 3");
+                          ++done;
+                        }),
+               std::runtime_error);
+  EXPECT_LT(done, 1000);
+  done = 0;
+  crew.run(10, none, [&](std::size_t) { ++done; });
+  EXPECT_EQ(done, 10);
+}
+
+// Says stop at the third poll.
+class third_poll final : public interrupt {
+ public:
+  void poll() override {
+    if (++polls_ == 3) throw std::domain_error("cancelled");
+  }
+
+ private:
+  int polls_ = 0;
+};
+
+TEST_P(Workers, ACancelEndsTheRun) {
+  third_poll check;
+  std::atomic<int> done{0};
+  EXPECT_THROW(crew.run(1000, check,
+                        [&](std::size_t) {
+                          std::this_thread::sleep_for(std::chrono::milliseconds(1));
+                          ++done;
+                        }),
+               std::domain_error);
+  EXPECT_LT(done, 100);
+}
+
+TEST_P(Workers, ACancelIsSeenWhileOthersWork) {
+  // The calling thread has nothing left to do and waits for a long task of another, or does it itself and polls after.
+  third_poll check;
+  const auto caller = std::this_thread::get_id();
+  EXPECT_THROW(crew.run(2, check,
+                        [&](std::size_t) {
+                          if (std::this_thread::get_id() != caller) {
+                            std::this_thread::sleep_for(std::chrono::milliseconds(60));
+                          }
+                        }),
+               std::domain_error);
+}
+
+TEST_P(Workers, OtherThreadsHaveEverySignalBlocked) {
+  const auto caller = std::this_thread::get_id();
+  std::atomic<bool> open{false};
+  crew.run(64, none, [&](std::size_t) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    if (std::this_thread::get_id() == caller) return;
+    sigset_t mask;
+    pthread_sigmask(SIG_SETMASK, nullptr, &mask);
+    for (const int signal : {SIGINT, SIGTERM, SIGUSR1, SIGALRM}) {
+      if (sigismember(&mask, signal) == 0) open = true;
+    }
+  });
+  EXPECT_FALSE(open);
+  sigset_t mask;
+  pthread_sigmask(SIG_SETMASK, nullptr, &mask);
+  EXPECT_EQ(sigismember(&mask, SIGINT), 0) << "the caller's own mask is as before";
+}
+
+TEST_P(Workers, AsManyThreadsAsAskedFor) {
+  std::mutex mutex;
+  std::set<std::thread::id> seen;
+  crew.run(100, none, [&](std::size_t) {
+    std::this_thread::sleep_for(std::chrono::milliseconds(2));
+    const std::lock_guard<std::mutex> lock(mutex);
+    seen.insert(std::this_thread::get_id());
+  });
+  EXPECT_EQ(seen.size(), GetParam());
+}
+
+INSTANTIATE_TEST_SUITE_P(Threads, Workers, testing::Values(1u, 2u, 5u),
+                         [](const testing::TestParamInfo<unsigned>& info) { return std::to_string(info.param); });
+
+}  // namespace
+}  // namespace hartonomous
