@@ -15,5 +15,6 @@
 
 #define EIGEN_USE_BLAS
 
+#include <Eigen/Cholesky>
 #include <Eigen/Core>
 #include <Eigen/Eigenvalues>

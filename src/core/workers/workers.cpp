@@ -63,8 +63,8 @@ void workers::serve() {
 }
 
 bool workers::do_one_task() {
-  std::size_t i;
-  const std::function<void(std::size_t)>* task;
+  std::size_t i = 0;
+  const std::function<void(std::size_t)>* task = nullptr;
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     if (next_ >= count_) return false;
