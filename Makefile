@@ -32,7 +32,7 @@ PG_CXXFLAGS_CORE = -std=c++17 -O3 -fPIC -Wall -Wextra -Werror -ffp-contract=off 
 PG_SYSTEM = -isystem $(shell $(PG_CONFIG) --includedir-server)
 override CXXFLAGS := $(PG_CXXFLAGS_CORE)
 override CPPFLAGS := $(PG_SYSTEM) -D_GNU_SOURCE
-SHLIB_LINK += -lhwy -lstdc++ -lm -Wl,--version-script=src/pg/exports.map
+SHLIB_LINK += -lhwy -licuuc -lstdc++ -lm -Wl,--version-script=src/pg/exports.map
 
 %.o: %.cpp
 	$(CXX) $(CXXFLAGS) $(CPPFLAGS) -c -o $@ $<
