@@ -34,7 +34,7 @@ override CXXFLAGS := $(PG_CXXFLAGS_CORE)
 override CPPFLAGS := $(PG_SYSTEM) -D_GNU_SOURCE
 # The serial OpenBLAS, whichever one the system's alternatives prefer: src/core/linear_algebra/eigen.hpp says why.
 OPENBLAS = /usr/lib/$(shell $(CXX) -print-multiarch)/openblas-serial
-SHLIB_LINK += -lhwy -L$(OPENBLAS) -Wl,-rpath,$(OPENBLAS) -lopenblas -lstdc++ -lm \
+SHLIB_LINK += -lhwy -licuuc -L$(OPENBLAS) -Wl,-rpath,$(OPENBLAS) -lopenblas -lstdc++ -lm \
   -Wl,--version-script=src/pg/exports.map
 
 %.o: %.cpp
