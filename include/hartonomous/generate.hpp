@@ -2,6 +2,10 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
 #include <vector>
 
 #include "hartonomous/llama.hpp"
@@ -48,10 +52,43 @@ class text_continuation {
   bool full() const noexcept { return cache_.length() == cache_.capacity(); }
   // Appends tokens (at least one) and returns the logits of the one after them, one a token of the vocabulary.
   std::vector<float> append(span<const token_id> tokens);
+  // Tokens that are run at a time, so that memory does not grow with a long prompt.
+  static constexpr std::size_t part = 512;
 
  private:
   llama_network& network_;
   kv_cache cache_;
+};
+
+// A prompt and what the model goes on with.
+class text_generator {
+ public:
+  using token_test = std::function<bool(token_id)>;
+
+  // Error 22023: the prompt is empty or longer than the model's context.
+  text_generator(llama_network& network, std::vector<token_id> prompt, std::uint32_t max_tokens, const sampling& how,
+                 token_test ends_text);
+  // The next token; none after max_tokens, at the end of the context, or where the model ends the text.
+  std::optional<chosen_token> next();
+  // Bytes that a generator for such a prompt allocates.
+  static std::uint64_t bytes(const llama_network& network, std::uint64_t prompt, std::uint64_t max_tokens) noexcept;
+
+ private:
+  text_continuation text_;
+  token_sampler sampler_;
+  std::vector<token_id> pending_;  // chosen or given, not yet run
+  std::uint32_t left_;
+  token_test ends_text_;
+};
+
+// Bytes that come piece by piece, as text: UTF-8 without NUL. What is no character becomes U+FFFD, a byte each.
+class growing_text {
+ public:
+  // What can be said after these bytes; the beginning of a character waits for its end.
+  std::string add(std::string_view bytes);
+
+ private:
+  std::string waiting_;
 };
 
 }  // namespace hartonomous

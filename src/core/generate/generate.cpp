@@ -98,8 +98,6 @@ chosen_token token_sampler::choose(span<const float> logits) {
 
 std::vector<float> text_continuation::append(span<const token_id> tokens) {
   if (tokens.empty()) throw error(sqlstate::invalid_parameter_value, "there is no token to go on from");
-  // A long prompt in parts: memory then does not grow with it.
-  constexpr std::size_t part = 512;
   std::vector<float> states;
   std::size_t last = 0;
   for (std::size_t at = 0; at < tokens.size(); at += part) {
@@ -113,6 +111,40 @@ std::vector<float> text_continuation::append(span<const token_id> tokens) {
   logits.reserve(network_.vocabulary());
   while (reader.next()) logits.insert(logits.end(), reader.logits(0), reader.logits(0) + reader.count());
   return logits;
+}
+
+text_generator::text_generator(llama_network& network, std::vector<token_id> prompt, std::uint32_t max_tokens,
+                               const sampling& how, token_test ends_text)
+    : text_(network, static_cast<std::uint32_t>(
+                         std::min<std::uint64_t>(network.config().context, prompt.size() + std::uint64_t{max_tokens}))),
+      sampler_(how),
+      pending_(std::move(prompt)),
+      left_(max_tokens),
+      ends_text_(std::move(ends_text)) {
+  if (pending_.empty()) throw error(sqlstate::invalid_parameter_value, "there is no token to go on from");
+  if (pending_.size() > network.config().context) {
+    throw error(sqlstate::invalid_parameter_value, "the prompt has " + std::to_string(pending_.size()) +
+                                                       " tokens, but the model's context is " +
+                                                       std::to_string(network.config().context));
+  }
+}
+
+std::optional<chosen_token> text_generator::next() {
+  if (left_ == 0 || pending_.empty() || text_.full()) return std::nullopt;
+  const chosen_token chosen = sampler_.choose(text_.append(pending_));
+  pending_.clear();
+  --left_;
+  if (ends_text_(chosen.token)) return std::nullopt;
+  pending_.push_back(chosen.token);
+  return chosen;
+}
+
+std::uint64_t text_generator::bytes(const llama_network& network, std::uint64_t prompt,
+                                    std::uint64_t max_tokens) noexcept {
+  const auto capacity =
+      static_cast<std::uint32_t>(std::min<std::uint64_t>(network.config().context, prompt + max_tokens));
+  return kv_cache::bytes(network.config(), capacity) +
+         network.run_bytes(std::min<std::uint64_t>(prompt, text_continuation::part), capacity);
 }
 
 }  // namespace hartonomous
