@@ -207,7 +207,7 @@ BEGIN
   SELECT format('%I.%I', n.nspname, p.proname) INTO callee
     FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
    WHERE p.oid = evaluator AND p.prokind = 'f' AND NOT p.proretset AND p.prorettype = 'float8'::regtype
-     AND p.proargtypes::oid[] = ARRAY['integer'::regtype::oid];
+     AND p.pronargs = 1 AND p.proargtypes[0] = 'integer'::regtype;
   IF callee IS NULL THEN
     RAISE EXCEPTION '% is not a function of a model''s number that returns a double precision',
                     coalesce(evaluator::text, 'NULL')

@@ -159,6 +159,9 @@ class llama_network {
   // The state of every token after the last block, tokens x width, sequence after sequence. Each tensor is read once.
   std::vector<float> run(span<const token_sequence> sequences);
 
+  // Rows of so many columns that are in memory at a time.
+  std::size_t panel_rows(std::uint64_t columns) const noexcept;
+
   // Some of those states after the final norm: states.size() x width.
   std::vector<float> normed(const std::vector<float>& states, span<const std::size_t> rows);
 
@@ -181,7 +184,6 @@ class llama_network {
   void norm_rows(const std::string& name, const float* x, std::size_t rows, std::size_t columns, float* out);
   void rotate(float* x, std::size_t heads, const batch& b);
   void for_runs(std::size_t count, std::size_t floats_each, const std::function<void(std::size_t, std::size_t)>& task);
-  std::size_t panel_rows(std::uint64_t columns) const noexcept;
 
   llama_config config_;
   tensor_source& source_;
@@ -198,9 +200,8 @@ class llama_network {
 // constant.
 class logit_reader {
  public:
-  // `states` is rows x width, from normed(), and outlives the reader. `panel` columns at a time; 0 leaves it to the
-  // network.
-  logit_reader(llama_network& network, const float* states, std::size_t rows, std::size_t panel = 0);
+  // `states` is rows x width, from normed(), and outlives the reader. At most `panel` columns at a time.
+  logit_reader(llama_network& network, const float* states, std::size_t rows, std::size_t panel = SIZE_MAX);
   bool next();  // computes the next panel; false at the end
   std::size_t first() const noexcept { return first_; }
   std::size_t count() const noexcept { return count_; }

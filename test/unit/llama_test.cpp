@@ -38,12 +38,12 @@ std::vector<float> floats_of(const std::string& name) {
 struct setting {
   unsigned threads = 1;
   std::uint64_t panel_bytes = large_panel;
-  std::size_t logit_panel = 0;
+  std::size_t logit_panel = SIZE_MAX;
 };
 
 // Logits of the last `last` tokens.
 std::vector<float> logits_of(llama_network& network, const std::vector<float>& states, std::size_t last,
-                             std::size_t panel = 0) {
+                             std::size_t panel = SIZE_MAX) {
   std::vector<std::size_t> rows(last);
   std::iota(rows.begin(), rows.end(), states.size() / network.config().width - last);
   const std::vector<float> normed = network.normed(states, rows);

@@ -10,12 +10,12 @@ namespace {
 
 // Beyond this many tokens a pass gains no speed from reading the weights less often.
 constexpr std::uint64_t enough_tokens = 2048;
-constexpr std::size_t logit_floats = std::size_t{1} << 21;
+constexpr std::size_t logit_floats = std::size_t{1} << 19;
 
 std::uint64_t bytes_needed(const llama_network& network, std::uint64_t tokens, std::uint64_t longest,
                            std::uint64_t scored, unsigned networks) {
   const std::uint64_t width = network.config().width;
-  const std::uint64_t logits = std::max<std::uint64_t>(logit_floats, scored);
+  const std::uint64_t logits = scored * std::min<std::uint64_t>(logit_columns(scored), network.vocabulary());
   // States of one model wait while those of the next are computed.
   return network.run_bytes(tokens, longest) + networks * 4 * (tokens * width + scored * width + logits);
 }

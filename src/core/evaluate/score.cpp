@@ -94,7 +94,9 @@ void add_panel(distribution_pair& pair, const logit_reader& model, const logit_r
 std::vector<distribution_pair> pairs_of(llama_network& model, llama_network& baseline, const pass& p) {
   std::vector<distribution_pair> found(p.rows.size());
   const std::vector<float> states = predicting_states(model, p), references = predicting_states(baseline, p);
-  const std::size_t columns = logit_columns(found.size());
+  // Both readers take the same steps.
+  const std::size_t columns = std::min({logit_columns(found.size()), model.panel_rows(model.config().width),
+                                        baseline.panel_rows(baseline.config().width)});
   logit_reader reader(model, states.data(), found.size(), columns);
   logit_reader reference(baseline, references.data(), found.size(), columns);
   while (reader.next() && reference.next()) {

@@ -75,8 +75,7 @@ logit_reader::logit_reader(llama_network& network, const float* states, std::siz
     : network_(network),
       states_(states),
       rows_(rows),
-      panel_(panel != 0 ? panel : network.panel_rows(network.config_.width)) {
-  panel_ = std::min<std::size_t>(panel_, network_.vocabulary_);
+      panel_(std::min({panel, network.panel_rows(network.config_.width), std::size_t{network.vocabulary_}})) {
   if (network_.source_.find("output.bias")) bias_ = network_.vector_of("output.bias");
   if (network_.observer_ != nullptr) network_.observer_->input(network_.output_, states, rows, network_.config_.width);
   reader_ = network_.source_.open(network_.output_);
