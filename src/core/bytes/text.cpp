@@ -44,6 +44,20 @@ bool is_utf8(std::string_view text) noexcept {
 
 bool is_pg_text(std::string_view text) noexcept { return text.find('\0') == std::string_view::npos && is_utf8(text); }
 
+std::string to_pg_text(std::string_view bytes) {
+  std::string out;
+  for (std::size_t i = 0; i < bytes.size();) {
+    std::size_t const length = bytes[i] == '\0' ? 0 : utf8_length(bytes, i);
+    if (length == 0) {
+      out += "\xef\xbf\xbd";
+    } else {
+      out += bytes.substr(i, length);
+    }
+    i += length == 0 ? 1 : length;
+  }
+  return out;
+}
+
 std::string show_name(std::string_view name) {
   constexpr std::size_t limit = 64;
   std::string out = "\"";

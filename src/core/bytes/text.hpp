@@ -16,6 +16,9 @@ std::size_t utf8_length(std::string_view text, std::size_t i) noexcept;
 // What PostgreSQL's text can hold: UTF-8 without NUL.
 bool is_pg_text(std::string_view text) noexcept;
 
+// The bytes as PostgreSQL's text: U+FFFD for each byte that is no part of a character, and for NUL.
+std::string to_pg_text(std::string_view bytes);
+
 // A name from a file in double quotes, safe to show: printable ASCII and valid UTF-8 as they are, other bytes as
 // \xNN, cut after about 64 bytes.
 std::string show_name(std::string_view name);
