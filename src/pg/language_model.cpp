@@ -34,10 +34,10 @@ atom_set beginning_call(atom_set atoms) {
 std::uint64_t work_memory() noexcept { return static_cast<std::uint64_t>(current_settings.max_work_memory_kb) * 1024; }
 
 language_model::language_model(atom_set atoms)
-    : tokenizer_(model_tokenizer(atoms.model())),
-      tensors_(beginning_call(std::move(atoms))),
+    : tensors_(beginning_call(std::move(atoms))),
       network_(read_config(tensors_.model()), tensors_, static_cast<unsigned>(current_settings.threads),
-               work_memory() / 16, interrupts_) {}
+               work_memory() / 16, interrupts_),
+      tokenizer_(model_tokenizer(tensors_.model())) {}
 
 std::vector<token_id> language_model::encode(std::string_view text) {
   return tokenizer_->encode(text, true, false, interrupts_);

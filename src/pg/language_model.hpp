@@ -38,9 +38,9 @@ class language_model {
 
  private:
   backend_interrupt interrupts_;
-  std::shared_ptr<const tokenizer> tokenizer_;
   model_tensors tensors_;
   llama_network network_;
+  std::shared_ptr<const tokenizer> tokenizer_;
 };
 
 // What evaluation may allocate.
