@@ -32,9 +32,10 @@ PG_CXXFLAGS_CORE = -std=c++17 -O3 -fPIC -Wall -Wextra -Werror -ffp-contract=off 
 PG_SYSTEM = -isystem $(shell $(PG_CONFIG) --includedir-server)
 override CXXFLAGS := $(PG_CXXFLAGS_CORE)
 override CPPFLAGS := $(PG_SYSTEM) -D_GNU_SOURCE
-# The serial OpenBLAS, whichever one the system's alternatives prefer: src/core/linear_algebra/eigen.hpp says why.
-OPENBLAS = /usr/lib/$(shell $(CXX) -print-multiarch)/openblas-serial
-SHLIB_LINK += -lhwy -licuuc -L$(OPENBLAS) -Wl,-rpath,$(OPENBLAS) -lopenblas -lstdc++ -lm \
+# The OpenMP build of OpenBLAS, whichever one the system's alternatives prefer: src/core/workers/blas_threads.hpp says
+# why.
+OPENBLAS = /usr/lib/$(shell $(CXX) -print-multiarch)/openblas-openmp
+SHLIB_LINK += -lhwy -licuuc -L$(OPENBLAS) -Wl,-rpath,$(OPENBLAS) -lopenblas -lgomp -lstdc++ -lm \
   -Wl,--version-script=src/pg/exports.map
 
 %.o: %.cpp

@@ -23,6 +23,7 @@ inline constexpr char object_not_in_prerequisite_state[] = "55000";
 inline constexpr char out_of_memory[] = "53200";
 inline constexpr char program_limit_exceeded[] = "54000";
 inline constexpr char io_error[] = "58030";
+inline constexpr char internal_error[] = "XX000";
 }  // namespace sqlstate
 
 class error : public std::runtime_error {

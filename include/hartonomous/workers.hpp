@@ -3,6 +3,9 @@
 // Threads of the core see no signal of the process (all are blocked in them), own no memory of the caller's and poll
 // nothing: the calling thread takes tasks like the others, polls between them, and waits for the rest with a timed
 // wait. What is computed must not depend on how many threads there are: cut work by its size, never by their number.
+//
+// While an object lives, OpenBLAS (and whatever else uses OpenMP) makes no threads of its own on the thread that made
+// it, nor on those that work for it.
 #pragma once
 
 #include <condition_variable>
@@ -21,7 +24,7 @@ class workers {
  public:
   // With `threads` 0 or 1 everything runs on the calling thread. Others are made by the first run() that needs them
   // and end with the object.
-  explicit workers(unsigned threads = 1) : threads_(threads == 0 ? 1 : threads) {}
+  explicit workers(unsigned threads = 1);
   ~workers();
   workers(const workers&) = delete;
   workers& operator=(const workers&) = delete;
@@ -41,6 +44,7 @@ class workers {
   void wait_for_others(interrupt& check);
 
   unsigned threads_;
+  int openmp_threads_;  // as the thread that made this had them
   std::vector<std::thread> pool_;
   std::mutex mutex_;
   std::condition_variable work_;  // there are tasks, or the end has come

@@ -2,8 +2,8 @@
 // database server an abort would take every session down.
 //
 // Its large products are OpenBLAS's, which has kernels for every processor in one build (Eigen alone would be held to
-// what the compiler may assume). OpenBLAS is the serial one: threads are ours (hartonomous/workers.hpp), each calling
-// it for a part of its own, so that no thread exists that PostgreSQL's signals could reach.
+// what the compiler may assume). Whoever uses them needs an object of hartonomous/workers.hpp alive: it keeps OpenBLAS
+// from making threads of its own.
 #pragma once
 
 #include <stdexcept>
@@ -15,5 +15,6 @@
 
 #define EIGEN_USE_BLAS
 
+#include <Eigen/Cholesky>
 #include <Eigen/Core>
 #include <Eigen/Eigenvalues>

@@ -46,13 +46,15 @@ double canonical(double value) { return std::isnan(value) ? std::numeric_limits<
 
 void running_sum::add_products(const float* a, const float* b, std::size_t count) noexcept {
   take_terms(
-      terms_, count, [&](std::size_t i, std::size_t to) { partial_[to] += double{a[i]} * double{b[i]}; },
+      terms_, count,
+      [&](std::size_t i, std::size_t to) { partial_[to] += static_cast<double>(a[i]) * static_cast<double>(b[i]); },
       [&](std::size_t i, std::size_t whole) { statistics_detail::add_products(a + i, b + i, whole, partial_); });
 }
 
 void running_sum::add_squares(const float* a, std::size_t count) noexcept {
   take_terms(
-      terms_, count, [&](std::size_t i, std::size_t to) { partial_[to] += double{a[i]} * double{a[i]}; },
+      terms_, count,
+      [&](std::size_t i, std::size_t to) { partial_[to] += static_cast<double>(a[i]) * static_cast<double>(a[i]); },
       [&](std::size_t i, std::size_t whole) { statistics_detail::add_squares(a + i, whole, partial_); });
 }
 
@@ -63,9 +65,9 @@ void running_error::add(const float* reference, const float* approximation, std:
   take_terms(
       terms_, count,
       [&](std::size_t i, std::size_t to) {
-        const double difference = double{a[i]} - double{b[i]};
+        const double difference = static_cast<double>(a[i]) - static_cast<double>(b[i]);
         distance_[to] += difference * difference;
-        size_[to] += double{a[i]} * double{a[i]};
+        size_[to] += static_cast<double>(a[i]) * static_cast<double>(a[i]);
       },
       [&](std::size_t i, std::size_t whole) { statistics_detail::add_errors(a + i, b + i, whole, distance_, size_); });
 }

@@ -7,6 +7,8 @@
 #include <system_error>
 #include <utility>
 
+#include "workers/blas_threads.hpp"
+
 namespace hartonomous {
 namespace {
 
@@ -29,7 +31,12 @@ class signals_blocked {
 
 }  // namespace
 
+workers::workers(unsigned threads) : threads_(threads == 0 ? 1 : threads), openmp_threads_(omp_get_max_threads()) {
+  omp_set_num_threads(1);
+}
+
 workers::~workers() {
+  omp_set_num_threads(openmp_threads_);
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     ending_ = true;
@@ -49,6 +56,7 @@ void workers::start_threads() {
 }
 
 void workers::serve() {
+  omp_set_num_threads(1);
   std::unique_lock<std::mutex> lock(mutex_);
   for (;;) {
     work_.wait(lock, [this] { return ending_ || next_ < count_; });
@@ -63,8 +71,8 @@ void workers::serve() {
 }
 
 bool workers::do_one_task() {
-  std::size_t i;
-  const std::function<void(std::size_t)>* task;
+  std::size_t i = 0;
+  const std::function<void(std::size_t)>* task = nullptr;
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     if (next_ >= count_) return false;

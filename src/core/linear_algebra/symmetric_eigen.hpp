@@ -1,0 +1,41 @@
+// Eigenvalues of a symmetric matrix of any size, and eigenvectors of the largest, in double, interruptible.
+#pragma once
+
+#include "linear_algebra/eigen.hpp"
+
+#include <cstddef>
+
+#include "hartonomous/interrupt.hpp"
+#include "hartonomous/workers.hpp"
+
+namespace hartonomous {
+
+class symmetric_eigen {
+ public:
+  // Reads the lower triangle.
+  symmetric_eigen(Eigen::MatrixXd matrix, workers& crew, interrupt& check);
+
+  // All, descending.
+  const Eigen::VectorXd& values() const noexcept { return values_; }
+  // Of the `count` largest values, by column. Orthonormal, but perhaps not among eigenvalues that are equal.
+  Eigen::MatrixXd vectors(Eigen::Index count) const;
+
+  // Memory it takes, the matrix and `count` vectors included.
+  static std::size_t work_bytes(std::size_t size, std::size_t count);
+
+ private:
+  void tridiagonalize();
+  Eigen::MatrixXd all_tridiagonal_vectors() const;
+  Eigen::MatrixXd some_tridiagonal_vectors(Eigen::Index from, Eigen::Index count) const;
+  void apply_reflections(Eigen::Ref<Eigen::MatrixXd> vectors) const;
+
+  // matrix = Q T Qᵀ. Below the diagonal it holds the reflections that make Q, but for their scales.
+  Eigen::MatrixXd matrix_;
+  Eigen::VectorXd values_;
+  Eigen::VectorXd diagonal_, subdiagonal_;  // of T; the latter has a last element that is not used
+  Eigen::VectorXd scales_;
+  workers& crew_;
+  interrupt& check_;
+};
+
+}  // namespace hartonomous

@@ -1,0 +1,111 @@
+// An orthonormal basis by block Gram-Schmidt (svd/internal.hpp), repeated as often as cancellation asks for (Giraud,
+// Langou, Rozloznik, The loss of orthogonality in the Gram-Schmidt orthogonalization process, 2005).
+#include "svd/internal.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+namespace hartonomous::svd_detail {
+namespace {
+
+constexpr Index block = 64;
+
+// A column that loses all but this share of its length to the others is one of theirs: what is left is rounding.
+constexpr float nothing = 1e-5f;
+// Columns of a block whose Cholesky factor has a smaller pivot are taken one by one.
+constexpr double dependent = 1e-3;
+// A pass that leaves this share of the length is the last one.
+constexpr float much = 0.5f;
+
+// Makes the columns unit vectors, those aside that are nothing: squares of tiny or huge numbers would leave the range
+// of float. Returns their lengths.
+VectorXf normalize(Eigen::Ref<MatrixXf> x, float nothing_below) {
+  VectorXf lengths(x.cols());
+  for (Index j = 0; j < x.cols(); ++j) {
+    lengths[j] = static_cast<float>(x.col(j).cast<double>().norm());
+    if (lengths[j] > nothing_below) x.col(j) /= lengths[j];
+  }
+  return lengths;
+}
+
+}  // namespace
+
+// x -= Q Qᵀ x, by blocks of Q's columns, then of x's rows.
+void orthonormal_basis::remove_projections(Eigen::Ref<MatrixXf> x, workers& crew, interrupt& check) const {
+  if (size_ == 0) return;
+  constexpr Index part = 64, rows_part = 1024;
+  MatrixXf products(size_, x.cols());
+  crew.run(static_cast<std::size_t>((size_ + part - 1) / part), check, [&](std::size_t t) {
+    const Index from = static_cast<Index>(t) * part, width = std::min(part, size_ - from);
+    products.middleRows(from, width).noalias() = columns_.middleCols(from, width).transpose() * x;
+  });
+  const Index rows = x.rows();
+  crew.run(static_cast<std::size_t>((rows + rows_part - 1) / rows_part), check, [&](std::size_t t) {
+    const Index from = static_cast<Index>(t) * rows_part, height = std::min(rows_part, rows - from);
+    x.middleRows(from, height).noalias() -= columns_.middleRows(from, height).leftCols(size_) * products;
+  });
+}
+
+// Against all columns there are, until a pass takes little away: only then is what is left orthogonal to them.
+bool orthonormal_basis::append_column(MatrixXf column, workers& crew, interrupt& check) {
+  if (size_ == columns_.cols()) return false;
+  for (float length = 1.0f;;) {
+    remove_projections(column, crew, check);
+    const float left = normalize(column, 0.0f)[0];
+    length *= left;
+    if (!(length > nothing)) return false;
+    if (left > much) break;
+  }
+  columns_.col(size_++) = column;
+  return true;
+}
+
+// A block of columns that are not too dependent, at once; false when they are.
+bool orthonormal_basis::append_block(Eigen::Ref<MatrixXf> x, workers& crew, interrupt& check) {
+  if (size_ + x.cols() > columns_.cols()) return false;
+  for (double smallest = 0.0; smallest < double{much};) {
+    remove_projections(x, crew, check);
+    // x inv(R) for the Cholesky factor RᵀR = xᵀx, in double.
+    const MatrixXd wide = x.cast<double>();
+    const Eigen::LLT<MatrixXd> cholesky(wide.transpose() * wide);
+    if (cholesky.info() != Eigen::Success) return false;
+    smallest = cholesky.matrixLLT().diagonal().minCoeff();
+    if (!(smallest > dependent)) return false;
+    x = cholesky.matrixU().solve<Eigen::OnTheRight>(wide).cast<float>();
+  }
+  columns_.middleCols(size_, x.cols()) = x;
+  size_ += x.cols();
+  return true;
+}
+
+void orthonormal_basis::append_random(std::uint64_t seed, workers& crew, interrupt& check) {
+  const Index wanted = size_ + 1;
+  for (std::uint64_t attempt = 0; size_ < wanted && size_ < columns_.rows(); ++attempt) {
+    MatrixXf fresh(columns_.rows(), 1);
+    fill_random(seed, static_cast<std::uint64_t>(size_) << 8 | attempt, fresh);
+    normalize(fresh, 0.0f);
+    append_column(std::move(fresh), crew, check);
+  }
+}
+
+Index orthonormal_basis::append(MatrixXf x, bool replace, std::uint64_t seed, workers& crew, interrupt& check) {
+  const Index before = size_;
+  for (Index from = 0; from < x.cols(); from += block) {
+    const Index width = std::min(block, x.cols() - from);
+    auto part = x.middleCols(from, width);
+    normalize(part, 0.0f);
+    remove_projections(part, crew, check);
+    // What is left may be short, and rounding then weighs more: it is projected again, at full length.
+    const VectorXf left = normalize(part, nothing);
+    if (left.minCoeff() > nothing && append_block(part, crew, check)) continue;
+    for (Index j = 0; j < width; ++j) {
+      check.poll();
+      const bool added = left[j] > nothing && append_column(part.col(j), crew, check);
+      if (!added && replace) append_random(seed, crew, check);
+    }
+  }
+  return size_ - before;
+}
+
+}  // namespace hartonomous::svd_detail

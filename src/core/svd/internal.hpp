@@ -1,0 +1,107 @@
+// The parts of the decomposition (hartonomous/svd.hpp): products with the matrix, an orthonormal basis that grows, and
+// the two ways to the singular values.
+#pragma once
+
+#include "linear_algebra/eigen.hpp"
+
+#include <optional>
+
+#include "hartonomous/svd.hpp"
+
+namespace hartonomous::svd_detail {
+
+using Eigen::Index;
+using Eigen::MatrixXd;
+using Eigen::MatrixXf;
+using Eigen::VectorXd;
+using Eigen::VectorXf;
+
+// The matrix, lying so that its shorter side comes first: short_side() x long_side().
+class operand {
+ public:
+  operand(span<const float> matrix, std::size_t rows, std::size_t columns, workers& crew, interrupt& check)
+      : data_(matrix.data(), static_cast<Index>(rows), static_cast<Index>(columns)),
+        transposed_(rows > columns),
+        crew_(crew),
+        check_(check) {}
+
+  bool transposed() const noexcept { return transposed_; }
+  Index short_side() const noexcept { return transposed_ ? data_.cols() : data_.rows(); }
+  Index long_side() const noexcept { return transposed_ ? data_.rows() : data_.cols(); }
+
+  // out = A x (short_side() rows), out = Aᵀ x (long_side() rows).
+  void times(const Eigen::Ref<const MatrixXf>& x, Eigen::Ref<MatrixXf> out) const;
+  void transpose_times(const Eigen::Ref<const MatrixXf>& x, Eigen::Ref<MatrixXf> out) const;
+  // A Aᵀ in double, the lower triangle of it.
+  MatrixXd gram() const;
+
+  workers& crew() const noexcept { return crew_; }
+  interrupt& check() const noexcept { return check_; }
+
+ private:
+  using row_major = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+  void rows_times(const Eigen::Ref<const MatrixXf>& x, Eigen::Ref<MatrixXf> out) const;
+  void columns_times(const Eigen::Ref<const MatrixXf>& x, Eigen::Ref<MatrixXf> out) const;
+
+  Eigen::Map<const row_major> data_;
+  bool transposed_;
+  workers& crew_;
+  interrupt& check_;
+};
+
+// Nearly normal numbers, the same on every machine, by position: the sum of four uniform ones.
+void fill_random(std::uint64_t seed, std::uint64_t stream, Eigen::Ref<MatrixXf> out);
+
+// The lower triangle of xᵀ x, in double.
+MatrixXd gram_of_columns(const Eigen::Ref<const MatrixXf>& x, workers& crew, interrupt& check);
+
+// Orthonormal columns, to which more are added.
+class orthonormal_basis {
+ public:
+  orthonormal_basis(Index rows, Index capacity) : columns_(rows, capacity) {}
+  Index size() const noexcept { return size_; }
+  auto columns() const { return columns_.leftCols(size_); }
+  auto last(Index count) const { return columns_.middleCols(size_ - count, count); }
+
+  // Adds the directions of x that are new; of those that are not (up to rounding) it adds none, or, with `replace`, a
+  // random one instead, so that column i of x gives column i of what is added. Returns how many were added.
+  Index append(MatrixXf x, bool replace, std::uint64_t seed, workers& crew, interrupt& check);
+
+ private:
+  void remove_projections(Eigen::Ref<MatrixXf> x, workers& crew, interrupt& check) const;
+  bool append_block(Eigen::Ref<MatrixXf> x, workers& crew, interrupt& check);
+  bool append_column(MatrixXf column, workers& crew, interrupt& check);
+  void append_random(std::uint64_t seed, workers& crew, interrupt& check);
+
+  MatrixXf columns_;
+  Index size_ = 0;
+};
+
+// Singular values, descending, and vectors by column (left: of the short side), nearly orthonormal. Right vectors may
+// be zero where values are.
+struct triplets {
+  MatrixXf left, right;
+  VectorXd values;
+};
+
+// What is asked of a matrix whose sum of squares is `total`, which is not 0.
+struct goal {
+  Index limit;  // rank, at most
+  double energy;
+  double total;
+  std::uint64_t seed;
+
+  // How many of these squares, the largest of the matrix in descending order, are enough; nothing when they are not
+  // and there may be more.
+  std::optional<Index> rank_by(const VectorXd& squares) const;
+};
+
+// Through the Gram matrix. Through a Krylov space: nothing when that would have to be larger than is worth it.
+triplets dense_triplets(const operand& a, const goal& wanted);
+std::optional<triplets> krylov_triplets(const operand& a, const goal& wanted);
+
+// Whether a Krylov space is tried at all, and the most vectors it may have.
+bool is_krylov_worthwhile(Index short_side, Index limit);
+Index krylov_capacity(Index short_side, Index limit);
+
+}  // namespace hartonomous::svd_detail

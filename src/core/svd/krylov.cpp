@@ -1,0 +1,165 @@
+// The leading singular values from a block Krylov space (svd/internal.hpp).
+//
+// Q is an orthonormal basis of the space on the short side and B = Aᵀ Q, so that the best approximation of A from the
+// space is Q times the truncated singular value decomposition of Bᵀ. Both grow by a block at a time: the new part of
+// B costs one pass over A, the next block of Q, A orth(Aᵀ Qlast), the other; nothing is computed twice.
+#include <algorithm>
+#include <utility>
+
+#include "linear_algebra/symmetric_eigen.hpp"
+#include "svd/internal.hpp"
+
+namespace hartonomous::svd_detail {
+namespace {
+
+// The excess of the error at which to stop, a little less than the header promises, and the share of a sum of squares
+// that is rounding.
+constexpr double wanted_excess = 1.5e-4;
+constexpr double rounding = 3e-8;
+
+Index block_width(Index limit) { return std::clamp<Index>((3 * limit / 4 + 15) / 16 * 16, 16, 64); }
+
+double sum_of_first(const VectorXd& squares, Index count) {
+  return squares.head(std::min(count, squares.size())).sum();
+}
+
+class krylov_space {
+ public:
+  explicit krylov_space(const operand& a, Index capacity)
+      : a_(a), basis_(a.short_side(), capacity), images_(a.long_side(), capacity), gram_(capacity, capacity) {}
+
+  Index size() const noexcept { return size_; }
+  Index capacity() const noexcept { return images_.cols(); }
+
+  // Grows by A times a random block: the first one, or new directions where the space is closed under A Aᵀ.
+  bool grow_at_random(Index width, std::uint64_t seed) {
+    MatrixXf random(a_.long_side(), width), block(a_.short_side(), width);
+    fill_random(seed, static_cast<std::uint64_t>(size_), random);
+    a_.times(random, block);
+    return append(std::move(block));
+  }
+
+  // Grows by the next block; false when no direction is left.
+  bool grow() {
+    orthonormal_basis directions(a_.long_side(), last_);
+    directions.append(images_.middleCols(size_ - last_, last_), false, 0, a_.crew(), a_.check());
+    if (directions.size() == 0) return false;
+    MatrixXf block(a_.short_side(), directions.size());
+    a_.times(directions.columns(), block);
+    return append(std::move(block));
+  }
+
+  // The sum of squares that the space holds.
+  double energy() const { return gram_.topLeftCorner(size_, size_).trace(); }
+
+  // Bᵀ B, whose eigenvalues are the squares of the singular values of A within the space.
+  symmetric_eigen eigen() const { return {gram_.topLeftCorner(size_, size_), a_.crew(), a_.check()}; }
+
+  triplets leading(const symmetric_eigen& solved, Index count) const {
+    const MatrixXf vectors = solved.vectors(count).cast<float>();
+    triplets result{MatrixXf(a_.short_side(), count), MatrixXf(a_.long_side(), count),
+                    solved.values().head(count).cwiseMax(0.0).cwiseSqrt()};
+    multiply(basis_.columns(), vectors, result.left);
+    multiply(images_.leftCols(size_), vectors, result.right);
+    return result;
+  }
+
+ private:
+  bool append(MatrixXf block) {
+    last_ = basis_.append(std::move(block), false, 0, a_.crew(), a_.check());
+    if (last_ == 0) return false;
+    a_.transpose_times(basis_.last(last_), images_.middleCols(size_, last_));
+    extend_gram();
+    size_ += last_;
+    return true;
+  }
+
+  // The new rows of Bᵀ B, by panels of its long side.
+  void extend_gram() {
+    constexpr Index panel = 2048;
+    const Index columns = size_ + last_, length = a_.long_side();
+    auto rows = gram_.block(size_, 0, last_, columns);
+    rows.setZero();
+    for (Index from = 0; from < length; from += panel) {
+      a_.check().poll();
+      const Index height = std::min(panel, length - from);
+      const MatrixXd old = images_.block(from, 0, height, columns).cast<double>();
+      rows.noalias() += old.rightCols(last_).transpose() * old;
+    }
+  }
+
+  void multiply(const Eigen::Ref<const MatrixXf>& tall, const MatrixXf& small, MatrixXf& out) const {
+    constexpr Index part = 1024;
+    const Index rows = tall.rows();
+    a_.crew().run(static_cast<std::size_t>((rows + part - 1) / part), a_.check(), [&](std::size_t t) {
+      const Index from = static_cast<Index>(t) * part, height = std::min(part, rows - from);
+      out.middleRows(from, height).noalias() = tall.middleRows(from, height) * small;
+    });
+  }
+
+  const operand& a_;
+  orthonormal_basis basis_;
+  MatrixXf images_;  // B
+  MatrixXd gram_;    // BᵀB, lower triangle
+  Index size_ = 0, last_ = 0;
+};
+
+// Watches what each look at the space adds to the sum of the leading squares. It adds less each time; when the ratio of
+// the last two additions says that all further ones together are nothing beside the error that remains, that is it.
+class convergence {
+ public:
+  explicit convergence(double total) : total_(total) {}
+
+  bool reached(const VectorXd& squares, Index rank) {
+    const double sum = sum_of_first(squares, rank), gain = sum - sum_of_first(previous_, rank);
+    const double gain_before = sum_of_first(previous_, rank) - sum_of_first(before_, rank);
+    const bool known = before_.size() >= rank && rank > 0;
+    before_ = std::exchange(previous_, squares);
+    if (!known) return false;
+    const double ratio = gain_before > 0 ? std::clamp(gain / gain_before, 0.0, 0.9) : 0.9;
+    const double to_come = gain * ratio / (1.0 - ratio);
+    const double left = std::max(total_ - sum, 0.0);
+    return to_come <= std::max(2.0 * wanted_excess * left, rounding * total_);
+  }
+
+ private:
+  double total_;
+  VectorXd previous_, before_;
+};
+
+}  // namespace
+
+bool is_krylov_worthwhile(Index short_side, Index limit) { return short_side > 256 && limit <= short_side / 5; }
+
+Index krylov_capacity(Index short_side, Index limit) {
+  return std::min(short_side, 6 * limit + 8 * block_width(limit));
+}
+
+std::optional<triplets> krylov_triplets(const operand& a, const goal& wanted) {
+  // By energy alone the rank is not known: then a space of a third of the side is where the Gram matrix is cheaper.
+  const bool open = !is_krylov_worthwhile(a.short_side(), wanted.limit);
+  const Index width = open ? 32 : block_width(wanted.limit);
+  const Index capacity = open ? a.short_side() / 3 : krylov_capacity(a.short_side(), wanted.limit);
+  krylov_space space(a, capacity);
+  space.grow_at_random(width, wanted.seed);
+  convergence progress(wanted.total);
+  Index next_look = open ? 2 * width : std::min(2 * wanted.limit, capacity);
+  for (bool complete = false;;) {
+    if (complete || space.size() >= next_look || space.size() == capacity) {
+      const symmetric_eigen solved = space.eigen();
+      const VectorXd squares = solved.values().cwiseMax(0.0);
+      const std::optional<Index> rank = wanted.rank_by(squares);
+      if (rank && progress.reached(squares, *rank)) return space.leading(solved, *rank);
+      if (complete || (space.size() == capacity && !open)) {
+        return space.leading(solved, rank.value_or(std::min(squares.size(), wanted.limit)));
+      }
+      if (space.size() == capacity) return std::nullopt;
+      next_look = space.size() + std::max(width, space.size() / 8);
+    }
+    const bool grown = space.grow() || (space.energy() < wanted.total * (1.0 - 4.0 * rounding) &&
+                                        space.grow_at_random(width, wanted.seed));
+    complete = !grown || space.size() == a.short_side();
+  }
+}
+
+}  // namespace hartonomous::svd_detail

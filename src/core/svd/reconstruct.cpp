@@ -1,0 +1,67 @@
+// Factors multiplied out, and how far they are from a matrix (hartonomous/svd.hpp).
+#include <algorithm>
+#include <cmath>
+#include <limits>
+
+#include "hartonomous/statistics.hpp"
+#include "hartonomous/svd.hpp"
+#include "svd/internal.hpp"
+
+namespace hartonomous {
+namespace {
+
+using svd_detail::Index;
+using row_major = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
+
+// Rows that a task multiplies out in about a millisecond, whatever the number of threads.
+std::size_t rows_of_task(const factor_view& f) {
+  constexpr std::size_t multiplications = std::size_t{1} << 25;
+  return std::clamp<std::size_t>(multiplications / std::max<std::size_t>(f.rank * f.columns, 1), 16, 256);
+}
+
+void add_rows(const factor_view& f, std::size_t from, std::size_t count, float* out) {
+  const auto rank = static_cast<Index>(f.rank), rows = static_cast<Index>(count);
+  if (rank == 0 || rows == 0) return;
+  const Eigen::Map<const row_major> u(f.u.data() + from * f.rank, rows, rank);
+  const Eigen::Map<const row_major> vt(f.vt.data(), rank, static_cast<Index>(f.columns));
+  const Eigen::Map<const Eigen::VectorXf> s(f.s.data(), rank);
+  const row_major scaled = u * s.asDiagonal();
+  Eigen::Map<row_major>(out, rows, static_cast<Index>(f.columns)).noalias() += scaled * vt;
+}
+
+}  // namespace
+
+void add_product(const factor_view& factors, std::size_t from, std::size_t count, float* out, workers& crew,
+                 interrupt& check) {
+  const std::size_t part = rows_of_task(factors);
+  crew.run((count + part - 1) / part, check, [&](std::size_t t) {
+    const std::size_t begin = t * part;
+    add_rows(factors, from + begin, std::min(part, count - begin), out + begin * factors.columns);
+  });
+}
+
+double factor_error(span<const float> matrix, const factor_view& factors, workers& crew, interrupt& check) {
+  const std::size_t part = rows_of_task(factors), parts = (factors.rows + part - 1) / part;
+  std::vector<double> distances(parts), sizes(parts);
+  crew.run(parts, check, [&](std::size_t t) {
+    const std::size_t begin = t * part, count = std::min(part, factors.rows - begin);
+    const float* original = matrix.data() + begin * factors.columns;
+    std::vector<float> difference(count * factors.columns);
+    add_rows(factors, begin, count, difference.data());
+    for (std::size_t i = 0; i < difference.size(); ++i) difference[i] -= original[i];
+    running_sum distance, size;
+    distance.add_squares(difference.data(), difference.size());
+    size.add_squares(original, difference.size());
+    distances[t] = distance.total();
+    sizes[t] = size.total();
+  });
+  double distance = 0.0, size = 0.0;
+  for (std::size_t t = 0; t < parts; ++t) {
+    distance += distances[t];
+    size += sizes[t];
+  }
+  if (size != 0.0) return std::sqrt(distance / size);
+  return distance == 0.0 ? 0.0 : std::numeric_limits<double>::infinity();
+}
+
+}  // namespace hartonomous
