@@ -35,7 +35,7 @@ override CPPFLAGS := $(PG_SYSTEM) -D_GNU_SOURCE
 # The OpenMP build of OpenBLAS, whichever one the system's alternatives prefer: src/core/workers/blas_threads.hpp says
 # why.
 OPENBLAS = /usr/lib/$(shell $(CXX) -print-multiarch)/openblas-openmp
-SHLIB_LINK += -lhwy -L$(OPENBLAS) -Wl,-rpath,$(OPENBLAS) -lopenblas -lgomp -lstdc++ -lm \
+SHLIB_LINK += -lhwy -licuuc -L$(OPENBLAS) -Wl,-rpath,$(OPENBLAS) -lopenblas -lgomp -lstdc++ -lm \
   -Wl,--version-script=src/pg/exports.map
 
 %.o: %.cpp

@@ -20,7 +20,7 @@ else
 fi
 export PG_CONFIG
 
-BUILD_PACKAGES=(g++ make libeigen3-dev libhwy-dev libopenblas-openmp-dev nlohmann-json3-dev
+BUILD_PACKAGES=(g++ make libeigen3-dev libhwy-dev libicu-dev libopenblas-openmp-dev nlohmann-json3-dev
   "postgresql-$PG_MAJOR" "postgresql-server-dev-$PG_MAJOR" "postgresql-$PG_MAJOR-postgis-3")
 TEST_PACKAGES=(cmake ninja-build libgtest-dev libbenchmark-dev cppcheck perl
   clang-14 libclang-rt-14-dev clang-tidy-14 clang-format-14

@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-# A second opinion on GGUF models of the llama architecture, in plain numpy and for reading, not for
+# A second opinion on GGUF models of the llama, qwen2 and qwen3 architectures, in plain numpy and for reading, not for
 # speed: file reader, SentencePiece tokenizer, forward pass, llama.cpp's perplexity, greedy text.
 #
 #   python3 tools/reference_forward.py MODEL perplexity TEXT_FILE --n-ctx 256 [--max-bytes N]
 #   python3 tools/reference_forward.py MODEL generate "Once upon a time" [--tokens N]
 #   python3 tools/reference_forward.py MODEL tokenize "Once upon a time"
+#   python3 tools/reference_forward.py MODEL logits 1,403,29,7 --output FILE [--last N]
 #
 # It shares no code with the extension or the trainer, so that an agreement of figures means something.
 import argparse
@@ -146,37 +147,71 @@ def softmax(x):
 
 class Model:
     def __init__(self, reader):
-        key = lambda name, default=None: reader.metadata.get("llama." + name, default)
-        if reader.metadata["general.architecture"] != "llama":
-            raise ValueError("only the architecture 'llama' is known here")
+        architecture = reader.metadata["general.architecture"]
+        key = lambda name, default=None: reader.metadata.get(f"{architecture}.{name}", default)
+        if architecture not in ("llama", "qwen2", "qwen3"):
+            raise ValueError(f"the architecture '{architecture}' is not known here")
         self.weights = reader.tensors
         self.layers = key("block_count")
         self.context = key("context_length")
         self.heads = key("attention.head_count")
         self.kv_heads = key("attention.head_count_kv", self.heads)
         self.epsilon = key("attention.layer_norm_rms_epsilon")
-        self.head = key("embedding_length") // self.heads
-        self.base = key("rope.freq_base", 10000.0)
-        if key("rope.dimension_count", self.head) != self.head or "rope_freqs.weight" in self.weights:
-            raise ValueError("partial or scaled RoPE is not known here")
+        self.head = key("attention.key_length", key("embedding_length") // self.heads)
+        self.halves = architecture != "llama"
+        self.turned = key("rope.dimension_count", self.head)
+        self.speeds, self.magnitude = self.rotation(key)
+
+    def rotation(self, key):
+        """Radians a position for every pair, and what the turned pairs are multiplied with."""
+        base, turned = key("rope.freq_base", 10000.0), self.turned
+        pair = numpy.arange(turned // 2)
+        speeds = base ** (-2 * pair / turned)
+        if "rope_freqs.weight" in self.weights:
+            speeds = speeds / self.weights["rope_freqs.weight"]
+        kind, factor = key("rope.scaling.type", "linear"), key("rope.scaling.factor", 1.0)
+        magnitude = key("rope.scaling.attn_factor", 1.0)
+        if kind == "none":
+            return speeds, magnitude
+        if kind == "linear":
+            return speeds / factor, magnitude
+        # YaRN: pairs that turn more than 32 times over the original context keep their speed, those that turn less
+        # than once are slowed down, and in between there is a ramp.
+        original = key("rope.scaling.original_context_length", self.context)
+        turns_once = lambda turns: turned * math.log(original / (turns * 2 * math.pi)) / (2 * math.log(base))
+        low = max(0, math.floor(turns_once(32)))
+        high = min(turned - 1, math.ceil(turns_once(1)))
+        slowed = numpy.clip((pair - low) / max(0.001, high - low), 0, 1)
+        return speeds * (slowed / factor + 1 - slowed), magnitude * (1 + 0.1 * math.log(factor))
 
     def norm(self, x, name):
         scale = 1 / numpy.sqrt((x * x).mean(-1, keepdims=True) + numpy.float32(self.epsilon))
         return x * scale * self.weights[name + ".weight"]
 
     def linear(self, x, name):
-        return x @ self.weights[name + ".weight"].T
+        return x @ self.weights[name + ".weight"].T + self.weights.get(name + ".bias", numpy.float32(0))
 
     def rotate(self, x):
-        """RoPE: the pair (2i, 2i+1) at position p turns by p * base^(-2i / head size)."""
-        angles = numpy.outer(numpy.arange(x.shape[0]), self.base ** (-numpy.arange(0, self.head, 2) / self.head))
-        pairs = (x[..., 0::2] + 1j * x[..., 1::2]) * numpy.exp(1j * angles)[:, None, :]
-        return numpy.stack((pairs.real, pairs.imag), -1).reshape(x.shape).astype(numpy.float32)
+        """RoPE: each pair of numbers at position p turns by p times its speed. The pairs are (2i, 2i+1), or in the
+        qwen architectures (i, i + half)."""
+        angles = numpy.outer(numpy.arange(x.shape[0]), self.speeds)[:, None, :]
+        half = self.turned // 2
+        left, right = (x[..., :half], x[..., half:self.turned]) if self.halves else (x[..., 0::2], x[..., 1::2])
+        pairs = (left + 1j * right) * numpy.exp(1j * angles) * self.magnitude
+        out = x.copy()
+        if self.halves:
+            out[..., :half], out[..., half:self.turned] = pairs.real, pairs.imag
+        else:
+            out[..., 0::2], out[..., 1::2] = pairs.real, pairs.imag
+        return out
 
     def attention(self, x, prefix):
         length = x.shape[0]
-        q = self.rotate(self.linear(x, prefix + "attn_q").reshape(length, self.heads, self.head))
-        k = self.rotate(self.linear(x, prefix + "attn_k").reshape(length, self.kv_heads, self.head))
+        q = self.linear(x, prefix + "attn_q").reshape(length, self.heads, self.head)
+        k = self.linear(x, prefix + "attn_k").reshape(length, self.kv_heads, self.head)
+        if prefix + "attn_q_norm.weight" in self.weights:
+            q, k = self.norm(q, prefix + "attn_q_norm"), self.norm(k, prefix + "attn_k_norm")
+        q, k = self.rotate(q), self.rotate(k)
         v = self.linear(x, prefix + "attn_v").reshape(length, self.kv_heads, self.head)
         future = numpy.triu(numpy.full((length, length), -numpy.inf, numpy.float32), 1)
         out = numpy.empty_like(q)
@@ -244,9 +279,18 @@ def main():
     command.add_argument("prompt")
     command.add_argument("--tokens", type=int, default=400)
     commands.add_parser("tokenize").add_argument("prompt")
+    command = commands.add_parser("logits")
+    command.add_argument("tokens", help="numbers separated by commas")
+    command.add_argument("--output", required=True, help="file of float32, a row a token")
+    command.add_argument("--last", type=int, default=0, help="only the last rows")
     options = parser.parse_args()
     reader = Reader(options.model)
-    model, tokenizer = Model(reader), Tokenizer(reader.metadata)
+    model = Model(reader)
+    if options.command == "logits":
+        tokens = [int(token) for token in options.tokens.split(",")]
+        model.forward(tokens)[-options.last:].astype("<f4").tofile(options.output)
+        return
+    tokenizer = Tokenizer(reader.metadata)
     if options.command == "perplexity":
         with open(options.text, "rb") as file:
             text = file.read(options.max_bytes or -1).decode(errors="replace")

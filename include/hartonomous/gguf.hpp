@@ -73,6 +73,13 @@ struct gguf_metadata {
   std::optional<std::vector<float>> get_floats(std::string_view key) const;
   // Replaces the key where it stands, whatever its type was, or appends it. Keeps `alignment` in step.
   void set_uint32(std::string_view key, std::uint32_t value);
+  // The same for values of other types: string, bool, f32, and arrays of string, i32 and f32.
+  void set_string(std::string_view key, std::string_view value);
+  void set_bool(std::string_view key, bool value);
+  void set_float(std::string_view key, float value);
+  void set_strings(std::string_view key, const std::vector<std::string>& values);
+  void set_ints(std::string_view key, const std::vector<std::int32_t>& values);
+  void set_floats(std::string_view key, const std::vector<float>& values);
 };
 
 // One tensor of a file.

@@ -1,7 +1,7 @@
 // Writing models to files (sql/45-export.sql).
 #include "pg/atom_reader.hpp"
 #include "pg/files.hpp"
-#include "pg/spi.hpp"
+#include "pg/settled_snapshot.hpp"
 
 #include <algorithm>
 #include <functional>
@@ -11,11 +11,6 @@
 
 #include "hartonomous/gguf.hpp"
 #include "hartonomous/safetensors.hpp"
-
-extern "C" {
-#include "catalog/namespace.h"
-#include "catalog/partition.h"
-}
 
 using namespace hartonomous;
 using namespace hartonomous::pg;
@@ -144,12 +139,12 @@ Datum export_as_gguf(std::int32_t model, const make_output& make) {
   buffered_sink buffered(*out);
   gguf_writer writer(buffered, metadata, tensors);
   writer.write_header();
-  atom_reader reader(model);
+  atom_reader reader(live_atoms(model));
   tensor_sink sink([&](const void* from, std::size_t count) { writer.write(from, count); });
   for (std::size_t i = 0; i < plan.layers.size(); ++i) {
     const layer_plan& layer = plan.layers[i];
     writer.begin_tensor(i);
-    reader.copy_tensor(layer.layer_id, layer.name, layer.layout, layer.target, sink);
+    reader.copy_tensor({layer.layer_id, layer.name, layer.layout, false}, layer.target, sink);
     writer.end_tensor();
   }
   buffered.flush();
@@ -177,47 +172,13 @@ Datum export_as_safetensors(std::int32_t model, const make_output& make) {
   const auto out = make(header.size() + bytes);
   buffered_sink buffered(*out);
   buffered.write(header.data(), header.size());
-  atom_reader reader(model);
+  atom_reader reader(live_atoms(model));
   for (const layer_plan& layer : plan.layers) {
-    reader.copy_tensor(layer.layer_id, layer.name, layer.layout, layer.target, buffered);
+    reader.copy_tensor({layer.layer_id, layer.name, layer.layout, false}, layer.target, buffered);
   }
   buffered.flush();
   return out->finish();
 }
-
-// What an export reads is one state of the model. Partitions may be swapped between the calling query's snapshot and
-// the first look at the atoms, so the lock that holds up swaps comes first and the snapshot after it. In transactions
-// that have but one snapshot that is too late for a swap which has been: error 40001.
-class settled_snapshot {
- public:
-  explicit settled_snapshot(std::int32_t model) : exceptions_(std::uncaught_exceptions()) {
-    const Oid atoms = call([] {
-      const Oid relation = get_relname_relid("tensor_atoms", get_namespace_oid("hartonomous", true));
-      if (OidIsValid(relation)) LockRelationOid(relation, AccessShareLock);
-      PushActiveSnapshot(GetTransactionSnapshot());
-      return relation;
-    });
-    Oid types[] = {INT4OID};
-    Datum values[] = {Int32GetDatum(model)};
-    spi_session spi;
-    spi.select("SELECT hartonomous.live_partition($1)", 1, types, values);
-    bool is_null;
-    const Oid partition = DatumGetObjectId(spi_field(0, 1, &is_null));
-    if (!call([&] { return get_rel_relispartition(partition) && get_partition_parent(partition, false) == atoms; })) {
-      throw error("40001", "model " + std::to_string(model) + " was rewritten after this transaction's snapshot", {},
-                  "Export in a new transaction.");
-    }
-  }
-  settled_snapshot(const settled_snapshot&) = delete;
-  settled_snapshot& operator=(const settled_snapshot&) = delete;
-  // On the way out of an error the transaction's abort pops it.
-  ~settled_snapshot() {
-    if (std::uncaught_exceptions() == exceptions_) PopActiveSnapshot();
-  }
-
- private:
-  int exceptions_;
-};
 
 Datum export_model(FunctionCallInfo fcinfo, const make_output& make) {
   const std::int32_t model = PG_GETARG_INT32(0);

@@ -1,54 +1,130 @@
 // Reading atoms in order (atom_reader.hpp).
 #include "pg/atom_reader.hpp"
 
-#include "pg/interrupts.hpp"
+#include <algorithm>
 
 namespace hartonomous::pg {
 
-atom_reader::atom_reader(std::int32_t model) : model_(model) {
-  call([&] {
-    Oid types[] = {INT4OID, INT8OID};
-    plan_ = SPI_prepare(
-        "SELECT atom_sequence, atom_data FROM hartonomous.tensor_atoms "
-        "WHERE model_id = $1 AND layer_id = $2 ORDER BY atom_sequence",
-        2, types);
-    if (plan_ == nullptr) elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
-  });
+// ---- queries ---------------------------------------------------------------------------------------------------
+
+atom_reader::~atom_reader() {
+  for (auto& of_purpose : plans_) {
+    for (SPIPlanPtr plan : of_purpose) {
+      if (plan != nullptr) SPI_freeplan(plan);
+    }
+  }
 }
 
-void atom_reader::copy_tensor(std::int64_t layer, const std::string& name, const atom_layout& layout, format f,
-                              byte_sink& sink) {
-  constexpr long batch = 64;  // atoms in memory at once
-  Datum values[] = {Int32GetDatum(model_), Int64GetDatum(layer)};
-  Portal portal = call([&] { return SPI_cursor_open(nullptr, plan_, values, nullptr, true); });
-  std::uint64_t next = 0;
-  backend_interrupt interrupts;
-  for (;;) {
-    call([&] { SPI_cursor_fetch(portal, true, batch); });
-    SPITupleTable* const rows = SPI_tuptable;
-    if (SPI_processed == 0) break;
-    for (std::uint64_t i = 0; i < SPI_processed; ++i) {
-      const auto sequence = static_cast<std::uint64_t>(spi_int32(i, 1));
-      bool is_null;
-      const weights_view atom(spi_field(i, 2, &is_null));
-      if (sequence >= layout.atoms() || atom.count() != layout.length_of(sequence)) {
-        throw error("55000", "atom " + std::to_string(sequence) + " of tensor \"" + name + "\" does not fit its matrix",
-                    "It has " + std::to_string(atom.count()) + " weights.");
-      }
-      write_zeros(layout, next, sequence, f, sink);
-      write_atom(atom, f, sink);
-      next = sequence + 1;
-    }
-    call([&] { SPI_freetuptable(rows); });
-    interrupts.poll();
+// Kept beyond the SPI session: text that is generated token by token reads the same tensors over and over.
+SPIPlanPtr atom_reader::plan(purpose what, bool placed) {
+  SPIPlanPtr& plan = plans_[what][placed ? 1 : 0];
+  if (plan != nullptr) return plan;
+  std::string query;
+  switch (what) {
+    case all:
+    case some:
+      query =
+          atoms_.select("a.atom_sequence, a.atom_data", placed, what == some ? " AND a.atom_sequence = ANY ($4)" : "") +
+          " ORDER BY atom_sequence";
+      break;
+    default:
+      // A row's version is where it stands, in which file, and who wrote it.
+      query =
+          "SELECT coalesce(sum(n), 0)::bigint, coalesce(bit_xor(hash_record_extended(ROW(tableoid, "
+          "pg_relation_filenode(tableoid), n, versions), 0)), 0) FROM (SELECT tableoid, count(*) AS n, "
+          "bit_xor(hash_record_extended(ROW(ctid, xmin), 0)) AS versions FROM (" +
+          atoms_.select("a.tableoid, a.ctid, a.xmin", placed) + ") a GROUP BY tableoid) part";
   }
-  call([&] { SPI_cursor_close(portal); });
-  write_zeros(layout, next, layout.atoms(), f, sink);
+  const Oid region = atoms_.region() ? atoms_.region()->type : INT4OID;
+  Oid types[] = {INT4OID, INT8OID, region, INT4ARRAYOID};
+  call([&] {
+    plan = SPI_prepare(query.c_str(), 4, types);
+    if (plan == nullptr) elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
+    SPI_keepplan(plan);
+  });
+  return plan;
 }
+
+Portal atom_reader::open(purpose what, const stored_tensor& tensor, Datum sequences) {
+  const SPIPlanPtr prepared = plan(what, tensor.placed);
+  Datum values[] = {Int32GetDatum(atoms_.model()), Int64GetDatum(tensor.layer),
+                    atoms_.region() ? atoms_.region()->value : Datum{0}, sequences};
+  const char nulls[] = {' ', ' ', atoms_.region() ? ' ' : 'n', what == some ? ' ' : 'n', '\0'};
+  return call([&] { return SPI_cursor_open(nullptr, prepared, values, nulls, true); });
+}
+
+atom_reader::fingerprint atom_reader::fingerprint_of(const stored_tensor& tensor) {
+  Portal portal = open(versions, tensor, Datum{0});
+  call([&] { SPI_cursor_fetch(portal, true, 1); });
+  const fingerprint found = {spi_int64(0, 1), spi_int64(0, 2)};
+  call([&] {
+    SPI_freetuptable(SPI_tuptable);
+    SPI_cursor_close(portal);
+  });
+  return found;
+}
+
+// ---- the cursor ------------------------------------------------------------------------------------------------
+
+atom_cursor::atom_cursor(atom_reader& reader, const stored_tensor& tensor)
+    : tensor_(tensor), portal_(reader.open(atom_reader::all, tensor, Datum{0})) {}
+
+atom_cursor::atom_cursor(atom_reader& reader, const stored_tensor& tensor, const std::vector<std::int32_t>& sequences)
+    : tensor_(tensor) {
+  const Datum array = call([&] {
+    auto* numbers = static_cast<Datum*>(palloc(sizeof(Datum) * (sequences.size() + 1)));
+    for (std::size_t i = 0; i < sequences.size(); ++i) numbers[i] = Int32GetDatum(sequences[i]);
+    return PointerGetDatum(
+        construct_array(numbers, static_cast<int>(sequences.size()), INT4OID, 4, true, TYPALIGN_INT));
+  });
+  portal_ = reader.open(atom_reader::some, tensor, array);
+}
+
+bool atom_cursor::fetch() {
+  constexpr long batch = 64;  // atoms in memory at once
+  if (portal_ == nullptr) return false;
+  call([&] {
+    if (rows_ != nullptr) SPI_freetuptable(rows_);
+    SPI_cursor_fetch(portal_, true, batch);
+  });
+  rows_ = SPI_tuptable;
+  row_ = 0;
+  count_ = SPI_processed;
+  interrupts_.poll();
+  if (count_ > 0) return true;
+  call([&] {
+    SPI_freetuptable(rows_);
+    SPI_cursor_close(portal_);
+  });
+  rows_ = nullptr;
+  portal_ = nullptr;
+  return false;
+}
+
+bool atom_cursor::next() {
+  atom_.reset();
+  if (row_ == count_ && !fetch()) return false;
+  const auto field = [&](int column) {
+    bool is_null;
+    return call([&] { return SPI_getbinval(rows_->vals[row_], rows_->tupdesc, column, &is_null); });
+  };
+  sequence_ = static_cast<std::uint64_t>(DatumGetInt32(field(1)));
+  atom_.emplace(field(2));
+  ++row_;
+  if (sequence_ >= tensor_.layout.atoms() || atom_->count() != tensor_.layout.length_of(sequence_)) {
+    throw error(sqlstate::object_not_in_prerequisite_state,
+                "atom " + std::to_string(sequence_) + " of tensor \"" + tensor_.name + "\" does not fit its matrix",
+                "It has " + std::to_string(atom_->count()) + " weights.");
+  }
+  return true;
+}
+
+// ---- as blocks -------------------------------------------------------------------------------------------------
+
+namespace {
 
 // All-zero bytes mean zeros in every format.
-void atom_reader::write_zeros(const atom_layout& layout, std::uint64_t from, std::uint64_t to, format f,
-                              byte_sink& sink) {
+void write_zeros(const atom_layout& layout, std::uint64_t from, std::uint64_t to, format f, byte_sink& sink) {
   std::vector<std::byte> zeros;
   for (std::uint64_t atom = from; atom < to; ++atom) {
     zeros.assign(bytes_of(f, layout.length_of(atom)), std::byte{0});
@@ -56,7 +132,7 @@ void atom_reader::write_zeros(const atom_layout& layout, std::uint64_t from, std
   }
 }
 
-void atom_reader::write_atom(const weights_view& atom, format f, byte_sink& sink) {
+void write_atom(const weights_view& atom, format f, byte_sink& sink) {
   if (atom.id() == f) {
     sink.write(atom.blocks().data(), atom.blocks().size());
     return;
@@ -64,6 +140,50 @@ void atom_reader::write_atom(const weights_view& atom, format f, byte_sink& sink
   weights_varlena* converted = encode(f, weights_floats(atom).values(), {});
   sink.write(converted->blocks(), VARSIZE(converted) - sizeof(weights_varlena));
   pfree(converted);
+}
+
+}  // namespace
+
+void atom_reader::copy_tensor(const stored_tensor& tensor, format f, byte_sink& sink) {
+  atom_cursor cursor(*this, tensor);
+  std::uint64_t next = 0;
+  while (cursor.next()) {
+    write_zeros(tensor.layout, next, cursor.sequence(), f, sink);
+    write_atom(cursor.atom(), f, sink);
+    next = cursor.sequence() + 1;
+  }
+  write_zeros(tensor.layout, next, tensor.layout.atoms(), f, sink);
+}
+
+// ---- as rows of floats -----------------------------------------------------------------------------------------
+
+void atom_rows::read(std::size_t count, float* out) {
+  const atom_layout& layout = tensor_.layout;
+  std::fill_n(out, count * layout.row_length, 0.0f);
+  while (pending_) {
+    const std::uint64_t row = layout.row_of(cursor_.sequence());
+    if (row >= next_row_ + count) break;
+    decode(cursor_.atom(), out + (row - next_row_) * layout.row_length + layout.column_of(cursor_.sequence()));
+    pending_ = cursor_.next();
+  }
+  next_row_ += count;
+}
+
+void atom_reader::read_rows(const stored_tensor& tensor, span<const std::uint32_t> rows, float* out) {
+  const atom_layout& layout = tensor.layout;
+  std::vector<std::int32_t> sequences;
+  for (std::uint32_t row : rows) {
+    for (std::uint64_t i = 0; i < layout.atoms_per_row(); ++i) {
+      sequences.push_back(static_cast<std::int32_t>(row * layout.atoms_per_row() + i));
+    }
+  }
+  std::fill_n(out, rows.size() * layout.row_length, 0.0f);
+  atom_cursor cursor(*this, tensor, sequences);
+  while (cursor.next()) {
+    const auto row = static_cast<std::uint32_t>(layout.row_of(cursor.sequence()));
+    const auto place = static_cast<std::uint64_t>(std::lower_bound(rows.begin(), rows.end(), row) - rows.begin());
+    decode(cursor.atom(), out + place * layout.row_length + layout.column_of(cursor.sequence()));
+  }
 }
 
 }  // namespace hartonomous::pg

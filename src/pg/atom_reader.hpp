@@ -1,10 +1,13 @@
-// Reads the atoms of one tensor in order, as one contiguous run of blocks in a chosen format.
+// Reads the atoms of one tensor in order: as blocks of a chosen format, or as rows of floats. The one place where it
+// is decided where a tensor's rows come from.
 #pragma once
 
-#include "pg/spi.hpp"
+#include "pg/atom_set.hpp"
+#include "pg/interrupts.hpp"
 #include "pg/weights.hpp"
 
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "hartonomous/bytes.hpp"
@@ -12,21 +15,87 @@
 
 namespace hartonomous::pg {
 
-// Within an spi_session. Missing atoms become zeros, atoms of another format are converted, and the snapshot is the
-// calling query's.
+// A tensor as the store has it.
+struct stored_tensor {
+  std::int64_t layer;
+  std::string name;
+  atom_layout layout;
+  bool placed;  // its atoms have places of their own: it is no vector
+};
+
+class atom_cursor;
+
+// Queries of the atoms in a set; the snapshot is the active one.
 class atom_reader {
  public:
-  explicit atom_reader(std::int32_t model);
-  // Writes layout.atoms() atoms as blocks of `f` to `sink`. Error 55000, naming the tensor, when an atom's weights
-  // are not as many as its place in the matrix has.
-  void copy_tensor(std::int64_t layer, const std::string& name, const atom_layout& layout, format f, byte_sink& sink);
+  explicit atom_reader(atom_set atoms) : atoms_(std::move(atoms)) {}
+  atom_reader(const atom_reader&) = delete;
+  atom_reader& operator=(const atom_reader&) = delete;
+  ~atom_reader();
+
+  const atom_set& atoms() const noexcept { return atoms_; }
+  // Writes all atoms as blocks of `f` to `sink`, missing ones as zeros. Within an spi_session, as all below. Error
+  // 55000, naming the tensor, when an atom's weights are not as many as its place in the matrix has.
+  void copy_tensor(const stored_tensor& tensor, format f, byte_sink& sink);
+  // Some rows, ascending, one after the other to `out`.
+  void read_rows(const stored_tensor& tensor, span<const std::uint32_t> rows, float* out);
+  // How many atoms the tensor has and a number that changes, but for a chance of 2^-64, with any change of them by
+  // any route: what is hashed is the version of each row.
+  struct fingerprint {
+    std::int64_t atoms;
+    std::int64_t versions;
+  };
+  fingerprint fingerprint_of(const stored_tensor& tensor);
 
  private:
-  void write_zeros(const atom_layout& layout, std::uint64_t from, std::uint64_t to, format f, byte_sink& sink);
-  void write_atom(const weights_view& atom, format f, byte_sink& sink);
+  friend class atom_cursor;
+  enum purpose { all, some, versions, purposes };
 
-  std::int32_t model_;
-  SPIPlanPtr plan_ = nullptr;
+  SPIPlanPtr plan(purpose what, bool placed);
+  Portal open(purpose what, const stored_tensor& tensor, Datum sequences);
+
+  atom_set atoms_;
+  SPIPlanPtr plans_[purposes][2] = {};
+};
+
+// The atoms of a tensor one after the other.
+class atom_cursor {
+ public:
+  atom_cursor(atom_reader& reader, const stored_tensor& tensor);
+  // Only those of these numbers.
+  atom_cursor(atom_reader& reader, const stored_tensor& tensor, const std::vector<std::int32_t>& sequences);
+  atom_cursor(const atom_cursor&) = delete;
+  atom_cursor& operator=(const atom_cursor&) = delete;
+  ~atom_cursor() = default;  // what is open is the transaction's to close
+
+  bool next();  // false at the end
+  std::uint64_t sequence() const noexcept { return sequence_; }
+  const weights_view& atom() const { return *atom_; }
+
+ private:
+  bool fetch();
+
+  const stored_tensor& tensor_;
+  Portal portal_;
+  SPITupleTable* rows_ = nullptr;
+  std::uint64_t row_ = 0, count_ = 0, sequence_ = 0;
+  std::optional<weights_view> atom_;
+  backend_interrupt interrupts_;
+};
+
+// The rows of a matrix, first to last, as floats; missing atoms are zeros.
+class atom_rows {
+ public:
+  atom_rows(atom_reader& reader, const stored_tensor& tensor)
+      : tensor_(tensor), cursor_(reader, tensor), pending_(cursor_.next()) {}
+  // The next `count` rows, to `out`.
+  void read(std::size_t count, float* out);
+
+ private:
+  const stored_tensor& tensor_;
+  atom_cursor cursor_;
+  bool pending_;  // the cursor is at an atom that has not been read
+  std::uint64_t next_row_ = 0;
 };
 
 }  // namespace hartonomous::pg

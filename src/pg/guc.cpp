@@ -2,6 +2,7 @@
 #include "pg/guc.hpp"
 
 #include "pg/memory.hpp"
+#include "pg/tensor_cache.hpp"
 
 #include <string>
 
@@ -9,7 +10,13 @@
 
 namespace hartonomous::pg {
 
-settings current_settings = {1024 * 1024, 60 * 1000, 1};
+settings current_settings = {1024 * 1024, 60 * 1000, 1, 64 * 1024};
+
+namespace {
+
+void model_cache_resized(int kilobytes, void*) { tensor_cache::shrink(static_cast<std::uint64_t>(kilobytes) * 1024); }
+
+}  // namespace
 
 void define_settings() {
   DefineCustomIntVariable("hartonomous.max_work_memory", "Most memory one hartonomous function may plan to use.",
@@ -24,6 +31,10 @@ void define_settings() {
   DefineCustomIntVariable("hartonomous.threads", "Threads that the matrix arithmetic of one session may use.",
                           "The result does not depend on it.", &current_settings.threads, 1, 1, 64, PGC_USERSET, 0,
                           nullptr, nullptr, nullptr);
+  DefineCustomIntVariable("hartonomous.model_cache_size", "Most memory in which a session keeps tensors of models.",
+                          "They are kept as floats, for the next evaluation; 0 keeps none.",
+                          &current_settings.model_cache_kb, 64 * 1024, 0, MAX_KILOBYTES, PGC_USERSET, GUC_UNIT_KB,
+                          nullptr, model_cache_resized, nullptr);
   static char* simd = nullptr;
   DefineCustomStringVariable("hartonomous.simd", "Vector instructions in use.",
                              "The best set that this processor has; results do not depend on it.", &simd, simd_target(),

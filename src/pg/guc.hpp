@@ -7,6 +7,7 @@ struct settings {
   int max_work_memory_kb;  // hartonomous.max_work_memory
   int swap_timeout_ms;     // hartonomous.swap_timeout; read by lock_for_swap() (sql/35-revisions.sql)
   int threads;             // hartonomous.threads
+  int model_cache_kb;      // hartonomous.model_cache_size
 };
 extern settings current_settings;
 

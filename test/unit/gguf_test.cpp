@@ -310,6 +310,31 @@ TEST(gguf, look_ups) {
   EXPECT_THROW(file.set_uint32("general.alignment", 3), error);
 }
 
+TEST(gguf, what_is_set_is_what_is_read) {
+  gguf_metadata metadata;
+  metadata.set_string("k.string", std::string("a\0b", 3));
+  metadata.set_bool("k.bool", true);
+  metadata.set_float("k.float", 0.1F);
+  metadata.set_strings("k.strings", {"", "x"});
+  metadata.set_ints("k.ints", {-1, 7});
+  metadata.set_floats("k.floats", {-0.0F, 1e-5F});
+  metadata.set_string("k.bool", "no bool any more");
+  string_sink sink;
+  gguf_writer writer(sink, metadata, {});
+  writer.write_header();
+  gguf_file const file = read(sink.bytes);
+  EXPECT_EQ(file.kv.size(), 6U);
+  EXPECT_EQ(file.get_string("k.string"), std::string("a\0b", 3));
+  EXPECT_EQ(file.get_string("k.bool"), "no bool any more");
+  EXPECT_EQ(file.get_float("k.float"), 0.1F);
+  EXPECT_EQ(file.get_strings("k.strings"), (std::vector<std::string>{"", "x"}));
+  EXPECT_EQ(file.get_ints("k.ints"), (std::vector<std::int64_t>{-1, 7}));
+  EXPECT_EQ(file.get_floats("k.floats"), (std::vector<float>{-0.0F, 1e-5F}));
+  EXPECT_EQ(file.find("k.ints")->element, gguf_type::i32);
+  EXPECT_EQ(file.find("k.floats")->element, gguf_type::f32);
+  EXPECT_THROW(metadata.set_ints("", {1}), error);
+}
+
 TEST(gguf, writer_refuses) {
   string_sink sink;
   auto plan = [&](const gguf_metadata& metadata, const std::vector<gguf_tensor_spec>& tensors) {

@@ -13,8 +13,9 @@ constexpr char hex_digits[] = "0123456789abcdef";
 
 unsigned byte_at(std::string_view text, std::size_t i) noexcept { return static_cast<unsigned char>(text[i]); }
 
-// Bytes of the valid UTF-8 sequence at `i`, or 0 (table 3-7 of the Unicode standard).
-std::size_t sequence_length(std::string_view text, std::size_t i) noexcept {
+}  // namespace
+
+std::size_t utf8_length(std::string_view text, std::size_t i) noexcept {
   unsigned const lead = byte_at(text, i);
   if (lead < 0x80) return 1;
   std::size_t const length = lead >= 0xc2 && lead <= 0xdf   ? 2
@@ -32,11 +33,9 @@ std::size_t sequence_length(std::string_view text, std::size_t i) noexcept {
   return length;
 }
 
-}  // namespace
-
 bool is_utf8(std::string_view text) noexcept {
   for (std::size_t i = 0; i < text.size();) {
-    std::size_t const length = sequence_length(text, i);
+    std::size_t const length = utf8_length(text, i);
     if (length == 0) return false;
     i += length;
   }
@@ -45,12 +44,26 @@ bool is_utf8(std::string_view text) noexcept {
 
 bool is_pg_text(std::string_view text) noexcept { return text.find('\0') == std::string_view::npos && is_utf8(text); }
 
+std::string to_pg_text(std::string_view bytes) {
+  std::string out;
+  for (std::size_t i = 0; i < bytes.size();) {
+    std::size_t const length = bytes[i] == '\0' ? 0 : utf8_length(bytes, i);
+    if (length == 0) {
+      out += "\xef\xbf\xbd";
+    } else {
+      out += bytes.substr(i, length);
+    }
+    i += length == 0 ? 1 : length;
+  }
+  return out;
+}
+
 std::string show_name(std::string_view name) {
   constexpr std::size_t limit = 64;
   std::string out = "\"";
   std::size_t i = 0;
   while (i < name.size() && i < limit) {
-    std::size_t const length = sequence_length(name, i);
+    std::size_t const length = utf8_length(name, i);
     unsigned const lead = byte_at(name, i);
     if (length == 0 || lead < 0x20 || lead == 0x7f) {
       out += {'\\', 'x', hex_digits[lead >> 4], hex_digits[lead & 15]};

@@ -1,6 +1,7 @@
 // Text found in files: is it UTF-8, how to show it in a message, how to write it as JSON.
 #pragma once
 
+#include <cstddef>
 #include <string>
 #include <string_view>
 
@@ -9,8 +10,14 @@ namespace hartonomous {
 // Strict UTF-8 (no overlong forms, no surrogates, nothing above U+10FFFF). NUL counts as valid.
 bool is_utf8(std::string_view text) noexcept;
 
+// Bytes of the valid UTF-8 sequence that begins at `i`, or 0 (table 3-7 of the Unicode standard).
+std::size_t utf8_length(std::string_view text, std::size_t i) noexcept;
+
 // What PostgreSQL's text can hold: UTF-8 without NUL.
 bool is_pg_text(std::string_view text) noexcept;
+
+// The bytes as PostgreSQL's text: U+FFFD for each byte that is no part of a character, and for NUL.
+std::string to_pg_text(std::string_view bytes);
 
 // A name from a file in double quotes, safe to show: printable ASCII and valid UTF-8 as they are, other bytes as
 // \xNN, cut after about 64 bytes.

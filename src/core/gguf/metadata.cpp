@@ -283,25 +283,4 @@ std::optional<std::vector<float>> gguf_metadata::get_floats(std::string_view key
   return values;
 }
 
-void gguf_metadata::set_uint32(std::string_view key, std::uint32_t value) {
-  gguf_detail::check_key(key, sqlstate::invalid_parameter_value);
-  bool const is_alignment = key == "general.alignment";
-  if (is_alignment && !gguf_detail::is_power_of_two(value)) {
-    throw error(sqlstate::invalid_parameter_value, "GGUF: general.alignment is not a power of two",
-                "The value given is " + std::to_string(value) + ".");
-  }
-  gguf_kv entry;
-  entry.key = key;
-  entry.type = entry.element = gguf_type::u32;
-  entry.count = 1;
-  append_le(entry.payload, value, 4);
-  auto const place = std::find_if(kv.begin(), kv.end(), [&](const gguf_kv& old) { return old.key == key; });
-  if (place == kv.end()) {
-    kv.push_back(std::move(entry));
-  } else {
-    *place = std::move(entry);
-  }
-  if (is_alignment) alignment = value;
-}
-
 }  // namespace hartonomous

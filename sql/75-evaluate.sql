@@ -1,0 +1,229 @@
+-- Evaluation: a language model run from its atoms, and measured.
+
+-- The partition that holds a revision, and what its partition lacks or has too much of at the moment: reading a kept
+-- revision moves nothing (35-revisions.sql says what deltas are).
+CREATE FUNCTION hartonomous.revision_atoms(model integer, revision integer)
+  RETURNS TABLE (base_revision_id integer, base_is_live boolean, put_back integer[], taken_out integer[])
+  LANGUAGE plpgsql STABLE PARALLEL SAFE COST 250 ROWS 1
+  SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+  target hartonomous.model_revisions;
+  held_chain integer[];
+  chain integer[];
+BEGIN
+  SELECT * INTO target FROM hartonomous.model_revisions r
+   WHERE r.model_id = model AND r.revision_id = revision_atoms.revision;
+  IF target.revision_id IS NULL THEN
+    RAISE EXCEPTION 'model % has no revision %', model, revision_atoms.revision USING ERRCODE = '22023';
+  END IF;
+  IF target.state NOT IN ('live', 'backup') THEN
+    RAISE EXCEPTION 'revision % of model % is %', target.revision_id, model, target.state USING ERRCODE = '55000';
+  END IF;
+  SELECT hartonomous.revision_chain(r.held_revision_id) INTO STRICT held_chain
+    FROM hartonomous.model_revisions r WHERE r.revision_id = target.base_revision_id;
+  chain := hartonomous.revision_chain(target.revision_id);
+  RETURN QUERY
+    SELECT target.base_revision_id,
+           EXISTS (SELECT FROM hartonomous.model_revisions r
+                    WHERE r.revision_id = hartonomous.current_revision(model)
+                      AND r.base_revision_id = target.base_revision_id),
+           ARRAY(SELECT u.step FROM unnest(held_chain) WITH ORDINALITY u (step, n)
+                  WHERE u.step <> ALL (chain) ORDER BY u.n),
+           ARRAY(SELECT u.step FROM unnest(chain) WITH ORDINALITY u (step, n)
+                  WHERE u.step <> ALL (held_chain) ORDER BY u.n DESC);
+END
+$$;
+COMMENT ON FUNCTION hartonomous.revision_atoms(integer, integer) IS
+  'where the atoms of a kept revision are: the partition of a revision, without the atoms of the deltas taken_out, with those of the deltas put_back, in that order; 22023 when the model has no such revision, 55000 when it is not kept';
+
+CREATE FUNCTION hartonomous.gguf_metadata_of(model integer) RETURNS jsonb
+  LANGUAGE plpgsql STABLE PARALLEL SAFE COST 250
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  found jsonb;
+BEGIN
+  PERFORM hartonomous.current_revision(model);
+  SELECT m.metadata INTO STRICT found FROM hartonomous.models m WHERE m.model_id = model;
+  IF (found ->> 'format') IS DISTINCT FROM 'gguf' THEN
+    RAISE EXCEPTION 'model % has no metadata of a language model', model
+      USING ERRCODE = '0A000', HINT = 'Import it from GGUF, or measure it by a function of your own: docs/evaluate.md.';
+  END IF;
+  RETURN found;
+END
+$$;
+COMMENT ON FUNCTION hartonomous.gguf_metadata_of(integer) IS
+  'metadata of a model as GGUF has it; 42704 when there is no such model, 0A000 when it has none';
+
+CREATE FUNCTION hartonomous.hyperparameters(model integer) RETURNS jsonb
+  LANGUAGE sql STABLE PARALLEL SAFE COST 250
+BEGIN ATOMIC
+  SELECT jsonb_set(m.metadata, '{kv}', coalesce((SELECT jsonb_agg(kv ORDER BY n)
+           FROM jsonb_array_elements(m.metadata -> 'kv') WITH ORDINALITY u (kv, n)
+          WHERE kv ->> 'key' NOT LIKE 'tokenizer.%'), '[]'))
+    FROM (SELECT hartonomous.gguf_metadata_of(model)) AS m (metadata);
+END;
+COMMENT ON FUNCTION hartonomous.hyperparameters(integer) IS 'the same without the tokenizer''s';
+
+-- row_security = off, here and below: a policy that hides atoms makes an error, not another model.
+CREATE FUNCTION hartonomous.perplexity(model integer, text text, n_ctx integer DEFAULT NULL,
+                                       revision integer DEFAULT NULL) RETURNS double precision
+  AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp SET row_security = off;
+COMMENT ON FUNCTION hartonomous.perplexity(integer, text, integer, integer) IS
+  'perplexity of a model on a text as llama.cpp defines it: pieces of n_ctx tokens (default: 512, or the model''s context when that is less), the second half of each scored; of the live revision or a kept one; 22023 on a text of fewer than 2 x n_ctx tokens or an n_ctx beyond the model''s context, 0A000 on models that cannot be run, 55000 when tensors are missing or have wrong shapes';
+
+CREATE FUNCTION hartonomous.perplexity(model text, text text, n_ctx integer DEFAULT NULL,
+                                       revision integer DEFAULT NULL) RETURNS double precision
+  AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp SET row_security = off;
+COMMENT ON FUNCTION hartonomous.perplexity(text, text, integer, integer) IS 'the same for a model by its name';
+
+CREATE FUNCTION hartonomous.score_tokens(model integer, text text, n_ctx integer DEFAULT NULL,
+                                         revision integer DEFAULT NULL)
+  RETURNS TABLE ("position" integer, token_id integer, token text, log_probability double precision)
+  AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 5000 ROWS 1000
+  SET search_path = pg_catalog, pg_temp SET row_security = off;
+COMMENT ON FUNCTION hartonomous.score_tokens(integer, text, integer, integer) IS
+  'natural logarithm of each token''s probability after those before it, NULL for the first; longer texts than n_ctx in windows that overlap by half; tokens as text, bytes that are no character as <0xNN>; errors as perplexity()';
+
+CREATE FUNCTION hartonomous.score_tokens(model text, text text, n_ctx integer DEFAULT NULL,
+                                         revision integer DEFAULT NULL)
+  RETURNS TABLE ("position" integer, token_id integer, token text, log_probability double precision)
+  AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 5000 ROWS 1000
+  SET search_path = pg_catalog, pg_temp SET row_security = off;
+COMMENT ON FUNCTION hartonomous.score_tokens(text, text, integer, integer) IS 'the same for a model by its name';
+
+CREATE FUNCTION hartonomous.measure_accuracy(model integer, text text, n_ctx integer, revision integer,
+    baseline_revision integer,
+    OUT used_n_ctx integer, OUT tokens bigint, OUT perplexity double precision, OUT perplexity_error double precision,
+    OUT baseline_perplexity double precision, OUT baseline_perplexity_error double precision,
+    OUT perplexity_ratio double precision, OUT perplexity_ratio_error double precision,
+    OUT kl_divergence double precision, OUT kl_divergence_error double precision,
+    OUT same_top double precision, OUT same_top_error double precision)
+  AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp SET row_security = off;
+COMMENT ON FUNCTION hartonomous.measure_accuracy(integer, text, integer, integer, integer) IS
+  'perplexity of a revision (NULL: the live one) and, with a baseline, how far its predictions are from that revision''s, in one pass; columns named _error are standard errors; errors as perplexity()';
+
+CREATE FUNCTION hartonomous.add_validation_set(name text, text text) RETURNS bytea
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 250
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  hash bytea;
+BEGIN
+  IF name IS NULL OR name = '' OR text IS NULL THEN
+    RAISE EXCEPTION 'a validation set needs a name and a text' USING ERRCODE = '22004';
+  END IF;
+  PERFORM hartonomous.create_store();
+  INSERT INTO hartonomous.validation_sets (validation_set, text) VALUES (name, add_validation_set.text)
+    ON CONFLICT (validation_set) DO NOTHING;
+  SELECT s.text_sha256 INTO STRICT hash FROM hartonomous.validation_sets s WHERE s.validation_set = name;
+  -- Results of different texts under one name could not be compared.
+  IF hash <> hartonomous.text_sha256(add_validation_set.text) THEN
+    RAISE EXCEPTION 'validation set "%" exists already, with another text', name
+      USING ERRCODE = '42710', HINT = 'Take another name, or DELETE it from hartonomous.validation_sets.';
+  END IF;
+  RETURN hash;
+END
+$$;
+COMMENT ON FUNCTION hartonomous.add_validation_set(text, text) IS
+  'keeps a text that models are measured on; returns its sha256; 42710 when there is another text of that name';
+
+CREATE FUNCTION hartonomous.validate_model_accuracy(model integer, validation_set text,
+    baseline_revision integer DEFAULT NULL, n_ctx integer DEFAULT NULL, revision integer DEFAULT NULL)
+  RETURNS TABLE (revision_id integer, perplexity double precision, perplexity_error double precision,
+                 perplexity_ratio double precision, perplexity_ratio_error double precision,
+                 kl_divergence double precision, kl_divergence_error double precision,
+                 same_top double precision, same_top_error double precision,
+                 tokens bigint, seconds double precision, result_id bigint)
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000 ROWS 1
+  SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+  started timestamptz := clock_timestamp();
+  measured integer := coalesce(validate_model_accuracy.revision, hartonomous.current_revision(model));
+  source hartonomous.validation_sets;
+  m record;
+BEGIN
+  SELECT * INTO source FROM hartonomous.validation_sets s
+   WHERE s.validation_set = validate_model_accuracy.validation_set;
+  IF source.validation_set IS NULL THEN
+    RAISE EXCEPTION 'validation set "%" does not exist', coalesce(validate_model_accuracy.validation_set, 'NULL')
+      USING ERRCODE = '42704', HINT = 'SELECT hartonomous.add_validation_set(name, text);';
+  END IF;
+  SELECT * INTO STRICT m FROM hartonomous.measure_accuracy(model, source.text, validate_model_accuracy.n_ctx, measured,
+                                                           baseline_revision);
+  RETURN QUERY
+    INSERT INTO hartonomous.validation_results AS r
+        (model_id, revision_id, baseline_revision_id, validation_set, text_sha256, n_ctx, tokens, perplexity,
+         perplexity_error, perplexity_ratio, perplexity_ratio_error, kl_divergence, kl_divergence_error, same_top,
+         same_top_error, seconds)
+      VALUES (model, measured, baseline_revision, source.validation_set, source.text_sha256, m.used_n_ctx, m.tokens,
+              m.perplexity, m.perplexity_error, m.perplexity_ratio, m.perplexity_ratio_error, m.kl_divergence,
+              m.kl_divergence_error, m.same_top, m.same_top_error, extract(epoch FROM clock_timestamp() - started))
+      RETURNING r.revision_id, r.perplexity, r.perplexity_error, r.perplexity_ratio, r.perplexity_ratio_error,
+                r.kl_divergence, r.kl_divergence_error, r.same_top, r.same_top_error, r.tokens, r.seconds, r.result_id;
+END
+$$;
+COMMENT ON FUNCTION hartonomous.validate_model_accuracy(integer, text, integer, integer, integer) IS
+  'measures a revision (default: the live one) on a validation set and keeps the result in validation_results; against a baseline revision also the ratio of perplexities, the KL divergence from its predictions and the share of tokens with the same likeliest prediction; columns named _error are standard errors; 42704 when there is no such model or set; else as perplexity()';
+
+CREATE FUNCTION hartonomous.validate_model_accuracy(model text, validation_set text,
+    baseline_revision integer DEFAULT NULL, n_ctx integer DEFAULT NULL, revision integer DEFAULT NULL)
+  RETURNS TABLE (revision_id integer, perplexity double precision, perplexity_error double precision,
+                 perplexity_ratio double precision, perplexity_ratio_error double precision,
+                 kl_divergence double precision, kl_divergence_error double precision,
+                 same_top double precision, same_top_error double precision,
+                 tokens bigint, seconds double precision, result_id bigint)
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000 ROWS 1
+  SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN QUERY SELECT * FROM hartonomous.validate_model_accuracy(hartonomous.model_id(model), validation_set,
+                                                                 baseline_revision, n_ctx, revision);
+END
+$$;
+COMMENT ON FUNCTION hartonomous.validate_model_accuracy(text, text, integer, integer, integer) IS
+  'the same for a model by its name';
+
+-- The function is given by the caller, now: nothing that is stored is executed.
+CREATE FUNCTION hartonomous.validate_model_accuracy(model integer, evaluator regprocedure)
+  RETURNS TABLE (revision_id integer, score double precision, seconds double precision, result_id bigint)
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000 ROWS 1
+  SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+  started timestamptz := clock_timestamp();
+  measured integer := hartonomous.current_revision(model);
+  callee text;
+  result double precision;
+BEGIN
+  SELECT format('%I.%I', n.nspname, p.proname) INTO callee
+    FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
+   WHERE p.oid = evaluator AND p.prokind = 'f' AND NOT p.proretset AND p.prorettype = 'float8'::regtype
+     AND p.pronargs = 1 AND p.proargtypes[0] = 'integer'::regtype;
+  IF callee IS NULL THEN
+    RAISE EXCEPTION '% is not a function of a model''s number that returns a double precision',
+                    coalesce(evaluator::text, 'NULL')
+      USING ERRCODE = '42883';
+  END IF;
+  EXECUTE format('SELECT %s($1::integer)', callee) INTO STRICT result USING model;
+  RETURN QUERY
+    INSERT INTO hartonomous.validation_results AS r (model_id, revision_id, evaluator, score, seconds)
+      VALUES (model, measured, evaluator::text, result, extract(epoch FROM clock_timestamp() - started))
+      RETURNING r.revision_id, r.score, r.seconds, r.result_id;
+END
+$$;
+COMMENT ON FUNCTION hartonomous.validate_model_accuracy(integer, regprocedure) IS
+  'measures the live revision of any network by a function of the user''s, (model integer) -> double precision, and keeps the result in validation_results; 42883 when the function is none of that kind';
+
+CREATE FUNCTION hartonomous.release_model_cache() RETURNS bigint
+  AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1;
+COMMENT ON FUNCTION hartonomous.release_model_cache() IS
+  'gives up the tensors that this session keeps (hartonomous.model_cache_size); returns the bytes freed';

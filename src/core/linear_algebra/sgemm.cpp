@@ -1,0 +1,50 @@
+// Row-major products through BLAS, which thinks in columns: it is given the transposed problem.
+#include "linear_algebra/sgemm.hpp"
+
+#include "linear_algebra/eigen.hpp"
+
+namespace hartonomous {
+namespace {
+
+constexpr int one = 1;
+constexpr float zero = 0.0f;
+
+// out[i] = scale * row i of m times x. A column-major matrix with the rows as columns, transposed.
+void rows_times(const matrix_view& m, const float* x, float scale, float* out) {
+  const int rows = static_cast<int>(m.columns), columns = static_cast<int>(m.rows), stride = static_cast<int>(m.stride);
+  sgemv_("T", &rows, &columns, &scale, m.data, &stride, x, &one, &zero, out, &one);
+}
+
+// out = sum of x[i] * row i of m.
+void times_rows(const float* x, const matrix_view& m, float* out) {
+  const int rows = static_cast<int>(m.columns), columns = static_cast<int>(m.rows), stride = static_cast<int>(m.stride);
+  constexpr float scale = 1.0f;
+  sgemv_("N", &rows, &columns, &scale, m.data, &stride, x, &one, &zero, out, &one);
+}
+
+}  // namespace
+
+void multiply_transposed(const matrix_view& a, const matrix_view& b, float scale, float* out, std::size_t stride) {
+  if (a.rows == 0 || b.rows == 0) return;
+  if (a.rows == 1) {
+    rows_times(b, a.data, scale, out);
+    return;
+  }
+  const int m = static_cast<int>(b.rows), n = static_cast<int>(a.rows), k = static_cast<int>(a.columns);
+  const int lda = static_cast<int>(b.stride), ldb = static_cast<int>(a.stride), ldc = static_cast<int>(stride);
+  sgemm_("T", "N", &m, &n, &k, &scale, b.data, &lda, a.data, &ldb, &zero, out, &ldc);
+}
+
+void multiply(const matrix_view& a, const matrix_view& b, float* out, std::size_t stride) {
+  if (a.rows == 0 || b.columns == 0) return;
+  if (a.rows == 1) {
+    times_rows(a.data, b, out);
+    return;
+  }
+  constexpr float scale = 1.0f;
+  const int m = static_cast<int>(b.columns), n = static_cast<int>(a.rows), k = static_cast<int>(a.columns);
+  const int lda = static_cast<int>(b.stride), ldb = static_cast<int>(a.stride), ldc = static_cast<int>(stride);
+  sgemm_("N", "N", &m, &n, &k, &scale, b.data, &lda, a.data, &ldb, &zero, out, &ldc);
+}
+
+}  // namespace hartonomous

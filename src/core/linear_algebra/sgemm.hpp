@@ -1,0 +1,20 @@
+// Products of row-major float matrices by OpenBLAS, accumulated in float, on the calling thread.
+#pragma once
+
+#include <cstddef>
+
+namespace hartonomous {
+
+// A matrix whose rows are `stride` apart.
+struct matrix_view {
+  const float* data;
+  std::size_t rows, columns, stride;
+};
+
+// out = scale * a * transposed(b): a.rows x b.rows, its rows `stride` apart. a.columns = b.columns.
+void multiply_transposed(const matrix_view& a, const matrix_view& b, float scale, float* out, std::size_t stride);
+
+// out = a * b: a.rows x b.columns. a.columns = b.rows.
+void multiply(const matrix_view& a, const matrix_view& b, float* out, std::size_t stride);
+
+}  // namespace hartonomous

@@ -1,0 +1,218 @@
+// Norms, softmax, SwiGLU and rotations by vector instructions (vectors.hpp).
+//
+// Sums are kept in as many partial sums as a vector has lanes, so their last digits depend on the processor, as those
+// of the matrix products do.
+#include "llama/vectors.hpp"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "llama/vectors.cpp"
+#include <hwy/foreach_target.h>  // must come before highway.h
+
+#include <hwy/highway.h>
+
+#include <hwy/contrib/math/math-inl.h>
+
+#include <cmath>
+#include <limits>
+
+HWY_BEFORE_NAMESPACE();
+namespace hartonomous {
+namespace llama_detail {
+namespace HWY_NAMESPACE {
+namespace {
+
+namespace hn = hwy::HWY_NAMESPACE;
+
+using tag = hn::ScalableTag<float>;
+using floats = hn::Vec<tag>;
+
+HWY_INLINE std::size_t whole(std::size_t count) { return count - count % hn::Lanes(tag()); }
+
+// exp as a vector; what lies below the smallest normal result is zero.
+HWY_INLINE floats exponential(floats x) {
+  const tag d;
+  const floats e = hn::Exp(d, hn::Max(x, hn::Set(d, -87.0f)));
+  return hn::IfThenElse(hn::Lt(x, hn::Set(d, -87.0f)), hn::Zero(d), hn::IfThenElse(hn::IsNaN(x), x, e));
+}
+
+void rms_norm(const float* x, const float* weight, float epsilon, float* out, std::size_t count) {
+  const tag d;
+  const std::size_t lanes = hn::Lanes(d), vectors = whole(count);
+  floats sums = hn::Zero(d);
+  std::size_t i = 0;
+  for (; i < vectors; i += lanes) {
+    const floats v = hn::LoadU(d, x + i);
+    sums = hn::MulAdd(v, v, sums);
+  }
+  float sum = hn::GetLane(hn::SumOfLanes(d, sums));
+  for (; i < count; ++i) sum += x[i] * x[i];
+  const float scale = 1.0f / std::sqrt(sum / static_cast<float>(count) + epsilon);
+  const floats scales = hn::Set(d, scale);
+  for (i = 0; i < vectors; i += lanes) {
+    hn::StoreU(hn::Mul(hn::Mul(hn::LoadU(d, x + i), scales), hn::LoadU(d, weight + i)), d, out + i);
+  }
+  for (; i < count; ++i) out[i] = x[i] * scale * weight[i];
+}
+
+void gated(float* gate, const float* up, std::size_t count) {
+  const tag d;
+  const std::size_t lanes = hn::Lanes(d), vectors = whole(count);
+  const floats one = hn::Set(d, 1.0f);
+  std::size_t i = 0;
+  for (; i < vectors; i += lanes) {
+    const floats g = hn::LoadU(d, gate + i);
+    const floats silu = hn::Div(g, hn::Add(one, exponential(hn::Neg(g))));
+    hn::StoreU(hn::Mul(silu, hn::LoadU(d, up + i)), d, gate + i);
+  }
+  for (; i < count; ++i) gate[i] = gate[i] / (1.0f + std::exp(-gate[i])) * up[i];
+}
+
+void add(float* x, const float* y, std::size_t count) {
+  const tag d;
+  const std::size_t lanes = hn::Lanes(d), vectors = whole(count);
+  std::size_t i = 0;
+  for (; i < vectors; i += lanes) hn::StoreU(hn::Add(hn::LoadU(d, x + i), hn::LoadU(d, y + i)), d, x + i);
+  for (; i < count; ++i) x[i] += y[i];
+}
+
+float maximum(const float* x, std::size_t count) {
+  const tag d;
+  const std::size_t lanes = hn::Lanes(d), vectors = whole(count);
+  constexpr float least = -std::numeric_limits<float>::infinity();
+  floats tops = hn::Set(d, least);
+  std::size_t i = 0;
+  for (; i < vectors; i += lanes) {
+    const floats v = hn::LoadU(d, x + i);
+    tops = hn::IfThenElse(hn::Gt(v, tops), v, tops);
+  }
+  float top = hn::GetLane(hn::MaxOfLanes(d, tops));
+  for (; i < count; ++i) top = x[i] > top ? x[i] : top;
+  return top;
+}
+
+double exponential_sum(const float* x, std::size_t count, float top) {
+  const tag d;
+  const std::size_t lanes = hn::Lanes(d), vectors = whole(count);
+  const floats tops = hn::Set(d, top);
+  floats sums = hn::Zero(d);
+  std::size_t i = 0;
+  for (; i < vectors; i += lanes) sums = hn::Add(sums, exponential(hn::Sub(hn::LoadU(d, x + i), tops)));
+  auto sum = static_cast<double>(hn::GetLane(hn::SumOfLanes(d, sums)));
+  for (; i < count; ++i) sum += static_cast<double>(std::exp(x[i] - top));
+  return sum;
+}
+
+divergence_sums exponential_divergence(const float* x, const float* y, std::size_t count, float top) {
+  const tag d;
+  const std::size_t lanes = hn::Lanes(d), vectors = whole(count);
+  const floats tops = hn::Set(d, top);
+  floats masses = hn::Zero(d), weighted = hn::Zero(d);
+  std::size_t i = 0;
+  for (; i < vectors; i += lanes) {
+    const floats v = hn::LoadU(d, x + i);
+    const floats e = exponential(hn::Sub(v, tops));
+    masses = hn::Add(masses, e);
+    weighted = hn::MulAdd(e, hn::Sub(v, hn::LoadU(d, y + i)), weighted);
+  }
+  divergence_sums sums = {static_cast<double>(hn::GetLane(hn::SumOfLanes(d, masses))),
+                          static_cast<double>(hn::GetLane(hn::SumOfLanes(d, weighted)))};
+  for (; i < count; ++i) {
+    const auto e = static_cast<double>(std::exp(x[i] - top));
+    sums.mass += e;
+    sums.weighted += e * static_cast<double>(x[i] - y[i]);
+  }
+  return sums;
+}
+
+void softmax(float* x, std::size_t count) {
+  const tag d;
+  const std::size_t lanes = hn::Lanes(d), vectors = whole(count);
+  const float top = maximum(x, count);
+  const floats tops = hn::Set(d, top);
+  floats sums = hn::Zero(d);
+  std::size_t i = 0;
+  for (; i < vectors; i += lanes) {
+    const floats e = exponential(hn::Sub(hn::LoadU(d, x + i), tops));
+    hn::StoreU(e, d, x + i);
+    sums = hn::Add(sums, e);
+  }
+  float sum = hn::GetLane(hn::SumOfLanes(d, sums));
+  for (; i < count; ++i) {
+    x[i] = std::exp(x[i] - top);
+    sum += x[i];
+  }
+  const float scale = 1.0f / sum;
+  const floats scales = hn::Set(d, scale);
+  for (i = 0; i < vectors; i += lanes) hn::StoreU(hn::Mul(hn::LoadU(d, x + i), scales), d, x + i);
+  for (; i < count; ++i) x[i] *= scale;
+}
+
+void rotate_halves(float* x, const float* cosines, const float* sines, std::size_t pairs) {
+  const tag d;
+  const std::size_t lanes = hn::Lanes(d), vectors = whole(pairs);
+  float* y = x + pairs;
+  std::size_t i = 0;
+  for (; i < vectors; i += lanes) {
+    const floats a = hn::LoadU(d, x + i), b = hn::LoadU(d, y + i);
+    const floats c = hn::LoadU(d, cosines + i), s = hn::LoadU(d, sines + i);
+    hn::StoreU(hn::Sub(hn::Mul(a, c), hn::Mul(b, s)), d, x + i);
+    hn::StoreU(hn::Add(hn::Mul(a, s), hn::Mul(b, c)), d, y + i);
+  }
+  for (; i < pairs; ++i) {
+    const float a = x[i], b = y[i];
+    x[i] = a * cosines[i] - b * sines[i];
+    y[i] = a * sines[i] + b * cosines[i];
+  }
+}
+
+void rotate_adjacent(float* x, const float* cosines, const float* sines, std::size_t pairs) {
+  for (std::size_t i = 0; i < pairs; ++i) {
+    const float a = x[2 * i], b = x[2 * i + 1];
+    x[2 * i] = a * cosines[i] - b * sines[i];
+    x[2 * i + 1] = a * sines[i] + b * cosines[i];
+  }
+}
+
+}  // namespace
+}  // namespace HWY_NAMESPACE
+}  // namespace llama_detail
+}  // namespace hartonomous
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace hartonomous {
+namespace llama_detail {
+
+HWY_EXPORT(rms_norm);
+HWY_EXPORT(gated);
+HWY_EXPORT(add);
+HWY_EXPORT(softmax);
+HWY_EXPORT(maximum);
+HWY_EXPORT(exponential_sum);
+HWY_EXPORT(exponential_divergence);
+HWY_EXPORT(rotate_adjacent);
+HWY_EXPORT(rotate_halves);
+
+void rms_norm(const float* x, const float* weight, float epsilon, float* out, std::size_t count) {
+  HWY_DYNAMIC_DISPATCH(rms_norm)(x, weight, epsilon, out, count);
+}
+void gated(float* gate, const float* up, std::size_t count) { HWY_DYNAMIC_DISPATCH(gated)(gate, up, count); }
+void add(float* x, const float* y, std::size_t count) { HWY_DYNAMIC_DISPATCH(add)(x, y, count); }
+void softmax(float* x, std::size_t count) { HWY_DYNAMIC_DISPATCH(softmax)(x, count); }
+float maximum(const float* x, std::size_t count) { return HWY_DYNAMIC_DISPATCH(maximum)(x, count); }
+double exponential_sum(const float* x, std::size_t count, float top) {
+  return HWY_DYNAMIC_DISPATCH(exponential_sum)(x, count, top);
+}
+divergence_sums exponential_divergence(const float* x, const float* y, std::size_t count, float top) {
+  return HWY_DYNAMIC_DISPATCH(exponential_divergence)(x, y, count, top);
+}
+void rotate_adjacent(float* x, const float* cosines, const float* sines, std::size_t pairs) {
+  HWY_DYNAMIC_DISPATCH(rotate_adjacent)(x, cosines, sines, pairs);
+}
+void rotate_halves(float* x, const float* cosines, const float* sines, std::size_t pairs) {
+  HWY_DYNAMIC_DISPATCH(rotate_halves)(x, cosines, sines, pairs);
+}
+
+}  // namespace llama_detail
+}  // namespace hartonomous
+#endif  // HWY_ONCE

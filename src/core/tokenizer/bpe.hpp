@@ -1,0 +1,48 @@
+// Byte-level BPE ("gpt2"): tokens are written in an alphabet of 256 printable characters, one for each byte.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "tokenizer/split.hpp"
+#include "tokenizer/vocabulary.hpp"
+
+namespace hartonomous::tokenizer_detail {
+
+class bpe_encoder {
+ public:
+  // What tokenizer.ggml.pre implies; error 0A000 on a name that is not known.
+  struct variant {
+    split_rules rules;
+    bool ignore_merges;  // a word that is itself a token is taken whole
+    bool add_bos;
+  };
+  static variant find_variant(const gguf_metadata& metadata);
+
+  bpe_encoder(const variant& as, const vocabulary& words, const gguf_metadata& metadata, interrupt& poll);
+
+  void encode(std::string_view text, std::vector<std::int32_t>& out, work_meter& work) const;
+  static void append_text(std::string& out, std::string_view token);
+  std::size_t memory() const noexcept { return parts_.memory() + merges_.memory(); }
+
+ private:
+  struct merge_rule {
+    std::int32_t rank;
+    std::int32_t result;
+  };
+
+  std::int32_t symbol_of(std::string_view text);
+  void encode_word(std::string_view word, merger& symbols, std::vector<std::int32_t>& out) const;
+
+  const vocabulary& words_;
+  variant as_;
+  // Symbols: tokens by their id, and after them what merges have in their parts and is no token.
+  text_index parts_;
+  std::array<std::int32_t, 256> byte_symbols_{};
+  hash_table<merge_rule> merges_;  // by left symbol << 32 | right symbol
+};
+
+}  // namespace hartonomous::tokenizer_detail

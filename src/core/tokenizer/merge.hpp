@@ -1,0 +1,111 @@
+// Merging the symbols of a text pair by pair, the best pair first: what both kinds of tokenizer have in common.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <vector>
+
+#include "hartonomous/interrupt.hpp"
+
+namespace hartonomous::tokenizer_detail {
+
+// A stretch of the text; a list linked both ways. Merging takes `right` into `left`, whose length grows.
+struct symbol {
+  std::uint32_t begin;
+  std::uint32_t length;  // bytes; 0: merged away
+  std::int32_t id;       // what the tokenizer knows it by
+  std::int32_t previous, next;
+};
+
+// A pair that may be merged, as it was when it was found.
+struct candidate {
+  double order;  // lower first, then the leftmost
+  std::int32_t left;
+  std::uint32_t length;  // of both symbols
+  std::int32_t id;       // of what they make
+};
+
+// Polls once in a few thousand steps of work.
+class work_meter {
+ public:
+  explicit work_meter(interrupt& poll) noexcept : poll_(poll) {}
+  void step() {
+    if (++steps_ % 4096 == 0) poll_.poll();
+  }
+
+ private:
+  interrupt& poll_;
+  std::uint32_t steps_ = 0;
+};
+
+// The memory that merging needs, kept from one stretch of text to the next.
+class merger {
+ public:
+  explicit merger(work_meter& work) noexcept : work_(work) {}
+
+  void clear() noexcept { symbols_.clear(); }
+  void add(std::uint32_t begin, std::uint32_t length, std::int32_t id) {
+    auto const index = static_cast<std::int32_t>(symbols_.size());
+    if (index > 0) symbols_.back().next = index;
+    symbols_.push_back({begin, length, id, index - 1, -1});
+    work_.step();
+  }
+
+  // `pair(left, right, found)` says whether the two symbols may be merged, and fills in `order` and `id`.
+  template <class Pair>
+  void merge(Pair pair) {
+    heap_.clear();
+    auto const count = static_cast<std::int32_t>(symbols_.size());
+    for (std::int32_t i = 0; i + 1 < count; ++i) {
+      work_.step();
+      consider(i, pair);
+    }
+    while (!heap_.empty()) {
+      work_.step();
+      std::pop_heap(heap_.begin(), heap_.end(), later);
+      candidate const best = heap_.back();
+      heap_.pop_back();
+      symbol& left = at(best.left);
+      if (left.length == 0 || left.next < 0) continue;
+      symbol& right = at(left.next);
+      if (left.length + right.length != best.length) continue;  // one of them has been merged since
+      left.length = best.length;
+      left.id = best.id;
+      right.length = 0;
+      left.next = right.next;
+      if (right.next >= 0) at(right.next).previous = best.left;
+      if (left.previous >= 0) consider(left.previous, pair);
+      if (left.next >= 0) consider(best.left, pair);
+    }
+  }
+
+  // Calls visit(symbol) for those that are left, in order.
+  template <class Visit>
+  void each(Visit visit) const {
+    for (const symbol& s : symbols_) {
+      if (s.length > 0) visit(s);
+    }
+  }
+
+ private:
+  static bool later(const candidate& a, const candidate& b) noexcept {
+    return a.order > b.order || (a.order == b.order && a.left > b.left);
+  }
+  symbol& at(std::int32_t i) noexcept { return symbols_[static_cast<std::size_t>(i)]; }
+
+  template <class Pair>
+  void consider(std::int32_t index, Pair& pair) {
+    const symbol& left = at(index);
+    const symbol& right = at(left.next);
+    candidate found = {0, index, left.length + right.length, -1};
+    if (!pair(left, right, found)) return;
+    heap_.push_back(found);
+    std::push_heap(heap_.begin(), heap_.end(), later);
+  }
+
+  work_meter& work_;
+  std::vector<symbol> symbols_;
+  std::vector<candidate> heap_;
+};
+
+}  // namespace hartonomous::tokenizer_detail

@@ -1,0 +1,137 @@
+// SentencePiece's tokenizer (spm.hpp).
+#include "tokenizer/spm.hpp"
+
+#include <algorithm>
+
+#include "bytes/hex.hpp"
+#include "bytes/text.hpp"
+#include "hartonomous/error.hpp"
+
+namespace hartonomous::tokenizer_detail {
+
+namespace {
+
+constexpr std::string_view visible_space = "\xe2\x96\x81";  // U+2581, for a space in tokens
+
+// Bytes of the character that begins with this byte, as far as bytes follow that can continue it. Bytes that begin none
+// count as one.
+std::size_t character_at(std::string_view text, std::size_t i) noexcept {
+  auto const lead = static_cast<unsigned char>(text[i]);
+  std::size_t const wanted = lead < 0xc0 ? 1 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
+  std::size_t length = 1;
+  while (length < wanted && i + length < text.size() && (static_cast<unsigned char>(text[i + length]) & 0xc0) == 0x80) {
+    ++length;
+  }
+  return length;
+}
+
+// Two pairs may share a key: that joins stretches of text, no more.
+std::uint64_t pair_key(std::string_view left, std::string_view right) noexcept {
+  std::uint64_t key = 0;
+  for (std::string_view const c : {left, right}) {
+    for (std::size_t i = 0; i < 4; ++i) key = key << 8 | (i < c.size() ? static_cast<unsigned char>(c[i]) : 0U);
+  }
+  return key == ~std::uint64_t{0} ? 0 : key;
+}
+
+// Calls visit(left, right) for the characters that meet in the text.
+template <class Visit>
+void each_pair(std::string_view text, Visit visit) {
+  if (text.empty()) return;
+  std::size_t length = character_at(text, 0);
+  for (std::size_t i = 0; i + length < text.size();) {
+    std::size_t const next = i + length;
+    std::size_t const next_length = character_at(text, next);
+    visit(text.substr(i, length), text.substr(next, next_length));
+    i = next;
+    length = next_length;
+  }
+}
+
+}  // namespace
+
+spm_encoder::spm_encoder(const vocabulary& words, interrupt& poll) : words_(words) {
+  constexpr char digits[] = "0123456789ABCDEF";
+  for (unsigned b = 0; b < 256; ++b) {
+    char const named[] = {'<', '0', 'x', digits[b >> 4], digits[b & 15], '>'};
+    char const itself = static_cast<char>(b);
+    std::int32_t const token = words.tokens.find({named, sizeof named});
+    byte_tokens_[b] = token >= 0 ? token : words.tokens.find({&itself, 1});
+  }
+  work_meter work(poll);
+  for (std::size_t i = 0; i < words.tokens.size(); ++i) {
+    each_pair(words.tokens[i], [&](std::string_view left, std::string_view right) {
+      neighbours_.insert(pair_key(left, right), true);
+      work.step();
+    });
+  }
+}
+
+void spm_encoder::encode_stretch(std::string_view text, merger& symbols, std::vector<std::int32_t>& out) const {
+  symbols.clear();
+  for (std::size_t i = 0; i < text.size();) {
+    std::size_t const length = character_at(text, i);
+    symbols.add(static_cast<std::uint32_t>(i), static_cast<std::uint32_t>(length),
+                words_.tokens.find(text.substr(i, length)));
+    i += length;
+  }
+  symbols.merge([&](const symbol& left, const symbol&, candidate& found) {
+    if (found.length > words_.tokens.longest()) return false;
+    found.id = words_.tokens.find(text.substr(left.begin, found.length));
+    if (found.id < 0) return false;
+    found.order = -words_.scores[static_cast<std::size_t>(found.id)];
+    return true;
+  });
+  symbols.each([&](const symbol& s) {
+    if (s.id >= 0) {
+      out.push_back(s.id);
+      return;
+    }
+    for (std::size_t i = 0; i < s.length; ++i) {
+      auto const byte = static_cast<unsigned char>(text[s.begin + i]);
+      out.push_back(byte_tokens_[byte] >= 0 ? byte_tokens_[byte] : words_.unknown_for(byte));
+    }
+  });
+}
+
+void spm_encoder::encode(std::string_view text, bool spaced, std::vector<std::int32_t>& out, work_meter& work) const {
+  std::string spelled;
+  spelled.reserve(text.size() + text.size() / 2 + visible_space.size());
+  if (spaced) spelled += visible_space;
+  for (char const c : text) {
+    work.step();
+    if (c == ' ') {
+      spelled += visible_space;
+    } else {
+      spelled += c;
+    }
+  }
+  std::string_view const rest = spelled;
+  merger symbols(work);
+  std::size_t begin = 0;
+  each_pair(rest, [&](std::string_view left, std::string_view right) {
+    work.step();
+    if (neighbours_.find(pair_key(left, right)) != nullptr) return;
+    auto const end = static_cast<std::size_t>(right.data() - rest.data());
+    encode_stretch(rest.substr(begin, end - begin), symbols, out);
+    begin = end;
+  });
+  if (begin < rest.size()) encode_stretch(rest.substr(begin), symbols, out);
+}
+
+void spm_encoder::append_text(std::string& out, std::string_view token) {
+  for (std::size_t i = 0; i < token.size();) {
+    std::size_t const at = std::min(token.find(visible_space, i), token.size());
+    out += token.substr(i, at - i);
+    if (at < token.size()) out += ' ';
+    i = at + visible_space.size();
+  }
+}
+
+int spm_encoder::byte_of(std::string_view token) noexcept {
+  std::string byte;
+  bool const named = token.size() == 6 && token.substr(0, 3) == "<0x" && token[5] == '>';
+  return named && decode_hex(token.substr(3, 2), byte) ? static_cast<unsigned char>(byte[0]) : -1;
+}
+
+}  // namespace hartonomous::tokenizer_detail

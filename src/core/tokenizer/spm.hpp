@@ -1,0 +1,36 @@
+// SentencePiece's tokenizer ("llama"): the adjacent pair that makes the token of highest score is merged first.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "tokenizer/merge.hpp"
+#include "tokenizer/vocabulary.hpp"
+
+namespace hartonomous::tokenizer_detail {
+
+class spm_encoder {
+ public:
+  spm_encoder(const vocabulary& words, interrupt& poll);
+
+  // `spaced`: as if a space stood before the text.
+  void encode(std::string_view text, bool spaced, std::vector<std::int32_t>& out, work_meter& work) const;
+  static void append_text(std::string& out, std::string_view token);
+  // The byte that a token of kind `byte` stands for; -1 when its text is not <0xHH>.
+  static int byte_of(std::string_view token) noexcept;
+  std::size_t memory() const noexcept { return neighbours_.memory(); }
+
+ private:
+  void encode_stretch(std::string_view text, merger& symbols, std::vector<std::int32_t>& out) const;
+
+  const vocabulary& words_;
+  std::array<std::int32_t, 256> byte_tokens_{};  // -1: none
+  // Pairs of characters that stand side by side in some token. Where two others meet nothing merges, so that the text
+  // comes apart there into stretches of a word or so, each tokenized by itself.
+  hash_table<bool> neighbours_;
+};
+
+}  // namespace hartonomous::tokenizer_detail

@@ -1,0 +1,169 @@
+// The two kinds of tokenizer behind hartonomous/tokenizer.hpp.
+#include "hartonomous/tokenizer.hpp"
+
+#include <algorithm>
+
+#include "bytes/text.hpp"
+#include "hartonomous/error.hpp"
+#include "tokenizer/bpe.hpp"
+#include "tokenizer/spm.hpp"
+
+namespace hartonomous {
+
+namespace {
+
+using namespace tokenizer_detail;
+
+// What does not depend on the kind.
+class vocabulary_tokenizer : public tokenizer {
+ public:
+  explicit vocabulary_tokenizer(vocabulary words) : words_(std::move(words)) {}
+
+  std::vector<std::int32_t> encode(std::string_view text, bool add_special, bool parse_special,
+                                   interrupt& poll) const override;
+  std::string decode(span<const std::int32_t> tokens, bool special, interrupt& poll) const override;
+  void append_piece(std::string& out, std::int32_t token, bool special) const override;
+
+  std::size_t size() const noexcept override { return words_.tokens.size(); }
+  std::int32_t bos() const noexcept override { return words_.bos; }
+  std::int32_t eos() const noexcept override { return words_.eos; }
+  bool adds_bos() const noexcept override { return words_.add_bos; }
+  bool adds_eos() const noexcept override { return words_.add_eos; }
+  bool ends_text(std::int32_t token) const override {
+    check(token);
+    return std::binary_search(words_.end_tokens.begin(), words_.end_tokens.end(), token);
+  }
+  std::size_t memory() const noexcept override {
+    return sizeof *this + words_.tokens.memory() + words_.tokens.size() * (sizeof(token_kind) + sizeof(float));
+  }
+
+ protected:
+  // `first`: at the start of the text, or behind a token that was cut out.
+  virtual void encode_fragment(std::string_view text, bool first, std::vector<std::int32_t>& out,
+                               work_meter& work) const = 0;
+  // The bytes of a token that is neither control nor unknown nor user-defined.
+  virtual void append_text(std::string& out, std::int32_t token) const = 0;
+
+  const vocabulary& words() const noexcept { return words_; }
+
+ private:
+  void check(std::int32_t token) const {
+    if (token >= 0 && static_cast<std::size_t>(token) < size()) return;
+    throw error(sqlstate::numeric_value_out_of_range, "token " + std::to_string(token) + " is not in the vocabulary",
+                "It has " + std::to_string(size()) + " tokens, numbered from 0.");
+  }
+
+  vocabulary words_;
+};
+
+std::vector<std::int32_t> vocabulary_tokenizer::encode(std::string_view text, bool add_special, bool parse_special,
+                                                       interrupt& poll) const {
+  constexpr std::size_t limit = std::size_t{1} << 30;
+  if (text.size() > limit) {
+    throw error(sqlstate::program_limit_exceeded, "text is too long to tokenize",
+                "It has " + std::to_string(text.size()) + " bytes; the limit is " + std::to_string(limit) + ".");
+  }
+  std::vector<std::int32_t> out;
+  if (add_special && words_.add_bos) out.push_back(words_.bos);
+  work_meter work(poll);
+  bool first = true;
+  for (const fragment& piece : cut_special_tokens(words_, text, parse_special, poll)) {
+    work.step();
+    if (piece.token >= 0) {
+      out.push_back(piece.token);
+    } else {
+      encode_fragment(piece.text, first, out, work);
+    }
+    first = piece.token >= 0;
+  }
+  if (add_special && words_.add_eos) out.push_back(words_.eos);
+  return out;
+}
+
+void vocabulary_tokenizer::append_piece(std::string& out, std::int32_t token, bool special) const {
+  check(token);
+  if (words_.is_special(token)) {
+    if (special) out += words_.text(token);
+  } else if (words_.kind(token) == token_kind::user_defined) {
+    out += words_.text(token);
+  } else {
+    append_text(out, token);
+  }
+}
+
+std::string vocabulary_tokenizer::decode(span<const std::int32_t> tokens, bool special, interrupt& poll) const {
+  std::string out;
+  work_meter work(poll);
+  bool first = true;
+  for (std::int32_t const token : tokens) {
+    work.step();
+    std::size_t const before = out.size();
+    append_piece(out, token, special);
+    bool const is_text = !words_.is_special(token) && words_.kind(token) != token_kind::user_defined;
+    if (is_text && first && words_.add_space_prefix && out.size() > before && out[before] == ' ') out.erase(before, 1);
+    first = !is_text;
+  }
+  return out;
+}
+
+class spm_tokenizer final : public vocabulary_tokenizer {
+ public:
+  spm_tokenizer(vocabulary read, interrupt& poll) : vocabulary_tokenizer(std::move(read)), encoder_(words(), poll) {}
+  std::size_t memory() const noexcept override { return vocabulary_tokenizer::memory() + encoder_.memory(); }
+
+ private:
+  void encode_fragment(std::string_view text, bool first, std::vector<std::int32_t>& out,
+                       work_meter& work) const override {
+    encoder_.encode(text, first && words().add_space_prefix, out, work);
+  }
+  void append_text(std::string& out, std::int32_t token) const override {
+    int const byte = words().kind(token) == token_kind::byte ? spm_encoder::byte_of(words().text(token)) : -1;
+    if (byte >= 0) {
+      out += static_cast<char>(byte);
+    } else {
+      spm_encoder::append_text(out, words().text(token));
+    }
+  }
+
+  spm_encoder encoder_;
+};
+
+class bpe_tokenizer final : public vocabulary_tokenizer {
+ public:
+  bpe_tokenizer(vocabulary read, const bpe_encoder::variant& as, const gguf_metadata& metadata, interrupt& poll)
+      : vocabulary_tokenizer(std::move(read)), encoder_(as, words(), metadata, poll) {}
+  std::size_t memory() const noexcept override { return vocabulary_tokenizer::memory() + encoder_.memory(); }
+
+ private:
+  void encode_fragment(std::string_view text, bool, std::vector<std::int32_t>& out, work_meter& work) const override {
+    encoder_.encode(text, out, work);
+  }
+  void append_text(std::string& out, std::int32_t token) const override {
+    bpe_encoder::append_text(out, words().text(token));
+  }
+
+  bpe_encoder encoder_;
+};
+
+}  // namespace
+
+std::unique_ptr<const tokenizer> tokenizer::create(const gguf_metadata& metadata, interrupt& poll) {
+  std::string const kind = metadata.get_string("tokenizer.ggml.model").value_or("none");
+  if (kind == "none" || kind == "no_vocab") {
+    throw error(sqlstate::invalid_parameter_value, "the model has no tokenizer", {},
+                "Its metadata has no key tokenizer.ggml.model.");
+  }
+  if (kind == "llama") {
+    return std::make_unique<spm_tokenizer>(read_vocabulary(metadata, {1, 2, 0, true, true}, poll), poll);
+  }
+  if (kind == "gpt2") {
+    bpe_encoder::variant const as = bpe_encoder::find_variant(metadata);
+    vocabulary words = read_vocabulary(metadata, {11, 11, -1, as.add_bos, false}, poll);
+    words.add_space_prefix = false;  // whatever the metadata says: as in llama.cpp, BPE knows no such thing
+    return std::make_unique<bpe_tokenizer>(std::move(words), as, metadata, poll);
+  }
+  throw error(sqlstate::feature_not_supported, "unknown tokenizer " + show_name(kind), {},
+              "Known are llama (SentencePiece) and gpt2 (byte-level BPE).");
+}
+
+}  // namespace hartonomous

@@ -1,0 +1,100 @@
+// Measuring language models (sql/75-evaluate.sql).
+#include "pg/composite.hpp"
+#include "pg/language_model.hpp"
+#include "pg/rows.hpp"
+#include "pg/settled_snapshot.hpp"
+#include "pg/tensor_cache.hpp"
+
+#include <cstdio>
+
+#include "hartonomous/evaluate.hpp"
+#include "hartonomous/generate.hpp"
+
+using namespace hartonomous;
+using namespace hartonomous::pg;
+
+namespace {
+
+// A token as its text, or, where that is no whole character, as its bytes: <0xE2>.
+std::string token_text(const tokenizer& words, token_id token) {
+  std::string piece;
+  words.append_piece(piece, token, true);
+  std::string said = growing_text().add(piece);
+  if (said == piece) return said;
+  said.clear();
+  char byte[8];
+  for (char c : piece) {
+    std::snprintf(byte, sizeof byte, "<0x%02X>", static_cast<unsigned char>(c));
+    said += byte;
+  }
+  return said;
+}
+
+}  // namespace
+
+HARTONOMOUS_FUNCTION(perplexity) {
+  const std::string of = text_argument(fcinfo, 1, "the text");
+  const std::int32_t id = model_argument(fcinfo);
+  const settled_snapshot snapshot(id);
+  spi_session spi;
+  language_model model(atoms_argument(fcinfo, 3, id));
+  const std::vector<token_id> tokens = model.encode(of);
+  const std::vector<score_window> windows = perplexity_windows(tokens, model.context(fcinfo, 2), model.begin());
+  PG_RETURN_FLOAT8(perplexity_of(score_windows(model.network(), windows, work_memory())).value);
+}
+
+HARTONOMOUS_FUNCTION(score_tokens) {
+  const std::string of = text_argument(fcinfo, 1, "the text");
+  result_rows rows(fcinfo);
+  const std::int32_t id = model_argument(fcinfo);
+  const settled_snapshot snapshot(id);
+  spi_session spi;
+  language_model model(atoms_argument(fcinfo, 3, id));
+  const std::vector<token_id> tokens = model.encode(of);
+  const std::vector<score_window> windows = covering_windows(tokens, model.context(fcinfo, 2), model.begin());
+  const std::vector<double> scores = score_windows(model.network(), windows, work_memory());
+  for (std::size_t i = 0; i < tokens.size(); ++i) {
+    const Datum values[] = {Int32GetDatum(static_cast<int32>(i)), Int32GetDatum(tokens[i]),
+                            text_datum(token_text(model.words(), tokens[i])),
+                            Float8GetDatum(i > 0 ? scores[i - 1] : 0.0)};
+    const bool nulls[] = {false, false, false, i == 0};
+    rows.add(values, nulls);
+  }
+  PG_RETURN_NULL();
+}
+
+// One row: tokens, then value and standard error of each measure; those of a comparison are NULL without a baseline.
+HARTONOMOUS_FUNCTION(measure_accuracy) {
+  const std::string of = text_argument(fcinfo, 1, "the text");
+  const std::int32_t id = model_argument(fcinfo);
+  const settled_snapshot snapshot(id);
+  Datum values[12] = {};
+  bool nulls[12] = {};
+  {
+    spi_session spi;
+    language_model model(atoms_argument(fcinfo, 3, id));
+    const std::uint32_t n_ctx = model.context(fcinfo, 2);
+    const std::vector<score_window> windows = perplexity_windows(model.encode(of), n_ctx, model.begin());
+    model_comparison c;
+    const bool compared = !PG_ARGISNULL(4);
+    if (compared) {
+      language_model baseline(atoms_argument(fcinfo, 4, id));
+      c = compare_models(model.network(), baseline.network(), windows, work_memory());
+    } else {
+      const std::vector<double> scores = score_windows(model.network(), windows, work_memory());
+      c.tokens = scores.size();
+      c.perplexity = perplexity_of(scores);
+    }
+    values[0] = Int32GetDatum(static_cast<int32>(n_ctx));
+    values[1] = Int64GetDatum(static_cast<int64>(c.tokens));
+    int i = 2;
+    for (const estimate& e : {c.perplexity, c.baseline_perplexity, c.perplexity_ratio, c.kl_divergence, c.same_top}) {
+      nulls[i] = nulls[i + 1] = i > 2 && !compared;
+      values[i++] = Float8GetDatum(e.value);
+      values[i++] = Float8GetDatum(e.standard_error);
+    }
+  }
+  return composite_datum(fcinfo, values, nulls);
+}
+
+HARTONOMOUS_FUNCTION(release_model_cache) { PG_RETURN_INT64(static_cast<int64>(tensor_cache::shrink(0))); }

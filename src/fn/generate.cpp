@@ -1,0 +1,118 @@
+// Text from language models (sql/78-generate.sql).
+#include "pg/aggregate.hpp"
+#include "pg/language_model.hpp"
+#include "pg/settled_snapshot.hpp"
+
+#include "hartonomous/generate.hpp"
+
+using namespace hartonomous;
+using namespace hartonomous::pg;
+
+namespace {
+
+// Arguments of all functions here: model, prompt, max_tokens, temperature, top_k, top_p, seed, revision, region.
+enum argument { of_model, prompt, max_tokens, temperature, top_k, top_p, seed, revision, region };
+
+std::int32_t whole_number(FunctionCallInfo fcinfo, argument a, const char* name) {
+  const std::int32_t value = PG_ARGISNULL(a) ? -1 : PG_GETARG_INT32(a);
+  if (value < 0) throw error(sqlstate::invalid_parameter_value, std::string(name) + " must be 0 or more");
+  return value;
+}
+
+sampling sampling_arguments(FunctionCallInfo fcinfo) {
+  if (PG_ARGISNULL(temperature) || PG_ARGISNULL(top_p) || PG_ARGISNULL(seed)) {
+    throw error("22004", "temperature, top_p and seed cannot be NULL");
+  }
+  return {PG_GETARG_FLOAT8(temperature), static_cast<std::uint32_t>(whole_number(fcinfo, top_k, "top_k")),
+          PG_GETARG_FLOAT8(top_p), static_cast<std::uint64_t>(PG_GETARG_INT64(seed))};
+}
+
+// Those of the revision that are in the region; the region's value lives in the current memory context.
+atom_set atoms_arguments(FunctionCallInfo fcinfo, std::int32_t model) {
+  atom_set atoms = atoms_argument(fcinfo, revision, model);
+  if (PG_ARGISNULL(region)) return atoms;
+  const Oid type = call([&] { return get_fn_expr_argtype(fcinfo->flinfo, region); });
+  const Datum value = call([&] { return PointerGetDatum(PG_DETOAST_DATUM_COPY(PG_GETARG_DATUM(region))); });
+  return atoms_in_region(std::move(atoms), {type, value});
+}
+
+// A text being generated.
+struct generation {
+  // In the memory context that the generation shall live in, within an spi_session.
+  generation(FunctionCallInfo fcinfo, std::int32_t model_number)
+      : model(atoms_arguments(fcinfo, model_number)), generator(make_generator(fcinfo, model)) {}
+
+  static text_generator make_generator(FunctionCallInfo fcinfo, language_model& model) {
+    const auto most = static_cast<std::uint32_t>(whole_number(fcinfo, max_tokens, "max_tokens"));
+    std::vector<token_id> tokens = model.encode_prompt(text_argument(fcinfo, prompt, "the prompt"));
+    require_work_memory(text_generator::bytes(model.network(), tokens.size(), most), "generating text");
+    const tokenizer& words = model.words();
+    return {model.network(), std::move(tokens), most, sampling_arguments(fcinfo),
+            [&words](token_id token) { return words.ends_text(token); }};
+  }
+
+  // What the token adds to the text.
+  std::string say(token_id token) {
+    std::string piece;
+    model.words().append_piece(piece, token, false);
+    return text.add(piece);
+  }
+
+  language_model model;
+  text_generator generator;
+  growing_text text;
+  std::int32_t position = 0;
+};
+
+// The first call of generate_tokens: its result's row type, and a generation that lives as long as the query.
+void begin_stream(FunctionCallInfo fcinfo) {
+  FuncCallContext* stream = call([&] { return SRF_FIRSTCALL_INIT(); });
+  MemoryContext const context = stream->multi_call_memory_ctx;
+  {
+    context_scope scope(context);
+    call([&] {
+      TupleDesc row;
+      if (get_call_result_type(fcinfo, nullptr, &row) != TYPEFUNC_COMPOSITE) elog(ERROR, "row type expected");
+      stream->tuple_desc = BlessTupleDesc(CreateTupleDescCopy(row));
+    });
+  }
+  const std::int32_t model = model_argument(fcinfo);
+  settle_model(model);
+  spi_session spi;
+  context_scope scope(context);
+  stream->user_fctx = make_state<generation>(context, fcinfo, model);
+}
+
+}  // namespace
+
+// One token a call: who reads the result with a cursor sees each as soon as it is there.
+HARTONOMOUS_FUNCTION(generate_tokens) {
+  if (SRF_IS_FIRSTCALL()) begin_stream(fcinfo);
+  FuncCallContext* stream = call([&] { return SRF_PERCALL_SETUP(); });
+  auto* g = static_cast<generation*>(stream->user_fctx);
+  std::optional<chosen_token> token;
+  {
+    spi_session spi;
+    token = g->generator.next();
+  }
+  if (!token) return call([&]() -> Datum { SRF_RETURN_DONE(stream); });
+  const Datum values[] = {Int32GetDatum(++g->position), Int32GetDatum(token->token), text_datum(g->say(token->token)),
+                          Float8GetDatum(token->log_probability)};
+  const bool nulls[4] = {};
+  return call([&]() -> Datum {
+    HeapTuple row = heap_form_tuple(stream->tuple_desc, const_cast<Datum*>(values), const_cast<bool*>(nulls));
+    SRF_RETURN_NEXT(stream, HeapTupleGetDatum(row));
+  });
+}
+
+HARTONOMOUS_FUNCTION(generate_text) {
+  std::string said;
+  {
+    const std::int32_t model = model_argument(fcinfo);
+    const settled_snapshot snapshot(model);
+    spi_session spi;
+    generation g(fcinfo, model);
+    while (const std::optional<chosen_token> token = g.generator.next()) said += g.say(token->token);
+  }
+  return text_datum(said);
+}

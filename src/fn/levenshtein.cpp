@@ -1,0 +1,40 @@
+// Levenshtein's distance and similarity of two texts (sql/73-levenshtein.sql).
+#include "pg/interrupts.hpp"
+#include "pg/memory.hpp"
+
+#include <cstring>
+
+#include "hartonomous/levenshtein.hpp"
+
+using namespace hartonomous;
+using namespace hartonomous::pg;
+
+namespace {
+
+// A text argument as UTF-8, whatever the database's encoding.
+std::string_view utf8_argument(FunctionCallInfo fcinfo, int argument) {
+  std::size_t size = 0;
+  const char* bytes = call([&] {
+    const text* value = PG_GETARG_TEXT_PP(argument);
+    const char* data = VARDATA_ANY(value);
+    const int length = static_cast<int>(VARSIZE_ANY_EXHDR(value));
+    const char* converted = pg_server_to_any(data, length, PG_UTF8);
+    size = converted == data ? static_cast<std::size_t>(length) : std::strlen(converted);
+    return converted;
+  });
+  return {bytes, size};
+}
+
+text_distance distance_of(FunctionCallInfo fcinfo) {
+  const std::string_view left = utf8_argument(fcinfo, 0), right = utf8_argument(fcinfo, 1);
+  // Code points of both and, for the shorter one, their numbers twice over and their bits.
+  require_work_memory(32 * static_cast<std::uint64_t>(left.size() + right.size()), "comparing the texts");
+  backend_interrupt interrupts;
+  return levenshtein(left, right, interrupts);
+}
+
+}  // namespace
+
+HARTONOMOUS_FUNCTION(levenshtein_distance) { PG_RETURN_INT32(static_cast<int32>(distance_of(fcinfo).distance)); }
+
+HARTONOMOUS_FUNCTION(levenshtein_similarity) { PG_RETURN_FLOAT8(distance_of(fcinfo).similarity()); }

@@ -1,0 +1,48 @@
+// Text to tokens and back by a stored model's vocabulary (sql/72-tokenizer.sql).
+#include "pg/arrays.hpp"
+#include "pg/interrupts.hpp"
+#include "pg/model_tokenizer.hpp"
+#include "pg/spi.hpp"
+
+#include <algorithm>
+#include <string>
+#include <vector>
+
+#include "bytes/text.hpp"
+
+using namespace hartonomous;
+using namespace hartonomous::pg;
+
+namespace {
+
+std::shared_ptr<const tokenizer> tokenizer_argument(FunctionCallInfo fcinfo) {
+  spi_session spi;
+  return model_tokenizer(PG_GETARG_INT32(0));
+}
+
+}  // namespace
+
+HARTONOMOUS_FUNCTION(tokenize) {
+  const auto words = tokenizer_argument(fcinfo);
+  const text* value = call([&] { return PG_GETARG_TEXT_PP(1); });
+  const std::string_view content(VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value));
+  // In the worst case no stretch of the text stands by itself: its symbols and pairs are in memory all at once.
+  require_work_memory(static_cast<std::uint64_t>(content.size()) * 16, "tokenizing the text");
+  backend_interrupt interrupts;
+  const std::vector<std::int32_t> tokens = words->encode(content, PG_GETARG_BOOL(2), PG_GETARG_BOOL(3), interrupts);
+  ArrayType* result = new_integer_array(tokens.size());
+  std::copy(tokens.begin(), tokens.end(), integer_elements(result));
+  PG_RETURN_ARRAYTYPE_P(result);
+}
+
+HARTONOMOUS_FUNCTION(detokenize) {
+  const auto words = tokenizer_argument(fcinfo);
+  const integer_array_view tokens(PG_GETARG_DATUM(1));
+  backend_interrupt interrupts;
+  std::string bytes = words->decode(tokens.values(), PG_GETARG_BOOL(2), interrupts);
+  if (!is_pg_text(bytes)) bytes = to_pg_text(bytes);
+  if (bytes.size() > MaxAllocSize - VARHDRSZ) {
+    throw error(sqlstate::program_limit_exceeded, "the tokens make more text than a field can hold");
+  }
+  return call([&] { return PointerGetDatum(cstring_to_text_with_len(bytes.data(), static_cast<int>(bytes.size()))); });
+}

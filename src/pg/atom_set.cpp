@@ -1,0 +1,100 @@
+// Queries for the atoms of a revision (atom_set.hpp). A revision that its partition does not hold at the moment is put
+// together from the partition and the deltas beside it (sql/35-revisions.sql); nothing is moved.
+#include "pg/atom_set.hpp"
+
+extern "C" {
+#include "catalog/pg_type.h"
+#include "utils/syscache.h"
+}
+
+namespace hartonomous::pg {
+namespace {
+
+const char live[] = "hartonomous.tensor_atoms a WHERE a.model_id = $1 AND a.layer_id = $2";
+
+std::string kept(std::int32_t revision) {
+  return "hartonomous.tensor_atoms_backup a WHERE a.revision_id = " + std::to_string(revision) +
+         " AND a.model_id = $1 AND a.layer_id = $2";
+}
+
+// Atoms that stand in none of some deltas.
+std::string not_in(const std::vector<std::int32_t>& deltas) {
+  if (deltas.empty()) return {};
+  std::string list;
+  for (std::int32_t delta : deltas) list += (list.empty() ? "" : ", ") + std::to_string(delta);
+  return " AND NOT EXISTS (SELECT FROM hartonomous.tensor_atoms_backup d WHERE d.revision_id IN (" + list +
+         ") AND d.layer_id = a.layer_id AND d.atom_sequence = a.atom_sequence)";
+}
+
+std::vector<std::int32_t> numbers_field(std::uint64_t row, int column) {
+  bool is_null;
+  const Datum value = spi_field(row, column, &is_null);
+  if (is_null) return {};
+  const ArrayType* array = call([&] { return DatumGetArrayTypeP(value); });
+  const int n = call([&] { return ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array)); });
+  const auto* numbers = reinterpret_cast<const int32*>(ARR_DATA_PTR(array));
+  return {numbers, numbers + n};
+}
+
+const char* schema_of_type(Oid type) {
+  return call([&] {
+    HeapTuple tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
+    if (!HeapTupleIsValid(tuple)) elog(ERROR, "cache lookup failed for type %u", type);
+    const Oid schema = reinterpret_cast<Form_pg_type>(GETSTRUCT(tuple))->typnamespace;
+    ReleaseSysCache(tuple);
+    return quote_identifier(get_namespace_name(schema));
+  });
+}
+
+}  // namespace
+
+std::string atom_set::select(const std::string& columns, bool placed, const std::string& condition) const {
+  std::string query;
+  for (const std::string& part : parts_) {
+    query += (query.empty() ? "SELECT " : " UNION ALL SELECT ") + columns + " FROM " + part + condition;
+    if (placed) query += in_region_;
+  }
+  return query;
+}
+
+atom_set live_atoms(std::int32_t model) {
+  atom_set atoms;
+  atoms.model_ = model;
+  atoms.parts_.emplace_back(live);
+  return atoms;
+}
+
+atom_set atoms_of_revision(std::int32_t model, std::int32_t revision) {
+  Oid types[] = {INT4OID, INT4OID};
+  Datum values[] = {Int32GetDatum(model), Int32GetDatum(revision)};
+  call([&] {
+    SPI_execute_with_args(
+        "SELECT r.base_revision_id, r.base_is_live, r.put_back, r.taken_out FROM hartonomous.revision_atoms($1, $2) r",
+        2, types, values, nullptr, true, 0);
+  });
+  bool is_null;
+  const bool base_is_live = DatumGetBool(spi_field(0, 2, &is_null));
+  const std::vector<std::int32_t> put_back = numbers_field(0, 3);
+  // What is put back later stands in the place of what was there before, and what is taken out is taken out last.
+  std::vector<std::int32_t> hidden_by = numbers_field(0, 4);
+  atom_set atoms;
+  atoms.model_ = model;
+  const std::string base = base_is_live ? live : kept(spi_int32(0, 1));
+  for (auto delta = put_back.rbegin(); delta != put_back.rend(); ++delta) {
+    atoms.parts_.push_back(kept(*delta) + not_in(hidden_by));
+    hidden_by.push_back(*delta);
+  }
+  atoms.parts_.push_back(base + not_in(hidden_by));
+  return atoms;
+}
+
+atom_set atoms_in_region(atom_set atoms, const region_argument& region) {
+  const std::string schema = schema_of_type(region.type);
+  atoms.region_ = region;
+  atoms.in_region_ = " AND " + schema + ".ST_Intersects(a.weights_geometry, $3) AND (" + schema +
+                     ".ST_Zmflag($3) < 2 OR a.importance_score BETWEEN " + schema + ".ST_ZMin($3) AND " + schema +
+                     ".ST_ZMax($3))";
+  return atoms;
+}
+
+}  // namespace hartonomous::pg

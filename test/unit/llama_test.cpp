@@ -1,0 +1,306 @@
+// The forward pass against the logits of tools/reference_forward.py, and against itself: threads, panels, batches and
+// caches change nothing.
+#include "hartonomous/llama.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstring>
+#include <numeric>
+
+#include "gguf_tensors.hpp"
+#include "hartonomous/error.hpp"
+#include "hartonomous/simd.hpp"
+
+namespace hartonomous {
+namespace {
+
+using llama_test::gguf_tensors;
+
+const std::string golden = std::string(HARTONOMOUS_TEST_DIR) + "/golden/";
+const std::string example = std::string(HARTONOMOUS_TEST_DIR) + "/../../examples/tiny-stories.gguf";
+const std::vector<token_id> random_tokens = {1, 17, 4, 30, 4, 9, 0, 31, 22, 5, 5, 13};
+// "Once upon a time, there lived a shy girl called Kira."
+const std::vector<token_id> story_tokens = {1,   423, 345, 449, 277, 260, 595, 711, 404, 657, 260,
+                                            356, 765, 446, 411, 520, 767, 725, 318, 741, 712};
+
+constexpr std::uint64_t large_panel = 64 << 20;
+
+std::vector<float> floats_of(const std::string& name) {
+  std::ifstream file(golden + name, std::ios::binary);
+  const std::string bytes{std::istreambuf_iterator<char>(file), {}};
+  EXPECT_FALSE(bytes.empty()) << name;
+  std::vector<float> values(bytes.size() / sizeof(float));
+  std::memcpy(values.data(), bytes.data(), values.size() * sizeof(float));
+  return values;
+}
+
+struct setting {
+  unsigned threads = 1;
+  std::uint64_t panel_bytes = large_panel;
+  std::size_t logit_panel = SIZE_MAX;
+};
+
+// Logits of the last `last` tokens.
+std::vector<float> logits_of(llama_network& network, const std::vector<float>& states, std::size_t last,
+                             std::size_t panel = SIZE_MAX) {
+  std::vector<std::size_t> rows(last);
+  std::iota(rows.begin(), rows.end(), states.size() / network.config().width - last);
+  const std::vector<float> normed = network.normed(states, rows);
+  std::vector<float> out(last * network.vocabulary());
+  logit_reader reader(network, normed.data(), last, panel);
+  while (reader.next()) {
+    for (std::size_t i = 0; i < last; ++i) {
+      std::copy_n(reader.logits(i), reader.count(), out.begin() + i * network.vocabulary() + reader.first());
+    }
+  }
+  return out;
+}
+
+std::vector<float> logits_of(gguf_tensors& tensors, const std::vector<token_id>& tokens, std::size_t last,
+                             const setting& s = {}) {
+  no_interrupt none;
+  llama_network network(read_llama_config(tensors.metadata()), tensors, s.threads, s.panel_bytes, none);
+  const token_sequence sequence = {tokens};
+  return logits_of(network, network.run({&sequence, 1}), last, s.logit_panel);
+}
+
+// Largest distance, relative to the largest number.
+double distance(const std::vector<float>& a, const std::vector<float>& b) {
+  EXPECT_EQ(a.size(), b.size());
+  double worst = 0.0, size = 0.0;
+  for (std::size_t i = 0; i < std::min(a.size(), b.size()); ++i) {
+    worst = std::max(worst, std::fabs(static_cast<double>(a[i]) - static_cast<double>(b[i])));
+    size = std::max(size, std::fabs(static_cast<double>(b[i])));
+  }
+  return worst / size;
+}
+
+// The state with which a call fails.
+template <class F>
+std::string state_of(F&& f) {
+  try {
+    f();
+  } catch (const error& e) {
+    return e.state();
+  }
+  return "00000";
+}
+
+class Reference : public testing::TestWithParam<const char*> {};
+
+TEST_P(Reference, AgreesOnEveryInstructionSet) {
+  const std::string name = GetParam();
+  const std::vector<float> expected = floats_of(name + ".logits.f32");
+  const bool story = name == "tiny-stories";
+  gguf_tensors tensors(story ? example : golden + name + ".gguf");
+  const std::vector<token_id>& tokens = story ? story_tokens : random_tokens;
+  for (std::int64_t target : simd_targets()) {
+    const forced_simd_target forced(target);
+    EXPECT_LE(distance(logits_of(tensors, tokens, story ? 3 : tokens.size()), expected), 1e-4)
+        << simd_target_name(target);
+  }
+}
+
+INSTANTIATE_TEST_SUITE_P(Llama, Reference,
+                         testing::Values("tiny-stories", "random-llama", "random-qwen2", "random-qwen3"),
+                         [](const auto& info) {
+                           std::string name = info.param;
+                           std::replace(name.begin(), name.end(), '-', '_');
+                           return name;
+                         });
+
+TEST(Llama, ThreadsChangeNoBit) {
+  gguf_tensors tensors(example);
+  EXPECT_EQ(logits_of(tensors, story_tokens, 21, {1, 1 << 16, 100}),
+            logits_of(tensors, story_tokens, 21, {3, 1 << 16, 100}));
+}
+
+TEST(Llama, PanelsOfAnySizeGiveTheSame) {
+  gguf_tensors tensors(example);
+  const std::vector<float> whole = logits_of(tensors, story_tokens, 2);
+  EXPECT_LE(distance(logits_of(tensors, story_tokens, 2, {1, 1, 1}), whole), 1e-5);
+  EXPECT_LE(distance(logits_of(tensors, story_tokens, 2, {1, 3000, 97}), whole), 1e-5);
+}
+
+TEST(Llama, SequencesDoNotSeeEachOther) {
+  gguf_tensors tensors(example);
+  no_interrupt none;
+  llama_network network(read_llama_config(tensors.metadata()), tensors, 1, large_panel, none);
+  // Longer than an attention tile, so that there are several.
+  std::vector<token_id> long_one;
+  for (int i = 0; i < 150; ++i) long_one.push_back(story_tokens[static_cast<std::size_t>(i * i % 21)]);
+  const token_sequence both[] = {{long_one}, {{}}, {story_tokens}};
+  const std::vector<float> together = network.run({both, 3});
+  ASSERT_EQ(together.size(), (150 + 21) * network.config().width);
+  std::vector<float> apart = network.run({both, 1});
+  const std::vector<float> second = network.run({both + 2, 1});
+  apart.insert(apart.end(), second.begin(), second.end());
+  EXPECT_LE(distance(together, apart), 1e-5);
+}
+
+TEST(Llama, WithACacheTokensMayComeOneByOne) {
+  for (const char* name : {"random-llama", "random-qwen2", "random-qwen3"}) {
+    gguf_tensors tensors(golden + name + ".gguf");
+    no_interrupt none;
+    llama_network network(read_llama_config(tensors.metadata()), tensors, 1, large_panel, none);
+    const std::vector<float> expected = floats_of(std::string(name) + ".logits.f32");
+    kv_cache cache(network.config(), 12);
+    std::vector<float> logits;
+    for (std::size_t part : {5, 1, 1, 3, 1, 1}) {
+      const token_sequence sequence = {{random_tokens.data() + cache.length(), part}, &cache};
+      const std::vector<float> of_part = logits_of(network, network.run({&sequence, 1}), part);
+      logits.insert(logits.end(), of_part.begin(), of_part.end());
+    }
+    EXPECT_EQ(cache.length(), 12u);
+    EXPECT_LE(distance(logits, expected), 1e-4) << name;
+    const token_sequence more = {{random_tokens.data(), 1}, &cache};
+    EXPECT_EQ(state_of([&] { network.run({&more, 1}); }), "22023") << "beyond the capacity";
+  }
+}
+
+TEST(Llama, ReadsEachTensorOnceAPass) {
+  gguf_tensors tensors(example);
+  no_interrupt none;
+  llama_network network(read_llama_config(tensors.metadata()), tensors, 1, 4096, none);
+  tensors.times_opened().clear();
+  const token_sequence sequences[] = {{story_tokens}, {story_tokens}};
+  logits_of(network, network.run({sequences, 2}), 30, 10);
+  for (const std::string& name : tensors.names()) EXPECT_EQ(tensors.times_opened()[name], 1) << name;
+}
+
+TEST(Llama, WithoutWeightsEveryTokenIsAsLikely) {
+  gguf_tensors tensors(golden + "random-qwen3.gguf");
+  for (auto& [name, m] : tensors.matrices()) std::fill(m.values.begin(), m.values.end(), 0.0f);
+  for (float logit : logits_of(tensors, random_tokens, 12)) EXPECT_EQ(logit, 0.0f);
+}
+
+TEST(Llama, NaNStaysNaN) {
+  gguf_tensors tensors(golden + "random-llama.gguf");
+  tensors.matrices()["blk.1.ffn_up.weight"].values[3] = std::nanf("");
+  for (float logit : logits_of(tensors, random_tokens, 12)) EXPECT_TRUE(std::isnan(logit));
+}
+
+TEST(Llama, NoTokensNoStates) {
+  gguf_tensors tensors(golden + "random-llama.gguf");
+  no_interrupt none;
+  llama_network network(read_llama_config(tensors.metadata()), tensors, 1, large_panel, none);
+  EXPECT_TRUE(network.run({}).empty());
+}
+
+TEST(Llama, TokensMustBeTheModels) {
+  gguf_tensors tensors(golden + "random-llama.gguf");
+  EXPECT_EQ(state_of([&] { logits_of(tensors, {31}, 1); }), "00000");
+  EXPECT_EQ(state_of([&] { logits_of(tensors, {32}, 1); }), "22023");
+  EXPECT_EQ(state_of([&] { logits_of(tensors, {-1}, 1); }), "22023");
+  EXPECT_EQ(state_of([&] { logits_of(tensors, std::vector<token_id>(64, 1), 1); }), "00000");
+  EXPECT_EQ(state_of([&] { logits_of(tensors, std::vector<token_id>(65, 1), 1); }), "22023");
+}
+
+TEST(Llama, TensorsMustBeTheArchitectures) {
+  const auto after = [](const std::function<void(gguf_tensors&)>& change) {
+    gguf_tensors tensors(golden + "random-qwen3.gguf");
+    change(tensors);
+    return state_of([&] { logits_of(tensors, random_tokens, 1); });
+  };
+  EXPECT_EQ(after([](gguf_tensors&) {}), "00000");
+  for (const char* name : {"token_embd.weight", "output_norm.weight", "blk.0.attn_norm.weight", "blk.1.attn_q.weight",
+                           "blk.1.ffn_down.weight", "blk.0.attn_k_norm.weight"}) {
+    EXPECT_EQ(after([&](gguf_tensors& t) { t.matrices().erase(name); }), "55000") << name;
+    EXPECT_EQ(after([&](gguf_tensors& t) { ++t.matrices()[name].shape.columns; }), "55000") << name;
+    EXPECT_EQ(after([&](gguf_tensors& t) { t.matrices()["more"] = t.matrices()[name]; }), "0A000") << name;
+  }
+  EXPECT_EQ(after([](gguf_tensors& t) { t.matrices().erase("output.weight"); }), "00000") << "tied";
+}
+
+TEST(Llama, PollsAndUnwinds) {
+  struct counter final : interrupt {
+    int polls = 0, last = -1;
+    void poll() override {
+      if (++polls == last) throw error("57014", "canceled");
+    }
+  } check;
+  gguf_tensors tensors(golden + "random-llama.gguf");
+  llama_network network(read_llama_config(tensors.metadata()), tensors, 1, large_panel, check);
+  const token_sequence sequence = {random_tokens};
+  network.run({&sequence, 1});
+  const int polls = check.polls;
+  ASSERT_GT(polls, 10);
+  for (int last = polls + 1; last <= 2 * polls; ++last) {
+    check.polls = polls;
+    check.last = last;
+    EXPECT_EQ(state_of([&] { network.run({&sequence, 1}); }), "57014") << last;
+  }
+}
+
+// ---- hyperparameters -------------------------------------------------------------------------------------------
+
+gguf_metadata metadata_with(const std::string& replaced, const std::string& type, const std::string& value) {
+  std::string kv;
+  const auto add = [&](const std::string& key, const std::string& t, const std::string& v) {
+    const bool change = key == replaced;
+    if (change && type.empty()) return;
+    const std::string& element = change ? type : t;
+    kv += (kv.empty() ? "" : ",") + std::string("{\"key\":\"") + key + "\",";
+    kv += element == "array" ? "\"type\":\"array\",\"element\":\"u32\"" : "\"type\":\"" + element + "\"";
+    kv += ",\"value\":" + (change ? value : v) + "}";
+  };
+  add("general.architecture", "string", "\"llama\"");
+  for (const char* key : {"llama.block_count", "llama.context_length", "llama.embedding_length",
+                          "llama.feed_forward_length", "llama.attention.head_count", "llama.attention.head_count_kv"}) {
+    add(key, "u32", key == std::string("llama.embedding_length") ? "32" : "8");
+  }
+  add("llama.attention.layer_norm_rms_epsilon", "f32", "0.5");
+  const bool known = kv.find("\"" + replaced + "\"") != std::string::npos;
+  if (!known && !type.empty()) add(replaced, type, value);
+  gguf_metadata metadata;
+  metadata_from_json("{\"format\":\"gguf\",\"version\":3,\"alignment\":32,\"kv\":[" + kv + "]}", metadata);
+  return metadata;
+}
+
+std::string config_state(const std::string& key, const std::string& type, const std::string& value) {
+  return state_of([&] { read_llama_config(metadata_with(key, type, value)); });
+}
+
+TEST(LlamaConfig, DefaultsAndKeys) {
+  const llama_config c = read_llama_config(metadata_with("llama.attention.head_count", "u32", "16"));
+  EXPECT_EQ(c.heads, 16u);
+  EXPECT_EQ(c.head_size, 2u);
+  EXPECT_EQ(c.epsilon, 0.5f);
+  EXPECT_FALSE(c.rope.halves);
+  EXPECT_EQ(c.rope.base, 10000.0);
+  EXPECT_EQ(c.rope.scale, 1.0);
+  EXPECT_EQ(read_llama_config(metadata_with("llama.attention.head_count_kv", "array", "[2,2,2]")).kv_heads, 2u);
+  EXPECT_EQ(read_llama_config(metadata_with("llama.attention.head_count_kv", "", "")).kv_heads, 8u);
+  EXPECT_EQ(read_llama_config(metadata_with("llama.rope.scaling.factor", "f32", "4")).rope.scale, 0.25);
+  EXPECT_EQ(read_llama_config(metadata_with("llama.rope.scale_linear", "f32", "2")).rope.scale, 0.5);
+}
+
+TEST(LlamaConfig, WhatIsNotKnownIsRefused) {
+  EXPECT_EQ(config_state("general.architecture", "string", "\"gpt2\""), "0A000");
+  EXPECT_EQ(config_state("general.architecture", "", ""), "0A000");
+  EXPECT_EQ(config_state("llama.expert_count", "u32", "8"), "0A000");
+  EXPECT_EQ(config_state("llama.expert_count", "u32", "0"), "00000");
+  EXPECT_EQ(config_state("llama.rope.scaling.type", "string", "\"longrope\""), "0A000");
+  EXPECT_EQ(config_state("llama.attention.head_count_kv", "array", "[2,4]"), "0A000");
+  EXPECT_EQ(config_state("llama.attention.value_length", "u32", "8"), "0A000");
+}
+
+TEST(LlamaConfig, WhatMakesNoSenseIsRefused) {
+  for (const char* key : {"llama.block_count", "llama.context_length", "llama.embedding_length",
+                          "llama.attention.head_count", "llama.attention.layer_norm_rms_epsilon"}) {
+    EXPECT_EQ(config_state(key, "", ""), "55000") << key;
+  }
+  EXPECT_EQ(config_state("llama.attention.head_count", "u32", "0"), "55000");
+  EXPECT_EQ(config_state("llama.attention.head_count", "u32", "3000000000"), "55000");
+  EXPECT_EQ(config_state("llama.attention.head_count_kv", "u32", "3"), "55000");
+  EXPECT_EQ(config_state("llama.attention.head_count_kv", "array", "[]"), "55000");
+  EXPECT_EQ(config_state("llama.attention.key_length", "u32", "3"), "55000") << "no pairs";
+  EXPECT_EQ(config_state("llama.rope.dimension_count", "u32", "2"), "55000");
+  EXPECT_EQ(config_state("llama.rope.freq_base", "f32", "1"), "55000");
+  EXPECT_EQ(config_state("llama.rope.scaling.factor", "f32", "-1"), "55000");
+  EXPECT_EQ(config_state("llama.block_count", "string", "\"many\""), "22P03");
+}
+
+}  // namespace
+}  // namespace hartonomous
