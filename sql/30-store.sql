@@ -145,7 +145,12 @@ BEGIN
     PRIMARY KEY (run_id, layer_id)
   );
 
-  FOREACH relation IN ARRAY hartonomous.store_tables() LOOP
+  CREATE VIEW hartonomous.compression_backups AS
+    SELECT r.revision_id AS backup_id, r.model_id, r.stage AS compression_stage, r.created_at AS backup_timestamp,
+           r.atom_count, r.logical_bytes / 1073741824.0 AS storage_size_gb
+      FROM hartonomous.model_revisions r WHERE r.state = 'backup';
+
+  FOREACH relation IN ARRAY hartonomous.store_tables() || 'compression_backups'::text LOOP
     EXECUTE format('ALTER TABLE hartonomous.%I OWNER TO %s', relation, owner);
   END LOOP;
   PERFORM hartonomous.comment_store();
@@ -193,6 +198,7 @@ BEGIN
   COMMENT ON COLUMN hartonomous.tensor_atoms.content_hash IS 'sha256 of the blocks: sha256(atom_data::bytea)';
   COMMENT ON TABLE hartonomous.tensor_atoms_backup IS 'atoms of earlier revisions; one partition per revision';
   COMMENT ON TABLE hartonomous.model_revisions IS 'a row is a state of a model';
+  COMMENT ON VIEW hartonomous.compression_backups IS 'a row is a revision that can be returned to, in the original design''s words';
   COMMENT ON TABLE hartonomous.compression_runs IS 'a row is a job; a running one is resumed by the same call';
   COMMENT ON TABLE hartonomous.compression_steps IS 'a row is one tensor''s share of a job';
   COMMENT ON COLUMN hartonomous.compression_steps.column_importance IS
