@@ -91,6 +91,9 @@ BEGIN
     ) PARTITION BY LIST (model_id);
     CREATE INDEX tensor_atoms_geometry ON hartonomous.tensor_atoms
       USING gist (weights_geometry %1$I.gist_geometry_ops_nd);
+    CREATE INDEX tensor_atoms_geometry_q8 ON hartonomous.tensor_atoms
+      USING gist (hartonomous.dequantize_geometry(weights_geometry_q8) %1$I.gist_geometry_ops_nd)
+      WHERE weights_geometry_q8 IS NOT NULL;
     CREATE TABLE hartonomous.tensor_atoms_backup (
       LIKE hartonomous.tensor_atoms INCLUDING GENERATED INCLUDING STORAGE INCLUDING CONSTRAINTS
     ) PARTITION BY LIST (revision_id)$ddl$, postgis);
@@ -135,6 +138,9 @@ BEGIN
     target_format text,
     minimum_importance real,
     column_importance real[],
+    planned_formats jsonb,
+    geometry_format text,
+    region real[],
     state text NOT NULL DEFAULT 'waiting' CHECK (state IN ('waiting', 'done')),
     atoms_before bigint,
     atoms_after bigint,
@@ -203,6 +209,8 @@ BEGIN
   COMMENT ON TABLE hartonomous.compression_steps IS 'a row is one tensor''s share of a job';
   COMMENT ON COLUMN hartonomous.compression_steps.column_importance IS
     'how much an error matters in each column of the matrix, for the choice of scales';
+  COMMENT ON COLUMN hartonomous.compression_steps.planned_formats IS
+    'the format an atom gets for each quantization_format planned for it';
 END
 $$;
 COMMENT ON FUNCTION hartonomous.comment_store() IS 'writes the comments on the tables of the store';
