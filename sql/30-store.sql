@@ -141,6 +141,7 @@ BEGIN
     planned_formats jsonb,
     geometry_format text,
     region real[],
+    outside_region boolean NOT NULL DEFAULT false,
     state text NOT NULL DEFAULT 'waiting' CHECK (state IN ('waiting', 'done')),
     atoms_before bigint,
     atoms_after bigint,

@@ -50,7 +50,7 @@ void ignore(DestReceiver*) {}
 
 // What copy_atoms is asked to change.
 struct changes {
-  bool quantized, planned, cut, by_column, by_region, placed;
+  bool quantized, planned, cut, by_column, by_region, outside, placed;
   bool moved;               // into another model's layer
   int32 model, into_model;  // of the layers copied from and, moved, to
 };
@@ -113,6 +113,7 @@ const char* build_query(atom_receiver& receiver, Oid source, int32 revision, con
   }
   if (asked.by_region) {
     appendStringInfoString(&query, " AND hartonomous.in_region(weights_geometry, weights_geometry_q8, $10)");
+    if (asked.outside) appendStringInfoString(&query, " IS NOT TRUE");
   }
   return query.data;
 }
@@ -154,6 +155,7 @@ HARTONOMOUS_FUNCTION(copy_atoms) {
   asked.placed = !PG_ARGISNULL(10);
   asked.moved = !PG_ARGISNULL(11);
   asked.by_region = !PG_ARGISNULL(12);
+  asked.outside = !PG_ARGISNULL(13) && PG_GETARG_BOOL(13);
   if (asked.quantized) format_argument(call([&] { return PG_GETARG_TEXT_PP(4); }));  // 22023 before any row is read
   if (asked.quantized && asked.planned) throw error("22023", "give target_format or planned_formats, not both");
   if (asked.by_column && (PG_ARGISNULL(8) || PG_GETARG_INT32(8) <= 0)) {
