@@ -90,9 +90,9 @@ BEGIN
       PRIMARY KEY (model_id, layer_id, atom_sequence)
     ) PARTITION BY LIST (model_id);
     CREATE INDEX tensor_atoms_geometry ON hartonomous.tensor_atoms
-      USING gist (weights_geometry %1$I.gist_geometry_ops_nd);
+      USING gist (weights_geometry hartonomous.gist_points);
     CREATE INDEX tensor_atoms_geometry_q8 ON hartonomous.tensor_atoms
-      USING gist (hartonomous.dequantize_geometry(weights_geometry_q8) %1$I.gist_geometry_ops_nd)
+      USING gist (hartonomous.dequantize_geometry(weights_geometry_q8) hartonomous.gist_points)
       WHERE weights_geometry_q8 IS NOT NULL;
     CREATE TABLE hartonomous.tensor_atoms_backup (
       LIKE hartonomous.tensor_atoms INCLUDING GENERATED INCLUDING STORAGE INCLUDING CONSTRAINTS
