@@ -96,7 +96,10 @@ BEGIN
       PRIMARY KEY (model_id, layer_id, atom_sequence)
     ) PARTITION BY LIST (model_id);
     CREATE INDEX tensor_atoms_geometry ON hartonomous.tensor_atoms
-      USING gist (weights_geometry %1$I.gist_geometry_ops_nd);
+      USING gist (weights_geometry hartonomous.gist_points);
+    CREATE INDEX tensor_atoms_geometry_q8 ON hartonomous.tensor_atoms
+      USING gist (hartonomous.dequantize_geometry(weights_geometry_q8) hartonomous.gist_points)
+      WHERE weights_geometry_q8 IS NOT NULL;
     CREATE TABLE hartonomous.tensor_atoms_backup (
       LIKE hartonomous.tensor_atoms INCLUDING GENERATED INCLUDING STORAGE INCLUDING CONSTRAINTS
     ) PARTITION BY LIST (revision_id)$ddl$, postgis);
@@ -141,6 +144,10 @@ BEGIN
     target_format text,
     minimum_importance real,
     column_importance real[],
+    planned_formats jsonb,
+    geometry_format text,
+    region real[],
+    outside_region boolean NOT NULL DEFAULT false,
     state text NOT NULL DEFAULT 'waiting' CHECK (state IN ('waiting', 'done')),
     atoms_before bigint,
     atoms_after bigint,
@@ -191,7 +198,12 @@ BEGIN
     PRIMARY KEY (model_id, tensor_atom_id)
   );
 
-  FOREACH relation IN ARRAY hartonomous.store_tables() LOOP
+  CREATE VIEW hartonomous.compression_backups AS
+    SELECT r.revision_id AS backup_id, r.model_id, r.stage AS compression_stage, r.created_at AS backup_timestamp,
+           r.atom_count, r.logical_bytes / 1073741824.0 AS storage_size_gb
+      FROM hartonomous.model_revisions r WHERE r.state = 'backup';
+
+  FOREACH relation IN ARRAY hartonomous.store_tables() || 'compression_backups'::text LOOP
     EXECUTE format('ALTER TABLE hartonomous.%I OWNER TO %s', relation, owner);
   END LOOP;
   PERFORM hartonomous.comment_store();
@@ -239,6 +251,7 @@ BEGIN
   COMMENT ON COLUMN hartonomous.tensor_atoms.content_hash IS 'sha256 of the blocks: sha256(atom_data::bytea)';
   COMMENT ON TABLE hartonomous.tensor_atoms_backup IS 'atoms of earlier revisions; one partition per revision';
   COMMENT ON TABLE hartonomous.model_revisions IS 'a row is a state of a model';
+  COMMENT ON VIEW hartonomous.compression_backups IS 'a row is a revision that can be returned to, in the original design''s words';
   COMMENT ON TABLE hartonomous.compression_runs IS 'a row is a job; a running one is resumed by the same call';
   COMMENT ON TABLE hartonomous.compression_steps IS 'a row is one tensor''s share of a job';
   COMMENT ON COLUMN hartonomous.compression_steps.column_importance IS
@@ -252,6 +265,8 @@ BEGIN
   COMMENT ON COLUMN hartonomous.atom_usage_stats.usage_count IS 'tokens it took part in';
   COMMENT ON COLUMN hartonomous.atom_usage_stats.avg_retrieval_score IS
     'its mean energy a token: the sum over its weights of (weight x input)^2';
+  COMMENT ON COLUMN hartonomous.compression_steps.planned_formats IS
+    'the format an atom gets for each quantization_format planned for it';
 END
 $$;
 COMMENT ON FUNCTION hartonomous.comment_store() IS 'writes the comments on the tables of the store';

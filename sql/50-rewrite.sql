@@ -121,11 +121,13 @@ COMMENT ON FUNCTION hartonomous.part_of_row(real[], integer, integer) IS
 
 CREATE FUNCTION hartonomous.copy_atoms(source regclass, target regclass, revision integer, layer bigint,
     target_format text DEFAULT NULL, minimum_importance real DEFAULT NULL, parallel boolean DEFAULT true,
-    column_importance real[] DEFAULT NULL, atom_size integer DEFAULT NULL)
+    column_importance real[] DEFAULT NULL, atom_size integer DEFAULT NULL, planned_formats jsonb DEFAULT NULL,
+    geometry_format text DEFAULT NULL, into_layer bigint DEFAULT NULL, region real[] DEFAULT NULL,
+    outside_region boolean DEFAULT false)
   RETURNS TABLE (atoms bigint, bytes bigint)
   AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 5000 ROWS 1;
-COMMENT ON FUNCTION hartonomous.copy_atoms(regclass, regclass, integer, bigint, text, real, boolean, real[], integer) IS
-  'copies a tensor''s atoms into a partition: in another format when one is given, its scales chosen by column_importance when that is (one number a column; atom_size says where rows are cut); without those below minimum_importance when that is given; may read in parallel; returns what it wrote';
+COMMENT ON FUNCTION hartonomous.copy_atoms(regclass, regclass, integer, bigint, text, real, boolean, real[], integer, jsonb, text, bigint, real[], boolean) IS
+  'copies a tensor''s atoms into a partition: in another format when one is given, or each in what planned_formats says its quantization_format means, scales chosen by column_importance when that is given (one number a column; atom_size says where rows are cut); with coordinates in geometry_format; as atoms of into_layer; without those below minimum_importance or outside the region (or, outside_region, in it); may read in parallel; returns what it wrote';
 
 CREATE FUNCTION hartonomous.rewrite_layer(run bigint, layer bigint) RETURNS void
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
@@ -155,7 +157,9 @@ BEGIN
                                 -- Workers take longer to start than to quantize a small tensor.
                                 parallel => step.bytes_before > 1048576, column_importance => step.column_importance,
                                 atom_size => (SELECT l.atom_size FROM hartonomous.model_layers l
-                                               WHERE l.layer_id = step.layer_id)) c;
+                                               WHERE l.layer_id = step.layer_id),
+                                planned_formats => step.planned_formats, geometry_format => step.geometry_format,
+                                region => step.region, outside_region => step.outside_region) c;
   UPDATE hartonomous.compression_steps s
      SET state = 'done', atoms_before = step.atoms_before, bytes_before = step.bytes_before,
          source_fingerprint = step.source_fingerprint, atoms_after = written, bytes_after = written_bytes,
