@@ -6,7 +6,7 @@
 #   --all    LAPACK decomposes the largest matrix, too: 15 s each time
 #   --model  a model of 32 layers instead of 4
 # The machine should be idle: threads of OpenMP wait spinning, and rounds with two take minutes where others work.
-# Needs 1.5 GB of disk in TMPDIR, with --model 4 GB. PYTHON names another python3 than Debian's;
+# Needs 3 GB of disk in TMPDIR, with --model 6 GB. PYTHON names another python3 than Debian's;
 # PEERS_BLAS=pthread gives the peers that build of OpenBLAS instead of the extension's, which is openmp.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/../scripts/lib.sh"

@@ -130,6 +130,36 @@ $$;
 SELECT hartonomous.import_gguf(:'dir' || '/model.gguf', 'model') AS model \gset
 CALL measure_compression(:model, :rounds, :rank);
 
+-- What a step does with its tensor before it writes.
+CREATE PROCEDURE measure_step(model integer, rounds integer, rank integer) LANGUAGE plpgsql AS $$
+DECLARE
+  tensor text := (SELECT l.layer_name FROM hartonomous.model_layers l WHERE l.model_id = model AND l.position = 0);
+  matrix hartonomous.weights;
+  factors hartonomous.svd_factors;
+  error double precision;
+  began timestamptz;
+  parts double precision[];
+BEGIN
+  FOR round IN 0 .. rounds LOOP
+    began := clock_timestamp();
+    matrix := hartonomous.tensor_weights(model, tensor);
+    parts[1] := seconds_since(began);
+    began := clock_timestamp();
+    factors := hartonomous.svd_decompose(matrix, 4096, 4096, rank);
+    parts[2] := seconds_since(began);
+    began := clock_timestamp();
+    factors := hartonomous.quantize_factors(factors, 'F16');
+    error := hartonomous.svd_error(matrix, factors);
+    parts[3] := seconds_since(began);
+    CONTINUE WHEN round = 0;
+    INSERT INTO measured (round, what, seconds)
+    VALUES (round, '    of it: tensor_weights', parts[1]), (round, '    of it: svd_decompose', parts[2]),
+           (round, '    of it: quantize_factors, svd_error', parts[3]);
+  END LOOP;
+END
+$$;
+CALL measure_step(:model, :rounds, :rank);
+
 \echo 'In SQL, two threads.'
 SELECT m.what, round(percentile_cont(0.5) WITHIN GROUP (ORDER BY m.seconds)::numeric, 3) AS "median s",
        round(min(m.seconds)::numeric, 3) AS "min s", round(max(m.seconds)::numeric, 3) AS "max s",
