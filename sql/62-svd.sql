@@ -291,7 +291,7 @@ BEGIN
   bytes := hartonomous.stored_factor_bytes(model, revision, layer);
   written := 0;
   IF (asked ->> 'residual_ratio')::float8 > 0 THEN
-    SELECT r.atoms, bytes + r.bytes INTO written, bytes
+    SELECT r.atoms, factor_layer.bytes + r.bytes INTO written, bytes
       FROM hartonomous.write_residual(source, target, revision, layer, hartonomous.svd_residual(matrix, factors),
                                       (asked ->> 'residual_ratio')::float8) r;
   END IF;
