@@ -130,6 +130,7 @@ SELECT x AS at_x, y AS at_y, importance_score AS at_z FROM tensor_atoms WHERE mo
   atom_sequence = 4 \gset
 SELECT extract_by_spatial_region('deep', :at_x, :at_x, :at_y, :at_y, :at_z, :at_z) AS s \gset
 SELECT is((SELECT count(*) FROM tensor_atoms WHERE model_id = :s AND tensor_name NOT LIKE '%norm%'), 1::bigint, 'faces are in it');
+SELECT is((SELECT count(*) FROM tensor_atoms WHERE model_id = :s AND tensor_name LIKE '%norm%'), 5::bigint, 'vectors stay whole');
 SELECT is(model_name, format('deep_Student_Region_%s_%s_%s_%s_%s_%s', :at_x::real, :at_x::real, :at_y::real, :at_y::real, :at_z::real,
   :at_z::real), 'its name') FROM models WHERE model_id = :s;
 SELECT extract_by_spatial_region(:p, 0, 100, 0, 100) AS s \gset
