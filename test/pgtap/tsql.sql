@@ -91,7 +91,7 @@ SELECT throws_ok(format('SELECT install_tsql_names(%L)', s), '22023', NULL, 'not
 SELECT throws_ok('SELECT install_tsql_names(NULL)', '22023', NULL, 'nor nowhere');
 CREATE ROLE tsql_user;
 CREATE ROLE tsql_reader;
-GRANT SELECT ON models, model_layers, model_revisions, tensor_atoms, tensor_atoms_backup, compression_backups TO tsql_user;
+GRANT SELECT ON ALL TABLES IN SCHEMA hartonomous TO tsql_user;
 SELECT is((state_as('tsql_user', 'SELECT install_tsql_names(''mine'')')).state, '42501', 'without the right to create schemas');
 CREATE SCHEMA mine AUTHORIZATION tsql_user;
 SELECT is((state_as('tsql_user', 'SELECT install_tsql_names(''mine'')')).state, '00000', 'into a schema of one''s own');
