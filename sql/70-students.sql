@@ -25,6 +25,18 @@ $$;
 COMMENT ON FUNCTION hartonomous.block_count(integer) IS
   'blocks of a model, by the numbers in its tensors'' names; 0 when they have none; 42704 when there is no such model';
 
+CREATE FUNCTION hartonomous.model_blocks(model integer) RETURNS integer[]
+  LANGUAGE plpgsql STABLE PARALLEL SAFE COST 250
+  SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN ARRAY(SELECT DISTINCT l.layer_idx FROM hartonomous.model_layers l
+                WHERE l.model_id = model AND l.layer_idx >= 0 ORDER BY l.layer_idx);
+END
+$$;
+COMMENT ON FUNCTION hartonomous.model_blocks(integer) IS
+  'the numbers of the blocks that a model has tensors of, in order';
+
 -- Until activations are measured, weights have to tell. What a block adds to the stream that runs through all blocks
 -- comes out of two matrices: their size stands for it.
 CREATE FUNCTION hartonomous.block_influence(model integer)
@@ -167,7 +179,7 @@ DECLARE
   before hartonomous.model_revisions;
 BEGIN
   PERFORM hartonomous.check_import(student_name, 1);
-  blocks := coalesce(blocks, ARRAY(SELECT generate_series(0, of_blocks - 1)));
+  blocks := coalesce(blocks, hartonomous.model_blocks(parent));
   SELECT r.* INTO STRICT before FROM hartonomous.model_revisions r
    WHERE r.revision_id = hartonomous.current_revision(parent);
   INSERT INTO hartonomous.models (model_name, model_type, architecture, parent_model_id, metadata)

@@ -48,9 +48,10 @@ CREATE FUNCTION hartonomous.influential_blocks(parent integer, wanted integer, p
   SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  last constant integer := hartonomous.block_count(parent) - 1;
-  protected constant integer[] := ARRAY(SELECT DISTINCT b FROM unnest(coalesce(protected_blocks, ARRAY[0, 1, last])) b
-                                         WHERE b BETWEEN 0 AND last);
+  present constant integer[] := hartonomous.model_blocks(parent);
+  protected constant integer[] := ARRAY(
+    SELECT DISTINCT b FROM unnest(coalesce(protected_blocks, ARRAY[0, 1, present[cardinality(present)]])) b
+     WHERE b = ANY (present));
 BEGIN
   IF wanted < cardinality(protected) THEN
     RAISE EXCEPTION '% blocks are fewer than the % that are protected', wanted, cardinality(protected)
@@ -73,6 +74,7 @@ CREATE FUNCTION hartonomous.extract_by_layers(parent integer, target_layer_count
   SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+  present integer[];
   blocks integer[];
 BEGIN
   IF strategy IS NULL OR strategy NOT IN ('first', 'influence') THEN
@@ -80,11 +82,12 @@ BEGIN
       USING ERRCODE = '22023', HINT = 'Strategies are "first" and "influence" (see block_influence()).';
   END IF;
   PERFORM hartonomous.lock_parent(parent, nowait);
-  IF target_layer_count IS NULL OR target_layer_count NOT BETWEEN 1 AND hartonomous.block_count(parent) THEN
-    RAISE EXCEPTION 'a student of model % has between 1 and % blocks, not %', parent, hartonomous.block_count(parent),
+  present := hartonomous.model_blocks(parent);
+  IF (target_layer_count BETWEEN 1 AND cardinality(present)) IS NOT TRUE THEN
+    RAISE EXCEPTION 'a student of model % has between 1 and % blocks, not %', parent, cardinality(present),
         coalesce(target_layer_count::text, 'NULL') USING ERRCODE = '22023';
   END IF;
-  blocks := CASE strategy WHEN 'first' THEN ARRAY(SELECT generate_series(0, target_layer_count - 1))
+  blocks := CASE strategy WHEN 'first' THEN present[:target_layer_count]
                           ELSE hartonomous.influential_blocks(parent, target_layer_count, protected_blocks) END;
   RETURN hartonomous.create_student(parent,
     coalesce(new_model_name, hartonomous.student_name(parent, 'L' || target_layer_count)),
@@ -119,18 +122,17 @@ CREATE FUNCTION hartonomous.extract_student_model(parent integer, layer_subset i
   SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  of_blocks integer;
+  present integer[];
   blocks constant integer[] := (SELECT array_agg(b ORDER BY b) FROM unnest(layer_subset) b);
 BEGIN
   IF importance_threshold = 'NaN' THEN
     RAISE EXCEPTION 'importance_threshold is not a number' USING ERRCODE = '22023';
   END IF;
   PERFORM hartonomous.lock_parent(parent, nowait);
-  of_blocks := hartonomous.block_count(parent);
-  IF layer_subset IS NOT NULL AND (blocks IS NULL OR array_position(blocks, NULL) IS NOT NULL OR blocks[1] < 0
-     OR blocks[cardinality(blocks)] >= of_blocks
+  present := hartonomous.model_blocks(parent);
+  IF layer_subset IS NOT NULL AND (blocks IS NULL OR NOT blocks <@ present
      OR (SELECT count(DISTINCT b) FROM unnest(blocks) b) < cardinality(blocks)) THEN
-    RAISE EXCEPTION '% is no subset of the % blocks of model %', layer_subset, of_blocks, parent USING ERRCODE = '22023';
+    RAISE EXCEPTION '% is no subset of the blocks % of model %', layer_subset, present, parent USING ERRCODE = '22023';
   ELSIF NOT coalesce(renumber, false) AND blocks[cardinality(blocks)] >= cardinality(blocks) THEN
     RAISE EXCEPTION 'blocks % leave a gap', array_to_string(blocks, ', ')
       USING ERRCODE = '22023', DETAIL = 'The blocks of a model are numbered from 0 without one missing.',
@@ -190,7 +192,7 @@ BEGIN
     RETURN hartonomous.extract_by_importance(parent, target_size_ratio, student_name);
   ELSIF selection_strategy = 'layer' THEN
     RETURN hartonomous.extract_by_layers(parent,
-      ceil((hartonomous.block_count(parent) * target_size_ratio)::numeric)::integer, 'first', student_name);
+      ceil((cardinality(hartonomous.model_blocks(parent)) * target_size_ratio)::numeric)::integer, 'first', student_name);
   END IF;
   box := hartonomous.central_region(parent, target_size_ratio);
   RETURN hartonomous.extract_by_spatial_region(parent, box[1], box[2], box[3], box[4], box[5], box[6], student_name);
