@@ -174,6 +174,12 @@ my @work = (
         }],
     ['quantize_model in a transaction block', 'BEGIN; CALL hartonomous.quantize_model(1, \'F16\');', $busy],
     ['backup_model', 'SELECT hartonomous.backup_model(1);', $busy],
+    ['prune_region', 'CALL hartonomous.prune_region(1, hartonomous.region(0, 50, 0, 100, -10, 10));', $one_step],
+    ['quantize_model_geometry', 'CALL hartonomous.quantize_model_geometry(1);', $one_step],
+    ['extract_by_importance', 'SELECT hartonomous.extract_by_importance(1, 0.5);', $busy],
+    ['delete_model waiting for a reader', 'SELECT hartonomous.delete_model(1);', $blocked, sub {
+            $holder->query('SELECT count(*) FROM hartonomous.tensor_atoms WHERE model_id = 1;');
+        }],
     ['export_gguf', "SELECT hartonomous.export_gguf(1, '$host/out/large.gguf');", $tmp_file],
     ['export_safetensors', "SELECT hartonomous.export_safetensors(1, '$host/out/large.safetensors');", $tmp_file],
 );
