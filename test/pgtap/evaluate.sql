@@ -155,6 +155,21 @@ SELECT throws_ok(format('SELECT * FROM validate_model_accuracy(%s, %L::regproced
   FROM unnest(ARRAY['lib.wrong_result(integer)', 'lib.wrong_argument(text)', 'lib.a_set(integer)', 'pg_catalog.count("any")']) f;
 SELECT throws_ok(format('SELECT * FROM validate_model_accuracy(%s, NULL::regprocedure)', :o), '42883', NULL, 'NULL for a function');
 
+-- Usage: every atom of a matrix takes part in each of the 7 tokens of 'cat'; the output matrix, which is the embedding,
+-- in the 6 predictions, and its rows where they are looked up
+SELECT is(record_usage(:o, 'cat'), 16 * 5 + 24 * 2 + 259::bigint, 'record_usage() says how many atoms took part');
+SELECT results_eq(format('SELECT DISTINCT tensor_name, usage_count FROM atom_usage_stats s JOIN tensor_atoms a USING (model_id, tensor_atom_id) WHERE model_id = %s AND tensor_name ~ ''ffn_up|token_embd'' ORDER BY 1, 2', :o),
+  $$VALUES ('blk.0.ffn_up.weight', 7::bigint), ('token_embd.weight', 6), ('token_embd.weight', 7)$$, 'in how many tokens');
+CREATE TABLE lib.used AS SELECT tensor_atom_id, avg_retrieval_score FROM atom_usage_stats WHERE model_id = :o;
+SELECT ok(bool_and(avg_retrieval_score > 0) AND count(DISTINCT avg_retrieval_score) > 300, 'with what energy') FROM lib.used;
+DELETE FROM tensor_atoms WHERE model_id = :o AND tensor_name = 'blk.0.ffn_down.weight' AND atom_sequence = 0;
+SELECT is(record_usage('other', 'cat'), 16 * 5 + 24 * 2 + 258::bigint, 'an atom that is gone takes no part');
+SELECT is(count(*), 7::bigint, 'counts add up, energies are a mean')
+  FROM atom_usage_stats s JOIN lib.used u USING (tensor_atom_id) JOIN tensor_atoms a USING (model_id, tensor_atom_id)
+ WHERE model_id = :o AND tensor_name = 'blk.0.ffn_up.weight' AND s.usage_count = 14 AND abs(s.avg_retrieval_score / u.avg_retrieval_score - 1) < 1e-6 AND atom_sequence < 7;
+SELECT throws_ok(format('SELECT record_usage(%s, NULL)', :o), '22004', NULL, 'record_usage(NULL)');
+SELECT throws_ok('SELECT record_usage(999, ''cat'')', '42704', NULL, 'record_usage of no model');
+
 -- Arguments
 SELECT throws_ok(format('SELECT perplexity(%s, %L, %s)', :m, story(), n), '22023', NULL, 'n_ctx ' || n) FROM unnest(ARRAY[-1, 0, 3, 65]) n;
 SELECT throws_ok(format('SELECT perplexity(%s, '''', 32)', :m), '22023', 'the text has too few tokens for a context of 32', 'an empty text');
@@ -220,6 +235,6 @@ RESET hartonomous.max_work_memory;
 \endif
 
 SELECT is_empty($$SELECT without_comment('perplexity', 'score_tokens', 'measure_accuracy', 'validate_model_accuracy', 'add_validation_set',
-  'revision_atoms', 'gguf_metadata_of', 'hyperparameters', 'release_model_cache', 'text_sha256')$$, 'every function has a comment');
+  'measure_usage', 'record_usage', 'revision_atoms', 'gguf_metadata_of', 'hyperparameters', 'release_model_cache', 'text_sha256')$$, 'every function has a comment');
 SELECT * FROM finish();
 ROLLBACK;

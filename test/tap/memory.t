@@ -65,6 +65,22 @@ grows('large objects', 300, $flat, qr/^-?\d*$/,
     'SELECT lo_unlink(hartonomous.export_gguf_large_object(hartonomous.model_id(\'stays\')));',
     'BEGIN;', "SELECT FROM lo_import('$work/tiny.gguf', 4711);", 'SELECT length(hartonomous.file_sha256(4711::oid));',
     'SELECT lo_unlink(4711);', 'COMMIT;');
+# Models that run: what is kept of the first run is all that stays, and of what failed nothing does.
+my $runs = $ENV{HARTONOMOUS_MODEL} && -e $ENV{HARTONOMOUS_MODEL};
+if ($runs) {
+    $session->query("SELECT hartonomous.import_gguf('$ENV{HARTONOMOUS_MODEL}', 'runs');");
+    my $kept = 'SET hartonomous.model_cache_size = \'16MB\';';
+    grows('evaluation', 100, $flat, qr/^[\d.]*$/, $kept,
+        'SELECT hartonomous.perplexity(\'runs\', repeat(\'Once upon a time \', 60), 64);',
+        'SELECT length(hartonomous.generate_text(\'runs\', \'Once\', 5)) FROM generate_series(1, 2);',
+        'SELECT count(*) FROM (SELECT hartonomous.generate_tokens(\'runs\', \'Once\', 9) LIMIT 2) x;',
+        'SELECT sum(position) FROM hartonomous.score_tokens(\'runs\', \'Once upon a time\');');
+    grows('evaluation that fails', 300, $flat, qr/ERROR|^$/, $kept,
+        'SELECT hartonomous.perplexity(\'runs\', repeat(\'Once upon a time \', 60), 9999);',
+        'SELECT hartonomous.generate_text(\'runs\', repeat(\'Once upon a time \', 600), 5);',
+        'SET statement_timeout = 5;', 'SELECT hartonomous.perplexity(\'runs\', repeat(\'Once upon a time \', 600), 256);',
+        'SET statement_timeout = 0;');
+}
 # Every partition made and dropped leaves its traces in the process's caches of the catalog.
 grows('a life', 150, 3 * $flat, qr/^\d*$/, 'BEGIN;', "SELECT hartonomous.import_gguf('$work/tiny.gguf', 'passes');",
     'CALL hartonomous.prune_by_importance(\'passes\', 0.5);', 'CALL hartonomous.quantize_model(\'passes\', \'Q8_0\');',

@@ -64,10 +64,15 @@ void llama_network::embed(batch& b) {
   rows.erase(std::unique(rows.begin(), rows.end()), rows.end());
   std::vector<float> table(rows.size() * width);
   source_.read_rows("token_embd.weight", rows, table.data());
+  std::vector<std::size_t> uses(rows.size());
   for (std::size_t t = 0; t < b.size(); ++t) {
     const auto found = std::lower_bound(rows.begin(), rows.end(), static_cast<std::uint32_t>(b.tokens[t]));
     std::copy_n(table.begin() + (found - rows.begin()) * static_cast<std::ptrdiff_t>(width), width,
                 b.x.begin() + static_cast<std::ptrdiff_t>(t * width));
+    ++uses[static_cast<std::size_t>(found - rows.begin())];
+  }
+  for (std::size_t i = 0; observer_ != nullptr && i < rows.size(); ++i) {
+    observer_->lookups("token_embd.weight", rows[i], uses[i], table.data() + i * width, width);
   }
 }
 
