@@ -159,13 +159,18 @@ void atom_reader::copy_tensor(const stored_tensor& tensor, format f, byte_sink& 
 
 void atom_rows::read(std::size_t count, float* out) {
   const atom_layout& layout = tensor_.layout;
-  std::fill_n(out, count * layout.row_length, 0.0f);
+  const std::uint64_t first = next_row_ * layout.row_length, end = first + count * layout.row_length;
+  std::uint64_t written = first;  // weights of the tensor, up to here
   while (pending_) {
     const std::uint64_t row = layout.row_of(cursor_.sequence());
     if (row >= next_row_ + count) break;
-    decode(cursor_.atom(), out + (row - next_row_) * layout.row_length + layout.column_of(cursor_.sequence()));
+    const std::uint64_t at = row * layout.row_length + layout.column_of(cursor_.sequence());
+    std::fill(out + (written - first), out + (at - first), 0.0f);
+    decode(cursor_.atom(), out + (at - first));
+    written = at + cursor_.atom().count();
     pending_ = cursor_.next();
   }
+  std::fill(out + (written - first), out + (end - first), 0.0f);
   next_row_ += count;
 }
 
