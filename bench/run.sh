@@ -12,7 +12,7 @@ echo "building"
 build_extension >"$SCRATCH/log/build" 2>&1 || { tail -n 20 "$SCRATCH/log/build"; exit 1; }
 stage_extension >>"$SCRATCH/log/build" 2>&1
 g++ -std=c++17 -O2 -ffp-contract=off -Iinclude -Isrc/core -o "$SCRATCH/make_model" bench/make_model.cpp \
-  src/core/{bytes,codec,format,gguf}/*.o
+  src/core/{bytes,codec,format,gguf}/*.o -lhwy
 SHARED_BUFFERS=1GB start_server >"$SCRATCH/log/server" 2>&1
 "$SCRATCH/make_model" "$HARTONOMOUS_TMP/big.gguf" F16 6 4096 4096
 "$SCRATCH/make_model" "$HARTONOMOUS_TMP/million.gguf" F32 8 4096 1024

@@ -18,7 +18,7 @@ CREATE FUNCTION hartonomous.decode_point(bytea, OUT x real, OUT y real, OUT z re
 COMMENT ON FUNCTION hartonomous.decode_point(bytea) IS
   'the point of encode_point, told by its length; 22P03 when it is not 3, 6 or 12 bytes or a coordinate is not finite';
 
--- PostGIS may live in any schema.
+-- PostGIS may live in any schema. Decoding is an expression and no query, so that it is inlined, also into indexes.
 DO $$
 DECLARE
   postgis name := (SELECT n.nspname FROM pg_catalog.pg_extension e JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace
@@ -39,17 +39,15 @@ BEGIN
     $body$;
     CREATE FUNCTION hartonomous.dequantize_geometry(point bytea) RETURNS %1$I.geometry
       LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE COST 50
-    BEGIN ATOMIC
-      SELECT %1$I.ST_MakePoint(p.x, p.y, p.z) FROM hartonomous.decode_point(point) p;
-    END;
+      RETURN %1$I.ST_MakePoint((hartonomous.decode_point(point)).x, (hartonomous.decode_point(point)).y,
+                               (hartonomous.decode_point(point)).z);
     CREATE FUNCTION hartonomous.quantize_geometry_q8(point %1$I.geometry) RETURNS bytea
       LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE COST 250
       RETURN hartonomous.quantize_geometry(point, 'Q8_0');
     CREATE FUNCTION hartonomous.dequantize_geometry_q8(point bytea) RETURNS %1$I.geometry
       LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE COST 50
-    BEGIN ATOMIC
-      SELECT %1$I.ST_MakePoint(p.x, p.y, p.z) FROM hartonomous.dequantize_q8(point) p;
-    END;
+      RETURN %1$I.ST_MakePoint((hartonomous.dequantize_q8(point)).x, (hartonomous.dequantize_q8(point)).y,
+                               (hartonomous.dequantize_q8(point)).z);
     COMMENT ON FUNCTION hartonomous.quantize_geometry(%1$I.geometry, text) IS
       'a PointZ as F32 (12 bytes), F16 (6) or Q8_0 (3); 22023 when it is no PointZ or the format is another; 22003 outside the space (Q8_0), NaN or infinity';
     COMMENT ON FUNCTION hartonomous.dequantize_geometry(bytea) IS

@@ -96,7 +96,10 @@ BEGIN
       PRIMARY KEY (model_id, layer_id, atom_sequence)
     ) PARTITION BY LIST (model_id);
     CREATE INDEX tensor_atoms_geometry ON hartonomous.tensor_atoms
-      USING gist (weights_geometry %1$I.gist_geometry_ops_nd);
+      USING gist (weights_geometry hartonomous.gist_points);
+    CREATE INDEX tensor_atoms_geometry_q8 ON hartonomous.tensor_atoms
+      USING gist (hartonomous.dequantize_geometry(weights_geometry_q8) hartonomous.gist_points)
+      WHERE weights_geometry_q8 IS NOT NULL;
     CREATE TABLE hartonomous.tensor_atoms_backup (
       LIKE hartonomous.tensor_atoms INCLUDING GENERATED INCLUDING STORAGE INCLUDING CONSTRAINTS
     ) PARTITION BY LIST (revision_id)$ddl$, postgis);
@@ -135,18 +138,43 @@ BEGIN
   );
   CREATE INDEX ON hartonomous.compression_runs (model_id, run_id);
 
+  CREATE TABLE hartonomous.svd_compressed_layers (
+    model_id integer NOT NULL REFERENCES hartonomous.models ON DELETE CASCADE,
+    revision_id integer NOT NULL REFERENCES hartonomous.model_revisions ON DELETE CASCADE,
+    layer_id bigint NOT NULL,
+    layer_name text NOT NULL,
+    rank integer NOT NULL CHECK (rank > 0),
+    u_matrix hartonomous.weights NOT NULL,
+    s_vector hartonomous.weights NOT NULL,
+    vt_matrix hartonomous.weights NOT NULL,
+    original_rows integer NOT NULL,
+    original_cols integer NOT NULL,
+    original_bytes bigint NOT NULL,
+    compression_ratio double precision,
+    explained_variance double precision NOT NULL,
+    relative_error double precision,
+    dense_format text NOT NULL,
+    PRIMARY KEY (model_id, revision_id, layer_id)
+  );
+
   CREATE TABLE hartonomous.compression_steps (
     run_id bigint NOT NULL REFERENCES hartonomous.compression_runs ON DELETE CASCADE,
     layer_id bigint NOT NULL,
     target_format text,
     minimum_importance real,
     column_importance real[],
+    planned_formats jsonb,
+    geometry_format text,
+    region real[],
+    factors jsonb,
+    outside_region boolean NOT NULL DEFAULT false,
     state text NOT NULL DEFAULT 'waiting' CHECK (state IN ('waiting', 'done')),
     atoms_before bigint,
     atoms_after bigint,
     bytes_before bigint,
     bytes_after bigint,
     source_fingerprint text,
+    outcome text,
     seconds double precision,
     PRIMARY KEY (run_id, layer_id)
   );
@@ -191,7 +219,12 @@ BEGIN
     PRIMARY KEY (model_id, tensor_atom_id)
   );
 
-  FOREACH relation IN ARRAY hartonomous.store_tables() LOOP
+  CREATE VIEW hartonomous.compression_backups AS
+    SELECT r.revision_id AS backup_id, r.model_id, r.stage AS compression_stage, r.created_at AS backup_timestamp,
+           r.atom_count, r.logical_bytes / 1073741824.0 AS storage_size_gb
+      FROM hartonomous.model_revisions r WHERE r.state = 'backup';
+
+  FOREACH relation IN ARRAY hartonomous.store_tables() || 'compression_backups'::text LOOP
     EXECUTE format('ALTER TABLE hartonomous.%I OWNER TO %s', relation, owner);
   END LOOP;
   PERFORM hartonomous.comment_store();
@@ -207,7 +240,7 @@ COMMENT ON FUNCTION hartonomous.create_store(regrole) IS
 CREATE FUNCTION hartonomous.store_tables() RETURNS text[]
   LANGUAGE sql IMMUTABLE PARALLEL SAFE COST 1
   RETURN ARRAY['store', 'models', 'model_layers', 'tensor_atoms', 'tensor_atoms_backup', 'model_revisions',
-               'compression_runs', 'compression_steps', 'validation_sets', 'validation_results', 'atom_usage_stats'];
+               'svd_compressed_layers', 'compression_runs', 'compression_steps', 'validation_sets', 'validation_results', 'atom_usage_stats'];
 COMMENT ON FUNCTION hartonomous.store_tables() IS 'names of the tables that create_store() makes, partitions aside';
 
 CREATE FUNCTION hartonomous.comment_store() RETURNS void
@@ -239,8 +272,24 @@ BEGIN
   COMMENT ON COLUMN hartonomous.tensor_atoms.content_hash IS 'sha256 of the blocks: sha256(atom_data::bytea)';
   COMMENT ON TABLE hartonomous.tensor_atoms_backup IS 'atoms of earlier revisions; one partition per revision';
   COMMENT ON TABLE hartonomous.model_revisions IS 'a row is a state of a model';
+  COMMENT ON VIEW hartonomous.compression_backups IS 'a row is a revision that can be returned to, in the original design''s words';
+  COMMENT ON TABLE hartonomous.svd_compressed_layers IS
+    'a row is a tensor as factors: it acts as U diag(s) VT plus its atoms';
+  COMMENT ON COLUMN hartonomous.svd_compressed_layers.revision_id IS
+    'the revision that wrote the partition beside which the factors stand';
+  COMMENT ON COLUMN hartonomous.svd_compressed_layers.u_matrix IS 'rows x rank, row after row';
+  COMMENT ON COLUMN hartonomous.svd_compressed_layers.s_vector IS 'singular values, descending';
+  COMMENT ON COLUMN hartonomous.svd_compressed_layers.vt_matrix IS 'rank x columns, row after row';
+  COMMENT ON COLUMN hartonomous.svd_compressed_layers.compression_ratio IS
+    'original_bytes by those of the factors and residual atoms';
+  COMMENT ON COLUMN hartonomous.svd_compressed_layers.relative_error IS
+    'Frobenius norm of what the stored factors left by that of the matrix, measured when they were made';
+  COMMENT ON COLUMN hartonomous.svd_compressed_layers.dense_format IS
+    'the format in which the tensor is exported, multiplied out';
   COMMENT ON TABLE hartonomous.compression_runs IS 'a row is a job; a running one is resumed by the same call';
   COMMENT ON TABLE hartonomous.compression_steps IS 'a row is one tensor''s share of a job';
+  COMMENT ON COLUMN hartonomous.compression_steps.factors IS 'what svd_compress_model asks for: rank or energy, format';
+  COMMENT ON COLUMN hartonomous.compression_steps.outcome IS 'what became of the tensor, in words';
   COMMENT ON COLUMN hartonomous.compression_steps.column_importance IS
     'how much an error matters in each column of the matrix, for the choice of scales';
   COMMENT ON TABLE hartonomous.validation_sets IS 'a row is a text that models are measured on';
@@ -252,6 +301,8 @@ BEGIN
   COMMENT ON COLUMN hartonomous.atom_usage_stats.usage_count IS 'tokens it took part in';
   COMMENT ON COLUMN hartonomous.atom_usage_stats.avg_retrieval_score IS
     'its mean energy a token: the sum over its weights of (weight x input)^2';
+  COMMENT ON COLUMN hartonomous.compression_steps.planned_formats IS
+    'the format an atom gets for each quantization_format planned for it';
 END
 $$;
 COMMENT ON FUNCTION hartonomous.comment_store() IS 'writes the comments on the tables of the store';

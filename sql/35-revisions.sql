@@ -372,9 +372,11 @@ CREATE FUNCTION hartonomous.drop_atoms_partition(model integer, revision integer
 AS $$
 BEGIN
   EXECUTE format('DROP TABLE IF EXISTS hartonomous.%I', hartonomous.atoms_partition(model, revision));
+  DELETE FROM hartonomous.svd_compressed_layers f WHERE f.model_id = model AND f.revision_id = revision;
 END
 $$;
-COMMENT ON FUNCTION hartonomous.drop_atoms_partition(integer, integer) IS 'drops a partition, if it is there';
+COMMENT ON FUNCTION hartonomous.drop_atoms_partition(integer, integer) IS
+  'drops a partition, if it is there, and the factors beside it';
 
 -- Drops the partitions that no kept state needs. A delta is needed when it lies between the state its partition
 -- holds and one that is kept.

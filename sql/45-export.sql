@@ -2,7 +2,8 @@
 
 -- A tensor goes out in the format its atoms have. Where they differ, all go out in the one with the most bits among
 -- them, so that none loses anything; where atoms or rows are not whole blocks of that, in F32. A tensor without atoms
--- is zeros in the format it came in.
+-- is zeros in the format it came in. One that is factored goes out multiplied out, in the format it had before: factors
+-- save no bytes in such a file.
 CREATE FUNCTION hartonomous.export_plan(model integer, container text DEFAULT 'gguf')
   RETURNS TABLE ("position" integer, layer_id bigint, layer_name text, tensor_shape bigint[], row_length bigint,
                  atom_size integer, parameter_count bigint, present_format text, storage_format text, export_dtype text)
@@ -21,13 +22,15 @@ BEGIN
        GROUP BY f.layer_id),
     chosen AS (
       SELECT l.*, array_to_string(p.formats, '+') AS present,
-             coalesce((SELECT CASE WHEN gcd(gcd(l.row_length, l.atom_size),
+             coalesce(d.dense_format, (SELECT CASE WHEN gcd(gcd(l.row_length, l.atom_size),
                                               coalesce(l.tensor_shape[cardinality(l.tensor_shape)], 1))
                                           % f.block_weights = 0 THEN f.format ELSE 'F32' END
                          FROM hartonomous.formats() f WHERE f.format = ANY (p.formats)
                         ORDER BY f.block_bytes::float8 / f.block_weights DESC, f.ggml_type LIMIT 1),
                       hartonomous.carried_format(l.tensor_dtype)) AS format
         FROM hartonomous.model_layers l LEFT JOIN present p USING (layer_id)
+        LEFT JOIN hartonomous.svd_compressed_layers d
+          ON d.model_id = l.model_id AND d.layer_id = l.layer_id AND d.revision_id = hartonomous.live_base(l.model_id)
        WHERE l.model_id = $1)
     SELECT c.position, c.layer_id, c.layer_name, c.tensor_shape, c.row_length, c.atom_size, c.parameter_count, c.present,
            CASE WHEN $2 = 'gguf' THEN c.format ELSE hartonomous.plain_format(c.format, c.tensor_dtype) END,

@@ -14,17 +14,32 @@ CREATE FUNCTION hartonomous.model_disk_bytes(model integer) RETURNS bigint
 AS $$
 BEGIN
   RETURN (SELECT coalesce(sum(pg_total_relation_size(
-                   format('hartonomous.%I', hartonomous.atoms_partition(model, r.revision_id))::regclass)), 0)
+                   format('hartonomous.%I', hartonomous.atoms_partition(model, r.revision_id))::regclass)
+                 + hartonomous.factor_disk_bytes(model, r.revision_id)), 0)
             FROM hartonomous.model_revisions r
            WHERE r.model_id = model AND hartonomous.partition_exists(model, r.revision_id));
 END
 $$;
 COMMENT ON FUNCTION hartonomous.model_disk_bytes(integer) IS
-  'bytes on disk of all partitions of a model, indexes and TOAST included';
+  'bytes on disk of all partitions of a model, indexes and TOAST included, and of the factors beside them';
+
+-- The table of factors is shared by all models, so each row is counted by itself.
+CREATE FUNCTION hartonomous.factor_disk_bytes(model integer, base integer) RETURNS bigint
+  LANGUAGE plpgsql STABLE PARALLEL SAFE COST 250
+  SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN (SELECT coalesce(sum(pg_column_size(f.u_matrix) + pg_column_size(f.s_vector) + pg_column_size(f.vt_matrix)), 0)
+            FROM hartonomous.svd_compressed_layers f WHERE f.model_id = model AND f.revision_id = base);
+END
+$$;
+COMMENT ON FUNCTION hartonomous.factor_disk_bytes(integer, integer) IS
+  'bytes that the factors beside a partition take, as stored';
 
 CREATE FUNCTION hartonomous.storage_report(model integer)
   RETURNS TABLE (revision_id integer, stage text, state text, table_name text, atoms bigint,
-                 logical_bytes bigint, physical_bytes bigint, table_bytes bigint, index_bytes bigint, toast_bytes bigint)
+                 logical_bytes bigint, physical_bytes bigint, table_bytes bigint, index_bytes bigint, toast_bytes bigint,
+                 factor_bytes bigint)
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 10
   SET search_path = pg_catalog, pg_temp
 AS $$
@@ -57,22 +72,25 @@ BEGIN
       EXECUTE format('SELECT count(*), coalesce(sum(hartonomous.weights_bytes(atom_data)), 0) FROM %s WHERE model_id = $1 AND revision_id = $2',
                      coalesce(part.parent, part.partition))
         INTO atoms, logical_bytes USING model, part.id;
+      logical_bytes := logical_bytes + coalesce(hartonomous.stored_factor_bytes(model, part.id), 0);
     END IF;
-    physical_bytes := pg_total_relation_size(part.partition);
+    physical_bytes := pg_total_relation_size(part.partition) + hartonomous.factor_disk_bytes(model, part.id);
     index_bytes := pg_indexes_size(part.partition);
     SELECT coalesce(pg_total_relation_size(nullif(c.reltoastrelid, 0)), 0) INTO toast_bytes
       FROM pg_class c WHERE c.oid = part.partition;
-    table_bytes := physical_bytes - index_bytes - toast_bytes;
+    factor_bytes := hartonomous.factor_disk_bytes(model, part.id);
+    table_bytes := physical_bytes - index_bytes - toast_bytes - factor_bytes;
     RETURN NEXT;
   END LOOP;
 END
 $$;
 COMMENT ON FUNCTION hartonomous.storage_report(integer) IS
-  'a row a partition of a model, counted and measured now: the revision it holds, atoms, bytes of weights (logical) and bytes on disk (physical = table + indexes + TOAST)';
+  'a row a partition of a model, counted and measured now: the revision it holds, atoms, bytes of weights (logical) and bytes on disk (physical = table + indexes + TOAST + factors beside it)';
 
 CREATE FUNCTION hartonomous.storage_report(model text)
   RETURNS TABLE (revision_id integer, stage text, state text, table_name text, atoms bigint,
-                 logical_bytes bigint, physical_bytes bigint, table_bytes bigint, index_bytes bigint, toast_bytes bigint)
+                 logical_bytes bigint, physical_bytes bigint, table_bytes bigint, index_bytes bigint, toast_bytes bigint,
+                 factor_bytes bigint)
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 10
   SET search_path = pg_catalog, pg_temp
 AS $$

@@ -92,6 +92,20 @@ CREATE FUNCTION hartonomous.columns_fingerprint(partition regclass) RETURNS text
 COMMENT ON FUNCTION hartonomous.columns_fingerprint(regclass) IS
   'a literal that changes when a user adds or drops columns of the atoms';
 
+CREATE FUNCTION hartonomous.factors_fingerprint(partition regclass, layer bigint) RETURNS text
+  LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 250
+  SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN coalesce((SELECT ':' || f.xmin::text FROM hartonomous.svd_compressed_layers f
+                    WHERE f.layer_id = layer
+                      AND partition = to_regclass(format('hartonomous.%I', hartonomous.atoms_partition(f.model_id, f.revision_id)))),
+                  '');
+END
+$$;
+COMMENT ON FUNCTION hartonomous.factors_fingerprint(regclass, bigint) IS
+  'a text that changes when the factors of a tensor beside a partition do; empty when there are none';
+
 CREATE FUNCTION hartonomous.atoms_fingerprint(partition regclass, layer bigint,
                                               OUT atoms bigint, OUT bytes bigint, OUT fingerprint text)
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000
@@ -103,6 +117,7 @@ BEGIN
            count(*) || ':' || coalesce(sum(xmin::text::bigint), 0) || ':' || %s
       FROM %s WHERE layer_id = $1$sql$, hartonomous.columns_fingerprint(partition), partition)
     INTO atoms, bytes, fingerprint USING layer;
+  fingerprint := fingerprint || hartonomous.factors_fingerprint(partition, layer);
 END
 $$;
 COMMENT ON FUNCTION hartonomous.atoms_fingerprint(regclass, bigint) IS
@@ -121,11 +136,13 @@ COMMENT ON FUNCTION hartonomous.part_of_row(real[], integer, integer) IS
 
 CREATE FUNCTION hartonomous.copy_atoms(source regclass, target regclass, revision integer, layer bigint,
     target_format text DEFAULT NULL, minimum_importance real DEFAULT NULL, parallel boolean DEFAULT true,
-    column_importance real[] DEFAULT NULL, atom_size integer DEFAULT NULL)
+    column_importance real[] DEFAULT NULL, atom_size integer DEFAULT NULL, planned_formats jsonb DEFAULT NULL,
+    geometry_format text DEFAULT NULL, into_layer bigint DEFAULT NULL, region real[] DEFAULT NULL,
+    outside_region boolean DEFAULT false)
   RETURNS TABLE (atoms bigint, bytes bigint)
   AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 5000 ROWS 1;
-COMMENT ON FUNCTION hartonomous.copy_atoms(regclass, regclass, integer, bigint, text, real, boolean, real[], integer) IS
-  'copies a tensor''s atoms into a partition: in another format when one is given, its scales chosen by column_importance when that is (one number a column; atom_size says where rows are cut); without those below minimum_importance when that is given; may read in parallel; returns what it wrote';
+COMMENT ON FUNCTION hartonomous.copy_atoms(regclass, regclass, integer, bigint, text, real, boolean, real[], integer, jsonb, text, bigint, real[], boolean) IS
+  'copies a tensor''s atoms into a partition: in another format when one is given, or each in what planned_formats says its quantization_format means, scales chosen by column_importance when that is given (one number a column; atom_size says where rows are cut); with coordinates in geometry_format; as atoms of into_layer; without those below minimum_importance or outside the region (or, outside_region, in it); may read in parallel; returns what it wrote';
 
 CREATE FUNCTION hartonomous.rewrite_layer(run bigint, layer bigint) RETURNS void
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
@@ -147,18 +164,34 @@ BEGIN
   -- Taken before the rows are read: what changes in between is copied once more than needed, never missed.
   SELECT f.atoms, f.bytes, f.fingerprint INTO step.atoms_before, step.bytes_before, step.source_fingerprint
     FROM hartonomous.atoms_fingerprint(source, layer) f;
+  step.bytes_before := step.bytes_before
+    + coalesce(hartonomous.stored_factor_bytes(job.model_id, hartonomous.live_base(job.model_id), layer), 0);
   IF step.state = 'done' THEN
     EXECUTE format('DELETE FROM %s WHERE layer_id = $1', target) USING layer;
+    DELETE FROM hartonomous.svd_compressed_layers f
+     WHERE f.model_id = job.model_id AND f.revision_id = job.revision_id AND f.layer_id = layer;
   END IF;
-  SELECT c.atoms, c.bytes INTO written, written_bytes
-    FROM hartonomous.copy_atoms(source, target, job.revision_id, layer, step.target_format, step.minimum_importance,
-                                -- Workers take longer to start than to quantize a small tensor.
-                                parallel => step.bytes_before > 1048576, column_importance => step.column_importance,
-                                atom_size => (SELECT l.atom_size FROM hartonomous.model_layers l
-                                               WHERE l.layer_id = step.layer_id)) c;
+  IF step.factors IS NOT NULL THEN
+    SELECT f.written, f.bytes, f.outcome INTO written, written_bytes, step.outcome
+      FROM hartonomous.factor_layer(job.model_id, layer, job.revision_id, source, target, step.factors) f;
+  END IF;
+  IF written IS NULL THEN
+    SELECT c.atoms, c.bytes INTO written, written_bytes
+      FROM hartonomous.copy_atoms(source, target, job.revision_id, layer, step.target_format, step.minimum_importance,
+                                  -- Workers take longer to start than to quantize a small tensor.
+                                  parallel => step.bytes_before > 1048576, column_importance => step.column_importance,
+                                  atom_size => (SELECT l.atom_size FROM hartonomous.model_layers l
+                                                 WHERE l.layer_id = step.layer_id),
+                                  planned_formats => step.planned_formats, geometry_format => step.geometry_format,
+                                  region => step.region, outside_region => step.outside_region) c;
+    written_bytes := written_bytes
+      + hartonomous.copy_factors(job.model_id, hartonomous.live_base(job.model_id), layer, job.model_id,
+                                 job.revision_id, layer, step.target_format);
+  END IF;
   UPDATE hartonomous.compression_steps s
      SET state = 'done', atoms_before = step.atoms_before, bytes_before = step.bytes_before,
          source_fingerprint = step.source_fingerprint, atoms_after = written, bytes_after = written_bytes,
+         outcome = step.outcome,
          seconds = extract(epoch FROM clock_timestamp() - started)
    WHERE s.run_id = run AND s.layer_id = layer;
 END
@@ -195,7 +228,8 @@ BEGIN
       LEFT JOIN (SELECT layer_id, count(*) || ':' || sum(xmin::text::bigint) AS rows
                    FROM %s GROUP BY layer_id) now ON now.layer_id = s.layer_id
      WHERE s.run_id = $1 AND s.source_fingerprint IS DISTINCT FROM coalesce(now.rows, '0:0') || ':' || %s
-     ORDER BY s.layer_id$sql$, source, hartonomous.columns_fingerprint(source)) USING run;
+                                                               || hartonomous.factors_fingerprint($2, s.layer_id)
+     ORDER BY s.layer_id$sql$, source, hartonomous.columns_fingerprint(source)) USING run, source;
 END
 $$;
 COMMENT ON FUNCTION hartonomous.changed_layers(bigint) IS 'tensors whose atoms were changed after the run copied them';

@@ -94,8 +94,8 @@ $$;
 COMMENT ON FUNCTION hartonomous.prune_plan(integer, double precision, real, text, text, boolean) IS
   'what prune_by_importance would remove, a row a tensor: atoms with importance below minimum_importance';
 
-CREATE FUNCTION hartonomous.prune_in_place(model integer, parameters jsonb, layers bigint[], cuts real[])
-  RETURNS integer
+CREATE FUNCTION hartonomous.prune_in_place(model integer, parameters jsonb, layers bigint[], cuts real[],
+    region real[] DEFAULT NULL, keep_inside boolean DEFAULT false) RETURNS integer
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
@@ -117,9 +117,12 @@ BEGIN
   EXECUTE format($sql$
     WITH gone AS (
       DELETE FROM %1$s a USING unnest($1, $2) AS c(layer_id, cut)
-       WHERE a.layer_id = c.layer_id AND a.importance_score < c.cut RETURNING a.*)
+       WHERE a.layer_id = c.layer_id AND %5$s RETURNING a.*)
     INSERT INTO %2$s (revision_id, %3$s) SELECT %4$s, %3$s FROM gone
-    $sql$, source, delta, list, revision) USING layers, cuts;
+    $sql$, source, delta, list, revision,
+    CASE WHEN region IS NULL THEN 'a.importance_score < c.cut'
+         ELSE 'hartonomous.in_region(a.weights_geometry, a.weights_geometry_q8, $3)'
+              || CASE WHEN keep_inside THEN ' IS NOT TRUE' ELSE '' END END) USING layers, cuts, region;
   EXECUTE format('SELECT count(*), coalesce(sum(hartonomous.weights_bytes(atom_data)), 0) FROM %s', delta)
     INTO removed, removed_bytes;
   PERFORM hartonomous.attach_backup(model, revision);
@@ -131,8 +134,61 @@ BEGIN
   RETURN revision;
 END
 $$;
-COMMENT ON FUNCTION hartonomous.prune_in_place(integer, jsonb, bigint[], real[]) IS
-  'a revision whose atoms below the given cuts are deleted from the live partition and kept in a delta; the caller holds the model''s lock';
+COMMENT ON FUNCTION hartonomous.prune_in_place(integer, jsonb, bigint[], real[], real[], boolean) IS
+  'a revision whose atoms below the given cuts, or in (or outside) a region, are deleted from the live partition and kept in a delta; the caller holds the model''s lock';
+
+CREATE FUNCTION hartonomous.prune_notice(dry_run boolean, removed bigint, atoms bigint, removed_bytes bigint, bytes bigint)
+  RETURNS text
+  LANGUAGE sql STABLE PARALLEL SAFE COST 50
+  RETURN format('%s %s of %s atoms (%s %%), %s -> %s', CASE WHEN dry_run THEN 'would prune' ELSE 'pruned' END,
+                removed, atoms, round(100.0 * removed / greatest(atoms, 1), 1),
+                hartonomous.human_bytes(bytes), hartonomous.human_bytes(bytes - removed_bytes));
+COMMENT ON FUNCTION hartonomous.prune_notice(boolean, bigint, bigint, bigint, bigint) IS
+  'the line that a pruning prints';
+
+-- What both ways of pruning come to, once it is planned.
+CREATE PROCEDURE hartonomous.execute_prune(model integer, parameters pg_catalog.jsonb, method text, dry_run boolean,
+    planned pg_catalog.jsonb, layers bigint[], cuts real[], region real[] DEFAULT NULL, keep_inside boolean DEFAULT false)
+  LANGUAGE plpgsql
+AS $$
+DECLARE
+  commits boolean := hartonomous.can_commit();
+  started pg_catalog.timestamptz := pg_catalog.clock_timestamp();
+  atoms bigint := planned OPERATOR(pg_catalog.->>) 'atoms';
+  removed bigint := planned OPERATOR(pg_catalog.->>) 'removed';
+  bytes bigint := planned OPERATOR(pg_catalog.->>) 'bytes';
+  removed_bytes bigint := planned OPERATOR(pg_catalog.->>) 'removed_bytes';
+  run bigint;
+BEGIN
+  IF dry_run OR (removed OPERATOR(pg_catalog.=) 0) THEN
+    RAISE NOTICE '%', hartonomous.prune_notice(dry_run, removed, atoms, removed_bytes, bytes);
+    RETURN;
+  END IF;
+  -- A rewrite costs what is kept, deleting in place costs what goes and leaves dead rows behind.
+  IF (method OPERATOR(pg_catalog.=) 'in_place') OR ((method OPERATOR(pg_catalog.=) 'auto')
+      AND (removed OPERATOR(pg_catalog.<) (atoms OPERATOR(pg_catalog.*) 0.2))) THEN
+    PERFORM hartonomous.prune_in_place(model, parameters, layers, cuts, region, keep_inside);
+    IF commits THEN
+      COMMIT;
+    END IF;
+  ELSE
+    run := hartonomous.start_run(model, 'prune', 'rewrite', parameters);
+    INSERT INTO hartonomous.compression_steps (run_id, layer_id, minimum_importance, region, outside_region)
+      SELECT run, l.layer_id, c.cut, CASE WHEN c.layer_id IS NOT NULL THEN region END, NOT keep_inside
+        FROM hartonomous.model_layers l
+        LEFT JOIN ROWS FROM (pg_catalog.unnest(layers), pg_catalog.unnest(cuts)) AS c (layer_id, cut)
+          ON c.layer_id OPERATOR(pg_catalog.=) l.layer_id
+       WHERE l.model_id OPERATOR(pg_catalog.=) model
+      ON CONFLICT DO NOTHING;
+    CALL hartonomous.execute_run(run);
+  END IF;
+  RAISE NOTICE '%, revision %, % s', hartonomous.prune_notice(false, removed, atoms, removed_bytes, bytes),
+    hartonomous.current_revision(model),
+    pg_catalog.round(EXTRACT(epoch FROM pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) started), 1);
+END
+$$;
+COMMENT ON PROCEDURE hartonomous.execute_prune(integer, jsonb, text, boolean, jsonb, bigint[], real[], real[], boolean) IS
+  'does, or in a dry run only says, what prune_by_importance() or prune_region() has planned (atoms, removed, bytes, removed_bytes): in place or by rewriting; the caller holds the model''s lock';
 
 -- Cancelled or killed in place: nothing has happened. In a rewrite: see execute_run(). A second caller waits for
 -- the model's lock, or with nowait fails with 55P03.
@@ -144,10 +200,7 @@ CREATE PROCEDURE hartonomous.prune_by_importance(model integer, keep_ratio doubl
 AS $$
 DECLARE
   commits boolean := hartonomous.can_commit();
-  started pg_catalog.timestamptz := pg_catalog.clock_timestamp();
-  parameters pg_catalog.jsonb;
   plan pg_catalog.record;
-  run bigint;
 BEGIN
   PERFORM hartonomous.check_prune_arguments(keep_ratio, threshold, scope, method);
   IF dry_run IS NULL THEN  -- whoever says it meant something: it must not prune
@@ -155,45 +208,17 @@ BEGIN
   END IF;
   PERFORM hartonomous.current_revision(model);
   PERFORM hartonomous.lock_model(model, nowait, commits);
-  SELECT pg_catalog.sum(p.atoms) AS atoms, pg_catalog.sum(p.removed) AS removed, pg_catalog.sum(p.bytes) AS bytes,
-         pg_catalog.sum(p.removed_bytes) AS removed_bytes,
+  SELECT pg_catalog.jsonb_build_object('atoms', pg_catalog.sum(p.atoms), 'removed', pg_catalog.sum(p.removed),
+           'bytes', pg_catalog.sum(p.bytes), 'removed_bytes', pg_catalog.sum(p.removed_bytes)) AS numbers,
          pg_catalog.array_agg(p.layer_id) AS layers, pg_catalog.array_agg(p.minimum_importance) AS cuts
     INTO plan
     FROM hartonomous.prune_plan(model, keep_ratio, threshold, scope, layer_pattern, include_vectors) p;
-  IF plan.atoms IS NULL THEN
+  IF plan.layers IS NULL THEN
     RAISE EXCEPTION 'model % has no tensor like "%" to prune', model, layer_pattern USING ERRCODE = '22023';
   END IF;
-  IF dry_run OR (plan.removed OPERATOR(pg_catalog.=) 0) THEN
-    RAISE NOTICE '%', hartonomous.prune_notice(dry_run, plan.removed::bigint, plan.atoms::bigint,
-                                               plan.removed_bytes::bigint, plan.bytes::bigint);
-    IF commits THEN
-      PERFORM hartonomous.unlock_model(model);
-    END IF;
-    RETURN;
-  END IF;
-  parameters := pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object('keep_ratio', keep_ratio,
-    'threshold', threshold, 'scope', scope, 'layer_pattern', layer_pattern, 'include_vectors', include_vectors));
-  -- A rewrite costs what is kept, deleting in place costs what goes and leaves dead rows behind.
-  IF (method OPERATOR(pg_catalog.=) 'in_place') OR ((method OPERATOR(pg_catalog.=) 'auto')
-      AND (plan.removed OPERATOR(pg_catalog.<) (plan.atoms OPERATOR(pg_catalog.*) 0.2))) THEN
-    PERFORM hartonomous.prune_in_place(model, parameters, plan.layers, plan.cuts);
-    IF commits THEN
-      COMMIT;
-    END IF;
-  ELSE
-    run := hartonomous.start_run(model, 'prune', 'rewrite', parameters);
-    INSERT INTO hartonomous.compression_steps (run_id, layer_id, minimum_importance)
-      SELECT run, l.layer_id, c.cut
-        FROM hartonomous.model_layers l
-        LEFT JOIN ROWS FROM (pg_catalog.unnest(plan.layers), pg_catalog.unnest(plan.cuts)) AS c (layer_id, cut)
-          ON c.layer_id OPERATOR(pg_catalog.=) l.layer_id
-       WHERE l.model_id OPERATOR(pg_catalog.=) model
-      ON CONFLICT DO NOTHING;
-    CALL hartonomous.execute_run(run);
-  END IF;
-  RAISE NOTICE '%, revision %, % s', hartonomous.prune_notice(false, plan.removed::bigint, plan.atoms::bigint,
-      plan.removed_bytes::bigint, plan.bytes::bigint), hartonomous.current_revision(model),
-    pg_catalog.round(EXTRACT(epoch FROM pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) started), 1);
+  CALL hartonomous.execute_prune(model, pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object(
+      'keep_ratio', keep_ratio, 'threshold', threshold, 'scope', scope, 'layer_pattern', layer_pattern,
+      'include_vectors', include_vectors)), method, dry_run, plan.numbers, plan.layers, plan.cuts);
   IF commits THEN
     PERFORM hartonomous.unlock_model(model);
   END IF;
@@ -201,15 +226,6 @@ END
 $$;
 COMMENT ON PROCEDURE hartonomous.prune_by_importance(integer, double precision, real, text, text, boolean, text, boolean, boolean) IS
   'removes the least important atoms: a share of them (keep_ratio) or those below a score (threshold), ranked within each tensor or over the whole model; in place when few go, else by rewriting; rollback_model() undoes it; 22023 on arguments that do not fit';
-
-CREATE FUNCTION hartonomous.prune_notice(dry_run boolean, removed bigint, atoms bigint, removed_bytes bigint, bytes bigint)
-  RETURNS text
-  LANGUAGE sql STABLE PARALLEL SAFE COST 50
-  RETURN format('%s %s of %s atoms (%s %%), %s -> %s', CASE WHEN dry_run THEN 'would prune' ELSE 'pruned' END,
-                removed, atoms, round(100.0 * removed / greatest(atoms, 1), 1),
-                hartonomous.human_bytes(bytes), hartonomous.human_bytes(bytes - removed_bytes));
-COMMENT ON FUNCTION hartonomous.prune_notice(boolean, bigint, bigint, bigint, bigint) IS
-  'the line that prune_by_importance prints';
 
 CREATE PROCEDURE hartonomous.prune_by_importance(model text, keep_ratio double precision DEFAULT NULL,
     threshold real DEFAULT NULL, scope text DEFAULT 'tensor', layer_pattern text DEFAULT '%',

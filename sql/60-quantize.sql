@@ -48,7 +48,10 @@ BEGIN
     WITH present AS (
       SELECT f.layer_id, string_agg(f.format, '+' ORDER BY f.format) AS format
         FROM (SELECT a.layer_id, hartonomous.weights_format(a.atom_data) AS format
-                FROM hartonomous.tensor_atoms a WHERE a.model_id = $1 GROUP BY 1, 2) f
+                FROM hartonomous.tensor_atoms a WHERE a.model_id = $1 GROUP BY 1, 2
+              UNION
+              SELECT d.layer_id, hartonomous.weights_format(d.u_matrix) FROM hartonomous.svd_compressed_layers d
+               WHERE d.model_id = $1 AND d.revision_id = hartonomous.live_base($1)) f
        GROUP BY f.layer_id),
     judged AS (
       SELECT l.layer_id, l.layer_name, l.position, coalesce(p.format, l.tensor_dtype) AS present,

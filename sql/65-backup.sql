@@ -114,9 +114,9 @@ BEGIN
     RAISE EXCEPTION 'revision % does not exist', coalesce(revision::text, 'NULL') USING ERRCODE = '42704';
   END IF;
   PERFORM hartonomous.lock_model(target.model_id, nowait);
-  SELECT * INTO STRICT target FROM hartonomous.model_revisions r WHERE r.revision_id = drop_backup.revision;
-  IF target.state <> 'backup' THEN
-    RAISE EXCEPTION 'revision % is %, not a backup', revision, target.state USING ERRCODE = '55000';
+  SELECT * INTO target FROM hartonomous.model_revisions r WHERE r.revision_id = drop_backup.revision;
+  IF target.state IS DISTINCT FROM 'backup' THEN  -- gone with its model, perhaps
+    RAISE EXCEPTION 'revision % is %, not a backup', revision, coalesce(target.state, 'deleted') USING ERRCODE = '55000';
   END IF;
   PERFORM hartonomous.lock_for_swap('hartonomous.tensor_atoms_backup'::regclass || coalesce(
     (SELECT array_agg(i.inhrelid::regclass)

@@ -30,5 +30,7 @@ json_matrix parse_json_matrix(std::string_view json, std::size_t limit, std::siz
 void append_json_rows(std::string& out, span<const float> values, std::size_t rows, std::size_t columns,
                       interrupt& check);
 void append_json_numbers(std::string& out, span<const float> values, interrupt& check);
+// One number, in the fewest digits that read back as the same.
+void append_json_number(std::string& out, double value);
 
 }  // namespace hartonomous

@@ -12,6 +12,7 @@
 
 #include "hartonomous/interrupt.hpp"
 #include "hartonomous/span.hpp"
+#include "hartonomous/workers.hpp"
 
 namespace hartonomous {
 
@@ -40,8 +41,9 @@ struct principal_plane {
 inline constexpr std::uint64_t plane_sample_rows = 64;
 
 // The first two right singular vectors of `sample`, rows x columns row-major; the sign is fixed by making the largest
-// component positive. Deterministic. Rows with NaN or infinity count as zero rows.
-principal_plane find_principal_plane(span<const float> sample, std::size_t rows, std::size_t columns, interrupt& check);
+// component positive. Deterministic. Rows with NaN, infinity or numbers from 1e30 on count as zero rows.
+principal_plane find_principal_plane(span<const float> sample, std::size_t rows, std::size_t columns, workers& crew,
+                                     interrupt& check);
 
 struct atom_place {
   float x, y, importance;

@@ -64,7 +64,20 @@ struct factor_view {
 void add_product(const factor_view& factors, std::size_t from, std::size_t count, float* out, workers& crew,
                  interrupt& check);
 
+// matrix -= U diag(s) Vt, all of it.
+void subtract_product(const factor_view& factors, float* matrix, workers& crew, interrupt& check);
+
 // ||matrix - U diag(s) Vt|| / ||matrix||, Frobenius; 0 when both norms are 0, infinity when only the matrix is zero.
 double factor_error(span<const float> matrix, const factor_view& factors, workers& crew, interrupt& check);
+
+// What can be wrong with factors by themselves.
+struct factor_condition {
+  bool finite = true;           // every number of theirs; the rest is meaningless where not
+  bool descending = true;       // s, and none below 0
+  double smallest_ratio = 1.0;  // the last of s to the first; 0 when the first is
+  // The largest entries of |UᵀU - I| and |Vt Vtᵀ - I|.
+  double u_orthonormality = 0.0, vt_orthonormality = 0.0;
+};
+factor_condition examine(const factor_view& factors, workers& crew, interrupt& check);
 
 }  // namespace hartonomous

@@ -143,7 +143,8 @@ class loader {
     for (std::uint64_t i = 0; i < rows; ++i) {
       read_row(tensor, i * layout.rows / rows, sample.data() + i * tensor.row_length);
     }
-    return find_principal_plane(sample, rows, tensor.row_length, interrupts_);
+    workers crew;
+    return find_principal_plane(sample, rows, tensor.row_length, crew, interrupts_);
   }
 
   // Atoms lie back to back in the file: row after row, and within a row in whole blocks.

@@ -48,11 +48,41 @@ bool receive(TupleTableSlot* from, DestReceiver* self) {
 void ignore_startup(DestReceiver*, int, TupleDesc) {}
 void ignore(DestReceiver*) {}
 
-// What copy_atoms is asked to change; parameters of the query are $1 layer, $2 format, $3 least importance, $4
-// importance of columns, $5 atom size.
+// What copy_atoms is asked to change.
 struct changes {
-  bool quantized, cut, by_column;
+  bool quantized, planned, cut, by_column, by_region, outside, placed;
+  bool moved;               // into another model's layer
+  int32 model, into_model;  // of the layers copied from and, moved, to
 };
+
+// Parameters of the query: $1 layer, $2 format, $3 least importance, $4 importance of columns, $5 atom size,
+// $6 planned formats, $7 format of coordinates, $8 layer copied into and $9 its name, $10 region.
+constexpr int parameter_count = 10;
+
+// The planned format of an atom is looked up in $6: what the atom's own word for it means in this tensor.
+constexpr const char* planned_format = "($6 OPERATOR(pg_catalog.->>) quantization_format)";
+
+// What stands for a column in the query: itself, or what it is changed to. NULL for itself.
+const char* expression_of(const char* column, int32 revision, const changes& asked) {
+  const auto is = [column](const char* name) { return std::strcmp(column, name) == 0; };
+  if (is("revision_id")) return psprintf("%d", revision);
+  if (is("model_id") && asked.moved) return psprintf("%d", asked.into_model);
+  if (is("layer_id") && asked.moved) return "$8";
+  if (is("tensor_name") && asked.moved) return "$9";
+  if ((is("x") || is("y")) && asked.placed) return "NULL::pg_catalog.float4";
+  if (is("weights_geometry_q8") && asked.placed) {
+    return "COALESCE(hartonomous.encode_point(x, y, importance_score, $7), weights_geometry_q8)";
+  }
+  if (is("atom_data") && (asked.quantized || asked.planned)) {
+    const char* importance = asked.by_column ? ", hartonomous.part_of_row($4, $5, atom_sequence)" : "";
+    if (!asked.planned) return psprintf("hartonomous.quantize(atom_data, $2%s)", importance);
+    return psprintf(
+        "CASE WHEN %s OPERATOR(pg_catalog.<>) hartonomous.weights_format(atom_data) "
+        "THEN hartonomous.quantize(atom_data, %s%s) ELSE atom_data END",
+        planned_format, planned_format, importance);
+  }
+  return nullptr;
+}
 
 // The query that makes the target's rows. Columns the source does not have are left to their defaults.
 const char* build_query(atom_receiver& receiver, Oid source, int32 revision, const changes& asked) {
@@ -69,24 +99,41 @@ const char* build_query(atom_receiver& receiver, Oid source, int32 revision, con
       receiver.writer.use_default(i);
       continue;
     }
-    appendStringInfoString(&query, n == 0 ? "SELECT " : ", ");
-    if (std::strcmp(name, "revision_id") == 0) {
-      appendStringInfo(&query, "%d", revision);
-    } else if (asked.quantized && std::strcmp(name, "atom_data") == 0) {
-      appendStringInfoString(&query, asked.by_column ? "hartonomous.quantize(atom_data, $2, "
-                                                       "hartonomous.part_of_row($4, $5, atom_sequence))"
-                                                     : "hartonomous.quantize(atom_data, $2)");
-    } else {
-      appendStringInfoString(&query, quote_identifier(name));
-    }
+    const char* expression = expression_of(name, revision, asked);
+    appendStringInfo(&query, "%s%s", n == 0 ? "SELECT " : ", ",
+                     expression != nullptr ? expression : quote_identifier(name));
     receiver.target[n++] = i;
   }
-  appendStringInfo(&query, " FROM %s WHERE layer_id OPERATOR(pg_catalog.=) $1",
-                   quote_qualified_identifier(get_namespace_name(get_rel_namespace(source)), get_rel_name(source)));
+  // The model, too, which all rows share: it leads the primary key.
+  appendStringInfo(&query, " FROM %s WHERE model_id OPERATOR(pg_catalog.=) %d AND layer_id OPERATOR(pg_catalog.=) $1",
+                   quote_qualified_identifier(get_namespace_name(get_rel_namespace(source)), get_rel_name(source)),
+                   asked.model);
   if (asked.cut) {
     appendStringInfoString(&query, " AND (importance_score OPERATOR(pg_catalog.>=) $3 OR importance_score IS NULL)");
   }
+  if (asked.by_region) {
+    appendStringInfoString(&query, " AND hartonomous.in_region(weights_geometry, weights_geometry_q8, $10)");
+    if (asked.outside) appendStringInfoString(&query, " IS NOT TRUE");
+  }
   return query.data;
+}
+
+// The models of the layer copied from and of the one copied into, if any, and that one's name.
+Datum look_up_layers(Datum layer, bool moved, Datum into, changes& asked) {
+  Oid types[] = {INT8OID, INT8OID};
+  Datum values[] = {layer, moved ? into : layer};
+  call([&] {
+    SPI_execute_with_args(
+        "SELECT l.model_id, i.model_id, i.layer_name FROM hartonomous.model_layers l, "
+        "hartonomous.model_layers i WHERE l.layer_id OPERATOR(pg_catalog.=) $1 "
+        "AND i.layer_id OPERATOR(pg_catalog.=) $2",
+        2, types, values, nullptr, true, 0);
+  });
+  if (SPI_processed != 1) throw error("42704", "there is no such layer");
+  asked.model = spi_int32(0, 1);
+  asked.into_model = spi_int32(0, 2);
+  bool is_null;
+  return spi_field(0, 3, &is_null);
 }
 
 }  // namespace
@@ -100,18 +147,31 @@ HARTONOMOUS_FUNCTION(copy_atoms) {
   const Oid source = PG_GETARG_OID(0), target = PG_GETARG_OID(1);
   const int32 revision = PG_GETARG_INT32(2);
   const bool parallel = PG_GETARG_BOOL(6);
-  const changes asked = {!PG_ARGISNULL(4), !PG_ARGISNULL(5), !PG_ARGISNULL(7)};
+  changes asked = {};
+  asked.quantized = !PG_ARGISNULL(4);
+  asked.cut = !PG_ARGISNULL(5);
+  asked.by_column = !PG_ARGISNULL(7);
+  asked.planned = !PG_ARGISNULL(9);
+  asked.placed = !PG_ARGISNULL(10);
+  asked.moved = !PG_ARGISNULL(11);
+  asked.by_region = !PG_ARGISNULL(12);
+  asked.outside = !PG_ARGISNULL(13) && PG_GETARG_BOOL(13);
   if (asked.quantized) format_argument(call([&] { return PG_GETARG_TEXT_PP(4); }));  // 22023 before any row is read
+  if (asked.quantized && asked.planned) throw error("22023", "give target_format or planned_formats, not both");
   if (asked.by_column && (PG_ARGISNULL(8) || PG_GETARG_INT32(8) <= 0)) {
     throw error("22023", "column_importance needs a positive atom_size");
   }
-  constexpr int parameter_count = 5;
-  Oid parameter_types[parameter_count] = {INT8OID, TEXTOID, FLOAT4OID, FLOAT4ARRAYOID, INT4OID};
-  const Datum arguments[parameter_count] = {PG_GETARG_DATUM(3), PG_GETARG_DATUM(4), PG_GETARG_DATUM(5),
-                                            PG_GETARG_DATUM(7), PG_GETARG_DATUM(8)};
-  const bool nulls[parameter_count] = {false, !asked.quantized, !asked.cut, !asked.by_column, !asked.by_column};
-  atom_receiver receiver = {};
   spi_session spi;
+  const Datum into_name = look_up_layers(PG_GETARG_DATUM(3), asked.moved, PG_GETARG_DATUM(11), asked);
+  Oid parameter_types[parameter_count] = {INT8OID,  TEXTOID, FLOAT4OID, FLOAT4ARRAYOID, INT4OID,
+                                          JSONBOID, TEXTOID, INT8OID,   TEXTOID,        FLOAT4ARRAYOID};
+  const Datum arguments[parameter_count] = {
+      PG_GETARG_DATUM(3), PG_GETARG_DATUM(4),  PG_GETARG_DATUM(5),  PG_GETARG_DATUM(7), PG_GETARG_DATUM(8),
+      PG_GETARG_DATUM(9), PG_GETARG_DATUM(10), PG_GETARG_DATUM(11), into_name,          PG_GETARG_DATUM(12)};
+  const bool nulls[parameter_count] = {
+      false,          !asked.quantized, !asked.cut,   !asked.by_column, !asked.by_column,
+      !asked.planned, !asked.placed,    !asked.moved, !asked.moved,     !asked.by_region};
+  atom_receiver receiver = {};
   try {
     call([&] {
       receiver.base.receiveSlot = receive;

@@ -2,6 +2,7 @@
 #include "pg/atom_reader.hpp"
 
 #include <algorithm>
+#include <utility>
 
 namespace hartonomous::pg {
 
@@ -33,7 +34,13 @@ SPIPlanPtr atom_reader::plan(purpose what, bool placed) {
           "SELECT coalesce(sum(n), 0)::bigint, coalesce(bit_xor(hash_record_extended(ROW(tableoid, "
           "pg_relation_filenode(tableoid), n, versions), 0)), 0) FROM (SELECT tableoid, count(*) AS n, "
           "bit_xor(hash_record_extended(ROW(ctid, xmin), 0)) AS versions FROM (" +
-          atoms_.select("a.tableoid, a.ctid, a.xmin", placed) + ") a GROUP BY tableoid) part";
+          atoms_.select("a.tableoid, a.ctid, a.xmin", placed) +
+          (takes_factors(placed) ? " UNION ALL SELECT f.tableoid, f.ctid, f.xmin "
+                                   "FROM hartonomous.svd_compressed_layers f WHERE f.model_id = $1 AND f.layer_id = $2 "
+                                   "AND f.revision_id = " +
+                                       std::to_string(atoms_.base_revision())
+                                 : std::string()) +
+          ") a GROUP BY tableoid) part";
   }
   const Oid region = atoms_.region() ? atoms_.region()->type : INT4OID;
   Oid types[] = {INT4OID, INT8OID, region, INT4ARRAYOID};
@@ -62,6 +69,11 @@ atom_reader::fingerprint atom_reader::fingerprint_of(const stored_tensor& tensor
     SPI_cursor_close(portal);
   });
   return found;
+}
+
+std::optional<stored_factors> atom_reader::factors_of(const stored_tensor& tensor) const {
+  if (!takes_factors(tensor.placed)) return std::nullopt;
+  return find_factors(atoms_.model(), atoms_.base_revision(), tensor.layer, tensor.name, tensor.layout);
 }
 
 // ---- the cursor ------------------------------------------------------------------------------------------------
@@ -132,19 +144,44 @@ void write_zeros(const atom_layout& layout, std::uint64_t from, std::uint64_t to
   }
 }
 
+void write_floats(span<const float> values, format f, byte_sink& sink) {
+  weights_varlena* converted = encode(f, values, {});
+  sink.write(converted->blocks(), VARSIZE(converted) - sizeof(weights_varlena));
+  pfree(converted);
+}
+
 void write_atom(const weights_view& atom, format f, byte_sink& sink) {
   if (atom.id() == f) {
     sink.write(atom.blocks().data(), atom.blocks().size());
-    return;
+  } else {
+    write_floats(weights_floats(atom).values(), f, sink);
   }
-  weights_varlena* converted = encode(f, weights_floats(atom).values(), {});
-  sink.write(converted->blocks(), VARSIZE(converted) - sizeof(weights_varlena));
-  pfree(converted);
+}
+
+// Of a tensor with factors every row is made anew.
+void copy_dense(const stored_tensor& tensor, atom_rows rows, format f, byte_sink& sink) {
+  const atom_layout& layout = tensor.layout;
+  const std::uint64_t height =
+      std::clamp<std::uint64_t>((1 << 20) / std::max<std::uint64_t>(layout.row_length, 1), 1, 256);
+  buffer<float> panel(height * layout.row_length);
+  for (std::uint64_t row = 0; row < layout.rows; row += height) {
+    const std::uint64_t count = std::min(height, layout.rows - row);
+    rows.read(count, panel.data());
+    const float* at = panel.data();
+    for (std::uint64_t atom = row * layout.atoms_per_row(); atom < (row + count) * layout.atoms_per_row(); ++atom) {
+      write_floats({at, layout.length_of(atom)}, f, sink);
+      at += layout.length_of(atom);
+    }
+  }
 }
 
 }  // namespace
 
 void atom_reader::copy_tensor(const stored_tensor& tensor, format f, byte_sink& sink) {
+  if (std::optional<stored_factors> factors = factors_of(tensor)) {
+    copy_dense(tensor, atom_rows(*this, tensor, std::move(factors)), f, sink);
+    return;
+  }
   atom_cursor cursor(*this, tensor);
   std::uint64_t next = 0;
   while (cursor.next()) {
@@ -171,6 +208,7 @@ void atom_rows::read(std::size_t count, float* out) {
     pending_ = cursor_.next();
   }
   std::fill(out + (written - first), out + (end - first), 0.0f);
+  if (factors_) factors_->add_rows(next_row_, count, out);
   next_row_ += count;
 }
 
@@ -188,6 +226,9 @@ void atom_reader::read_rows(const stored_tensor& tensor, span<const std::uint32_
     const auto row = static_cast<std::uint32_t>(layout.row_of(cursor.sequence()));
     const auto place = static_cast<std::uint64_t>(std::lower_bound(rows.begin(), rows.end(), row) - rows.begin());
     decode(cursor.atom(), out + place * layout.row_length + layout.column_of(cursor.sequence()));
+  }
+  if (const std::optional<stored_factors> factors = factors_of(tensor)) {
+    for (std::size_t i = 0; i < rows.size(); ++i) factors->add_rows(rows[i], 1, out + i * layout.row_length);
   }
 }
 

@@ -1,9 +1,10 @@
 // Reads the atoms of one tensor in order: as blocks of a chosen format, or as rows of floats. The one place where it
-// is decided where a tensor's rows come from.
+// is decided where a tensor's rows come from: the product of its factors, if it has any, plus its atoms.
 #pragma once
 
 #include "pg/atom_set.hpp"
 #include "pg/interrupts.hpp"
+#include "pg/stored_factors.hpp"
 #include "pg/weights.hpp"
 
 #include <cstdint>
@@ -34,8 +35,8 @@ class atom_reader {
   ~atom_reader();
 
   const atom_set& atoms() const noexcept { return atoms_; }
-  // Writes all atoms as blocks of `f` to `sink`, missing ones as zeros. Within an spi_session, as all below. Error
-  // 55000, naming the tensor, when an atom's weights are not as many as its place in the matrix has.
+  // Writes the tensor as blocks of `f` to `sink`, atom after atom, missing ones as zeros. Within an spi_session, as all
+  // below. Error 55000, naming the tensor, when an atom's weights are not as many as its place in the matrix has.
   void copy_tensor(const stored_tensor& tensor, format f, byte_sink& sink);
   // Some rows, ascending, one after the other to `out`.
   void read_rows(const stored_tensor& tensor, span<const std::uint32_t> rows, float* out);
@@ -46,11 +47,14 @@ class atom_reader {
     std::int64_t versions;
   };
   fingerprint fingerprint_of(const stored_tensor& tensor);
+  // Factors have no place in space: of a region they are no part.
+  std::optional<stored_factors> factors_of(const stored_tensor& tensor) const;
 
  private:
   friend class atom_cursor;
   enum purpose { all, some, versions, purposes };
 
+  bool takes_factors(bool placed) const { return !(placed && atoms_.region()); }
   SPIPlanPtr plan(purpose what, bool placed);
   Portal open(purpose what, const stored_tensor& tensor, Datum sequences);
 
@@ -86,13 +90,15 @@ class atom_cursor {
 // The rows of a matrix, first to last, as floats; missing atoms are zeros.
 class atom_rows {
  public:
-  atom_rows(atom_reader& reader, const stored_tensor& tensor)
-      : tensor_(tensor), cursor_(reader, tensor), pending_(cursor_.next()) {}
+  atom_rows(atom_reader& reader, const stored_tensor& tensor) : atom_rows(reader, tensor, reader.factors_of(tensor)) {}
+  atom_rows(atom_reader& reader, const stored_tensor& tensor, std::optional<stored_factors> factors)
+      : tensor_(tensor), factors_(std::move(factors)), cursor_(reader, tensor), pending_(cursor_.next()) {}
   // The next `count` rows, to `out`.
   void read(std::size_t count, float* out);
 
  private:
   const stored_tensor& tensor_;
+  std::optional<stored_factors> factors_;
   atom_cursor cursor_;
   bool pending_;  // the cursor is at an atom that has not been read
   std::uint64_t next_row_ = 0;

@@ -58,8 +58,17 @@ std::string atom_set::select(const std::string& columns, bool placed, const std:
 }
 
 atom_set live_atoms(std::int32_t model) {
+  Oid types[] = {INT4OID};
+  Datum values[] = {Int32GetDatum(model)};
+  call([&] {
+    SPI_execute_with_args(
+        "SELECT r.base_revision_id FROM hartonomous.models m JOIN hartonomous.model_revisions r "
+        "ON r.revision_id = m.current_revision WHERE m.model_id = $1",
+        1, types, values, nullptr, true, 0);
+  });
   atom_set atoms;
   atoms.model_ = model;
+  atoms.base_revision_ = SPI_processed == 1 ? spi_int32(0, 1) : 0;
   atoms.parts_.emplace_back(live);
   return atoms;
 }
@@ -79,7 +88,8 @@ atom_set atoms_of_revision(std::int32_t model, std::int32_t revision) {
   std::vector<std::int32_t> hidden_by = numbers_field(0, 4);
   atom_set atoms;
   atoms.model_ = model;
-  const std::string base = base_is_live ? live : kept(spi_int32(0, 1));
+  atoms.base_revision_ = spi_int32(0, 1);
+  const std::string base = base_is_live ? live : kept(atoms.base_revision_);
   for (auto delta = put_back.rbegin(); delta != put_back.rend(); ++delta) {
     atoms.parts_.push_back(kept(*delta) + not_in(hidden_by));
     hidden_by.push_back(*delta);

@@ -20,6 +20,8 @@ class atom_set {
  public:
   const std::vector<std::string>& parts() const noexcept { return parts_; }
   std::int32_t model() const noexcept { return model_; }
+  // The revision that wrote the partition, and with it the factors of tensors that are not, or not only, atoms.
+  std::int32_t base_revision() const noexcept { return base_revision_; }
   const std::optional<region_argument>& region() const noexcept { return region_; }
   // A query of `columns` of the atoms `a` of one tensor: $1 is the model, $2 the tensor, $3 the region when there is
   // one and the tensor is `placed` in space; `condition` may use $4.
@@ -30,14 +32,15 @@ class atom_set {
   friend atom_set atoms_of_revision(std::int32_t model, std::int32_t revision);
   friend atom_set atoms_in_region(atom_set atoms, const region_argument& region);
 
-  std::int32_t model_ = 0;
+  std::int32_t model_ = 0, base_revision_ = 0;
   std::vector<std::string> parts_;  // FROM and WHERE; no atom is in two of them
   std::optional<region_argument> region_;
   std::string in_region_;  // the condition
 };
 
+// Both within an spi_session.
 atom_set live_atoms(std::int32_t model);
-// Within an spi_session. Errors: 22023 the model has no such revision, 55000 it is not kept.
+// Errors: 22023 the model has no such revision, 55000 it is not kept.
 atom_set atoms_of_revision(std::int32_t model, std::int32_t revision);
 // In X and Y, and in Z where the region has it.
 atom_set atoms_in_region(atom_set atoms, const region_argument& region);

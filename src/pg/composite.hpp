@@ -1,7 +1,11 @@
-// Results that are one row of a composite type.
+// Results and arguments that are one row of a composite type.
 #pragma once
 
 #include "pg/boundary.hpp"
+
+#include <string>
+
+#include "hartonomous/error.hpp"
 
 namespace hartonomous::pg {
 
@@ -26,5 +30,20 @@ inline Datum composite_datum(FunctionCallInfo fcinfo, const Datum* values, const
         heap_form_tuple(result_row_type(fcinfo), const_cast<Datum*>(values), const_cast<bool*>(nulls)));
   });
 }
+
+// The fields of a composite argument, by number from 1; error 22004 when one that is asked for is NULL.
+class composite_view {
+ public:
+  explicit composite_view(Datum value) : row_(call([&] { return DatumGetHeapTupleHeader(value); })) {}
+  Datum field(AttrNumber number) const {
+    bool is_null;
+    const Datum value = call([&] { return GetAttributeByNum(row_, number, &is_null); });
+    if (is_null) throw error("22004", "field " + std::to_string(number) + " of the composite value is NULL");
+    return value;
+  }
+
+ private:
+  HeapTupleHeader row_;
+};
 
 }  // namespace hartonomous::pg

@@ -21,12 +21,11 @@ std::ptrdiff_t threads_of_this_process() {
 }
 
 TEST(Blas, MakesNoThreads) {
-  const std::ptrdiff_t before = threads_of_this_process();
   const workers crew;
   const MatrixXf a = MatrixXf::Random(1500, 1500);
   const MatrixXf product = a * a;
   EXPECT_GT(product.norm(), 0.0f);
-  EXPECT_EQ(threads_of_this_process(), before);
+  EXPECT_EQ(threads_of_this_process(), 1);
 }
 
 TEST(Blas, ProductsAtTheSameTimeAreRight) {

@@ -26,7 +26,8 @@ double product(const std::vector<float>& a, const std::vector<float>& b) {
 
 std::vector<atom_place> places_of(const std::vector<float>& m, const atom_layout& layout) {
   no_interrupt none;
-  tensor_space space(layout, find_principal_plane(m, layout.rows, layout.row_length, none));
+  workers crew;
+  tensor_space space(layout, find_principal_plane(m, layout.rows, layout.row_length, crew, none));
   for (std::uint64_t r = 0; r < layout.rows; ++r) {
     space.add_row(span<const float>(m.data() + r * layout.row_length, layout.row_length));
   }
@@ -55,7 +56,8 @@ TEST(PrincipalPlane, FindsThePlaneOfRankTwoRows) {
       m[i * columns + j] = 5 * weights[2 * i] * u[j] + weights[2 * i + 1] * v[j];
   }
   no_interrupt none;
-  const principal_plane plane = find_principal_plane(m, rows, columns, none);
+  workers crew;
+  const principal_plane plane = find_principal_plane(m, rows, columns, crew, none);
   EXPECT_NEAR(product(plane.first, plane.first), 1.0, 1e-5);
   EXPECT_NEAR(product(plane.second, plane.second), 1.0, 1e-5);
   EXPECT_NEAR(product(plane.first, plane.second), 0.0, 1e-5);
@@ -70,17 +72,19 @@ TEST(PrincipalPlane, FindsThePlaneOfRankTwoRows) {
 
 TEST(PrincipalPlane, HasZerosWhereThereIsNoDirection) {
   no_interrupt none;
+  workers crew;
   const std::vector<float> zero(12, 0.0f), one_row = {3, 4, 0};
-  EXPECT_EQ(product(find_principal_plane(zero, 4, 3, none).first, {1, 1, 1}), 0.0);
-  const principal_plane plane = find_principal_plane(one_row, 1, 3, none);
+  EXPECT_EQ(product(find_principal_plane(zero, 4, 3, crew, none).first, {1, 1, 1}), 0.0);
+  const principal_plane plane = find_principal_plane(one_row, 1, 3, crew, none);
   EXPECT_NEAR(plane.first[1], 0.8, 1e-6);  // positive: the sign is fixed by the largest component
   EXPECT_EQ(product(plane.second, plane.second), 0.0);
 }
 
 TEST(PrincipalPlane, IgnoresRowsThatAreNotFinite) {
   no_interrupt none;
+  workers crew;
   std::vector<float> m = {1, 0, 0, std::numeric_limits<float>::quiet_NaN(), 0, 0, 2, 0, 0};
-  EXPECT_NEAR(find_principal_plane(m, 3, 3, none).first[0], 1.0, 1e-6);
+  EXPECT_NEAR(find_principal_plane(m, 3, 3, crew, none).first[0], 1.0, 1e-6);
 }
 
 TEST(TensorSpace, SpansTheSpace) {

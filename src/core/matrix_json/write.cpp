@@ -8,17 +8,20 @@
 namespace hartonomous {
 namespace {
 
-void append_number(std::string& out, float value) {
+template <class T>
+void append_number(std::string& out, T value) {
   if (!std::isfinite(value)) {
     throw error(sqlstate::numeric_value_out_of_range, "JSON cannot hold NaN or infinity");
   }
   char text[32];
   const std::to_chars_result end = std::to_chars(text, text + sizeof text, value);
   out.append(text, end.ptr);
-  if (value == 0.0f && std::signbit(value)) out += ".0";  // readers take -0 for an integer, which has no sign
+  if (value == T{0} && std::signbit(value)) out += ".0";  // readers take -0 for an integer, which has no sign
 }
 
 }  // namespace
+
+void append_json_number(std::string& out, double value) { append_number(out, value); }
 
 void append_json_numbers(std::string& out, span<const float> values, interrupt& check) {
   constexpr std::size_t poll_interval = 1 << 14;

@@ -1,67 +1,43 @@
-// The plane that shows most of a tensor's rows (hartonomous/space.hpp).
-#include "hartonomous/space.hpp"
-
-#include "linear_algebra/eigen.hpp"
-
+// The plane that shows most of a tensor's rows (hartonomous/space.hpp): two singular vectors.
 #include <algorithm>
 #include <cmath>
+
+#include "hartonomous/space.hpp"
+#include "hartonomous/svd.hpp"
 
 namespace hartonomous {
 namespace {
 
-using matrix = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
-
-matrix finite_rows(span<const float> sample, std::size_t rows, std::size_t columns) {
-  matrix m = Eigen::Map<const Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>>(
-                 sample.data(), static_cast<Eigen::Index>(rows), static_cast<Eigen::Index>(columns))
-                 .cast<double>();
-  for (Eigen::Index i = 0; i < m.rows(); ++i) {
-    if (!m.row(i).allFinite()) m.row(i).setZero();
-  }
-  return m;
-}
-
-// A Aᵀ, summed over panels of columns: rows may be long.
-Eigen::MatrixXd gram(const matrix& a, interrupt& check) {
-  constexpr Eigen::Index panel = 8192;
-  Eigen::MatrixXd sum = Eigen::MatrixXd::Zero(a.rows(), a.rows());
-  for (Eigen::Index j = 0; j < a.cols(); j += panel) {
+// Rows that are not numbers, or too large to be squared, show nothing.
+std::vector<float> usable_rows(span<const float> sample, std::size_t rows, std::size_t columns, interrupt& check) {
+  std::vector<float> usable(sample.begin(), sample.end());
+  for (std::size_t i = 0; i < rows; ++i) {
     check.poll();
-    const auto part = a.middleCols(j, std::min(panel, a.cols() - j));
-    sum.noalias() += part * part.transpose();
+    float* row = usable.data() + i * columns;
+    if (!std::all_of(row, row + columns, [](float x) { return std::fabs(x) < 1e30f; })) std::fill_n(row, columns, 0.0f);
   }
-  return sum;
-}
-
-// v = Aᵀu / σ, or zeros for a singular value that is nothing beside the first one.
-std::vector<float> right_vector(const matrix& a, const Eigen::VectorXd& u, double sigma, double largest) {
-  std::vector<float> result(static_cast<std::size_t>(a.cols()), 0.0f);
-  if (!(sigma > largest * 1e-6) || sigma == 0.0) return result;
-  Eigen::VectorXd v = a.transpose() * u / sigma;
-  Eigen::Index peak = 0;
-  v.cwiseAbs().maxCoeff(&peak);
-  if (v[peak] < 0) v = -v;
-  for (Eigen::Index j = 0; j < v.size(); ++j) result[static_cast<std::size_t>(j)] = static_cast<float>(v[j]);
-  return result;
+  return usable;
 }
 
 }  // namespace
 
-principal_plane find_principal_plane(span<const float> sample, std::size_t rows, std::size_t columns,
+principal_plane find_principal_plane(span<const float> sample, std::size_t rows, std::size_t columns, workers& crew,
                                      interrupt& check) {
   principal_plane plane;
   plane.first.assign(columns, 0.0f);
   plane.second.assign(columns, 0.0f);
   if (rows == 0 || columns == 0) return plane;
-  const matrix a = finite_rows(sample, rows, columns);
-  check.poll();
-  // The sample has few rows, so its Gram matrix A Aᵀ is small; squaring costs digits that two coordinates can spare.
-  const Eigen::SelfAdjointEigenSolver<Eigen::MatrixXd> solver(gram(a, check));
-  check.poll();
-  const Eigen::Index last = static_cast<Eigen::Index>(rows) - 1;
-  const auto sigma = [&](Eigen::Index i) { return std::sqrt(std::fmax(solver.eigenvalues()[i], 0.0)); };
-  plane.first = right_vector(a, solver.eigenvectors().col(last), sigma(last), sigma(last));
-  if (last > 0) plane.second = right_vector(a, solver.eigenvectors().col(last - 1), sigma(last - 1), sigma(last));
+  svd_request request;
+  request.rank = 2;
+  const svd_factors found =
+      truncated_svd(usable_rows(sample, rows, columns, check), rows, columns, request, crew, check);
+  // A direction whose singular value is nothing beside the first one is none.
+  const auto take = [&](std::size_t i, std::vector<float>& direction) {
+    if (i >= found.rank || !(found.s[i] > found.s[0] * 1e-6f) || found.s[i] == 0.0f) return;
+    std::copy_n(found.vt.begin() + static_cast<std::ptrdiff_t>(i * columns), columns, direction.begin());
+  };
+  take(0, plane.first);
+  take(1, plane.second);
   return plane;
 }
 

@@ -6,6 +6,8 @@
 #include <cmath>
 #include <utility>
 
+#include "hartonomous/statistics.hpp"
+
 namespace hartonomous::svd_detail {
 namespace {
 
@@ -23,7 +25,9 @@ constexpr float much = 0.5f;
 VectorXf normalize(Eigen::Ref<MatrixXf> x, float nothing_below) {
   VectorXf lengths(x.cols());
   for (Index j = 0; j < x.cols(); ++j) {
-    lengths[j] = static_cast<float>(x.col(j).cast<double>().norm());
+    running_sum squares;
+    squares.add_squares(x.col(j).data(), static_cast<std::size_t>(x.rows()));
+    lengths[j] = static_cast<float>(std::sqrt(squares.total()));
     if (lengths[j] > nothing_below) x.col(j) /= lengths[j];
   }
   return lengths;

@@ -1,6 +1,7 @@
 // Factors multiplied out, and how far they are from a matrix (hartonomous/svd.hpp).
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <limits>
 
 #include "hartonomous/statistics.hpp"
@@ -19,13 +20,13 @@ std::size_t rows_of_task(const factor_view& f) {
   return std::clamp<std::size_t>(multiplications / std::max<std::size_t>(f.rank * f.columns, 1), 16, 256);
 }
 
-void add_rows(const factor_view& f, std::size_t from, std::size_t count, float* out) {
+void add_rows(const factor_view& f, std::size_t from, std::size_t count, float sign, float* out) {
   const auto rank = static_cast<Index>(f.rank), rows = static_cast<Index>(count);
   if (rank == 0 || rows == 0) return;
   const Eigen::Map<const row_major> u(f.u.data() + from * f.rank, rows, rank);
   const Eigen::Map<const row_major> vt(f.vt.data(), rank, static_cast<Index>(f.columns));
   const Eigen::Map<const Eigen::VectorXf> s(f.s.data(), rank);
-  const row_major scaled = u * s.asDiagonal();
+  const row_major scaled = u * (sign * s).asDiagonal();
   Eigen::Map<row_major>(out, rows, static_cast<Index>(f.columns)).noalias() += scaled * vt;
 }
 
@@ -36,7 +37,15 @@ void add_product(const factor_view& factors, std::size_t from, std::size_t count
   const std::size_t part = rows_of_task(factors);
   crew.run((count + part - 1) / part, check, [&](std::size_t t) {
     const std::size_t begin = t * part;
-    add_rows(factors, from + begin, std::min(part, count - begin), out + begin * factors.columns);
+    add_rows(factors, from + begin, std::min(part, count - begin), 1.0f, out + begin * factors.columns);
+  });
+}
+
+void subtract_product(const factor_view& factors, float* matrix, workers& crew, interrupt& check) {
+  const std::size_t part = rows_of_task(factors);
+  crew.run((factors.rows + part - 1) / part, check, [&](std::size_t t) {
+    const std::size_t begin = t * part;
+    add_rows(factors, begin, std::min(part, factors.rows - begin), -1.0f, matrix + begin * factors.columns);
   });
 }
 
@@ -46,9 +55,8 @@ double factor_error(span<const float> matrix, const factor_view& factors, worker
   crew.run(parts, check, [&](std::size_t t) {
     const std::size_t begin = t * part, count = std::min(part, factors.rows - begin);
     const float* original = matrix.data() + begin * factors.columns;
-    std::vector<float> difference(count * factors.columns);
-    add_rows(factors, begin, count, difference.data());
-    for (std::size_t i = 0; i < difference.size(); ++i) difference[i] -= original[i];
+    std::vector<float> difference(original, original + count * factors.columns);
+    add_rows(factors, begin, count, -1.0f, difference.data());
     running_sum distance, size;
     distance.add_squares(difference.data(), difference.size());
     size.add_squares(original, difference.size());
@@ -62,6 +70,38 @@ double factor_error(span<const float> matrix, const factor_view& factors, worker
   }
   if (size != 0.0) return std::sqrt(distance / size);
   return distance == 0.0 ? 0.0 : std::numeric_limits<double>::infinity();
+}
+
+namespace {
+
+bool all_finite(span<const float> values) {
+  return std::all_of(values.begin(), values.end(), [](float x) { return std::isfinite(x); });
+}
+
+double distance_from_identity(const Eigen::MatrixXd& gram) {
+  double largest = 0.0;
+  for (Index j = 0; j < gram.cols(); ++j) {
+    for (Index i = j; i < gram.rows(); ++i) largest = std::max(largest, std::fabs(gram(i, j) - (i == j ? 1.0 : 0.0)));
+  }
+  return largest;
+}
+
+}  // namespace
+
+factor_condition examine(const factor_view& f, workers& crew, interrupt& check) {
+  factor_condition found;
+  found.finite = all_finite(f.u) && all_finite(f.s) && all_finite(f.vt);
+  check.poll();
+  found.descending = std::is_sorted(f.s.begin(), f.s.end(), std::greater<>()) && (f.rank == 0 || f.s[f.rank - 1] >= 0);
+  if (!found.finite || f.rank == 0) return found;
+  found.smallest_ratio = f.s[0] > 0 ? static_cast<double>(f.s[f.rank - 1]) / static_cast<double>(f.s[0]) : 0.0;
+  const auto rank = static_cast<Index>(f.rank);
+  // Vt row-major is V by columns; U is copied to be.
+  const Eigen::Map<const Eigen::MatrixXf> v(f.vt.data(), static_cast<Index>(f.columns), rank);
+  found.vt_orthonormality = distance_from_identity(svd_detail::gram_of_columns(v, crew, check));
+  const Eigen::MatrixXf u = Eigen::Map<const row_major>(f.u.data(), static_cast<Index>(f.rows), rank);
+  found.u_orthonormality = distance_from_identity(svd_detail::gram_of_columns(u, crew, check));
+  return found;
 }
 
 }  // namespace hartonomous

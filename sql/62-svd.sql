@@ -1,0 +1,554 @@
+-- Singular value decomposition: of matrices, and of the tensors of a model, which become factors U, s, Vt.
+
+CREATE TYPE hartonomous.svd_factors AS (
+  u hartonomous.weights, s real[], vt hartonomous.weights,
+  rows integer, cols integer, rank integer, explained_variance double precision
+);
+COMMENT ON TYPE hartonomous.svd_factors IS
+  'a matrix as U (rows x rank), s (rank, descending) and VT (rank x cols), row after row; explained_variance is the sum of s² by the sum of squares of the matrix';
+
+-- ---- the original design's interface ---------------------------------------------------------------------------
+
+CREATE FUNCTION hartonomous.svd_decompose(weights json, rows integer, cols integer, max_rank integer) RETURNS json
+  AS 'MODULE_PATHNAME', 'svd_decompose_json' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 5000;
+COMMENT ON FUNCTION hartonomous.svd_decompose(json, integer, integer, integer) IS
+  'truncated singular value decomposition of a matrix given as an array of numbers or of rows: {"U","S","VT","Rank","ExplainedVariance"}; 22P02 no matrix, 2202E not rows x cols, 22003 a number no real can hold, 22023 a rank that is not positive; a rank above the matrix''s is lowered with a NOTICE';
+
+CREATE FUNCTION hartonomous.reconstruct_from_svd(u json, s json, vt json) RETURNS json
+  AS 'MODULE_PATHNAME', 'reconstruct_from_svd' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 5000;
+COMMENT ON FUNCTION hartonomous.reconstruct_from_svd(json, json, json) IS
+  'U diag(S) VT as one array of numbers, row after row; 2202E when they do not fit each other';
+
+-- ---- the same on arrays and weights ----------------------------------------------------------------------------
+
+CREATE FUNCTION hartonomous.svd_decompose(matrix hartonomous.weights, rows integer, cols integer,
+    max_rank integer DEFAULT NULL, energy double precision DEFAULT 1, seed bigint DEFAULT 0)
+  RETURNS hartonomous.svd_factors
+  AS 'MODULE_PATHNAME', 'svd_decompose_weights' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 5000;
+COMMENT ON FUNCTION hartonomous.svd_decompose(hartonomous.weights, integer, integer, integer, double precision, bigint) IS
+  'truncated singular value decomposition, row after row: the least rank that explains `energy` of the sum of squares, at most max_rank; error at most 0.02 % above the best of its rank; the same result for a seed with any number of threads; 2202E not rows x cols, 22003 NaN or infinity in it, 22023 rank, energy or size out of range, 53200 beyond hartonomous.max_work_memory';
+
+CREATE FUNCTION hartonomous.svd_decompose(matrix real[], rows integer, cols integer,
+    max_rank integer DEFAULT NULL, energy double precision DEFAULT 1, seed bigint DEFAULT 0)
+  RETURNS hartonomous.svd_factors
+  AS 'MODULE_PATHNAME', 'svd_decompose_real_array' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 5000;
+COMMENT ON FUNCTION hartonomous.svd_decompose(real[], integer, integer, integer, double precision, bigint) IS
+  'the same of an array';
+
+CREATE FUNCTION hartonomous.svd_reconstruct(factors hartonomous.svd_factors) RETURNS hartonomous.weights
+  AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 5000;
+COMMENT ON FUNCTION hartonomous.svd_reconstruct(hartonomous.svd_factors) IS
+  'the matrix that factors stand for, in F32; 2202E when they do not fit each other';
+
+CREATE FUNCTION hartonomous.svd_error(original hartonomous.weights, factors hartonomous.svd_factors) RETURNS double precision
+  AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 5000;
+COMMENT ON FUNCTION hartonomous.svd_error(hartonomous.weights, hartonomous.svd_factors) IS
+  'Frobenius norm of what factors leave of a matrix by that of the matrix, measured; infinity when only the matrix is zero; 2202E when they do not fit';
+
+CREATE FUNCTION hartonomous.svd_residual(original hartonomous.weights, factors hartonomous.svd_factors)
+  RETURNS hartonomous.weights
+  AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 5000;
+COMMENT ON FUNCTION hartonomous.svd_residual(hartonomous.weights, hartonomous.svd_factors) IS
+  'what factors leave of a matrix, in F32; 2202E when they do not fit';
+
+CREATE FUNCTION hartonomous.svd_check(factors hartonomous.svd_factors,
+    OUT finite boolean, OUT descending boolean, OUT smallest_ratio double precision,
+    OUT u_orthonormality double precision, OUT vt_orthonormality double precision)
+  AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 5000;
+COMMENT ON FUNCTION hartonomous.svd_check(hartonomous.svd_factors) IS
+  'what factors are like by themselves: whether all numbers are finite and s descends, its last by its first, and the largest deviation of UᵀU and VT VTᵀ from the identity; 2202E when they do not fit each other';
+
+CREATE FUNCTION hartonomous.weights_slice(w hartonomous.weights, first bigint, count bigint) RETURNS hartonomous.weights
+  AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 50;
+COMMENT ON FUNCTION hartonomous.weights_slice(hartonomous.weights, bigint, bigint) IS
+  '`count` weights from `first` (from 0) on, in the same format; 22023 outside the run, or when blocks would have to be cut';
+
+-- ---- tensors of a model ----------------------------------------------------------------------------------------
+
+CREATE FUNCTION hartonomous.tensor_weights(model integer, tensor text, revision integer DEFAULT NULL)
+  RETURNS hartonomous.weights
+  AS 'MODULE_PATHNAME' LANGUAGE C STABLE PARALLEL UNSAFE COST 5000;
+COMMENT ON FUNCTION hartonomous.tensor_weights(integer, text, integer) IS
+  'a tensor of a model''s live revision, or of a kept one, as it acts, in F32, whatever its form: atoms (missing ones are zeros), factors, or both; 42704 when there is no such model or tensor, 22023 no such revision, 53200 beyond hartonomous.max_work_memory';
+CREATE FUNCTION hartonomous.tensor_weights(model text, tensor text, revision integer DEFAULT NULL)
+  RETURNS hartonomous.weights
+  AS 'MODULE_PATHNAME' LANGUAGE C STABLE PARALLEL UNSAFE COST 5000;
+COMMENT ON FUNCTION hartonomous.tensor_weights(text, text, integer) IS 'the same for a model by its name';
+
+CREATE FUNCTION hartonomous.format_bytes(format text, weights bigint) RETURNS bigint
+  LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE COST 50
+  RETURN (SELECT (weights + f.block_weights - 1) / f.block_weights * f.block_bytes
+            FROM hartonomous.formats() f WHERE f.format = upper(format_bytes.format));
+COMMENT ON FUNCTION hartonomous.format_bytes(text, bigint) IS
+  'bytes that a run of so many weights takes in a format; NULL when there is none of that name';
+
+CREATE FUNCTION hartonomous.factor_bytes(format text, rows bigint, cols bigint, rank bigint) RETURNS bigint
+  LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE COST 50
+  RETURN hartonomous.format_bytes(format, rows * rank) + 4 * rank + hartonomous.format_bytes(format, rank * cols);
+COMMENT ON FUNCTION hartonomous.factor_bytes(text, bigint, bigint, bigint) IS
+  'bytes of U and VT in a format and s in F32';
+
+-- The largest rank whose factors take no more than so many bytes.
+CREATE FUNCTION hartonomous.rank_within(format text, rows bigint, cols bigint, bytes bigint) RETURNS integer
+  LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE COST 250
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  low bigint := 0;
+  high bigint := least(rows, cols);
+  middle bigint;
+BEGIN
+  WHILE low < high LOOP
+    middle := (low + high + 1) / 2;
+    IF hartonomous.factor_bytes(format, rows, cols, middle) <= bytes THEN
+      low := middle;
+    ELSE
+      high := middle - 1;
+    END IF;
+  END LOOP;
+  RETURN low;
+END
+$$;
+COMMENT ON FUNCTION hartonomous.rank_within(text, bigint, bigint, bigint) IS
+  'the largest rank of which factors of rows x cols take at most so many bytes; 0 when none does';
+
+CREATE FUNCTION hartonomous.svd_plan(model integer, rank integer DEFAULT NULL, energy double precision DEFAULT NULL,
+    target_ratio double precision DEFAULT NULL, layer_pattern text DEFAULT '%', factor_format text DEFAULT 'F16',
+    min_gain double precision DEFAULT 0, residual_ratio double precision DEFAULT 0)
+  RETURNS TABLE (layer_id bigint, layer_name text, rows bigint, cols bigint, present_bytes bigint,
+                 planned_rank integer, most_rank integer, planned_bytes bigint, reason text)
+  LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 300
+  SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+  container text;
+BEGIN
+  PERFORM hartonomous.current_revision(model);
+  IF num_nonnulls(svd_plan.rank, energy, target_ratio) <> 1 THEN
+    RAISE EXCEPTION 'give one of rank, energy and target_ratio' USING ERRCODE = '22023';
+  ELSIF svd_plan.rank <= 0 THEN
+    RAISE EXCEPTION 'rank must be positive' USING ERRCODE = '22023';
+  ELSIF NOT (energy > 0 AND energy <= 1) THEN
+    RAISE EXCEPTION 'energy must be above 0 and at most 1' USING ERRCODE = '22023';
+  ELSIF NOT (target_ratio > 0 AND target_ratio < 1) THEN
+    RAISE EXCEPTION 'target_ratio must be between 0 and 1' USING ERRCODE = '22023',
+      DETAIL = 'It is the share of a tensor''s bytes that its factors may take.';
+  ELSIF (min_gain >= 0 AND min_gain < 1) IS NOT TRUE OR (residual_ratio >= 0 AND residual_ratio < 1) IS NOT TRUE THEN
+    RAISE EXCEPTION 'min_gain and residual_ratio must be at least 0 and below 1' USING ERRCODE = '22023';
+  ELSIF layer_pattern IS NULL OR factor_format IS NULL THEN
+    RAISE EXCEPTION 'layer_pattern and factor_format cannot be NULL' USING ERRCODE = '22004';
+  END IF;
+  PERFORM hartonomous.fitting_format(factor_format, 256);
+  SELECT m.metadata ->> 'format' INTO container FROM hartonomous.models m WHERE m.model_id = model;
+  RETURN QUERY EXECUTE $sql$
+    WITH present AS (
+      SELECT a.layer_id, sum(hartonomous.weights_bytes(a.atom_data))::bigint AS bytes,
+             array_agg(DISTINCT hartonomous.weights_format(a.atom_data)) AS formats
+        FROM hartonomous.tensor_atoms a WHERE a.model_id = $1 GROUP BY a.layer_id),
+    matrices AS (
+      SELECT l.layer_id, l.layer_name, l.position, l.tensor_shape[1] AS rows, l.tensor_shape[2] AS cols, p.bytes,
+             CASE WHEN cardinality(l.tensor_shape) <> 2 OR least(l.tensor_shape[1], l.tensor_shape[2]) < 2 THEN 'no matrix'
+                  WHEN NOT hartonomous.is_quantizable_name(l.layer_name, $2) THEN 'kept by name'
+                  WHEN f.layer_id IS NOT NULL THEN 'factored already'
+                  WHEN p.bytes IS NULL THEN 'empty'
+                  WHEN NOT p.formats <@ ARRAY(SELECT k.format FROM hartonomous.formats() k WHERE k.readable) THEN 'opaque'
+                  WHEN l.tensor_shape[1] * l.tensor_shape[2] > 268435440 THEN 'too large for one value' END AS kept
+        FROM hartonomous.model_layers l
+        LEFT JOIN present p USING (layer_id)
+        LEFT JOIN hartonomous.svd_compressed_layers f
+          ON f.model_id = l.model_id AND f.layer_id = l.layer_id AND f.revision_id = hartonomous.live_base(l.model_id)
+       WHERE l.model_id = $1 AND l.layer_name LIKE $3),
+    budgets AS (
+      -- Smaller than now, and by min_gain; what residual atoms take comes off.
+      SELECT m.*, ceil(m.bytes * (1 - $7) - m.bytes * $8)::bigint - 1 AS most_bytes,
+             floor(m.bytes * $6 - m.bytes * $8)::bigint AS target_bytes
+        FROM matrices m),
+    ranked AS (
+      SELECT b.*, CASE WHEN b.kept IS NULL THEN hartonomous.rank_within($4, b.rows, b.cols, b.most_bytes) END AS most,
+             CASE WHEN b.kept IS NOT NULL OR $6 IS NULL AND $5 IS NULL THEN NULL
+                  WHEN $5 IS NOT NULL THEN least($5, b.rows, b.cols)::integer
+                  ELSE hartonomous.rank_within($4, b.rows, b.cols, least(b.target_bytes, b.most_bytes)) END AS wanted
+        FROM budgets b),
+    judged AS (
+      SELECT r.*, coalesce(r.kept,
+               CASE WHEN r.most = 0 OR r.wanted > r.most THEN
+                 format('factors of rank %s would take %s, not less than %s', coalesce(r.wanted, 1),
+                        hartonomous.human_bytes(hartonomous.factor_bytes($4, r.rows, r.cols, coalesce(r.wanted, 1))),
+                        hartonomous.human_bytes(r.bytes))
+                    WHEN r.wanted = 0 THEN 'not even rank 1 is as small as that' END) AS why
+        FROM ranked r)
+    SELECT j.layer_id, j.layer_name, j.rows, j.cols, j.bytes, CASE WHEN j.why IS NULL THEN j.wanted END,
+           CASE WHEN j.why IS NULL THEN j.most END,
+           CASE WHEN j.why IS NULL THEN hartonomous.factor_bytes($4, j.rows, j.cols, j.wanted) END, j.why
+      FROM judged j ORDER BY j.position
+    $sql$ USING model, container, layer_pattern, factor_format, svd_plan.rank, target_ratio, min_gain, residual_ratio;
+END
+$$;
+COMMENT ON FUNCTION hartonomous.svd_plan(integer, integer, double precision, double precision, text, text, double precision, double precision) IS
+  'what svd_compress_model would do, a row a tensor of the pattern: bytes now, rank (NULL: found by energy, at most most_rank) and bytes of its factors, or why it is left alone; 22023 unless one of rank, energy, target_ratio is given';
+
+CREATE FUNCTION hartonomous.live_base(model integer) RETURNS integer
+  LANGUAGE sql STABLE STRICT PARALLEL SAFE COST 50
+AS $$
+  SELECT r.base_revision_id FROM hartonomous.models m
+    JOIN hartonomous.model_revisions r ON r.revision_id OPERATOR(pg_catalog.=) m.current_revision
+   WHERE m.model_id OPERATOR(pg_catalog.=) model
+$$;
+COMMENT ON FUNCTION hartonomous.live_base(integer) IS
+  'the revision that wrote a model''s live partition, and the factors beside it';
+
+-- Factors go with the partition they stand beside: whoever writes one from another copies them, too.
+CREATE FUNCTION hartonomous.copy_factors(model integer, base integer, layer bigint, into_model integer,
+    into_base integer, into_layer bigint, target_format text DEFAULT NULL) RETURNS bigint
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  DELETE FROM hartonomous.svd_compressed_layers f
+   WHERE f.model_id = into_model AND f.revision_id = into_base AND f.layer_id = into_layer;
+  INSERT INTO hartonomous.svd_compressed_layers AS n
+         (model_id, revision_id, layer_id, layer_name, rank, u_matrix, s_vector, vt_matrix, original_rows, original_cols,
+          original_bytes, compression_ratio, explained_variance, relative_error, dense_format)
+  SELECT into_model, into_base, into_layer, f.layer_name, f.rank, q.u, f.s_vector, q.vt, f.original_rows,
+         f.original_cols, f.original_bytes,
+         f.original_bytes::float8
+           / (hartonomous.weights_bytes(q.u) + hartonomous.weights_bytes(f.s_vector) + hartonomous.weights_bytes(q.vt)),
+         f.explained_variance,
+         -- Measured for the factors as they were; verify_svd() measures again.
+         CASE WHEN hartonomous.weights_format(q.u) = hartonomous.weights_format(f.u_matrix) THEN f.relative_error END,
+         coalesce(target_format, f.dense_format)
+    FROM hartonomous.svd_compressed_layers f,
+         LATERAL (SELECT CASE WHEN target_format IS NULL THEN f.u_matrix ELSE hartonomous.quantize(f.u_matrix, target_format) END AS u,
+                         CASE WHEN target_format IS NULL THEN f.vt_matrix ELSE hartonomous.quantize(f.vt_matrix, target_format) END AS vt) q
+   WHERE f.model_id = model AND f.revision_id = base AND f.layer_id = layer;
+  RETURN coalesce(hartonomous.stored_factor_bytes(into_model, into_base, into_layer), 0);
+END
+$$;
+COMMENT ON FUNCTION hartonomous.copy_factors(integer, integer, bigint, integer, integer, bigint, text) IS
+  'the factors of a tensor beside one partition for a tensor beside another, in another format when one is given; returns their bytes, 0 when there are none';
+
+CREATE FUNCTION hartonomous.stored_factor_bytes(model integer, base integer, layer bigint DEFAULT NULL) RETURNS bigint
+  LANGUAGE sql STABLE PARALLEL SAFE COST 250
+AS $$
+  SELECT pg_catalog.sum(hartonomous.weights_bytes(f.u_matrix) OPERATOR(pg_catalog.+) hartonomous.weights_bytes(f.s_vector)
+                        OPERATOR(pg_catalog.+) hartonomous.weights_bytes(f.vt_matrix))::bigint
+    FROM hartonomous.svd_compressed_layers f
+   WHERE f.model_id OPERATOR(pg_catalog.=) model AND f.revision_id OPERATOR(pg_catalog.=) base
+     AND (layer IS NULL OR f.layer_id OPERATOR(pg_catalog.=) layer)
+$$;
+COMMENT ON FUNCTION hartonomous.stored_factor_bytes(integer, integer, bigint) IS
+  'bytes of the factors that stand beside a partition, of one tensor or of all; NULL when there are none';
+
+CREATE FUNCTION hartonomous.quantize_factors(f hartonomous.svd_factors, format text) RETURNS hartonomous.svd_factors
+  LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE COST 5000
+AS $$
+  SELECT ROW(hartonomous.quantize(f.u, format), f.s, hartonomous.quantize(f.vt, format), f.rows, f.cols, f.rank,
+             f.explained_variance)::hartonomous.svd_factors
+$$;
+COMMENT ON FUNCTION hartonomous.quantize_factors(hartonomous.svd_factors, text) IS 'factors with U and VT in another format';
+
+-- ---- factoring a model -----------------------------------------------------------------------------------------
+
+-- asked: rank or energy, most_rank, format, residual_ratio. Nothing is written, and written is NULL, when the tensor
+-- is left alone.
+CREATE FUNCTION hartonomous.factor_layer(model integer, layer bigint, revision integer, source regclass,
+    target regclass, asked jsonb, OUT written bigint, OUT bytes bigint, OUT outcome text)
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  tensor hartonomous.model_layers;
+  matrix hartonomous.weights;
+  factors hartonomous.svd_factors;
+  before bigint;
+  error float8;
+BEGIN
+  SELECT * INTO STRICT tensor FROM hartonomous.model_layers l WHERE l.layer_id = layer;
+  EXECUTE format('SELECT sum(hartonomous.weights_bytes(atom_data)) FROM %s WHERE layer_id = $1', source)
+    INTO before USING layer;
+  matrix := hartonomous.tensor_weights(model, tensor.layer_name);
+  BEGIN
+    factors := hartonomous.svd_decompose(matrix, tensor.tensor_shape[1]::integer, tensor.tensor_shape[2]::integer,
+      least((asked ->> 'rank')::integer, (asked ->> 'most_rank')::integer), coalesce((asked ->> 'energy')::float8, 1));
+  EXCEPTION WHEN numeric_value_out_of_range THEN
+    outcome := 'left alone: ' || SQLERRM;
+    RETURN;
+  END;
+  IF factors.explained_variance < (asked ->> 'energy')::float8 * (1 - 1e-6) THEN
+    outcome := format('left alone: rank %s, the most that saves space, explains %s %%', factors.rank,
+                      round(factors.explained_variance::numeric * 100, 2));
+    RETURN;
+  END IF;
+  factors := hartonomous.quantize_factors(factors, asked ->> 'format');
+  error := hartonomous.svd_error(matrix, factors);
+  INSERT INTO hartonomous.svd_compressed_layers
+         (model_id, revision_id, layer_id, layer_name, rank, u_matrix, s_vector, vt_matrix, original_rows, original_cols,
+          original_bytes, explained_variance, relative_error, dense_format)
+  VALUES (model, revision, layer, tensor.layer_name, factors.rank, factors.u, factors.s::hartonomous.weights, factors.vt,
+          factors.rows, factors.cols, before, factors.explained_variance, error,
+          (SELECT p.storage_format FROM hartonomous.export_plan(model) p WHERE p.layer_id = layer));
+  bytes := hartonomous.stored_factor_bytes(model, revision, layer);
+  written := 0;
+  IF (asked ->> 'residual_ratio')::float8 > 0 THEN
+    SELECT r.atoms, factor_layer.bytes + r.bytes INTO written, bytes
+      FROM hartonomous.write_residual(source, target, revision, layer, hartonomous.svd_residual(matrix, factors),
+                                      (asked ->> 'residual_ratio')::float8) r;
+  END IF;
+  UPDATE hartonomous.svd_compressed_layers f SET compression_ratio = before::float8 / factor_layer.bytes
+   WHERE f.model_id = model AND f.revision_id = revision AND f.layer_id = layer;
+  outcome := format('rank %s, %s %% explained, error %s', factors.rank,
+                    round(factors.explained_variance::numeric * 100, 2), round(error::numeric, 4));
+END
+$$;
+COMMENT ON FUNCTION hartonomous.factor_layer(integer, bigint, integer, regclass, regclass, jsonb) IS
+  'writes a live tensor as factors beside a run''s partition, and what residual atoms are asked for into it; says what came of it';
+
+CREATE FUNCTION hartonomous.write_residual(source regclass, target regclass, revision integer,
+    layer bigint, residual hartonomous.weights, ratio double precision, OUT atoms bigint, OUT bytes bigint)
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  columns name[] := hartonomous.atom_columns(target, source);
+  tensor record;
+BEGIN
+  SELECT l.row_length, l.atom_size::bigint AS atom_size, (l.row_length + l.atom_size - 1) / l.atom_size AS per_row
+    INTO STRICT tensor FROM hartonomous.model_layers l WHERE l.layer_id = layer;
+  EXECUTE format($sql$
+    WITH parts AS (
+      SELECT a.atom_sequence AS part, hartonomous.weights_slice($1,
+               a.atom_sequence / $2 * $3 + a.atom_sequence %% $2 * $4,
+               least($4, $3 - a.atom_sequence %% $2 * $4)) AS rest
+        FROM %1$s a WHERE a.layer_id = $5),
+    kept AS (
+      SELECT p.part, p.rest FROM parts p
+       ORDER BY hartonomous.weights_rms(p.rest) ^ 2 * hartonomous.weights_count(p.rest) DESC, p.part
+       LIMIT floor((SELECT count(*) FROM parts) * $6)::bigint),
+    written AS (
+      INSERT INTO %2$s (%3$s)
+      SELECT %4$s FROM %1$s a JOIN kept k ON a.atom_sequence = k.part WHERE a.layer_id = $5
+      RETURNING hartonomous.weights_bytes(atom_data) AS size)
+    SELECT count(*), coalesce(sum(w.size), 0) FROM written w
+    $sql$, source, target,
+    (SELECT string_agg(format('%I', c), ', ') FROM unnest(columns) c),
+    (SELECT string_agg(CASE c WHEN 'revision_id' THEN revision::text
+                              WHEN 'atom_data' THEN 'hartonomous.quantize(k.rest, hartonomous.weights_format(a.atom_data))'
+                              ELSE format('a.%I', c) END, ', ') FROM unnest(columns) c))
+    INTO atoms, bytes
+    USING residual, tensor.per_row, tensor.row_length, tensor.atom_size, layer, ratio;
+END
+$$;
+COMMENT ON FUNCTION hartonomous.write_residual(regclass, regclass, integer, bigint, hartonomous.weights, double precision) IS
+  'writes the atoms of a residual with the most energy, that share of those the tensor has, in the formats these have';
+
+-- Cancelled or killed: the tensors done stay, and the same call goes on; the live model is untouched until the swap.
+-- A second caller waits for the model's lock, or with nowait fails with 55P03.
+CREATE PROCEDURE hartonomous.svd_compress_model(model integer, rank integer DEFAULT NULL,
+    energy double precision DEFAULT NULL, target_ratio double precision DEFAULT NULL, layer_pattern text DEFAULT '%',
+    factor_format text DEFAULT 'F16', min_gain double precision DEFAULT 0, residual boolean DEFAULT false,
+    residual_ratio double precision DEFAULT 0.05, nowait boolean DEFAULT false)
+  LANGUAGE plpgsql
+AS $$
+DECLARE
+  commits boolean := hartonomous.can_commit();
+  started pg_catalog.timestamptz := pg_catalog.clock_timestamp();
+  kept_ratio pg_catalog.float8 := CASE WHEN residual THEN residual_ratio ELSE 0 END;
+  plan pg_catalog.record;
+  run bigint;
+  done pg_catalog.record;
+BEGIN
+  IF residual IS NULL THEN
+    RAISE EXCEPTION 'residual cannot be NULL' USING ERRCODE = '22004';
+  END IF;
+  PERFORM hartonomous.current_revision(model);
+  PERFORM hartonomous.lock_model(model, nowait, commits);
+  SELECT pg_catalog.count(*) FILTER (WHERE p.reason IS NULL) AS wanted,
+         pg_catalog.array_agg(p.layer_id) FILTER (WHERE p.reason IS NULL) AS layers,
+         pg_catalog.array_agg(p.planned_rank) FILTER (WHERE p.reason IS NULL) AS ranks,
+         pg_catalog.array_agg(p.most_rank) FILTER (WHERE p.reason IS NULL) AS most,
+         pg_catalog.array_agg(p.layer_id) FILTER (WHERE p.reason IS NOT NULL) AS others,
+         pg_catalog.array_agg(p.reason) FILTER (WHERE p.reason IS NOT NULL) AS reasons,
+         pg_catalog.count(*) FILTER (WHERE p.planned_rank OPERATOR(pg_catalog.<) rank) AS clamped
+    INTO plan
+    FROM hartonomous.svd_plan(model, rank, energy, target_ratio, layer_pattern, factor_format, min_gain, kept_ratio) p;
+  IF plan.wanted OPERATOR(pg_catalog.=) 0 THEN
+    RAISE NOTICE 'no tensor would be smaller as factors: nothing done (see svd_plan)';
+    IF commits THEN
+      PERFORM hartonomous.unlock_model(model);
+    END IF;
+    RETURN;
+  END IF;
+  IF plan.clamped OPERATOR(pg_catalog.>) 0 THEN
+    RAISE NOTICE 'rank % is more than % tensors have: they keep all they have', rank, plan.clamped;
+  END IF;
+  run := hartonomous.start_run(model, 'svd', 'rewrite', pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object(
+    'rank', rank, 'energy', energy, 'target_ratio', target_ratio, 'layer_pattern', layer_pattern,
+    'factor_format', pg_catalog.upper(factor_format), 'min_gain', min_gain, 'residual_ratio', kept_ratio)));
+  INSERT INTO hartonomous.compression_steps (run_id, layer_id, factors)
+    SELECT run, p.layer_id, pg_catalog.jsonb_build_object('rank', p.planned, 'energy', energy, 'most_rank', p.most,
+                                                         'format', factor_format, 'residual_ratio', kept_ratio)
+      FROM ROWS FROM (pg_catalog.unnest(plan.layers), pg_catalog.unnest(plan.ranks), pg_catalog.unnest(plan.most))
+             AS p (layer_id, planned, most)
+    ON CONFLICT DO NOTHING;
+  INSERT INTO hartonomous.compression_steps (run_id, layer_id, outcome)
+    SELECT run, l.layer_id, 'left alone: ' OPERATOR(pg_catalog.||) p.reason
+      FROM hartonomous.model_layers l
+      LEFT JOIN ROWS FROM (pg_catalog.unnest(plan.others), pg_catalog.unnest(plan.reasons)) AS p (layer_id, reason)
+        ON p.layer_id OPERATOR(pg_catalog.=) l.layer_id
+     WHERE l.model_id OPERATOR(pg_catalog.=) model
+    ON CONFLICT DO NOTHING;
+  CALL hartonomous.execute_run(run);
+  SELECT r.bytes_before AS before, r.bytes_after AS after, s.factored INTO STRICT done
+    FROM hartonomous.compression_runs r,
+         LATERAL (SELECT pg_catalog.count(*) FILTER (WHERE c.outcome OPERATOR(pg_catalog.~~) 'rank %') AS factored
+                    FROM hartonomous.compression_steps c WHERE c.run_id OPERATOR(pg_catalog.=) r.run_id) s
+   WHERE r.run_id OPERATOR(pg_catalog.=) run;
+  RAISE NOTICE 'factored % of % tensors (see svd_outcomes(%)), % -> %, revision %, % s', done.factored, plan.wanted,
+    run, hartonomous.human_bytes(done.before), hartonomous.human_bytes(done.after), hartonomous.current_revision(model),
+    pg_catalog.round(EXTRACT(epoch FROM pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) started), 1);
+  IF commits THEN
+    PERFORM hartonomous.unlock_model(model);
+  END IF;
+END
+$$;
+COMMENT ON PROCEDURE hartonomous.svd_compress_model(integer, integer, double precision, double precision, text, text, double precision, boolean, double precision, boolean) IS
+  'rewrites matrices as factors U, s, VT: of one rank, of the least rank that explains a share of energy, or of the rank whose factors take a share target_ratio of the bytes; tensors that would not be smaller, by min_gain, are left alone; with residual the atoms of what is left that have the most energy stay, residual_ratio of all; rollback_model() undoes it; 22023 unless one of the three is given';
+
+CREATE PROCEDURE hartonomous.svd_compress_model(model text, rank integer DEFAULT NULL,
+    energy double precision DEFAULT NULL, target_ratio double precision DEFAULT NULL, layer_pattern text DEFAULT '%',
+    factor_format text DEFAULT 'F16', min_gain double precision DEFAULT 0, residual boolean DEFAULT false,
+    residual_ratio double precision DEFAULT 0.05, nowait boolean DEFAULT false)
+  LANGUAGE plpgsql
+AS $$
+BEGIN
+  CALL hartonomous.svd_compress_model(hartonomous.model_id(model), rank, energy, target_ratio, layer_pattern,
+                                      factor_format, min_gain, residual, residual_ratio, nowait);
+END
+$$;
+COMMENT ON PROCEDURE hartonomous.svd_compress_model(text, integer, double precision, double precision, text, text, double precision, boolean, double precision, boolean) IS
+  'the same for a model by its name';
+
+CREATE FUNCTION hartonomous.svd_outcomes(run bigint)
+  RETURNS TABLE (layer_name text, bytes_before bigint, bytes_after bigint, seconds double precision, outcome text)
+  LANGUAGE plpgsql STABLE PARALLEL SAFE COST 5000 ROWS 300
+  SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+BEGIN
+  RETURN QUERY SELECT l.layer_name, s.bytes_before, s.bytes_after, s.seconds, s.outcome
+                 FROM hartonomous.compression_steps s JOIN hartonomous.model_layers l ON l.layer_id = s.layer_id
+                WHERE s.run_id = svd_outcomes.run AND s.outcome IS NOT NULL ORDER BY l.position;
+END
+$$;
+COMMENT ON FUNCTION hartonomous.svd_outcomes(bigint) IS
+  'what became of each tensor of the pattern in a run of svd_compress_model: its factors, or why it was left alone';
+
+-- ---- checking --------------------------------------------------------------------------------------------------
+
+-- The newest kept state from before a tensor was factored.
+CREATE FUNCTION hartonomous.unfactored_revision(model integer, layer bigint) RETURNS integer
+  LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE COST 250
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  state record;
+BEGIN
+  SELECT r.revision_id, r.parent_revision_id, r.base_revision_id, r.state INTO state
+    FROM hartonomous.model_revisions r WHERE r.revision_id = hartonomous.current_revision(model);
+  WHILE state.parent_revision_id IS NOT NULL LOOP
+    SELECT r.revision_id, r.parent_revision_id, r.base_revision_id, r.state INTO state
+      FROM hartonomous.model_revisions r WHERE r.revision_id = state.parent_revision_id;
+    IF state.state = 'backup' AND NOT EXISTS (
+         SELECT FROM hartonomous.svd_compressed_layers f
+          WHERE f.model_id = model AND f.revision_id = state.base_revision_id AND f.layer_id = layer) THEN
+      RETURN state.revision_id;
+    END IF;
+  END LOOP;
+  RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION hartonomous.unfactored_revision(integer, bigint) IS
+  'the newest kept revision, before the live one, in which a tensor is not factored; NULL when none is kept';
+
+CREATE FUNCTION hartonomous.verify_svd(model integer)
+  RETURNS TABLE (layer_name text, rows integer, cols integer, rank integer, factor_format text,
+                 explained_variance double precision, stored_error double precision, measured_error double precision,
+                 smallest_ratio double precision, orthonormality double precision, problem text)
+  LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 300
+  SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+  kept hartonomous.svd_compressed_layers;
+  tensor hartonomous.model_layers;
+  factors hartonomous.svd_factors;
+  found record;
+  before integer;
+BEGIN
+  PERFORM hartonomous.current_revision(model);
+  -- Names and sizes first: what is damaged must not keep the rest from being looked at.
+  FOR kept IN
+    SELECT f.* FROM hartonomous.svd_compressed_layers f
+     WHERE f.model_id = model AND f.revision_id = hartonomous.live_base(model) ORDER BY f.layer_id
+  LOOP
+    SELECT * INTO tensor FROM hartonomous.model_layers l WHERE l.layer_id = kept.layer_id AND l.model_id = model;
+    layer_name := kept.layer_name;
+    rows := kept.original_rows;
+    cols := kept.original_cols;
+    rank := kept.rank;
+    explained_variance := kept.explained_variance;
+    stored_error := kept.relative_error;
+    measured_error := NULL;
+    smallest_ratio := NULL;
+    orthonormality := NULL;
+    factor_format := NULL;
+    problem := NULL;
+    BEGIN
+      factor_format := hartonomous.weights_format(kept.u_matrix);
+      IF tensor.layer_id IS NULL THEN
+        problem := 'the model has no such tensor';
+      ELSIF ARRAY[rows, cols]::bigint[] <> tensor.tensor_shape THEN
+        problem := format('%s x %s, but the tensor is %s', rows, cols, array_to_string(tensor.tensor_shape, ' x '));
+      ELSE
+        factors := ROW(kept.u_matrix, hartonomous.dequantize(kept.s_vector), kept.vt_matrix, rows, cols, rank,
+                       kept.explained_variance)::hartonomous.svd_factors;
+        found := hartonomous.svd_check(factors);
+        smallest_ratio := found.smallest_ratio;
+        orthonormality := greatest(found.u_orthonormality, found.vt_orthonormality);
+        before := hartonomous.unfactored_revision(model, kept.layer_id);
+        IF found.finite AND before IS NOT NULL THEN
+          measured_error := hartonomous.svd_error(hartonomous.tensor_weights(model, kept.layer_name, before), factors);
+        END IF;
+        problem := CASE WHEN NOT found.finite THEN 'NaN or infinity in the factors'
+                        WHEN NOT found.descending THEN 'singular values not in order'
+                        WHEN smallest_ratio < 1e-6 THEN 'singular values near zero: a smaller rank loses nothing'
+                        WHEN orthonormality > CASE WHEN factor_format IN ('F32', 'F16', 'BF16') THEN 0.02 ELSE 0.5 END
+                        THEN 'vectors not orthonormal'
+                        WHEN abs(measured_error - stored_error) > 0.01 * stored_error + 1e-4
+                        THEN 'the error is not what was measured when the tensor was factored' END;
+      END IF;
+    EXCEPTION WHEN array_subscript_error THEN
+      -- svd_check's, or svd_error's: factors that do not fit.
+      problem := 'the factors do not fit each other';
+    WHEN data_exception OR data_corrupted THEN
+      problem := 'damaged: ' || SQLERRM;
+    END;
+    RETURN NEXT;
+  END LOOP;
+END
+$$;
+COMMENT ON FUNCTION hartonomous.verify_svd(integer) IS
+  'looks at the factors of a model''s live revision, a row a tensor: sizes, finite numbers, singular values near zero, orthonormality, and the error against the newest kept revision from before (measured now; NULL when none is kept); problem is NULL where there is none';
+CREATE FUNCTION hartonomous.verify_svd(model text)
+  RETURNS TABLE (layer_name text, rows integer, cols integer, rank integer, factor_format text,
+                 explained_variance double precision, stored_error double precision, measured_error double precision,
+                 smallest_ratio double precision, orthonormality double precision, problem text)
+  LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 300
+  SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN QUERY SELECT * FROM hartonomous.verify_svd(hartonomous.model_id(model));
+END
+$$;
+COMMENT ON FUNCTION hartonomous.verify_svd(text) IS 'the same for a model by its name';

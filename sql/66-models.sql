@@ -1,0 +1,83 @@
+-- The models themselves: what there is, another name, no model any more.
+
+CREATE FUNCTION hartonomous.list_models()
+  RETURNS TABLE (model_id integer, model_name text, architecture text, parent_model text, parameters bigint,
+                 revision_id integer, stage text, backups bigint, atoms bigint, logical_bytes bigint,
+                 physical_bytes bigint, ingestion_date timestamptz)
+  LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 10
+  SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+BEGIN
+  IF to_regclass('hartonomous.models') IS NULL THEN
+    RETURN;
+  END IF;
+  RETURN QUERY
+    SELECT m.model_id, m.model_name, m.architecture, p.model_name, m.parameter_count, r.revision_id, r.stage,
+           (SELECT count(*) FROM hartonomous.model_revisions b WHERE b.model_id = m.model_id AND b.state = 'backup'),
+           r.atom_count, r.logical_bytes, hartonomous.model_disk_bytes(m.model_id), m.ingestion_date
+      FROM hartonomous.models m
+      LEFT JOIN hartonomous.models p ON p.model_id = m.parent_model_id
+      LEFT JOIN hartonomous.model_revisions r ON r.revision_id = m.current_revision
+     ORDER BY m.model_id;
+END
+$$;
+COMMENT ON FUNCTION hartonomous.list_models() IS
+  'a row a model: its parent, its live revision with the atoms and bytes of weights its last stage left, and the bytes all its revisions take on disk now; none without a store';
+
+CREATE FUNCTION hartonomous.rename_model(model integer, new_name text) RETURNS void
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 250
+  SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  PERFORM hartonomous.current_revision(model);
+  IF new_name IS NULL OR new_name = '' THEN
+    RAISE EXCEPTION 'a model needs a name' USING ERRCODE = '22023';
+  END IF;
+  UPDATE hartonomous.models m SET model_name = new_name WHERE m.model_id = model;
+EXCEPTION WHEN unique_violation THEN
+  PERFORM hartonomous.refuse_name(new_name);
+END
+$$;
+COMMENT ON FUNCTION hartonomous.rename_model(integer, text) IS
+  'gives a model another name; 42704 when there is no such model, 42710 when the name is taken, 22023 when it is none';
+
+CREATE FUNCTION hartonomous.rename_model(model text, new_name text) RETURNS void
+  LANGUAGE sql VOLATILE PARALLEL UNSAFE COST 250
+  RETURN hartonomous.rename_model(hartonomous.model_id(model), new_name);
+COMMENT ON FUNCTION hartonomous.rename_model(text, text) IS 'the same for a model by its name';
+
+-- Readers of its atoms hold it up until they end, as they hold up a swap.
+CREATE FUNCTION hartonomous.delete_model(model integer, nowait boolean DEFAULT false) RETURNS bigint
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  partitions regclass[];
+  partition regclass;
+  freed bigint;
+BEGIN
+  PERFORM hartonomous.current_revision(model);
+  PERFORM hartonomous.lock_model(model, nowait);
+  PERFORM hartonomous.current_revision(model);
+  SELECT coalesce(array_agg(format('hartonomous.%I', hartonomous.atoms_partition(model, r.revision_id))::regclass
+                            ORDER BY r.revision_id), '{}') INTO partitions
+    FROM hartonomous.model_revisions r
+   WHERE r.model_id = model AND hartonomous.partition_exists(model, r.revision_id);
+  PERFORM hartonomous.lock_for_swap(ARRAY['hartonomous.tensor_atoms'::regclass, 'hartonomous.tensor_atoms_backup']
+                                    || partitions);
+  freed := hartonomous.model_disk_bytes(model);
+  FOREACH partition IN ARRAY partitions LOOP
+    EXECUTE format('DROP TABLE %s', partition);
+  END LOOP;
+  DELETE FROM hartonomous.models m WHERE m.model_id = model;
+  RETURN freed;
+END
+$$;
+COMMENT ON FUNCTION hartonomous.delete_model(integer, boolean) IS
+  'deletes a model with all its revisions, in one transaction; returns the bytes of disk freed when it commits; students it had stay, without a parent; 42704 when there is no such model, 55P03 with nowait or when readers of the atoms do not end';
+
+CREATE FUNCTION hartonomous.delete_model(model text, nowait boolean DEFAULT false) RETURNS bigint
+  LANGUAGE sql VOLATILE PARALLEL UNSAFE COST 5000
+  RETURN hartonomous.delete_model(hartonomous.model_id(model), nowait);
+COMMENT ON FUNCTION hartonomous.delete_model(text, boolean) IS 'the same for a model by its name';

@@ -1,0 +1,215 @@
+-- What lies where: atoms of a region pruned, neighbours found, tensors described by the places of their atoms.
+-- Regions themselves: 49-regions.sql.
+
+CREATE FUNCTION hartonomous.region_plan(model integer, region real[], keep_inside boolean DEFAULT false,
+    layer_pattern text DEFAULT '%', include_vectors boolean DEFAULT false)
+  RETURNS TABLE (layer_id bigint, layer_name text, atoms bigint, removed bigint, bytes bigint, removed_bytes bigint)
+  LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 300
+  SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  PERFORM hartonomous.current_revision(model);
+  -- Through the parent, for which readers have rights. What is in the region apart, so that the index can find it.
+  RETURN QUERY EXECUTE $sql$
+    WITH inside AS (
+      SELECT a.layer_id, count(*) AS atoms, sum(hartonomous.weights_bytes(a.atom_data)) AS bytes
+        FROM hartonomous.tensor_atoms a
+       WHERE a.model_id = $1 AND hartonomous.in_region(a.weights_geometry, a.weights_geometry_q8, $2) GROUP BY a.layer_id),
+    every AS (
+      SELECT a.layer_id, count(*) AS atoms, sum(hartonomous.weights_bytes(a.atom_data)) AS bytes
+        FROM hartonomous.tensor_atoms a WHERE a.model_id = $1 GROUP BY a.layer_id)
+    SELECT l.layer_id, l.layer_name, coalesce(e.atoms, 0),
+           CASE WHEN $3 THEN coalesce(e.atoms, 0) - coalesce(i.atoms, 0) ELSE coalesce(i.atoms, 0) END,
+           coalesce(e.bytes, 0)::bigint,
+           (CASE WHEN $3 THEN coalesce(e.bytes, 0) - coalesce(i.bytes, 0) ELSE coalesce(i.bytes, 0) END)::bigint
+      FROM hartonomous.model_layers l LEFT JOIN every e USING (layer_id) LEFT JOIN inside i USING (layer_id)
+     WHERE l.model_id = $1 AND l.layer_name LIKE $4 AND ($5 OR cardinality(l.tensor_shape) > 1)
+     ORDER BY l.position$sql$ USING model, region, keep_inside, layer_pattern, include_vectors;
+END
+$$;
+COMMENT ON FUNCTION hartonomous.region_plan(integer, real[], boolean, text, boolean) IS
+  'what prune_region would remove, a row a tensor: atoms in the region, or, keep_inside, those that are not; 42704 when there is no such model';
+
+-- Cancelled or killed in place: nothing has happened. In a rewrite: see execute_run(). A second caller waits for
+-- the model's lock, or with nowait fails with 55P03.
+CREATE PROCEDURE hartonomous.prune_region(model integer, region real[], keep_inside boolean DEFAULT false,
+    layer_pattern text DEFAULT '%', dry_run boolean DEFAULT false, method text DEFAULT 'auto',
+    include_vectors boolean DEFAULT false, nowait boolean DEFAULT false)
+  LANGUAGE plpgsql
+AS $$
+DECLARE
+  commits boolean := hartonomous.can_commit();
+  box real[] := hartonomous.region(region[1], region[2], region[3], region[4], region[5], region[6]);
+  plan pg_catalog.record;
+BEGIN
+  PERFORM hartonomous.check_prune_arguments(1, NULL, 'tensor', method);
+  IF dry_run IS NULL OR keep_inside IS NULL THEN
+    RAISE EXCEPTION 'dry_run and keep_inside cannot be NULL' USING ERRCODE = '22004';
+  END IF;
+  PERFORM hartonomous.current_revision(model);
+  PERFORM hartonomous.lock_model(model, nowait, commits);
+  SELECT pg_catalog.jsonb_build_object('atoms', pg_catalog.sum(p.atoms), 'removed', pg_catalog.sum(p.removed),
+           'bytes', pg_catalog.sum(p.bytes), 'removed_bytes', pg_catalog.sum(p.removed_bytes)) AS numbers,
+         pg_catalog.array_agg(p.layer_id) AS layers
+    INTO plan FROM hartonomous.region_plan(model, box, keep_inside, layer_pattern, include_vectors) p;
+  IF plan.layers IS NULL THEN
+    RAISE EXCEPTION 'model % has no tensor like "%" to prune', model, layer_pattern USING ERRCODE = '22023';
+  END IF;
+  CALL hartonomous.execute_prune(model, pg_catalog.jsonb_build_object('region', box, 'keep_inside', keep_inside,
+      'layer_pattern', layer_pattern, 'include_vectors', include_vectors), method, dry_run, plan.numbers, plan.layers,
+    NULL, box, keep_inside);
+  IF commits THEN
+    PERFORM hartonomous.unlock_model(model);
+  END IF;
+END
+$$;
+COMMENT ON PROCEDURE hartonomous.prune_region(integer, real[], boolean, text, boolean, text, boolean, boolean) IS
+  'removes the atoms of matrices that lie in a region (see region()), or, keep_inside, those that do not; in place when few go, else by rewriting; rollback_model() undoes it; 22023 when the region is none or arguments do not fit';
+
+CREATE PROCEDURE hartonomous.prune_region(model text, region real[], keep_inside boolean DEFAULT false,
+    layer_pattern text DEFAULT '%', dry_run boolean DEFAULT false, method text DEFAULT 'auto',
+    include_vectors boolean DEFAULT false, nowait boolean DEFAULT false)
+  LANGUAGE plpgsql
+AS $$
+BEGIN
+  CALL hartonomous.prune_region(hartonomous.model_id(model), region, keep_inside, layer_pattern, dry_run, method,
+                                include_vectors, nowait);
+END
+$$;
+COMMENT ON PROCEDURE hartonomous.prune_region(text, real[], boolean, text, boolean, text, boolean, boolean) IS
+  'the same for a model by its name';
+
+CREATE FUNCTION hartonomous.check_neighbours(k integer) RETURNS void
+  LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE COST 1
+  SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  IF (k BETWEEN 0 AND 1000000) IS NOT TRUE THEN
+    RAISE EXCEPTION 'k must be between 0 and 1000000, not %', coalesce(k::text, 'NULL') USING ERRCODE = '22023';
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION hartonomous.check_neighbours(integer) IS '22023 when k is no number of neighbours';
+
+-- Two index scans, of either form of a place; the one of the form that a model has not finds nothing.
+DO $$
+DECLARE
+  postgis name := (SELECT n.nspname FROM pg_catalog.pg_extension e JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace
+                    WHERE e.extname = 'postgis');
+BEGIN
+  EXECUTE pg_catalog.format($ddl$
+    CREATE FUNCTION hartonomous.nearest_atoms(model integer, point %1$I.geometry, k integer DEFAULT 10)
+      RETURNS TABLE (tensor_atom_id bigint, layer_name text, atom_sequence integer, distance double precision,
+                     x real, y real, importance_score real)
+      LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 10
+      SET search_path = pg_catalog, pg_temp
+    AS $body$
+    BEGIN
+      PERFORM hartonomous.current_revision(model);
+      PERFORM hartonomous.check_neighbours(k);
+      IF point IS NULL OR %1$I.GeometryType(point) <> 'POINT' OR %1$I.ST_Zmflag(point) <> 2 OR %1$I.ST_IsEmpty(point) THEN
+        RAISE EXCEPTION 'a point with x, y and z expected' USING ERRCODE = '22023';
+      END IF;
+      -- The model as a literal: only its partition is planned for.
+      RETURN QUERY EXECUTE format($sql$
+        SELECT n.tensor_atom_id, n.tensor_name, n.atom_sequence, n.distance, %1$I.ST_X(n.place)::real,
+               %1$I.ST_Y(n.place)::real, n.importance_score
+          FROM ((SELECT a.tensor_atom_id, a.tensor_name, a.atom_sequence, a.importance_score, a.weights_geometry AS place,
+                        a.weights_geometry OPERATOR(%1$I.<<->>) $1 AS distance
+                   FROM hartonomous.tensor_atoms a WHERE a.model_id = %%1$s
+                  ORDER BY a.weights_geometry OPERATOR(%1$I.<<->>) $1 LIMIT $2)
+                UNION ALL
+                (SELECT a.tensor_atom_id, a.tensor_name, a.atom_sequence, a.importance_score,
+                        hartonomous.dequantize_geometry(a.weights_geometry_q8),
+                        hartonomous.dequantize_geometry(a.weights_geometry_q8) OPERATOR(%1$I.<<->>) $1
+                   FROM hartonomous.tensor_atoms a WHERE a.model_id = %%1$s AND a.weights_geometry_q8 IS NOT NULL
+                    AND a.weights_geometry IS NULL
+                  ORDER BY hartonomous.dequantize_geometry(a.weights_geometry_q8) OPERATOR(%1$I.<<->>) $1 LIMIT $2)) n
+         WHERE n.distance IS NOT NULL ORDER BY n.distance, n.tensor_atom_id LIMIT $2$sql$, model) USING point, k;
+    END
+    $body$;
+    COMMENT ON FUNCTION hartonomous.nearest_atoms(integer, %1$I.geometry, integer) IS
+      'the k atoms of a model nearest to a PointZ, nearest first, by the index; works on either form of places; 22023 when it is no PointZ or k is not between 0 and 1000000, 42704 when there is no such model';
+    CREATE FUNCTION hartonomous.nearest_atoms(model text, point %1$I.geometry, k integer DEFAULT 10)
+      RETURNS TABLE (tensor_atom_id bigint, layer_name text, atom_sequence integer, distance double precision,
+                     x real, y real, importance_score real)
+      LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 10
+      SET search_path = pg_catalog, pg_temp
+    AS $body$ BEGIN RETURN QUERY SELECT * FROM hartonomous.nearest_atoms(hartonomous.model_id(model), point, k); END $body$;
+    COMMENT ON FUNCTION hartonomous.nearest_atoms(text, %1$I.geometry, integer) IS 'the same for a model by its name';
+
+    CREATE FUNCTION hartonomous.nearest_atoms(model integer, atom bigint, k integer DEFAULT 10)
+      RETURNS TABLE (tensor_atom_id bigint, layer_name text, atom_sequence integer, distance double precision,
+                     x real, y real, importance_score real)
+      LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 10
+      SET search_path = pg_catalog, pg_temp
+    AS $body$
+    #variable_conflict use_column
+    DECLARE
+      place %1$I.geometry;
+    BEGIN
+      PERFORM hartonomous.current_revision(model);
+      PERFORM hartonomous.check_neighbours(k);
+      -- By the primary key: the number of an atom is made of those of its layer and of its place in it.
+      EXECUTE 'SELECT coalesce(a.weights_geometry, hartonomous.dequantize_geometry(a.weights_geometry_q8))
+                 FROM hartonomous.tensor_atoms a WHERE a.model_id = $1 AND a.layer_id = $2 >> 32 AND a.tensor_atom_id = $2'
+        INTO place USING model, atom;
+      IF place IS NULL THEN
+        RAISE EXCEPTION 'model %% has no atom %% with a place', model, coalesce(atom::text, 'NULL') USING ERRCODE = '42704';
+      END IF;
+      RETURN QUERY SELECT * FROM hartonomous.nearest_atoms(model, place, k + 1) n WHERE n.tensor_atom_id <> atom LIMIT k;
+    END
+    $body$;
+    COMMENT ON FUNCTION hartonomous.nearest_atoms(integer, bigint, integer) IS
+      'the k neighbours of an atom, given by its tensor_atom_id, nearest first; 42704 when there is no such model or atom, 22023 when k is not between 0 and 1000000';
+    CREATE FUNCTION hartonomous.nearest_atoms(model text, atom bigint, k integer DEFAULT 10)
+      RETURNS TABLE (tensor_atom_id bigint, layer_name text, atom_sequence integer, distance double precision,
+                     x real, y real, importance_score real)
+      LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 10
+      SET search_path = pg_catalog, pg_temp
+    AS $body$ BEGIN RETURN QUERY SELECT * FROM hartonomous.nearest_atoms(hartonomous.model_id(model), atom, k); END $body$;
+    COMMENT ON FUNCTION hartonomous.nearest_atoms(text, bigint, integer) IS 'the same for a model by its name';
+    $ddl$, postgis);
+END
+$$;
+
+CREATE FUNCTION hartonomous.spatial_statistics(model integer)
+  RETURNS TABLE (layer_id bigint, layer_name text, atoms bigint, placed bigint, mean_x double precision,
+                 mean_y double precision, mean_z double precision, spread_x double precision, spread_y double precision,
+                 spread_z double precision, min_x real, max_x real, min_y real, max_y real, min_z real, max_z real)
+  LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 300
+  SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  PERFORM hartonomous.current_revision(model);
+  RETURN QUERY EXECUTE $sql$
+    SELECT l.layer_id, l.layer_name, coalesce(s.atoms, 0), coalesce(s.placed, 0), s.mean_x, s.mean_y, s.mean_z, s.spread_x,
+           s.spread_y, s.spread_z, s.min_x, s.max_x, s.min_y, s.max_y, s.min_z, s.max_z
+      FROM hartonomous.model_layers l
+      LEFT JOIN (
+        SELECT a.layer_id, count(*) AS atoms, count(p.x) AS placed, avg(p.x) AS mean_x, avg(p.y) AS mean_y,
+               avg(a.importance_score) AS mean_z, stddev_pop(p.x) AS spread_x, stddev_pop(p.y) AS spread_y,
+               stddev_pop(a.importance_score) AS spread_z, min(p.x) AS min_x, max(p.x) AS max_x, min(p.y) AS min_y,
+               max(p.y) AS max_y, min(a.importance_score) AS min_z, max(a.importance_score) AS max_z
+          FROM hartonomous.tensor_atoms a
+          CROSS JOIN LATERAL (SELECT coalesce(a.x, (hartonomous.decode_point(a.weights_geometry_q8)).x) AS x,
+                                     coalesce(a.y, (hartonomous.decode_point(a.weights_geometry_q8)).y) AS y) p
+         WHERE a.model_id = $1 GROUP BY a.layer_id) s USING (layer_id)
+     WHERE l.model_id = $1 ORDER BY l.position$sql$ USING model;
+END
+$$;
+COMMENT ON FUNCTION hartonomous.spatial_statistics(integer) IS
+  'where the atoms of each tensor lie: how many, how many have a place, mean, standard deviation, least and greatest of x, y and z (importance); 42704 when there is no such model';
+
+CREATE FUNCTION hartonomous.spatial_statistics(model text)
+  RETURNS TABLE (layer_id bigint, layer_name text, atoms bigint, placed bigint, mean_x double precision,
+                 mean_y double precision, mean_z double precision, spread_x double precision, spread_y double precision,
+                 spread_z double precision, min_x real, max_x real, min_y real, max_y real, min_z real, max_z real)
+  LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 300
+  SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN QUERY SELECT * FROM hartonomous.spatial_statistics(hartonomous.model_id(model));
+END
+$$;
+COMMENT ON FUNCTION hartonomous.spatial_statistics(text) IS 'the same for a model by its name';

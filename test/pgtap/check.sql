@@ -1,0 +1,141 @@
+-- Troubleshooting: each fault is planted, and found; a sound model has none.
+BEGIN;
+\ir lib/model_files.sql
+SELECT no_plan();
+CREATE FUNCTION lib.blocks_gguf(numbers integer[], stated integer) RETURNS bytea LANGUAGE sql IMMUTABLE
+  RETURN gguf((SELECT array_agg(ROW(format('blk.%s.ffn_up.weight', n), '{32,6}', 0, waves(6, 32, n))::tensor ORDER BY n) FROM
+    unnest(numbers) n), ARRAY[kv_text('general.architecture', 'llama'), kv_u32('llama.block_count', stated)]);
+SELECT import_gguf(little_gguf(), 'little') AS m \gset
+SELECT import_gguf(gguf(NULL), 'empty') AS e \gset
+SELECT import_gguf(little_gguf(), 'cut', 24) AS c \gset
+
+-- Nothing wrong
+SELECT is_empty(format('SELECT * FROM check_model(%s)', m), 'a sound model, cut or whole, full or empty') FROM unnest(ARRAY[:m, :c,
+  :e]) m;
+SELECT is_empty('SELECT * FROM check_model(''little'')', 'by its name');
+SELECT backup_model(:m, 'before') \g /dev/null
+CALL prune_by_importance(:m, keep_ratio => 0.9, method => 'in_place');
+SELECT is_empty(format('SELECT * FROM check_model(%s)', :m), 'with a copy and a delta');
+CALL prune_by_importance(:m, keep_ratio => 0.5, method => 'rewrite');
+SELECT is_empty(format('SELECT * FROM check_model(%s)', :m), 'and with a backup');
+SELECT rollback_model(:m, (SELECT min(revision_id) FROM model_revisions WHERE model_id = :m)) \g /dev/null
+SELECT is_empty(format('SELECT * FROM check_model(%s)', :m), 'and rolled back');
+SELECT start_run(:m, 'quantize', 'rewrite', '{}') AS run \gset
+SELECT is_empty(format('SELECT * FROM check_model(%s)', :m), 'and with a stopped run');
+SELECT abandon_run(:run) \g /dev/null
+
+-- What a fault is called, and its undoing
+CREATE FUNCTION lib.found(model integer, statement text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE said text;
+BEGIN
+  BEGIN
+    EXECUTE statement;
+    SELECT string_agg(concat_ws(': ', fault, object, atoms, detail), '; ' ORDER BY fault, object) INTO said FROM check_model(model);
+    RAISE EXCEPTION 'undone' USING ERRCODE = 'HT000';
+  EXCEPTION WHEN SQLSTATE 'HT000' THEN
+  END;
+  RETURN said;
+END $$;
+SELECT is(found(:m, 'UPDATE tensor_atoms SET ' || change || ' WHERE model_id = ' || :m || ' AND atom_sequence = 3 AND tensor_name = ''token_embd.weight'''),
+  expected, change) FROM (VALUES
+  ('atom_sequence = 20', 'beyond its matrix: token_embd.weight: 1: atom 20 first'),
+  ('atom_sequence = 2000000', 'beyond its matrix: token_embd.weight: 1: atom 2000000 first'),
+  ('tensor_name = ''other''', 'wrong tensor_name: token_embd.weight: 1: atom 3 first'),
+  ('layer_id = 99', 'of no layer: token_embd.weight: 1: atom 3 first'),
+  ('atom_data = array_fill(1::real, ARRAY[63])', 'wrong length: token_embd.weight: 1: atom 3 first'),
+  ('atom_data = array_fill(1::real, ARRAY[0])', 'wrong length: token_embd.weight: 1: atom 3 first'),
+  ('atom_data = array_fill(''NaN''::real, ARRAY[64])', 'not finite: token_embd.weight: 1: atom 3 first'),
+  ('atom_data = array_append(array_fill(1::real, ARRAY[63]), ''-Infinity'')', 'not finite: token_embd.weight: 1: atom 3 first'),
+  ('atom_data = array_fill(3e38::real, ARRAY[64])', NULL),
+  ('x = 100.5', 'place outside: token_embd.weight: 1: atom 3 first'),
+  ('y = -0.001', 'place outside: token_embd.weight: 1: atom 3 first'),
+  ('importance_score = 10.01', 'place outside: token_embd.weight: 1: atom 3 first'),
+  ('importance_score = ''NaN''', 'place not a number: token_embd.weight: 1: atom 3 first'),
+  ('x = ''NaN''', 'place not a number: token_embd.weight: 1: atom 3 first'),
+  ('x = ''Infinity''', 'place outside: token_embd.weight: 1: atom 3 first'),
+  ('y = NULL', 'place missing: token_embd.weight: 1: atom 3 first'),
+  ('x = 0, y = 100, importance_score = -10', NULL)) v (change, expected);
+SELECT is(found(:c, format('UPDATE tensor_atoms SET atom_data = array_fill(1::real, ARRAY[24]) WHERE model_id = %s AND tensor_name = ''output.weight'' OR model_id = %1$s AND tensor_name = ''token_embd.weight'' AND atom_sequence = 5',
+  :c)), 'wrong length: output.weight: 40: atom 0 first; wrong length: token_embd.weight: 1: atom 5 first',
+  'the last piece of a cut row is shorter');
+SELECT is(found(:m, format('DELETE FROM tensor_atoms WHERE model_id = %s', :m)), NULL, 'missing atoms are no fault');
+
+-- A hash cannot lie unless the catalog does
+SELECT is(found(:m, format($$UPDATE pg_attribute SET attgenerated = '' WHERE attrelid = live_partition(%1$s) AND attname = 'content_hash';
+  UPDATE %2$s SET content_hash = '\x00' WHERE tensor_name = 'output.weight' AND atom_sequence > 37$$, :m, live_partition(:m))),
+  'wrong hash: output.weight: 2: atom 38 first', 'a wrong hash');
+
+-- Tensors and blocks
+SELECT is(found(:m, format(statement, :m)), expected, statement) FROM (VALUES
+  ('UPDATE model_layers SET tensor_shape = ''{21,64}'' WHERE model_id = %s AND layer_name = ''token_embd.weight''',
+    'wrong shape: token_embd.weight: shape {21,64}, 1280 weights in rows of 64'),
+  ('UPDATE model_layers SET tensor_shape = ''{0,64}'' WHERE model_id = %s AND layer_name = ''token_embd.weight''',
+    'wrong shape: token_embd.weight: shape {0,64}, 1280 weights in rows of 64'),
+  ('UPDATE model_layers SET layer_idx = 0 WHERE model_id = %s AND layer_name = ''token_embd.weight''',
+    'wrong layer_idx: token_embd.weight: 0'),
+  ('UPDATE models SET metadata = replace(metadata::text, ''"llama.block_count", "type": "u32", "value": 1'', ''"llama.block_count", "type": "u32", "value": 7'')::jsonb WHERE model_id = %s AND metadata::text LIKE ''%%block_count", "type": "u32", "value": 1%%''',
+    'wrong block count: metadata: says 7, the tensors have 1')) v (statement, expected);
+SELECT import_gguf(blocks_gguf('{0,1,3}', 4), 'gap') AS gap \gset
+SELECT import_gguf(blocks_gguf('{0,1,2}', 4), 'short') AS short \gset
+SELECT results_eq(format('SELECT fault, object, detail FROM check_model(%s)', :gap),
+  $$VALUES ('no such block', 'block 2 of 4', NULL::text)$$, 'a block that is not there');
+SELECT results_eq(format('SELECT fault, object, detail FROM check_model(%s)', :short),
+  $$VALUES ('wrong block count', 'metadata', 'says 4, the tensors have 3')$$, 'a block count that is not true');
+
+-- Partitions
+SELECT is(found(:m, replace(replace(statement, '$p', live_partition(:m)::text), '$m', :'m')), replace(replace(expected, '$p',
+  replace(live_partition(:m)::text, 'hartonomous.', '')), '$m', :'m'), statement) FROM (VALUES
+  ('UPDATE pg_constraint SET convalidated = false WHERE conrelid = ''$p''::regclass AND contype = ''c'' AND conname LIKE ''%bound''',
+    'no bound: $p: has no valid CHECK (((model_id = $m) AND (revision_id = 1)))'),
+  ('ALTER TABLE $p DROP CONSTRAINT tensor_atoms_m$m_r1_bound', 'no bound: $p: has no valid CHECK (((model_id = $m) AND (revision_id = 1)))'),
+  ('ALTER TABLE tensor_atoms DETACH PARTITION $p; CREATE TABLE hartonomous.tensor_atoms_m$m_r777 (LIKE $p)',
+    'no bound: tensor_atoms_m$m_r777: has no valid CHECK (((model_id = $m) AND (revision_id = 777))); orphaned partition: tensor_atoms_m$m_r777: it has no parent; wrong parent: $p: it has no parent'),
+  ('DROP TABLE $p', 'missing partition: $p: revision 1 is live; missing partition: $p: revision 5 is backup'),
+  ('UPDATE model_revisions SET state = ''backup'' WHERE revision_id = 1',
+    'wrong live revision: revision 1; wrong parent: $p: its parent is hartonomous.tensor_atoms'),
+  ('UPDATE models SET current_revision = 4 WHERE model_id = $m', 'wrong live revision: revision 4; wrong parent: $p: its parent is hartonomous.tensor_atoms'),
+  ('ALTER TABLE tensor_atoms DROP CONSTRAINT tensor_atoms_pkey',
+    'no primary key: $p')) v (statement, expected);
+
+-- Coordinates: named and clamped
+UPDATE tensor_atoms SET x = CASE atom_sequence WHEN 1 THEN -5 WHEN 2 THEN 101 WHEN 3 THEN 'NaN'::real WHEN 4 THEN NULL ELSE x END,
+  y = CASE atom_sequence WHEN 5 THEN 1e30 WHEN 6 THEN '-Infinity'::real ELSE y END,
+  importance_score = CASE atom_sequence WHEN 7 THEN 11 WHEN 8 THEN -11 WHEN 9 THEN 'NaN'::real ELSE importance_score END
+  WHERE model_id = :m AND tensor_name = 'token_embd.weight';
+SELECT results_eq(format('SELECT atom_sequence, fault, tensor_atom_id = (layer_id << 32 | atom_sequence), layer_name FROM validate_coordinates(%s) v JOIN model_layers USING (layer_name) WHERE model_id = %1$s ORDER BY 1',
+  :m), $$SELECT a, f, true, 'token_embd.weight' FROM (VALUES (1, 'outside'), (2, 'outside'), (3, 'not a number'), (4, 'missing'), (5, 'outside'),
+  (6, 'outside'), (7, 'outside'), (8, 'outside'), (9, 'not a number')) v (a, f)$$, 'validate_coordinates()');
+SELECT is(clamp_coordinates('little'), 9::bigint, 'clamp_coordinates() says how many');
+SELECT results_eq(format('SELECT atom_sequence, CASE atom_sequence WHEN 5 THEN y WHEN 6 THEN y WHEN 7 THEN importance_score WHEN 8 THEN importance_score WHEN 9 THEN importance_score ELSE x END FROM tensor_atoms WHERE model_id = %s AND tensor_name = ''token_embd.weight'' AND atom_sequence BETWEEN 1 AND 9 ORDER BY 1',
+  :m), 'VALUES (1, 0::real), (2, 100), (3, 50), (4, 50), (5, 100), (6, 0), (7, 10), (8, -10), (9, 10)', 'each to its place');
+SELECT is_empty(format('SELECT * FROM check_model(%s)', :m), 'and all is well');
+SELECT is(clamp_coordinates(:m), 0::bigint, 'nothing left to clamp');
+SELECT ok(export_gguf(:m) = little_gguf(), 'no weight was touched');
+
+-- Completeness
+SELECT results_eq(format('SELECT layer_idx, layer_name, expected, present, missing, share, state FROM layer_completeness(%s)', :m),
+  $$VALUES (-1, 'token_embd.weight', 20::bigint, 20::bigint, 0::bigint, 1::numeric, 'complete'), (-1, 'output.weight', 40, 40, 0, 1, 'complete'),
+           (0, 'blk.0.attn_norm.weight', 1, 1, 0, 1, 'complete'), (0, 'blk.0.attn_q.weight', 10, 10, 0, 1, 'complete'),
+           (0, 'blk.0.ffn_down.weight', 30, 30, 0, 1, 'complete')$$, 'layer_completeness() of a whole model');
+DELETE FROM tensor_atoms WHERE model_id = :m AND (tensor_name = 'output.weight' OR tensor_name = 'token_embd.weight' AND atom_sequence < 5);
+SELECT results_eq(format('SELECT layer_name, present, missing, share, state FROM layer_completeness(''little'') WHERE state <> ''complete'''),
+  $$VALUES ('token_embd.weight', 15::bigint, 5::bigint, 0.75, 'sparse'), ('output.weight', 0, 40, 0, 'empty')$$, 'of a sparse one');
+SELECT results_eq(format('SELECT layer_idx, state FROM layer_completeness(%s) WHERE layer_id IS NULL', :gap),
+  $$VALUES (2, 'no such block')$$, 'a gap between blocks');
+SELECT is(sum(expected), (SELECT count(*) FROM tensor_atoms WHERE model_id = :c)::numeric, 'atoms that are pieces of rows') FROM
+  layer_completeness(:c);
+SELECT is(expected_atoms(0, 0, 1), 0::bigint, 'no weights, no atoms');
+SELECT is(expected_atoms(100, 10, 4), 30::bigint, 'ten rows in three pieces');
+
+-- Errors
+SELECT throws_ok(format('SELECT * FROM %s(%s)', f, m), '42704', NULL, f || '(' || m || ')') FROM unnest(ARRAY['validate_coordinates',
+  'clamp_coordinates', 'layer_completeness', 'check_model']) f, unnest(ARRAY['999', 'NULL::int', '''nobody''']) m;
+CREATE ROLE check_reader;
+GRANT SELECT ON models, model_layers, model_revisions, tensor_atoms TO check_reader;
+SELECT is((state_as('check_reader', format('SELECT * FROM %s(%s)', f, :m))).state, '00000', 'a reader may: ' || f) FROM
+  unnest(ARRAY['validate_coordinates', 'layer_completeness', 'check_model']) f;
+SELECT is((state_as('check_reader', format('SELECT clamp_coordinates(%s)', :m))).state, '42501', 'but change nothing');
+SELECT is_empty($$SELECT without_comment('validate_coordinates', 'clamp_coordinates', 'layer_completeness', 'expected_atoms',
+  'check_atoms', 'check_layers', 'check_partitions', 'partition_bound', 'check_model')$$, 'every function has a comment');
+SELECT * FROM finish();
+ROLLBACK;
