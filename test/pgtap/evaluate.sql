@@ -223,6 +223,22 @@ ALTER TABLE tensor_atoms ENABLE ROW LEVEL SECURITY;
 CREATE POLICY some_of_them ON tensor_atoms USING (atom_sequence < 5);
 SELECT is((state_as('evaluate_reader', format('SELECT hartonomous.perplexity(%s, lib.story(), 32)', :m))).state, '42501', 'a policy that hides atoms is an error');
 
+-- A pass reads each tensor once: 11 tensors by their rows' versions and by their rows, and the embedding's rows that are
+-- looked up. With the cache, only the versions.
+CREATE FUNCTION lib.scans(model integer) RETURNS bigint LANGUAGE sql STABLE AS $$
+  SELECT sum(pg_stat_get_xact_numscans(c.oid))::bigint FROM pg_class c
+   WHERE c.oid = live_partition(model) OR c.oid IN (SELECT indexrelid FROM pg_index WHERE indrelid = live_partition(model))
+$$;
+SET LOCAL enable_bitmapscan = off;
+SELECT release_model_cache() \g /dev/null
+SELECT scans(:o) AS scans \gset
+SELECT perplexity(:o, story(), 32) \g /dev/null
+SELECT is(scans(:o) - :scans, 11 + 11 + 1::bigint, 'a pass scans each tensor once');
+SELECT scans(:o) AS scans \gset
+SELECT perplexity(:o, story(), 32) \g /dev/null
+SELECT is(scans(:o) - :scans, 11::bigint, 'and none but for its versions when it is kept');
+RESET enable_bitmapscan;
+
 -- The example model, against tools/reference_forward.py (examples/README.md)
 \if :has_example_model
 SELECT import_gguf(example_model(), 'example') AS e \gset
