@@ -1,12 +1,13 @@
 -- Import: a GGUF or safetensors file becomes rows. A source is a server path (text; needs pg_read_server_files),
 -- the file itself (bytea), or a large object (oid). With the config.json of a Hugging Face checkpoint, a safetensors file
--- becomes the GGUF model it amounts to; JSON null means that there is none.
+-- becomes the GGUF model it amounts to; JSON null means that there is none. Large checkpoints come in several files: their
+-- paths are an array (text[]).
 
 DO $$
 DECLARE
   kind text;
 BEGIN
-  FOREACH kind IN ARRAY ARRAY['text', 'bytea', 'oid'] LOOP
+  FOREACH kind IN ARRAY ARRAY['text', 'text[]', 'bytea', 'oid'] LOOP
     EXECUTE pg_catalog.format($ddl$
       CREATE FUNCTION hartonomous.file_metadata(source %1$s, container text, config jsonb DEFAULT 'null',
                                                 tokenizer jsonb DEFAULT 'null') RETURNS jsonb
@@ -21,7 +22,7 @@ BEGIN
         'the tensors of a model file, shapes rows first; container is gguf or safetensors; with the config of a checkpoint those of the GGUF model it amounts to; 22P03 on a malformed file';
       CREATE FUNCTION hartonomous.file_sha256(source %1$s) RETURNS bytea
         AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE COST 5000;
-      COMMENT ON FUNCTION hartonomous.file_sha256(%1$s) IS 'sha256 of a file';
+      COMMENT ON FUNCTION hartonomous.file_sha256(%1$s) IS 'sha256 of a file, of several one after the other';
       CREATE FUNCTION hartonomous.load_atoms(source %1$s, container text, partition regclass, model integer, revision integer,
                                              config jsonb DEFAULT 'null')
         RETURNS TABLE (layer_id bigint, atoms bigint, bytes bigint, min_x real, min_y real, max_x real, max_y real)
@@ -185,19 +186,8 @@ DO $$
 DECLARE
   kind text;
 BEGIN
-  FOREACH kind IN ARRAY ARRAY['text', 'bytea', 'oid'] LOOP
+  FOREACH kind IN ARRAY ARRAY['text', 'text[]', 'bytea', 'oid'] LOOP
     EXECUTE pg_catalog.format($ddl$
-      CREATE FUNCTION hartonomous.import_gguf(source %1$s, model_name text, atom_size integer DEFAULT 8192)
-        RETURNS integer
-        LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
-        SET search_path = pg_catalog, pg_temp
-      AS $body$
-      BEGIN
-        RETURN hartonomous.import_model(source, 'gguf', model_name, atom_size);
-      END
-      $body$;
-      COMMENT ON FUNCTION hartonomous.import_gguf(%1$s, text, integer) IS
-        'imports a model file and returns the model''s number; an atom is a matrix row, split above atom_size weights; 22P03 on a malformed file, 42710 when the name is taken, 42501 without the right to read files';
       CREATE FUNCTION hartonomous.import_safetensors(source %1$s, model_name text, atom_size integer DEFAULT 8192,
           config jsonb DEFAULT NULL, tokenizer jsonb DEFAULT NULL) RETURNS integer
         LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
@@ -211,17 +201,35 @@ BEGIN
       COMMENT ON FUNCTION hartonomous.import_safetensors(%1$s, text, integer, jsonb, jsonb) IS
         'imports a model file and returns the model''s number; an atom is a matrix row, split above atom_size weights; config and tokenizer (config.json, tokenizer.json of a Llama, Qwen2 or Qwen3 checkpoint) make a model that runs and exports to GGUF; 22P03 on a malformed file, 22023 and 0A000 on a config or tokenizer that is wrong or not known, 42710 when the name is taken, 42501 without the right to read files';
       $ddl$, kind);
+    CONTINUE WHEN kind = 'text[]';
+    EXECUTE pg_catalog.format($ddl$
+      CREATE FUNCTION hartonomous.import_gguf(source %1$s, model_name text, atom_size integer DEFAULT 8192)
+        RETURNS integer
+        LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+        SET search_path = pg_catalog, pg_temp
+      AS $body$
+      BEGIN
+        RETURN hartonomous.import_model(source, 'gguf', model_name, atom_size);
+      END
+      $body$;
+      COMMENT ON FUNCTION hartonomous.import_gguf(%1$s, text, integer) IS
+        'imports a model file and returns the model''s number; an atom is a matrix row, split above atom_size weights; 22P03 on a malformed file, 42710 when the name is taken, 42501 without the right to read files';
+      $ddl$, kind);
   END LOOP;
 END
 $$;
 
 DO $$
 DECLARE
-  path_takers text := $list$hartonomous.file_metadata(text, text, jsonb, jsonb), hartonomous.file_tensors(text, text, jsonb),
-    hartonomous.file_sha256(text), hartonomous.load_atoms(text, text, regclass, integer, integer, jsonb),
-    hartonomous.import_gguf(text, text, integer), hartonomous.import_safetensors(text, text, integer, jsonb, jsonb)$list$;
+  path_taker regprocedure;
 BEGIN
-  EXECUTE pg_catalog.format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', path_takers);
-  EXECUTE pg_catalog.format('GRANT EXECUTE ON FUNCTION %s TO pg_read_server_files', path_takers);
+  FOR path_taker IN
+    SELECT p.oid FROM pg_catalog.pg_proc p
+     WHERE p.pronamespace OPERATOR(pg_catalog.=) 'hartonomous'::regnamespace
+       AND p.proargnames[1] OPERATOR(pg_catalog.=) 'source' AND p.proargtypes[0] IN ('text'::regtype, 'text[]'::regtype)
+  LOOP
+    EXECUTE pg_catalog.format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', path_taker);
+    EXECUTE pg_catalog.format('GRANT EXECUTE ON FUNCTION %s TO pg_read_server_files', path_taker);
+  END LOOP;
 END
 $$;

@@ -1,4 +1,4 @@
-// A Hugging Face checkpoint (model.safetensors, config.json, tokenizer.json) read as the GGUF model it amounts to: the
+// A Hugging Face checkpoint (safetensors files, config.json, tokenizer.json) read as the GGUF model it amounts to: the
 // metadata llama.cpp's converter would write, its tensor names and its order of rows.
 //
 // Architectures: LlamaForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM. Sources: config.json and tokenizer.json as the
@@ -10,6 +10,7 @@
 
 #include <memory>
 #include <string_view>
+#include <vector>
 
 #include "hartonomous/bytes.hpp"
 #include "hartonomous/interrupt.hpp"
@@ -19,10 +20,12 @@ namespace hartonomous {
 
 struct checkpoint {
   model_file file;                    // offsets are those of `data`
-  std::unique_ptr<byte_source> data;  // the tensors as GGUF has them: read through the source, which must outlive it
+  std::unique_ptr<byte_source> data;  // the tensors as GGUF has them: read through the files, which must outlive it
 };
 
-// `tokenizer` "null" leaves the vocabulary out: such a model runs on token numbers only.
-checkpoint read_checkpoint(byte_source& source, std::string_view config, std::string_view tokenizer, interrupt& poll);
+// Large checkpoints come in several files, each with some of the tensors; their order does not matter. `tokenizer`
+// "null" leaves the vocabulary out: such a model runs on token numbers only.
+checkpoint read_checkpoint(const std::vector<byte_source*>& files, std::string_view config, std::string_view tokenizer,
+                           interrupt& poll);
 
 }  // namespace hartonomous

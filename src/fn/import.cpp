@@ -33,11 +33,12 @@ std::string json_argument(FunctionCallInfo fcinfo, int argument) {
   return call([&] { return DatumGetCString(DirectFunctionCall1(jsonb_out, PG_GETARG_DATUM(argument))); });
 }
 
-// The file of arguments 0 (source) and 1 (container) or, with the config of a checkpoint, the GGUF model it amounts to.
+// The file of arguments 0 (source) and 1 (container) or, with the config of a checkpoint, the GGUF model that its files
+// amount to.
 class opened_model {
  public:
   explicit opened_model(FunctionCallInfo fcinfo, int config_argument, bool with_tokenizer = false)
-      : source_(source_argument(fcinfo, 0)) {
+      : sources_(source_argument(fcinfo, 0)) {
     // Tensor names and tokens are UTF-8 and go into text and jsonb as they are.
     if (call([] { return GetDatabaseEncoding(); }) != PG_UTF8) {
       throw error(sqlstate::feature_not_supported, "models can be imported into UTF8 databases only");
@@ -48,22 +49,27 @@ class opened_model {
     backend_interrupt interrupts;
     if (config == "null") {
       if (tokenizer != "null") throw error(sqlstate::invalid_parameter_value, "a tokenizer goes with a config");
-      model_.file = read_model_file(*source_, container, interrupts);
+      if (sources_.size() > 1) {
+        throw error(sqlstate::invalid_parameter_value, "only with a config several files make a model");
+      }
+      model_.file = read_model_file(*sources_.front(), container, interrupts);
       return;
     }
     if (container != "safetensors") {
       throw error(sqlstate::invalid_parameter_value, "a config goes with a safetensors file");
     }
     require_work_memory(16 * (config.size() + tokenizer.size()), "reading the config and the tokenizer");
-    model_ = read_checkpoint(*source_, config, tokenizer, interrupts);
+    std::vector<byte_source*> files;
+    for (auto const& source : sources_) files.push_back(source.get());
+    model_ = read_checkpoint(files, config, tokenizer, interrupts);
   }
 
   const model_file& file() const noexcept { return model_.file; }
   // What the offsets of the tensors are those of.
-  byte_source& data() noexcept { return model_.data != nullptr ? *model_.data : *source_; }
+  byte_source& data() noexcept { return model_.data != nullptr ? *model_.data : *sources_.front(); }
 
  private:
-  std::unique_ptr<byte_source> source_;
+  std::vector<std::unique_ptr<byte_source>> sources_;
   checkpoint model_;
 };
 
@@ -269,18 +275,20 @@ HARTONOMOUS_FUNCTION(file_tensors) {
 }
 
 HARTONOMOUS_FUNCTION(file_sha256) {
-  const auto source = source_argument(fcinfo, 0);
+  const auto sources = source_argument(fcinfo, 0);
   pg_cryptohash_ctx* context = call([] { return pg_cryptohash_create(PG_SHA256); });
   auto* result = static_cast<bytea*>(allocate(VARHDRSZ + PG_SHA256_DIGEST_LENGTH));
   SET_VARSIZE(result, VARHDRSZ + PG_SHA256_DIGEST_LENGTH);
   std::vector<std::uint8_t> piece(1 << 20);
   backend_interrupt interrupts;
   bool good = pg_cryptohash_init(context) == 0;
-  for (std::uint64_t at = 0; good && at < source->size(); at += piece.size()) {
-    const std::size_t n = std::min<std::uint64_t>(piece.size(), source->size() - at);
-    source->read(at, piece.data(), n);
-    good = pg_cryptohash_update(context, piece.data(), n) == 0;
-    interrupts.poll();
+  for (auto const& source : sources) {
+    for (std::uint64_t at = 0; good && at < source->size(); at += piece.size()) {
+      const std::size_t n = std::min<std::uint64_t>(piece.size(), source->size() - at);
+      source->read(at, piece.data(), n);
+      good = pg_cryptohash_update(context, piece.data(), n) == 0;
+      interrupts.poll();
+    }
   }
   good = good &&
          pg_cryptohash_final(context, reinterpret_cast<std::uint8_t*>(VARDATA(result)), PG_SHA256_DIGEST_LENGTH) == 0;

@@ -19,7 +19,7 @@ void try_reading(const std::string& file, const std::string& config, const std::
   memory_source source(file.data(), file.size());
   checkpoint made;
   try {
-    made = read_checkpoint(source, config, tokenizer, poll);
+    made = read_checkpoint({&source}, config, tokenizer, poll);
   } catch (const error&) {
     return;
   }

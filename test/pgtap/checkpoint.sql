@@ -49,6 +49,41 @@ SELECT is(metadata ->> 'format', 'safetensors', 'without a config') FROM models 
 SELECT import_safetensors(little_checkpoint(), 'mute', config => little_config()) AS mute \gset
 SELECT throws_ok(format('SELECT tokenize(%s, ''a'')', :mute), '22023', 'the model has no tokenizer', 'without a tokenizer');
 
+-- In several files of the server
+\if :has_directory
+CREATE FUNCTION lib.part(name text, i integer) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+  PERFORM lo_from_bytea(4711, (SELECT safetensors(array_agg(ROW(t.tensor_name, 'F32', t.tensor_shape,
+      substr(data, (t.start + 1)::int, t.bytes::int))::st_tensor ORDER BY t.position))
+    FROM (SELECT f.*, sum(bytes) OVER (ORDER BY position) - bytes AS start FROM file_tensors(little_checkpoint(), 'safetensors') f) t,
+      substr(little_checkpoint(), length(little_checkpoint()) - (SELECT sum(bytes)::int FROM
+        file_tensors(little_checkpoint(), 'safetensors')) + 1) data
+   WHERE t.position % 2 = i));
+  PERFORM lo_export(4711, server_path(name)), lo_unlink(4711);
+  RETURN server_path(name);
+END
+$$;
+SELECT import_safetensors(ARRAY[part('2.safetensors', 1), part('1.safetensors', 0)], 'parts', config => little_config(),
+  tokenizer => little_tokenizer()) AS parts \gset
+SELECT is((SELECT metadata FROM models WHERE model_id = :parts), metadata, 'several files: the same metadata')
+  FROM models WHERE model_id = :m;
+SELECT results_eq(format('SELECT tensor_name, atom_sequence, content_hash FROM tensor_atoms WHERE model_id = %s ORDER BY 1, 2', :parts),
+  format('SELECT tensor_name, atom_sequence, content_hash FROM tensor_atoms WHERE model_id = %s ORDER BY 1, 2', :m),
+  'several files: the same weights');
+SELECT is(source_sha256, sha256(pg_read_binary_file(server_path('2.safetensors')) || pg_read_binary_file(server_path('1.safetensors'))),
+  'several files: their sha256') FROM models WHERE model_id = :parts;
+SELECT throws_ok(format('SELECT import_safetensors(ARRAY[%L, %L], ''x'')', server_path('1.safetensors'), server_path('2.safetensors')),
+  '22023', 'only with a config several files make a model');
+SELECT throws_ok(format('SELECT import_safetensors(ARRAY[%L], ''x'', config => little_config())', server_path('1.safetensors')),
+  '22P03', NULL, 'one of several files is not enough');
+SELECT throws_ok(format('SELECT import_safetensors(ARRAY[%L, %1$L], ''x'', config => little_config())', server_path('1.safetensors')),
+  '22P03', 'tensor "model.embed_tokens.weight" is in two of the checkpoint''s files');
+\endif
+SELECT throws_ok('SELECT import_safetensors(ARRAY[NULL]::text[], ''x'', config => little_config())', '22004',
+  'a path to read from cannot be NULL');
+SELECT throws_ok('SELECT import_safetensors(''{}''::text[], ''x'', config => little_config())', '22023',
+  'there is no path to read from');
+
 -- Errors leave nothing
 SELECT store_state() AS before \gset
 SELECT throws_ok(format('SELECT import_safetensors(little_checkpoint(), ''x'', config => little_config() || %L::jsonb, tokenizer => little_tokenizer() || %L::jsonb)',

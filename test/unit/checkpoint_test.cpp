@@ -18,16 +18,25 @@ namespace {
 using namespace checkpoint_test;
 using strings = std::vector<std::string>;
 
-// A checkpoint and the file it is read from.
+// A checkpoint and the files it is read from.
 struct opened {
-  std::string bytes;
-  std::unique_ptr<memory_source> source;
+  strings bytes;
+  std::vector<std::unique_ptr<memory_source>> sources;
   checkpoint model;
 
   opened(const std::vector<tensor>& tensors, const std::string& config, const std::string& tokenizer = "null")
-      : bytes(file_of(tensors)), source(std::make_unique<memory_source>(bytes.data(), bytes.size())) {
+      : opened(std::vector<std::vector<tensor>>{tensors}, config, tokenizer) {}
+  opened(const std::vector<std::vector<tensor>>& files, const std::string& config,
+         const std::string& tokenizer = "null") {
+    std::vector<byte_source*> pointers;
+    bytes.reserve(files.size());
+    for (auto const& tensors : files) {
+      bytes.push_back(file_of(tensors));
+      sources.push_back(std::make_unique<memory_source>(bytes.back().data(), bytes.back().size()));
+      pointers.push_back(sources.back().get());
+    }
     no_interrupt poll;
-    model = read_checkpoint(*source, config, tokenizer, poll);
+    model = read_checkpoint(pointers, config, tokenizer, poll);
   }
   const model_tensor& find(const std::string& name) const {
     for (const model_tensor& t : model.file.tensors) {
@@ -133,6 +142,24 @@ TEST(Checkpoint, TiedEmbeddingsAndLeftOvers) {
   tensors.push_back({"model.layers.1.mlp.up_proj.weight", "F32", {1}, {1}});
   EXPECT_EQ(refusal(tensors, tied, "null", "0A000"),
             "tensor \"model.layers.1.mlp.up_proj.weight\" is none of architecture llama");
+}
+
+TEST(Checkpoint, SeveralFiles) {
+  std::vector<tensor> const all = tensors_of("BF16", true);
+  std::vector<std::vector<tensor>> files(3);
+  for (std::size_t i = 0; i < all.size(); ++i) files[i * 7 % 3].push_back(all[i]);
+  opened whole(all, config_of("LlamaForCausalLM"));
+  opened parts(files, config_of("LlamaForCausalLM"));
+  EXPECT_EQ(parts.model.file.metadata_json, whole.model.file.metadata_json);
+  ASSERT_EQ(parts.model.file.tensors.size(), whole.model.file.tensors.size());
+  for (const model_tensor& t : whole.model.file.tensors) EXPECT_EQ(parts.data_of(t.name), whole.data_of(t.name));
+  files[1].push_back(files[2].front());
+  try {
+    opened const twice(files, config_of("LlamaForCausalLM"));
+    ADD_FAILURE();
+  } catch (const error& e) {
+    EXPECT_STREQ(e.state(), "22P03");
+  }
 }
 
 TEST(Checkpoint, AnyPieceOfTheDataIsAsOfTheWhole) {

@@ -16,11 +16,12 @@ std::uint32_t file_type_of(format f) noexcept { return f == format::F16 ? 1 : f 
 
 }  // namespace
 
-checkpoint read_checkpoint(byte_source& source, std::string_view config_json, std::string_view tokenizer_json,
-                           interrupt& poll) {
+checkpoint read_checkpoint(const std::vector<byte_source*>& files, std::string_view config_json,
+                           std::string_view tokenizer_json, interrupt& poll) {
   network_config const config = read_config(parse_json(config_json, "config", poll));
-  safetensors_file const header = read_safetensors_header(source, poll);
-  placed_tensors placed = place_tensors(config, header);
+  std::vector<safetensors_file> headers;
+  for (byte_source* file : files) headers.push_back(read_safetensors_header(*file, poll));
+  placed_tensors placed = place_tensors(config, headers);
   gguf_metadata metadata;
   describe(config, metadata);
   metadata.set_uint32("general.file_type", file_type_of(placed.tensors.front().storage));
@@ -33,7 +34,7 @@ checkpoint read_checkpoint(byte_source& source, std::string_view config_json, st
   checkpoint out;
   out.file.metadata_json = metadata_to_json(metadata, poll);
   out.file.tensors = std::move(placed.tensors);
-  out.data = std::make_unique<tensor_data>(source, std::move(placed.origins));
+  out.data = std::make_unique<tensor_data>(files, std::move(placed.origins));
   return out;
 }
 

@@ -3,7 +3,7 @@
 
 #include <algorithm>
 #include <cstring>
-#include <unordered_map>
+#include <map>
 
 #include "bytes/little_endian.hpp"
 #include "bytes/text.hpp"
@@ -23,9 +23,14 @@ std::string show(const shape_t& shape) {
 
 class placer {
  public:
-  placer(const network_config& config, const safetensors_file& file) : config_(config), file_(file) {
-    for (std::size_t i = 0; i < file.tensors.size(); ++i) places_.emplace(file.tensors[i].name, i);
-    used_.resize(file.tensors.size());
+  placer(const network_config& config, const std::vector<safetensors_file>& files) : config_(config) {
+    for (std::size_t i = 0; i < files.size(); ++i) {
+      for (const safetensors_tensor& tensor : files[i].tensors) {
+        if (places_.emplace(tensor.name, found{&tensor, i, false}).second) continue;
+        throw error(sqlstate::invalid_binary_representation,
+                    "tensor " + show_name(tensor.name) + " is in two of the checkpoint's files");
+      }
+    }
   }
 
   placed_tensors place() {
@@ -79,14 +84,14 @@ class placer {
 
   void skip(const std::string& name) {
     auto const at = places_.find(name);
-    if (at != places_.end()) used_[at->second] = true;
+    if (at != places_.end()) at->second.used = true;
   }
 
   void take(const std::string& to, const std::string& from, const shape_t& shape, bool permuted = false) {
     auto const at = places_.find(from);
     if (at == places_.end()) throw error(sqlstate::invalid_binary_representation, "tensor \"" + from + "\" is missing");
-    used_[at->second] = true;
-    const safetensors_tensor& tensor = file_.tensors[at->second];
+    at->second.used = true;
+    const safetensors_tensor& tensor = *at->second.tensor;
     if (tensor.shape != shape) {
       throw error(sqlstate::invalid_binary_representation, "tensor \"" + from + "\" does not fit the config",
                   "Its shape is " + show(tensor.shape) + " instead of " + show(shape) + ".");
@@ -99,6 +104,7 @@ class placer {
     bool const vector = shape.size() == 1;
     format const carried = vector ? format::F32 : origin.stored;
     origin.widened = carried != origin.stored;
+    origin.file = at->second.file;
     origin.offset = tensor.offset;
     origin.unit = vector ? sizeof(float) : bytes_of(carried, shape.back());
     origin.head_width = permuted ? config_.head_width : 0;
@@ -129,18 +135,19 @@ class placer {
   }
 
   void check_used() const {
-    for (std::size_t i = 0; i < used_.size(); ++i) {
-      if (!used_[i]) {
-        not_supported("tensor " + show_name(file_.tensors[i].name) + " is none of architecture " +
-                      config_.architecture);
-      }
+    for (auto const& [name, place] : places_) {
+      if (!place.used) not_supported("tensor " + show_name(name) + " is none of architecture " + config_.architecture);
     }
   }
 
+  struct found {
+    const safetensors_tensor* tensor;
+    std::size_t file;
+    bool used;
+  };
+
   const network_config& config_;
-  const safetensors_file& file_;
-  std::unordered_map<std::string, std::size_t> places_;
-  std::vector<bool> used_;
+  std::map<std::string, found> places_;
   placed_tensors placed_;
   std::uint64_t end_ = 0;
 };
@@ -160,12 +167,12 @@ std::uint64_t file_row(std::uint64_t i, std::uint32_t head_width) noexcept {
 
 }  // namespace
 
-placed_tensors place_tensors(const network_config& config, const safetensors_file& file) {
-  return placer(config, file).place();
+placed_tensors place_tensors(const network_config& config, const std::vector<safetensors_file>& files) {
+  return placer(config, files).place();
 }
 
-tensor_data::tensor_data(byte_source& file, std::vector<tensor_origin> origins)
-    : file_(file), origins_(std::move(origins)) {
+tensor_data::tensor_data(std::vector<byte_source*> files, std::vector<tensor_origin> origins)
+    : files_(std::move(files)), origins_(std::move(origins)) {
   if (!origins_.empty()) size_ = origins_.back().begin + origins_.back().bytes;
 }
 
@@ -188,8 +195,9 @@ void tensor_data::read_from(const tensor_origin& origin, std::uint64_t at, char*
     std::memcpy(to, origin.made.data() + at, count);
     return;
   }
+  byte_source& file = *files_[origin.file];
   if (!origin.widened && origin.head_width == 0) {
-    file_.read(origin.offset + at, to, count);
+    file.read(origin.offset + at, to, count);
     return;
   }
   std::uint64_t const file_unit = origin.widened ? traits_of(origin.stored).block_bytes : origin.unit;
@@ -201,12 +209,12 @@ void tensor_data::read_from(const tensor_origin& origin, std::uint64_t at, char*
     std::uint64_t const from = origin.offset + row * file_unit;
     if (origin.widened) {
       char element[sizeof(float)];
-      file_.read(from, element, static_cast<std::size_t>(file_unit));
+      file.read(from, element, static_cast<std::size_t>(file_unit));
       std::string wide;
       append_le(wide, half_detail::bits_of(element_at(origin.stored, element)), sizeof(float));
       std::memcpy(to, wide.data() + within, part);
     } else {
-      file_.read(from + within, to, part);
+      file.read(from + within, to, part);
     }
     at += part;
     to += part;

@@ -17,7 +17,8 @@ namespace hartonomous::checkpoint_detail {
 // Where the bytes of one tensor of the GGUF model come from.
 struct tensor_origin {
   std::uint64_t begin = 0, bytes = 0;  // in the model's data
-  std::uint64_t offset = 0;            // in the checkpoint's file
+  std::size_t file = 0;                // which of the checkpoint's
+  std::uint64_t offset = 0;            // in that
   std::uint64_t unit = 0;              // bytes of a row, of an element of a vector; of the model
   format stored = format::F32;         // of an element in the file; vectors become F32
   bool widened = false;                // to F32, element by element
@@ -25,17 +26,17 @@ struct tensor_origin {
   std::string made;                    // not empty: the bytes themselves, of a tensor the file does not have
 };
 
-// The data of the model: every tensor's bytes, one after the other, read from the file as they are asked for.
+// The data of the model: every tensor's bytes, one after the other, read from the files as they are asked for.
 class tensor_data final : public byte_source {
  public:
-  tensor_data(byte_source& file, std::vector<tensor_origin> origins);
+  tensor_data(std::vector<byte_source*> files, std::vector<tensor_origin> origins);
   std::uint64_t size() const override { return size_; }
   void read(std::uint64_t offset, void* to, std::size_t count) override;
 
  private:
   void read_from(const tensor_origin& origin, std::uint64_t at, char* to, std::size_t count);
 
-  byte_source& file_;
+  std::vector<byte_source*> files_;
   std::vector<tensor_origin> origins_;  // by `begin`
   std::uint64_t size_ = 0;
 };
@@ -45,8 +46,9 @@ struct placed_tensors {
   std::vector<tensor_origin> origins;  // of each
 };
 
-// Gives every tensor of the file its place in the model. Errors: 22P03 one is missing or of another shape than the
-// config says, 0A000 one that is none of the architecture's, or is not of floats.
-placed_tensors place_tensors(const network_config& config, const safetensors_file& file);
+// Gives every tensor of the files its place in the model. Errors: 22P03 one is missing or of another shape than the
+// config says, one is there twice,
+// 0A000 one that is none of the architecture's, or is not of floats.
+placed_tensors place_tensors(const network_config& config, const std::vector<safetensors_file>& files);
 
 }  // namespace hartonomous::checkpoint_detail
