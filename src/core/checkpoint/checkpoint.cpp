@@ -20,6 +20,7 @@ checkpoint read_checkpoint(const std::vector<byte_source*>& files, std::string_v
                            std::string_view tokenizer_json, interrupt& poll) {
   network_config const config = read_config(parse_json(config_json, "config", poll));
   std::vector<safetensors_file> headers;
+  headers.reserve(files.size());
   for (byte_source* file : files) headers.push_back(read_safetensors_header(*file, poll));
   placed_tensors placed = place_tensors(config, headers);
   gguf_metadata metadata;
