@@ -44,6 +44,7 @@ if ($runs) {
     went("SELECT hartonomous.import_gguf('$ENV{HARTONOMOUS_MODEL}', 'runs');");
     went("SELECT hartonomous.add_validation_set('text', pg_read_file('$text'));");
 }
+went("SELECT hartonomous.import_gguf('$ENV{HARTONOMOUS_MODEL}', 'words');");
 went("SELECT lo_import('$work/large.gguf', 4711);");
 went('CREATE TABLE huge (file bytea, numbers real[], w hartonomous.weights, blocks hartonomous.weights, coordinates bytea);');
 went("ALTER TABLE huge ALTER $_ SET STORAGE EXTERNAL;") for qw(file numbers w blocks coordinates);
@@ -81,6 +82,10 @@ my @functions = (
     ['weights input', 'SELECT hartonomous.weights_count(w::text::hartonomous.weights) FROM huge;'],
     ['quantize_q4k', 'SELECT length(hartonomous.quantize_q4k(numbers)) FROM huge;'],
     ['dequantize_q4k', 'SELECT cardinality(hartonomous.dequantize_q4k(coordinates, 16000000)) FROM huge;'],
+    ['tokenize', 'SELECT cardinality(hartonomous.tokenize(\'words\', repeat(\'the little girl \', 1000000)));'],
+    ['tokenize a long word', 'SELECT cardinality(hartonomous.tokenize(\'words\', repeat(\'o\', 4000000)));'],
+    ['detokenize', 'SELECT octet_length(hartonomous.detokenize(\'words\', array_fill(300, ARRAY[20000000])));'],
+    ['levenshtein_distance', 'SELECT hartonomous.levenshtein_distance(repeat(\'ab\', 60000), repeat(\'cd\', 60000));'],
     ['quantize_q4k over rows', 'SELECT length(hartonomous.quantize_q4k(n)) FROM huge, unnest(numbers) n;'],
 );
 
@@ -128,7 +133,7 @@ for my $f (@functions) {
 }
 
 is $worker->query('SELECT 1;'), 1, 'the session goes on';
-is $worker->query('SELECT count(*) FROM hartonomous.models;'), $runs ? 2 : 1, 'no model is left';
+is $worker->query('SELECT count(*) FROM hartonomous.models;'), $runs ? 3 : 2, 'no other model is left';
 is_deeply [glob "$work/*.tmp.*"], [], 'no temporary file is left';
 $_->close for $worker, $killer;
 sql('postgres', 'DROP DATABASE cancel WITH (FORCE)');

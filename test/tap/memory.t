@@ -61,6 +61,15 @@ grows('headers', 1000, $flat, qr/^[2\\]/, "SELECT count(*) FROM hartonomous.file
     "SELECT hartonomous.file_sha256('$work/tiny.gguf'::text);");
 grows('export', 1000, $flat, qr/^\d+$/, 'SELECT length(hartonomous.export_gguf(hartonomous.model_id(\'stays\')));',
     "SELECT hartonomous.export_gguf('stays', '$work/out.gguf');");
+$session->query("SELECT hartonomous.import_gguf('$ENV{HARTONOMOUS_MODEL}', 'words');");
+grows('tokens', 1000, $flat, qr/^\d+$/,
+    "SELECT length(hartonomous.detokenize('words', hartonomous.tokenize('words', repeat('Once upon a time. ', 500))));",
+    'SELECT hartonomous.levenshtein_distance(repeat(\'ab\', 500), repeat(\'ba\', 700));');
+# Another vocabulary each time: tokenizers are made and dropped.
+grows('vocabularies', 300, $flat, qr/^\d*$/,
+    'UPDATE hartonomous.models SET metadata = jsonb_set(metadata, \'{version}\', to_jsonb(5 - (metadata ->> \'version\')::int))'
+        . ' WHERE model_name = \'words\';',
+    "SELECT cardinality(hartonomous.tokenize('words', 'Once upon a time'));");
 grows('large objects', 300, $flat, qr/^-?\d*$/,
     'SELECT lo_unlink(hartonomous.export_gguf_large_object(hartonomous.model_id(\'stays\')));',
     'BEGIN;', "SELECT FROM lo_import('$work/tiny.gguf', 4711);", 'SELECT length(hartonomous.file_sha256(4711::oid));',
@@ -87,7 +96,7 @@ grows('a life', 150, 3 * $flat, qr/^\d*$/, 'BEGIN;', "SELECT hartonomous.import_
     'SELECT hartonomous.rollback_model(\'passes\');', 'SELECT length(hartonomous.export_gguf(hartonomous.model_id(\'passes\')));',
     'ROLLBACK;');
 
-# ---- errors: ten kinds, ten thousand in all ----------------------------------------------------------------------
+# ---- errors: thirteen kinds, thirteen thousand in all ----------------------------------------------------------------------
 
 open my $file, '<:raw', "$work/tiny.gguf" or die $!;
 my $bytes = do { local $/; <$file> };
@@ -103,6 +112,10 @@ my %failing = (
         "SELECT hartonomous.quantize_q4k($numbers, -1);",
         "SELECT hartonomous.dequantize_q4k('\\x00', 100);",
         "SELECT hartonomous.dot($numbers :: hartonomous.weights, ARRAY[1]::real[]::hartonomous.weights);"],
+    'tokens' => ['22003|22004|42704',
+        "SELECT hartonomous.detokenize('words', ARRAY(SELECT i FROM generate_series(0, 768) i));",
+        "SELECT hartonomous.detokenize('words', '{1,NULL}');",
+        "SELECT hartonomous.tokenize(4711, 'x');"],
     'files' => ['58P01|22P03',
         "SELECT hartonomous.import_gguf('$work/none.gguf', 'n');",
         "SELECT hartonomous.import_gguf($cut, 'n');",
