@@ -239,6 +239,27 @@ SELECT perplexity(:o, story(), 32) \g /dev/null
 SELECT is(scans(:o) - :scans, 11::bigint, 'and none but for its versions when it is kept');
 RESET enable_bitmapscan;
 
+-- A Hugging Face checkpoint of the same weights, whose queries and keys turn the halves of a head against each other,
+-- is the same model
+CREATE FUNCTION lib.halved(rows bytea) RETURNS bytea LANGUAGE sql IMMUTABLE
+  RETURN (SELECT string_agg(substr(rows, (h * 8 + i * 2 + j) * 64 + 1, 64), '' ORDER BY h, j, i)
+            FROM generate_series(0, 1) h, generate_series(0, 1) j, generate_series(0, 3) i);
+CREATE FUNCTION lib.llama_checkpoint() RETURNS bytea LANGUAGE sql IMMUTABLE
+  RETURN safetensors((SELECT array_agg(ROW(n.hf, 'F32', (SELECT array_agg(d ORDER BY k DESC) FROM unnest(t.dims) WITH ORDINALITY u (d, k)),
+                                          CASE WHEN t.name ~ 'attn_[qk]' THEN halved(t.data) ELSE t.data END)::st_tensor)
+    FROM unnest(llama_tensors()) t JOIN (VALUES ('token_embd.weight', 'model.embed_tokens.weight'), ('output_norm.weight', 'model.norm.weight'),
+      ('blk.0.attn_norm.weight', 'model.layers.0.input_layernorm.weight'), ('blk.0.attn_q.weight', 'model.layers.0.self_attn.q_proj.weight'),
+      ('blk.0.attn_k.weight', 'model.layers.0.self_attn.k_proj.weight'), ('blk.0.attn_v.weight', 'model.layers.0.self_attn.v_proj.weight'),
+      ('blk.0.attn_output.weight', 'model.layers.0.self_attn.o_proj.weight'), ('blk.0.ffn_norm.weight', 'model.layers.0.post_attention_layernorm.weight'),
+      ('blk.0.ffn_gate.weight', 'model.layers.0.mlp.gate_proj.weight'), ('blk.0.ffn_up.weight', 'model.layers.0.mlp.up_proj.weight'),
+      ('blk.0.ffn_down.weight', 'model.layers.0.mlp.down_proj.weight')) n (gguf, hf) ON n.gguf = t.name));
+SELECT import_safetensors(llama_checkpoint(), 'checkpoint', config => '{"architectures": ["LlamaForCausalLM"], "model_type": "llama",
+  "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 2, "rms_norm_eps": 1e-5,
+  "max_position_embeddings": 64, "vocab_size": 259, "tie_word_embeddings": true, "rope_theta": 10000.0}') AS h \gset
+UPDATE models SET metadata = jsonb_set(metadata, '{kv}', (SELECT jsonb_agg(k) FROM models o, jsonb_array_elements(o.metadata -> 'kv') k
+  WHERE o.model_id IN (:m, :h) AND (k ->> 'key' LIKE 'tokenizer.%') = (o.model_id = :m))) WHERE model_id = :h;
+SELECT is(perplexity(:h, story(), 32), :'p'::float8, 'a checkpoint of the same weights is the same model');
+
 -- The example model, against tools/reference_forward.py (examples/README.md)
 \if :has_example_model
 SELECT import_gguf(example_model(), 'example') AS e \gset
