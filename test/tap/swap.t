@@ -124,6 +124,14 @@ subtest 'an evaluation that meets a swap' => sub {
     is $joined, $story, '... and is one text';
     like $stage->finish, qr/^\d+$/, 'which then comes';
     is $stage->query($measure), $before, 'rolled back, it is what it was';
+    my $kept = $stage->query('SELECT max(revision_id) FROM hartonomous.model_revisions;');
+    my $measure_kept = "SELECT hartonomous.perplexity('runs', repeat('Once upon a time ', 60), 64, $kept);";
+    is $stage->query($measure_kept), $after, 'the quantized one is kept';
+    $repeatable->query('BEGIN ISOLATION LEVEL REPEATABLE READ;');
+    $repeatable->query('SELECT count(*) FROM hartonomous.models;');
+    $stage->query("SELECT hartonomous.drop_backup($kept);");
+    is sqlstate($repeatable->query($measure_kept)), '40001', 'a snapshot from before it was dropped cannot measure it';
+    is sqlstate($stage->query($measure_kept)), '55000', 'nor can a later one';
 };
 
 subtest 'autovacuum at work' => sub {
