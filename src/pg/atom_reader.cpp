@@ -29,13 +29,14 @@ SPIPlanPtr atom_reader::plan(purpose what, bool placed) {
           " ORDER BY atom_sequence";
       break;
     default:
-      // A row's version is where it stands, in which file, and who wrote it.
+      // A row's version is where it stands, in which file, who wrote it, and in which command: a table that is emptied
+      // and filled twice in one transaction has its rows in the same places.
       query =
           "SELECT coalesce(sum(n), 0)::bigint, coalesce(bit_xor(hash_record_extended(ROW(tableoid, "
           "pg_relation_filenode(tableoid), n, versions), 0)), 0) FROM (SELECT tableoid, count(*) AS n, "
-          "bit_xor(hash_record_extended(ROW(ctid, xmin), 0)) AS versions FROM (" +
-          atoms_.select("a.tableoid, a.ctid, a.xmin", placed) +
-          (takes_factors(placed) ? " UNION ALL SELECT f.tableoid, f.ctid, f.xmin "
+          "bit_xor(hash_record_extended(ROW(ctid, xmin, cmin), 0)) AS versions FROM (" +
+          atoms_.select("a.tableoid, a.ctid, a.xmin, a.cmin", placed) +
+          (takes_factors(placed) ? " UNION ALL SELECT f.tableoid, f.ctid, f.xmin, f.cmin "
                                    "FROM hartonomous.svd_compressed_layers f WHERE f.model_id = $1 AND f.layer_id = $2 "
                                    "AND f.revision_id = " +
                                        std::to_string(atoms_.base_revision())
