@@ -38,7 +38,21 @@ SELECT revision_id AS revision, stage, state, atoms, hartonomous.human_bytes(log
        hartonomous.human_bytes(index_bytes) AS indexes, hartonomous.human_bytes(toast_bytes) AS toast
   FROM hartonomous.storage_report(:model);
 
-\echo '-- 4. export the small model, import the export, compare'
+\echo '-- 4. what that did to the model, measured on text it has not seen, and to its stories'
+SELECT hartonomous.add_validation_set('heldout', left(pg_read_file(regexp_replace(:'file', '[^/]*$', 'heldout.txt')), 40000))
+  \g /dev/null
+SELECT r.revision_id AS revision, r.stage, round(v.perplexity::numeric, 3) AS perplexity,
+       round(v.perplexity_error::numeric, 3) AS "+/-", round(v.kl_divergence::numeric, 3) AS "KL divergence",
+       round(v.same_top::numeric * 100, 1) AS "same top %", v.tokens
+  FROM hartonomous.model_revisions r,
+       LATERAL hartonomous.validate_model_accuracy(:model, 'heldout', revision => r.revision_id, baseline_revision =>
+         (SELECT min(b.revision_id) FROM hartonomous.model_revisions b WHERE b.model_id = :model)) v
+ WHERE r.model_id = :model ORDER BY r.revision_id;
+SELECT r.revision_id AS revision,
+       'Once upon a time' || hartonomous.generate_text(:model, 'Once upon a time', 30, revision => r.revision_id) AS story
+  FROM hartonomous.model_revisions r WHERE r.model_id = :model ORDER BY r.revision_id;
+
+\echo '-- 5. export the small model, import the export, compare'
 SELECT hartonomous.human_bytes(hartonomous.export_gguf(:model, :'out' || '/demo-q4_k.gguf')) AS "demo-q4_k.gguf",
        hartonomous.human_bytes((pg_stat_file(:'file')).size) AS source;
 SELECT hartonomous.import_gguf(:'out' || '/demo-q4_k.gguf', 'demo-q4_k') AS copy \gset
@@ -47,14 +61,14 @@ SELECT count(*) AS atoms, count(*) FILTER (WHERE a.content_hash = b.content_hash
   FROM (SELECT * FROM hartonomous.tensor_atoms WHERE model_id = :copy) b
   LEFT JOIN (SELECT * FROM hartonomous.tensor_atoms WHERE model_id = :model) a USING (tensor_name, atom_sequence);
 
-\echo '-- 5. roll back, twice, and compare with what was imported'
+\echo '-- 6. roll back, twice, and compare with what was imported'
 SELECT hartonomous.rollback_model(:model) AS revision;
 SELECT hartonomous.rollback_model(:model) AS revision;
 SELECT count(*) AS atoms, count(*) FILTER (WHERE o.content_hash = a.content_hash) AS equal
   FROM original o FULL JOIN (SELECT * FROM hartonomous.tensor_atoms WHERE model_id = :model) a
  USING (layer_id, atom_sequence);
 
-\echo '-- 6. export it as it came'
+\echo '-- 7. export it as it came'
 SELECT hartonomous.export_gguf(:model, :'out' || '/demo.gguf') AS bytes;
 SELECT hartonomous.file_sha256(:'out' || '/demo.gguf') = m.source_sha256 AS "same file"
   FROM hartonomous.models m WHERE m.model_id = :model;

@@ -1,30 +1,34 @@
 -- Import: a GGUF or safetensors file becomes rows. A source is a server path (text; needs pg_read_server_files),
--- the file itself (bytea), or a large object (oid).
+-- the file itself (bytea), or a large object (oid). With the config.json of a Hugging Face checkpoint, a safetensors file
+-- becomes the GGUF model it amounts to; JSON null means that there is none. Large checkpoints come in several files: their
+-- paths are an array (text[]).
 
 DO $$
 DECLARE
   kind text;
 BEGIN
-  FOREACH kind IN ARRAY ARRAY['text', 'bytea', 'oid'] LOOP
+  FOREACH kind IN ARRAY ARRAY['text', 'text[]', 'bytea', 'oid'] LOOP
     EXECUTE pg_catalog.format($ddl$
-      CREATE FUNCTION hartonomous.file_metadata(source %1$s, container text) RETURNS jsonb
+      CREATE FUNCTION hartonomous.file_metadata(source %1$s, container text, config jsonb DEFAULT 'null',
+                                                tokenizer jsonb DEFAULT 'null') RETURNS jsonb
         AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE COST 5000;
-      COMMENT ON FUNCTION hartonomous.file_metadata(%1$s, text) IS
-        'all of a model file but its weights; container is gguf or safetensors; 22P03 on a malformed file';
-      CREATE FUNCTION hartonomous.file_tensors(source %1$s, container text)
+      COMMENT ON FUNCTION hartonomous.file_metadata(%1$s, text, jsonb, jsonb) IS
+        'all of a model file but its weights; container is gguf or safetensors; with the config and tokenizer of a checkpoint the metadata of the GGUF model it amounts to; 22P03 on a malformed file, 22023 and 0A000 on a config or tokenizer that is wrong or not known';
+      CREATE FUNCTION hartonomous.file_tensors(source %1$s, container text, config jsonb DEFAULT 'null')
         RETURNS TABLE ("position" integer, tensor_name text, tensor_dtype text, storage_format text,
                        tensor_shape bigint[], row_length bigint, parameter_count bigint, bytes bigint)
         AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE COST 5000 ROWS 300;
-      COMMENT ON FUNCTION hartonomous.file_tensors(%1$s, text) IS
-        'the tensors of a model file, shapes rows first; container is gguf or safetensors; 22P03 on a malformed file';
+      COMMENT ON FUNCTION hartonomous.file_tensors(%1$s, text, jsonb) IS
+        'the tensors of a model file, shapes rows first; container is gguf or safetensors; with the config of a checkpoint those of the GGUF model it amounts to; 22P03 on a malformed file';
       CREATE FUNCTION hartonomous.file_sha256(source %1$s) RETURNS bytea
         AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE COST 5000;
-      COMMENT ON FUNCTION hartonomous.file_sha256(%1$s) IS 'sha256 of a file';
-      CREATE FUNCTION hartonomous.load_atoms(source %1$s, container text, partition regclass, model integer, revision integer)
+      COMMENT ON FUNCTION hartonomous.file_sha256(%1$s) IS 'sha256 of a file, of several one after the other';
+      CREATE FUNCTION hartonomous.load_atoms(source %1$s, container text, partition regclass, model integer, revision integer,
+                                             config jsonb DEFAULT 'null')
         RETURNS TABLE (layer_id bigint, atoms bigint, bytes bigint, min_x real, min_y real, max_x real, max_y real)
         AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE COST 5000 ROWS 300
         SET search_path = pg_catalog, pg_temp;
-      COMMENT ON FUNCTION hartonomous.load_atoms(%1$s, text, regclass, integer, integer) IS
+      COMMENT ON FUNCTION hartonomous.load_atoms(%1$s, text, regclass, integer, integer, jsonb) IS
         'writes the tensors of a file, whose layers the model has, into a new partition; progress in pg_stat_progress_copy';
       $ddl$, kind);
   END LOOP;
@@ -98,8 +102,8 @@ $$;
 COMMENT ON FUNCTION hartonomous.refuse_name(text) IS 'the error 42710 of an import whose name is taken';
 
 -- One statement, one transaction: cancelled, killed or failed, it leaves nothing.
-CREATE FUNCTION hartonomous.import_model(source anyelement, container text, model_name text, atom_size integer)
-  RETURNS integer
+CREATE FUNCTION hartonomous.import_model(source anyelement, container text, model_name text, atom_size integer,
+    config jsonb DEFAULT 'null', tokenizer jsonb DEFAULT 'null') RETURNS integer
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
@@ -116,7 +120,7 @@ BEGIN
     RAISE EXCEPTION 'the container of a model cannot be NULL' USING ERRCODE = '22004';
   END IF;
   PERFORM hartonomous.check_import(model_name, atom_size);
-  properties := hartonomous.file_metadata(source, container);
+  properties := hartonomous.file_metadata(source, container, config, tokenizer);
   INSERT INTO hartonomous.models (model_name, architecture, metadata, source_sha256)
     VALUES (import_model.model_name, hartonomous.gguf_value(properties, 'general.architecture') #>> '{}', properties,
             hartonomous.file_sha256(source))
@@ -131,10 +135,10 @@ BEGIN
            hartonomous.layer_type(t.tensor_name, t.tensor_shape), t.tensor_shape, t.tensor_dtype, t.parameter_count,
            t.row_length, hartonomous.effective_atom_size(import_model.atom_size, t.row_length, t.storage_format),
            t.position
-      FROM hartonomous.file_tensors(source, container) t;
+      FROM hartonomous.file_tensors(source, container, config) t;
   revision := hartonomous.new_revision(model, 'import', 'import', jsonb_build_object('atom_size', atom_size));
   partition := hartonomous.create_atoms_partition(model, revision);
-  PERFORM hartonomous.load_and_describe(source, container, partition, model, revision);
+  PERFORM hartonomous.load_and_describe(source, container, partition, model, revision, config);
   PERFORM hartonomous.index_atoms_partition(partition);
   PERFORM hartonomous.attach_live(model, revision);
   UPDATE hartonomous.model_revisions r SET physical_bytes = pg_total_relation_size(partition)
@@ -143,11 +147,11 @@ BEGIN
   RETURN model;
 END
 $$;
-COMMENT ON FUNCTION hartonomous.import_model(anyelement, text, text, integer) IS
+COMMENT ON FUNCTION hartonomous.import_model(anyelement, text, text, integer, jsonb, jsonb) IS
   'imports a model file of either container; see import_gguf and import_safetensors';
 
 CREATE FUNCTION hartonomous.load_and_describe(source anyelement, container text, partition regclass, model integer,
-                                              revision integer) RETURNS void
+                                              revision integer, config jsonb) RETURNS void
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
@@ -157,7 +161,7 @@ BEGIN
   SELECT n.nspname INTO STRICT postgis
     FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = 'postgis';
   EXECUTE format($sql$
-    WITH loaded AS MATERIALIZED (SELECT * FROM hartonomous.load_atoms($1, $2, $3, $4, $5)),
+    WITH loaded AS MATERIALIZED (SELECT * FROM hartonomous.load_atoms($1, $2, $3, $4, $5, $6)),
     described AS (
       UPDATE hartonomous.model_layers l
          SET weights_geometry = %1$I.ST_MakeEnvelope(d.min_x, d.min_y, d.max_x, d.max_y)
@@ -165,7 +169,7 @@ BEGIN
     UPDATE hartonomous.model_revisions r
        SET atom_count = d.atoms, logical_bytes = d.bytes
       FROM (SELECT coalesce(sum(atoms), 0) AS atoms, coalesce(sum(bytes), 0) AS bytes FROM loaded) d
-     WHERE r.revision_id = $5$sql$, postgis) USING source, container, partition, model, revision;
+     WHERE r.revision_id = $5$sql$, postgis) USING source, container, partition, model, revision, config;
   UPDATE hartonomous.models m
      SET parameter_count = l.parameters,
          model_type = CASE WHEN l.attention THEN 'transformer' ELSE 'network' END
@@ -175,38 +179,57 @@ BEGIN
    WHERE m.model_id = model;
 END
 $$;
-COMMENT ON FUNCTION hartonomous.load_and_describe(anyelement, text, regclass, integer, integer) IS
+COMMENT ON FUNCTION hartonomous.load_and_describe(anyelement, text, regclass, integer, integer, jsonb) IS
   'loads the atoms of a model being imported and records what they amount to';
 
 DO $$
 DECLARE
   kind text;
-  container text;
 BEGIN
-  FOREACH container IN ARRAY ARRAY['gguf', 'safetensors'] LOOP
-    FOREACH kind IN ARRAY ARRAY['text', 'bytea', 'oid'] LOOP
-      EXECUTE pg_catalog.format($ddl$
-        CREATE FUNCTION hartonomous.import_%1$s(source %2$s, model_name text, atom_size integer DEFAULT 8192)
-          RETURNS integer
-          LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
-          SET search_path = pg_catalog, pg_temp
-        AS $body$
-        BEGIN
-          RETURN hartonomous.import_model(source, %1$L, model_name, atom_size);
-        END
-        $body$;
-        COMMENT ON FUNCTION hartonomous.import_%1$s(%2$s, text, integer) IS
-          'imports a model file and returns the model''s number; an atom is a matrix row, split above atom_size weights; 22P03 on a malformed file, 42710 when the name is taken, 42501 without the right to read files';
-        $ddl$, container, kind);
-    END LOOP;
+  FOREACH kind IN ARRAY ARRAY['text', 'text[]', 'bytea', 'oid'] LOOP
+    EXECUTE pg_catalog.format($ddl$
+      CREATE FUNCTION hartonomous.import_safetensors(source %1$s, model_name text, atom_size integer DEFAULT 8192,
+          config jsonb DEFAULT NULL, tokenizer jsonb DEFAULT NULL) RETURNS integer
+        LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+        SET search_path = pg_catalog, pg_temp
+      AS $body$
+      BEGIN
+        RETURN hartonomous.import_model(source, 'safetensors', model_name, atom_size, coalesce(config, 'null'),
+                                        coalesce(tokenizer, 'null'));
+      END
+      $body$;
+      COMMENT ON FUNCTION hartonomous.import_safetensors(%1$s, text, integer, jsonb, jsonb) IS
+        'imports a model file and returns the model''s number; an atom is a matrix row, split above atom_size weights; config and tokenizer (config.json, tokenizer.json of a Llama, Qwen2 or Qwen3 checkpoint) make a model that runs and exports to GGUF; 22P03 on a malformed file, 22023 and 0A000 on a config or tokenizer that is wrong or not known, 42710 when the name is taken, 42501 without the right to read files';
+      $ddl$, kind);
+    CONTINUE WHEN kind = 'text[]';
+    EXECUTE pg_catalog.format($ddl$
+      CREATE FUNCTION hartonomous.import_gguf(source %1$s, model_name text, atom_size integer DEFAULT 8192)
+        RETURNS integer
+        LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+        SET search_path = pg_catalog, pg_temp
+      AS $body$
+      BEGIN
+        RETURN hartonomous.import_model(source, 'gguf', model_name, atom_size);
+      END
+      $body$;
+      COMMENT ON FUNCTION hartonomous.import_gguf(%1$s, text, integer) IS
+        'imports a model file and returns the model''s number; an atom is a matrix row, split above atom_size weights; 22P03 on a malformed file, 42710 when the name is taken, 42501 without the right to read files';
+      $ddl$, kind);
   END LOOP;
 END
 $$;
 
-REVOKE ALL ON FUNCTION hartonomous.file_metadata(text, text), hartonomous.file_tensors(text, text),
-  hartonomous.file_sha256(text), hartonomous.load_atoms(text, text, regclass, integer, integer),
-  hartonomous.import_gguf(text, text, integer), hartonomous.import_safetensors(text, text, integer) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION hartonomous.file_metadata(text, text), hartonomous.file_tensors(text, text),
-  hartonomous.file_sha256(text), hartonomous.load_atoms(text, text, regclass, integer, integer),
-  hartonomous.import_gguf(text, text, integer), hartonomous.import_safetensors(text, text, integer)
-  TO pg_read_server_files;
+DO $$
+DECLARE
+  path_taker regprocedure;
+BEGIN
+  FOR path_taker IN
+    SELECT p.oid FROM pg_catalog.pg_proc p
+     WHERE p.pronamespace OPERATOR(pg_catalog.=) 'hartonomous'::regnamespace
+       AND p.proargnames[1] OPERATOR(pg_catalog.=) 'source' AND p.proargtypes[0] IN ('text'::regtype, 'text[]'::regtype)
+  LOOP
+    EXECUTE pg_catalog.format('REVOKE ALL ON FUNCTION %s FROM PUBLIC', path_taker);
+    EXECUTE pg_catalog.format('GRANT EXECUTE ON FUNCTION %s TO pg_read_server_files', path_taker);
+  END LOOP;
+END
+$$;

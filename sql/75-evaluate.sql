@@ -221,7 +221,47 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous.validate_model_accuracy(integer, regprocedure) IS
-  'measures the live revision of any network by a function of the user''s, (model integer) -> double precision, and keeps the result in validation_results; 42883 when the function is none of that kind';
+  'measures the live revision of any network by a function of the user''s, (model integer) -> double precision, which is called with search_path pg_catalog, and keeps the result in validation_results; 42883 when the function is none of that kind';
+
+CREATE FUNCTION hartonomous.measure_usage(model integer, text text, n_ctx integer)
+  RETURNS TABLE (layer_id bigint, usage_counts integer[], energies real[])
+  AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 5000 ROWS 300
+  SET search_path = pg_catalog, pg_temp SET row_security = off;
+COMMENT ON FUNCTION hartonomous.measure_usage(integer, text, integer) IS
+  'runs a text and returns, a row a matrix, how many tokens each of its atoms took part in and its mean energy a token, in the order of atom_sequence; errors as perplexity()';
+
+CREATE FUNCTION hartonomous.record_usage(model integer, text text, n_ctx integer DEFAULT NULL) RETURNS bigint
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  recorded bigint;
+BEGIN
+  PERFORM hartonomous.current_revision(model);
+  INSERT INTO hartonomous.atom_usage_stats AS s
+      (model_id, tensor_atom_id, usage_count, last_used, avg_retrieval_score)
+    SELECT model, a.tensor_atom_id, used.usage_count, clock_timestamp(), used.energy
+      FROM hartonomous.measure_usage(model, text, n_ctx) u
+      CROSS JOIN LATERAL unnest(u.usage_counts, u.energies) WITH ORDINALITY used (usage_count, energy, n)
+      JOIN hartonomous.tensor_atoms a
+        ON a.model_id = model AND a.layer_id = u.layer_id AND a.atom_sequence = used.n - 1
+     WHERE used.usage_count > 0
+    ON CONFLICT (model_id, tensor_atom_id) DO UPDATE
+      SET avg_retrieval_score = (s.avg_retrieval_score * s.usage_count
+                                 + excluded.avg_retrieval_score * excluded.usage_count)
+                                / (s.usage_count + excluded.usage_count),
+          usage_count = s.usage_count + excluded.usage_count, last_used = excluded.last_used;
+  GET DIAGNOSTICS recorded = ROW_COUNT;
+  RETURN recorded;
+END
+$$;
+COMMENT ON FUNCTION hartonomous.record_usage(integer, text, integer) IS
+  'runs a text through the live revision and adds to atom_usage_stats which atoms took part, in how many tokens and with what mean energy (matrices; vectors take part in everything); returns the number of atoms; the text in windows as score_tokens(); errors as perplexity()';
+
+CREATE FUNCTION hartonomous.record_usage(model text, text text, n_ctx integer DEFAULT NULL) RETURNS bigint
+  LANGUAGE sql VOLATILE PARALLEL UNSAFE COST 5000
+  RETURN hartonomous.record_usage(hartonomous.model_id(model), text, n_ctx);
+COMMENT ON FUNCTION hartonomous.record_usage(text, text, integer) IS 'the same for a model by its name';
 
 CREATE FUNCTION hartonomous.release_model_cache() RETURNS bigint
   AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1;

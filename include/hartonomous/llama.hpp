@@ -114,6 +114,9 @@ class linear_observer {
   virtual void input(const std::string& tensor, const float* x, std::size_t tokens, std::size_t columns) = 0;
   virtual void rows(const std::string& tensor, std::size_t first, std::size_t count, const float* weights,
                     std::size_t columns) = 0;
+  // Of the embedding, instead: one row and how many tokens are it.
+  virtual void lookups(const std::string& tensor, std::size_t row, std::size_t tokens, const float* weights,
+                       std::size_t columns) = 0;
 };
 
 // ---- running it ------------------------------------------------------------------------------------------------

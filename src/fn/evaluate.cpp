@@ -1,14 +1,17 @@
 // Measuring language models (sql/75-evaluate.sql).
+#include "pg/arrays.hpp"
 #include "pg/composite.hpp"
 #include "pg/language_model.hpp"
 #include "pg/rows.hpp"
 #include "pg/settled_snapshot.hpp"
 #include "pg/tensor_cache.hpp"
 
+#include <algorithm>
 #include <cstdio>
 
 #include "hartonomous/evaluate.hpp"
 #include "hartonomous/generate.hpp"
+#include "hartonomous/usage.hpp"
 
 using namespace hartonomous;
 using namespace hartonomous::pg;
@@ -95,6 +98,36 @@ HARTONOMOUS_FUNCTION(measure_accuracy) {
     }
   }
   return composite_datum(fcinfo, values, nulls);
+}
+
+// A row a tensor: how many tokens each atom took part in, and its mean energy a token.
+HARTONOMOUS_FUNCTION(measure_usage) {
+  const std::string of = text_argument(fcinfo, 1, "the text");
+  result_rows rows(fcinfo);
+  const std::int32_t id = model_argument(fcinfo);
+  const settled_snapshot snapshot(id);
+  spi_session spi;
+  language_model model(live_atoms(id));
+  usage_meter meter([&](const std::string& name) { return model.tensors().tensor(name).layout; });
+  model.network().observe(&meter);
+  const std::vector<score_window> windows = covering_windows(model.encode(of), model.context(fcinfo, 2), model.begin());
+  score_windows(model.network(), windows, work_memory());
+  for (const auto& [name, usage] : meter.tensors()) {
+    ArrayType* energies = new_real_array(usage.energies.size());
+    ArrayType* tokens = new_integer_array(usage.tokens.size());
+    for (std::size_t i = 0; i < usage.energies.size(); ++i) {
+      const auto used = static_cast<double>(std::max<std::uint64_t>(1, usage.tokens[i]));
+      elements(energies)[i] = static_cast<float>(usage.energies[i] / used);
+      integer_elements(tokens)[i] = static_cast<std::int32_t>(std::min<std::uint64_t>(usage.tokens[i], INT32_MAX));
+    }
+    const Datum values[] = {Int64GetDatum(model.tensors().tensor(name).layer), PointerGetDatum(tokens),
+                            PointerGetDatum(energies)};
+    const bool nulls[3] = {};
+    rows.add(values, nulls);
+    pfree(energies);
+    pfree(tokens);
+  }
+  PG_RETURN_NULL();
 }
 
 HARTONOMOUS_FUNCTION(release_model_cache) { PG_RETURN_INT64(static_cast<int64>(tensor_cache::shrink(0))); }

@@ -8,8 +8,11 @@
 #include "pg/spi.hpp"
 
 #include <algorithm>
+#include <memory>
+#include <string>
 #include <vector>
 
+#include "hartonomous/checkpoint.hpp"
 #include "hartonomous/codec.hpp"
 #include "hartonomous/model_file.hpp"
 #include "hartonomous/space.hpp"
@@ -24,14 +27,51 @@ std::string container_argument(FunctionCallInfo fcinfo, int argument) {
   return std::string(VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value));
 }
 
-model_file read_header(byte_source& source, const std::string& container) {
-  // Tensor names and tokens are UTF-8 and go into text and jsonb as they are.
-  if (call([] { return GetDatabaseEncoding(); }) != PG_UTF8) {
-    throw error(sqlstate::feature_not_supported, "models can be imported into UTF8 databases only");
-  }
-  backend_interrupt interrupts;
-  return read_model_file(source, container, interrupts);
+// A jsonb argument as text; "null" where the function has no such argument.
+std::string json_argument(FunctionCallInfo fcinfo, int argument) {
+  if (argument >= PG_NARGS()) return "null";
+  return call([&] { return DatumGetCString(DirectFunctionCall1(jsonb_out, PG_GETARG_DATUM(argument))); });
 }
+
+// The file of arguments 0 (source) and 1 (container) or, with the config of a checkpoint, the GGUF model that its files
+// amount to.
+class opened_model {
+ public:
+  explicit opened_model(FunctionCallInfo fcinfo, int config_argument, bool with_tokenizer = false)
+      : sources_(source_argument(fcinfo, 0)) {
+    // Tensor names and tokens are UTF-8 and go into text and jsonb as they are.
+    if (call([] { return GetDatabaseEncoding(); }) != PG_UTF8) {
+      throw error(sqlstate::feature_not_supported, "models can be imported into UTF8 databases only");
+    }
+    const std::string container = container_argument(fcinfo, 1);
+    const std::string config = json_argument(fcinfo, config_argument);
+    const std::string tokenizer = with_tokenizer ? json_argument(fcinfo, config_argument + 1) : "null";
+    backend_interrupt interrupts;
+    if (config == "null") {
+      if (tokenizer != "null") throw error(sqlstate::invalid_parameter_value, "a tokenizer goes with a config");
+      if (sources_.size() > 1) {
+        throw error(sqlstate::invalid_parameter_value, "only with a config several files make a model");
+      }
+      model_.file = read_model_file(*sources_.front(), container, interrupts);
+      return;
+    }
+    if (container != "safetensors") {
+      throw error(sqlstate::invalid_parameter_value, "a config goes with a safetensors file");
+    }
+    require_work_memory(16 * (config.size() + tokenizer.size()), "reading the config and the tokenizer");
+    std::vector<byte_source*> files;
+    for (auto const& source : sources_) files.push_back(source.get());
+    model_ = read_checkpoint(files, config, tokenizer, interrupts);
+  }
+
+  const model_file& file() const noexcept { return model_.file; }
+  // What the offsets of the tensors are those of.
+  byte_source& data() noexcept { return model_.data != nullptr ? *model_.data : *sources_.front(); }
+
+ private:
+  std::vector<std::unique_ptr<byte_source>> sources_;
+  checkpoint model_;
+};
 
 Datum text_datum(const std::string& s) {
   return call([&] { return PointerGetDatum(cstring_to_text_with_len(s.data(), static_cast<int>(s.size()))); });
@@ -211,17 +251,16 @@ std::vector<target_layer> read_layers(std::int32_t model, const model_file& file
 }  // namespace
 
 HARTONOMOUS_FUNCTION(file_metadata) {
-  const auto source = source_argument(fcinfo, 0);
-  const model_file file = read_header(*source, container_argument(fcinfo, 1));
-  return call([&] { return DirectFunctionCall1(jsonb_in, CStringGetDatum(file.metadata_json.c_str())); });
+  const opened_model model(fcinfo, 2, true);
+  const char* metadata = model.file().metadata_json.c_str();
+  return call([&] { return DirectFunctionCall1(jsonb_in, CStringGetDatum(metadata)); });
 }
 
 HARTONOMOUS_FUNCTION(file_tensors) {
-  const auto source = source_argument(fcinfo, 0);
-  const model_file file = read_header(*source, container_argument(fcinfo, 1));
+  const opened_model model(fcinfo, 2);
   result_rows rows(fcinfo);
   int position = 0;
-  for (const model_tensor& t : file.tensors) {
+  for (const model_tensor& t : model.file().tensors) {
     const Datum values[] = {Int32GetDatum(position++),
                             text_datum(t.name),
                             text_datum(t.dtype),
@@ -237,18 +276,20 @@ HARTONOMOUS_FUNCTION(file_tensors) {
 }
 
 HARTONOMOUS_FUNCTION(file_sha256) {
-  const auto source = source_argument(fcinfo, 0);
+  const auto sources = source_argument(fcinfo, 0);
   pg_cryptohash_ctx* context = call([] { return pg_cryptohash_create(PG_SHA256); });
   auto* result = static_cast<bytea*>(allocate(VARHDRSZ + PG_SHA256_DIGEST_LENGTH));
   SET_VARSIZE(result, VARHDRSZ + PG_SHA256_DIGEST_LENGTH);
   std::vector<std::uint8_t> piece(1 << 20);
   backend_interrupt interrupts;
   bool good = pg_cryptohash_init(context) == 0;
-  for (std::uint64_t at = 0; good && at < source->size(); at += piece.size()) {
-    const std::size_t n = std::min<std::uint64_t>(piece.size(), source->size() - at);
-    source->read(at, piece.data(), n);
-    good = pg_cryptohash_update(context, piece.data(), n) == 0;
-    interrupts.poll();
+  for (auto const& source : sources) {
+    for (std::uint64_t at = 0; good && at < source->size(); at += piece.size()) {
+      const std::size_t n = std::min<std::uint64_t>(piece.size(), source->size() - at);
+      source->read(at, piece.data(), n);
+      good = pg_cryptohash_update(context, piece.data(), n) == 0;
+      interrupts.poll();
+    }
   }
   good = good &&
          pg_cryptohash_final(context, reinterpret_cast<std::uint8_t*>(VARDATA(result)), PG_SHA256_DIGEST_LENGTH) == 0;
@@ -258,8 +299,8 @@ HARTONOMOUS_FUNCTION(file_sha256) {
 }
 
 HARTONOMOUS_FUNCTION(load_atoms) {
-  const auto source = source_argument(fcinfo, 0);
-  const model_file file = read_header(*source, container_argument(fcinfo, 1));
+  opened_model opened(fcinfo, 5);
+  const model_file& file = opened.file();
   const Oid partition = PG_GETARG_OID(2);
   const std::int32_t model = PG_GETARG_INT32(3), revision = PG_GETARG_INT32(4);
   const std::vector<target_layer> layers = read_layers(model, file);
@@ -269,7 +310,7 @@ HARTONOMOUS_FUNCTION(load_atoms) {
   pgstat_progress_start_command(PROGRESS_COMMAND_COPY, partition);
   pgstat_progress_update_param(PROGRESS_COPY_BYTES_TOTAL, static_cast<int64>(total));
   atom_writer writer(partition, model, revision);
-  loader load(*source, writer, total);
+  loader load(opened.data(), writer, total);
   for (std::size_t i = 0; i < layers.size(); ++i) {
     const std::uint64_t before = writer.rows();
     const loaded box = load.load(file.tensors[i], layers[i]);

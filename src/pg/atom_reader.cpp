@@ -29,13 +29,14 @@ SPIPlanPtr atom_reader::plan(purpose what, bool placed) {
           " ORDER BY atom_sequence";
       break;
     default:
-      // A row's version is where it stands, in which file, and who wrote it.
+      // A row's version is where it stands, in which file, who wrote it, and in which command: a table that is emptied
+      // and filled twice in one transaction has its rows in the same places.
       query =
           "SELECT coalesce(sum(n), 0)::bigint, coalesce(bit_xor(hash_record_extended(ROW(tableoid, "
           "pg_relation_filenode(tableoid), n, versions), 0)), 0) FROM (SELECT tableoid, count(*) AS n, "
-          "bit_xor(hash_record_extended(ROW(ctid, xmin), 0)) AS versions FROM (" +
-          atoms_.select("a.tableoid, a.ctid, a.xmin", placed) +
-          (takes_factors(placed) ? " UNION ALL SELECT f.tableoid, f.ctid, f.xmin "
+          "bit_xor(hash_record_extended(ROW(ctid, xmin, cmin), 0)) AS versions FROM (" +
+          atoms_.select("a.tableoid, a.ctid, a.xmin, a.cmin", placed) +
+          (takes_factors(placed) ? " UNION ALL SELECT f.tableoid, f.ctid, f.xmin, f.cmin "
                                    "FROM hartonomous.svd_compressed_layers f WHERE f.model_id = $1 AND f.layer_id = $2 "
                                    "AND f.revision_id = " +
                                        std::to_string(atoms_.base_revision())
@@ -196,13 +197,18 @@ void atom_reader::copy_tensor(const stored_tensor& tensor, format f, byte_sink& 
 
 void atom_rows::read(std::size_t count, float* out) {
   const atom_layout& layout = tensor_.layout;
-  std::fill_n(out, count * layout.row_length, 0.0f);
+  const std::uint64_t first = next_row_ * layout.row_length, end = first + count * layout.row_length;
+  std::uint64_t written = first;  // weights of the tensor, up to here
   while (pending_) {
     const std::uint64_t row = layout.row_of(cursor_.sequence());
     if (row >= next_row_ + count) break;
-    decode(cursor_.atom(), out + (row - next_row_) * layout.row_length + layout.column_of(cursor_.sequence()));
+    const std::uint64_t at = row * layout.row_length + layout.column_of(cursor_.sequence());
+    std::fill(out + (written - first), out + (at - first), 0.0f);
+    decode(cursor_.atom(), out + (at - first));
+    written = at + cursor_.atom().count();
     pending_ = cursor_.next();
   }
+  std::fill(out + (written - first), out + (end - first), 0.0f);
   if (factors_) factors_->add_rows(next_row_, count, out);
   next_row_ += count;
 }

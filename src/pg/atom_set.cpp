@@ -3,6 +3,8 @@
 #include "pg/atom_set.hpp"
 
 extern "C" {
+#include "catalog/namespace.h"
+#include "catalog/partition.h"
 #include "catalog/pg_type.h"
 #include "utils/syscache.h"
 }
@@ -34,6 +36,29 @@ std::vector<std::int32_t> numbers_field(std::uint64_t row, int column) {
   const int n = call([&] { return ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array)); });
   const auto* numbers = reinterpret_cast<const int32*>(ARR_DATA_PTR(array));
   return {numbers, numbers + n};
+}
+
+// Holds up, until the transaction ends, whoever drops kept partitions.
+void lock_backups() {
+  call([] {
+    const Oid parent = get_relname_relid("tensor_atoms_backup", get_namespace_oid("hartonomous", true));
+    if (OidIsValid(parent)) LockRelationOid(parent, AccessShareLock);
+  });
+}
+
+// Error 40001 when a partition that the active snapshot knows as kept is gone: it would count as no atoms.
+void require_backup(std::int32_t model, std::int32_t revision) {
+  const std::string name = "tensor_atoms_m" + std::to_string(model) + "_r" + std::to_string(revision);
+  const bool kept = call([&] {
+    const Oid schema = get_namespace_oid("hartonomous", true);
+    const Oid partition = get_relname_relid(name.c_str(), schema);
+    return OidIsValid(partition) && get_rel_relispartition(partition) &&
+           get_partition_parent(partition, false) == get_relname_relid("tensor_atoms_backup", schema);
+  });
+  if (!kept) {
+    throw error("40001", "revision " + std::to_string(revision) + " was dropped after this transaction's snapshot", {},
+                "Try again in a new transaction.");
+  }
 }
 
 const char* schema_of_type(Oid type) {
@@ -90,6 +115,10 @@ atom_set atoms_of_revision(std::int32_t model, std::int32_t revision) {
   atoms.model_ = model;
   atoms.base_revision_ = spi_int32(0, 1);
   const std::string base = base_is_live ? live : kept(atoms.base_revision_);
+  lock_backups();
+  if (!base_is_live) require_backup(model, atoms.base_revision_);
+  for (std::int32_t delta : put_back) require_backup(model, delta);
+  for (std::int32_t delta : hidden_by) require_backup(model, delta);
   for (auto delta = put_back.rbegin(); delta != put_back.rend(); ++delta) {
     atoms.parts_.push_back(kept(*delta) + not_in(hidden_by));
     hidden_by.push_back(*delta);

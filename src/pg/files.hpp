@@ -5,14 +5,16 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "hartonomous/bytes.hpp"
 
 namespace hartonomous::pg {
 
-// The argument's SQL type says what it is: text a path on the server (needs pg_read_server_files), bytea the file
-// itself, oid a large object. Errors: 42501, those of opening a file.
-std::unique_ptr<byte_source> source_argument(FunctionCallInfo fcinfo, int argument);
+// One or several files. The argument's SQL type says what it is: text a path on the server (needs
+// pg_read_server_files), text[] several, bytea the file itself, oid a large object. Errors: 42501, 22004 a NULL path,
+// 22023 no path, those of opening a file.
+std::vector<std::unique_ptr<byte_source>> source_argument(FunctionCallInfo fcinfo, int argument);
 
 // Output that is complete only after finish(); dropped before, it leaves nothing behind.
 class output : public byte_sink {

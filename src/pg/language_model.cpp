@@ -12,6 +12,11 @@
 namespace hartonomous::pg {
 namespace {
 
+// What tokenizing takes in the worst case (src/fn/tokenizer.cpp).
+void require_memory_for(std::string_view text) {
+  require_work_memory(static_cast<std::uint64_t>(text.size()) * 16, "tokenizing the text");
+}
+
 // Without the vocabulary, which may be many megabytes.
 llama_config read_config(std::int32_t model) {
   Oid types[] = {INT4OID};
@@ -40,10 +45,12 @@ language_model::language_model(atom_set atoms)
       tokenizer_(model_tokenizer(tensors_.model())) {}
 
 std::vector<token_id> language_model::encode(std::string_view text) {
+  require_memory_for(text);
   return tokenizer_->encode(text, true, false, interrupts_);
 }
 
 std::vector<token_id> language_model::encode_prompt(std::string_view text) {
+  require_memory_for(text);
   std::vector<token_id> tokens = tokenizer_->encode(text, true, true, interrupts_);
   if (tokenizer_->adds_eos() && !tokens.empty()) tokens.pop_back();
   return tokens;

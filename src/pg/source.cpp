@@ -72,23 +72,45 @@ class large_object_source final : public byte_source {
   std::uint64_t size_;
 };
 
+std::unique_ptr<byte_source> open_path(Datum path) {
+  if (!call([] { return has_privs_of_role(GetUserId(), ROLE_PG_READ_SERVER_FILES); })) {
+    throw error("42501", "must be superuser or have privileges of the pg_read_server_files role to read a file");
+  }
+  return std::make_unique<file_source>(call([&] { return TextDatumGetCString(path); }));
+}
+
+std::vector<std::unique_ptr<byte_source>> open_paths(Datum paths) {
+  Datum* path = nullptr;
+  bool* is_null = nullptr;
+  int count = 0;
+  call(
+      [&] { deconstruct_array(DatumGetArrayTypeP(paths), TEXTOID, -1, false, TYPALIGN_INT, &path, &is_null, &count); });
+  if (count == 0) throw error(sqlstate::invalid_parameter_value, "there is no path to read from");
+  std::vector<std::unique_ptr<byte_source>> sources;
+  for (int i = 0; i < count; ++i) {
+    if (is_null[i]) throw error("22004", "a path to read from cannot be NULL");
+    sources.push_back(open_path(path[i]));
+  }
+  return sources;
+}
+
 }  // namespace
 
-std::unique_ptr<byte_source> source_argument(FunctionCallInfo fcinfo, int argument) {
+std::vector<std::unique_ptr<byte_source>> source_argument(FunctionCallInfo fcinfo, int argument) {
   const Oid type = call([&] { return get_fn_expr_argtype(fcinfo->flinfo, argument); });
+  if (type == TEXTARRAYOID) return open_paths(PG_GETARG_DATUM(argument));
+  std::vector<std::unique_ptr<byte_source>> sources;
   if (type == TEXTOID) {
-    if (!call([] { return has_privs_of_role(GetUserId(), ROLE_PG_READ_SERVER_FILES); })) {
-      throw error("42501", "must be superuser or have privileges of the pg_read_server_files role to read a file");
-    }
-    const char* path = call([&] { return text_to_cstring(PG_GETARG_TEXT_PP(argument)); });
-    return std::make_unique<file_source>(path);
-  }
-  if (type == BYTEAOID) {
+    sources.push_back(open_path(PG_GETARG_DATUM(argument)));
+  } else if (type == BYTEAOID) {
     const bytea* value = call([&] { return PG_GETARG_BYTEA_PP(argument); });
-    return std::make_unique<memory_source>(VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value));
+    sources.push_back(std::make_unique<memory_source>(VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value)));
+  } else if (type == OIDOID) {
+    sources.push_back(std::make_unique<large_object_source>(PG_GETARG_OID(argument)));
+  } else {
+    throw error(sqlstate::invalid_parameter_value, "a model file is a path (text), a bytea or a large object (oid)");
   }
-  if (type == OIDOID) return std::make_unique<large_object_source>(PG_GETARG_OID(argument));
-  throw error(sqlstate::invalid_parameter_value, "a model file is a path (text), a bytea or a large object (oid)");
+  return sources;
 }
 
 }  // namespace hartonomous::pg

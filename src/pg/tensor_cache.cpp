@@ -4,6 +4,10 @@
 #include "pg/guc.hpp"
 #include "pg/memory.hpp"
 
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
+
 namespace hartonomous::pg {
 namespace {
 
@@ -106,6 +110,9 @@ void tensor_cache::complete(const tensor_key& key) noexcept {
 std::uint64_t tensor_cache::shrink(std::uint64_t bytes) noexcept {
   const std::uint64_t before = kept_bytes;
   while (kept_bytes > bytes) drop(oldest(true));
+#ifdef __GLIBC__
+  if (kept_bytes < before) malloc_trim(0);  // to the operating system, not only to the allocator
+#endif
   return before - kept_bytes;
 }
 

@@ -71,10 +71,11 @@ TRUNCATE :part;
 SELECT near(perplexity(:m, story(), 32), 259, 1e-6, 'a model whose every atom was deleted knows nothing: all tokens are as likely');
 INSERT INTO :part (model_id, revision_id, layer_id, atom_sequence, x, y, importance_score, tensor_name, atom_data) TABLE kept;
 SELECT is(perplexity(:m, story(), 32), :'p'::float8, 'all put back');
+-- Other atoms in the very places of those, by the same transaction: what is truncated twice keeps its file.
 TRUNCATE :part;
 INSERT INTO :part (model_id, revision_id, layer_id, atom_sequence, x, y, importance_score, tensor_name, atom_data)
   SELECT model_id, revision_id, layer_id, atom_sequence, x, y, importance_score, tensor_name,
-         CASE WHEN tensor_name LIKE '%norm%' THEN atom_data ELSE quantize(atom_data, 'F16') END FROM kept ORDER BY layer_id, atom_sequence;
+         quantize(ARRAY(SELECT (v * 0.5)::real FROM unnest(dequantize(atom_data)) WITH ORDINALITY u (v, i) ORDER BY i), 'F32') FROM kept;
 SELECT isnt(perplexity(:m, story(), 32), :'p'::float8, 'other atoms in the places of the old ones, by the same transaction');
 ROLLBACK TO before;
 
@@ -155,6 +156,21 @@ SELECT throws_ok(format('SELECT * FROM validate_model_accuracy(%s, %L::regproced
   FROM unnest(ARRAY['lib.wrong_result(integer)', 'lib.wrong_argument(text)', 'lib.a_set(integer)', 'pg_catalog.count("any")']) f;
 SELECT throws_ok(format('SELECT * FROM validate_model_accuracy(%s, NULL::regprocedure)', :o), '42883', NULL, 'NULL for a function');
 
+-- Usage: every atom of a matrix takes part in each of the 7 tokens of 'cat'; the output matrix, which is the embedding,
+-- in the 6 predictions, and its rows where they are looked up
+SELECT is(record_usage(:o, 'cat'), 16 * 5 + 24 * 2 + 259::bigint, 'record_usage() says how many atoms took part');
+SELECT results_eq(format('SELECT DISTINCT tensor_name, usage_count FROM atom_usage_stats s JOIN tensor_atoms a USING (model_id, tensor_atom_id) WHERE model_id = %s AND tensor_name ~ ''ffn_up|token_embd'' ORDER BY 1, 2', :o),
+  $$VALUES ('blk.0.ffn_up.weight', 7::bigint), ('token_embd.weight', 6), ('token_embd.weight', 7)$$, 'in how many tokens');
+CREATE TABLE lib.used AS SELECT tensor_atom_id, avg_retrieval_score FROM atom_usage_stats WHERE model_id = :o;
+SELECT ok(bool_and(avg_retrieval_score > 0) AND count(DISTINCT avg_retrieval_score) > 300, 'with what energy') FROM lib.used;
+DELETE FROM tensor_atoms WHERE model_id = :o AND tensor_name = 'blk.0.ffn_down.weight' AND atom_sequence = 0;
+SELECT is(record_usage('other', 'cat'), 16 * 5 + 24 * 2 + 258::bigint, 'an atom that is gone takes no part');
+SELECT is(count(*), 7::bigint, 'counts add up, energies are a mean')
+  FROM atom_usage_stats s JOIN lib.used u USING (tensor_atom_id) JOIN tensor_atoms a USING (model_id, tensor_atom_id)
+ WHERE model_id = :o AND tensor_name = 'blk.0.ffn_up.weight' AND s.usage_count = 14 AND abs(s.avg_retrieval_score / u.avg_retrieval_score - 1) < 1e-6 AND atom_sequence < 7;
+SELECT throws_ok(format('SELECT record_usage(%s, NULL)', :o), '22004', NULL, 'record_usage(NULL)');
+SELECT throws_ok('SELECT record_usage(999, ''cat'')', '42704', NULL, 'record_usage of no model');
+
 -- Arguments
 SELECT throws_ok(format('SELECT perplexity(%s, %L, %s)', :m, story(), n), '22023', NULL, 'n_ctx ' || n) FROM unnest(ARRAY[-1, 0, 3, 65]) n;
 SELECT throws_ok(format('SELECT perplexity(%s, '''', 32)', :m), '22023', 'the text has too few tokens for a context of 32', 'an empty text');
@@ -208,6 +224,43 @@ ALTER TABLE tensor_atoms ENABLE ROW LEVEL SECURITY;
 CREATE POLICY some_of_them ON tensor_atoms USING (atom_sequence < 5);
 SELECT is((state_as('evaluate_reader', format('SELECT hartonomous.perplexity(%s, lib.story(), 32)', :m))).state, '42501', 'a policy that hides atoms is an error');
 
+-- A pass reads each tensor once: 11 tensors by their rows' versions and by their rows, and the embedding's rows that are
+-- looked up. With the cache, only the versions.
+CREATE FUNCTION lib.scans(model integer) RETURNS bigint LANGUAGE sql STABLE AS $$
+  SELECT sum(pg_stat_get_xact_numscans(c.oid))::bigint FROM pg_class c
+   WHERE c.oid = live_partition(model) OR c.oid IN (SELECT indexrelid FROM pg_index WHERE indrelid = live_partition(model))
+$$;
+SET LOCAL enable_bitmapscan = off;
+SELECT release_model_cache() \g /dev/null
+SELECT scans(:o) AS scans \gset
+SELECT perplexity(:o, story(), 32) \g /dev/null
+SELECT is(scans(:o) - :scans, 11 + 11 + 1::bigint, 'a pass scans each tensor once');
+SELECT scans(:o) AS scans \gset
+SELECT perplexity(:o, story(), 32) \g /dev/null
+SELECT is(scans(:o) - :scans, 11::bigint, 'and none but for its versions when it is kept');
+RESET enable_bitmapscan;
+
+-- A Hugging Face checkpoint of the same weights, whose queries and keys turn the halves of a head against each other,
+-- is the same model
+CREATE FUNCTION lib.halved(rows bytea) RETURNS bytea LANGUAGE sql IMMUTABLE
+  RETURN (SELECT string_agg(substr(rows, (h * 8 + i * 2 + j) * 64 + 1, 64), '' ORDER BY h, j, i)
+            FROM generate_series(0, 1) h, generate_series(0, 1) j, generate_series(0, 3) i);
+CREATE FUNCTION lib.llama_checkpoint() RETURNS bytea LANGUAGE sql IMMUTABLE
+  RETURN safetensors((SELECT array_agg(ROW(n.hf, 'F32', (SELECT array_agg(d ORDER BY k DESC) FROM unnest(t.dims) WITH ORDINALITY u (d, k)),
+                                          CASE WHEN t.name ~ 'attn_[qk]' THEN halved(t.data) ELSE t.data END)::st_tensor)
+    FROM unnest(llama_tensors()) t JOIN (VALUES ('token_embd.weight', 'model.embed_tokens.weight'), ('output_norm.weight', 'model.norm.weight'),
+      ('blk.0.attn_norm.weight', 'model.layers.0.input_layernorm.weight'), ('blk.0.attn_q.weight', 'model.layers.0.self_attn.q_proj.weight'),
+      ('blk.0.attn_k.weight', 'model.layers.0.self_attn.k_proj.weight'), ('blk.0.attn_v.weight', 'model.layers.0.self_attn.v_proj.weight'),
+      ('blk.0.attn_output.weight', 'model.layers.0.self_attn.o_proj.weight'), ('blk.0.ffn_norm.weight', 'model.layers.0.post_attention_layernorm.weight'),
+      ('blk.0.ffn_gate.weight', 'model.layers.0.mlp.gate_proj.weight'), ('blk.0.ffn_up.weight', 'model.layers.0.mlp.up_proj.weight'),
+      ('blk.0.ffn_down.weight', 'model.layers.0.mlp.down_proj.weight')) n (gguf, hf) ON n.gguf = t.name));
+SELECT import_safetensors(llama_checkpoint(), 'checkpoint', config => '{"architectures": ["LlamaForCausalLM"], "model_type": "llama",
+  "hidden_size": 16, "intermediate_size": 24, "num_hidden_layers": 1, "num_attention_heads": 2, "num_key_value_heads": 2, "rms_norm_eps": 1e-5,
+  "max_position_embeddings": 64, "vocab_size": 259, "tie_word_embeddings": true, "rope_theta": 10000.0}') AS h \gset
+UPDATE models SET metadata = jsonb_set(metadata, '{kv}', (SELECT jsonb_agg(k) FROM models o, jsonb_array_elements(o.metadata -> 'kv') k
+  WHERE o.model_id IN (:m, :h) AND (k ->> 'key' LIKE 'tokenizer.%') = (o.model_id = :m))) WHERE model_id = :h;
+SELECT is(perplexity(:h, story(), 32), :'p'::float8, 'a checkpoint of the same weights is the same model');
+
 -- The example model, against tools/reference_forward.py (examples/README.md)
 \if :has_example_model
 SELECT import_gguf(example_model(), 'example') AS e \gset
@@ -220,6 +273,6 @@ RESET hartonomous.max_work_memory;
 \endif
 
 SELECT is_empty($$SELECT without_comment('perplexity', 'score_tokens', 'measure_accuracy', 'validate_model_accuracy', 'add_validation_set',
-  'revision_atoms', 'gguf_metadata_of', 'hyperparameters', 'release_model_cache', 'text_sha256')$$, 'every function has a comment');
+  'measure_usage', 'record_usage', 'revision_atoms', 'gguf_metadata_of', 'hyperparameters', 'release_model_cache', 'text_sha256')$$, 'every function has a comment');
 SELECT * FROM finish();
 ROLLBACK;

@@ -53,7 +53,7 @@ SELECT signature FROM member_function
 -- No function that takes a server path is open to everyone
 SELECT signature FROM member_function f
  WHERE EXISTS (SELECT FROM unnest(coalesce(f.proallargtypes, f.proargtypes::oid[]), f.proargnames) a(type, name)
-                WHERE a.type = 'text'::regtype AND a.name IN ('source', 'path', 'target', 'file'))
+                WHERE a.type IN ('text'::regtype, 'text[]'::regtype) AND a.name IN ('source', 'path', 'target', 'file'))
    AND EXISTS (SELECT FROM aclexplode(coalesce(f.proacl, acldefault('f', f.proowner))) WHERE grantee = 0 AND privilege_type = 'EXECUTE')
  ORDER BY signature;
 

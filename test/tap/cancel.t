@@ -38,6 +38,13 @@ sub went {
     return $said;
 }
 went("SELECT hartonomous.import_gguf('$work/large.gguf', 'large');");
+my $runs = $ENV{HARTONOMOUS_MODEL} && -e $ENV{HARTONOMOUS_MODEL};
+if ($runs) {
+    (my $text = $ENV{HARTONOMOUS_MODEL}) =~ s{[^/]*$}{heldout.txt};
+    went("SELECT hartonomous.import_gguf('$ENV{HARTONOMOUS_MODEL}', 'runs');");
+    went("SELECT hartonomous.add_validation_set('text', pg_read_file('$text'));");
+}
+went("SELECT hartonomous.import_gguf('$ENV{HARTONOMOUS_MODEL}', 'words');");
 went("SELECT lo_import('$work/large.gguf', 4711);");
 went('CREATE TABLE huge (file bytea, numbers real[], w hartonomous.weights, blocks hartonomous.weights, coordinates bytea, json json);');
 went("ALTER TABLE huge ALTER $_ SET STORAGE EXTERNAL;") for qw(file numbers w blocks coordinates);
@@ -97,8 +104,22 @@ my @functions = (
     ['tensor_weights', 'SELECT sum(hartonomous.weights_count(hartonomous.tensor_weights(\'large\', layer_name))) FROM hartonomous.model_layers;'],
     ['quantize_q4k', 'SELECT length(hartonomous.quantize_q4k(numbers)) FROM huge;'],
     ['dequantize_q4k', 'SELECT cardinality(hartonomous.dequantize_q4k(coordinates, 16000000)) FROM huge;'],
+    ['tokenize', 'SELECT cardinality(hartonomous.tokenize(\'words\', repeat(\'the little girl \', 1000000)));'],
+    ['tokenize a long word', 'SELECT cardinality(hartonomous.tokenize(\'words\', repeat(\'o\', 4000000)));'],
+    ['detokenize', 'SELECT octet_length(hartonomous.detokenize(\'words\', array_fill(300, ARRAY[20000000])));'],
+    ['levenshtein_distance', 'SELECT hartonomous.levenshtein_distance(repeat(\'ab\', 60000), repeat(\'cd\', 60000));'],
     ['quantize_q4k over rows', 'SELECT length(hartonomous.quantize_q4k(n)) FROM huge, unnest(numbers) n;'],
 );
+
+push @functions, (
+    ['perplexity', 'SELECT hartonomous.perplexity(\'runs\', text) FROM hartonomous.validation_sets;'],
+    ['perplexity, two threads', 'SET LOCAL hartonomous.threads = 2; SELECT hartonomous.perplexity(\'runs\', text) FROM hartonomous.validation_sets;'],
+    ['score_tokens', 'SELECT count(*) FROM hartonomous.validation_sets s, hartonomous.score_tokens(\'runs\', s.text);'],
+    ['validate_model_accuracy', 'SELECT * FROM hartonomous.validate_model_accuracy(\'runs\', \'text\', hartonomous.current_revision(hartonomous.model_id(\'runs\')));'],
+    ['record_usage', 'SELECT hartonomous.record_usage(\'runs\', text) FROM hartonomous.validation_sets;'],
+    ['generate_text, nothing kept', 'SET LOCAL hartonomous.model_cache_size = 0; SELECT hartonomous.generate_text(\'runs\', \'Once\', 300);'],
+    ['generate_tokens, kept', 'SELECT count(*) FROM hartonomous.generate_tokens(\'runs\', \'Once\', 500);'],
+) if $runs;
 
 # Seconds from the request to the error, or undef when the function was done before.
 sub cancel_after {
@@ -134,7 +155,7 @@ for my $f (@functions) {
 }
 
 is $worker->query('SELECT 1;'), 1, 'the session goes on';
-is $worker->query('SELECT count(*) FROM hartonomous.models;'), 1, 'no model is left';
+is $worker->query('SELECT count(*) FROM hartonomous.models;'), $runs ? 3 : 2, 'no other model is left';
 is_deeply [glob "$work/*.tmp.*"], [], 'no temporary file is left';
 $_->close for $worker, $killer;
 sql('postgres', 'DROP DATABASE cancel WITH (FORCE)');

@@ -61,17 +61,42 @@ grows('headers', 1000, $flat, qr/^[2\\]/, "SELECT count(*) FROM hartonomous.file
     "SELECT hartonomous.file_sha256('$work/tiny.gguf'::text);");
 grows('export', 1000, $flat, qr/^\d+$/, 'SELECT length(hartonomous.export_gguf(hartonomous.model_id(\'stays\')));',
     "SELECT hartonomous.export_gguf('stays', '$work/out.gguf');");
+$session->query("SELECT hartonomous.import_gguf('$ENV{HARTONOMOUS_MODEL}', 'words');");
+grows('tokens', 1000, $flat, qr/^\d+$/,
+    "SELECT length(hartonomous.detokenize('words', hartonomous.tokenize('words', repeat('Once upon a time. ', 500))));",
+    'SELECT hartonomous.levenshtein_distance(repeat(\'ab\', 500), repeat(\'ba\', 700));');
+# Another vocabulary each time: tokenizers are made and dropped.
+grows('vocabularies', 300, $flat, qr/^\d*$/,
+    'UPDATE hartonomous.models SET metadata = jsonb_set(metadata, \'{version}\', to_jsonb(5 - (metadata ->> \'version\')::int))'
+        . ' WHERE model_name = \'words\';',
+    "SELECT cardinality(hartonomous.tokenize('words', 'Once upon a time'));");
 grows('large objects', 300, $flat, qr/^-?\d*$/,
     'SELECT lo_unlink(hartonomous.export_gguf_large_object(hartonomous.model_id(\'stays\')));',
     'BEGIN;', "SELECT FROM lo_import('$work/tiny.gguf', 4711);", 'SELECT length(hartonomous.file_sha256(4711::oid));',
     'SELECT lo_unlink(4711);', 'COMMIT;');
+# Models that run: what is kept of the first run is all that stays, and of what failed nothing does.
+my $runs = $ENV{HARTONOMOUS_MODEL} && -e $ENV{HARTONOMOUS_MODEL};
+if ($runs) {
+    $session->query("SELECT hartonomous.import_gguf('$ENV{HARTONOMOUS_MODEL}', 'runs');");
+    my $kept = 'SET hartonomous.model_cache_size = \'16MB\';';
+    grows('evaluation', 100, $flat, qr/^[\d.]*$/, $kept,
+        'SELECT hartonomous.perplexity(\'runs\', repeat(\'Once upon a time \', 60), 64);',
+        'SELECT length(hartonomous.generate_text(\'runs\', \'Once\', 5));',
+        'SELECT count(*) FROM (SELECT hartonomous.generate_tokens(\'runs\', \'Once\', 9) LIMIT 2) x;',
+        'SELECT sum(position) FROM hartonomous.score_tokens(\'runs\', \'Once upon a time\');');
+    grows('evaluation that fails', 300, $flat, qr/ERROR|^$/, $kept,
+        'SELECT hartonomous.perplexity(\'runs\', repeat(\'Once upon a time \', 60), 9999);',
+        'SELECT hartonomous.generate_text(\'runs\', repeat(\'Once upon a time \', 600), 5);',
+        'SET statement_timeout = 5;', 'SELECT hartonomous.perplexity(\'runs\', repeat(\'Once upon a time \', 600), 256);',
+        'SET statement_timeout = 0;');
+}
 # Every partition made and dropped leaves its traces in the process's caches of the catalog.
 grows('a life', 150, 3 * $flat, qr/^\d*$/, 'BEGIN;', "SELECT hartonomous.import_gguf('$work/tiny.gguf', 'passes');",
     'CALL hartonomous.prune_by_importance(\'passes\', 0.5);', 'CALL hartonomous.quantize_model(\'passes\', \'Q8_0\');',
     'SELECT hartonomous.rollback_model(\'passes\');', 'SELECT length(hartonomous.export_gguf(hartonomous.model_id(\'passes\')));',
     'ROLLBACK;');
 
-# ---- errors: ten kinds, ten thousand in all ----------------------------------------------------------------------
+# ---- errors: thirteen kinds, thirteen thousand in all ----------------------------------------------------------------------
 
 open my $file, '<:raw', "$work/tiny.gguf" or die $!;
 my $bytes = do { local $/; <$file> };
@@ -87,6 +112,10 @@ my %failing = (
         "SELECT hartonomous.quantize_q4k($numbers, -1);",
         "SELECT hartonomous.dequantize_q4k('\\x00', 100);",
         "SELECT hartonomous.dot($numbers :: hartonomous.weights, ARRAY[1]::real[]::hartonomous.weights);"],
+    'tokens' => ['22003|22004|42704',
+        "SELECT hartonomous.detokenize('words', ARRAY(SELECT i FROM generate_series(0, 768) i));",
+        "SELECT hartonomous.detokenize('words', '{1,NULL}');",
+        "SELECT hartonomous.tokenize(4711, 'x');"],
     'files' => ['58P01|22P03',
         "SELECT hartonomous.import_gguf('$work/none.gguf', 'n');",
         "SELECT hartonomous.import_gguf($cut, 'n');",

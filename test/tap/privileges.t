@@ -64,10 +64,10 @@ subtest 'server files' => sub {
     my @takers = split /\n/, $super->query(<<'SQL');
 SELECT p.oid::regprocedure FROM pg_proc p WHERE pronamespace = 'hartonomous'::regnamespace
  AND ('path' = ANY (proargnames)
-      OR proargtypes[array_position(proargnames, 'source') - 1] IN ('text'::regtype, 'unknown'::regtype))
+      OR proargtypes[array_position(proargnames, 'source') - 1] IN ('text'::regtype, 'text[]'::regtype))
  ORDER BY 1::text;
 SQL
-    cmp_ok scalar @takers, '>=', 11, 'functions that take a path';
+    cmp_ok scalar @takers, '>=', 16, 'functions that take a path';
     $super->query('GRANT SELECT ON ' . $super->query($tables) . ' TO hart_plain;');
     # Arguments by type, the first text being the path unless a model's name or a container comes first.
     my %call = (
@@ -86,7 +86,8 @@ SQL
             next;
         }
         my $arguments = $call{$key};
-        $arguments =~ s/^('[^']*')/$1::text/;
+        my ($before, $behind) = $function =~ /\(text\[\]/ ? ('ARRAY[', ']') : ('', '::text');
+        $arguments =~ s/^('[^']*')/$before$1$behind/;
         $statement{$function} = "SELECT FROM hartonomous.$name($arguments);";
         denied($plain, $statement{$function}, "$function is not for everyone", qr/permission denied for function/);
     }

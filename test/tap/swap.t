@@ -94,6 +94,46 @@ subtest 'an export that meets a swap' => sub {
     is system('cmp', '-s', "$host/back.gguf", "$host/before.gguf"), 0, 'rolled back, the model is what it was';
 };
 
+subtest 'an evaluation that meets a swap' => sub {
+    plan skip_all => 'no example model' unless $ENV{HARTONOMOUS_MODEL} && -e $ENV{HARTONOMOUS_MODEL};
+    is $stage->query("SELECT hartonomous.import_gguf('$ENV{HARTONOMOUS_MODEL}', 'runs') > 0;"), 't', 'a model that runs';
+    my $measure = 'SELECT hartonomous.perplexity(\'runs\', repeat(\'Once upon a time \', 60), 64);';
+    my $before = $stage->query($measure);
+    $stage->query('BEGIN;');
+    $stage->query('CALL hartonomous.quantize_model(\'runs\', \'Q4_0\');');
+    my $after = $stage->query($measure);
+    isnt $after, $before, 'quantized it is another';
+    $other->start($measure);
+    ok waits($other), 'during the swap an evaluation waits';
+    my $repeatable = session();
+    $repeatable->query('BEGIN ISOLATION LEVEL REPEATABLE READ;');
+    $repeatable->query('SELECT count(*) FROM hartonomous.models;');
+    $stage->query('COMMIT;');
+    is $other->finish, $after, 'and then measures the model after it';
+    is sqlstate($repeatable->query($measure)), '40001', 'a snapshot from before cannot';
+    $repeatable->query('ROLLBACK;');
+    my $story = $other->query('SELECT string_agg(token, \'\' ORDER BY position) FROM hartonomous.generate_tokens(\'runs\', \'Once\', 4);');
+    $other->query('BEGIN;');
+    $other->query('DECLARE c CURSOR FOR SELECT (hartonomous.generate_tokens(\'runs\', \'Once\', 4)).token;');
+    my $streamed = $other->query('FETCH 2 FROM c;');
+    $stage->start('SELECT hartonomous.rollback_model(\'runs\');');
+    ok waits($stage), 'a text that streams holds a swap up';
+    $streamed .= "\n" . $other->query('FETCH ALL FROM c;');
+    $other->query('COMMIT;');
+    (my $joined = $streamed) =~ s/\n//g;
+    is $joined, $story, '... and is one text';
+    like $stage->finish, qr/^\d+$/, 'which then comes';
+    is $stage->query($measure), $before, 'rolled back, it is what it was';
+    my $kept = $stage->query('SELECT max(revision_id) FROM hartonomous.model_revisions;');
+    my $measure_kept = "SELECT hartonomous.perplexity('runs', repeat('Once upon a time ', 60), 64, $kept);";
+    is $stage->query($measure_kept), $after, 'the quantized one is kept';
+    $repeatable->query('BEGIN ISOLATION LEVEL REPEATABLE READ;');
+    $repeatable->query('SELECT count(*) FROM hartonomous.models;');
+    $stage->query("SELECT hartonomous.drop_backup($kept);");
+    is sqlstate($repeatable->query($measure_kept)), '40001', 'a snapshot from before it was dropped cannot measure it';
+    is sqlstate($stage->query($measure_kept)), '55000', 'nor can a later one';
+};
+
 subtest 'autovacuum at work' => sub {
     # The worker is to take its time.
     my $partition = 'hartonomous.tensor_atoms_m1_r1';

@@ -115,5 +115,58 @@ TEST(Continuation, GoesOnAsIfTheTextHadBeenRunAtOnce) {
   EXPECT_EQ(state_of([&] { parts.append({}); }), "22023");
 }
 
+TEST(Generator, StopsWhereItShould) {
+  llama_test::gguf_tensors tensors(std::string(HARTONOMOUS_TEST_DIR) + "/golden/random-qwen3.gguf");
+  no_interrupt none;
+  llama_network network(read_llama_config(tensors.metadata()), tensors, 1, 1 << 20, none);
+  const auto generated = [&](std::vector<token_id> prompt, std::uint32_t most, const text_generator::token_test& ends) {
+    text_generator generator(network, std::move(prompt), most, how(0), ends);
+    std::vector<token_id> tokens;
+    while (const std::optional<chosen_token> token = generator.next()) tokens.push_back(token->token);
+    EXPECT_FALSE(generator.next().has_value()) << "it stays ended";
+    return tokens;
+  };
+  const auto never = [](token_id) { return false; };
+  const std::vector<token_id> ten = generated({1, 5}, 10, never);
+  ASSERT_EQ(ten.size(), 10u);
+  EXPECT_EQ(generated({1, 5}, 0, never).size(), 0u);
+  EXPECT_EQ(generated({1, 5}, 1000, never).size(), 63u) << "the context is 64; the last token is not read";
+  EXPECT_EQ(generated(std::vector<token_id>(64, 1), 9, never).size(), 1u);
+  std::vector<token_id> before;
+  for (token_id token : ten) {
+    if (token == ten[5]) break;
+    before.push_back(token);
+  }
+  EXPECT_EQ(generated({1, 5}, 10, [&](token_id token) { return token == ten[5]; }), before);
+  EXPECT_EQ(state_of([&] { generated({}, 1, never); }), "22023");
+  EXPECT_EQ(state_of([&] { generated(std::vector<token_id>(65, 1), 1, never); }), "22023");
+  // Each token is the likeliest after those before.
+  text_continuation text(network, 64);
+  std::vector<token_id> next = {1, 5};
+  for (token_id token : ten) {
+    EXPECT_EQ(token_sampler(how(0)).choose(text.append(next)).token, token);
+    next = {token};
+  }
+}
+
+TEST(GrowingText, CharactersWaitForTheirEnd) {
+  growing_text text;
+  EXPECT_EQ(text.add("a\xE2"), "a");
+  EXPECT_EQ(text.add("\x82"), "");
+  EXPECT_EQ(text.add("\xAC!"), "\xE2\x82\xAC!");
+  EXPECT_EQ(text.add("\xF0\x9F\x98"), "");
+  EXPECT_EQ(text.add("\x80"), "\xF0\x9F\x98\x80");
+}
+
+TEST(GrowingText, WhatIsNoCharacterIsReplacedByteByByte) {
+  const std::string r = "\xEF\xBF\xBD";
+  EXPECT_EQ(growing_text().add("a\x80z"), "a" + r + "z");
+  EXPECT_EQ(growing_text().add("\xE2z"), r + "z");
+  EXPECT_EQ(growing_text().add(std::string("\0z", 2)), r + "z");
+  EXPECT_EQ(growing_text().add("\xC0\xAF"), r + r) << "overlong";
+  EXPECT_EQ(growing_text().add("\xED\xA0\x80z"), r + r + r + "z") << "a surrogate";
+  EXPECT_EQ(growing_text().add("\xFF"), r);
+}
+
 }  // namespace
 }  // namespace hartonomous

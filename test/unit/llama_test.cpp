@@ -281,6 +281,8 @@ TEST(LlamaConfig, WhatIsNotKnownIsRefused) {
   EXPECT_EQ(config_state("general.architecture", "", ""), "0A000");
   EXPECT_EQ(config_state("llama.expert_count", "u32", "8"), "0A000");
   EXPECT_EQ(config_state("llama.expert_count", "u32", "0"), "00000");
+  EXPECT_EQ(config_state("llama.attention.sliding_window", "u32", "4"), "0A000");
+  EXPECT_EQ(config_state("llama.attention.sliding_window", "u32", "8"), "00000") << "no less than the context";
   EXPECT_EQ(config_state("llama.rope.scaling.type", "string", "\"longrope\""), "0A000");
   EXPECT_EQ(config_state("llama.attention.head_count_kv", "array", "[2,4]"), "0A000");
   EXPECT_EQ(config_state("llama.attention.value_length", "u32", "8"), "0A000");

@@ -439,8 +439,11 @@ TEST(Tokenizer, MalformedVocabularies) {
   with([](gguf_metadata& m) { m.set_floats("tokenizer.ggml.scores", std::vector<float>(260, std::nanf(""))); });
   with([](gguf_metadata& m) { m.set_ints("tokenizer.ggml.token_type", {1}); });
   with([](gguf_metadata& m) { m.set_uint32("tokenizer.ggml.bos_token_id", 260); });
-  with([](gguf_metadata& m) { m.set_uint32("tokenizer.ggml.eot_token_id", 0xffffffff); });
+  with([](gguf_metadata& m) { m.set_uint32("tokenizer.ggml.eot_token_id", 0xfffffffe); });
   with([](gguf_metadata& m) { m.set_string("tokenizer.ggml.add_bos_token", "yes"); });
+  gguf_metadata without = good;
+  without.set_uint32("tokenizer.ggml.eos_token_id", 0xffffffff);  // -1, for none
+  EXPECT_EQ(make(without)->eos(), 2);
   gguf_metadata one;
   one.set_string("tokenizer.ggml.model", "llama");
   one.set_strings("tokenizer.ggml.tokens", {"a"});

@@ -2,6 +2,8 @@
 #include "bytes/text.hpp"
 
 #include <cstddef>
+#include <cstdint>
+#include <cstring>
 
 #include "bytes/hex.hpp"
 
@@ -35,6 +37,14 @@ std::size_t utf8_length(std::string_view text, std::size_t i) noexcept {
 
 bool is_utf8(std::string_view text) noexcept {
   for (std::size_t i = 0; i < text.size();) {
+    // Eight characters of ASCII at a time.
+    std::uint64_t word = 0;
+    while (text.size() - i >= sizeof word) {
+      std::memcpy(&word, text.data() + i, sizeof word);
+      if ((word & 0x8080808080808080U) != 0) break;
+      i += sizeof word;
+    }
+    if (i == text.size()) break;
     std::size_t const length = utf8_length(text, i);
     if (length == 0) return false;
     i += length;

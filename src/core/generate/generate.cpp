@@ -26,7 +26,7 @@ std::vector<std::size_t> candidates(span<const float> logits, std::uint32_t top_
   order.erase(std::remove_if(order.begin(), order.end(), [&](std::size_t i) { return std::isnan(logits[i]); }),
               order.end());
   const auto likelier = [&](std::size_t a, std::size_t b) {
-    return logits[a] > logits[b] || (logits[a] == logits[b] && a < b);
+    return logits[a] != logits[b] ? logits[a] > logits[b] : a < b;
   };
   if (top_k != 0 && top_k < order.size()) {
     std::nth_element(order.begin(), order.begin() + top_k, order.end(), likelier);

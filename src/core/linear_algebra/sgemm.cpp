@@ -1,7 +1,14 @@
 // Row-major products through BLAS, which thinks in columns: it is given the transposed problem.
 #include "linear_algebra/sgemm.hpp"
 
-#include "linear_algebra/eigen.hpp"
+// BLAS itself, as Fortran has it; Eigen's declarations of the same are in headers a hundred times this file's size.
+extern "C" {
+int sgemm_(const char* transpose_a, const char* transpose_b, const int* m, const int* n, const int* k,
+           const float* alpha, const float* a, const int* lda, const float* b, const int* ldb, const float* beta,
+           float* c, const int* ldc);
+int sgemv_(const char* transpose, const int* m, const int* n, const float* alpha, const float* a, const int* lda,
+           const float* x, const int* incx, const float* beta, float* y, const int* incy);
+}
 
 namespace hartonomous {
 namespace {

@@ -117,6 +117,8 @@ llama_config read_llama_config(const gguf_metadata& metadata) {
   if (!epsilon) broken("the model has no key \"" + c.architecture + ".attention.layer_norm_rms_epsilon\"");
   c.epsilon = static_cast<float>(*epsilon);
   if (key.number("expert_count").value_or(0) != 0) refuse("models with experts cannot be run");
+  const std::uint32_t window = key.number("attention.sliding_window").value_or(0);
+  if (window != 0 && window < c.context) refuse("attention in a sliding window is not known");
   c.head_norms = c.architecture == "qwen3";
   read_heads(key, c);
   read_rope(key, c);

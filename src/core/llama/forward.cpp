@@ -64,10 +64,15 @@ void llama_network::embed(batch& b) {
   rows.erase(std::unique(rows.begin(), rows.end()), rows.end());
   std::vector<float> table(rows.size() * width);
   source_.read_rows("token_embd.weight", rows, table.data());
+  std::vector<std::size_t> uses(rows.size());
   for (std::size_t t = 0; t < b.size(); ++t) {
     const auto found = std::lower_bound(rows.begin(), rows.end(), static_cast<std::uint32_t>(b.tokens[t]));
     std::copy_n(table.begin() + (found - rows.begin()) * static_cast<std::ptrdiff_t>(width), width,
                 b.x.begin() + static_cast<std::ptrdiff_t>(t * width));
+    ++uses[static_cast<std::size_t>(found - rows.begin())];
+  }
+  for (std::size_t i = 0; observer_ != nullptr && i < rows.size(); ++i) {
+    observer_->lookups("token_embd.weight", rows[i], uses[i], table.data() + i * width, width);
   }
 }
 
@@ -159,16 +164,16 @@ void llama_network::attend(std::uint32_t block, batch& b) {
         (s.cache != nullptr ? s.cache->values_[block].data() : b.v.data() + s.first * kv_width) + kv_head;
     const std::size_t seen = s.past + tile.first + tile.count;  // by the last query
     float* queries = b.q.data() + (s.first + tile.first) * q_width + tile.head * size;
-    std::vector<float> scores(tile.count * seen);
+    const std::unique_ptr<float[]> scores(new float[tile.count * seen]);  // all of it is written
     multiply_transposed({queries, tile.count, size, q_width}, {keys, seen, size, kv_width}, config_.attention_scale,
-                        scores.data(), seen);
+                        scores.get(), seen);
     for (std::size_t t = 0; t < tile.count; ++t) {
       const std::size_t own = s.past + tile.first + t + 1;
-      llama_detail::softmax(scores.data() + t * seen, own);
-      std::fill_n(scores.begin() + static_cast<std::ptrdiff_t>(t * seen + own), seen - own, 0.0f);
+      llama_detail::softmax(scores.get() + t * seen, own);
+      std::fill_n(scores.get() + t * seen + own, seen - own, 0.0f);
     }
     // No other tile reads these queries.
-    multiply({scores.data(), tile.count, seen, seen}, {values, seen, size, kv_width}, queries, q_width);
+    multiply({scores.get(), tile.count, seen, seen}, {values, seen, size, kv_width}, queries, q_width);
   });
 }
 

@@ -15,10 +15,12 @@ void llama_network::for_runs(std::size_t count, std::size_t floats_each,
   threads_.run((count + run - 1) / run, check_, [&](std::size_t i) { task(i * run, std::min(count, (i + 1) * run)); });
 }
 
-// Cut into products of a few milliseconds; always in the same places, so that sums do not depend on the threads.
+// Cut into products of a few milliseconds, as many tokens as that allows so that weights are packed seldom; always in
+// the same places, so that sums do not depend on the threads.
 void llama_network::multiply_panel(const float* x, std::size_t tokens, std::size_t columns, const float* panel,
                                    std::size_t rows, float* y, std::size_t stride) {
-  constexpr std::size_t token_run = 128, row_run = 256;
+  constexpr std::size_t row_run = 256, multiplications = std::size_t{1} << 27;
+  const std::size_t token_run = std::clamp<std::size_t>(multiplications / (row_run * columns), 64, 512);
   const std::size_t token_runs = (tokens + token_run - 1) / token_run, row_runs = (rows + row_run - 1) / row_run;
   threads_.run(token_runs * row_runs, check_, [&](std::size_t task) {
     const std::size_t t = task / row_runs * token_run, r = task % row_runs * row_run;

@@ -71,7 +71,9 @@ void read_kinds(const gguf_metadata& metadata, vocabulary& words) {
 
 std::int32_t read_id(const gguf_metadata& metadata, const char* key, std::int32_t fallback, const vocabulary& words) {
   auto const id = metadata.get_uint(key);
-  if (!id) return fallback >= 0 && static_cast<std::size_t>(fallback) < words.tokens.size() ? fallback : -1;
+  constexpr std::uint32_t none = 0xffffffff;  // what old converters write
+  if (!id || *id == none)
+    return fallback >= 0 && static_cast<std::size_t>(fallback) < words.tokens.size() ? fallback : -1;
   if (*id >= words.tokens.size()) {
     throw error(malformed, std::string("metadata key \"") + key + "\" names a token beyond the vocabulary",
                 "Its value is " + std::to_string(*id) + "; the vocabulary has " + std::to_string(words.tokens.size()) +

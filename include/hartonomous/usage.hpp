@@ -1,0 +1,44 @@
+// Which atoms of a model take part in running a text, and how much: the energy of an atom with weights w in row i and
+// columns B is the sum over tokens of sum over j in B of (w_ij * x_j)^2, for x the matrix's input (Sun et al. 2023,
+// there called Wanda).
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "hartonomous/llama.hpp"
+#include "hartonomous/space.hpp"
+
+namespace hartonomous {
+
+// Give it to llama_network::observe(); it adds up over all that is run.
+class usage_meter final : public linear_observer {
+ public:
+  using layout_lookup = std::function<atom_layout(const std::string& tensor)>;
+
+  struct tensor_usage {
+    atom_layout layout;
+    std::vector<double> energies;       // of each atom
+    std::vector<std::uint64_t> tokens;  // that each took part in
+  };
+
+  explicit usage_meter(layout_lookup layouts) : layouts_(std::move(layouts)) {}
+  void input(const std::string& tensor, const float* x, std::size_t tokens, std::size_t columns) override;
+  void rows(const std::string& tensor, std::size_t first, std::size_t count, const float* weights,
+            std::size_t columns) override;
+  void lookups(const std::string& tensor, std::size_t row, std::size_t tokens, const float* weights,
+               std::size_t columns) override;
+  const std::map<std::string, tensor_usage>& tensors() const noexcept { return tensors_; }
+
+ private:
+  tensor_usage& usage_of(const std::string& tensor);
+
+  layout_lookup layouts_;
+  std::map<std::string, tensor_usage> tensors_;
+  std::vector<double> column_energy_;  // of the input last seen
+  std::size_t input_tokens_ = 0;
+};
+
+}  // namespace hartonomous

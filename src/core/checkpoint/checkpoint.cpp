@@ -1,0 +1,42 @@
+// A checkpoint as a GGUF model (hartonomous/checkpoint.hpp).
+#include "hartonomous/checkpoint.hpp"
+
+#include "checkpoint/config.hpp"
+#include "checkpoint/tensors.hpp"
+#include "checkpoint/vocabulary.hpp"
+
+namespace hartonomous {
+
+namespace {
+
+using namespace checkpoint_detail;
+
+// general.file_type of the matrices' format.
+std::uint32_t file_type_of(format f) noexcept { return f == format::F16 ? 1 : f == format::BF16 ? 32 : 0; }
+
+}  // namespace
+
+checkpoint read_checkpoint(const std::vector<byte_source*>& files, std::string_view config_json,
+                           std::string_view tokenizer_json, interrupt& poll) {
+  network_config const config = read_config(parse_json(config_json, "config", poll));
+  std::vector<safetensors_file> headers;
+  headers.reserve(files.size());
+  for (byte_source* file : files) headers.push_back(read_safetensors_header(*file, poll));
+  placed_tensors placed = place_tensors(config, headers);
+  gguf_metadata metadata;
+  describe(config, metadata);
+  metadata.set_uint32("general.file_type", file_type_of(placed.tensors.front().storage));
+  json const tokenizer = parse_json(tokenizer_json, "tokenizer", poll);
+  if (tokenizer.is_null()) {
+    metadata.set_string("tokenizer.ggml.model", "none");
+  } else {
+    describe_vocabulary(tokenizer, config, metadata, poll);
+  }
+  checkpoint out;
+  out.file.metadata_json = metadata_to_json(metadata, poll);
+  out.file.tensors = std::move(placed.tensors);
+  out.data = std::make_unique<tensor_data>(files, std::move(placed.origins));
+  return out;
+}
+
+}  // namespace hartonomous

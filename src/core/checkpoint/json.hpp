@@ -1,0 +1,49 @@
+// JSON of config.json and tokenizer.json: parsed within limits, looked up with errors that name what is wrong.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "hartonomous/interrupt.hpp"
+
+#include <nlohmann/json.hpp>
+
+namespace hartonomous::checkpoint_detail {
+
+using json = nlohmann::json;
+
+// Error 22P02 when it is not JSON, 54000 when it is nested deeper than 64 levels.
+json parse_json(std::string_view text, const char* what, interrupt& poll);
+
+[[noreturn]] void refuse(const std::string& what, const std::string& detail = {});         // 22023
+[[noreturn]] void not_supported(const std::string& what, const std::string& detail = {});  // 0A000
+
+// The members of an object; a member that is null counts as missing. Errors 22023 name the member after `path`, as in
+// "config: rope_scaling.factor".
+class members {
+ public:
+  members(const json& value, std::string path);
+
+  const json* find(const char* key) const;  // nullptr when it is missing
+  const json& at(const char* key) const;
+  members object(const char* key) const { return {at(key), name(key) + "."}; }
+
+  std::optional<std::string> text(const char* key) const;
+  std::optional<double> number(const char* key) const;          // finite
+  std::optional<std::uint32_t> natural(const char* key) const;  // 0 to 2^31 - 1
+  std::optional<bool> flag(const char* key) const;
+  std::uint32_t positive(const char* key) const;  // required, at least 1
+
+  std::string name(const char* key) const { return path_ + key; }
+
+ private:
+  const json& value_;
+  std::string path_;
+};
+
+std::uint32_t natural_of(const json& value, const std::string& name);
+const std::string& text_of(const json& value, const std::string& name);
+
+}  // namespace hartonomous::checkpoint_detail

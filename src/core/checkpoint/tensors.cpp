@@ -1,0 +1,225 @@
+// Placing and reading a checkpoint's tensors (tensors.hpp).
+#include "checkpoint/tensors.hpp"
+
+#include <algorithm>
+#include <cstring>
+#include <map>
+
+#include "bytes/little_endian.hpp"
+#include "bytes/text.hpp"
+#include "hartonomous/error.hpp"
+
+namespace hartonomous::checkpoint_detail {
+
+namespace {
+
+using shape_t = std::vector<std::uint64_t>;
+
+std::string show(const shape_t& shape) {
+  std::string out;
+  for (std::uint64_t const n : shape) out += (out.empty() ? "[" : ",") + std::to_string(n);
+  return out.empty() ? "[]" : out + "]";
+}
+
+class placer {
+ public:
+  placer(const network_config& config, const std::vector<safetensors_file>& files) : config_(config) {
+    for (std::size_t i = 0; i < files.size(); ++i) {
+      for (const safetensors_tensor& tensor : files[i].tensors) {
+        if (places_.emplace(tensor.name, found{&tensor, i, false}).second) continue;
+        throw error(sqlstate::invalid_binary_representation,
+                    "tensor " + show_name(tensor.name) + " is in two of the checkpoint's files");
+      }
+    }
+  }
+
+  placed_tensors place() {
+    std::uint64_t const width = config_.width;
+    std::uint64_t const vocabulary = config_.vocabulary;
+    take("token_embd.weight", "model.embed_tokens.weight", {vocabulary, width});
+    for (std::uint32_t block = 0; block < config_.blocks; ++block) place_block(block);
+    take("output_norm.weight", "model.norm.weight", {width});
+    // A tied checkpoint may have a copy of the embedding under this name: it is left out.
+    if (config_.tied) {
+      skip("lm_head.weight");
+    } else {
+      take("output.weight", "lm_head.weight", {vocabulary, width});
+    }
+    if (!config_.frequency_factors.empty()) make_factors();
+    check_used();
+    return std::move(placed_);
+  }
+
+ private:
+  void place_block(std::uint32_t block) {
+    std::string const to = "blk." + std::to_string(block) + ".";
+    std::string const from = "model.layers." + std::to_string(block) + ".";
+    std::uint64_t const width = config_.width;
+    std::uint64_t const inner = config_.inner;
+    std::uint64_t const head = config_.head_width;
+    std::uint64_t const query = config_.heads * head;
+    std::uint64_t const key = config_.key_heads * head;
+    take(to + "attn_norm.weight", from + "input_layernorm.weight", {width});
+    linear(to + "attn_q", from + "self_attn.q_proj", query, width, config_.permutes());
+    linear(to + "attn_k", from + "self_attn.k_proj", key, width, config_.permutes());
+    linear(to + "attn_v", from + "self_attn.v_proj", key, width, false);
+    linear(to + "attn_output", from + "self_attn.o_proj", width, query, false);
+    if (config_.has_head_norms()) {
+      take(to + "attn_q_norm.weight", from + "self_attn.q_norm.weight", {head});
+      take(to + "attn_k_norm.weight", from + "self_attn.k_norm.weight", {head});
+    }
+    take(to + "ffn_norm.weight", from + "post_attention_layernorm.weight", {width});
+    linear(to + "ffn_gate", from + "mlp.gate_proj", inner, width, false);
+    linear(to + "ffn_up", from + "mlp.up_proj", inner, width, false);
+    linear(to + "ffn_down", from + "mlp.down_proj", width, inner, false);
+    skip(from + "self_attn.rotary_emb.inv_freq");  // of old checkpoints; follows from the config
+  }
+
+  // A matrix and, where there is one, its bias.
+  void linear(const std::string& to, const std::string& from, std::uint64_t rows, std::uint64_t columns,
+              bool permuted) {
+    take(to + ".weight", from + ".weight", {rows, columns}, permuted);
+    if (places_.count(from + ".bias") > 0) take(to + ".bias", from + ".bias", {rows}, permuted);
+  }
+
+  void skip(const std::string& name) {
+    auto const at = places_.find(name);
+    if (at != places_.end()) at->second.used = true;
+  }
+
+  void take(const std::string& to, const std::string& from, const shape_t& shape, bool permuted = false) {
+    auto const at = places_.find(from);
+    if (at == places_.end()) throw error(sqlstate::invalid_binary_representation, "tensor \"" + from + "\" is missing");
+    at->second.used = true;
+    const safetensors_tensor& tensor = *at->second.tensor;
+    if (tensor.shape != shape) {
+      throw error(sqlstate::invalid_binary_representation, "tensor \"" + from + "\" does not fit the config",
+                  "Its shape is " + show(tensor.shape) + " instead of " + show(shape) + ".");
+    }
+    tensor_origin origin;
+    origin.stored = safetensors_storage_format(tensor.dtype);
+    if (origin.stored != format::F32 && origin.stored != format::F16 && origin.stored != format::BF16) {
+      not_supported("tensor \"" + from + "\" is not of floats", "Its dtype is " + show_name(tensor.dtype) + ".");
+    }
+    bool const vector = shape.size() == 1;
+    format const carried = vector ? format::F32 : origin.stored;
+    origin.widened = carried != origin.stored;
+    origin.file = at->second.file;
+    origin.offset = tensor.offset;
+    origin.unit = vector ? sizeof(float) : bytes_of(carried, shape.back());
+    origin.head_width = permuted ? config_.head_width : 0;
+    add(to, carried, shape, std::move(origin));
+  }
+
+  void make_factors() {
+    tensor_origin origin;
+    for (float const factor : config_.frequency_factors) append_le(origin.made, half_detail::bits_of(factor), 4);
+    add("rope_freqs.weight", format::F32, {config_.frequency_factors.size()}, std::move(origin));
+  }
+
+  void add(const std::string& name, format carried, const shape_t& shape, tensor_origin origin) {
+    model_tensor tensor;
+    tensor.name = name;
+    tensor.dtype = traits_of(carried).name;
+    tensor.storage = carried;
+    tensor.shape = shape;
+    tensor.row_length = shape.back();
+    tensor.weights = shape.size() == 1 ? shape[0] : shape[0] * shape[1];  // as many as the file has
+    tensor.offset = end_;
+    tensor.bytes = bytes_of(carried, tensor.weights);
+    origin.begin = end_;
+    origin.bytes = tensor.bytes;
+    end_ += tensor.bytes;
+    placed_.tensors.push_back(std::move(tensor));
+    placed_.origins.push_back(std::move(origin));
+  }
+
+  void check_used() const {
+    for (auto const& [name, place] : places_) {
+      if (!place.used) not_supported("tensor " + show_name(name) + " is none of architecture " + config_.architecture);
+    }
+  }
+
+  struct found {
+    const safetensors_tensor* tensor;
+    std::size_t file;
+    bool used;
+  };
+
+  const network_config& config_;
+  std::map<std::string, found> places_;
+  placed_tensors placed_;
+  std::uint64_t end_ = 0;
+};
+
+float element_at(format stored, const char* from) {
+  if (stored == format::F16) return f16_to_f32(load_le<std::uint16_t>(from));
+  if (stored == format::BF16) return bf16_to_f32(load_le<std::uint16_t>(from));
+  return half_detail::float_of(load_le<std::uint32_t>(from));
+}
+
+// Hugging Face turns the first half of a head against the second, GGUF's llama neighbours against each other: where
+// row `i` of a tensor in GGUF's order is in the file.
+std::uint64_t file_row(std::uint64_t i, std::uint32_t head_width) noexcept {
+  std::uint64_t const within = i % head_width;
+  return i - within + within % 2 * (head_width / 2) + within / 2;
+}
+
+}  // namespace
+
+placed_tensors place_tensors(const network_config& config, const std::vector<safetensors_file>& files) {
+  return placer(config, files).place();
+}
+
+tensor_data::tensor_data(std::vector<byte_source*> files, std::vector<tensor_origin> origins)
+    : files_(std::move(files)), origins_(std::move(origins)) {
+  if (!origins_.empty()) size_ = origins_.back().begin + origins_.back().bytes;
+}
+
+void tensor_data::read(std::uint64_t offset, void* to, std::size_t count) {
+  auto* out = static_cast<char*>(to);
+  auto origin = std::upper_bound(origins_.begin(), origins_.end(), offset,
+                                 [](std::uint64_t at, const tensor_origin& o) { return at < o.begin + o.bytes; });
+  for (; count > 0; ++origin) {
+    std::uint64_t const at = offset - origin->begin;
+    auto const part = static_cast<std::size_t>(std::min<std::uint64_t>(count, origin->bytes - at));
+    read_from(*origin, at, out, part);
+    out += part;
+    offset += part;
+    count -= part;
+  }
+}
+
+void tensor_data::read_from(const tensor_origin& origin, std::uint64_t at, char* to, std::size_t count) {
+  if (!origin.made.empty()) {
+    std::memcpy(to, origin.made.data() + at, count);
+    return;
+  }
+  byte_source& file = *files_[origin.file];
+  if (!origin.widened && origin.head_width == 0) {
+    file.read(origin.offset + at, to, count);
+    return;
+  }
+  std::uint64_t const file_unit = origin.widened ? traits_of(origin.stored).block_bytes : origin.unit;
+  while (count > 0) {
+    std::uint64_t const unit = at / origin.unit;
+    std::uint64_t const within = at % origin.unit;
+    auto const part = static_cast<std::size_t>(std::min<std::uint64_t>(count, origin.unit - within));
+    std::uint64_t const row = origin.head_width == 0 ? unit : file_row(unit, origin.head_width);
+    std::uint64_t const from = origin.offset + row * file_unit;
+    if (origin.widened) {
+      char element[sizeof(float)];
+      file.read(from, element, static_cast<std::size_t>(file_unit));
+      std::string wide;
+      append_le(wide, half_detail::bits_of(element_at(origin.stored, element)), sizeof(float));
+      std::memcpy(to, wide.data() + within, part);
+    } else {
+      file.read(from + within, to, part);
+    }
+    at += part;
+    to += part;
+    count -= part;
+  }
+}
+
+}  // namespace hartonomous::checkpoint_detail

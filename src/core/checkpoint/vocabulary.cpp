@@ -1,0 +1,308 @@
+// Reading tokenizer.json (vocabulary.hpp).
+#include "checkpoint/vocabulary.hpp"
+
+#include <algorithm>
+#include <unordered_map>
+
+#include "bytes/text.hpp"
+#include "hartonomous/error.hpp"
+
+namespace hartonomous::checkpoint_detail {
+
+namespace {
+
+constexpr char visible_space[] = "\xe2\x96\x81";  // U+2581
+
+// token_type's numbers
+constexpr std::int32_t normal = 1, unknown = 2, control = 3, user_defined = 4, unused = 5, byte = 6;
+
+// ---- how text is cut and changed before it meets the vocabulary
+// ------------------------------------------------------
+
+std::string type_of(const json& step, const std::string& name) {
+  return members(step, name + ".").text("type").value_or("");
+}
+
+// The steps of a pipeline: none, one, or a sequence of them under `list`.
+std::vector<const json*> steps_of(const members& tokenizer, const char* key, const char* list) {
+  const json* value = tokenizer.find(key);
+  if (value == nullptr) return {};
+  if (type_of(*value, tokenizer.name(key)) != "Sequence") return {value};
+  const json& all = tokenizer.object(key).at(list);
+  if (!all.is_array()) refuse(tokenizer.name(key) + " is a sequence of no steps");
+  std::vector<const json*> steps;
+  for (const json& step : all) steps.push_back(&step);
+  return steps;
+}
+
+// What the steps amount to.
+struct pipeline {
+  bool visible_spaces = false;  // SentencePiece's
+  bool space_before = false;
+  std::string pre;  // of byte-level BPE: the rule's name in GGUF; empty: there is no byte-level step
+};
+
+void read_normalizers(const members& tokenizer, pipeline& out) {
+  std::string const name = tokenizer.name("normalizer");
+  for (const json* step : steps_of(tokenizer, "normalizer", "normalizers")) {
+    std::string const type = type_of(*step, name);
+    members const at(*step, name + ".");
+    if (type == "Prepend" && at.text("prepend") == visible_space) {
+      out.space_before = true;
+    } else if (type == "Replace" && at.text("content") == visible_space) {
+      out.visible_spaces = true;
+    } else if (type != "NFC") {  // which GGUF's tokenizers leave out, too
+      not_supported("unknown normalizer " + show_name(type) + " of the tokenizer");
+    }
+  }
+}
+
+struct known_pattern {
+  const char* regex;
+  const char* pre;  // where a word that is a token is taken whole
+  const char* pre_merged;
+};
+constexpr known_pattern patterns[] = {
+    {"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| "
+     "?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+"
+     "|\\s+(?!\\S)|\\s+",
+     "llama-bpe", "dbrx"},
+    {"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+"
+     "|\\s+(?!\\S)|\\s+",
+     nullptr, "qwen2"},
+    {"'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+", nullptr, "gpt-2"},
+};
+
+const char* name_of_pattern(const std::string& regex, bool whole_words) {
+  for (const known_pattern& p : patterns) {
+    const char* name = whole_words ? p.pre : p.pre_merged;
+    if (regex == p.regex && name != nullptr) return name;
+  }
+  not_supported("unknown pattern by which the tokenizer cuts text into words", "It is " + show_name(regex) + ".");
+}
+
+void read_metaspace(const members& step, pipeline& out) {
+  out.visible_spaces = true;
+  std::string const scheme = step.text("prepend_scheme").value_or("always");
+  out.space_before = scheme != "never" && step.flag("add_prefix_space").value_or(true);
+}
+
+void read_pre_tokenizers(const members& tokenizer, bool whole_words, pipeline& out) {
+  std::string const name = tokenizer.name("pre_tokenizer");
+  std::string pattern;
+  bool digits = false;
+  for (const json* step : steps_of(tokenizer, "pre_tokenizer", "pretokenizers")) {
+    std::string const type = type_of(*step, name);
+    members const at(*step, name + ".");
+    if (type == "Metaspace") {
+      read_metaspace(at, out);
+    } else if (type == "Split" && pattern.empty()) {
+      pattern = at.object("pattern").text("Regex").value_or("");
+      out.pre = name_of_pattern(pattern, whole_words);
+    } else if (type == "Digits" && at.flag("individual_digits").value_or(false)) {
+      digits = true;
+    } else if (type == "ByteLevel") {
+      if (at.flag("add_prefix_space").value_or(true)) not_supported("a tokenizer that adds a space before text");
+      bool const words = at.flag("use_regex").value_or(true);
+      if (words == !pattern.empty() || (whole_words && pattern.empty())) {
+        not_supported("unknown order of steps in the tokenizer");
+      }
+      if (pattern.empty()) out.pre = digits ? "smollm" : "gpt-2";
+    } else {
+      not_supported("unknown step " + show_name(type) + " of the tokenizer");
+    }
+  }
+}
+
+// ---- the tokens
+// ------------------------------------------------------------------------------------------------------
+
+struct token_table {
+  std::vector<std::string> texts;
+  std::vector<std::int32_t> types;  // 0: a number without a token
+  std::unordered_map<std::string, std::uint32_t> ids;
+
+  void set(const std::string& text, std::uint32_t id, std::int32_t type) {
+    if (id >= texts.size()) {
+      refuse("tokenizer: token " + show_name(text) + " is beyond the config's vocab_size",
+             "Its number is " + std::to_string(id) + " of " + std::to_string(texts.size()) + ".");
+    }
+    texts[id] = text;
+    types[id] = type;
+    ids[text] = id;
+  }
+};
+
+bool is_byte_token(std::string_view text) noexcept {
+  return text.size() == 6 && text.substr(0, 3) == "<0x" && text[5] == '>';
+}
+
+bool looks_special(std::string_view text) noexcept {
+  return text.size() > 4 && text.substr(0, 2) == "<|" && text.substr(text.size() - 2) == "|>";
+}
+
+void read_added_tokens(const members& tokenizer, token_table& table) {
+  const json* added = tokenizer.find("added_tokens");
+  if (added == nullptr) return;
+  if (!added->is_array()) refuse("tokenizer: added_tokens is not an array");
+  for (const json& value : *added) {
+    members const token(value, "tokenizer: added_tokens.");
+    std::string const& text = text_of(token.at("content"), token.name("content"));
+    bool const special = token.flag("special").value_or(false) || looks_special(text);
+    table.set(text, natural_of(token.at("id"), token.name("id")), special ? control : user_defined);
+  }
+}
+
+token_table read_tokens(const members& tokenizer, const members& model, const network_config& config, bool bytes,
+                        interrupt& poll) {
+  constexpr std::uint32_t most = std::uint32_t{1} << 22;
+  if (config.vocabulary > most) {
+    throw error(sqlstate::program_limit_exceeded,
+                "config: vocab_size is " + std::to_string(config.vocabulary) + ", more than " + std::to_string(most));
+  }
+  token_table table;
+  table.texts.resize(config.vocabulary);
+  table.types.resize(config.vocabulary);
+  const json& words = model.at("vocab");
+  if (!words.is_object()) refuse("tokenizer: model.vocab is not an object");
+  for (auto const& [text, id] : words.items()) {
+    if (table.ids.size() % 4096 == 0) poll.poll();
+    table.set(text, natural_of(id, "tokenizer: model.vocab"), bytes && is_byte_token(text) ? byte : normal);
+  }
+  read_added_tokens(tokenizer, table);
+  // The embedding often has more rows than there are tokens.
+  for (std::size_t i = 0; i < table.texts.size(); ++i) {
+    if (table.types[i] != 0) continue;
+    table.texts[i] = "[PAD" + std::to_string(i) + "]";
+    table.types[i] = unused;
+  }
+  return table;
+}
+
+// Both parts of each merge, in order of rank: "left right", or in newer files ["left", "right"].
+std::vector<std::pair<std::string, std::string>> read_merges(const members& model) {
+  const json& merges = model.at("merges");
+  if (!merges.is_array()) refuse("tokenizer: model.merges is not an array");
+  std::vector<std::pair<std::string, std::string>> out;
+  for (const json& merge : merges) {
+    std::string const name = "tokenizer: model.merges[" + std::to_string(out.size()) + "]";
+    if (merge.is_array() && merge.size() == 2) {
+      out.emplace_back(text_of(merge[0], name), text_of(merge[1], name));
+      continue;
+    }
+    std::string const& both = text_of(merge, name);
+    std::size_t const space = both.find(' ', 1);
+    if (space == std::string::npos) refuse(name + " is not two parts with a space between them");
+    out.emplace_back(both.substr(0, space), both.substr(space + 1));
+  }
+  return out;
+}
+
+// ---- special tokens
+// --------------------------------------------------------------------------------------------------
+
+// The tokens that the tokenizer puts before and behind every text; nothing when it does not say.
+struct surroundings {
+  bool said = false;
+  std::string before, behind;
+};
+
+surroundings read_post_processor(const members& tokenizer) {
+  surroundings out;
+  std::string const name = tokenizer.name("post_processor");
+  for (const json* step : steps_of(tokenizer, "post_processor", "processors")) {
+    if (type_of(*step, name) != "TemplateProcessing") continue;
+    members const at(*step, name + ".");
+    const json& single = at.at("single");
+    if (!single.is_array() || single.empty()) refuse(name + ".single is not an array of parts");
+    auto const special = [&](const json& part) {
+      const json* token = members(part, name + ".single.").find("SpecialToken");
+      return token == nullptr ? std::string() : members(*token, name + ".single.SpecialToken.").text("id").value_or("");
+    };
+    out.said = true;
+    out.before = special(single.front());
+    out.behind = special(single.back());
+  }
+  return out;
+}
+
+void describe_special(const members& tokenizer, const members& model, const network_config& config, token_table& table,
+                      gguf_metadata& metadata) {
+  std::optional<std::uint32_t> bos = config.bos;
+  std::optional<std::uint32_t> eos = config.eos;
+  surroundings const around = read_post_processor(tokenizer);
+  auto const find = [&](const std::string& text) {
+    auto const at = table.ids.find(text);
+    return at == table.ids.end() ? std::nullopt : std::optional<std::uint32_t>(at->second);
+  };
+  if (!bos) bos = find(around.before);
+  if (!eos) eos = find(around.behind);
+  auto const set = [&](const char* key, std::optional<std::uint32_t> token) {
+    if (!token) return;
+    if (*token >= table.texts.size()) refuse("config: a special token is beyond vocab_size");
+    metadata.set_uint32(key, *token);
+  };
+  set("tokenizer.ggml.bos_token_id", bos);
+  set("tokenizer.ggml.eos_token_id", eos);
+  set("tokenizer.ggml.padding_token_id", config.padding);
+  if (auto const id = find(model.text("unk_token").value_or(""))) {
+    table.types[*id] = unknown;
+    set("tokenizer.ggml.unknown_token_id", id);
+  }
+  if (!around.said) return;  // the tokenizer's own defaults apply
+  metadata.set_bool("tokenizer.ggml.add_bos_token", bos && find(around.before) == bos);
+  metadata.set_bool("tokenizer.ggml.add_eos_token", eos && find(around.behind) == eos);
+}
+
+// ---- the two kinds
+// ---------------------------------------------------------------------------------------------------
+
+// SentencePiece merges by the score of what comes out, BPE by the rank of the pair: minus the rank of the first merge
+// that makes a token is the score that gives the same order. What no merge makes comes last.
+std::vector<float> scores_of(const token_table& table, const std::vector<std::pair<std::string, std::string>>& merges) {
+  std::vector<float> scores(table.texts.size(), -static_cast<float>(merges.size()) - 1);
+  for (std::size_t i = merges.size(); i-- > 0;) {
+    auto const made = table.ids.find(merges[i].first + merges[i].second);
+    if (made != table.ids.end()) scores[made->second] = -static_cast<float>(i);
+  }
+  return scores;
+}
+
+std::vector<std::string> joined(const std::vector<std::pair<std::string, std::string>>& merges) {
+  std::vector<std::string> out;
+  out.reserve(merges.size());
+  for (auto const& [left, right] : merges) {
+    out.push_back(left);
+    out.back().append(1, ' ').append(right);
+  }
+  return out;
+}
+
+}  // namespace
+
+void describe_vocabulary(const json& value, const network_config& config, gguf_metadata& metadata, interrupt& poll) {
+  members const tokenizer(value, "tokenizer: ");
+  members const model = tokenizer.object("model");
+  std::string const type = model.text("type").value_or("BPE");
+  if (type != "BPE") not_supported("unknown model " + show_name(type) + " of the tokenizer", "Known is BPE.");
+  pipeline steps;
+  read_normalizers(tokenizer, steps);
+  read_pre_tokenizers(tokenizer, model.flag("ignore_merges").value_or(false), steps);
+  bool const spm = steps.pre.empty();
+  if (spm != steps.visible_spaces || spm != model.flag("byte_fallback").value_or(false)) {
+    not_supported("the tokenizer is neither byte-level BPE nor a SentencePiece model with tokens for bytes");
+  }
+  token_table table = read_tokens(tokenizer, model, config, spm, poll);
+  auto const merges = read_merges(model);
+  poll.poll();
+  metadata.set_string("tokenizer.ggml.model", spm ? "llama" : "gpt2");
+  if (!spm) metadata.set_string("tokenizer.ggml.pre", steps.pre);
+  describe_special(tokenizer, model, config, table, metadata);
+  metadata.set_strings("tokenizer.ggml.tokens", table.texts);
+  if (spm) metadata.set_floats("tokenizer.ggml.scores", scores_of(table, merges));
+  metadata.set_ints("tokenizer.ggml.token_type", table.types);
+  if (!spm) metadata.set_strings("tokenizer.ggml.merges", joined(merges));
+  if (spm) metadata.set_bool("tokenizer.ggml.add_space_prefix", steps.space_before);
+}
+
+}  // namespace hartonomous::checkpoint_detail

@@ -1,0 +1,326 @@
+// Hugging Face checkpoints as GGUF models: names, rows in GGUF's order, vectors as floats, metadata, and what is wrong.
+#include "hartonomous/checkpoint.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <cstring>
+#include <random>
+
+#include "checkpoint_builder.hpp"
+#include "gtest/gtest.h"
+#include "hartonomous/error.hpp"
+#include "hartonomous/gguf.hpp"
+#include "hartonomous/tokenizer.hpp"
+
+namespace hartonomous {
+namespace {
+
+using namespace checkpoint_test;
+using strings = std::vector<std::string>;
+
+// A checkpoint and the files it is read from.
+struct opened {
+  strings bytes;
+  std::vector<std::unique_ptr<memory_source>> sources;
+  checkpoint model;
+
+  opened(const std::vector<tensor>& tensors, const std::string& config, const std::string& tokenizer = "null")
+      : opened(std::vector<std::vector<tensor>>{tensors}, config, tokenizer) {}
+  opened(const std::vector<std::vector<tensor>>& files, const std::string& config,
+         const std::string& tokenizer = "null") {
+    std::vector<byte_source*> pointers;
+    bytes.reserve(files.size());
+    for (auto const& tensors : files) {
+      bytes.push_back(file_of(tensors));
+      sources.push_back(std::make_unique<memory_source>(bytes.back().data(), bytes.back().size()));
+      pointers.push_back(sources.back().get());
+    }
+    no_interrupt poll;
+    model = read_checkpoint(pointers, config, tokenizer, poll);
+  }
+  const model_tensor& find(const std::string& name) const {
+    for (const model_tensor& t : model.file.tensors) {
+      if (t.name == name) return t;
+    }
+    throw std::runtime_error("no tensor " + name);
+  }
+  std::string data_of(const std::string& name) {
+    const model_tensor& t = find(name);
+    std::string out(t.bytes, '\0');
+    model.data->read(t.offset, out.data(), out.size());
+    return out;
+  }
+  gguf_metadata metadata() const {
+    gguf_metadata out;
+    metadata_from_json(model.file.metadata_json, out);
+    return out;
+  }
+};
+
+std::string refusal(const std::vector<tensor>& tensors, const std::string& config, const std::string& tokenizer,
+                    const char* state) {
+  try {
+    opened const made(tensors, config, tokenizer);
+  } catch (const error& e) {
+    EXPECT_STREQ(e.state(), state) << e.what();
+    return e.what();
+  }
+  ADD_FAILURE() << "the checkpoint was accepted";
+  return {};
+}
+
+// Rows of `columns` numbers, in another order.
+std::vector<float> rows_of(const std::vector<float>& values, std::size_t columns,
+                           const std::vector<std::size_t>& order) {
+  std::vector<float> out;
+  for (std::size_t const row : order) {
+    out.insert(out.end(), values.begin() + static_cast<std::ptrdiff_t>(row * columns),
+               values.begin() + static_cast<std::ptrdiff_t>((row + 1) * columns));
+  }
+  return out;
+}
+
+TEST(Checkpoint, NamesAndShapes) {
+  opened const made(tensors_of("F32"), config_of("LlamaForCausalLM"));
+  strings names;
+  std::uint64_t end = 0;
+  for (const model_tensor& t : made.model.file.tensors) {
+    names.push_back(t.name);
+    EXPECT_EQ(t.offset, end);
+    EXPECT_EQ(t.dtype, "F32");
+    end += t.bytes;
+  }
+  EXPECT_EQ(names, (strings{"token_embd.weight", "blk.0.attn_norm.weight", "blk.0.attn_q.weight", "blk.0.attn_k.weight",
+                            "blk.0.attn_v.weight", "blk.0.attn_output.weight", "blk.0.ffn_norm.weight",
+                            "blk.0.ffn_gate.weight", "blk.0.ffn_up.weight", "blk.0.ffn_down.weight",
+                            "output_norm.weight", "output.weight"}));
+  EXPECT_EQ(made.model.data->size(), end);
+  EXPECT_EQ(made.find("blk.0.ffn_down.weight").shape, (std::vector<std::uint64_t>{8, 6}));
+  EXPECT_EQ(made.find("blk.0.ffn_down.weight").row_length, 6U);
+  EXPECT_EQ(made.find("blk.0.ffn_down.weight").weights, 48U);
+}
+
+TEST(Checkpoint, LlamaHasItsRowsInAnotherOrder) {
+  for (const char* dtype : {"F32", "F16", "BF16"}) {
+    opened made(tensors_of(dtype), config_of("LlamaForCausalLM"));
+    // Of each head of 4: first half and second half become neighbours.
+    EXPECT_EQ(made.data_of("blk.0.attn_q.weight"),
+              bytes_of_values(dtype, rows_of(counted(64, 2), 8, {0, 2, 1, 3, 4, 6, 5, 7})));
+    EXPECT_EQ(made.data_of("blk.0.attn_k.weight"), bytes_of_values(dtype, rows_of(counted(32, 3), 8, {0, 2, 1, 3})));
+    EXPECT_EQ(made.data_of("blk.0.attn_v.weight"), bytes_of_values(dtype, counted(32, 4)));
+    EXPECT_EQ(made.data_of("blk.0.attn_norm.weight"), bytes_of_values("F32", counted(8, 1)));
+    EXPECT_EQ(made.find("blk.0.attn_norm.weight").dtype, "F32");
+    EXPECT_EQ(made.find("blk.0.attn_q.weight").dtype, dtype);
+  }
+}
+
+TEST(Checkpoint, BiasesGoWithTheirRows) {
+  opened llama(tensors_of("BF16", true), config_of("LlamaForCausalLM"));
+  EXPECT_EQ(llama.data_of("blk.0.attn_q.bias"), bytes_of_values("F32", {20, 22, 21, 23, 24, 26, 25, 27}));
+  EXPECT_EQ(llama.data_of("blk.0.attn_v.bias"), bytes_of_values("F32", {40, 41, 42, 43}));
+  opened qwen(tensors_of("F16", true), config_of("Qwen2ForCausalLM"));
+  EXPECT_EQ(qwen.data_of("blk.0.attn_q.bias"), bytes_of_values("F32", counted(8, 20)));
+  EXPECT_EQ(qwen.data_of("blk.0.attn_q.weight"), bytes_of_values("F16", counted(64, 2)));
+}
+
+TEST(Checkpoint, Qwen3HasNormsOfHeads) {
+  opened made(tensors_of("BF16", false, true), config_of("Qwen3ForCausalLM", R"(,"head_dim":4)"));
+  EXPECT_EQ(made.data_of("blk.0.attn_q_norm.weight"), bytes_of_values("F32", {50, 51, 52, 53}));
+  EXPECT_EQ(made.data_of("blk.0.attn_k.weight"), bytes_of_values("BF16", counted(32, 3)));
+  EXPECT_EQ(refusal(tensors_of("F32"), config_of("Qwen3ForCausalLM"), "null", "22P03"),
+            "tensor \"model.layers.0.self_attn.q_norm.weight\" is missing");
+}
+
+TEST(Checkpoint, TiedEmbeddingsAndLeftOvers) {
+  std::string const tied = config_of("LlamaForCausalLM", R"(,"tie_word_embeddings":true)");
+  std::vector<tensor> tensors = tensors_of("F32", false, false, false);
+  EXPECT_EQ(opened(tensors, tied).model.file.tensors.size(), 11U);
+  EXPECT_EQ(opened(tensors_of("F32"), tied).model.file.tensors.size(), 11U);  // the copy is left out
+  tensors.push_back({"model.layers.0.self_attn.rotary_emb.inv_freq", "F32", {2}, {1, 2}});
+  EXPECT_EQ(opened(tensors, tied).model.file.tensors.size(), 11U);
+  EXPECT_EQ(refusal(tensors, config_of("LlamaForCausalLM"), "null", "22P03"), "tensor \"lm_head.weight\" is missing");
+  tensors.push_back({"model.layers.1.mlp.up_proj.weight", "F32", {1}, {1}});
+  EXPECT_EQ(refusal(tensors, tied, "null", "0A000"),
+            "tensor \"model.layers.1.mlp.up_proj.weight\" is none of architecture llama");
+}
+
+TEST(Checkpoint, SeveralFiles) {
+  std::vector<tensor> const all = tensors_of("BF16", true);
+  std::vector<std::vector<tensor>> files(3);
+  for (std::size_t i = 0; i < all.size(); ++i) files[i * 7 % 3].push_back(all[i]);
+  opened whole(all, config_of("LlamaForCausalLM"));
+  opened parts(files, config_of("LlamaForCausalLM"));
+  EXPECT_EQ(parts.model.file.metadata_json, whole.model.file.metadata_json);
+  ASSERT_EQ(parts.model.file.tensors.size(), whole.model.file.tensors.size());
+  for (const model_tensor& t : whole.model.file.tensors) EXPECT_EQ(parts.data_of(t.name), whole.data_of(t.name));
+  files[1].push_back(files[2].front());
+  try {
+    opened const twice(files, config_of("LlamaForCausalLM"));
+    ADD_FAILURE();
+  } catch (const error& e) {
+    EXPECT_STREQ(e.state(), "22P03");
+  }
+}
+
+TEST(Checkpoint, AnyPieceOfTheDataIsAsOfTheWhole) {
+  opened made(tensors_of("BF16", true), config_of("LlamaForCausalLM"));
+  std::string whole(made.model.data->size(), '\0');
+  made.model.data->read(0, whole.data(), whole.size());
+  std::mt19937 random(2);
+  for (int i = 0; i < 2000; ++i) {
+    std::size_t const from = random() % whole.size();
+    std::string piece(random() % std::min<std::size_t>(whole.size() - from, 200) + 1, '\0');
+    made.model.data->read(from, piece.data(), piece.size());
+    ASSERT_EQ(piece, whole.substr(from, piece.size()));
+  }
+}
+
+TEST(Checkpoint, Hyperparameters) {
+  opened const made(tensors_of("BF16"), config_of("LlamaForCausalLM", R"(,"rope_theta":500000,"bos_token_id":1,)"
+                                                                      R"("eos_token_id":[2,3],"pad_token_id":null)"));
+  gguf_metadata const m = made.metadata();
+  EXPECT_EQ(m.get_string("general.architecture"), "llama");
+  EXPECT_EQ(m.get_uint("general.file_type"), 32U);
+  EXPECT_EQ(m.get_uint("llama.block_count"), 1U);
+  EXPECT_EQ(m.get_uint("llama.embedding_length"), 8U);
+  EXPECT_EQ(m.get_uint("llama.feed_forward_length"), 6U);
+  EXPECT_EQ(m.get_uint("llama.attention.head_count"), 2U);
+  EXPECT_EQ(m.get_uint("llama.attention.head_count_kv"), 1U);
+  EXPECT_EQ(m.get_uint("llama.context_length"), 64U);
+  EXPECT_EQ(m.get_uint("llama.rope.dimension_count"), 4U);
+  EXPECT_EQ(m.get_uint("llama.attention.key_length"), 4U);
+  EXPECT_EQ(m.get_uint("llama.vocab_size"), 10U);
+  EXPECT_EQ(m.get_float("llama.rope.freq_base"), 500000.0);
+  EXPECT_EQ(m.get_float("llama.attention.layer_norm_rms_epsilon"), 1e-5F);
+  EXPECT_EQ(m.get_string("tokenizer.ggml.model"), "none");
+  EXPECT_EQ(m.find("llama.rope.scaling.type"), nullptr);
+}
+
+TEST(Checkpoint, ScalingOfPositions) {
+  opened const yarn(tensors_of("F32"), config_of("LlamaForCausalLM", R"(,"rope_scaling":{"type":"yarn","factor":4,)"
+                                                                     R"("original_max_position_embeddings":32})"));
+  EXPECT_EQ(yarn.metadata().get_string("llama.rope.scaling.type"), "yarn");
+  EXPECT_EQ(yarn.metadata().get_float("llama.rope.scaling.factor"), 4.0);
+  EXPECT_EQ(yarn.metadata().get_uint("llama.rope.scaling.original_context_length"), 32U);
+  opened const newer(tensors_of("F32"),
+                     config_of("LlamaForCausalLM", R"(,"rope_parameters":{"rope_type":"default","rope_theta":7})"));
+  EXPECT_EQ(newer.metadata().get_float("llama.rope.freq_base"), 7.0);
+  EXPECT_EQ(refusal(tensors_of("F32"), config_of("LlamaForCausalLM", R"(,"rope_scaling":{"type":"dynamic"})"), "null",
+                    "0A000"),
+            "unknown scaling of positions \"dynamic\"");
+}
+
+// Wavelengths of the two pairs: 2 pi and 2 pi sqrt(base).
+TEST(Checkpoint, Llama3SlowsLongWavelengthsDown) {
+  auto const factors = [](const char* base, const char* rope) {
+    opened made(tensors_of("F32"),
+                config_of("LlamaForCausalLM", std::string(",\"rope_theta\":") + base + ",\"rope_scaling\":" + rope));
+    std::string const data = made.data_of("rope_freqs.weight");
+    std::vector<float> out(data.size() / sizeof(float));
+    std::memcpy(out.data(), data.data(), data.size());
+    return out;
+  };
+  constexpr char rope[] =
+      R"({"rope_type":"llama3","factor":8,"low_freq_factor":1,"high_freq_factor":4,"original_max_position_embeddings":64})";
+  EXPECT_EQ(factors("10000", rope), (std::vector<float>{1, 8}));  // 6.28 < 64 / 4, and 628 > 64
+  std::vector<float> const between = factors("25", rope);         // 31.4 between 16 and 64
+  double const smooth = (64 / (10 * 3.14159265358979) - 1) / 3;
+  EXPECT_NEAR(between[1], 1 / ((1 - smooth) / 8 + smooth), 1e-6);
+  EXPECT_EQ(between[0], 1);
+}
+
+TEST(Checkpoint, ByteLevelVocabulary) {
+  opened const made(tensors_of("F32"), config_of("Qwen2ForCausalLM", R"(,"eos_token_id":5)"), byte_level);
+  gguf_metadata const m = made.metadata();
+  EXPECT_EQ(m.get_string("tokenizer.ggml.model"), "gpt2");
+  EXPECT_EQ(m.get_string("tokenizer.ggml.pre"), "qwen2");
+  EXPECT_EQ(m.get_strings("tokenizer.ggml.tokens"), (strings{"a", "b", "\xc4\xa0", "ab",
+                                                             "\xc4\xa0"
+                                                             "a",
+                                                             "<|end|>", "<tool>", "<|odd|>", "[PAD8]", "[PAD9]"}));
+  EXPECT_EQ(m.get_ints("tokenizer.ggml.token_type"), (std::vector<std::int64_t>{1, 1, 1, 1, 1, 3, 4, 3, 5, 5}));
+  EXPECT_EQ(m.get_strings("tokenizer.ggml.merges"), (strings{"a b", "\xc4\xa0 a"}));
+  EXPECT_EQ(m.get_uint("tokenizer.ggml.eos_token_id"), 5U);
+  EXPECT_EQ(m.find("tokenizer.ggml.add_bos_token"), nullptr);
+  no_interrupt poll;
+  auto const t = tokenizer::create(m, poll);
+  EXPECT_EQ(t->encode("ab a<tool><|end|>", true, true, poll), (std::vector<std::int32_t>{3, 4, 6, 5}));
+}
+
+TEST(Checkpoint, SentencePieceVocabulary) {
+  opened const made(tensors_of("F32"), config_of("LlamaForCausalLM"), sentence_piece);
+  gguf_metadata const m = made.metadata();
+  EXPECT_EQ(m.get_string("tokenizer.ggml.model"), "llama");
+  EXPECT_EQ(m.get_floats("tokenizer.ggml.scores"), (std::vector<float>{-3, -3, -3, -3, -3, -3, -3, 0, -1, -3}));
+  EXPECT_EQ(m.get_ints("tokenizer.ggml.token_type"), (std::vector<std::int64_t>{2, 3, 3, 6, 1, 1, 1, 1, 1, 5}));
+  EXPECT_EQ(m.get_uint("tokenizer.ggml.bos_token_id"), 1U);  // from the template
+  EXPECT_EQ(m.get_uint("tokenizer.ggml.unknown_token_id"), 0U);
+  EXPECT_EQ(m.get_bool("tokenizer.ggml.add_bos_token"), true);
+  EXPECT_EQ(m.get_bool("tokenizer.ggml.add_eos_token"), false);
+  EXPECT_EQ(m.get_bool("tokenizer.ggml.add_space_prefix"), true);
+  no_interrupt poll;
+  auto const t = tokenizer::create(m, poll);
+  EXPECT_EQ(t->encode("ab a\n", true, false, poll), (std::vector<std::int32_t>{1, 4, 7, 8, 3}));
+}
+
+// ---- what is wrong ----
+
+std::string replaced(std::string text, const std::string& what, const std::string& by) {
+  std::size_t const at = text.find(what);
+  EXPECT_NE(at, std::string::npos) << what;
+  return text.replace(at, what.size(), by);
+}
+
+TEST(Checkpoint, ConfigsThatAreWrong) {
+  auto const refused = [](const std::string& config, const char* state) {
+    return refusal(tensors_of("F32"), config, "null", state);
+  };
+  std::string const good = config_of("LlamaForCausalLM");
+  EXPECT_EQ(refused("{", "22P02"), "config is not valid JSON");
+  EXPECT_EQ(refused(std::string(100, '[') + std::string(100, ']'), "54000"), "config is nested too deeply");
+  EXPECT_EQ(refused("[]", "22023"), "config is not an object");
+  EXPECT_EQ(refused("{}", "22023"), "config: architectures is missing");
+  EXPECT_EQ(refused(config_of("GPT2LMHeadModel"), "0A000"), "unknown architecture \"GPT2LMHeadModel\"");
+  EXPECT_EQ(refused(replaced(good, "\"hidden_size\":8,", ""), "22023"), "config: hidden_size is missing");
+  refused(replaced(good, "\"hidden_size\":8", "\"hidden_size\":-8"), "22023");
+  refused(replaced(good, "\"hidden_size\":8", "\"hidden_size\":\"8\""), "22023");
+  refused(replaced(good, "\"hidden_size\":8", "\"hidden_size\":9"), "22023");
+  refused(replaced(good, "\"num_key_value_heads\":1", "\"num_key_value_heads\":0"), "22023");
+  refused(config_of("LlamaForCausalLM", R"(,"head_dim":3)"), "22023");
+  refused(config_of("LlamaForCausalLM", R"(,"head_dim":1000000)"), "22023");
+  refused(config_of("LlamaForCausalLM", R"(,"hidden_act":"gelu")"), "0A000");
+  refused(config_of("LlamaForCausalLM", R"(,"use_sliding_window":true)"), "0A000");
+  refused(config_of("LlamaForCausalLM", R"(,"quantization_config":{})"), "0A000");
+  refused(config_of("LlamaForCausalLM", R"(,"rope_scaling":{"type":"llama3","low_freq_factor":4})"), "22023");
+  EXPECT_EQ(refused(replaced(good, "\"vocab_size\":10", "\"vocab_size\":11"), "22P03"),
+            "tensor \"model.embed_tokens.weight\" does not fit the config");
+  refused(replaced(good, "\"num_hidden_layers\":1", "\"num_hidden_layers\":2147483647"), "22P03");
+  EXPECT_EQ(refusal({{"model.embed_tokens.weight", "I16", {10, 8}, counted(80, 0)}}, good, "null", "0A000"),
+            "tensor \"model.embed_tokens.weight\" is not of floats");
+}
+
+TEST(Checkpoint, TokenizersThatAreWrong) {
+  auto const refused = [](const std::string& tokenizer, const char* state) {
+    return refusal(tensors_of("F32"), config_of("LlamaForCausalLM"), tokenizer, state);
+  };
+  EXPECT_EQ(refused("nul", "22P02"), "tokenizer is not valid JSON");
+  EXPECT_EQ(refused("{}", "22023"), "tokenizer: model is missing");
+  EXPECT_EQ(refused(replaced(byte_level, "\"BPE\"", "\"Unigram\""), "0A000"),
+            "unknown model \"Unigram\" of the tokenizer");
+  EXPECT_EQ(refused(replaced(byte_level, "\"NFC\"", "\"Lowercase\""), "0A000"),
+            "unknown normalizer \"Lowercase\" of the tokenizer");
+  EXPECT_EQ(refused(replaced(byte_level, "?[^", "?[^x"), "0A000"),
+            "unknown pattern by which the tokenizer cuts text into words");
+  refused(replaced(byte_level, "\"add_prefix_space\":false", "\"add_prefix_space\":true"), "0A000");
+  refused(replaced(byte_level, "\"type\":\"ByteLevel\"", "\"type\":\"Whitespace\""), "0A000");
+  refused(replaced(sentence_piece, "\"byte_fallback\":true", "\"byte_fallback\":false"), "0A000");
+  refused(replaced(byte_level, "\"ab\":3", "\"ab\":10"), "22023");
+  refused(replaced(byte_level, "\"ab\":3", "\"ab\":3.5"), "22023");
+  refused(replaced(byte_level, "\"a b\"", "\"ab\""), "22023");
+  refused(replaced(byte_level, "\"a b\"", "[\"a\"]"), "22023");
+  refused(replaced(byte_level, "\"content\":\"<tool>\"", "\"content\":1"), "22023");
+  refused(replaced(byte_level, "\"added_tokens\":[", "\"added_tokens\":[1,"), "22023");
+}
+
+}  // namespace
+}  // namespace hartonomous
