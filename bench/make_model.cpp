@@ -1,4 +1,5 @@
 // Writes a GGUF file of random weights for the benchmarks: make_model PATH FORMAT TENSORS ROWS COLUMNS [SEED].
+// With one row the tensors are vectors.
 #include <cstdio>
 #include <cmath>
 #include <cstdlib>
@@ -45,7 +46,8 @@ void write_model(const char* path, format f, std::size_t tensors, std::uint64_t 
                      metadata);
   std::vector<gguf_tensor_spec> specs;
   for (std::size_t i = 0; i < tensors; ++i)
-    specs.push_back({"blk." + std::to_string(i) + ".ffn_up.weight", {columns, rows}, f});
+    specs.push_back({"blk." + std::to_string(i) + ".ffn_up.weight",
+                     rows == 1 ? std::vector<std::uint64_t>{columns} : std::vector<std::uint64_t>{columns, rows}, f});
   file_sink sink(path);
   gguf_writer writer(sink, metadata, specs);
   writer.write_header();

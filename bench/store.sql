@@ -84,3 +84,28 @@ INSERT INTO bench SELECT :round, 'prune_by_importance 60 %, rewriting', extract(
 SELECT clock_timestamp() AS t0 \gset
 SELECT hartonomous.rollback_model(:million);
 INSERT INTO bench SELECT :round, 'rollback of it', extract(epoch FROM clock_timestamp() - :'t0');
+
+-- A student, beside a copy of the same rows without and with the same indexes; two states compared.
+CHECKPOINT;
+SELECT clock_timestamp() AS t0 \gset
+SELECT hartonomous.extract_by_importance(:million, 0.4) AS student \gset
+INSERT INTO bench SELECT :round, 'student of 40 % of a million', extract(epoch FROM clock_timestamp() - :'t0');
+SELECT hartonomous.importance_cuts(:million, 0.4, NULL, 'tensor') AS cuts \gset
+SELECT hartonomous.live_partition(:million) AS mpart \gset
+CHECKPOINT;
+SELECT clock_timestamp() AS t0 \gset
+CREATE TABLE copied AS SELECT a.* FROM :mpart a JOIN jsonb_each_text(:'cuts') c (layer, cut)
+  ON a.layer_id = c.layer::bigint AND a.importance_score >= c.cut::real;
+INSERT INTO bench SELECT :round, 'CREATE TABLE AS of its rows', extract(epoch FROM clock_timestamp() - :'t0');
+ALTER TABLE copied ADD PRIMARY KEY (model_id, layer_id, atom_sequence);
+CREATE INDEX ON copied USING gist (weights_geometry hartonomous.gist_points);
+ANALYZE copied;
+INSERT INTO bench SELECT :round, 'the same with its indexes', extract(epoch FROM clock_timestamp() - :'t0');
+DROP TABLE copied;
+SELECT clock_timestamp() AS t0 \gset
+SELECT hartonomous.extract_by_spatial_region(:million, 40, 41, 40, 41);
+INSERT INTO bench SELECT :round, 'student of a small region', extract(epoch FROM clock_timestamp() - :'t0');
+SELECT clock_timestamp() AS t0 \gset
+SELECT * FROM hartonomous.diff_revisions((SELECT min(revision_id) FROM hartonomous.model_revisions WHERE model_id = :million),
+                                         (SELECT max(revision_id) FROM hartonomous.model_revisions WHERE model_id = :million));
+INSERT INTO bench SELECT :round, 'diff_revisions of a million', extract(epoch FROM clock_timestamp() - :'t0');

@@ -101,8 +101,8 @@ clean_up() {
   trap - EXIT
   trap '' INT TERM HUP
   if [ -n "$RUNNING" ]; then
-    kill -TERM -- "-$RUNNING"
-    wait "$RUNNING"
+    kill -TERM -- "-$RUNNING" || true
+    wait "$RUNNING" || true  # its status is the signal's: not a reason to stop tidying up
   fi 2>/dev/null
   stop_server || true
   remove_dropin || true

@@ -66,6 +66,7 @@ AS $$
 DECLARE
   m hartonomous.models;
   main_format text;
+  plan record;
 BEGIN
   PERFORM hartonomous.current_revision(model);
   SELECT * INTO STRICT m FROM hartonomous.models o WHERE o.model_id = model;
@@ -73,10 +74,15 @@ BEGIN
     metadata := CASE WHEN m.metadata ->> 'format' = 'safetensors' THEN m.metadata ->> 'header' ELSE '' END;
     RETURN;
   END IF;
+  SELECT count(*) FILTER (WHERE p.storage_format <> l.tensor_dtype) AS changed,
+         count(*) FILTER (WHERE p.present_format <> p.storage_format) AS widened INTO plan
+    FROM hartonomous.export_plan(model) p JOIN hartonomous.model_layers l USING (layer_id);
+  IF plan.widened > 0 THEN
+    RAISE NOTICE '% tensors hold atoms in several formats, or in blocks their rows do not fill, and go out in one that holds all: see export_plan()', plan.widened;
+  END IF;
   IF m.metadata ->> 'format' = 'gguf' THEN
     metadata := m.metadata::text;
-    IF NOT EXISTS (SELECT FROM hartonomous.export_plan(model) p JOIN hartonomous.model_layers l USING (layer_id)
-                    WHERE p.storage_format <> l.tensor_dtype) THEN
+    IF plan.changed = 0 THEN
       RETURN;  -- as it came: so are the bytes
     END IF;
   ELSE

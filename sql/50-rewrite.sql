@@ -1,7 +1,8 @@
 -- The rewriting stage: a new partition is written tensor by tensor beside the live one, then they are swapped.
 --
--- prune, quantize and backup all run through here; a stage only plans its steps (one a tensor: a target format,
--- with or without importance of columns, a least importance of atoms, or neither). Each step is committed where the caller may commit, so a stopped run goes on
+-- prune, quantize and backup all run through here; a stage only plans its steps (one a tensor: a target format or what
+-- planned formats mean, with or without importance of columns, a least importance of atoms, a region, a form of places,
+-- or nothing). Each step is committed where the caller may commit, so a stopped run goes on
 -- with the same call. Readers and plain writers go on meanwhile: before the swap, tensors that were changed since
 -- they were copied are copied again.
 

@@ -30,52 +30,77 @@ $$;
 COMMENT ON FUNCTION hartonomous.fitting_format(text, bigint) IS
   'the format itself when a run of that length is whole blocks of it, else what llama-quantize falls back to; 22023 when unknown, 0A000 when it cannot be written';
 
-CREATE FUNCTION hartonomous.quantize_plan(model integer, format text, layer_pattern text DEFAULT '%')
-  RETURNS TABLE (layer_id bigint, layer_name text, present_format text, target_format text, reason text)
+-- One format, a preset, or, when format is NULL, what is planned for each atom; overrides come before either.
+CREATE FUNCTION hartonomous.quantize_plan(model integer, format text DEFAULT NULL, layer_pattern text DEFAULT '%',
+                                          overrides jsonb DEFAULT NULL)
+  RETURNS TABLE (layer_id bigint, layer_name text, present_format text, target_format text, reason text,
+                 planned_formats jsonb, requantizes boolean)
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 300
   SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_column
 DECLARE
   container text;
+  preset text := CASE WHEN upper(quantize_plan.format) = ANY (hartonomous.format_presets()) THEN quantize_plan.format END;
 BEGIN
-  PERFORM hartonomous.fitting_format(coalesce(quantize_plan.format, 'NULL'), 256);
   PERFORM hartonomous.current_revision(model);
+  IF preset IS NULL THEN
+    PERFORM hartonomous.fitting_format(quantize_plan.format, 256);
+  END IF;
+  PERFORM hartonomous.check_rules(overrides, false);
   -- Once and not for each tensor: the metadata may be many megabytes.
   SELECT m.metadata ->> 'format' INTO container FROM hartonomous.models m WHERE m.model_id = model;
   -- Through the parent, for which readers have rights.
   RETURN QUERY EXECUTE $sql$
-    WITH present AS (
-      SELECT f.layer_id, string_agg(f.format, '+' ORDER BY f.format) AS format
-        FROM (SELECT a.layer_id, hartonomous.weights_format(a.atom_data) AS format
-                FROM hartonomous.tensor_atoms a WHERE a.model_id = $1 GROUP BY 1, 2
-              UNION
-              SELECT d.layer_id, hartonomous.weights_format(d.u_matrix) FROM hartonomous.svd_compressed_layers d
-               WHERE d.model_id = $1 AND d.revision_id = hartonomous.live_base($1)) f
-       GROUP BY f.layer_id),
-    judged AS (
-      SELECT l.layer_id, l.layer_name, l.position, coalesce(p.format, l.tensor_dtype) AS present,
+    WITH found AS (
+      SELECT a.layer_id, hartonomous.weights_format(a.atom_data) AS format, a.quantization_format AS planned
+        FROM hartonomous.tensor_atoms a WHERE a.model_id = $1 GROUP BY 1, 2, 3
+      UNION
+      SELECT d.layer_id, hartonomous.weights_format(d.u_matrix), NULL FROM hartonomous.svd_compressed_layers d
+       WHERE d.model_id = $1 AND d.revision_id = hartonomous.live_base($1)),
+    wanted AS (
+      SELECT l.layer_id, l.layer_name, l.position, l.tensor_dtype, least(gcd(l.row_length, l.atom_size), l.row_length) AS run,
+             upper(CASE WHEN o.rule IS NOT NULL THEN o.rule ->> 'format'
+                        WHEN $5 IS NOT NULL THEN p.format ELSE $2 END) AS format,
              CASE WHEN (l.layer_name LIKE $3) IS NOT TRUE THEN 'not like the pattern'
                   WHEN cardinality(l.tensor_shape) < 2 THEN 'vector'
                   WHEN NOT hartonomous.is_quantizable_name(l.layer_name, $4) THEN 'kept by name'
-                  WHEN EXISTS (SELECT FROM regexp_split_to_table(p.format, '\+') f
-                                WHERE f NOT IN (SELECT k.format FROM hartonomous.formats() k WHERE k.readable))
-                  THEN 'opaque'
-                  WHEN p.format IS NULL THEN 'empty' END AS kept,
-             hartonomous.fitting_format($2, least(gcd(l.row_length, l.atom_size), l.row_length)) AS fitting
+                  WHEN o.rule ->> 'format' IS NULL AND o.rule IS NOT NULL THEN 'kept by override' END AS kept
         FROM hartonomous.model_layers l
-        LEFT JOIN present p USING (layer_id)
-       WHERE l.model_id = $1)
-    SELECT j.layer_id, j.layer_name, j.present,
-           CASE WHEN j.kept IS NULL AND j.fitting <> j.present THEN j.fitting END,
-           coalesce(j.kept, CASE WHEN j.fitting = j.present THEN 'already there'
-                                 WHEN j.fitting <> upper($2) THEN 'rows fit no block of ' || upper($2) END)
-      FROM judged j ORDER BY j.position
-    $sql$ USING model, quantize_plan.format, layer_pattern, container;
+        LEFT JOIN LATERAL (SELECT r.rule FROM jsonb_array_elements($6) WITH ORDINALITY r (rule, n)
+                            WHERE l.layer_name LIKE coalesce(r.rule ->> 'pattern', '%') ORDER BY r.n LIMIT 1) o ON true
+        LEFT JOIN hartonomous.preset_formats($1, $5) p ON $5 IS NOT NULL AND p.layer_id = l.layer_id
+       WHERE l.model_id = $1),
+    -- Of each tensor, the formats its atoms have and the one each of them gets.
+    changes AS (
+      SELECT w.layer_id, f.format AS present, f.planned, coalesce(w.format, upper(f.planned)) AS wanted,
+             hartonomous.fitting_format(CASE WHEN w.kept IS NULL THEN coalesce(w.format, f.planned) END, w.run) AS fitting
+        FROM wanted w JOIN found f USING (layer_id)),
+    judged AS (
+      SELECT c.layer_id, string_agg(DISTINCT c.present, '+' ORDER BY c.present) AS present,
+             string_agg(DISTINCT coalesce(c.fitting, c.present), '+' ORDER BY coalesce(c.fitting, c.present)) AS target,
+             bool_or(c.fitting <> c.present) AS changes,
+             bool_or(c.fitting <> c.present AND c.present NOT IN ('F32', 'F16', 'BF16')) AS requantizes,
+             bool_or(c.present NOT IN (SELECT k.format FROM hartonomous.formats() k WHERE k.readable)) AS opaque,
+             string_agg(DISTINCT c.wanted, ', ' ORDER BY c.wanted) FILTER (WHERE c.fitting <> c.wanted) AS unfit,
+             jsonb_object_agg(c.planned, c.fitting) FILTER (WHERE c.planned IS NOT NULL) AS planned
+        FROM changes c GROUP BY c.layer_id),
+    plan AS (
+      SELECT w.*, coalesce(j.present, w.tensor_dtype) AS present, j.target, j.changes, j.requantizes, j.unfit, j.planned,
+             coalesce(w.kept, CASE WHEN j.opaque THEN 'opaque' WHEN j.present IS NULL THEN 'empty'
+                                   WHEN w.format IS NULL AND j.planned IS NULL THEN 'nothing planned' END) AS spared
+        FROM wanted w LEFT JOIN judged j USING (layer_id))
+    SELECT p.layer_id, p.layer_name, p.present, CASE WHEN p.spared IS NULL AND p.changes THEN p.target END,
+           coalesce(p.spared, CASE WHEN NOT p.changes THEN 'already there'
+                                   WHEN p.unfit IS NOT NULL THEN 'rows fit no block of ' || p.unfit END),
+           CASE WHEN p.spared IS NULL AND p.changes AND p.format IS NULL THEN p.planned END,
+           p.spared IS NULL AND coalesce(p.requantizes, false)
+      FROM plan p ORDER BY p.position
+    $sql$ USING model, quantize_plan.format, layer_pattern, container, preset, overrides;
 END
 $$;
-COMMENT ON FUNCTION hartonomous.quantize_plan(integer, text, text) IS
-  'what quantize_model would do, a row a tensor: its format now, the one it would get (NULL: kept as it is) and why';
+COMMENT ON FUNCTION hartonomous.quantize_plan(integer, text, text, jsonb) IS
+  'what quantize_model would do, a row a tensor: its format now, the one it would get (NULL: kept as it is) and why; where atoms get what is planned for each, what each planned format means there; whether something quantized would be quantized again';
 
 -- llama-quantize's own exceptions (FORMATS: only matrices named *weight, no norms, no routers, no position tables).
 CREATE FUNCTION hartonomous.is_quantizable_name(layer_name text, container text) RETURNS boolean
@@ -118,8 +143,9 @@ COMMENT ON FUNCTION hartonomous.column_importance_of(regclass, integer) IS
 
 -- Cancelled or killed: the tensors done stay, and the same call goes on; the live model is untouched until the swap.
 -- A second caller waits for the model's lock, or with nowait fails with 55P03.
-CREATE PROCEDURE hartonomous.quantize_model(model integer, format text, layer_pattern text DEFAULT '%',
-    requantize boolean DEFAULT false, nowait boolean DEFAULT false, column_importance pg_catalog.regclass DEFAULT NULL)
+CREATE PROCEDURE hartonomous.quantize_model(model integer, format text DEFAULT NULL, layer_pattern text DEFAULT '%',
+    requantize boolean DEFAULT false, nowait boolean DEFAULT false, column_importance pg_catalog.regclass DEFAULT NULL,
+    overrides pg_catalog.jsonb DEFAULT NULL)
   LANGUAGE plpgsql
 AS $$
 DECLARE
@@ -136,11 +162,17 @@ BEGIN
   PERFORM hartonomous.current_revision(model);
   PERFORM hartonomous.lock_model(model, nowait, commits);
   SELECT pg_catalog.count(p.target_format) AS changed,
-         pg_catalog.count(*) FILTER (WHERE p.target_format IS NOT NULL
-             AND p.present_format OPERATOR(pg_catalog.!~) '^(F32|F16|BF16)(\+(F32|F16|BF16))*$') AS again,
+         pg_catalog.count(*) FILTER (WHERE p.requantizes) AS again,
          pg_catalog.count(*) FILTER (WHERE p.target_format IS NOT NULL AND p.reason IS NOT NULL) AS fallbacks,
-         pg_catalog.array_agg(p.layer_id) AS layers, pg_catalog.array_agg(p.target_format) AS targets
-    INTO plan FROM hartonomous.quantize_plan(model, format, layer_pattern) p;
+         pg_catalog.array_agg(p.layer_id) AS layers, pg_catalog.array_agg(p.target_format) AS targets,
+         pg_catalog.array_agg(p.planned_formats) AS formats,
+         pg_catalog.bool_and(coalesce(p.reason, '') OPERATOR(pg_catalog.=) ANY (
+           ARRAY['nothing planned', 'vector', 'kept by name', 'opaque', 'empty'])) AS unplanned
+    INTO plan FROM hartonomous.quantize_plan(model, format, layer_pattern, overrides) p;
+  IF format IS NULL AND plan.unplanned THEN
+    RAISE EXCEPTION 'no format is given, and none is planned for any atom of model %', model
+      USING ERRCODE = '22023', HINT = 'Give a format, or plan with assign_mixed_precision().';
+  END IF;
   IF plan.again OPERATOR(pg_catalog.>) 0 AND NOT requantize THEN
     RAISE EXCEPTION '% tensors are quantized already', plan.again
       USING ERRCODE = '55000',
@@ -148,7 +180,7 @@ BEGIN
             HINT = 'rollback_model() first, or say requantize => true.';
   END IF;
   IF plan.changed OPERATOR(pg_catalog.=) 0 THEN
-    RAISE NOTICE 'no tensor to bring into %: nothing done', format;
+    RAISE NOTICE 'no tensor to bring into %: nothing done', coalesce(format, 'the formats planned');
     IF commits THEN
       PERFORM hartonomous.unlock_model(model);
     END IF;
@@ -156,17 +188,20 @@ BEGIN
   END IF;
   run := hartonomous.start_run(model, 'quantize', 'rewrite', pg_catalog.jsonb_strip_nulls(
     pg_catalog.jsonb_build_object('format', pg_catalog.upper(format), 'layer_pattern', layer_pattern,
-                                  'requantize', requantize, 'column_importance', column_importance)));
-  INSERT INTO hartonomous.compression_steps (run_id, layer_id, target_format)
-    SELECT run, p.layer_id, p.target_format
-      FROM ROWS FROM (pg_catalog.unnest(plan.layers), pg_catalog.unnest(plan.targets)) AS p (layer_id, target_format)
+                                  'requantize', requantize, 'column_importance', column_importance,
+                                  'overrides', overrides)));
+  INSERT INTO hartonomous.compression_steps (run_id, layer_id, target_format, planned_formats)
+    SELECT run, p.layer_id, CASE WHEN p.planned_formats IS NULL THEN p.target_format END, p.planned_formats
+      FROM ROWS FROM (pg_catalog.unnest(plan.layers), pg_catalog.unnest(plan.targets), pg_catalog.unnest(plan.formats))
+           AS p (layer_id, target_format, planned_formats)
     ON CONFLICT DO NOTHING;
   IF column_importance IS NOT NULL THEN
     -- Kept with the steps: a resumed run goes on with what it began with.
     UPDATE hartonomous.compression_steps s SET column_importance = i.column_importance
       FROM hartonomous.column_importance_of(quantize_model.column_importance, model) i
      WHERE s.run_id OPERATOR(pg_catalog.=) run AND s.layer_id OPERATOR(pg_catalog.=) i.layer_id
-       AND s.state OPERATOR(pg_catalog.=) 'waiting' AND s.target_format IS NOT NULL AND s.column_importance IS NULL;
+       AND s.state OPERATOR(pg_catalog.=) 'waiting' AND s.column_importance IS NULL
+       AND (s.target_format IS NOT NULL OR s.planned_formats IS NOT NULL);
     SELECT pg_catalog.count(*) INTO weighed FROM hartonomous.compression_steps s
      WHERE s.run_id OPERATOR(pg_catalog.=) run AND s.column_importance IS NOT NULL;
     IF weighed OPERATOR(pg_catalog.=) 0 THEN
@@ -180,8 +215,9 @@ BEGIN
   RAISE NOTICE 'quantized % tensors% to %, % -> %, revision %, % s', plan.changed,
     CASE WHEN weighed IS NOT NULL THEN pg_catalog.format(' (%s by importance)', weighed) ELSE '' END,
     CASE WHEN plan.fallbacks OPERATOR(pg_catalog.>) 0
-         THEN pg_catalog.format('%s (%s to a fallback: see quantize_plan)', pg_catalog.upper(format), plan.fallbacks)
-         ELSE pg_catalog.upper(format) END,
+         THEN pg_catalog.format('%s (%s to a fallback: see quantize_plan)',
+                                coalesce(pg_catalog.upper(format), 'the formats planned'), plan.fallbacks)
+         ELSE coalesce(pg_catalog.upper(format), 'the formats planned') END,
     hartonomous.human_bytes(done.before), hartonomous.human_bytes(done.after), hartonomous.current_revision(model),
     pg_catalog.round(EXTRACT(epoch FROM pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) started), 1);
   IF commits THEN
@@ -189,17 +225,18 @@ BEGIN
   END IF;
 END
 $$;
-COMMENT ON PROCEDURE hartonomous.quantize_model(integer, text, text, boolean, boolean, regclass) IS
-  'rewrites the matrices of a model in a format, a tensor at a time; column_importance names a table or view with layer_name and column_importance, whose numbers guide the choice of scales; rollback_model() undoes it; 22023 on an unknown format, 55000 when tensors are quantized already and requantize is false';
+COMMENT ON PROCEDURE hartonomous.quantize_model(integer, text, text, boolean, boolean, regclass, jsonb) IS
+  'rewrites the matrices of a model in a format (or a mix, format_presets(); or, when it is NULL, each atom in the one planned for it), a tensor at a time; overrides, an array of {"pattern", "format"}, come before it, the first that fits; column_importance names a table or view with layer_name and column_importance, whose numbers guide the choice of scales; rollback_model() undoes it; 22023 on an unknown format, 55000 when tensors are quantized already and requantize is false';
 
-CREATE PROCEDURE hartonomous.quantize_model(model text, format text, layer_pattern text DEFAULT '%',
-    requantize boolean DEFAULT false, nowait boolean DEFAULT false, column_importance pg_catalog.regclass DEFAULT NULL)
+CREATE PROCEDURE hartonomous.quantize_model(model text, format text DEFAULT NULL, layer_pattern text DEFAULT '%',
+    requantize boolean DEFAULT false, nowait boolean DEFAULT false, column_importance pg_catalog.regclass DEFAULT NULL,
+    overrides pg_catalog.jsonb DEFAULT NULL)
   LANGUAGE plpgsql
 AS $$
 BEGIN
   CALL hartonomous.quantize_model(hartonomous.model_id(model), format, layer_pattern, requantize, nowait,
-                                  column_importance);
+                                  column_importance, overrides);
 END
 $$;
-COMMENT ON PROCEDURE hartonomous.quantize_model(text, text, text, boolean, boolean, regclass) IS
+COMMENT ON PROCEDURE hartonomous.quantize_model(text, text, text, boolean, boolean, regclass, jsonb) IS
   'the same for a model by its name';

@@ -250,7 +250,7 @@ COMMENT ON FUNCTION hartonomous.quantize_factors(hartonomous.svd_factors, text) 
 
 -- ---- factoring a model -----------------------------------------------------------------------------------------
 
--- asked: rank or energy, most_rank, format, residual_ratio. Nothing is written, and written is NULL, when the tensor
+-- asked: rank or energy, most_rank, format, residual_ratio, dense_format. Nothing is written, and written is NULL, when the tensor
 -- is left alone.
 CREATE FUNCTION hartonomous.factor_layer(model integer, layer bigint, revision integer, source regclass,
     target regclass, asked jsonb, OUT written bigint, OUT bytes bigint, OUT outcome text)
@@ -287,7 +287,7 @@ BEGIN
           original_bytes, explained_variance, relative_error, dense_format)
   VALUES (model, revision, layer, tensor.layer_name, factors.rank, factors.u, factors.s::hartonomous.weights, factors.vt,
           factors.rows, factors.cols, before, factors.explained_variance, error,
-          (SELECT p.storage_format FROM hartonomous.export_plan(model) p WHERE p.layer_id = layer));
+          asked ->> 'dense_format');
   bytes := hartonomous.stored_factor_bytes(model, revision, layer);
   written := 0;
   IF (asked ->> 'residual_ratio')::float8 > 0 THEN
@@ -387,9 +387,11 @@ BEGIN
     'factor_format', pg_catalog.upper(factor_format), 'min_gain', min_gain, 'residual_ratio', kept_ratio)));
   INSERT INTO hartonomous.compression_steps (run_id, layer_id, factors)
     SELECT run, p.layer_id, pg_catalog.jsonb_build_object('rank', p.planned, 'energy', energy, 'most_rank', p.most,
-                                                         'format', factor_format, 'residual_ratio', kept_ratio)
+                                                         'format', factor_format, 'residual_ratio', kept_ratio,
+                                                         'dense_format', e.storage_format)
       FROM ROWS FROM (pg_catalog.unnest(plan.layers), pg_catalog.unnest(plan.ranks), pg_catalog.unnest(plan.most))
              AS p (layer_id, planned, most)
+      JOIN hartonomous.export_plan(model) e ON e.layer_id OPERATOR(pg_catalog.=) p.layer_id
     ON CONFLICT DO NOTHING;
   INSERT INTO hartonomous.compression_steps (run_id, layer_id, outcome)
     SELECT run, l.layer_id, 'left alone: ' OPERATOR(pg_catalog.||) p.reason

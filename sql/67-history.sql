@@ -148,6 +148,7 @@ BEGIN
   END IF;
   PERFORM hartonomous.current_revision(model);
   PERFORM hartonomous.lock_model(model, nowait);
+  PERFORM hartonomous.current_revision(model);
   FOR revision_id, stage, created_at IN
     SELECT b.revision_id, b.stage, b.created_at
       FROM (SELECT r.revision_id, r.stage, r.created_at, row_number() OVER (ORDER BY r.revision_id DESC) AS newer

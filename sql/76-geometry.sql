@@ -44,7 +44,7 @@ BEGIN
    WHERE r.revision_id OPERATOR(pg_catalog.=) revision;
   RAISE NOTICE 'quantized % places to %, % -> % on disk (% %%), revision %, % s', places, format,
     hartonomous.human_bytes(before), hartonomous.human_bytes(after),
-    pg_catalog.to_char(100.0 OPERATOR(pg_catalog.*) (after OPERATOR(pg_catalog.-) before) OPERATOR(pg_catalog./) before, 'SG990.0'),
+    pg_catalog.to_char(100.0 OPERATOR(pg_catalog.*) (after OPERATOR(pg_catalog.-) before) OPERATOR(pg_catalog./) before, 'FMSG990.0'),
     revision, pg_catalog.round(EXTRACT(epoch FROM pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) started), 1);
   IF commits THEN
     COMMIT;

@@ -36,6 +36,9 @@ class tokenizer {
   // Takes O(n log n) time and O(n) memory.
   virtual std::vector<std::int32_t> encode(std::string_view text, bool add_special, bool parse_special,
                                            interrupt& poll) const = 0;
+  // Bytes that encode() allocates for such a text, about, result included. Most go to its longest stretch of spaces or
+  // of anything else, as vocabularies have words that go across from one to the other at their beginning only.
+  static std::uint64_t encode_memory(std::string_view text) noexcept;
   // The text again: control tokens are left out, or with `special` spelled out, and the space that encode() puts
   // before text is taken away. Tokens that a model made may give bytes that are no UTF-8.
   virtual std::string decode(span<const std::int32_t> tokens, bool special, interrupt& poll) const = 0;

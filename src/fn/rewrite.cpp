@@ -6,7 +6,10 @@
 
 extern "C" {
 #include "lib/stringinfo.h"
+#include "optimizer/optimizer.h"
+#include "rewrite/rewriteHandler.h"
 #include "tcop/dest.h"
+#include "utils/ruleutils.h"
 }
 
 using namespace hartonomous;
@@ -84,18 +87,50 @@ const char* expression_of(const char* column, int32 revision, const changes& ask
   return nullptr;
 }
 
+const char* text_of(Node* expression, Relation relation) {
+  List* names = deparse_context_for(RelationGetRelationName(relation), RelationGetRelid(relation));
+  return deparse_expression(expression, names, false, false);
+}
+
+// Whether a generated column of the target can be taken over from the source instead of being computed again (a hash of
+// all weights, for one): it has the same expression there, and of columns that do not change.
+bool same_in_source(const table_writer& writer, int position, Relation source, const changes& asked) {
+  const Form_pg_attribute attribute = TupleDescAttr(writer.descriptor(), position);
+  const AttrNumber number = get_attnum(RelationGetRelid(source), NameStr(attribute->attname));
+  if (number == InvalidAttrNumber) return false;
+  const Form_pg_attribute original = TupleDescAttr(RelationGetDescr(source), number - 1);
+  if (original->attgenerated != attribute->attgenerated || original->atttypid != attribute->atttypid) return false;
+  Node* const expression = build_column_default(source, number);
+  Node* const wanted = build_column_default(writer.relation(), position + 1);
+  if (std::strcmp(text_of(expression, source), text_of(wanted, writer.relation())) != 0) return false;
+  Bitmapset* inputs = nullptr;
+  pull_varattnos(expression, 1, &inputs);
+  for (int i = -1; (i = bms_next_member(inputs, i)) >= 0;) {
+    const int column = i + FirstLowInvalidHeapAttributeNumber;
+    if (column <= 0) return false;
+    if (expression_of(NameStr(TupleDescAttr(RelationGetDescr(source), column - 1)->attname), 0, asked) != nullptr)
+      return false;
+  }
+  return true;
+}
+
 // The query that makes the target's rows. Columns the source does not have are left to their defaults.
 const char* build_query(atom_receiver& receiver, Oid source, int32 revision, const changes& asked) {
   const TupleDesc desc = receiver.writer.descriptor();
+  const Relation from = table_open(source, AccessShareLock);
   receiver.target = static_cast<int*>(palloc(sizeof(int) * static_cast<std::size_t>(desc->natts)));
   StringInfoData query;
   initStringInfo(&query);
   int n = 0;
   for (int i = 0; i < desc->natts; ++i) {
     const Form_pg_attribute attribute = TupleDescAttr(desc, i);
-    if (attribute->attisdropped || attribute->attgenerated != '\0') continue;
+    if (attribute->attisdropped) continue;
     const char* name = NameStr(attribute->attname);
-    if (get_attnum(source, name) == InvalidAttrNumber) {
+    if (attribute->attgenerated != '\0') {
+      if (attribute->attgenerated != ATTRIBUTE_GENERATED_STORED) continue;
+      if (!same_in_source(receiver.writer, i, from, asked)) continue;
+      receiver.writer.keep_generated(i);
+    } else if (get_attnum(source, name) == InvalidAttrNumber) {
       receiver.writer.use_default(i);
       continue;
     }
@@ -104,6 +139,7 @@ const char* build_query(atom_receiver& receiver, Oid source, int32 revision, con
                      expression != nullptr ? expression : quote_identifier(name));
     receiver.target[n++] = i;
   }
+  table_close(from, NoLock);
   // The model, too, which all rows share: it leads the primary key.
   appendStringInfo(&query, " FROM %s WHERE model_id OPERATOR(pg_catalog.=) %d AND layer_id OPERATOR(pg_catalog.=) $1",
                    quote_qualified_identifier(get_namespace_name(get_rel_namespace(source)), get_rel_name(source)),

@@ -247,10 +247,16 @@ HARTONOMOUS_FUNCTION(svd_reconstruct) {
   require_work_memory(factors.size().count() * sizeof(float), "multiplying factors");
   weights_varlena* product = new_weights(format::F32, factors.size().count());
   auto* values = reinterpret_cast<float*>(product->blocks());
-  std::fill_n(values, factors.size().count(), 0.0f);
   workers crew = crew_of_session();
   backend_interrupt interrupts;
-  add_product(factors.view(), 0, factors.size().rows, values, crew, interrupts);
+  const matrix_size& size = factors.size();
+  const std::size_t panel = std::max<std::size_t>((std::size_t{1} << 20) / std::max<std::size_t>(size.columns, 1), 1);
+  for (std::size_t row = 0; row < size.rows; row += panel) {
+    const std::size_t count = std::min(panel, size.rows - row);
+    float* at = values + row * size.columns;
+    std::fill_n(at, count * size.columns, 0.0f);
+    add_product(factors.view(), row, count, at, crew, interrupts);
+  }
   PG_RETURN_POINTER(product);
 }
 

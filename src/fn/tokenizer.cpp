@@ -26,8 +26,7 @@ HARTONOMOUS_FUNCTION(tokenize) {
   const auto words = tokenizer_argument(fcinfo);
   const text* value = call([&] { return PG_GETARG_TEXT_PP(1); });
   const std::string_view content(VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value));
-  // In the worst case no stretch of the text stands by itself: its symbols and pairs are in memory all at once.
-  require_work_memory(static_cast<std::uint64_t>(content.size()) * 16, "tokenizing the text");
+  require_work_memory(tokenizer::encode_memory(content), "tokenizing the text");
   backend_interrupt interrupts;
   const std::vector<std::int32_t> tokens = words->encode(content, PG_GETARG_BOOL(2), PG_GETARG_BOOL(3), interrupts);
   ArrayType* result = new_integer_array(tokens.size());

@@ -28,8 +28,14 @@ void table_writer::open(Oid table) {
   if (relation_->rd_createSubid != InvalidSubTransactionId) options_ = TABLE_INSERT_SKIP_FSM;
   batch_context_ = AllocSetContextCreate(estate_->es_query_cxt, "rows to be written", ALLOCSET_DEFAULT_SIZES);
   slots_ = static_cast<TupleTableSlot**>(palloc0(sizeof(TupleTableSlot*) * batch_rows));
-  defaults_ = static_cast<column_default*>(
-      palloc(sizeof(column_default) * static_cast<std::size_t>(RelationGetDescr(relation_)->natts)));
+  const Size columns = sizeof(column_value) * static_cast<std::size_t>(descriptor()->natts);
+  defaults_ = static_cast<column_value*>(palloc(columns));
+  generated_ = static_cast<column_value*>(palloc(columns));
+  for (int i = 0; i < descriptor()->natts; ++i) {
+    if (TupleDescAttr(descriptor(), i)->attgenerated != ATTRIBUTE_GENERATED_STORED) continue;
+    auto* expression = reinterpret_cast<Expr*>(build_column_default(relation_, i + 1));
+    generated_[generated_count_++] = {i, ExecPrepareExpr(expression, estate_)};
+  }
   MemoryContextSwitchTo(previous);
 }
 
@@ -52,6 +58,14 @@ void table_writer::use_default(int position) {
   MemoryContextSwitchTo(previous);
 }
 
+void table_writer::keep_generated(int position) {
+  int kept = 0;
+  for (int i = 0; i < generated_count_; ++i) {
+    if (generated_[i].column != position) generated_[kept++] = generated_[i];
+  }
+  generated_count_ = kept;
+}
+
 TupleTableSlot* table_writer::begin_row() {
   if (slots_[filled_] == nullptr) {
     MemoryContext const previous = MemoryContextSwitchTo(estate_->es_query_cxt);
@@ -63,17 +77,20 @@ TupleTableSlot* table_writer::begin_row() {
   return slot;
 }
 
+void table_writer::compute(TupleTableSlot* slot, int column, ExprState* expression) {
+  slot->tts_values[column] =
+      ExecEvalExprSwitchContext(expression, GetPerTupleExprContext(estate_), &slot->tts_isnull[column]);
+}
+
 void table_writer::store_row(Size bytes) {
   TupleTableSlot* slot = slots_[filled_];
   ResetPerTupleExprContext(estate_);
-  for (int i = 0; i < default_count_; ++i) {
-    const int c = defaults_[i].column;
-    slot->tts_values[c] =
-        ExecEvalExprSwitchContext(defaults_[i].expression, GetPerTupleExprContext(estate_), &slot->tts_isnull[c]);
-  }
+  GetPerTupleExprContext(estate_)->ecxt_scantuple = slot;
+  for (int i = 0; i < default_count_; ++i) compute(slot, defaults_[i].column, defaults_[i].expression);
   ExecStoreVirtualTuple(slot);
-  // Also copies the row into the slot's own memory.
-  ExecComputeStoredGenerated(result_, estate_, slot, CMD_INSERT);
+  // None depends on another, so their order does not matter.
+  for (int i = 0; i < generated_count_; ++i) compute(slot, generated_[i].column, generated_[i].expression);
+  ExecMaterializeSlot(slot);  // a copy of all values, in the slot's own memory
   if (descriptor()->constr != nullptr) ExecConstraints(result_, slot, estate_);
   ++filled_;
   ++rows_;

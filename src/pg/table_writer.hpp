@@ -1,5 +1,5 @@
-// Bulk insert, the way COPY inserts: batches of rows, generated columns computed, index entries where there are
-// indexes. NOT NULL and CHECK, the user's too, are checked; triggers are not fired.
+// Bulk insert, the way COPY inserts: batches of rows, generated columns computed (but for those the caller keeps),
+// index entries where there are indexes. NOT NULL and CHECK, the user's too, are checked; triggers are not fired.
 //
 // All members may ereport and must be called inside call(), or from code that PostgreSQL itself called; they own no
 // C++ object. What an error leaves open, the transaction's abort closes.
@@ -17,6 +17,9 @@ class table_writer {
   int position_of(const char* column) const;
   // The caller gives no value for this column: it gets its default, as in any INSERT.
   void use_default(int position);
+  // The caller gives the value of this generated column: what the table's own expression would come to.
+  void keep_generated(int position);
+  Relation relation() const { return relation_; }
   // Memory for values of rows that are not written yet; emptied as they are.
   MemoryContext batch_context() const { return batch_context_; }
 
@@ -30,11 +33,12 @@ class table_writer {
  private:
   void flush();
   void insert_index_entries(TupleTableSlot* slot);
+  void compute(TupleTableSlot* slot, int column, ExprState* expression);
 
   static constexpr int batch_rows = 1000;
   static constexpr Size batch_bytes = 1 << 20;
 
-  struct column_default {
+  struct column_value {
     int column;
     ExprState* expression;
   };
@@ -49,8 +53,10 @@ class table_writer {
   TupleTableSlot** slots_ = nullptr;  // batch_rows of them, made when first needed
   int filled_ = 0;
   Size filled_bytes_ = 0;
-  column_default* defaults_ = nullptr;
+  column_value* defaults_ = nullptr;
   int default_count_ = 0;
+  column_value* generated_ = nullptr;
+  int generated_count_ = 0;
   int64 rows_ = 0;
 };
 

@@ -108,8 +108,8 @@ SELECT ok(right_diff(:r1, :r5) AND right_diff(:r2, :r7), 'the others can still b
 
 -- A reader needs no more than SELECT
 CREATE ROLE history_reader;
-GRANT SELECT ON models, model_layers, model_revisions, tensor_atoms, tensor_atoms_backup, compression_backups TO history_reader;
-GRANT USAGE ON SCHEMA lib TO history_reader;
+GRANT SELECT ON ALL TABLES IN SCHEMA hartonomous TO history_reader;
+
 SELECT is((state_as('history_reader', statement)).state, '00000', 'a reader may: ' || statement) FROM unnest(ARRAY[
   format('SELECT * FROM diff_revisions(%s, %s)', :r1, :r7), format('SELECT * FROM model_history(%s)', :model),
   'SELECT * FROM list_models()', 'SELECT * FROM compression_backups']) statement;

@@ -206,7 +206,8 @@ SELECT throws_ok('CALL quantize_model(NULL::int, ''Q8_0'')', '42704', NULL, 'NUL
 SELECT throws_ok('CALL quantize_model(''nobody'', ''Q8_0'')', '42704', NULL, 'no such name');
 SELECT throws_ok('SELECT * FROM quantize_plan(999, ''Q8_0'')', '42704', NULL, 'quantize_plan of no model');
 SELECT throws_ok('SELECT * FROM quantize_plan(NULL, ''Q8_0'')', '42704', NULL, 'quantize_plan(NULL)');
-SELECT throws_ok(format('SELECT * FROM quantize_plan(%s, NULL)', :model), '22023', NULL, 'quantize_plan(, NULL)');
+SELECT is(count(target_format), 0::bigint, 'quantize_plan() of no format is of those planned: none')
+  FROM quantize_plan(:model, NULL);
 SELECT throws_ok(format('CALL quantize_model(%s, ''Q8_0'', NULL)', :cut), '22004', NULL, 'a pattern that is NULL');
 SELECT throws_ok(format('CALL quantize_model(%s, ''Q8_0'', requantize => NULL)', :cut), '22004', NULL,
   'requantize that is NULL is no leave to do so');

@@ -130,6 +130,7 @@ SELECT x AS at_x, y AS at_y, importance_score AS at_z FROM tensor_atoms WHERE mo
   atom_sequence = 4 \gset
 SELECT extract_by_spatial_region('deep', :at_x, :at_x, :at_y, :at_y, :at_z, :at_z) AS s \gset
 SELECT is((SELECT count(*) FROM tensor_atoms WHERE model_id = :s AND tensor_name NOT LIKE '%norm%'), 1::bigint, 'faces are in it');
+SELECT is((SELECT count(*) FROM tensor_atoms WHERE model_id = :s AND tensor_name LIKE '%norm%'), 5::bigint, 'vectors stay whole');
 SELECT is(model_name, format('deep_Student_Region_%s_%s_%s_%s_%s_%s', :at_x::real, :at_x::real, :at_y::real, :at_y::real, :at_z::real,
   :at_z::real), 'its name') FROM models WHERE model_id = :s;
 SELECT extract_by_spatial_region(:p, 0, 100, 0, 100) AS s \gset
@@ -234,6 +235,17 @@ CREATE ROLE student_stranger;
 GRANT SELECT ON ALL TABLES IN SCHEMA hartonomous TO student_stranger;
 SELECT is((state_as('student_stranger', format('SELECT extract_by_importance(%s, 0.5)', :p))).state, '42501', 'a reader makes none');
 
+-- A parent that lacks a block itself: its students do not
+SELECT import_gguf(gguf((SELECT array_agg(ROW(format('blk.%s.ffn_up.weight', n), '{32,6}', 0, waves(6, 32, n))::tensor ORDER BY n) FROM unnest('{0,1,3,4}'::int[]) n),
+  ARRAY[kv_text('general.architecture', 'llama'), kv_u32('llama.block_count', 5)]), 'gap') AS gap \gset
+SELECT is(model_blocks(:gap), '{0,1,3,4}', 'model_blocks()');
+SELECT is(model_blocks(:flat), '{}', 'model_blocks() of none');
+SELECT extract_by_layers(:gap, 3) AS s, extract_by_layers(:gap, 4, 'influence') AS s2, extract_student_model(:gap, '{0,3}', renumber => true) AS s3 \gset
+SELECT is(wrong_with(s), '', 'a gap is closed') FROM unnest(ARRAY[:s, :s2, :s3]) s;
+SELECT is(lib.blocks_of(:s), '{0,1,3}', 'the first there are');
+SELECT throws_ok(format('SELECT extract_student_model(%s, ''{0,2}'', renumber => true)', :gap), '22023', NULL, 'what it lacks cannot be taken');
+SELECT throws_ok(format('SELECT extract_by_layers(%s, 5)', :gap), '22023', NULL, 'nor so many');
+
 -- The example model
 SELECT import_gguf(example_model(), 'example') AS example WHERE :'has_example_model' \gset
 \if :has_example_model
@@ -245,7 +257,7 @@ SELECT throws_ok(format('SELECT extract_by_layers(%s, 2, ''influence'')', :examp
   'of three blocks all are protected');
 \endif
 
-SELECT is_empty($$SELECT without_comment('check_ratio', 'block_count', 'block_influence', 'student_metadata', 'lock_parent', 'student_tensors',
+SELECT is_empty($$SELECT without_comment('check_ratio', 'block_count', 'model_blocks', 'block_influence', 'student_metadata', 'lock_parent', 'student_tensors',
   'copy_student_atoms', 'create_student', 'describe_student', 'student_name', 'importance_cuts', 'extract_by_importance',
   'influential_blocks', 'extract_by_layers', 'extract_by_spatial_region', 'extract_student_model', 'central_region',
   'dynamic_student_extraction', 'region', 'region_geometry', 'in_region')$$, 'every function has a comment');

@@ -70,7 +70,9 @@ SELECT vocabulary('beyond', kv_text('tokenizer.ggml.model', 'llama'), kv_texts('
 SELECT throws_ok(format('SELECT tokenize(%s, ''a'')', :beyond), '22P03',
   'metadata key "tokenizer.ggml.bos_token_id" names a token beyond the vocabulary');
 SET LOCAL hartonomous.max_work_memory = '4MB';
-SELECT throws_ok(format('SELECT tokenize(%s, repeat(''a'', 1000000))', :spm), '53200', NULL, 'a text beyond the budget');
+SELECT throws_ok(format('SELECT tokenize(%s, repeat(''a'', 100000))', :spm), '53200', NULL, 'a word beyond the budget');
+SELECT throws_ok(format('SELECT tokenize(%s, repeat(''ab a '', 200000))', :spm), '53200', NULL, 'a text beyond the budget');
+SELECT is(cardinality(tokenize(:spm, repeat('ab a ', 50000))), 2 + 3 * 50000, 'a text within it');
 RESET hartonomous.max_work_memory;
 
 -- What is kept follows the metadata, and nothing else

@@ -89,5 +89,23 @@ SELECT is_empty(format('SELECT atom_sequence, must, twice FROM tensor_atoms WHER
   :model), 'with what is left of the columns');
 SELECT ok(export_gguf(:model) = little_gguf(), 'and its weights');
 
+CREATE FUNCTION lib.concat_op(x real, y real) RETURNS text LANGUAGE sql IMMUTABLE RETURN x::text || ' ' || y::text;
+-- Generated ones are true to what they are made of, whether a stage has changed that or carried them over
+ALTER TABLE tensor_atoms ADD COLUMN size bigint GENERATED ALWAYS AS (weights_bytes(atom_data)) STORED,
+  ADD COLUMN place text GENERATED ALWAYS AS (lib.concat_op(x, y)) STORED;
+SELECT extract_student_model(:model, new_model_name => 'generated') AS student \gset
+CREATE FUNCTION lib.untrue() RETURNS bigint LANGUAGE plpgsql STABLE AS $$ BEGIN RETURN (SELECT count(*) FROM tensor_atoms WHERE size <>
+  weights_bytes(atom_data) OR size IS NULL OR place IS DISTINCT FROM lib.concat_op(x, y) OR content_hash <> sha256(atom_data::bytea) OR content_hash IS NULL OR
+  tensor_atom_id <> (layer_id << 32 | atom_sequence) OR hilbert_index IS DISTINCT FROM hilbert_index(x, y, importance_score) OR
+  weights_geometry IS DISTINCT FROM ST_MakePoint(x, y, importance_score)); END $$;
+SELECT is(untrue(), 0::bigint, 'generated: in a student');
+CALL quantize_model(:model, 'Q8_0', requantize => true);
+SELECT is(untrue(), 0::bigint, 'quantized');
+CALL prune_by_importance(:model, keep_ratio => 0.5, method => 'rewrite');
+SELECT is(untrue(), 0::bigint, 'pruned');
+CALL quantize_model_geometry(:model);
+SELECT is(untrue(), 0::bigint, 'places quantized');
+SELECT is(count(*), 0::bigint, 'which makes them NULL') FROM tensor_atoms WHERE model_id = :model AND place IS NOT NULL;
+
 SELECT * FROM finish();
 ROLLBACK;

@@ -46,13 +46,13 @@ if ($runs) {
 }
 went("SELECT hartonomous.import_gguf('$ENV{HARTONOMOUS_MODEL}', 'words');");
 went("SELECT lo_import('$work/large.gguf', 4711);");
-went('CREATE TABLE huge (file bytea, numbers real[], w hartonomous.weights, blocks hartonomous.weights, coordinates bytea);');
+went('CREATE TABLE huge (file bytea, numbers real[], w hartonomous.weights, blocks hartonomous.weights, coordinates bytea, json json);');
 went("ALTER TABLE huge ALTER $_ SET STORAGE EXTERNAL;") for qw(file numbers w blocks coordinates);
 went("INSERT INTO huge (file) VALUES (pg_read_binary_file('$work/large.gguf'));");
 went('UPDATE huge SET numbers = ARRAY(SELECT (sin(i) / 10)::real FROM generate_series(1, 4000000) i);');
 went('UPDATE huge SET numbers = numbers || numbers || numbers || numbers;');
 went('UPDATE huge SET w = numbers::hartonomous.weights, coordinates = hartonomous.quantize_q4k(numbers);');
-went('UPDATE huge SET blocks = hartonomous.quantize(w, \'Q8_0\');');
+went('UPDATE huge SET blocks = hartonomous.quantize(w, \'Q8_0\'), json = to_json(numbers[1:1000000]);');
 
 # What is called, the statement; the model is not changed by any, as all are cancelled or rolled back.
 my @functions = (
@@ -69,6 +69,16 @@ my @functions = (
     ['prune_by_importance, rewrite', 'CALL hartonomous.prune_by_importance(\'large\', 0.7);'],
     ['prune_by_importance, in place', 'CALL hartonomous.prune_by_importance(\'large\', 0.3, method => \'in_place\');'],
     ['backup_model', 'SELECT hartonomous.backup_model(\'large\');'],
+    ['extract_by_importance', 'SELECT hartonomous.extract_by_importance(\'large\', 0.7);'],
+    ['extract_by_spatial_region', 'SELECT hartonomous.extract_by_spatial_region(\'large\', 10, 90, 0, 100);'],
+    ['prune_region', 'CALL hartonomous.prune_region(\'large\', hartonomous.region(0, 60, 0, 100, -10, 10));'],
+    ['quantize_model_geometry', 'CALL hartonomous.quantize_model_geometry(\'large\');'],
+    ['quantize_model, overrides', 'CALL hartonomous.quantize_model(\'large\', \'Q4_K_M\', overrides =>'
+            . ' \'[{"pattern": "blk.1%", "format": "Q6_K"}]\');'],
+    ['assign_mixed_precision', 'SELECT * FROM hartonomous.assign_mixed_precision(\'large\');'],
+    ['diff_revisions', 'SELECT * FROM hartonomous.diff_revisions(1, 1);'],
+    ['check_model', 'SELECT * FROM hartonomous.check_model(\'large\');'],
+    ['block_influence', 'SELECT * FROM hartonomous.block_influence(1);'],
     ['quantize(real[]) to Q4_K', 'SELECT hartonomous.weights_count(hartonomous.quantize(numbers, \'Q4_K\')) FROM huge;'],
     ['quantize(weights) to Q6_K', 'SELECT hartonomous.weights_count(hartonomous.quantize(w, \'Q6_K\')) FROM huge;'],
     ['quantize(weights) to Q8_0', 'SELECT hartonomous.weights_count(hartonomous.quantize(w, \'Q8_0\')) FROM huge;'],
@@ -80,6 +90,18 @@ my @functions = (
     ['weights_rms', 'SELECT hartonomous.weights_rms(blocks) FROM huge;'],
     ['weights output', 'SELECT length(w::text) FROM huge;'],
     ['weights input', 'SELECT hartonomous.weights_count(w::text::hartonomous.weights) FROM huge;'],
+    ['svd_decompose of 4000 x 4000', 'SELECT (hartonomous.svd_decompose(w, 4000, 4000, 64)).rank FROM huge;'],
+    ['svd_decompose, two threads', 'SET LOCAL hartonomous.threads = 2; SELECT (hartonomous.svd_decompose(w, 4000, 4000, 64)).rank FROM huge;'],
+    ['svd_decompose, most ranks',
+        'SELECT (hartonomous.svd_decompose(hartonomous.weights_slice(w, 0, 2250000), 1500, 1500, 700)).rank FROM huge;'],
+    ['svd_decompose(json)', 'SELECT length(hartonomous.svd_decompose(json, 1000, 1000, 64)::text) FROM huge;'],
+    ['reconstruct_from_svd',
+        'SELECT length(hartonomous.reconstruct_from_svd((\'[\' || repeat(\'[1],\', 1999) || \'[1]]\')::json, \'[1]\', '
+            . '(\'[\' || to_json(numbers[1:1000])::text || \']\')::json)::text) FROM huge;'],
+    ['svd_reconstruct and svd_error',
+        'SELECT hartonomous.svd_error(hartonomous.svd_reconstruct(f), f) FROM (SELECT hartonomous.svd_decompose(w, 160000, 100, 50) AS f FROM huge) q;'],
+    ['svd_compress_model', 'CALL hartonomous.svd_compress_model(\'large\', rank => 64);'],
+    ['tensor_weights', 'SELECT sum(hartonomous.weights_count(hartonomous.tensor_weights(\'large\', layer_name))) FROM hartonomous.model_layers;'],
     ['quantize_q4k', 'SELECT length(hartonomous.quantize_q4k(numbers)) FROM huge;'],
     ['dequantize_q4k', 'SELECT cardinality(hartonomous.dequantize_q4k(coordinates, 16000000)) FROM huge;'],
     ['tokenize', 'SELECT cardinality(hartonomous.tokenize(\'words\', repeat(\'the little girl \', 1000000)));'],

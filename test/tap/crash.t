@@ -34,11 +34,13 @@ $watcher->query("SELECT hartonomous.export_gguf(2, '$host/twin-q4.gguf');");
 sub nothing_left {
     my ($after) = @_;
     my $session = session();
-    is $session->query(<<'SQL'), '', "after $after: no stray partition";
+    is $session->query(<<'SQL'), '', "after $after: no stray partition, no stray factors";
 SELECT c.relname FROM pg_class c WHERE relnamespace = 'hartonomous'::regnamespace AND relkind = 'r'
  AND relname LIKE 'tensor\_atoms\_m%' AND NOT EXISTS (
  SELECT FROM hartonomous.model_revisions r WHERE r.state <> 'dropped'
- AND c.relname = hartonomous.atoms_partition(r.model_id, r.revision_id));
+ AND c.relname = hartonomous.atoms_partition(r.model_id, r.revision_id))
+UNION ALL SELECT f.layer_name FROM hartonomous.svd_compressed_layers f JOIN hartonomous.model_revisions r USING (revision_id)
+ WHERE r.state = 'dropped';
 SQL
     is $session->query(<<'SQL'), '', "after $after: no lock";
 SELECT pid FROM pg_locks WHERE locktype = 'object' AND classid = 'hartonomous.models'::regclass;
@@ -166,11 +168,18 @@ my @work = (
             $holder->query('SELECT FROM hartonomous.tensor_atoms WHERE model_id = 1 ORDER BY importance_score LIMIT 1 FOR UPDATE;');
         }],
     ['quantize_model', 'CALL hartonomous.quantize_model(1, \'Q6_K\');', $one_step],
+    ['svd_compress_model', 'CALL hartonomous.svd_compress_model(1, rank => 16);', $one_step],
     ['quantize_model waiting for a reader', 'CALL hartonomous.quantize_model(1, \'Q8_0\');', $blocked, sub {
             $holder->query('SELECT count(*) FROM hartonomous.tensor_atoms WHERE model_id = 1;');
         }],
     ['quantize_model in a transaction block', 'BEGIN; CALL hartonomous.quantize_model(1, \'F16\');', $busy],
     ['backup_model', 'SELECT hartonomous.backup_model(1);', $busy],
+    ['prune_region', 'CALL hartonomous.prune_region(1, hartonomous.region(0, 50, 0, 100, -10, 10));', $one_step],
+    ['quantize_model_geometry', 'CALL hartonomous.quantize_model_geometry(1);', $one_step],
+    ['extract_by_importance', 'SELECT hartonomous.extract_by_importance(1, 0.5);', $busy],
+    ['delete_model waiting for a reader', 'SELECT hartonomous.delete_model(1);', $blocked, sub {
+            $holder->query('SELECT count(*) FROM hartonomous.tensor_atoms WHERE model_id = 1;');
+        }],
     ['export_gguf', "SELECT hartonomous.export_gguf(1, '$host/out/large.gguf');", $tmp_file],
     ['export_safetensors', "SELECT hartonomous.export_safetensors(1, '$host/out/large.safetensors');", $tmp_file],
 );

@@ -52,6 +52,12 @@ UPDATE hartonomous.models SET parent_model_id = hartonomous.model_id('two') WHER
 --
 CALL hartonomous.prune_by_importance('student', 0.5);
 --
+SELECT hartonomous.extract_by_importance('one', 0.6, 'placed');
+--
+CALL hartonomous.quantize_model_geometry('placed');
+--
+SELECT count(*) FROM hartonomous.install_tsql_names();
+--
 DO \$\$ BEGIN CREATE ROLE dump_reader; EXCEPTION WHEN duplicate_object THEN NULL; END \$\$;
 --
 GRANT SELECT ON hartonomous.tensor_atoms, hartonomous.models TO dump_reader;
@@ -69,8 +75,8 @@ unlike $said, qr/ERROR|WARNING/, 'two models, a copy, a backup, a delta, a colum
 # ---- what is compared --------------------------------------------------------------------------------------------
 
 my %question = (
-    'atoms' => join(' UNION ALL ', map { digest_query($_) =~ s/;$//r } 1 .. 3) . ';',
-    'backups' => join(' UNION ALL ', map { digest_query($_, 'hartonomous.tensor_atoms_backup') =~ s/;$//r } 1 .. 3) . ';',
+    'atoms' => join(' UNION ALL ', map { digest_query($_) =~ s/;$//r } 1 .. 4) . ';',
+    'backups' => join(' UNION ALL ', map { digest_query($_, 'hartonomous.tensor_atoms_backup') =~ s/;$//r } 1 .. 4) . ';',
     'models' => 'SELECT m FROM hartonomous.models m ORDER BY model_id;',
     'layers' => 'SELECT l FROM hartonomous.model_layers l ORDER BY layer_id;',
     'revisions' => 'SELECT r FROM hartonomous.model_revisions r ORDER BY revision_id;',
@@ -91,10 +97,14 @@ my %question = (
     'column grants' => 'SELECT attrelid::regclass::text, attname, attacl FROM pg_attribute WHERE attacl IS NOT NULL AND attrelid ='
         . ' \'hartonomous.tensor_atoms\'::regclass ORDER BY 1, 2;',
     'policies' => 'SELECT tablename, policyname, roles, qual FROM pg_policies ORDER BY 1, 2;',
+    'a view' => 'SELECT b FROM hartonomous.compression_backups b ORDER BY backup_id;',
+    'a view of the original names' => 'SELECT modelid, count(*), sum(layeridx) FROM dbo.tensoratoms GROUP BY 1 ORDER BY 1;',
+    'neighbours' => 'SELECT tensor_atom_id, distance FROM hartonomous.nearest_atoms(\'placed\', \'POINT Z (50 50 0)\'::geometry, 20)'
+        . ' ORDER BY 2, 1;',
     'comments' => 'SELECT objoid::regclass::text, objsubid, description FROM pg_description WHERE classoid = \'pg_class\'::regclass'
         . ' AND objoid IN (SELECT oid FROM pg_class WHERE relnamespace = \'hartonomous\'::regnamespace) ORDER BY 1, 2;',
     'generated values' => 'SELECT count(*) FROM hartonomous.tensor_atoms WHERE content_hash IS DISTINCT FROM'
-        . ' sha256(atom_data::bytea) OR hilbert_index IS NULL OR weights_geometry IS NULL;',
+        . ' sha256(atom_data::bytea) OR (hilbert_index IS NULL OR weights_geometry IS NULL) AND weights_geometry_q8 IS NULL;',
 );
 my %expected = map { $_ => $source->query($question{$_}) } keys %question;
 unlike join('', values %expected), qr/ERROR/, 'every question has an answer';
@@ -124,6 +134,9 @@ sub restored {
     };
     $went->('a rewrite is rolled back', 'SELECT hartonomous.rollback_model(\'two\');');
     $went->('the copied model goes back', 'SELECT hartonomous.rollback_model(\'student\');');
+    $went->('places are what they were', 'SELECT hartonomous.rollback_model(\'placed\');');
+    $went->('and nothing is wrong', 'SELECT CASE WHEN count(*) > 0 THEN \'ERROR \' END FROM hartonomous.models m,'
+            . ' hartonomous.check_model(m.model_id);');
     $went->('an in-place stage is rolled back', 'SELECT hartonomous.rollback_model(\'one\');');
     $went->("export of $_->[0]", "SELECT hartonomous.export_gguf('$_->[0]', '$work/out.gguf');")
         && is_file_same("$work/out.gguf", "$work/$_->[1].gguf")

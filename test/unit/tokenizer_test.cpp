@@ -381,6 +381,13 @@ TEST(Tokenizer, PollsOnOneLongWord) {
   }
 }
 
+TEST(Tokenizer, MemoryGoesToTheLongestWord) {
+  EXPECT_EQ(tokenizer::encode_memory(""), 0U);
+  EXPECT_EQ(tokenizer::encode_memory("ab cde f"), 8U * 8 + 64 * 3);
+  EXPECT_EQ(tokenizer::encode_memory("a \n\t b"), 8U * 6 + 64 * 4);
+  EXPECT_EQ(tokenizer::encode_memory(std::string(1000, 'x')), 72000U);
+}
+
 TEST(Tokenizer, MakingOnePolls) {
   strings pieces;
   for (int i = 0; i < 50000; ++i) pieces.push_back("word" + std::to_string(i));

@@ -42,6 +42,8 @@ void operand::columns_times(const Eigen::Ref<const MatrixXf>& x, Eigen::Ref<Matr
   });
 }
 
+// An Eigen::Ref is passed by value: it is the reference, and a const one could not be written through.
+// NOLINTBEGIN(performance-unnecessary-value-param)
 void operand::times(const Eigen::Ref<const MatrixXf>& x, Eigen::Ref<MatrixXf> out) const {
   transposed_ ? columns_times(x, out) : rows_times(x, out);
 }
@@ -49,6 +51,8 @@ void operand::times(const Eigen::Ref<const MatrixXf>& x, Eigen::Ref<MatrixXf> ou
 void operand::transpose_times(const Eigen::Ref<const MatrixXf>& x, Eigen::Ref<MatrixXf> out) const {
   transposed_ ? rows_times(x, out) : columns_times(x, out);
 }
+
+// NOLINTEND(performance-unnecessary-value-param)
 
 // Of long runs: each panel is converted once and its square added, to one block column of the sum in each task.
 MatrixXd operand::gram() const {

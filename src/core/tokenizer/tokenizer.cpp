@@ -147,6 +147,20 @@ class bpe_tokenizer final : public vocabulary_tokenizer {
 
 }  // namespace
 
+std::uint64_t tokenizer::encode_memory(std::string_view text) noexcept {
+  constexpr std::uint64_t of_text = 8;  // measured: 2 to 6 bytes a byte, and of one long word 60
+  constexpr std::uint64_t of_stretch = 64;
+  std::size_t longest = 0;
+  std::size_t begin = 0;
+  auto const is_space = [&](std::size_t i) { return text[i] == ' ' || (text[i] >= '\t' && text[i] <= '\r'); };
+  for (std::size_t i = 1; i <= text.size(); ++i) {
+    if (i < text.size() && is_space(i) == is_space(begin)) continue;
+    longest = std::max(longest, i - begin);
+    begin = i;
+  }
+  return of_text * text.size() + of_stretch * longest;
+}
+
 std::unique_ptr<const tokenizer> tokenizer::create(const gguf_metadata& metadata, interrupt& poll) {
   std::string const kind = metadata.get_string("tokenizer.ggml.model").value_or("none");
   if (kind == "none" || kind == "no_vocab") {
