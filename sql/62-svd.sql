@@ -210,7 +210,8 @@ BEGIN
   INSERT INTO hartonomous.svd_compressed_layers AS n
          (model_id, revision_id, layer_id, layer_name, rank, u_matrix, s_vector, vt_matrix, original_rows, original_cols,
           original_bytes, compression_ratio, explained_variance, relative_error, dense_format)
-  SELECT into_model, into_base, into_layer, f.layer_name, f.rank, q.u, f.s_vector, q.vt, f.original_rows,
+  SELECT into_model, into_base, into_layer,
+         (SELECT l.layer_name FROM hartonomous.model_layers l WHERE l.layer_id = into_layer), f.rank, q.u, f.s_vector, q.vt, f.original_rows,
          f.original_cols, f.original_bytes,
          f.original_bytes::float8
            / (hartonomous.weights_bytes(q.u) + hartonomous.weights_bytes(f.s_vector) + hartonomous.weights_bytes(q.vt)),

@@ -127,11 +127,17 @@ CREATE FUNCTION hartonomous.diff_revisions(a integer, b integer)
 AS $$
 BEGIN
   LOCK TABLE ONLY hartonomous.tensor_atoms, ONLY hartonomous.tensor_atoms_backup IN ACCESS SHARE MODE;
-  RETURN QUERY SELECT * FROM hartonomous.compare_revisions(a, b);
+  RETURN QUERY
+    SELECT c.layer_id, c.layer_name, c.atoms_a, c.atoms_b, c.removed, c.added, c.re_encoded,
+           c.bytes_a + coalesce(hartonomous.stored_factor_bytes(ra.model_id, ra.base_revision_id, c.layer_id), 0),
+           c.bytes_b + coalesce(hartonomous.stored_factor_bytes(rb.model_id, rb.base_revision_id, c.layer_id), 0)
+      FROM hartonomous.compare_revisions(a, b) c
+      LEFT JOIN hartonomous.model_revisions ra ON ra.revision_id = a
+      LEFT JOIN hartonomous.model_revisions rb ON rb.revision_id = b;
 END
 $$;
 COMMENT ON FUNCTION hartonomous.diff_revisions(integer, integer) IS
-  'how revision b of a model differs from revision a, a row a tensor: atoms only a has (removed), only b has (added), both have with other bytes (re_encoded); 42704 when there is no such revision, 55000 when it is not kept, 22023 when they are of two models';
+  'how revision b of a model differs from revision a, a row a tensor: atoms only a has (removed), only b has (added), both have with other bytes (re_encoded), and bytes of atoms and factors; 42704 when there is no such revision, 55000 when it is not kept, 22023 when they are of two models';
 
 CREATE FUNCTION hartonomous.apply_retention(model integer, keep_last integer DEFAULT NULL, max_age interval DEFAULT NULL,
                                             nowait boolean DEFAULT false)

@@ -66,11 +66,14 @@ BEGIN
     SELECT l.layer_idx, l.layer_id, l.layer_name, e.atoms, coalesce(p.atoms, 0),
            e.atoms - coalesce(p.atoms, 0), round(coalesce(p.atoms, 0)::numeric / nullif(e.atoms, 0), 4),
            CASE WHEN coalesce(p.atoms, 0) = e.atoms THEN 'complete'
+                WHEN f.layer_id IS NOT NULL THEN 'factored'
                 WHEN p.atoms IS NULL THEN 'empty' ELSE 'sparse' END
       FROM hartonomous.model_layers l
       CROSS JOIN LATERAL (SELECT hartonomous.expected_atoms(l.parameter_count, l.row_length, l.atom_size) AS atoms) e
       LEFT JOIN (SELECT a.layer_id, count(*) AS atoms FROM hartonomous.tensor_atoms a WHERE a.model_id = $1
                   GROUP BY a.layer_id) p USING (layer_id)
+      LEFT JOIN hartonomous.svd_compressed_layers f
+        ON f.model_id = l.model_id AND f.layer_id = l.layer_id AND f.revision_id = hartonomous.live_base(l.model_id)
      WHERE l.model_id = $1
     UNION ALL
     -- A block that has no tensor at all, between others that have.
@@ -82,7 +85,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous.layer_completeness(integer) IS
-  'a row a tensor, in the order of blocks: how many of its atoms are there (missing ones are zeros), and a row for each block that has no tensor; 42704 when there is no such model';
+  'a row a tensor, in the order of blocks: how many of its atoms are there (missing ones are zeros, or, of a factored tensor, nothing beside its factors), and a row for each block that has no tensor; 42704 when there is no such model';
 
 CREATE FUNCTION hartonomous.expected_atoms(parameter_count bigint, row_length bigint, atom_size integer) RETURNS bigint
   LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE COST 1

@@ -156,6 +156,11 @@ BEGIN
                                   region => CASE WHEN tensor.matrix THEN region END);
     atoms := atoms + copied.atoms;
     bytes := bytes + copied.bytes;
+    -- Factors have no place in space: of a region they are no part.
+    IF region IS NULL THEN
+      bytes := bytes + hartonomous.copy_factors(parent, hartonomous.live_base(parent), tensor.layer_id, student, revision,
+                                                tensor.into_layer);
+    END IF;
     of_matrices := of_matrices + CASE WHEN tensor.matrix THEN copied.atoms ELSE 0 END;
   END LOOP;
   RETURN NEXT;

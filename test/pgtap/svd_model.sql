@@ -110,6 +110,18 @@ SELECT is(lib.finds(change), 'blk.0.ffn_down.weight: ' || problem, problem) FROM
   ('s_vector = quantize((SELECT array_agg(0.9 * x ORDER BY i)::real[] FROM unnest(dequantize(s_vector)) WITH ORDINALITY u (x, i)), ''F32'')',
    'the error is not what was measured when the tensor was factored')) v (change, problem);
 
+-- ---- what other functions make of it ----
+SELECT results_eq(format('SELECT layer_name, present, state FROM layer_completeness(%s) WHERE state <> ''complete''', :model),
+  $$VALUES ('blk.0.attn_q.weight', 0::bigint, 'factored'), ('blk.0.ffn_up.weight', 0, 'factored'), ('blk.0.ffn_down.weight', 0, 'factored')$$,
+  'layer_completeness() calls it factored');
+SELECT is_empty(format('SELECT * FROM check_model(%s)', :model), 'check_model() finds nothing wrong');
+SELECT results_eq(format('SELECT layer_name, removed, bytes_a, bytes_b FROM diff_revisions(1, %s) WHERE removed > 0', current_revision(:model)),
+  $$VALUES ('blk.0.attn_q.weight', 128::bigint, 32768::bigint, 3104::bigint), ('blk.0.ffn_up.weight', 90, 9000, 2272),
+           ('blk.0.ffn_down.weight', 64, 16384, 2080)$$, 'diff_revisions() counts the bytes of factors');
+SELECT extract_by_importance(:model, 0.9, 'kid') AS kid \gset
+SELECT is(tensor_weights(:kid, 'blk.0.attn_q.weight'), tensor_weights(:model, 'blk.0.attn_q.weight'), 'a student has the factors');
+SELECT is((SELECT count(*) FROM verify_svd(:kid) WHERE problem IS NULL), 3::bigint, '... sound ones');
+
 -- ---- export ----
 SELECT results_eq(format('SELECT layer_name, present_format, export_dtype FROM export_plan(%s)', :model),
   $$VALUES ('token_embd.weight', 'F32', 'F32'), ('blk.0.attn_norm.weight', 'F32', 'F32'), ('blk.0.attn_q.weight', NULL, 'F32'),
