@@ -100,8 +100,6 @@ void workers::fail(std::exception_ptr reason) {
 }
 
 void workers::run(std::size_t count, interrupt& check, const std::function<void(std::size_t)>& task) {
-  // Again: another object, that ended before this one, may have given OpenBLAS its threads back.
-  omp_set_num_threads(1);
   check.poll();
   if (threads_ == 1 || count < 2) {
     for (std::size_t i = 0; i < count; ++i) {
