@@ -21,7 +21,7 @@
 #
 # "sql" stands for regress, pgtap and isolation; "core" for unit, sanitize, lint and fuzz.
 #
-# Environment, besides what lib.sh reads: HARTONOMOUS_FUZZ_SECONDS (20) is the time for each fuzzer.
+# Environment, besides what lib.sh reads: HARTONOMOUS_FUZZ_SECONDS (60) is the time for each fuzzer.
 #
 # What tests find in theirs: PGHOST, PGPORT, PGUSER (a superuser); BINDIR, the server's programs; HARTONOMOUS_TMP, a
 # directory everyone may write to; HARTONOMOUS_DATA and HARTONOMOUS_LOG, the server's; HARTONOMOUS_EXAMPLES and
@@ -34,7 +34,7 @@ cd "$ROOT" || exit 1
 
 STAGES=(packages format build unit sanitize lint fuzz boundary regress pgtap isolation tap log)
 SKIP=77
-FUZZ_SECONDS=${HARTONOMOUS_FUZZ_SECONDS:-20}
+FUZZ_SECONDS=${HARTONOMOUS_FUZZ_SECONDS:-60}
 
 # ---- the stages; each runs in a subshell under set -e ------------------------------------------------------------
 

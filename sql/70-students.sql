@@ -56,7 +56,11 @@ BEGIN
     norms AS (
       SELECT a.layer_id, sqrt(sum(hartonomous.weights_count(a.atom_data) * hartonomous.weights_rms(a.atom_data) ^ 2)) AS norm
         FROM hartonomous.tensor_atoms a
-       WHERE a.model_id = $1 AND a.layer_id IN (SELECT c.layer_id FROM chosen c) GROUP BY a.layer_id)
+       WHERE a.model_id = $1 AND a.layer_id IN (SELECT c.layer_id FROM chosen c) GROUP BY a.layer_id
+      UNION ALL
+      -- U and VT are orthonormal: the norm of what they make is that of s.
+      SELECT f.layer_id, sqrt(hartonomous.weights_count(f.s_vector)) * hartonomous.weights_rms(f.s_vector)
+        FROM hartonomous.svd_compressed_layers f WHERE f.model_id = $1 AND f.revision_id = hartonomous.live_base($1))
     SELECT c.layer_idx, coalesce(sum(n.norm), 0) FROM chosen c LEFT JOIN norms n USING (layer_id)
      GROUP BY c.layer_idx ORDER BY c.layer_idx$sql$ USING model;
 END

@@ -5,7 +5,7 @@
 // wait. What is computed must not depend on how many threads there are: cut work by its size, never by their number.
 //
 // While an object lives, OpenBLAS (and whatever else uses OpenMP) makes no threads of its own on the thread that made
-// it, nor on those that work for it.
+// it, nor on those that work for it. It ends on the thread that made it.
 #pragma once
 
 #include <condition_variable>
@@ -44,7 +44,6 @@ class workers {
   void wait_for_others(interrupt& check);
 
   unsigned threads_;
-  int openmp_threads_;  // as the thread that made this had them
   std::vector<std::thread> pool_;
   std::mutex mutex_;
   std::condition_variable work_;  // there are tasks, or the end has come

@@ -1,4 +1,4 @@
-// Measuring language models (sql/75-evaluate.sql).
+// Measuring language models (sql/82-evaluate.sql).
 #include "pg/arrays.hpp"
 #include "pg/composite.hpp"
 #include "pg/language_model.hpp"

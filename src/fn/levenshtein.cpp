@@ -1,4 +1,4 @@
-// Levenshtein's distance and similarity of two texts (sql/73-levenshtein.sql).
+// Levenshtein's distance and similarity of two texts (sql/81-levenshtein.sql).
 #include "pg/interrupts.hpp"
 #include "pg/memory.hpp"
 

@@ -1,4 +1,4 @@
-// Singular value decomposition of matrices in JSON, arrays and weights (sql/62-svd.sql).
+// Singular value decomposition of matrices in JSON, arrays and weights (sql/28-svd.sql).
 #include "pg/arrays.hpp"
 #include "pg/composite.hpp"
 #include "pg/guc.hpp"

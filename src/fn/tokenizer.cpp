@@ -1,4 +1,4 @@
-// Text to tokens and back by a stored model's vocabulary (sql/72-tokenizer.sql).
+// Text to tokens and back by a stored model's vocabulary (sql/80-tokenizer.sql).
 #include "pg/arrays.hpp"
 #include "pg/interrupts.hpp"
 #include "pg/model_tokenizer.hpp"

@@ -56,6 +56,10 @@ grows('coordinates', 1000, $flat, qr/^4096$/,
     "SELECT cardinality(hartonomous.dequantize_q4k(hartonomous.quantize_q4k(n), 4096)) FROM unnest($numbers) n;");
 grows('weights as text', 1000, $flat, qr/^4096$/,
     "SELECT hartonomous.weights_count(hartonomous.quantize($numbers, 'Q8_0')::text::hartonomous.weights);");
+grows('decompositions', 1000, $flat, qr/^\d/,
+    "SELECT (hartonomous.svd_decompose($numbers, 64, 64, 8)).rank;",
+    "SELECT length(hartonomous.svd_decompose(to_json($numbers), 64, 64, 8)::text);",
+    "SELECT hartonomous.svd_error($numbers\::hartonomous.weights, hartonomous.svd_decompose($numbers, 32, 128, 4));");
 $session->query("SELECT hartonomous.import_gguf('$work/tiny.gguf', 'stays');");
 grows('headers', 1000, $flat, qr/^[2\\]/, "SELECT count(*) FROM hartonomous.file_tensors('$work/tiny.gguf'::text, 'gguf');",
     "SELECT hartonomous.file_sha256('$work/tiny.gguf'::text);");
@@ -102,6 +106,9 @@ open my $file, '<:raw', "$work/tiny.gguf" or die $!;
 my $bytes = do { local $/; <$file> };
 my $cut = 'decode(\'' . unpack('H*', substr $bytes, 0, 200) . '\', \'hex\')';
 my %failing = (
+    'decompositions' => ['22003|22023|2202E|22P02', 'SELECT hartonomous.svd_decompose(ARRAY[1, \'NaN\']::real[], 1, 2);',
+        'SELECT hartonomous.svd_decompose(\'[[1],[2,3]]\'::json, 1, 2, 1);', 'SELECT hartonomous.svd_decompose(\'[tru]\'::text::json, 1, 2, 1);',
+        'SELECT hartonomous.svd_decompose(ARRAY[1]::real[], 1, 2);', 'SELECT hartonomous.svd_decompose(ARRAY[1]::real[], 1, 1, 0);'],
     'quantize' => ['22003|22023|2202E',
         'SELECT hartonomous.quantize(ARRAY(SELECT CASE WHEN i = 4000 THEN \'NaN\'::real ELSE i END FROM'
             . ' generate_series(1, 4096) i), \'Q4_K\');',

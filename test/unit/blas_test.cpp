@@ -8,7 +8,10 @@
 #include <cstdlib>
 #include <filesystem>
 #include <iterator>
+#include <memory>
 #include <vector>
+
+#include "workers/blas_threads.hpp"
 
 namespace hartonomous {
 namespace {
@@ -26,6 +29,16 @@ TEST(Blas, MakesNoThreads) {
   const MatrixXf product = a * a;
   EXPECT_GT(product.norm(), 0.0f);
   EXPECT_EQ(threads_of_this_process(), 1);
+}
+
+TEST(Blas, IsHeldToOneThreadUntilTheLastObjectEnds) {
+  omp_set_num_threads(3);
+  auto first = std::make_unique<workers>(), second = std::make_unique<workers>();
+  EXPECT_EQ(omp_get_max_threads(), 1);
+  first.reset();
+  EXPECT_EQ(omp_get_max_threads(), 1);
+  second.reset();
+  EXPECT_EQ(omp_get_max_threads(), 3);
 }
 
 TEST(Blas, ProductsAtTheSameTimeAreRight) {

@@ -9,12 +9,12 @@
 #include <cmath>
 #include <limits>
 #include <random>
-#include <stdexcept>
 #include <string>
 
 #include <Eigen/QR>
 #include <Eigen/SVD>
 
+#include "countdown.hpp"
 #include "hartonomous/error.hpp"
 
 namespace hartonomous {
@@ -273,24 +273,16 @@ TEST(SvdEdges, ThreadsDoNotMatterAndSeedsAreKept) {
 }
 
 TEST(SvdEdges, IsPolledThroughout) {
-  class countdown final : public interrupt {
-   public:
-    int left = 1 << 30;
-    void poll() override {
-      if (--left == 0) throw std::domain_error("cancelled");
-    }
-  } check;
   workers crew;
   const row_major a = with_values(600, 700, values_by(600, [](double i) { return 1.0 / i; }));
   const span<const float> numbers{a.data(), static_cast<std::size_t>(a.size())};
   for (const std::size_t rank : {40, 400}) {
-    check.left = 1 << 30;
-    truncated_svd(numbers, 600, 700, rank_of(rank), crew, check);
-    const int polls = (1 << 30) - check.left;
-    EXPECT_GT(polls, 50);
-    for (int at = 1; at <= polls; at += polls / 7) {
-      check.left = at;
-      EXPECT_THROW(truncated_svd(numbers, 600, 700, rank_of(rank), crew, check), std::domain_error);
+    countdown whole;
+    truncated_svd(numbers, 600, 700, rank_of(rank), crew, whole);
+    EXPECT_GT(whole.polls(), 50);
+    for (int at = 1; at <= whole.polls(); at += whole.polls() / 7) {
+      countdown stopped(at);
+      EXPECT_THROW(truncated_svd(numbers, 600, 700, rank_of(rank), crew, stopped), std::domain_error);
     }
   }
 }

@@ -3,7 +3,7 @@
 
 #include <gtest/gtest.h>
 
-#include <stdexcept>
+#include "countdown.hpp"
 
 namespace hartonomous {
 namespace {
@@ -80,23 +80,16 @@ INSTANTIATE_TEST_SUITE_P(Sizes, SymmetricEigen, testing::Values(1, 2, 3, 32, 33,
                          [](const testing::TestParamInfo<Index>& info) { return std::to_string(info.param); });
 
 TEST(SymmetricEigenCancel, IsPolledThroughout) {
-  class countdown final : public interrupt {
-   public:
-    int left = 1 << 30;
-    void poll() override {
-      if (--left == 0) throw std::domain_error("cancelled");
-    }
-  } check;
   workers crew;
   srand(4);
   const MatrixXd a = MatrixXd::Random(600, 600);
   const MatrixXd g = a * a.transpose();
-  symmetric_eigen(g, crew, check).vectors(300);
-  const int polls = (1 << 30) - check.left;
-  EXPECT_GT(polls, 600);
-  for (const int at : {1, polls / 2, polls}) {
-    check.left = at;
-    EXPECT_THROW(symmetric_eigen(g, crew, check).vectors(300), std::domain_error);
+  countdown whole;
+  symmetric_eigen(g, crew, whole).vectors(300);
+  EXPECT_GT(whole.polls(), 600);
+  for (const int at : {1, whole.polls() / 2, whole.polls()}) {
+    countdown stopped(at);
+    EXPECT_THROW(symmetric_eigen(g, crew, stopped).vectors(300), std::domain_error);
   }
 }
 

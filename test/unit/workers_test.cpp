@@ -9,6 +9,8 @@
 #include <set>
 #include <stdexcept>
 
+#include "countdown.hpp"
+
 namespace hartonomous {
 namespace {
 
@@ -40,19 +42,8 @@ TEST_P(Workers, AnErrorOfATaskComesOutAndTheNextRunIsClean) {
   EXPECT_EQ(done, 10);
 }
 
-// Says stop at the third poll.
-class third_poll final : public interrupt {
- public:
-  void poll() override {
-    if (++polls_ == 3) throw std::domain_error("cancelled");
-  }
-
- private:
-  int polls_ = 0;
-};
-
 TEST_P(Workers, ACancelEndsTheRun) {
-  third_poll check;
+  countdown check(3);
   std::atomic<int> done{0};
   EXPECT_THROW(crew.run(1000, check,
                         [&](std::size_t) {
@@ -65,7 +56,7 @@ TEST_P(Workers, ACancelEndsTheRun) {
 
 TEST_P(Workers, ACancelIsSeenWhileOthersWork) {
   // The calling thread has nothing left to do and waits for a long task of another, or does it itself and polls after.
-  third_poll check;
+  countdown check(3);
   const auto caller = std::this_thread::get_id();
   EXPECT_THROW(crew.run(2, check,
                         [&](std::size_t) {

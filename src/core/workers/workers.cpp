@@ -29,14 +29,20 @@ class signals_blocked {
   sigset_t previous_{};
 };
 
+// How many objects this thread has made, and what OpenMP's setting was before the first of them.
+thread_local int objects = 0;
+thread_local int openmp_threads = 1;
+
 }  // namespace
 
-workers::workers(unsigned threads) : threads_(threads == 0 ? 1 : threads), openmp_threads_(omp_get_max_threads()) {
+workers::workers(unsigned threads) : threads_(threads == 0 ? 1 : threads) {
+  if (objects++ > 0) return;
+  openmp_threads = omp_get_max_threads();
   omp_set_num_threads(1);
 }
 
 workers::~workers() {
-  omp_set_num_threads(openmp_threads_);
+  if (--objects == 0) omp_set_num_threads(openmp_threads);
   {
     const std::lock_guard<std::mutex> lock(mutex_);
     ending_ = true;
