@@ -60,10 +60,8 @@ COMMENT ON FUNCTION hartonomous.svd_check(hartonomous.svd_factors) IS
 
 CREATE FUNCTION hartonomous.quantize_factors(f hartonomous.svd_factors, format text) RETURNS hartonomous.svd_factors
   LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE COST 5000
-AS $$
-  SELECT ROW(hartonomous.quantize(f.u, format), f.s, hartonomous.quantize(f.vt, format), f.rows, f.cols, f.rank,
-             f.explained_variance)::hartonomous.svd_factors
-$$;
+  RETURN ROW(hartonomous.quantize((f).u, format), (f).s, hartonomous.quantize((f).vt, format), (f).rows, (f).cols,
+             (f).rank, (f).explained_variance)::hartonomous.svd_factors;
 COMMENT ON FUNCTION hartonomous.quantize_factors(hartonomous.svd_factors, text) IS 'factors with U and VT in another format';
 
 CREATE FUNCTION hartonomous.weights_slice(w hartonomous.weights, first bigint, count bigint) RETURNS hartonomous.weights

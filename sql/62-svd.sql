@@ -126,11 +126,13 @@ COMMENT ON FUNCTION hartonomous.svd_plan(integer, integer, double precision, dou
   'what svd_compress_model would do, a row a tensor of the pattern: bytes now, rank (NULL: found by energy, at most most_rank) and bytes of its factors, or why it is left alone; 22023 unless one of rank, energy, target_ratio is given';
 
 CREATE FUNCTION hartonomous.live_base(model integer) RETURNS integer
-  LANGUAGE sql STABLE STRICT PARALLEL SAFE COST 50
+  LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE COST 50
+  SET search_path = pg_catalog, pg_temp
 AS $$
-  SELECT r.base_revision_id FROM hartonomous.models m
-    JOIN hartonomous.model_revisions r ON r.revision_id OPERATOR(pg_catalog.=) m.current_revision
-   WHERE m.model_id OPERATOR(pg_catalog.=) model
+BEGIN
+  RETURN (SELECT r.base_revision_id FROM hartonomous.models m
+            JOIN hartonomous.model_revisions r ON r.revision_id = m.current_revision WHERE m.model_id = model);
+END
 $$;
 COMMENT ON FUNCTION hartonomous.live_base(integer) IS
   'the revision that wrote a model''s live partition, and the factors beside it';
@@ -167,13 +169,15 @@ COMMENT ON FUNCTION hartonomous.copy_factors(integer, integer, bigint, integer, 
   'the factors of a tensor beside one partition for a tensor beside another, in another format when one is given; returns their bytes, 0 when there are none';
 
 CREATE FUNCTION hartonomous.stored_factor_bytes(model integer, base integer, layer bigint DEFAULT NULL) RETURNS bigint
-  LANGUAGE sql STABLE PARALLEL SAFE COST 250
+  LANGUAGE plpgsql STABLE PARALLEL SAFE COST 250
+  SET search_path = pg_catalog, pg_temp
 AS $$
-  SELECT pg_catalog.sum(hartonomous.weights_bytes(f.u_matrix) OPERATOR(pg_catalog.+) hartonomous.weights_bytes(f.s_vector)
-                        OPERATOR(pg_catalog.+) hartonomous.weights_bytes(f.vt_matrix))::bigint
-    FROM hartonomous.svd_compressed_layers f
-   WHERE f.model_id OPERATOR(pg_catalog.=) model AND f.revision_id OPERATOR(pg_catalog.=) base
-     AND (layer IS NULL OR f.layer_id OPERATOR(pg_catalog.=) layer)
+BEGIN
+  RETURN (SELECT sum(hartonomous.weights_bytes(f.u_matrix) + hartonomous.weights_bytes(f.s_vector)
+                     + hartonomous.weights_bytes(f.vt_matrix))::bigint
+            FROM hartonomous.svd_compressed_layers f
+           WHERE f.model_id = model AND f.revision_id = base AND (layer IS NULL OR f.layer_id = layer));
+END
 $$;
 COMMENT ON FUNCTION hartonomous.stored_factor_bytes(integer, integer, bigint) IS
   'bytes of the factors that stand beside a partition, of one tensor or of all; NULL when there are none';
