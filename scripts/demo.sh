@@ -9,18 +9,6 @@ cd "$ROOT" || exit 1
 
 [ -e examples/demo.sql ] || exit 0
 
-# step TEXT COMMAND...: a line when the command succeeds, the end of its log when not.
-step() {
-  local text=$1 begin=$EPOCHREALTIME
-  shift
-  if ! "$@" >"$SCRATCH/log/step" 2>&1 </dev/null; then
-    echo "$text: FAILED" >&2
-    tail -n 40 "$SCRATCH/log/step" >&2
-    exit 1
-  fi
-  awk -v t="$text" -v a="$begin" -v b="$EPOCHREALTIME" 'BEGIN { printf "%-26s %6.1f s\n", t, b - a }'
-}
-
 build_and_stage() { build_extension && stage_extension; }
 
 make_scratch

@@ -1,4 +1,4 @@
-# Shell functions of scripts/test.sh and scripts/demo.sh: packages, build, a PostgreSQL server to throw away.
+# Shell functions of the other scripts: packages, build, a PostgreSQL server to throw away.
 # To be sourced by bash. Nothing here touches the machine's own PostgreSQL clusters.
 #
 # Settings (environment):
@@ -29,6 +29,18 @@ TEST_PACKAGES=(cmake ninja-build libgtest-dev libbenchmark-dev cppcheck perl
 die() {
   echo "$*" >&2
   exit 1
+}
+
+# step TEXT COMMAND...: a line when the command succeeds, the end of its log when not.
+step() {
+  local text=$1 begin=$EPOCHREALTIME
+  shift
+  if ! "$@" >"$SCRATCH/log/step" 2>&1 </dev/null; then
+    echo "$text: FAILED" >&2
+    tail -n 40 "$SCRATCH/log/step" >&2
+    exit 1
+  fi
+  awk -v t="$text" -v a="$begin" -v b="$EPOCHREALTIME" 'BEGIN { printf "%-26s %6.1f s\n", t, b - a }'
 }
 
 # ---- packages ----------------------------------------------------------------------------------------------------
