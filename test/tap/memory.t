@@ -5,6 +5,7 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use File::Path ();
+use List::Util 'sum';
 use Model;
 use Session;
 use Test::More;
@@ -29,22 +30,25 @@ sub resident {
     return $kilobytes;
 }
 
-# How much memory grows over so many runs of the statements, the first tenth not counted: caches fill then.
+# How much memory grows over so many runs of the statements, the first tenth not counted: caches fill then. Nor is the
+# largest step from tenth to tenth: what leaks grows in each, while a cancel that for once comes late makes one step.
+# An array of statements among them is run once, at the start.
 sub grows {
     my ($name, $runs, $limit, $expected, @statements) = @_;
     $session = Session->new(database => 'memory', settings => '-c client_min_messages=warning');
-    my ($before, $wrong) = (0, '');
+    my ($wrong, @seen) = ('');
     for my $run (1 .. $runs) {
-        for my $statement (@statements) {
+        for my $statement (map { ref ? $run == 1 ? @$_ : () : $_ } @statements) {
             my $printed = $session->query($statement);
             $wrong ||= "$statement: $printed" if $printed !~ $expected;
         }
-        $before = resident() if $run == int($runs / 10);
+        push @seen, resident() if $run % int($runs / 10) == 0;
     }
-    my $growth = resident() - $before;
+    my @steps = sort { $a <=> $b } map { $seen[$_] - $seen[$_ - 1] } 1 .. $#seen;
+    my $growth = sum(@steps) - $steps[-1];
     is $wrong, '', "$name: as expected each time";
     cmp_ok $growth, '<', $limit, "$name: flat";
-    diag sprintf 'resident %-28s %+6d kB over %d statements', $name, $growth, $runs * 0.9 * @statements;
+    diag sprintf 'resident %-28s %+6d kB over %d statements', $name, $growth, $runs * 0.9 * grep { !ref } @statements;
 }
 
 my $flat = 2048;    # kB
@@ -88,10 +92,12 @@ if ($runs) {
         'SELECT length(hartonomous.generate_text(\'runs\', \'Once\', 5));',
         'SELECT count(*) FROM (SELECT hartonomous.generate_tokens(\'runs\', \'Once\', 9) LIMIT 2) x;',
         'SELECT sum(position) FROM hartonomous.score_tokens(\'runs\', \'Once upon a time\');');
-    grows('evaluation that fails', 300, $flat, qr/ERROR|^$/, $kept,
+    # As far as a run can get before it is cancelled, one has been before.
+    my $long = 'SELECT hartonomous.perplexity(\'runs\', repeat(\'Once upon a time \', 600), 256);';
+    grows('evaluation that fails', 300, $flat, qr/ERROR|^[\d.]*$/, [$kept, $long],
         'SELECT hartonomous.perplexity(\'runs\', repeat(\'Once upon a time \', 60), 9999);',
         'SELECT hartonomous.generate_text(\'runs\', repeat(\'Once upon a time \', 600), 5);',
-        'SET statement_timeout = 5;', 'SELECT hartonomous.perplexity(\'runs\', repeat(\'Once upon a time \', 600), 256);',
+        'SET statement_timeout = 5;', $long,
         'SET statement_timeout = 0;');
 }
 # Every partition made and dropped leaves its traces in the process's caches of the catalog.
