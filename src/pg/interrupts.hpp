@@ -14,7 +14,7 @@ class backend_interrupt final : public interrupt {
   void poll() override {
     if (!INTERRUPTS_PENDING_CONDITION()) return;
     // A termination would end the process from in here, beneath threads that are still at work on its memory. As an
-    // error it ends them first; the backend terminates when it comes to look next.
+    // error it ends them first; entry() then terminates.
     if ((ProcDiePending || ClientConnectionLost) && INTERRUPTS_CAN_BE_PROCESSED()) {
       throw error("57P01",
                   ProcDiePending ? "terminating connection due to administrator command" : "connection to client lost");
