@@ -35,6 +35,10 @@ VectorXf normalize(Eigen::Ref<MatrixXf> x, float nothing_below) {
 
 }  // namespace
 
+MatrixXd inverse_upper(const Eigen::LLT<MatrixXd>& cholesky) {
+  return cholesky.matrixU().solve(MatrixXd::Identity(cholesky.rows(), cholesky.cols()));
+}
+
 // x -= Q Qᵀ x, by blocks of Q's columns, then of x's rows.
 void orthonormal_basis::remove_projections(Eigen::Ref<MatrixXf> x, workers& crew, interrupt& check) const {
   if (size_ == 0) return;
@@ -70,13 +74,13 @@ bool orthonormal_basis::append_block(Eigen::Ref<MatrixXf> x, workers& crew, inte
   if (size_ + x.cols() > columns_.cols()) return false;
   for (double smallest = 0.0; smallest < double{much};) {
     remove_projections(x, crew, check);
-    // x inv(R) for the Cholesky factor RᵀR = xᵀx, in double.
+    // x inv(R) for the Cholesky factor RᵀR = xᵀx, which is taken in double.
     const MatrixXd wide = x.cast<double>();
     const Eigen::LLT<MatrixXd> cholesky(wide.transpose() * wide);
     if (cholesky.info() != Eigen::Success) return false;
     smallest = cholesky.matrixLLT().diagonal().minCoeff();
     if (!(smallest > dependent)) return false;
-    x = cholesky.matrixU().solve<Eigen::OnTheRight>(wide).cast<float>();
+    x = (x * inverse_upper(cholesky).cast<float>()).eval();
   }
   columns_.middleCols(size_, x.cols()) = x;
   size_ += x.cols();

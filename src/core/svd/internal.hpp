@@ -55,6 +55,9 @@ void fill_random(std::uint64_t seed, std::uint64_t stream, Eigen::Ref<MatrixXf> 
 // The lower triangle of xᵀ x, in double.
 MatrixXd gram_of_columns(const Eigen::Ref<const MatrixXf>& x, workers& crew, interrupt& check);
 
+// inv(R) of the Cholesky factorization RᵀR: what makes columns with that Gram matrix orthonormal.
+MatrixXd inverse_upper(const Eigen::LLT<MatrixXd>& cholesky);
+
 // Orthonormal columns, to which more are added.
 class orthonormal_basis {
  public:

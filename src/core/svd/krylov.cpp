@@ -16,6 +16,9 @@ namespace {
 // that is rounding.
 constexpr double wanted_excess = 1.5e-4;
 constexpr double rounding = 3e-8;
+// Lengths below which squares or inverses come near the ends of float's range, and the least pivot of the Cholesky
+// factor of unit vectors that lie well apart.
+constexpr double shortest = 1e-12, independent = 0.1;
 
 Index block_width(Index limit) { return std::clamp<Index>((3 * limit / 4 + 15) / 16 * 16, 16, 64); }
 
@@ -41,11 +44,10 @@ class krylov_space {
 
   // Grows by the next block; false when no direction is left.
   bool grow() {
-    orthonormal_basis directions(a_.long_side(), last_);
-    directions.append(images_.middleCols(size_ - last_, last_), false, 0, a_.crew(), a_.check());
-    if (directions.size() == 0) return false;
-    MatrixXf block(a_.short_side(), directions.size());
-    a_.times(directions.columns(), block);
+    const MatrixXf directions = last_directions();
+    if (directions.cols() == 0) return false;
+    MatrixXf block(a_.short_side(), directions.cols());
+    a_.times(directions, block);
     return append(std::move(block));
   }
 
@@ -65,6 +67,27 @@ class krylov_space {
   }
 
  private:
+  // An orthonormal basis of the last part of B. Where its columns are far from dependent, which is the rule, their Gram
+  // matrix, known already, says what to multiply them by; nearly orthonormal is enough.
+  MatrixXf last_directions() const {
+    const auto images = images_.middleCols(size_ - last_, last_);
+    const MatrixXd gram = gram_.block(size_ - last_, size_ - last_, last_, last_);
+    const VectorXd lengths = gram.diagonal().cwiseSqrt();
+    if (lengths.minCoeff() > shortest) {
+      const VectorXd scales = lengths.cwiseInverse();
+      const Eigen::LLT<MatrixXd> cholesky(scales.asDiagonal() * gram * scales.asDiagonal());
+      if (cholesky.info() == Eigen::Success && cholesky.matrixLLT().diagonal().minCoeff() > independent) {
+        const MatrixXd inverse = scales.asDiagonal() * inverse_upper(cholesky);
+        MatrixXf directions(images.rows(), last_);
+        multiply(images, inverse.cast<float>(), directions);
+        return directions;
+      }
+    }
+    orthonormal_basis directions(images.rows(), last_);
+    directions.append(images, false, 0, a_.crew(), a_.check());
+    return directions.columns();
+  }
+
   bool append(MatrixXf block) {
     last_ = basis_.append(std::move(block), false, 0, a_.crew(), a_.check());
     if (last_ == 0) return false;
@@ -76,15 +99,16 @@ class krylov_space {
 
   // The new rows of Bᵀ B, by panels of its long side.
   void extend_gram() {
-    constexpr Index panel = 2048;
+    constexpr Index panel = 256;
     const Index columns = size_ + last_, length = a_.long_side();
     auto rows = gram_.block(size_, 0, last_, columns);
     rows.setZero();
+    MatrixXd slice(std::min(panel, length), columns);
     for (Index from = 0; from < length; from += panel) {
       a_.check().poll();
-      const Index height = std::min(panel, length - from);
-      const MatrixXd old = images_.block(from, 0, height, columns).cast<double>();
-      rows.noalias() += old.rightCols(last_).transpose() * old;
+      auto part = slice.topRows(std::min(panel, length - from));
+      part = images_.block(from, 0, part.rows(), columns).cast<double>();
+      rows.noalias() += part.rightCols(last_).transpose() * part;
     }
   }
 
