@@ -95,6 +95,18 @@ HWY_NOINLINE void search_symmetric(int half, const float* HWY_RESTRICT x, const 
   store(total, fits.total + at);
 }
 
+// Where product / divisor, which is the level wanted, rounds to the level there is, or is beyond the end it lies at:
+// seen without a division, for which all others would wait. Errors of rounding are far below the margin.
+template <class V>
+HWY_INLINE auto surely_stays(int half, V level, V product, V divisor) {
+  const V margin = width<V>::set(0.4999f), far = width<V>::set(1e6f);
+  const V lowest = width<V>::set(static_cast<float>(-half)), highest = width<V>::set(static_cast<float>(half - 1));
+  const V low = if_then_else(equal(level, lowest), neg(far), sub(level, margin));
+  const V high = if_then_else(equal(level, highest), far, add(level, margin));
+  const auto within = both(lt(mul(low, divisor), product), lt(product, mul(high, divisor)));
+  return both(within, lt(width<V>::set(1e-30f), divisor));  // not where products might be subnormal
+}
+
 // One sweep of improve_symmetric(): each level in turn moves to where the scale of the others wants it, if that
 // reduces the error. Returns the lanes in which one moved.
 template <int Count, class V>
@@ -108,12 +120,14 @@ HWY_INLINE auto improve_once(int half, const float* x, const float* w, const flo
     const V old_level = width<V>::load(levels + at);
     const V other_xl = sub(xl, mul(wxi, old_level));
     const V other_l2 = sub(l2, mul(mul(wi, old_level), old_level));
-    const V wanted = div(mul(xi, other_l2), other_xl);
+    const V product = mul(xi, other_l2);
     const auto counts = lt(zero, other_xl);
+    if (none_true(and_not(counts, surely_stays(half, old_level, product, other_xl)))) continue;
+    const V wanted = div(product, other_xl);
     unsound = if_then_else(and_not(counts, in_range(wanted)), width<V>::set(1.0f), unsound);
     const V level = symmetric_level(half, wanted);
     const auto other_level = and_not(counts, equal(level, old_level));
-    if (none_true(other_level)) continue;  // often so after the first two sweeps
+    if (none_true(other_level)) continue;
     const V new_xl = add(other_xl, mul(wxi, level));
     const V new_l2 = add(other_l2, mul(mul(wi, level), level));
     const auto better = lt(mul(mul(xl, xl), new_l2), mul(mul(new_xl, new_xl), l2));
@@ -136,15 +150,17 @@ HWY_NOINLINE void improve_symmetric(int half, const float* HWY_RESTRICT x, symme
   const V extreme = extreme_of<Count, V>(x);
   const auto negligible_all = equal(extreme, zero);
   const V inverse = div(width<V>::set(static_cast<float>(-half)), extreme);
+  V xl = zero, l2 = zero, unsound = zero;
   for (std::size_t i = 0; i < Count; ++i) {
     const std::size_t place = i * width<V>::lanes();
     const V xi = width<V>::load(x + place);
-    store(mul(xi, xi), w + place);
-    store(mul(mul(xi, xi), xi), wx + place);
-    store(symmetric_level(half, mul(inverse, xi)), levels + place);
+    const V wi = mul(xi, xi), wxi = mul(wi, xi), level = symmetric_level(half, mul(inverse, xi));
+    store(wi, w + place);
+    store(wxi, wx + place);
+    store(level, levels + place);
+    xl = add(xl, mul(wxi, level));
+    l2 = add(l2, mul(mul(wi, level), level));
   }
-  V xl = zero, l2 = zero, unsound = zero;
-  sums_at<Count>(half, inverse, x, w, wx, xl, l2);
   for (int sweep = 0; sweep < 5; ++sweep) {
     if (none_true(improve_once<Count>(half, x, w, wx, levels, xl, l2, unsound))) break;
   }
