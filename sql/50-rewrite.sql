@@ -200,20 +200,6 @@ $$;
 COMMENT ON FUNCTION hartonomous.rewrite_layer(bigint, bigint) IS
   'does one step of a run: writes a tensor of the live partition, changed as the step says, into the run''s';
 
-CREATE FUNCTION hartonomous.live_partition(model integer) RETURNS regclass
-  LANGUAGE plpgsql STABLE PARALLEL SAFE COST 50
-  SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-  base integer;
-BEGIN
-  SELECT r.base_revision_id INTO STRICT base
-    FROM hartonomous.model_revisions r WHERE r.revision_id = hartonomous.current_revision(model);
-  RETURN format('hartonomous.%I', hartonomous.atoms_partition(model, base))::regclass;
-END
-$$;
-COMMENT ON FUNCTION hartonomous.live_partition(integer) IS 'the partition of tensor_atoms that holds a model';
-
 CREATE FUNCTION hartonomous.changed_layers(run bigint) RETURNS SETOF bigint
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 10
   SET search_path = pg_catalog, pg_temp
