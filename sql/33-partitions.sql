@@ -12,6 +12,11 @@ CREATE FUNCTION hartonomous.partition_exists(model integer, revision integer) RE
   RETURN to_regclass(format('hartonomous.%I', hartonomous.atoms_partition(model, revision))) IS NOT NULL;
 COMMENT ON FUNCTION hartonomous.partition_exists(integer, integer) IS 'whether that partition is there';
 
+CREATE FUNCTION hartonomous.partition_of(model integer, revision integer) RETURNS regclass
+  LANGUAGE sql STABLE PARALLEL SAFE COST 50
+  RETURN format('hartonomous.%I', hartonomous.atoms_partition(model, revision))::regclass;
+COMMENT ON FUNCTION hartonomous.partition_of(integer, integer) IS 'that partition; 42P01 when it is not there, 22004 for NULL';
+
 -- The columns a workflow copies: all that are not generated, the user's own among them.
 CREATE FUNCTION hartonomous.atom_columns(relation regclass, also_in regclass DEFAULT NULL) RETURNS name[]
   LANGUAGE sql STABLE PARALLEL SAFE COST 50
@@ -25,6 +30,16 @@ BEGIN ATOMIC
 END;
 COMMENT ON FUNCTION hartonomous.atom_columns(regclass, regclass) IS
   'columns of a table of atoms that are stored and not generated, in order; only those also in the second table when given';
+
+-- revision_id says which partition a row lies in: the one column that changes when a row moves.
+CREATE FUNCTION hartonomous.moved_columns(source regclass, target regclass) RETURNS text
+  LANGUAGE sql STABLE PARALLEL SAFE COST 50
+BEGIN ATOMIC
+  SELECT string_agg(quote_ident(c), ', ' ORDER BY n)
+    FROM unnest(hartonomous.atom_columns(source, target)) WITH ORDINALITY AS columns (c, n) WHERE c <> 'revision_id';
+END;
+COMMENT ON FUNCTION hartonomous.moved_columns(regclass, regclass) IS
+  'columns that a row takes along from one table of atoms to another, as a list for a query: all but revision_id';
 
 CREATE FUNCTION hartonomous.create_atoms_partition(model integer, revision integer) RETURNS regclass
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
@@ -178,7 +193,7 @@ CREATE FUNCTION hartonomous.attach_live(model integer, base integer) RETURNS voi
   SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  partition regclass := format('hartonomous.%I', hartonomous.atoms_partition(model, base))::regclass;
+  partition regclass := hartonomous.partition_of(model, base);
 BEGIN
   PERFORM hartonomous.add_missing_columns(partition, 'hartonomous.tensor_atoms');
   PERFORM hartonomous.drop_foreign_columns(partition);
@@ -192,7 +207,7 @@ CREATE FUNCTION hartonomous.attach_backup(model integer, base integer) RETURNS v
   SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  partition regclass := format('hartonomous.%I', hartonomous.atoms_partition(model, base))::regclass;
+  partition regclass := hartonomous.partition_of(model, base);
 BEGIN
   PERFORM hartonomous.add_missing_columns('hartonomous.tensor_atoms_backup', partition);
   PERFORM hartonomous.add_missing_columns(partition, 'hartonomous.tensor_atoms_backup');
@@ -210,8 +225,8 @@ CREATE FUNCTION hartonomous.swap_partitions(model integer, outgoing integer, inc
   SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  outgoing_partition regclass := format('hartonomous.%I', hartonomous.atoms_partition(model, outgoing))::regclass;
-  incoming_partition regclass := format('hartonomous.%I', hartonomous.atoms_partition(model, incoming))::regclass;
+  outgoing_partition regclass := hartonomous.partition_of(model, outgoing);
+  incoming_partition regclass := hartonomous.partition_of(model, incoming);
 BEGIN
   PERFORM hartonomous.lock_for_swap(ARRAY['hartonomous.tensor_atoms'::regclass, 'hartonomous.tensor_atoms_backup',
                                           outgoing_partition, incoming_partition], run);

@@ -67,12 +67,9 @@ CREATE FUNCTION hartonomous.live_partition(model integer) RETURNS regclass
   LANGUAGE plpgsql STABLE PARALLEL SAFE COST 50
   SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-  base integer;
 BEGIN
-  SELECT r.base_revision_id INTO STRICT base
-    FROM hartonomous.model_revisions r WHERE r.revision_id = hartonomous.current_revision(model);
-  RETURN format('hartonomous.%I', hartonomous.atoms_partition(model, base))::regclass;
+  PERFORM hartonomous.current_revision(model);
+  RETURN hartonomous.partition_of(model, hartonomous.live_base(model));
 END
 $$;
 COMMENT ON FUNCTION hartonomous.live_partition(integer) IS 'the partition of tensor_atoms that holds a model';
@@ -103,10 +100,9 @@ CREATE FUNCTION hartonomous.put_back_delta(model integer, base integer, delta in
   SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  target regclass := format('hartonomous.%I', hartonomous.atoms_partition(model, base))::regclass;
-  source regclass := format('hartonomous.%I', hartonomous.atoms_partition(model, delta))::regclass;
-  columns name[] := array_remove(hartonomous.atom_columns(target, source), 'revision_id');
-  list text := (SELECT string_agg(format('%I', c), ', ') FROM unnest(columns) c);
+  target regclass := hartonomous.partition_of(model, base);
+  source regclass := hartonomous.partition_of(model, delta);
+  list text := hartonomous.moved_columns(source, target);
 BEGIN
   -- Somebody may have inserted atoms in the place of those that were removed: what was there before them returns.
   EXECUTE format('DELETE FROM %s a USING %s d WHERE a.layer_id = d.layer_id AND a.atom_sequence = d.atom_sequence',
@@ -122,10 +118,9 @@ CREATE FUNCTION hartonomous.take_out_delta(model integer, base integer, delta in
   SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  source regclass := format('hartonomous.%I', hartonomous.atoms_partition(model, base))::regclass;
-  target regclass := format('hartonomous.%I', hartonomous.atoms_partition(model, delta))::regclass;
-  columns name[] := array_remove(hartonomous.atom_columns(source, target), 'revision_id');
-  list text := (SELECT string_agg(format('%I', c), ', ') FROM unnest(columns) c);
+  source regclass := hartonomous.partition_of(model, base);
+  target regclass := hartonomous.partition_of(model, delta);
+  list text := hartonomous.moved_columns(source, target);
 BEGIN
   -- The atoms may have been changed since they were put back: the delta keeps what is removed now.
   EXECUTE format($sql$

@@ -166,7 +166,7 @@ BEGIN
   SELECT * INTO STRICT job FROM hartonomous.compression_runs r WHERE r.run_id = run;
   SELECT * INTO STRICT step FROM hartonomous.compression_steps s WHERE s.run_id = run AND s.layer_id = layer;
   source := hartonomous.live_partition(job.model_id);
-  target := format('hartonomous.%I', hartonomous.atoms_partition(job.model_id, job.revision_id))::regclass;
+  target := hartonomous.partition_of(job.model_id, job.revision_id);
   -- Taken before the rows are read: what changes in between is copied once more than needed, never missed.
   SELECT f.atoms, f.bytes, f.fingerprint INTO step.atoms_before, step.bytes_before, step.source_fingerprint
     FROM hartonomous.atoms_fingerprint(source, layer) f;
@@ -234,7 +234,7 @@ DECLARE
 BEGIN
   FOR layer IN SELECT hartonomous.changed_layers(run) LOOP
     IF target IS NULL THEN
-      SELECT format('hartonomous.%I', hartonomous.atoms_partition(r.model_id, r.revision_id)) INTO STRICT target
+      SELECT hartonomous.partition_of(r.model_id, r.revision_id) INTO STRICT target
         FROM hartonomous.compression_runs r WHERE r.run_id = run;
       PERFORM hartonomous.add_missing_columns(target, 'hartonomous.tensor_atoms');
     END IF;
@@ -287,7 +287,7 @@ BEGIN
   UPDATE hartonomous.model_revisions r
      SET atom_count = s.atoms, logical_bytes = s.bytes, state = 'backup',
          physical_bytes = pg_total_relation_size(
-           format('hartonomous.%I', hartonomous.atoms_partition(job.model_id, made.revision_id))::regclass)
+           hartonomous.partition_of(job.model_id, made.revision_id))
     FROM (SELECT sum(c.atoms_after) AS atoms, sum(c.bytes_after) AS bytes
             FROM hartonomous.compression_steps c WHERE c.run_id = run) s
    WHERE r.revision_id = made.revision_id;
@@ -328,8 +328,8 @@ BEGIN
       COMMIT;
     END IF;
   END LOOP;
-  SELECT pg_catalog.format('hartonomous.%I', hartonomous.atoms_partition(r.model_id, r.revision_id))::pg_catalog.regclass
-    INTO STRICT target FROM hartonomous.compression_runs r WHERE r.run_id OPERATOR(pg_catalog.=) run;
+  SELECT hartonomous.partition_of(r.model_id, r.revision_id) INTO STRICT target
+    FROM hartonomous.compression_runs r WHERE r.run_id OPERATOR(pg_catalog.=) run;
   -- A run stopped between here and the swap has its indexes already.
   IF NOT EXISTS (SELECT FROM pg_catalog.pg_index i WHERE i.indrelid OPERATOR(pg_catalog.=) target) THEN
     PERFORM hartonomous.index_atoms_partition(target);
