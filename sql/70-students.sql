@@ -237,10 +237,8 @@ CREATE FUNCTION hartonomous.describe_student(student integer) RETURNS void
   SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  postgis name;
+  postgis name := hartonomous.postgis_schema();
 BEGIN
-  SELECT n.nspname INTO STRICT postgis
-    FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = 'postgis';
   EXECUTE format($sql$
     UPDATE hartonomous.model_layers l
        SET weights_geometry = %1$I.ST_MakeEnvelope(e.min_x, e.min_y, e.max_x, e.max_y)
