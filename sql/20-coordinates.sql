@@ -21,8 +21,7 @@ COMMENT ON FUNCTION hartonomous.decode_point(bytea) IS
 -- PostGIS may live in any schema. Decoding is an expression and no query, so that it is inlined, also into indexes.
 DO $$
 DECLARE
-  postgis name := (SELECT n.nspname FROM pg_catalog.pg_extension e JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace
-                    WHERE e.extname = 'postgis');
+  postgis name := hartonomous.postgis_schema();
 BEGIN
   EXECUTE pg_catalog.format($ddl$
     CREATE FUNCTION hartonomous.quantize_geometry(point %1$I.geometry, format text DEFAULT 'Q8_0') RETURNS bytea

@@ -1,4 +1,4 @@
--- Singular value decomposition of matrices. Those of a model: 62-svd.sql.
+-- Singular value decomposition of matrices. Those of a model: 61-factors.sql, 62-svd.sql.
 
 CREATE TYPE hartonomous.svd_factors AS (
   u hartonomous.weights, s real[], vt hartonomous.weights,

@@ -18,7 +18,7 @@ CREATE FUNCTION hartonomous.create_store(owner regrole DEFAULT quote_ident(CURRE
   SET client_min_messages = warning
 AS $$
 DECLARE
-  postgis name;
+  postgis name := hartonomous.postgis_schema();
   relation text;
 BEGIN
   IF to_regclass('hartonomous.models') IS NOT NULL THEN
@@ -36,8 +36,6 @@ BEGIN
       USING ERRCODE = '42501',
             HINT = format('A superuser runs: SELECT hartonomous.create_store(%L);', quote_ident(current_user));
   END IF;
-  SELECT n.nspname INTO STRICT postgis
-    FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = 'postgis';
 
   CREATE TABLE hartonomous.store (
     version integer NOT NULL,

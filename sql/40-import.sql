@@ -127,7 +127,7 @@ BEGIN
     ON CONFLICT ON CONSTRAINT models_model_name_key DO NOTHING
     RETURNING model_id INTO model;
   IF model IS NULL THEN  -- by another session, since check_import() looked
-    RAISE EXCEPTION 'model "%" exists already', model_name USING ERRCODE = '42710';
+    PERFORM hartonomous.refuse_name(model_name);
   END IF;
   INSERT INTO hartonomous.model_layers (model_id, layer_idx, layer_name, layer_type, tensor_shape, tensor_dtype,
                                         parameter_count, row_length, atom_size, position)
@@ -156,10 +156,8 @@ CREATE FUNCTION hartonomous.load_and_describe(source anyelement, container text,
   SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  postgis name;
+  postgis name := hartonomous.postgis_schema();
 BEGIN
-  SELECT n.nspname INTO STRICT postgis
-    FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = 'postgis';
   EXECUTE format($sql$
     WITH loaded AS MATERIALIZED (SELECT * FROM hartonomous.load_atoms($1, $2, $3, $4, $5, $6)),
     described AS (

@@ -59,6 +59,38 @@ CREATE FUNCTION hartonomous.plain_format(present text, tensor_dtype text) RETURN
 COMMENT ON FUNCTION hartonomous.plain_format(text, text) IS
   'the format in which safetensors, which has no quantized ones, gets a tensor: the one it came in, else F16';
 
+-- By what the tensors are, not by what was asked for: so it holds of students, of parts, after rollback. Of two mixes
+-- that fit as well, the smaller.
+CREATE FUNCTION hartonomous.main_format(model integer) RETURNS text
+  LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN (
+    WITH matrices AS (
+      SELECT p.layer_id, regexp_replace(p.layer_name, '\d+', '') AS kind, p.storage_format, p.parameter_count,
+             least(gcd(p.row_length, p.atom_size), p.row_length) AS run
+        FROM hartonomous.export_plan(model) p WHERE cardinality(p.tensor_shape) > 1),
+    -- Not block by block, for the blocks of a student are numbered anew: all that a mix gives to tensors of a kind.
+    mixes AS (
+      SELECT DISTINCT n.preset, n.n, m.kind, hartonomous.fitting_format(given.format, m.run) AS format
+        FROM unnest(hartonomous.format_presets()) WITH ORDINALITY n (preset, n)
+       CROSS JOIN LATERAL hartonomous.preset_formats(model, n.preset) f
+       CROSS JOIN LATERAL (VALUES (f.format), (left(n.preset, 4))) given (format)
+        JOIN matrices m ON m.layer_id = f.layer_id),
+    candidates AS (
+      SELECT m.storage_format AS name, 0 AS mix, sum(m.parameter_count) AS weights FROM matrices m GROUP BY 1
+      UNION ALL
+      -- Rows that fit no quantized block are F16 in every mix, and tell nothing.
+      SELECT x.preset, x.n, sum(m.parameter_count)
+        FROM mixes x JOIN matrices m ON m.kind = x.kind AND m.storage_format = x.format
+       WHERE m.storage_format <> 'F16' GROUP BY 1, 2)
+    SELECT c.name FROM candidates c ORDER BY c.weights DESC, c.mix, c.name LIMIT 1);
+END
+$$;
+COMMENT ON FUNCTION hartonomous.main_format(integer) IS
+  'the format, or mix of formats (format_presets()), that the most weights of a model''s matrices have in an export; NULL when it has no matrix';
+
 CREATE FUNCTION hartonomous.export_metadata(model integer, container text, OUT metadata text, OUT file_type integer)
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
@@ -90,12 +122,12 @@ BEGIN
       jsonb_build_object('key', 'general.architecture', 'type', 'string', 'value', coalesce(m.architecture, 'unknown')),
       jsonb_build_object('key', 'general.name', 'type', 'string', 'value', m.model_name)))::text;
   END IF;
-  SELECT p.storage_format INTO main_format
-    FROM hartonomous.export_plan(model) p WHERE cardinality(p.tensor_shape) > 1
-   GROUP BY p.storage_format ORDER BY sum(p.parameter_count) DESC, p.storage_format LIMIT 1;
+  main_format := hartonomous.main_format(model);
+  -- llama.cpp's numbers. A format alone has that of the mix of which it is the short name there.
   file_type := CASE main_format WHEN 'F32' THEN 0 WHEN 'F16' THEN 1 WHEN 'Q4_0' THEN 2 WHEN 'Q4_1' THEN 3
                  WHEN 'Q8_0' THEN 7 WHEN 'Q5_0' THEN 8 WHEN 'Q5_1' THEN 9 WHEN 'Q2_K' THEN 10 WHEN 'Q3_K' THEN 12
-                 WHEN 'Q4_K' THEN 15 WHEN 'Q5_K' THEN 17 WHEN 'Q6_K' THEN 18 WHEN 'BF16' THEN 32 END;
+                 WHEN 'Q4_K_S' THEN 14 WHEN 'Q4_K_M' THEN 15 WHEN 'Q4_K' THEN 15
+                 WHEN 'Q5_K_S' THEN 16 WHEN 'Q5_K_M' THEN 17 WHEN 'Q5_K' THEN 17 WHEN 'Q6_K' THEN 18 WHEN 'BF16' THEN 32 END;
 END
 $$;
 COMMENT ON FUNCTION hartonomous.export_metadata(integer, text) IS

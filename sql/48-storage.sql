@@ -14,7 +14,7 @@ CREATE FUNCTION hartonomous.model_disk_bytes(model integer) RETURNS bigint
 AS $$
 BEGIN
   RETURN (SELECT coalesce(sum(pg_total_relation_size(
-                   format('hartonomous.%I', hartonomous.atoms_partition(model, r.revision_id))::regclass)
+                   hartonomous.partition_of(model, r.revision_id))
                  + hartonomous.factor_disk_bytes(model, r.revision_id)), 0)
             FROM hartonomous.model_revisions r
            WHERE r.model_id = model AND hartonomous.partition_exists(model, r.revision_id));
@@ -53,9 +53,9 @@ BEGIN
            CASE WHEN r.kind = 'in_place' THEN r.stage || ' (removed atoms)' ELSE h.stage END AS stage,
            CASE WHEN r.kind = 'in_place' THEN 'backup' ELSE h.state END AS state,
            CASE WHEN r.kind = 'in_place' THEN r.revision_id ELSE h.revision_id END AS revision,
-           format('hartonomous.%I', hartonomous.atoms_partition(model, r.revision_id))::regclass AS partition,
+           hartonomous.partition_of(model, r.revision_id) AS partition,
            (SELECT i.inhparent::regclass FROM pg_inherits i
-             WHERE i.inhrelid = format('hartonomous.%I', hartonomous.atoms_partition(model, r.revision_id))::regclass) AS parent
+             WHERE i.inhrelid = hartonomous.partition_of(model, r.revision_id)) AS parent
       FROM hartonomous.model_revisions r
       LEFT JOIN hartonomous.model_revisions h ON h.revision_id = r.held_revision_id
      WHERE r.model_id = model AND hartonomous.partition_exists(model, r.revision_id)

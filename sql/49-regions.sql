@@ -23,8 +23,7 @@ COMMENT ON FUNCTION hartonomous.region(real, real, real, real, real, real) IS
 -- coordinates and bounds are: it is exact.
 DO $$
 DECLARE
-  postgis name := (SELECT n.nspname FROM pg_catalog.pg_extension e JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace
-                    WHERE e.extname = 'postgis');
+  postgis name := hartonomous.postgis_schema();
 BEGIN
   EXECUTE pg_catalog.format($ddl$
     CREATE FUNCTION hartonomous.region_geometry(region real[]) RETURNS %1$I.geometry

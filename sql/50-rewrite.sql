@@ -135,15 +135,20 @@ END;
 COMMENT ON FUNCTION hartonomous.part_of_row(real[], integer, integer) IS
   'of one number a matrix column, those of the columns that an atom lies in';
 
+-- NULL, in a field or as a whole: as it is.
+CREATE TYPE hartonomous.atom_changes AS (
+  target_format text, planned_formats jsonb, column_importance real[], geometry_format text,
+  minimum_importance real, region real[], outside_region boolean
+);
+COMMENT ON TYPE hartonomous.atom_changes IS
+  'what becomes of a tensor''s atoms: they get target_format, or each what planned_formats says its quantization_format means, scales chosen by column_importance (one number a column); coordinates get geometry_format; those below minimum_importance go, and those outside the region (or, outside_region, in it)';
+
 CREATE FUNCTION hartonomous.copy_atoms(source regclass, target regclass, revision integer, layer bigint,
-    target_format text DEFAULT NULL, minimum_importance real DEFAULT NULL, parallel boolean DEFAULT true,
-    column_importance real[] DEFAULT NULL, atom_size integer DEFAULT NULL, planned_formats jsonb DEFAULT NULL,
-    geometry_format text DEFAULT NULL, into_layer bigint DEFAULT NULL, region real[] DEFAULT NULL,
-    outside_region boolean DEFAULT false)
+    changes hartonomous.atom_changes DEFAULT NULL, into_layer bigint DEFAULT NULL, parallel boolean DEFAULT true)
   RETURNS TABLE (atoms bigint, bytes bigint)
   AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 5000 ROWS 1;
-COMMENT ON FUNCTION hartonomous.copy_atoms(regclass, regclass, integer, bigint, text, real, boolean, real[], integer, jsonb, text, bigint, real[], boolean) IS
-  'copies a tensor''s atoms into a partition: in another format when one is given, or each in what planned_formats says its quantization_format means, scales chosen by column_importance when that is given (one number a column; atom_size says where rows are cut); with coordinates in geometry_format; as atoms of into_layer; without those below minimum_importance or outside the region (or, outside_region, in it); may read in parallel; returns what it wrote';
+COMMENT ON FUNCTION hartonomous.copy_atoms(regclass, regclass, integer, bigint, hartonomous.atom_changes, bigint, boolean) IS
+  'copies a tensor''s atoms into a partition, changed as asked; as atoms of into_layer when that is given; may read in parallel; returns what it wrote; 22023 on an unknown format or on target_format beside planned_formats, 42704 when there is no such layer';
 
 CREATE FUNCTION hartonomous.rewrite_layer(run bigint, layer bigint) RETURNS void
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
@@ -161,7 +166,7 @@ BEGIN
   SELECT * INTO STRICT job FROM hartonomous.compression_runs r WHERE r.run_id = run;
   SELECT * INTO STRICT step FROM hartonomous.compression_steps s WHERE s.run_id = run AND s.layer_id = layer;
   source := hartonomous.live_partition(job.model_id);
-  target := format('hartonomous.%I', hartonomous.atoms_partition(job.model_id, job.revision_id))::regclass;
+  target := hartonomous.partition_of(job.model_id, job.revision_id);
   -- Taken before the rows are read: what changes in between is copied once more than needed, never missed.
   SELECT f.atoms, f.bytes, f.fingerprint INTO step.atoms_before, step.bytes_before, step.source_fingerprint
     FROM hartonomous.atoms_fingerprint(source, layer) f;
@@ -178,13 +183,11 @@ BEGIN
   END IF;
   IF written IS NULL THEN
     SELECT c.atoms, c.bytes INTO written, written_bytes
-      FROM hartonomous.copy_atoms(source, target, job.revision_id, layer, step.target_format, step.minimum_importance,
-                                  -- Workers take longer to start than to quantize a small tensor.
-                                  parallel => step.bytes_before > 1048576, column_importance => step.column_importance,
-                                  atom_size => (SELECT l.atom_size FROM hartonomous.model_layers l
-                                                 WHERE l.layer_id = step.layer_id),
-                                  planned_formats => step.planned_formats, geometry_format => step.geometry_format,
-                                  region => step.region, outside_region => step.outside_region) c;
+      FROM hartonomous.copy_atoms(source, target, job.revision_id, layer,
+             ROW(step.target_format, step.planned_formats, step.column_importance, step.geometry_format,
+                 step.minimum_importance, step.region, step.outside_region)::hartonomous.atom_changes,
+             -- Workers take longer to start than to quantize a small tensor.
+             parallel => step.bytes_before > 1048576) c;
     written_bytes := written_bytes
       + hartonomous.copy_factors(job.model_id, hartonomous.live_base(job.model_id), layer, job.model_id,
                                  job.revision_id, layer, step.target_format);
@@ -199,20 +202,6 @@ END
 $$;
 COMMENT ON FUNCTION hartonomous.rewrite_layer(bigint, bigint) IS
   'does one step of a run: writes a tensor of the live partition, changed as the step says, into the run''s';
-
-CREATE FUNCTION hartonomous.live_partition(model integer) RETURNS regclass
-  LANGUAGE plpgsql STABLE PARALLEL SAFE COST 50
-  SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-  base integer;
-BEGIN
-  SELECT r.base_revision_id INTO STRICT base
-    FROM hartonomous.model_revisions r WHERE r.revision_id = hartonomous.current_revision(model);
-  RETURN format('hartonomous.%I', hartonomous.atoms_partition(model, base))::regclass;
-END
-$$;
-COMMENT ON FUNCTION hartonomous.live_partition(integer) IS 'the partition of tensor_atoms that holds a model';
 
 CREATE FUNCTION hartonomous.changed_layers(run bigint) RETURNS SETOF bigint
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 10
@@ -245,7 +234,7 @@ DECLARE
 BEGIN
   FOR layer IN SELECT hartonomous.changed_layers(run) LOOP
     IF target IS NULL THEN
-      SELECT format('hartonomous.%I', hartonomous.atoms_partition(r.model_id, r.revision_id)) INTO STRICT target
+      SELECT hartonomous.partition_of(r.model_id, r.revision_id) INTO STRICT target
         FROM hartonomous.compression_runs r WHERE r.run_id = run;
       PERFORM hartonomous.add_missing_columns(target, 'hartonomous.tensor_atoms');
     END IF;
@@ -298,7 +287,7 @@ BEGIN
   UPDATE hartonomous.model_revisions r
      SET atom_count = s.atoms, logical_bytes = s.bytes, state = 'backup',
          physical_bytes = pg_total_relation_size(
-           format('hartonomous.%I', hartonomous.atoms_partition(job.model_id, made.revision_id))::regclass)
+           hartonomous.partition_of(job.model_id, made.revision_id))
     FROM (SELECT sum(c.atoms_after) AS atoms, sum(c.bytes_after) AS bytes
             FROM hartonomous.compression_steps c WHERE c.run_id = run) s
    WHERE r.revision_id = made.revision_id;
@@ -339,8 +328,8 @@ BEGIN
       COMMIT;
     END IF;
   END LOOP;
-  SELECT pg_catalog.format('hartonomous.%I', hartonomous.atoms_partition(r.model_id, r.revision_id))::pg_catalog.regclass
-    INTO STRICT target FROM hartonomous.compression_runs r WHERE r.run_id OPERATOR(pg_catalog.=) run;
+  SELECT hartonomous.partition_of(r.model_id, r.revision_id) INTO STRICT target
+    FROM hartonomous.compression_runs r WHERE r.run_id OPERATOR(pg_catalog.=) run;
   -- A run stopped between here and the swap has its indexes already.
   IF NOT EXISTS (SELECT FROM pg_catalog.pg_index i WHERE i.indrelid OPERATOR(pg_catalog.=) target) THEN
     PERFORM hartonomous.index_atoms_partition(target);

@@ -112,8 +112,7 @@ BEGIN
     FROM hartonomous.model_revisions r WHERE r.revision_id = hartonomous.current_revision(model);
   revision := hartonomous.new_revision(model, 'prune', 'in_place', parameters);
   delta := hartonomous.create_atoms_partition(model, revision);
-  SELECT string_agg(format('%I', c), ', ') INTO list
-    FROM unnest(hartonomous.atom_columns(source, delta)) c WHERE c <> 'revision_id';
+  list := hartonomous.moved_columns(source, delta);
   EXECUTE format($sql$
     WITH gone AS (
       DELETE FROM %1$s a USING unnest($1, $2) AS c(layer_id, cut)

@@ -60,7 +60,7 @@ BEGIN
   PERFORM hartonomous.current_revision(model);
   PERFORM hartonomous.lock_model(model, nowait);
   PERFORM hartonomous.current_revision(model);
-  SELECT coalesce(array_agg(format('hartonomous.%I', hartonomous.atoms_partition(model, r.revision_id))::regclass
+  SELECT coalesce(array_agg(hartonomous.partition_of(model, r.revision_id)
                             ORDER BY r.revision_id), '{}') INTO partitions
     FROM hartonomous.model_revisions r
    WHERE r.model_id = model AND hartonomous.partition_exists(model, r.revision_id);

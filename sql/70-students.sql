@@ -141,6 +141,7 @@ AS $$
 DECLARE
   source regclass := hartonomous.live_partition(parent);
   tensor record;
+  changes hartonomous.atom_changes;
   copied record;
 BEGIN
   atoms := 0;
@@ -153,11 +154,12 @@ BEGIN
       JOIN hartonomous.model_layers l ON l.model_id = student AND l.position = t.position
      ORDER BY t.position
   LOOP
+    changes.minimum_importance := tensor.cut;
+    changes.region := CASE WHEN tensor.matrix THEN region END;
     SELECT * INTO copied
-      FROM hartonomous.copy_atoms(source, partition, revision, tensor.layer_id, minimum_importance => tensor.cut,
+      FROM hartonomous.copy_atoms(source, partition, revision, tensor.layer_id, changes, into_layer => tensor.into_layer,
                                   -- Workers take longer to start than to read a small tensor.
-                                  parallel => tensor.parameter_count > 1048576, into_layer => tensor.into_layer,
-                                  region => CASE WHEN tensor.matrix THEN region END);
+                                  parallel => tensor.parameter_count > 1048576);
     atoms := atoms + copied.atoms;
     bytes := bytes + copied.bytes;
     -- Factors have no place in space: of a region they are no part.
@@ -235,10 +237,8 @@ CREATE FUNCTION hartonomous.describe_student(student integer) RETURNS void
   SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  postgis name;
+  postgis name := hartonomous.postgis_schema();
 BEGIN
-  SELECT n.nspname INTO STRICT postgis
-    FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = 'postgis';
   EXECUTE format($sql$
     UPDATE hartonomous.model_layers l
        SET weights_geometry = %1$I.ST_MakeEnvelope(e.min_x, e.min_y, e.max_x, e.max_y)

@@ -94,8 +94,7 @@ COMMENT ON FUNCTION hartonomous.check_neighbours(integer) IS '22023 when k is no
 -- Two index scans, of either form of a place; the one of the form that a model has not finds nothing.
 DO $$
 DECLARE
-  postgis name := (SELECT n.nspname FROM pg_catalog.pg_extension e JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace
-                    WHERE e.extname = 'postgis');
+  postgis name := hartonomous.postgis_schema();
 BEGIN
   EXECUTE pg_catalog.format($ddl$
     CREATE FUNCTION hartonomous.nearest_atoms(model integer, point %1$I.geometry, k integer DEFAULT 10)

@@ -23,15 +23,15 @@ DECLARE
   wanted constant text := upper(preset);
   base constant text := left(wanted, 4);
   more constant boolean := wanted LIKE '%\_M';
-  experts integer;
+  eight_experts boolean;
   seventy boolean;  -- llama's model of 70 billion weights, by its depth
 BEGIN
   IF wanted <> ALL (hartonomous.format_presets()) THEN
     RAISE EXCEPTION 'unknown preset "%"', preset
       USING ERRCODE = '22023', HINT = format('Presets are %s.', array_to_string(hartonomous.format_presets(), ', '));
   END IF;
-  SELECT coalesce((hartonomous.gguf_value(m.metadata, m.architecture || '.expert_count') #>> '{}')::integer, 0),
-         m.architecture = 'llama' AND hartonomous.block_count(model) = 80 INTO experts, seventy
+  SELECT hartonomous.gguf_value(m.metadata, m.architecture || '.expert_count') #>> '{}' = '8',
+         m.architecture = 'llama' AND hartonomous.block_count(model) = 80 INTO eight_experts, seventy
     FROM hartonomous.models m WHERE m.model_id = model;
   RETURN QUERY
     WITH kinds AS (
@@ -49,13 +49,13 @@ BEGIN
     SELECT c.layer_id,
            CASE c.kind
              WHEN 'output' THEN CASE WHEN c.run % 256 = 0 THEN 'Q6_K' ELSE 'Q8_0' END
-             WHEN 'attn_v' THEN CASE WHEN experts = 8 THEN 'Q8_0'
+             WHEN 'attn_v' THEN CASE WHEN eight_experts THEN 'Q8_0'
                                      WHEN more AND hartonomous.uses_more_bits(c.i, c.n) THEN 'Q6_K'
                                      WHEN wanted = 'Q4_K_S' AND c.i < 4 OR seventy AND base = 'Q4_K' THEN 'Q5_K'
                                      ELSE base END
-             WHEN 'attn_k' THEN CASE WHEN experts = 8 THEN 'Q8_0' ELSE base END
+             WHEN 'attn_k' THEN CASE WHEN eight_experts THEN 'Q8_0' ELSE base END
              WHEN 'attn_qkv' THEN CASE wanted WHEN 'Q4_K_M' THEN 'Q5_K' WHEN 'Q5_K_M' THEN 'Q6_K' ELSE base END
-             WHEN 'attn_output' THEN CASE WHEN experts = 8 AND base = 'Q4_K' THEN 'Q5_K' ELSE base END
+             WHEN 'attn_output' THEN CASE WHEN eight_experts AND base = 'Q4_K' THEN 'Q5_K' ELSE base END
              WHEN 'ffn_down' THEN CASE WHEN more AND hartonomous.uses_more_bits(c.i, c.n) THEN 'Q6_K'
                                        WHEN wanted = 'Q4_K_S' AND c.i < c.n / 8 THEN 'Q5_K' ELSE base END
              ELSE base END

@@ -2,13 +2,11 @@
 
 DO $install$
 DECLARE
-  postgis name;
+  postgis name := hartonomous.postgis_schema();
   model text;
   sampling text := 'temperature double precision DEFAULT 0, top_k integer DEFAULT 0, top_p double precision DEFAULT 1, '
                    'seed bigint DEFAULT 0, revision integer DEFAULT NULL';
 BEGIN
-  SELECT n.nspname INTO STRICT postgis
-    FROM pg_catalog.pg_extension e JOIN pg_catalog.pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = 'postgis';
   FOREACH model IN ARRAY ARRAY['integer', 'text'] LOOP
     EXECUTE pg_catalog.format($ddl$
       CREATE FUNCTION hartonomous.generate_tokens(model %2$s, prompt text, max_tokens integer DEFAULT 256, %3$s,

@@ -43,7 +43,7 @@ CREATE FUNCTION hartonomous.install_tsql_names(schema_name name DEFAULT 'dbo') R
   SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  postgis name;
+  postgis name := hartonomous.postgis_schema();
   defined record;
 BEGIN
   IF schema_name IS NULL OR schema_name IN ('hartonomous', 'pg_catalog', 'information_schema') OR schema_name LIKE 'pg\_%' THEN
@@ -52,8 +52,6 @@ BEGIN
   IF to_regclass('hartonomous.models') IS NULL THEN
     PERFORM hartonomous.create_store();
   END IF;
-  SELECT n.nspname INTO STRICT postgis
-    FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = 'postgis';
   -- Not IF NOT EXISTS, which asks for the right to create schemas even when this one is there.
   IF to_regnamespace(quote_ident(schema_name)) IS NULL THEN
     EXECUTE format('CREATE SCHEMA %I', schema_name);

@@ -1,4 +1,4 @@
-// Text from language models (sql/78-generate.sql).
+// Text from language models (sql/84-generate.sql).
 #include "pg/aggregate.hpp"
 #include "pg/language_model.hpp"
 #include "pg/settled_snapshot.hpp"

@@ -1,4 +1,5 @@
 // copy_atoms: one tensor's atoms from one partition into another, changed on the way (sql/50-rewrite.sql).
+#include "pg/composite.hpp"
 #include "pg/rows.hpp"
 #include "pg/spi.hpp"
 #include "pg/table_writer.hpp"
@@ -51,34 +52,36 @@ bool receive(TupleTableSlot* from, DestReceiver* self) {
 void ignore_startup(DestReceiver*, int, TupleDesc) {}
 void ignore(DestReceiver*) {}
 
-// What copy_atoms is asked to change.
+// What copy_atoms is asked to change, and what it has to know of the layers for it.
 struct changes {
-  bool quantized, planned, cut, by_column, by_region, outside, placed;
-  bool moved;               // into another model's layer
-  int32 model, into_model;  // of the layers copied from and, moved, to
+  bool quantized, planned, by_column, placed, cut, by_region, outside;
+  bool moved;                          // into another model's layer
+  int32 model, into_model, atom_size;  // of the layer copied from; into_model: of the one copied to
 };
 
-// Parameters of the query: $1 layer, $2 format, $3 least importance, $4 importance of columns, $5 atom size,
-// $6 planned formats, $7 format of coordinates, $8 layer copied into and $9 its name, $10 region.
-constexpr int parameter_count = 10;
+// Parameters of the query: $1 layer, $2 the changes as SQL has them, $3 layer copied into and $4 its name.
+constexpr int parameter_count = 4;
 
-// The planned format of an atom is looked up in $6: what the atom's own word for it means in this tensor.
-constexpr const char* planned_format = "($6 OPERATOR(pg_catalog.->>) quantization_format)";
+// What the atom's own word for its planned format means in this tensor.
+constexpr const char* planned_format = "(($2).planned_formats OPERATOR(pg_catalog.->>) quantization_format)";
 
 // What stands for a column in the query: itself, or what it is changed to. NULL for itself.
 const char* expression_of(const char* column, int32 revision, const changes& asked) {
   const auto is = [column](const char* name) { return std::strcmp(column, name) == 0; };
   if (is("revision_id")) return psprintf("%d", revision);
   if (is("model_id") && asked.moved) return psprintf("%d", asked.into_model);
-  if (is("layer_id") && asked.moved) return "$8";
-  if (is("tensor_name") && asked.moved) return "$9";
+  if (is("layer_id") && asked.moved) return "$3";
+  if (is("tensor_name") && asked.moved) return "$4";
   if ((is("x") || is("y")) && asked.placed) return "NULL::pg_catalog.float4";
   if (is("weights_geometry_q8") && asked.placed) {
-    return "COALESCE(hartonomous.encode_point(x, y, importance_score, $7), weights_geometry_q8)";
+    return "COALESCE(hartonomous.encode_point(x, y, importance_score, ($2).geometry_format), weights_geometry_q8)";
   }
   if (is("atom_data") && (asked.quantized || asked.planned)) {
-    const char* importance = asked.by_column ? ", hartonomous.part_of_row($4, $5, atom_sequence)" : "";
-    if (!asked.planned) return psprintf("hartonomous.quantize(atom_data, $2%s)", importance);
+    const char* importance =
+        asked.by_column
+            ? psprintf(", hartonomous.part_of_row(($2).column_importance, %d, atom_sequence)", asked.atom_size)
+            : "";
+    if (!asked.planned) return psprintf("hartonomous.quantize(atom_data, ($2).target_format%s)", importance);
     return psprintf(
         "CASE WHEN %s OPERATOR(pg_catalog.<>) hartonomous.weights_format(atom_data) "
         "THEN hartonomous.quantize(atom_data, %s%s) ELSE atom_data END",
@@ -145,31 +148,50 @@ const char* build_query(atom_receiver& receiver, Oid source, int32 revision, con
                    quote_qualified_identifier(get_namespace_name(get_rel_namespace(source)), get_rel_name(source)),
                    asked.model);
   if (asked.cut) {
-    appendStringInfoString(&query, " AND (importance_score OPERATOR(pg_catalog.>=) $3 OR importance_score IS NULL)");
+    appendStringInfoString(
+        &query, " AND (importance_score OPERATOR(pg_catalog.>=) ($2).minimum_importance OR importance_score IS NULL)");
   }
   if (asked.by_region) {
-    appendStringInfoString(&query, " AND hartonomous.in_region(weights_geometry, weights_geometry_q8, $10)");
+    appendStringInfoString(&query, " AND hartonomous.in_region(weights_geometry, weights_geometry_q8, ($2).region)");
     if (asked.outside) appendStringInfoString(&query, " IS NOT TRUE");
   }
   return query.data;
 }
 
-// The models of the layer copied from and of the one copied into, if any, and that one's name.
-Datum look_up_layers(Datum layer, bool moved, Datum into, changes& asked) {
+changes read_changes(Datum row) {
+  const composite_view view(row);
+  changes asked = {};
+  asked.quantized = view.get("target_format").has_value();
+  asked.planned = view.get("planned_formats").has_value();
+  asked.by_column = view.get("column_importance").has_value();
+  asked.placed = view.get("geometry_format").has_value();
+  asked.cut = view.get("minimum_importance").has_value();
+  asked.by_region = view.get("region").has_value();
+  asked.outside = DatumGetBool(view.get("outside_region").value_or(BoolGetDatum(false)));
+  if (asked.quantized && asked.planned) throw error("22023", "give target_format or planned_formats, not both");
+  if (asked.quantized) {  // 22023 before any row is read
+    format_argument(call([&] { return DatumGetTextPP(*view.get("target_format")); }));
+  }
+  return asked;
+}
+
+// The models of the layer copied from and of the one copied into, and that one's name.
+Datum look_up_layers(Datum layer, Datum into, changes& asked) {
   Oid types[] = {INT8OID, INT8OID};
-  Datum values[] = {layer, moved ? into : layer};
+  Datum values[] = {layer, into};
   call([&] {
     SPI_execute_with_args(
-        "SELECT l.model_id, i.model_id, i.layer_name FROM hartonomous.model_layers l, "
+        "SELECT l.model_id, l.atom_size, i.model_id, i.layer_name FROM hartonomous.model_layers l, "
         "hartonomous.model_layers i WHERE l.layer_id OPERATOR(pg_catalog.=) $1 "
         "AND i.layer_id OPERATOR(pg_catalog.=) $2",
         2, types, values, nullptr, true, 0);
   });
   if (SPI_processed != 1) throw error("42704", "there is no such layer");
   asked.model = spi_int32(0, 1);
-  asked.into_model = spi_int32(0, 2);
+  asked.atom_size = spi_int32(0, 2);
+  asked.into_model = spi_int32(0, 3);
   bool is_null;
-  return spi_field(0, 3, &is_null);
+  return spi_field(0, 4, &is_null);
 }
 
 }  // namespace
@@ -178,35 +200,20 @@ Datum look_up_layers(Datum layer, bool moved, Datum into, changes& asked) {
 // process writes. INSERT ... SELECT could not: it never plans in parallel.
 HARTONOMOUS_FUNCTION(copy_atoms) {
   for (int required : {0, 1, 2, 3, 6}) {
-    if (PG_ARGISNULL(required)) throw error("22004", "only what is to be changed may be NULL");
+    if (PG_ARGISNULL(required)) throw error("22004", "only changes and into_layer may be NULL");
   }
   const Oid source = PG_GETARG_OID(0), target = PG_GETARG_OID(1);
   const int32 revision = PG_GETARG_INT32(2);
-  const bool parallel = PG_GETARG_BOOL(6);
-  changes asked = {};
-  asked.quantized = !PG_ARGISNULL(4);
-  asked.cut = !PG_ARGISNULL(5);
-  asked.by_column = !PG_ARGISNULL(7);
-  asked.planned = !PG_ARGISNULL(9);
-  asked.placed = !PG_ARGISNULL(10);
-  asked.moved = !PG_ARGISNULL(11);
-  asked.by_region = !PG_ARGISNULL(12);
-  asked.outside = !PG_ARGISNULL(13) && PG_GETARG_BOOL(13);
-  if (asked.quantized) format_argument(call([&] { return PG_GETARG_TEXT_PP(4); }));  // 22023 before any row is read
-  if (asked.quantized && asked.planned) throw error("22023", "give target_format or planned_formats, not both");
-  if (asked.by_column && (PG_ARGISNULL(8) || PG_GETARG_INT32(8) <= 0)) {
-    throw error("22023", "column_importance needs a positive atom_size");
-  }
+  const Datum layer = PG_GETARG_DATUM(3);
+  const bool unchanged = PG_ARGISNULL(4), moved = !PG_ARGISNULL(5), parallel = PG_GETARG_BOOL(6);
+  changes asked = unchanged ? changes{} : read_changes(PG_GETARG_DATUM(4));
+  asked.moved = moved;
+  const Datum into = moved ? PG_GETARG_DATUM(5) : layer;
   spi_session spi;
-  const Datum into_name = look_up_layers(PG_GETARG_DATUM(3), asked.moved, PG_GETARG_DATUM(11), asked);
-  Oid parameter_types[parameter_count] = {INT8OID,  TEXTOID, FLOAT4OID, FLOAT4ARRAYOID, INT4OID,
-                                          JSONBOID, TEXTOID, INT8OID,   TEXTOID,        FLOAT4ARRAYOID};
-  const Datum arguments[parameter_count] = {
-      PG_GETARG_DATUM(3), PG_GETARG_DATUM(4),  PG_GETARG_DATUM(5),  PG_GETARG_DATUM(7), PG_GETARG_DATUM(8),
-      PG_GETARG_DATUM(9), PG_GETARG_DATUM(10), PG_GETARG_DATUM(11), into_name,          PG_GETARG_DATUM(12)};
-  const bool nulls[parameter_count] = {
-      false,          !asked.quantized, !asked.cut,   !asked.by_column, !asked.by_column,
-      !asked.planned, !asked.placed,    !asked.moved, !asked.moved,     !asked.by_region};
+  const Datum into_name = look_up_layers(layer, into, asked);
+  Oid parameter_types[parameter_count] = {INT8OID, get_fn_expr_argtype(fcinfo->flinfo, 4), INT8OID, TEXTOID};
+  const Datum arguments[parameter_count] = {layer, PG_GETARG_DATUM(4), into, into_name};
+  const bool nulls[parameter_count] = {false, unchanged, false, false};
   atom_receiver receiver = {};
   try {
     call([&] {
@@ -239,9 +246,8 @@ HARTONOMOUS_FUNCTION(copy_atoms) {
   } catch (const pg_error& e) {
     // A value that cannot be quantized says only its position: say where it lies.
     e.data()->context = call([&] {
-      return psprintf("copying layer " INT64_FORMAT " of table \"%s\"%s%s", DatumGetInt64(arguments[0]),
-                      get_rel_name(source), e.data()->context != nullptr ? "\n" : "",
-                      e.data()->context != nullptr ? e.data()->context : "");
+      return psprintf("copying layer " INT64_FORMAT " of table \"%s\"%s%s", DatumGetInt64(layer), get_rel_name(source),
+                      e.data()->context != nullptr ? "\n" : "", e.data()->context != nullptr ? e.data()->context : "");
     });
     throw;
   }

@@ -1,4 +1,4 @@
-// What factoring the tensors of a model needs besides the decomposition itself (sql/62-svd.sql).
+// What factoring the tensors of a model needs besides the decomposition itself (sql/61-factors.sql).
 #include "pg/interrupts.hpp"
 #include "pg/language_model.hpp"
 #include "pg/settled_snapshot.hpp"

@@ -3,6 +3,7 @@
 
 #include "pg/boundary.hpp"
 
+#include <optional>
 #include <string>
 
 #include "hartonomous/error.hpp"
@@ -31,7 +32,7 @@ inline Datum composite_datum(FunctionCallInfo fcinfo, const Datum* values, const
   });
 }
 
-// The fields of a composite argument, by number from 1; error 22004 when one that is asked for is NULL.
+// The fields of a composite argument: by number from 1, error 22004 when NULL; or by name, without a value when NULL.
 class composite_view {
  public:
   explicit composite_view(Datum value) : row_(call([&] { return DatumGetHeapTupleHeader(value); })) {}
@@ -40,6 +41,11 @@ class composite_view {
     const Datum value = call([&] { return GetAttributeByNum(row_, number, &is_null); });
     if (is_null) throw error("22004", "field " + std::to_string(number) + " of the composite value is NULL");
     return value;
+  }
+  std::optional<Datum> get(const char* name) const {
+    bool is_null;
+    const Datum value = call([&] { return GetAttributeByName(row_, name, &is_null); });
+    return is_null ? std::nullopt : std::optional<Datum>(value);
   }
 
  private:

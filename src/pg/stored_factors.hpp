@@ -1,4 +1,4 @@
-// The factors U, s, Vt of a tensor, as the store has them (sql/62-svd.sql): decoded, ready to be multiplied out.
+// The factors U, s, Vt of a tensor, as the store has them (sql/61-factors.sql): decoded, ready to be multiplied out.
 #pragma once
 
 #include "pg/memory.hpp"

@@ -5,7 +5,7 @@ CREATE EXTENSION IF NOT EXISTS hartonomous CASCADE;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 SELECT set_config('search_path', 'hartonomous, ' || current_setting('search_path'), true) \g /dev/null
 
-SELECT plan(98);
+SELECT plan(99);
 
 -- quantize_q8, dequantize_q8
 
@@ -94,6 +94,9 @@ CREATE INDEX ON place USING gist (dequantize_geometry(q) gist_geometry_ops_nd);
 ANALYZE place;
 SET LOCAL enable_seqscan = off;
 SELECT is((SELECT id FROM place ORDER BY dequantize_geometry(q) <<->> ST_MakePoint(42.2, 17.1, 0) LIMIT 1), 1742, 'the nearest point');
+
+SELECT is(postgis_schema(), (SELECT n.nspname FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace WHERE t.oid = 'geometry'::regtype),
+  'postgis_schema()');
 
 SELECT * FROM finish();
 ROLLBACK;

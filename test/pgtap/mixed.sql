@@ -50,6 +50,48 @@ SELECT import_gguf(export_gguf(:m8), 'as file') AS file \gset
 SELECT results_eq(format('SELECT layer_name, tensor_dtype FROM model_layers WHERE model_id = %s ORDER BY position', :file),
   format('SELECT layer_name, storage_format FROM export_plan(%s)', :m8), 'and as a file');
 SELECT is(gguf_value(metadata, 'general.file_type'), '15', 'of llama.cpp''s type Q4_K_M') FROM models WHERE model_id = :file;
+
+-- The file's type: by what the tensors are
+CREATE FUNCTION lib.file_type(model integer) RETURNS text LANGUAGE sql STABLE
+  RETURN gguf_value(file_metadata(export_gguf(model), 'gguf'), 'general.file_type') #>> '{}';
+SELECT import_gguf(deep_gguf(12), 'twelve') AS m12 \gset
+DO $$
+DECLARE source text; preset text; model integer;
+BEGIN
+  FOREACH source IN ARRAY ARRAY['tied', 'twelve', 'experts', 'narrow'] LOOP
+    FOREACH preset IN ARRAY format_presets() || ARRAY['Q4_K', 'Q5_K'] LOOP
+      model := import_gguf(export_gguf(model_id(source)), source || ' ' || preset);
+      CALL quantize_model(model, preset);
+    END LOOP;
+  END LOOP;
+END $$;
+SELECT is(file_type(m.model_id), CASE v.name WHEN 'Q4_K' THEN CASE source WHEN 'narrow' THEN '8' ELSE '15' END
+    WHEN 'Q5_K' THEN CASE source WHEN 'narrow' THEN '9' ELSE '17' END ELSE number END, m.model_name)
+  FROM (VALUES ('Q4_K_S', '14'), ('Q4_K_M', '15'), ('Q5_K_S', '16'), ('Q5_K_M', '17'), ('Q4_K', NULL), ('Q5_K', NULL)) v (name, number),
+       unnest(ARRAY['tied', 'twelve', 'experts', 'narrow']) source JOIN models m ON true WHERE m.model_name = source || ' ' || v.name;
+SELECT is(file_type(create_student(model_id('twelve ' || name), 'part of ' || name, '{}', '{4,5,6,7}')), number, 'a student of ' || name)
+  FROM (VALUES ('Q4_K_S', '14'), ('Q4_K_M', '15'), ('Q5_K_S', '16'), ('Q5_K_M', '17'), ('Q4_K', '15')) v (name, number);
+SELECT import_gguf(gguf(array_agg(ROW(name, '{256,2}', 0, waves(2, 256, n))::tensor ORDER BY n), ARRAY[kv_text('general.architecture', 'llama'),
+  kv_u32('llama.block_count', 12)]), 'no qkv') AS plain FROM (SELECT format('blk.%s.ffn_down.weight', b) AS name, b AS n FROM generate_series(0, 11) b
+  UNION ALL SELECT 'output.weight', 12) x \gset
+CALL quantize_model(:plain, 'Q4_K_M');
+SELECT is(file_type(create_student(:plain, name, '{}', blocks)), number, name) FROM (VALUES ('blocks of more bits', '{0,1}'::integer[], '15'),
+  ('blocks of both kinds', '{1,2,3}', '15'), ('only blocks of no more bits', '{1,2,4,5}', '14')) v (name, blocks, number);
+SELECT model_id('tied Q4_K_S') AS small \gset
+CALL svd_compress_model(:small, rank => 1, layer_pattern => '%attn_q.%', factor_format => 'Q4_0');
+SELECT is((file_type(:small), count(*))::text, '(14,3)', 'factored') FROM svd_compressed_layers WHERE model_id = :small;
+CALL prune_by_importance(:small, keep_ratio => 0.5);
+SELECT is(file_type(:small), '14', 'and pruned');
+CALL quantize_model(:small, 'Q4_K_M', requantize => true);
+SELECT is(file_type(:small), '15', 'quantized again');
+SELECT rollback_model(:small) \g /dev/null
+SELECT is(file_type(:small), '14', 'undone');
+CALL quantize_model(:small, 'Q8_0', layer_pattern => 'blk%', requantize => true);
+SELECT is(file_type(:small), '7', 'most of it in another format');
+SELECT import_gguf(gguf(ARRAY[ROW('x.weight', '{6}', 0, f32(1, 2, 3, 4, 5, 6))::tensor]), 'a vector') AS vector \gset
+SELECT is(main_format(:vector), NULL, 'no matrix, no format');
+SELECT throws_ok('SELECT main_format(999)', '42704', NULL, 'no such model');
+
 SELECT throws_ok(format('SELECT * FROM preset_formats(%s, ''Q9_K_M'')', :m8), '22023', 'unknown preset "Q9_K_M"', 'an unknown mix');
 SELECT throws_ok(format('CALL quantize_model(%s, ''Q6_K_M'')', :tied), '22023', 'unknown weight format "Q6_K_M"', 'is none of the formats');
 
@@ -138,7 +180,7 @@ SELECT throws_ok(format('SELECT * FROM assign_mixed_precision(%s)', arguments), 
 UPDATE tensor_atoms SET quantization_format = 'nonsense' WHERE model_id = :m AND tensor_name = 'b.weight' AND atom_sequence = 1;
 SELECT throws_ok(format('CALL quantize_model(%s)', :m), '22023', 'unknown weight format "nonsense"', 'a plan that is none');
 
-SELECT is_empty($$SELECT without_comment('format_presets', 'uses_more_bits', 'preset_formats', 'check_rules', 'default_precision_rules',
+SELECT is_empty($$SELECT without_comment('main_format', 'format_presets', 'uses_more_bits', 'preset_formats', 'check_rules', 'default_precision_rules',
   'assign_mixed_precision', 'quantize_plan', 'quantize_model')$$, 'every function has a comment');
 SELECT * FROM finish();
 ROLLBACK;

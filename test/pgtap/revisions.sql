@@ -206,6 +206,9 @@ SELECT is(count(*), 9::bigint, 'two partitions and the delta, with their indexes
 SELECT is(atoms_partition(3, 4), 'tensor_atoms_m3_r4', 'atoms_partition()');
 SELECT is(atoms_partition(NULL, 4), NULL, 'atoms_partition(NULL)');
 SELECT ok(partition_exists(:model, :r1) AND NOT partition_exists(:model, 9999), 'partition_exists()');
+SELECT is(partition_of(:model, :r1), format('tensor_atoms_m%s_r%s', :model, :r1)::regclass, 'partition_of()');
+SELECT throws_ok('SELECT partition_of(1, 9999)', '42P01', NULL, 'partition_of() one that is not there');
+SELECT throws_ok('SELECT partition_of(NULL, 1)', '22004', NULL, 'partition_of(NULL)');
 SELECT is(revision_chain(:r3), ARRAY[:r3, :r2, :r1], 'revision_chain() in place');
 SELECT is(revision_chain(:r4), ARRAY[:r4], 'revision_chain() of a base');
 SELECT is_empty($$SELECT p.oid::regprocedure FROM pg_proc p WHERE pronamespace = 'hartonomous'::regnamespace AND

@@ -76,6 +76,10 @@ SELECT create_atoms_partition(:model, 9999) AS loose \gset
 SELECT index_atoms_partition(:'loose') \g /dev/null
 SELECT is(count(*), 5::bigint, 'a partition about to be attached has its indexes') FROM pg_index
  WHERE indrelid = :'loose'::regclass;
+SELECT is(moved_columns('tensor_atoms', :'loose'), (SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum) FROM pg_attribute
+    WHERE attrelid = 'tensor_atoms'::regclass AND attnum > 0 AND NOT attisdropped AND attgenerated = '' AND attname <> 'revision_id'),
+  'a row takes along the user''s columns');
+SELECT is(moved_columns('tensor_atoms', 'models'), 'model_id', 'and none that is not there');
 SELECT drop_atoms_partition(:model, 9999) \g /dev/null
 
 -- One that goes

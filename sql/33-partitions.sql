@@ -1,0 +1,254 @@
+-- Partitions of atoms: a table for each revision that wrote one; its name, its columns and indexes, and how it becomes
+-- the live one of its model or a backup.
+
+CREATE FUNCTION hartonomous.atoms_partition(model integer, revision integer) RETURNS text
+  LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE COST 1
+  RETURN 'tensor_atoms_m' || model || '_r' || revision;
+COMMENT ON FUNCTION hartonomous.atoms_partition(integer, integer) IS
+  'name, in schema hartonomous, of the partition that a revision wrote (its atoms, or what it removed)';
+
+CREATE FUNCTION hartonomous.partition_exists(model integer, revision integer) RETURNS boolean
+  LANGUAGE sql STABLE STRICT PARALLEL SAFE COST 50
+  RETURN to_regclass(format('hartonomous.%I', hartonomous.atoms_partition(model, revision))) IS NOT NULL;
+COMMENT ON FUNCTION hartonomous.partition_exists(integer, integer) IS 'whether that partition is there';
+
+CREATE FUNCTION hartonomous.partition_of(model integer, revision integer) RETURNS regclass
+  LANGUAGE sql STABLE PARALLEL SAFE COST 50
+  RETURN format('hartonomous.%I', hartonomous.atoms_partition(model, revision))::regclass;
+COMMENT ON FUNCTION hartonomous.partition_of(integer, integer) IS 'that partition; 42P01 when it is not there, 22004 for NULL';
+
+-- The columns a workflow copies: all that are not generated, the user's own among them.
+CREATE FUNCTION hartonomous.atom_columns(relation regclass, also_in regclass DEFAULT NULL) RETURNS name[]
+  LANGUAGE sql STABLE PARALLEL SAFE COST 50
+BEGIN ATOMIC
+  SELECT array_agg(a.attname ORDER BY a.attnum)
+    FROM pg_attribute a
+   WHERE a.attrelid = relation AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
+     AND (also_in IS NULL OR EXISTS (
+           SELECT FROM pg_attribute b
+            WHERE b.attrelid = also_in AND b.attname = a.attname AND NOT b.attisdropped AND b.attgenerated = ''));
+END;
+COMMENT ON FUNCTION hartonomous.atom_columns(regclass, regclass) IS
+  'columns of a table of atoms that are stored and not generated, in order; only those also in the second table when given';
+
+-- revision_id says which partition a row lies in: the one column that changes when a row moves.
+CREATE FUNCTION hartonomous.moved_columns(source regclass, target regclass) RETURNS text
+  LANGUAGE sql STABLE PARALLEL SAFE COST 50
+BEGIN ATOMIC
+  SELECT string_agg(quote_ident(c), ', ' ORDER BY n)
+    FROM unnest(hartonomous.atom_columns(source, target)) WITH ORDINALITY AS columns (c, n) WHERE c <> 'revision_id';
+END;
+COMMENT ON FUNCTION hartonomous.moved_columns(regclass, regclass) IS
+  'columns that a row takes along from one table of atoms to another, as a list for a query: all but revision_id';
+
+CREATE FUNCTION hartonomous.create_atoms_partition(model integer, revision integer) RETURNS regclass
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  partition text := hartonomous.atoms_partition(model, revision);
+  owner name;
+BEGIN
+  -- The CHECK implies the bound of either parent, so that attaching never scans. Parallel workers by number and not
+  -- by size: the planner sees the rows' size without TOAST and not what decoding them costs.
+  EXECUTE format($ddl$
+    CREATE TABLE hartonomous.%I (
+      LIKE hartonomous.tensor_atoms
+        INCLUDING DEFAULTS INCLUDING GENERATED INCLUDING STORAGE INCLUDING COMPRESSION INCLUDING CONSTRAINTS,
+      CONSTRAINT %I CHECK (model_id = %s AND revision_id = %s))
+      WITH (parallel_workers = 4)
+    $ddl$, partition, partition || '_bound', model, revision);
+  -- Weights have no order, so that to count the distinct ones is the most part of ANALYZE; and nobody searches by them.
+  EXECUTE format('ALTER TABLE hartonomous.%I ALTER atom_data SET STATISTICS 0', partition);
+  SELECT pg_get_userbyid(c.relowner) INTO STRICT owner
+    FROM pg_class c WHERE c.oid = 'hartonomous.tensor_atoms'::regclass;
+  IF owner <> current_user THEN
+    EXECUTE format('ALTER TABLE hartonomous.%I OWNER TO %I', partition, owner);
+  END IF;
+  RETURN format('hartonomous.%I', partition)::regclass;
+END
+$$;
+COMMENT ON FUNCTION hartonomous.create_atoms_partition(integer, integer) IS
+  'a table of atoms that is attached to nothing yet and has no index yet';
+
+CREATE FUNCTION hartonomous.index_atoms_partition(partition regclass) RETURNS void
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  definition text;
+BEGIN
+  EXECUTE format('ALTER TABLE %s ADD PRIMARY KEY (model_id, layer_id, atom_sequence)', partition);
+  -- Every index of the parent, the user's own too: ATTACH adopts them instead of building them under its lock.
+  FOR definition IN
+    SELECT pg_get_indexdef(i.indexrelid)
+      FROM pg_index i
+     WHERE i.indrelid = 'hartonomous.tensor_atoms'::regclass
+       AND NOT EXISTS (SELECT FROM pg_constraint c WHERE c.conindid = i.indexrelid)
+  LOOP
+    EXECUTE regexp_replace(definition, '^(CREATE (?:UNIQUE )?INDEX) .* ON ONLY hartonomous\.tensor_atoms USING ',
+                           '\1 ON ' || partition::text || ' USING ');
+  END LOOP;
+  EXECUTE format('ANALYZE %s', partition);
+END
+$$;
+COMMENT ON FUNCTION hartonomous.index_atoms_partition(regclass) IS
+  'builds on a filled partition the primary key and every index that tensor_atoms has, and analyses it';
+
+-- A user may have added columns to tensor_atoms; both sides of an ATTACH must have them.
+CREATE FUNCTION hartonomous.add_missing_columns(target regclass, pattern regclass) RETURNS void
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 250
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  missing record;
+BEGIN
+  FOR missing IN
+    SELECT a.attname, format_type(a.atttypid, a.atttypmod)
+           || CASE WHEN a.attcollation <> t.typcollation THEN ' COLLATE ' || a.attcollation::regcollation ELSE '' END
+           || CASE WHEN a.attgenerated <> '' THEN format(' GENERATED ALWAYS AS (%s) STORED', pg_get_expr(d.adbin, d.adrelid))
+                   WHEN d.adbin IS NOT NULL THEN ' DEFAULT ' || pg_get_expr(d.adbin, d.adrelid) ELSE '' END
+           || CASE WHEN a.attnotnull AND pattern = 'hartonomous.tensor_atoms'::regclass THEN ' NOT NULL' ELSE '' END
+           AS definition
+      FROM pg_attribute a
+      JOIN pg_type t ON t.oid = a.atttypid
+      LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+     WHERE a.attrelid = pattern AND a.attnum > 0 AND NOT a.attisdropped
+       AND NOT EXISTS (SELECT FROM pg_attribute b
+                        WHERE b.attrelid = target AND b.attname = a.attname AND NOT b.attisdropped)
+     ORDER BY a.attnum
+  LOOP
+    EXECUTE format('ALTER TABLE %s ADD COLUMN %I %s', target, missing.attname, missing.definition);
+  END LOOP;
+END
+$$;
+COMMENT ON FUNCTION hartonomous.add_missing_columns(regclass, regclass) IS
+  'adds to a table of atoms the columns that another has and it has not, as ALTER TABLE on that one has added them';
+
+CREATE FUNCTION hartonomous.drop_foreign_columns(target regclass) RETURNS void
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 250
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  foreign_column name;
+BEGIN
+  FOR foreign_column IN
+    SELECT a.attname FROM pg_attribute a
+     WHERE a.attrelid = target AND a.attnum > 0 AND NOT a.attisdropped
+       AND NOT EXISTS (SELECT FROM pg_attribute b WHERE b.attrelid = 'hartonomous.tensor_atoms'::regclass
+                          AND b.attname = a.attname AND NOT b.attisdropped)
+  LOOP
+    EXECUTE format('ALTER TABLE %s DROP COLUMN %I', target, foreign_column);
+  END LOOP;
+END
+$$;
+COMMENT ON FUNCTION hartonomous.drop_foreign_columns(regclass) IS
+  'drops from a detached partition the columns that a user has dropped from tensor_atoms since';
+
+-- While a try waits, readers and writers queue behind it: so tries are short. One that fails gives back all its
+-- locks before the next, so that a transaction which reads the atoms and then wants to write them gets its turn.
+CREATE FUNCTION hartonomous.lock_for_swap(relations regclass[], run bigint DEFAULT NULL) RETURNS void
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+  SET lock_timeout = '100ms'
+AS $$
+DECLARE
+  give_up timestamptz := clock_timestamp()
+    + coalesce(nullif(current_setting('hartonomous.swap_timeout', true), ''), '1min')::interval;
+  list text := (SELECT string_agg('ONLY ' || r.relation, ', ' ORDER BY r.n)
+                  FROM unnest(relations) WITH ORDINALITY r (relation, n));
+BEGIN
+  LOOP
+    -- First without any lock, so that little is left to do under it.
+    IF run IS NOT NULL THEN
+      PERFORM hartonomous.copy_changed_layers(run);
+    END IF;
+    BEGIN
+      -- Autovacuum makes way for who waits longer than deadlock_timeout. This lock stops no reader and no writer.
+      PERFORM set_config('lock_timeout',
+        ceil(extract(epoch FROM current_setting('deadlock_timeout')::interval) * 1000 + 500)::text, true);
+      EXECUTE format('LOCK TABLE %s IN SHARE UPDATE EXCLUSIVE MODE', list);
+      PERFORM set_config('lock_timeout', '100ms', true);
+      IF run IS NOT NULL THEN
+        PERFORM hartonomous.catch_up(run);
+      END IF;
+      EXECUTE format('LOCK TABLE %s IN ACCESS EXCLUSIVE MODE', list);
+      RETURN;
+    EXCEPTION WHEN lock_not_available THEN
+      IF clock_timestamp() > give_up THEN
+        RAISE EXCEPTION 'could not swap partitions: other transactions kept using the atoms'
+          USING ERRCODE = '55P03',
+                HINT = 'End the transactions that pg_locks shows on hartonomous.tensor_atoms, or raise hartonomous.swap_timeout.';
+      END IF;
+    END;
+    PERFORM pg_sleep(0.05);
+  END LOOP;
+END
+$$;
+COMMENT ON FUNCTION hartonomous.lock_for_swap(regclass[], bigint) IS
+  'takes, in tries of 100 ms, the locks under which partitions change parents, parents first; with a run, also copies again what was changed since it was copied; 55P03 after hartonomous.swap_timeout';
+
+CREATE FUNCTION hartonomous.attach_live(model integer, base integer) RETURNS void
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  partition regclass := hartonomous.partition_of(model, base);
+BEGIN
+  PERFORM hartonomous.add_missing_columns(partition, 'hartonomous.tensor_atoms');
+  PERFORM hartonomous.drop_foreign_columns(partition);
+  EXECUTE format('ALTER TABLE hartonomous.tensor_atoms ATTACH PARTITION %s FOR VALUES IN (%s)', partition, model);
+END
+$$;
+COMMENT ON FUNCTION hartonomous.attach_live(integer, integer) IS 'makes a partition the live one of its model';
+
+CREATE FUNCTION hartonomous.attach_backup(model integer, base integer) RETURNS void
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  partition regclass := hartonomous.partition_of(model, base);
+BEGIN
+  PERFORM hartonomous.add_missing_columns('hartonomous.tensor_atoms_backup', partition);
+  PERFORM hartonomous.add_missing_columns(partition, 'hartonomous.tensor_atoms_backup');
+  EXECUTE format('ALTER TABLE hartonomous.tensor_atoms_backup ATTACH PARTITION %s FOR VALUES IN (%s)', partition, base);
+END
+$$;
+COMMENT ON FUNCTION hartonomous.attach_backup(integer, integer) IS 'makes a partition a backup';
+
+-- Like TRUNCATE, a swap is not for snapshots that are older than it: a REPEATABLE READ transaction that first looks
+-- at the atoms after the swap finds the new partition, and in it only rows its snapshot sees. One that has looked
+-- before holds the swap up instead.
+CREATE FUNCTION hartonomous.swap_partitions(model integer, outgoing integer, incoming integer, run bigint DEFAULT NULL)
+  RETURNS void
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  outgoing_partition regclass := hartonomous.partition_of(model, outgoing);
+  incoming_partition regclass := hartonomous.partition_of(model, incoming);
+BEGIN
+  PERFORM hartonomous.lock_for_swap(ARRAY['hartonomous.tensor_atoms'::regclass, 'hartonomous.tensor_atoms_backup',
+                                          outgoing_partition, incoming_partition], run);
+  EXECUTE format('ALTER TABLE hartonomous.tensor_atoms DETACH PARTITION %s', outgoing_partition);
+  IF EXISTS (SELECT FROM pg_inherits WHERE inhrelid = incoming_partition) THEN
+    EXECUTE format('ALTER TABLE hartonomous.tensor_atoms_backup DETACH PARTITION %s', incoming_partition);
+  END IF;
+  PERFORM hartonomous.attach_live(model, incoming);
+  PERFORM hartonomous.attach_backup(model, outgoing);
+END
+$$;
+COMMENT ON FUNCTION hartonomous.swap_partitions(integer, integer, integer, bigint) IS
+  'the live partition becomes a backup and another the live one: catalog changes only, whatever the size; with a run, what was changed since it was copied is copied again first';
+
+CREATE FUNCTION hartonomous.drop_atoms_partition(model integer, revision integer) RETURNS void
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  EXECUTE format('DROP TABLE IF EXISTS hartonomous.%I', hartonomous.atoms_partition(model, revision));
+  DELETE FROM hartonomous.svd_compressed_layers f WHERE f.model_id = model AND f.revision_id = revision;
+END
+$$;
+COMMENT ON FUNCTION hartonomous.drop_atoms_partition(integer, integer) IS
+  'drops a partition, if it is there, and the factors beside it';
