@@ -20,9 +20,9 @@ sub new {
     my $self = bless {}, $class;
     my $command = program('psql');
     $self->{process} = open2($self->{out}, $self->{in}, "exec $command -XAtq 2>&1");
-    $self->query('\set VERBOSITY verbose');
+    my $said = $self->query('\set VERBOSITY verbose');
     $self->{pid} = $self->query('SELECT pg_backend_pid();');
-    die "no session: $self->{pid}\n" unless $self->{pid} =~ /^\d+$/;
+    die "no session: $said$self->{pid}\n" unless $self->{pid} =~ /^\d+$/;
     return $self;
 }
 
