@@ -2,85 +2,24 @@
 # The functions called here are test/boundary/boundary_test.cpp. Run by scripts/test.sh boundary.
 use strict;
 use warnings;
-use IPC::Open2;
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use Session;
 use Test::More;
 
 my $module = $ENV{HARTONOMOUS_BOUNDARY} or die "HARTONOMOUS_BOUNDARY is not set: run scripts/test.sh boundary\n";
-my $psql = ($ENV{BINDIR} ? "$ENV{BINDIR}/" : '') . 'psql';
 my $database = 'boundary';
-
-# ---- sessions: psql on a pipe ------------------------------------------------------------------------------------
-
-{
-    package Session;
-
-    sub new {
-        my ($class, $db) = @_;
-        my $self = bless {}, $class;
-        $self->{process} = IPC::Open2::open2($self->{out}, $self->{in}, "$psql -XAtq -d $db 2>&1");
-        $self->query('\set VERBOSITY verbose');
-        return $self;
-    }
-
-    # Sends without waiting for the answer.
-    sub start {
-        my ($self, $sql) = @_;
-        my $in = $self->{in};
-        print $in "$sql\n\\echo :::done:::\n";
-        $in->flush;
-    }
-
-    # What it printed; all of it once the session has ended.
-    sub finish {
-        my ($self) = @_;
-        my ($out, $text) = ($self->{out}, '');
-        while (my $line = <$out>) {
-            last if $line eq ":::done:::\n";
-            $text .= $line;
-        }
-        chomp $text;
-        return $text;
-    }
-
-    sub query {
-        my ($self, $sql) = @_;
-        $self->start($sql);
-        return $self->finish;
-    }
-
-    # The resident memory of its backend, in KB, less what it shares with the other processes.
-    sub resident {
-        my ($self) = @_;
-        open my $file, '<', "/proc/$self->{backend}/statm" or die "statm: $!";
-        my (undef, $resident, $shared) = split ' ', <$file>;
-        return ($resident - $shared) * 4;
-    }
-
-    sub close {
-        my ($self) = @_;
-        local $SIG{PIPE} = 'IGNORE';
-        close $self->{in};
-        close $self->{out};
-        waitpid $self->{process}, 0;
-    }
-}
-
-sub open_session {
-    my $session = Session->new($database);
-    $session->{backend} = $session->query('SELECT pg_backend_pid();');
-    return $session;
-}
 
 sub median { my @sorted = sort { $a <=> $b } @_; return $sorted[@sorted / 2]; }
 sub most { my @sorted = sort { $a <=> $b } @_; return $sorted[-1]; }
 
 # ---- set-up ------------------------------------------------------------------------------------------------------
 
-my $admin = Session->new('postgres');
+my $admin = Session->new;
 $admin->query("DROP DATABASE IF EXISTS $database;");
 is($admin->query("CREATE DATABASE $database;"), '', 'a database for the tests');
 
-my $session = open_session();
+my $session = Session->new(database => $database);
 my %functions = (
     'throw(kind text) RETURNS void' => 'throw',
     'ereport() RETURNS void' => 'ereport',
@@ -259,7 +198,7 @@ END \$\$;
 SQL
     select undef, undef, undef, 0.25 + 0.007 * $i;
     my $sent = $admin->query(
-        "SELECT extract(epoch FROM clock_timestamp()) * 1000 FROM pg_cancel_backend($session->{backend});");
+        "SELECT extract(epoch FROM clock_timestamp()) * 1000 FROM pg_cancel_backend(@{[$session->pid]});");
     $session->finish;
     $session->query("UPDATE latencies SET ms = ms - $sent WHERE kind = 'pg_cancel_backend' AND ms > 1e9;");
 }
@@ -274,7 +213,7 @@ is($session->query(q{SELECT boundary_quantize('Q4_K', 2560, 1);}), '1440', 'what
 # A termination, too, gets through, and it does not bring the server down.
 $session->start("SELECT $work;");
 select undef, undef, undef, 0.3;
-is($admin->query("SELECT pg_terminate_backend($session->{backend}, 5000);"), 't', 'terminated within the work');
+is($admin->query("SELECT pg_terminate_backend(@{[$session->pid]}, 5000);"), 't', 'terminated within the work');
 like($session->finish, qr/FATAL:  57P01: terminating connection/, '... as PostgreSQL has it');
 $session->close;
 is($admin->query('SELECT 1;'), '1', '... and the server goes on');

@@ -23,13 +23,6 @@ write_gguf("$work/large.gguf",
 fresh_database('memory');
 my $session;
 
-# Anonymous memory of the session's process in kB: shared buffers do not count.
-sub resident {
-    open my $status, '<', '/proc/' . $session->pid . '/status' or die "status: $!\n";
-    my ($kilobytes) = map { /^RssAnon:\s+(\d+)/ } <$status>;
-    return $kilobytes;
-}
-
 # How much memory grows over so many runs of the statements, the first tenth not counted: caches fill then. Nor is the
 # largest step from tenth to tenth: what leaks grows in each, while a cancel that for once comes late makes one step.
 # An array of statements among them is run once, at the start.
@@ -42,7 +35,7 @@ sub grows {
             my $printed = $session->query($statement);
             $wrong ||= "$statement: $printed" if $printed !~ $expected;
         }
-        push @seen, resident() if $run % int($runs / 10) == 0;
+        push @seen, $session->resident if $run % int($runs / 10) == 0;
     }
     my @steps = sort { $a <=> $b } map { $seen[$_] - $seen[$_ - 1] } 1 .. $#seen;
     my $growth = sum(@steps) - $steps[-1];
@@ -144,7 +137,7 @@ for my $kind (sort keys %failing) {
 # The largest growth seen while a statement runs.
 sub peak {
     my ($statement) = @_;
-    my $before = resident();
+    my $before = $session->resident;
     my $peak = $before;
     $session->start($statement);
     pipe my $reader, my $writer or die $!;
@@ -158,7 +151,7 @@ sub peak {
             POSIX::_exit(0);
         };
         while (1) {
-            my $now = eval { resident() } // 0;
+            my $now = eval { $session->resident } // 0;
             $most = $now if $now > $most;
             select undef, undef, undef, 0.003;
         }

@@ -26,8 +26,13 @@ sub new {
     return $self;
 }
 
-# The server process.
+# The server process, and its anonymous memory in kB: shared buffers do not count.
 sub pid { return $_[0]{pid} }
+sub resident {
+    open my $status, '<', "/proc/$_[0]{pid}/status" or die "status: $!\n";
+    my ($kilobytes) = map { /^RssAnon:\s+(\d+)/ } <$status>;
+    return $kilobytes;
+}
 
 # Sends a statement (with its semicolon) without waiting for the answer.
 sub start {
