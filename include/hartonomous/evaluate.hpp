@@ -8,7 +8,9 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "hartonomous/llama.hpp"
@@ -58,9 +60,24 @@ std::vector<score_window> perplexity_windows(span<const token_id> tokens, std::u
 std::vector<score_window> covering_windows(span<const token_id> tokens, std::uint32_t n_ctx,
                                            std::optional<token_id> begin);
 
+// How far an evaluation is.
+struct evaluation_progress {
+  double part = 0.0;                 // of the work, 0 to 1
+  std::size_t windows = 0;           // that there are
+  std::optional<double> perplexity;  // of the windows scored up to here, when there are any
+  bool pass_ended = false;           // those of a pass through the model have just been
+};
+
+// Called on the caller's thread, after each panel of weights and after each pass; what it throws ends the evaluation.
+using evaluation_watcher = std::function<void(const evaluation_progress&)>;
+
+// For example "evaluated 18.3 % of 655 windows, perplexity 4.71 so far, 1 min 40 s left".
+std::string progress_text(const evaluation_progress& progress, std::optional<double> seconds_left);
+
 // The natural logarithm of each scored token's probability, window after window. As many windows are run together
 // as `memory` bytes hold.
-std::vector<double> score_windows(llama_network& network, span<const score_window> windows, std::uint64_t memory);
+std::vector<double> score_windows(llama_network& network, span<const score_window> windows, std::uint64_t memory,
+                                  const evaluation_watcher& watcher = {});
 
 // exp(-mean) of such logarithms.
 estimate perplexity_of(span<const double> log_probabilities);
@@ -75,6 +92,6 @@ struct model_comparison {
 };
 
 model_comparison compare_models(llama_network& model, llama_network& baseline, span<const score_window> windows,
-                                std::uint64_t memory);
+                                std::uint64_t memory, const evaluation_watcher& watcher = {});
 
 }  // namespace hartonomous

@@ -162,6 +162,11 @@ class llama_network {
   // The state of every token after the last block, tokens x width, sequence after sequence. Each tensor is read once.
   std::vector<float> run(span<const token_sequence> sequences);
 
+  // Multiplications with weights that so many tokens take in run(), and so many of their states in a logit_reader.
+  double multiplications(std::uint64_t tokens, std::uint64_t states) const noexcept;
+  // Called, on the caller's thread, after each panel of weights with the multiplications that it took.
+  void watch(std::function<void(double)> watcher) { watcher_ = std::move(watcher); }
+
   // Rows of so many columns that are in memory at a time.
   std::size_t panel_rows(std::uint64_t columns) const noexcept;
 
@@ -194,6 +199,7 @@ class llama_network {
   std::uint64_t panel_bytes_;
   interrupt& check_;
   linear_observer* observer_ = nullptr;
+  std::function<void(double)> watcher_;
   std::uint32_t vocabulary_ = 0;
   std::string output_;  // the tensor of the output matrix
   std::vector<float> rope_factors_;

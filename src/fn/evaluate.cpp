@@ -11,6 +11,7 @@
 
 #include "hartonomous/evaluate.hpp"
 #include "hartonomous/generate.hpp"
+#include "hartonomous/progress.hpp"
 #include "hartonomous/usage.hpp"
 
 using namespace hartonomous;
@@ -33,6 +34,21 @@ std::string token_text(const tokenizer& words, token_id token) {
   return said;
 }
 
+// Says how far an evaluation is: by NOTICE from time to time, at DEBUG1 after every pass through the model.
+evaluation_watcher progress_notices() {
+  return [timer = progress_timer()](const evaluation_progress& progress) mutable {
+    const bool due = timer.due();
+    if (!due && !progress.pass_ended) return;
+    const std::string text = progress_text(progress, timer.left(progress.part));
+    call([&] {
+      // A termination that ereport found pending would end the process from here; the next poll makes an error of it.
+      HOLD_INTERRUPTS();
+      ereport(due ? NOTICE : DEBUG1, (errmsg_internal("%s", text.c_str())));
+      RESUME_INTERRUPTS();
+    });
+  };
+}
+
 }  // namespace
 
 HARTONOMOUS_FUNCTION(perplexity) {
@@ -43,7 +59,7 @@ HARTONOMOUS_FUNCTION(perplexity) {
   language_model model(atoms_argument(fcinfo, 3, id));
   const std::vector<token_id> tokens = model.encode(of);
   const std::vector<score_window> windows = perplexity_windows(tokens, model.context(fcinfo, 2), model.begin());
-  PG_RETURN_FLOAT8(perplexity_of(score_windows(model.network(), windows, work_memory())).value);
+  PG_RETURN_FLOAT8(perplexity_of(score_windows(model.network(), windows, work_memory(), progress_notices())).value);
 }
 
 HARTONOMOUS_FUNCTION(score_tokens) {
@@ -55,7 +71,7 @@ HARTONOMOUS_FUNCTION(score_tokens) {
   language_model model(atoms_argument(fcinfo, 3, id));
   const std::vector<token_id> tokens = model.encode(of);
   const std::vector<score_window> windows = covering_windows(tokens, model.context(fcinfo, 2), model.begin());
-  const std::vector<double> scores = score_windows(model.network(), windows, work_memory());
+  const std::vector<double> scores = score_windows(model.network(), windows, work_memory(), progress_notices());
   for (std::size_t i = 0; i < tokens.size(); ++i) {
     const Datum values[] = {Int32GetDatum(static_cast<int32>(i)), Int32GetDatum(tokens[i]),
                             text_datum(token_text(model.words(), tokens[i])),
@@ -82,9 +98,9 @@ HARTONOMOUS_FUNCTION(measure_accuracy) {
     const bool compared = !PG_ARGISNULL(4);
     if (compared) {
       language_model baseline(atoms_argument(fcinfo, 4, id));
-      c = compare_models(model.network(), baseline.network(), windows, work_memory());
+      c = compare_models(model.network(), baseline.network(), windows, work_memory(), progress_notices());
     } else {
-      const std::vector<double> scores = score_windows(model.network(), windows, work_memory());
+      const std::vector<double> scores = score_windows(model.network(), windows, work_memory(), progress_notices());
       c.tokens = scores.size();
       c.perplexity = perplexity_of(scores);
     }
@@ -111,7 +127,7 @@ HARTONOMOUS_FUNCTION(measure_usage) {
   usage_meter meter([&](const std::string& name) { return model.tensors().tensor(name).layout; });
   model.network().observe(&meter);
   const std::vector<score_window> windows = covering_windows(model.encode(of), model.context(fcinfo, 2), model.begin());
-  score_windows(model.network(), windows, work_memory());
+  score_windows(model.network(), windows, work_memory(), progress_notices());
   for (const auto& [name, usage] : meter.tensors()) {
     ArrayType* energies = new_real_array(usage.energies.size());
     ArrayType* tokens = new_integer_array(usage.tokens.size());

@@ -94,16 +94,22 @@ atom_cursor::atom_cursor(atom_reader& reader, const stored_tensor& tensor, const
 }
 
 bool atom_cursor::fetch() {
-  constexpr long batch = 64;  // atoms in memory at once
   if (portal_ == nullptr) return false;
   call([&] {
     if (rows_ != nullptr) SPI_freetuptable(rows_);
     SPI_cursor_fetch(portal_, true, batch);
   });
   rows_ = SPI_tuptable;
-  row_ = 0;
+  row_ = in_memory_ = 0;
   count_ = SPI_processed;
   interrupts_.poll();
+  call([&] {
+    bool is_null;
+    for (std::uint64_t i = 0; i < count_; ++i) {
+      sequences_[i] = DatumGetInt32(SPI_getbinval(rows_->vals[i], rows_->tupdesc, 1, &is_null));
+      values_[i] = SPI_getbinval(rows_->vals[i], rows_->tupdesc, 2, &is_null);
+    }
+  });
   if (count_ > 0) return true;
   call([&] {
     SPI_freetuptable(rows_);
@@ -117,12 +123,9 @@ bool atom_cursor::fetch() {
 bool atom_cursor::next() {
   atom_.reset();
   if (row_ == count_ && !fetch()) return false;
-  const auto field = [&](int column) {
-    bool is_null;
-    return call([&] { return SPI_getbinval(rows_->vals[row_], rows_->tupdesc, column, &is_null); });
-  };
-  sequence_ = static_cast<std::uint64_t>(DatumGetInt32(field(1)));
-  atom_.emplace(field(2));
+  if (row_ == in_memory_) in_memory_ += toasted_.fetch(values_.data() + row_, count_ - row_);
+  sequence_ = static_cast<std::uint64_t>(sequences_[row_]);
+  atom_.emplace(values_[row_]);
   ++row_;
   if (sequence_ >= tensor_.layout.atoms() || atom_->count() != tensor_.layout.length_of(sequence_)) {
     throw error(sqlstate::object_not_in_prerequisite_state,

@@ -5,8 +5,10 @@
 #include "pg/atom_set.hpp"
 #include "pg/interrupts.hpp"
 #include "pg/stored_factors.hpp"
+#include "pg/toast_batch.hpp"
 #include "pg/weights.hpp"
 
+#include <array>
 #include <cstdint>
 #include <optional>
 #include <vector>
@@ -77,12 +79,18 @@ class atom_cursor {
   const weights_view& atom() const { return *atom_; }
 
  private:
+  static constexpr std::size_t batch = 64;  // rows in memory at once
+
   bool fetch();
 
   const stored_tensor& tensor_;
   Portal portal_;
   SPITupleTable* rows_ = nullptr;
+  std::array<std::int32_t, batch> sequences_;
+  std::array<Datum, batch> values_;
   std::uint64_t row_ = 0, count_ = 0, sequence_ = 0;
+  std::uint64_t in_memory_ = 0;  // values up to here have been fetched, or left to weights_view
+  toast_batch toasted_;
   std::optional<weights_view> atom_;
   backend_interrupt interrupts_;
 };

@@ -26,6 +26,10 @@ kept_tensor* first = nullptr;
 std::uint64_t kept_bytes = 0;
 std::uint64_t call_number = 0;
 
+std::uint64_t limit() noexcept { return static_cast<std::uint64_t>(current_settings.model_cache_kb) * 1024; }
+
+std::uint64_t bytes_of(const atom_layout& layout) noexcept { return layout.rows * layout.row_length * sizeof(float); }
+
 bool same(const tensor_key& a, const tensor_key& b) noexcept {
   return a.layer == b.layer && a.layout.rows == b.layout.rows && a.layout.row_length == b.layout.row_length &&
          a.layout.atom_size == b.layout.atom_size && a.state.atoms == b.state.atoms &&
@@ -69,6 +73,11 @@ void tensor_cache::begin_call() noexcept {
   }
 }
 
+bool tensor_cache::may_hold(const atom_layout& layout) noexcept {
+  const std::uint64_t bytes = bytes_of(layout);
+  return bytes > 0 && bytes <= limit();
+}
+
 const float* tensor_cache::find(const tensor_key& key) noexcept {
   kept_tensor* e = lookup(key);
   if (e == nullptr || !e->complete) return nullptr;
@@ -77,10 +86,9 @@ const float* tensor_cache::find(const tensor_key& key) noexcept {
 }
 
 float* tensor_cache::reserve(const tensor_key& key) {
-  const std::uint64_t bytes = key.layout.rows * key.layout.row_length * sizeof(float);
-  const std::uint64_t limit = static_cast<std::uint64_t>(current_settings.model_cache_kb) * 1024;
-  if (bytes == 0 || bytes > limit || lookup(key) != nullptr) return nullptr;
-  while (kept_bytes + bytes > limit) {
+  if (!may_hold(key.layout) || lookup(key) != nullptr) return nullptr;
+  const std::uint64_t bytes = bytes_of(key.layout);
+  while (kept_bytes + bytes > limit()) {
     kept_tensor* gone = oldest(false);
     if (gone == nullptr) return nullptr;
     drop(gone);

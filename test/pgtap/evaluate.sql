@@ -238,6 +238,11 @@ SELECT is(scans(:o) - :scans, 11 + 11 + 1::bigint, 'a pass scans each tensor onc
 SELECT scans(:o) AS scans \gset
 SELECT perplexity(:o, story(), 32) \g /dev/null
 SELECT is(scans(:o) - :scans, 11::bigint, 'and none but for its versions when it is kept');
+SET LOCAL hartonomous.model_cache_size = 0;
+SELECT scans(:o) AS scans \gset
+SELECT perplexity(:o, story(), 32) \g /dev/null
+SELECT is(scans(:o) - :scans, 11 + 1::bigint, 'without a cache, not for those');
+SET LOCAL hartonomous.model_cache_size = '64MB';
 RESET enable_bitmapscan;
 
 -- A Hugging Face checkpoint of the same weights, whose queries and keys turn the halves of a head against each other,

@@ -5,6 +5,7 @@
 
 #include <cmath>
 #include <numeric>
+#include <stdexcept>
 
 #include "gguf_tensors.hpp"
 #include "hartonomous/error.hpp"
@@ -211,6 +212,85 @@ TEST(Compare, NeedsOneVocabulary) {
   for (const char* name : {"token_embd.weight", "output.weight"}) --b.tensors.matrices()[name].shape.rows;
   llama_network network = b.network(), baseline = a.network();
   EXPECT_EQ(state_of([&] { compare_models(network, baseline, {}, plenty); }), "22023");
+}
+
+// ---- progress --------------------------------------------------------------------------------------------------
+
+// What a watcher is told: parts that grow, and what the passes end with.
+struct watched {
+  std::vector<evaluation_progress> all, ends;
+  evaluation_watcher watcher() {
+    return [this](const evaluation_progress& p) {
+      all.push_back(p);
+      if (p.pass_ended) ends.push_back(p);
+    };
+  }
+  void expect_whole(std::size_t windows) const {
+    double part = 0.0;
+    for (const evaluation_progress& p : all) {
+      EXPECT_GE(p.part, part);
+      EXPECT_EQ(p.windows, windows);
+      part = p.part;
+    }
+    ASSERT_FALSE(ends.empty());
+    EXPECT_GT(all.size(), 10 * ends.size()) << "many times a pass";
+    EXPECT_GT(all.front().part, 0.0);
+    EXPECT_LT(all.front().part, 0.1);
+    EXPECT_FALSE(all.front().perplexity);
+    EXPECT_EQ(part, 1.0) << "no multiplication is left out, none counted twice";
+  }
+};
+
+TEST(EvaluationProgress, OfScores) {
+  for (const char* name : {"random-llama.gguf", "random-qwen2.gguf", "random-qwen3.gguf"}) {
+    model m(name);
+    llama_network network = m.network();
+    const std::vector<score_window> windows = perplexity_windows(some_tokens(5000), 32, 3);
+    watched w;
+    const double p = perplexity_of(score_windows(network, windows, plenty, w.watcher())).value;
+    w.expect_whole(windows.size());
+    ASSERT_EQ(w.ends.size(), 3u) << "passes of 2048 tokens";
+    EXPECT_NEAR(w.ends[0].part, 2048.0 / 4992.0, 1e-12);
+    EXPECT_EQ(*w.ends[2].perplexity, p);
+    EXPECT_NE(*w.ends[0].perplexity, p);
+    const std::size_t told = w.all.size();
+    score_windows(network, windows, plenty);
+    EXPECT_EQ(w.all.size(), told) << "not beyond the evaluation that it was for";
+  }
+}
+
+TEST(EvaluationProgress, OfComparisons) {
+  model a("random-llama.gguf"), b("random-llama.gguf", 2);
+  llama_network network = a.network(), baseline = b.network();
+  const std::vector<score_window> windows = covering_windows(some_tokens(300), 16, 3);
+  watched w;
+  const model_comparison c = compare_models(network, baseline, windows, plenty, w.watcher());
+  w.expect_whole(windows.size());
+  EXPECT_EQ(*w.ends.back().perplexity, c.perplexity.value);
+}
+
+TEST(EvaluationProgress, AWatcherMayEndTheEvaluation) {
+  model m("random-llama.gguf");
+  llama_network network = m.network();
+  const std::vector<score_window> windows = perplexity_windows(some_tokens(64), 32, 1);
+  int told = 0;
+  const evaluation_watcher ends = [&](const evaluation_progress&) {
+    if (++told == 3) throw std::domain_error("cancelled");
+  };
+  EXPECT_THROW(score_windows(network, windows, plenty, ends), std::domain_error);
+  EXPECT_EQ(score_windows(network, windows, plenty).size(), 30u);
+  EXPECT_EQ(told, 3);
+}
+
+TEST(EvaluationProgress, InWords) {
+  EXPECT_EQ(progress_text({0.0, 655, std::nullopt, false}, std::nullopt), "evaluated 0.0 % of 655 windows");
+  EXPECT_EQ(progress_text({0.02, 655, std::nullopt, false}, 700.0), "evaluated 2.0 % of 655 windows, 11 min 40 s left");
+  EXPECT_EQ(progress_text({0.1838, 655, 4.706, false}, 100.0),
+            "evaluated 18.3 % of 655 windows, perplexity 4.71 so far, 1 min 40 s left");
+  EXPECT_EQ(progress_text({0.99999, 2, 1e300, true}, 0.0),
+            "evaluated 99.9 % of 2 windows, perplexity 1e+300 so far, 0 s left");
+  EXPECT_EQ(progress_text({1.0, 2, std::nan(""), true}, 0.0),
+            "evaluated 100.0 % of 2 windows, perplexity nan so far, 0 s left");
 }
 
 TEST(RunningMean, OfFewAndMany) {

@@ -1,6 +1,7 @@
 // Scores of tokens, and the distance of two models, from logits that come a panel of the vocabulary at a time
 // (hartonomous/evaluate.hpp). No model's logits are ever in memory as a whole.
 #include "evaluate/passes.hpp"
+#include "evaluate/tally.hpp"
 #include "hartonomous/error.hpp"
 #include "hartonomous/evaluate.hpp"
 #include "llama/vectors.hpp"
@@ -114,20 +115,28 @@ estimate plain(const running_mean& mean) { return {mean.mean(), mean.standard_er
 
 }  // namespace
 
-std::vector<double> score_windows(llama_network& network, span<const score_window> windows, std::uint64_t memory) {
+std::vector<double> score_windows(llama_network& network, span<const score_window> windows, std::uint64_t memory,
+                                  const evaluation_watcher& watcher) {
   std::vector<double> scores;
+  running_mean loss;
+  tally work({&network}, windows, watcher);
   for (const pass& p : plan_passes(network, windows, memory, 1)) {
-    for (const distribution& d : distributions_of(network, p)) scores.push_back(d.log_probability());
+    for (const distribution& d : distributions_of(network, p)) {
+      scores.push_back(d.log_probability());
+      loss.add(-scores.back());
+    }
+    work.end_pass(loss);
   }
   return scores;
 }
 
 model_comparison compare_models(llama_network& model, llama_network& baseline, span<const score_window> windows,
-                                std::uint64_t memory) {
+                                std::uint64_t memory, const evaluation_watcher& watcher) {
   if (model.vocabulary() != baseline.vocabulary()) {
     throw error(sqlstate::invalid_parameter_value, "models of different vocabularies cannot be compared");
   }
   running_mean loss, baseline_loss, difference, divergence, same;
+  tally work({&model, &baseline}, windows, watcher);
   for (const pass& p : plan_passes(model, windows, memory, 2)) {
     for (const distribution_pair& pair : pairs_of(model, baseline, p)) {
       loss.add(-pair.model.log_probability());
@@ -136,6 +145,7 @@ model_comparison compare_models(llama_network& model, llama_network& baseline, s
       divergence.add(pair.divergence());
       same.add(pair.model.top_token == pair.baseline.top_token ? 1.0 : 0.0);
     }
+    work.end_pass(loss);
   }
   return {loss.count(),      exponential(loss), exponential(baseline_loss), exponential(difference),
           plain(divergence), plain(same)};

@@ -28,6 +28,7 @@ void llama_network::multiply_panel(const float* x, std::size_t tokens, std::size
                         {panel + r * columns, std::min(row_run, rows - r), columns, columns}, 1.0f, y + t * stride + r,
                         stride);
   });
+  if (watcher_) watcher_(static_cast<double>(tokens) * static_cast<double>(rows) * static_cast<double>(columns));
 }
 
 void llama_network::linear(const std::string& name, const float* x, std::size_t tokens, std::size_t columns, float* y,

@@ -113,6 +113,14 @@ std::uint64_t llama_network::run_bytes(std::uint64_t tokens, std::uint64_t longe
   return 4 * (tokens * per_token + angles + scores) + panel_bytes_;
 }
 
+double llama_network::multiplications(std::uint64_t tokens, std::uint64_t states) const noexcept {
+  const auto width = static_cast<double>(config_.width), q = static_cast<double>(config_.query_width()),
+             kv = static_cast<double>(config_.kv_width()), ff = static_cast<double>(config_.feed_forward);
+  const double of_token = static_cast<double>(config_.blocks) * width * (2.0 * q + 2.0 * kv + 3.0 * ff);
+  return static_cast<double>(tokens) * of_token +
+         static_cast<double>(states) * static_cast<double>(vocabulary_) * width;
+}
+
 kv_cache::kv_cache(const llama_config& config, std::uint32_t capacity) : capacity_(capacity) {
   for (std::uint32_t block = 0; block < config.blocks; ++block) {
     keys_.emplace_back(config.kv_width() * capacity);

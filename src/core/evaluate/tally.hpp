@@ -1,0 +1,32 @@
+// How much of an evaluation has been done (inside src/core/evaluate only).
+#pragma once
+
+#include <initializer_list>
+#include <vector>
+
+#include "hartonomous/evaluate.hpp"
+
+namespace hartonomous::evaluate_detail {
+
+// Counts the multiplications of networks that run the windows, and tells the watcher, while it lives.
+class tally {
+ public:
+  tally(std::initializer_list<llama_network*> networks, span<const score_window> windows,
+        const evaluation_watcher& watcher);
+  tally(const tally&) = delete;
+  tally& operator=(const tally&) = delete;
+  ~tally();
+
+  // The windows of a pass have been scored; `loss` is the mean over all tokens up to here.
+  void end_pass(const running_mean& loss);
+
+ private:
+  void tell(bool pass_ended);
+
+  std::vector<llama_network*> networks_;
+  const evaluation_watcher& watcher_;
+  double all_ = 0.0, done_ = 0.0;  // multiplications
+  evaluation_progress progress_;
+};
+
+}  // namespace hartonomous::evaluate_detail

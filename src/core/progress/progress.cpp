@@ -1,0 +1,47 @@
+// Clock and words of progress (hartonomous/progress.hpp).
+#include "hartonomous/progress.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <cmath>
+#include <cstdint>
+
+namespace hartonomous {
+namespace {
+
+double steady_seconds() {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count();
+}
+
+std::string of_two(std::int64_t units, const char* unit, std::int64_t parts, const char* part) {
+  const std::string text = std::to_string(units) + unit;
+  return parts == 0 ? text : text + " " + std::to_string(parts) + part;
+}
+
+}  // namespace
+
+progress_timer::progress_timer() : progress_timer(steady_seconds) {}
+
+bool progress_timer::due() {
+  const double now = clock_();
+  if (now - last_ < interval) return false;
+  last_ = now;
+  return true;
+}
+
+std::optional<double> progress_timer::left(double part) const {
+  if (!(part > 0.0)) return std::nullopt;
+  return (clock_() - begin_) * (1.0 - std::min(part, 1.0)) / part;
+}
+
+std::string duration_text(double seconds) {
+  constexpr std::int64_t minute = 60, hour = 60 * minute, day = 24 * hour;
+  constexpr double longest = 1e15;
+  const auto whole = static_cast<std::int64_t>(std::llround(std::min(std::max(0.0, seconds), longest)));
+  if (whole < minute) return std::to_string(whole) + " s";
+  if (whole < hour) return of_two(whole / minute, " min", whole % minute, " s");
+  if (whole < day) return of_two(whole / hour, " h", whole % hour / minute, " min");
+  return of_two(whole / day, " d", whole % day / hour, " h");
+}
+
+}  // namespace hartonomous

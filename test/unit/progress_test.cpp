@@ -1,0 +1,60 @@
+// When progress is due, what is left, and how it is said.
+#include "hartonomous/progress.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+
+namespace hartonomous {
+namespace {
+
+TEST(Progress, IsDueEveryTenSeconds) {
+  double now = 1000.0;
+  progress_timer timer([&] { return now; });
+  EXPECT_FALSE(timer.due());
+  now += 9.9;
+  EXPECT_FALSE(timer.due()) << "short work says nothing";
+  now += 0.2;
+  EXPECT_TRUE(timer.due());
+  EXPECT_FALSE(timer.due()) << "once";
+  now += 25.0;
+  EXPECT_TRUE(timer.due());
+  EXPECT_FALSE(timer.due()) << "what was missed is not made up for";
+  now += 9.0;
+  EXPECT_FALSE(timer.due()) << "ten seconds after the last time";
+  now += 1.5;
+  EXPECT_TRUE(timer.due());
+}
+
+TEST(Progress, ByTheClockOfTheMachine) {
+  progress_timer timer;
+  EXPECT_FALSE(timer.due());
+  EXPECT_NEAR(*timer.left(0.5), 0.0, 5.0);
+}
+
+TEST(Progress, LeftIsWhatTheRestTakes) {
+  double now = 5.0;
+  progress_timer timer([&] { return now; });
+  now = 25.0;
+  EXPECT_DOUBLE_EQ(*timer.left(0.25), 60.0);
+  EXPECT_DOUBLE_EQ(*timer.left(1.0), 0.0);
+  EXPECT_DOUBLE_EQ(*timer.left(1.1), 0.0);
+  EXPECT_FALSE(timer.left(0.0));
+  EXPECT_FALSE(timer.left(std::nan("")));
+}
+
+TEST(Progress, Durations) {
+  EXPECT_EQ(duration_text(0.0), "0 s");
+  EXPECT_EQ(duration_text(-3.0), "0 s");
+  EXPECT_EQ(duration_text(8.4), "8 s");
+  EXPECT_EQ(duration_text(59.6), "1 min");
+  EXPECT_EQ(duration_text(100.0), "1 min 40 s");
+  EXPECT_EQ(duration_text(3599.0), "59 min 59 s");
+  EXPECT_EQ(duration_text(7200.0 + 300.0 + 59.0), "2 h 5 min");
+  EXPECT_EQ(duration_text(3 * 86400.0 + 4 * 3600.0), "3 d 4 h");
+  EXPECT_EQ(duration_text(INFINITY), duration_text(1e15));
+  EXPECT_EQ(duration_text(std::nan("")), "0 s");
+}
+
+}  // namespace
+}  // namespace hartonomous
