@@ -143,6 +143,7 @@ DECLARE
   tensor record;
   changes hartonomous.atom_changes;
   copied record;
+  of_factors bigint;
 BEGIN
   atoms := 0;
   bytes := 0;
@@ -163,11 +164,11 @@ BEGIN
     atoms := atoms + copied.atoms;
     bytes := bytes + copied.bytes;
     -- Factors have no place in space: of a region they are no part.
-    IF region IS NULL THEN
-      bytes := bytes + hartonomous.copy_factors(parent, hartonomous.live_base(parent), tensor.layer_id, student, revision,
-                                                tensor.into_layer);
-    END IF;
-    of_matrices := of_matrices + CASE WHEN tensor.matrix THEN copied.atoms ELSE 0 END;
+    of_factors := CASE WHEN region IS NULL
+                       THEN hartonomous.copy_factors(parent, hartonomous.live_base(parent), tensor.layer_id, student,
+                                                     revision, tensor.into_layer) ELSE 0 END;
+    bytes := bytes + of_factors;
+    of_matrices := of_matrices + CASE WHEN tensor.matrix THEN copied.bytes + of_factors ELSE 0 END;
   END LOOP;
   RETURN NEXT;
 END
