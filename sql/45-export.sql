@@ -13,6 +13,10 @@ AS $$
 #variable_conflict use_column
 BEGIN
   PERFORM hartonomous.current_revision(model);
+  IF container IS NULL OR container NOT IN ('gguf', 'safetensors') THEN
+    RAISE EXCEPTION 'unknown model file format "%"', container
+      USING ERRCODE = '22023', HINT = 'Formats are "gguf" and "safetensors".';
+  END IF;
   -- Through the parent, for which readers have rights.
   RETURN QUERY EXECUTE $sql$
     WITH present AS (
