@@ -13,7 +13,8 @@ BEGIN
   SELECT * INTO known FROM hartonomous.formats() f WHERE f.format = wanted;
   IF known IS NULL THEN
     RAISE EXCEPTION 'unknown weight format "%"', format
-      USING ERRCODE = '22023', HINT = 'SELECT format FROM hartonomous.formats() WHERE writable;';
+      USING ERRCODE = '22023',
+            HINT = 'SELECT format FROM hartonomous.formats() WHERE writable; a model can also have a mix: SELECT hartonomous.format_presets();';
   END IF;
   IF NOT known.writable THEN
     RAISE EXCEPTION 'format % cannot be written', wanted

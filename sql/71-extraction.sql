@@ -83,6 +83,9 @@ BEGIN
   END IF;
   PERFORM hartonomous.lock_parent(parent, nowait);
   present := hartonomous.model_blocks(parent);
+  IF cardinality(present) = 0 THEN
+    RAISE EXCEPTION 'model % has no numbered blocks to choose from', parent USING ERRCODE = '22023';
+  END IF;
   IF (target_layer_count BETWEEN 1 AND cardinality(present)) IS NOT TRUE THEN
     RAISE EXCEPTION 'a student of model % has between 1 and % blocks, not %', parent, cardinality(present),
         coalesce(target_layer_count::text, 'NULL') USING ERRCODE = '22023';
