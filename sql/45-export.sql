@@ -48,6 +48,18 @@ $$;
 COMMENT ON FUNCTION hartonomous.export_plan(integer, text) IS
   'what an export writes, a row a tensor: the formats its atoms have and the one it goes out in';
 
+CREATE FUNCTION hartonomous.export_plan(model text, container text DEFAULT 'gguf')
+  RETURNS TABLE ("position" integer, layer_id bigint, layer_name text, tensor_shape bigint[], row_length bigint,
+                 atom_size integer, parameter_count bigint, present_format text, storage_format text, export_dtype text)
+  LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 300
+  SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN QUERY SELECT * FROM hartonomous.export_plan(hartonomous.model_id(model), container);
+END
+$$;
+COMMENT ON FUNCTION hartonomous.export_plan(text, text) IS 'the same for a model by its name';
+
 CREATE FUNCTION hartonomous.carried_format(tensor_dtype text) RETURNS text
   LANGUAGE sql STABLE STRICT PARALLEL SAFE COST 50
   RETURN coalesce((SELECT f.format FROM hartonomous.formats() f WHERE f.format = tensor_dtype),

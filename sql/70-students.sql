@@ -68,6 +68,17 @@ $$;
 COMMENT ON FUNCTION hartonomous.block_influence(integer) IS
   'how much each block may change what passes through it, judged by weights alone: the Frobenius norms of the matrices that write to the residual stream (attention output and feed-forward down), added up; of all its matrices when it has none of those names; 42704 when there is no such model';
 
+CREATE FUNCTION hartonomous.block_influence(model text)
+  RETURNS TABLE (layer_idx integer, influence double precision)
+  LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 50
+  SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN QUERY SELECT * FROM hartonomous.block_influence(hartonomous.model_id(model));
+END
+$$;
+COMMENT ON FUNCTION hartonomous.block_influence(text) IS 'the same for a model by its name';
+
 -- The header of a student: its number of blocks, and of every list that has one entry a block the entries it keeps.
 -- (Not of rope.*: rope.dimension_sections has four, whatever the blocks.)
 CREATE FUNCTION hartonomous.student_metadata(metadata jsonb, architecture text, blocks integer[], of_blocks integer)

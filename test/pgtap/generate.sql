@@ -108,6 +108,8 @@ SELECT isnt(:'pruned'::text, :'everywhere', 'and the live one something else');
 SELECT results_eq(format('SELECT * FROM compare_generation(%s, %s, %s, ''cat'', 20)', :m, :r1, :r2),
   format('VALUES (%L::text, %L::text, levenshtein_similarity(%1$L, %2$L))', :'everywhere', :'pruned'), 'compare_generation()');
 SELECT is((compare_generation(:m, NULL, NULL, 'cat', 20)).similarity, 1::double precision, 'of the live one with itself');
+SELECT results_eq(format('SELECT * FROM compare_generation(%L, %s, %s, ''cat'', 20)', m.model_name, :r1, :r2),
+  format('SELECT * FROM compare_generation(%s, %s, %s, ''cat'', 20)', :m, :r1, :r2), 'by its name') FROM models m WHERE m.model_id = :m;
 
 -- Arguments
 SELECT throws_ok(format('SELECT generate_text(%s, ''cat'', %s)', :m, a), '22023', NULL, a) FROM unnest(ARRAY['-1',
