@@ -332,7 +332,9 @@ AS $$
 DECLARE
   found integer;
 BEGIN
-  SELECT m.model_id INTO found FROM hartonomous.models m WHERE m.model_name = model_id.model_name;
+  IF to_regclass('hartonomous.models') IS NOT NULL THEN  -- without a store there is no model
+    SELECT m.model_id INTO found FROM hartonomous.models m WHERE m.model_name = model_id.model_name;
+  END IF;
   IF found IS NULL THEN
     RAISE EXCEPTION 'model "%" does not exist', model_name USING ERRCODE = '42704';
   END IF;
@@ -348,7 +350,9 @@ AS $$
 DECLARE
   revision integer;
 BEGIN
-  SELECT m.current_revision INTO revision FROM hartonomous.models m WHERE m.model_id = model;
+  IF to_regclass('hartonomous.models') IS NOT NULL THEN  -- without a store there is no model
+    SELECT m.current_revision INTO revision FROM hartonomous.models m WHERE m.model_id = model;
+  END IF;
   IF revision IS NULL THEN
     RAISE EXCEPTION 'model % does not exist', coalesce(model::text, 'NULL') USING ERRCODE = '42704';
   END IF;

@@ -13,6 +13,10 @@ AS $$
 #variable_conflict use_column
 BEGIN
   PERFORM hartonomous.current_revision(model);
+  IF container IS NULL OR container NOT IN ('gguf', 'safetensors') THEN
+    RAISE EXCEPTION 'unknown model file format "%"', container
+      USING ERRCODE = '22023', HINT = 'Formats are "gguf" and "safetensors".';
+  END IF;
   -- Through the parent, for which readers have rights.
   RETURN QUERY EXECUTE $sql$
     WITH present AS (
@@ -43,6 +47,18 @@ END
 $$;
 COMMENT ON FUNCTION hartonomous.export_plan(integer, text) IS
   'what an export writes, a row a tensor: the formats its atoms have and the one it goes out in';
+
+CREATE FUNCTION hartonomous.export_plan(model text, container text DEFAULT 'gguf')
+  RETURNS TABLE ("position" integer, layer_id bigint, layer_name text, tensor_shape bigint[], row_length bigint,
+                 atom_size integer, parameter_count bigint, present_format text, storage_format text, export_dtype text)
+  LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 300
+  SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN QUERY SELECT * FROM hartonomous.export_plan(hartonomous.model_id(model), container);
+END
+$$;
+COMMENT ON FUNCTION hartonomous.export_plan(text, text) IS 'the same for a model by its name';
 
 CREATE FUNCTION hartonomous.carried_format(tensor_dtype text) RETURNS text
   LANGUAGE sql STABLE STRICT PARALLEL SAFE COST 50

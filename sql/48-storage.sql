@@ -23,6 +23,11 @@ $$;
 COMMENT ON FUNCTION hartonomous.model_disk_bytes(integer) IS
   'bytes on disk of all partitions of a model, indexes and TOAST included, and of the factors beside them';
 
+CREATE FUNCTION hartonomous.model_disk_bytes(model text) RETURNS bigint
+  LANGUAGE sql STABLE PARALLEL UNSAFE COST 5000
+  RETURN hartonomous.model_disk_bytes(hartonomous.model_id(model));
+COMMENT ON FUNCTION hartonomous.model_disk_bytes(text) IS 'the same for a model by its name';
+
 -- The table of factors is shared by all models, so each row is counted by itself.
 CREATE FUNCTION hartonomous.factor_disk_bytes(model integer, base integer) RETURNS bigint
   LANGUAGE plpgsql STABLE PARALLEL SAFE COST 250

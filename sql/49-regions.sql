@@ -11,7 +11,8 @@ BEGIN
      OR 'NaN' IN (max_x, max_y, max_z) THEN
     RAISE EXCEPTION 'a region needs a minimum and a maximum on each axis, the maximum not below the minimum'
       USING ERRCODE = '22023',
-            DETAIL = format('Got x %s to %s, y %s to %s, z %s to %s.', min_x, max_x, min_y, max_y, min_z, max_z);
+            DETAIL = format('Got (%s) for min_x, max_x, min_y, max_y, min_z, max_z.',
+                            array_to_string(ARRAY[min_x, max_x, min_y, max_y, min_z, max_z], ', ', 'NULL'));
   END IF;
   RETURN ARRAY[min_x, max_x, min_y, max_y, min_z, max_z];
 END

@@ -94,6 +94,21 @@ $$;
 COMMENT ON FUNCTION hartonomous.prune_plan(integer, double precision, real, text, text, boolean) IS
   'what prune_by_importance would remove, a row a tensor: atoms with importance below minimum_importance';
 
+CREATE FUNCTION hartonomous.prune_plan(model text, keep_ratio double precision DEFAULT NULL,
+    threshold real DEFAULT NULL, scope text DEFAULT 'tensor', layer_pattern text DEFAULT '%',
+    include_vectors boolean DEFAULT false)
+  RETURNS TABLE (layer_id bigint, layer_name text, minimum_importance real,
+                 atoms bigint, removed bigint, bytes bigint, removed_bytes bigint)
+  LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 300
+  SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN QUERY SELECT * FROM hartonomous.prune_plan(hartonomous.model_id(model), keep_ratio, threshold, scope,
+                                                    layer_pattern, include_vectors);
+END
+$$;
+COMMENT ON FUNCTION hartonomous.prune_plan(text, double precision, real, text, text, boolean) IS 'the same for a model by its name';
+
 CREATE FUNCTION hartonomous.prune_in_place(model integer, parameters jsonb, layers bigint[], cuts real[],
     region real[] DEFAULT NULL, keep_inside boolean DEFAULT false) RETURNS integer
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000

@@ -13,7 +13,8 @@ BEGIN
   SELECT * INTO known FROM hartonomous.formats() f WHERE f.format = wanted;
   IF known IS NULL THEN
     RAISE EXCEPTION 'unknown weight format "%"', format
-      USING ERRCODE = '22023', HINT = 'SELECT format FROM hartonomous.formats() WHERE writable;';
+      USING ERRCODE = '22023',
+            HINT = 'SELECT format FROM hartonomous.formats() WHERE writable; a model can also have a mix: SELECT hartonomous.format_presets();';
   END IF;
   IF NOT known.writable THEN
     RAISE EXCEPTION 'format % cannot be written', wanted
@@ -101,6 +102,19 @@ END
 $$;
 COMMENT ON FUNCTION hartonomous.quantize_plan(integer, text, text, jsonb) IS
   'what quantize_model would do, a row a tensor: its format now, the one it would get (NULL: kept as it is) and why; where atoms get what is planned for each, what each planned format means there; whether something quantized would be quantized again';
+
+CREATE FUNCTION hartonomous.quantize_plan(model text, format text DEFAULT NULL, layer_pattern text DEFAULT '%',
+                                          overrides jsonb DEFAULT NULL)
+  RETURNS TABLE (layer_id bigint, layer_name text, present_format text, target_format text, reason text,
+                 planned_formats jsonb, requantizes boolean)
+  LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 300
+  SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN QUERY SELECT * FROM hartonomous.quantize_plan(hartonomous.model_id(model), format, layer_pattern, overrides);
+END
+$$;
+COMMENT ON FUNCTION hartonomous.quantize_plan(text, text, text, jsonb) IS 'the same for a model by its name';
 
 -- llama-quantize's own exceptions (FORMATS: only matrices named *weight, no norms, no routers, no position tables).
 CREATE FUNCTION hartonomous.is_quantizable_name(layer_name text, container text) RETURNS boolean

@@ -76,6 +76,21 @@ $$;
 COMMENT ON FUNCTION hartonomous.svd_plan(integer, integer, double precision, double precision, text, text, double precision, double precision) IS
   'what svd_compress_model would do, a row a tensor of the pattern: bytes now, rank (NULL: found by energy, at most most_rank) and bytes of its factors, or why it is left alone; 22023 unless one of rank, energy, target_ratio is given';
 
+CREATE FUNCTION hartonomous.svd_plan(model text, rank integer DEFAULT NULL, energy double precision DEFAULT NULL,
+    target_ratio double precision DEFAULT NULL, layer_pattern text DEFAULT '%', factor_format text DEFAULT 'F16',
+    min_gain double precision DEFAULT 0, residual_ratio double precision DEFAULT 0)
+  RETURNS TABLE (layer_id bigint, layer_name text, rows bigint, cols bigint, present_bytes bigint,
+                 planned_rank integer, most_rank integer, planned_bytes bigint, reason text)
+  LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 300
+  SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN QUERY SELECT * FROM hartonomous.svd_plan(hartonomous.model_id(model), rank, energy, target_ratio,
+                                                  layer_pattern, factor_format, min_gain, residual_ratio);
+END
+$$;
+COMMENT ON FUNCTION hartonomous.svd_plan(text, integer, double precision, double precision, text, text, double precision, double precision) IS 'the same for a model by its name';
+
 -- asked: rank or energy, most_rank, format, residual_ratio, dense_format. Nothing is written, and written is NULL, when the tensor
 -- is left alone.
 CREATE FUNCTION hartonomous.factor_layer(model integer, layer bigint, revision integer, source regclass,

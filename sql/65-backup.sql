@@ -66,7 +66,7 @@ DECLARE
   present integer := hartonomous.current_revision(model);
   present_base integer;
   wanted integer;
-  target hartonomous.model_revisions;
+  target record;  -- a row type would have to be there before there is a store
 BEGIN
   PERFORM hartonomous.lock_model(model, nowait);
   present := hartonomous.current_revision(model);
@@ -105,7 +105,7 @@ CREATE FUNCTION hartonomous.drop_backup(revision integer, nowait boolean DEFAULT
   SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  target hartonomous.model_revisions;
+  target record;  -- as above
   before bigint;
   after bigint;
 BEGIN

@@ -68,6 +68,17 @@ $$;
 COMMENT ON FUNCTION hartonomous.block_influence(integer) IS
   'how much each block may change what passes through it, judged by weights alone: the Frobenius norms of the matrices that write to the residual stream (attention output and feed-forward down), added up; of all its matrices when it has none of those names; 42704 when there is no such model';
 
+CREATE FUNCTION hartonomous.block_influence(model text)
+  RETURNS TABLE (layer_idx integer, influence double precision)
+  LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 50
+  SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN QUERY SELECT * FROM hartonomous.block_influence(hartonomous.model_id(model));
+END
+$$;
+COMMENT ON FUNCTION hartonomous.block_influence(text) IS 'the same for a model by its name';
+
 -- The header of a student: its number of blocks, and of every list that has one entry a block the entries it keeps.
 -- (Not of rope.*: rope.dimension_sections has four, whatever the blocks.)
 CREATE FUNCTION hartonomous.student_metadata(metadata jsonb, architecture text, blocks integer[], of_blocks integer)
@@ -143,6 +154,7 @@ DECLARE
   tensor record;
   changes hartonomous.atom_changes;
   copied record;
+  of_factors bigint;
 BEGIN
   atoms := 0;
   bytes := 0;
@@ -163,11 +175,11 @@ BEGIN
     atoms := atoms + copied.atoms;
     bytes := bytes + copied.bytes;
     -- Factors have no place in space: of a region they are no part.
-    IF region IS NULL THEN
-      bytes := bytes + hartonomous.copy_factors(parent, hartonomous.live_base(parent), tensor.layer_id, student, revision,
-                                                tensor.into_layer);
-    END IF;
-    of_matrices := of_matrices + CASE WHEN tensor.matrix THEN copied.atoms ELSE 0 END;
+    of_factors := CASE WHEN region IS NULL
+                       THEN hartonomous.copy_factors(parent, hartonomous.live_base(parent), tensor.layer_id, student,
+                                                     revision, tensor.into_layer) ELSE 0 END;
+    bytes := bytes + of_factors;
+    of_matrices := of_matrices + CASE WHEN tensor.matrix THEN copied.bytes + of_factors ELSE 0 END;
   END LOOP;
   RETURN NEXT;
 END

@@ -83,6 +83,9 @@ BEGIN
   END IF;
   PERFORM hartonomous.lock_parent(parent, nowait);
   present := hartonomous.model_blocks(parent);
+  IF cardinality(present) = 0 THEN
+    RAISE EXCEPTION 'model % has no numbered blocks to choose from', parent USING ERRCODE = '22023';
+  END IF;
   IF (target_layer_count BETWEEN 1 AND cardinality(present)) IS NOT TRUE THEN
     RAISE EXCEPTION 'a student of model % has between 1 and % blocks, not %', parent, cardinality(present),
         coalesce(target_layer_count::text, 'NULL') USING ERRCODE = '22023';
@@ -164,6 +167,9 @@ BEGIN
      WHERE a.model_id = $1 AND a.layer_id IN (
        SELECT l.layer_id FROM hartonomous.model_layers l WHERE l.model_id = $1 AND cardinality(l.tensor_shape) > 1)$sql$
     INTO half USING model, ratio;
+  IF half IS NULL THEN
+    RAISE EXCEPTION 'no atom of a matrix of model % has a place', model USING ERRCODE = '22023';
+  END IF;
   -- Rounded outwards, so that the atom on the edge is in.
   RETURN hartonomous.region((50 - half::float8 - 1e-5)::real, (50 + half::float8 + 1e-5)::real,
                             (50 - half::float8 - 1e-5)::real, (50 + half::float8 + 1e-5)::real, '-Infinity', 'Infinity');

@@ -30,6 +30,19 @@ $$;
 COMMENT ON FUNCTION hartonomous.region_plan(integer, real[], boolean, text, boolean) IS
   'what prune_region would remove, a row a tensor: atoms in the region, or, keep_inside, those that are not; 42704 when there is no such model';
 
+CREATE FUNCTION hartonomous.region_plan(model text, region real[], keep_inside boolean DEFAULT false,
+    layer_pattern text DEFAULT '%', include_vectors boolean DEFAULT false)
+  RETURNS TABLE (layer_id bigint, layer_name text, atoms bigint, removed bigint, bytes bigint, removed_bytes bigint)
+  LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 300
+  SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN QUERY SELECT * FROM hartonomous.region_plan(hartonomous.model_id(model), region, keep_inside,
+                                                     layer_pattern, include_vectors);
+END
+$$;
+COMMENT ON FUNCTION hartonomous.region_plan(text, real[], boolean, text, boolean) IS 'the same for a model by its name';
+
 -- Cancelled or killed in place: nothing has happened. In a rewrite: see execute_run(). A second caller waits for
 -- the model's lock, or with nowait fails with 55P03.
 CREATE PROCEDURE hartonomous.prune_region(model integer, region real[], keep_inside boolean DEFAULT false,

@@ -223,6 +223,17 @@ $$;
 COMMENT ON FUNCTION hartonomous.validate_model_accuracy(integer, regprocedure) IS
   'measures the live revision of any network by a function of the user''s, (model integer) -> double precision, which is called with search_path pg_catalog, and keeps the result in validation_results; 42883 when the function is none of that kind';
 
+CREATE FUNCTION hartonomous.validate_model_accuracy(model text, evaluator regprocedure)
+  RETURNS TABLE (revision_id integer, score double precision, seconds double precision, result_id bigint)
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000 ROWS 1
+  SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN QUERY SELECT * FROM hartonomous.validate_model_accuracy(hartonomous.model_id(model), evaluator);
+END
+$$;
+COMMENT ON FUNCTION hartonomous.validate_model_accuracy(text, regprocedure) IS 'the same for a model by its name';
+
 CREATE FUNCTION hartonomous.measure_usage(model integer, text text, n_ctx integer)
   RETURNS TABLE (layer_id bigint, usage_counts integer[], energies real[])
   AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 5000 ROWS 300

@@ -50,3 +50,12 @@ END
 $$;
 COMMENT ON FUNCTION hartonomous.compare_generation(integer, integer, integer, text, integer) IS
   'what two revisions (NULL: the live one) of a model write after a prompt, the likeliest token each time, and how alike that is: levenshtein_similarity(), to be looked at and not to be decided by: one other token changes all that follow';
+
+CREATE FUNCTION hartonomous.compare_generation(model text, revision_a integer, revision_b integer, prompt text,
+    max_tokens integer DEFAULT 256, OUT text_a text, OUT text_b text, OUT similarity double precision)
+  LANGUAGE sql VOLATILE PARALLEL UNSAFE COST 5000
+BEGIN ATOMIC
+  SELECT * FROM hartonomous.compare_generation(hartonomous.model_id(model), revision_a, revision_b, prompt, max_tokens);
+END;
+COMMENT ON FUNCTION hartonomous.compare_generation(text, integer, integer, text, integer) IS
+  'the same for a model by its name';

@@ -14,7 +14,8 @@ namespace {
 enum argument { of_model, prompt, max_tokens, temperature, top_k, top_p, seed, revision, region };
 
 std::int32_t whole_number(FunctionCallInfo fcinfo, argument a, const char* name) {
-  const std::int32_t value = PG_ARGISNULL(a) ? -1 : PG_GETARG_INT32(a);
+  if (PG_ARGISNULL(a)) throw error("22004", std::string(name) + " cannot be NULL");
+  const std::int32_t value = PG_GETARG_INT32(a);
   if (value < 0) throw error(sqlstate::invalid_parameter_value, std::string(name) + " must be 0 or more");
   return value;
 }

@@ -16,7 +16,10 @@ class file_source final : public byte_source {
   explicit file_source(std::string path) : path_(std::move(path)) {
     fd_ = call(
         [&] { return OpenTransientFile(path_.c_str(), O_RDONLY | O_NONBLOCK | PG_BINARY); });  // a FIFO must not block
-    if (fd_ < 0) fail("could not open file");
+    if (fd_ < 0) {
+      fail("could not open file",
+           "The server opens the file. One that only the client has can be given as bytea or as a large object.");
+    }
     struct stat status;
     if (fstat(fd_, &status) != 0) fail("could not stat file");
     if (!S_ISREG(status.st_mode)) {
@@ -42,9 +45,9 @@ class file_source final : public byte_source {
   }
 
  private:
-  [[noreturn]] void fail(const char* what) const {
+  [[noreturn]] void fail(const char* what, const char* hint = "") const {
     const char* state = errno == ENOENT ? "58P01" : errno == EACCES || errno == EPERM ? "42501" : sqlstate::io_error;
-    throw error(state, std::string(what) + " \"" + path_ + "\": " + std::strerror(errno));
+    throw error(state, std::string(what) + " \"" + path_ + "\": " + std::strerror(errno), {}, hint);
   }
   std::string path_;
   int fd_ = -1;

@@ -150,6 +150,10 @@ CREATE FUNCTION lib.wrong_argument(model text) RETURNS double precision LANGUAGE
 CREATE FUNCTION lib.a_set(model integer) RETURNS SETOF double precision LANGUAGE sql AS 'SELECT 1::float8';
 SELECT results_eq(format('SELECT revision_id, score FROM validate_model_accuracy(%s, ''lib.atoms_of(integer)''::regprocedure)', :o),
   format('SELECT present(%s), count(*)::float8 FROM tensor_atoms WHERE model_id = %1$s', :o), 'an evaluator of the user''s');
+SELECT is(v.score, count(*)::float8, 'of a model by its name') FROM models m, tensor_atoms a,
+  validate_model_accuracy((SELECT model_name FROM models WHERE model_id = :o), 'lib.atoms_of(integer)'::regprocedure) v
+  WHERE m.model_id = :o AND a.model_id = :o GROUP BY v.score;
+DELETE FROM validation_results WHERE result_id = (SELECT max(result_id) FROM validation_results);
 SELECT results_eq(format('SELECT evaluator, score, validation_set FROM validation_results WHERE model_id = %s', :o),
   format('SELECT ''lib.atoms_of(integer)'', count(*)::float8, NULL::text FROM tensor_atoms WHERE model_id = %s', :o), 'its result is kept, too');
 SELECT throws_ok(format('SELECT * FROM validate_model_accuracy(%s, %L::regprocedure)', :o, f), '42883', NULL, f)

@@ -239,6 +239,9 @@ SELECT is(export_gguf(1, NULL), NULL, 'export_gguf(, NULL)');
 SELECT is(export_safetensors(NULL::int), NULL, 'export_safetensors(NULL)');
 SELECT is(export_gguf_large_object(NULL), NULL, 'export_gguf_large_object(NULL)');
 SELECT throws_ok('SELECT * FROM export_plan(NULL)', '42704', NULL, 'export_plan(NULL)');
+SELECT throws_ok(format('SELECT * FROM export_plan(%s, %L)', :conv, container), '22023',
+  format('unknown model file format "%s"', coalesce(container, '<NULL>')), 'no plan for ' || coalesce(container, 'NULL'))
+  FROM unnest(ARRAY['GGUF', 'zip', NULL]) container;
 SELECT throws_ok('SELECT * FROM export_metadata(NULL, ''gguf'')', '42704', NULL, 'export_metadata(NULL)');
 SELECT is(carried_format(dtype), format, 'carried_format ' || dtype) FROM (VALUES ('F32', 'F32'), ('Q4_K', 'Q4_K'),
   ('U16', 'I16'), ('U32', 'I32'), ('U64', 'I64'), ('C64', 'I64'), ('BOOL', 'I8'), ('U8', 'I8'), ('F8_E5M2', 'I8'),

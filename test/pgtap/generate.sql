@@ -108,13 +108,15 @@ SELECT isnt(:'pruned'::text, :'everywhere', 'and the live one something else');
 SELECT results_eq(format('SELECT * FROM compare_generation(%s, %s, %s, ''cat'', 20)', :m, :r1, :r2),
   format('VALUES (%L::text, %L::text, levenshtein_similarity(%1$L, %2$L))', :'everywhere', :'pruned'), 'compare_generation()');
 SELECT is((compare_generation(:m, NULL, NULL, 'cat', 20)).similarity, 1::double precision, 'of the live one with itself');
+SELECT results_eq(format('SELECT * FROM compare_generation(%L, %s, %s, ''cat'', 20)', m.model_name, :r1, :r2),
+  format('SELECT * FROM compare_generation(%s, %s, %s, ''cat'', 20)', :m, :r1, :r2), 'by its name') FROM models m WHERE m.model_id = :m;
 
 -- Arguments
-SELECT throws_ok(format('SELECT generate_text(%s, ''cat'', %s)', :m, a), '22023', NULL, a) FROM unnest(ARRAY['-1', 'NULL',
+SELECT throws_ok(format('SELECT generate_text(%s, ''cat'', %s)', :m, a), '22023', NULL, a) FROM unnest(ARRAY['-1',
   '5, temperature => -1', '5, temperature => ''NaN''', '5, temperature => ''Infinity''', '5, top_p => 0', '5, top_p => 1.1',
-  '5, top_p => ''NaN''', '5, top_k => -1', '5, top_k => NULL', '5, revision => 99999']) a;
-SELECT throws_ok(format('SELECT generate_text(%s, ''cat'', 5, %s => NULL)', :m, a), '22004', NULL, a || ' => NULL')
-  FROM unnest(ARRAY['temperature', 'top_p', 'seed']) a;
+  '5, top_p => ''NaN''', '5, top_k => -1', '5, revision => 99999']) a;
+SELECT throws_ok(format('SELECT generate_text(%s, ''cat'', %s => NULL)', :m, a), '22004', NULL, a || ' => NULL')
+  FROM unnest(ARRAY['max_tokens', 'temperature', 'top_k', 'top_p', 'seed']) a;
 SELECT throws_ok(format('SELECT generate_text(%s, NULL, 5)', :m), '22004', NULL, 'NULL for a prompt');
 SELECT throws_ok('SELECT generate_text(NULL::integer, ''cat'')', '42704', NULL, 'NULL for a model');
 SELECT throws_ok('SELECT generate_text(999, ''cat'')', '42704', NULL, 'no such model');

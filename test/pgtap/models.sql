@@ -19,6 +19,14 @@ SELECT is(row(l.revision_id, l.atoms, l.logical_bytes), row(present(:little), co
 SELECT is(l.physical_bytes, (SELECT sum(pg_total_relation_size(c.oid)) FROM pg_class c WHERE relkind = 'r' AND relname LIKE
   'tensor\_atoms\_m' || :little || '\_r%')::bigint, 'and what all of them take') FROM list_models() l WHERE l.model_id = :little;
 
+-- By name as by number
+SELECT results_eq(format('SELECT * FROM %s', replace(call, '$m', '''little''')), format('SELECT * FROM %s', replace(call, '$m', :'little')), call)
+  FROM unnest(ARRAY['prune_plan($m, 0.5)', 'quantize_plan($m, ''Q8_0'')', 'svd_plan($m, rank => 2)', 'export_plan($m)', 'block_influence($m)',
+    'region_plan($m, region(0, 50, 0, 50, -10, 10))', 'storage_report($m)', 'model_disk_bytes($m)']) call;
+SELECT throws_ok(format('SELECT * FROM %s(''nobody''%s)', f, more), '42704', 'model "nobody" does not exist', f || ' of no name')
+  FROM (VALUES ('prune_plan', ''), ('quantize_plan', ''), ('svd_plan', ''), ('export_plan', ''), ('block_influence', ''),
+    ('region_plan', ', region(0, 1, 0, 1, 0, 1)'), ('model_disk_bytes', '')) v (f, more);
+
 -- Another name
 SELECT lives_ok(format('SELECT rename_model(%s, ''grand'')', :little), 'rename_model()');
 SELECT is(model_id('grand'), :little, 'it has the new name');

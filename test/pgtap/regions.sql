@@ -20,6 +20,16 @@ SELECT throws_ok(format('SELECT region(%s)', arguments), '22023', NULL, 'region(
   '0,1,2,1,0,1', '0,1,0,1,2,1', 'NULL,1,0,1,0,1', '0,1,0,1,0,NULL', '''NaN'',1,0,1,0,1', '0,''NaN'',0,1,0,1', '0,1,0,1,0,''NaN''',
   'st_geomfromtext(''POINT EMPTY'')']) arguments;
 SELECT is(region(NULL::geometry), NULL, 'region(NULL)');
+CREATE FUNCTION lib.detail_of(statement text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE said text;
+BEGIN
+  EXECUTE statement;
+EXCEPTION WHEN OTHERS THEN
+  GET STACKED DIAGNOSTICS said = PG_EXCEPTION_DETAIL;
+  RETURN said;
+END $$;
+SELECT is(detail_of('SELECT region(20, NULL, 0, 20.5, -10, 0)'),
+  'Got (20, NULL, 0, 20.5, -10, 0) for min_x, max_x, min_y, max_y, min_z, max_z.', 'and what was given, NULL too');
 SELECT is(in_region(st_makepoint(x, y, z), NULL, '{1,2,3,4,5,6}'), inside, format('(%s, %s, %s)', x, y, z)) FROM (VALUES
   (1, 3, 5, true), (2, 4, 6, true), (1.5, 3.5, 5.5, true), (0.9999999::real, 3, 5, false), (2.0000002::real, 3, 5, false),
   (1, 2.9999998::real, 5, false), (1, 4.0000005::real, 5, false), (1, 3, 4.9999995::real, false), (1, 3, 6.0000005::real, false)) v

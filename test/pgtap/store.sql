@@ -19,6 +19,10 @@ SELECT is(state || ' ' || message || ' ' || hint,
   FROM state_as('Odd "role"', 'SELECT create_store()');
 SELECT is(state, '42501', 'so is its import') FROM state_as('Odd "role"', $$SELECT import_gguf(little_gguf(), 'a')$$);
 SELECT is(lib.relations(), NULL, 'neither has left anything');
+SELECT throws_ok(statement, '42704', message, 'without a store: ' || statement) FROM (VALUES
+  ('SELECT model_id(''no'')', 'model "no" does not exist'), ('SELECT current_revision(1)', 'model 1 does not exist'),
+  ('CALL prune_by_importance(''no'', 0.9)', 'model "no" does not exist'), ('SELECT rollback_model(1)', 'model 1 does not exist'),
+  ('SELECT export_gguf(1)', 'model 1 does not exist')) v (statement, message);
 
 -- Made for somebody
 

@@ -39,6 +39,16 @@ SELECT extract_by_importance(:m, 0.5, 'half') AS s \gset
 SELECT ok(same(:s, 'blk.1.ffn_down.weight', :m, 'blk.1.ffn_down.weight') < 1e-6, 'factors are no atoms: importance leaves them');
 CALL quantize_model(:m, 'Q8_0');
 SELECT is(count(*), 3::bigint, 'factors are quantized, too') FROM svd_compressed_layers WHERE model_id = :m AND revision_id = present(:m) AND weights_format(u_matrix) <> 'F32';
+-- A model all of whose matrices are factored has no atoms of them, and is not empty.
+SELECT import_gguf(low_gguf(), 'all') AS f \gset
+CALL svd_compress_model(:f, rank => 4);
+SELECT is(state, 'factored', layer_name || ' is factored') FROM layer_completeness(:f) WHERE layer_name !~ 'norm';
+SELECT lives_ok(format('SELECT extract_by_layers(%s, 2, new_model_name => ''two'')', :f), 'the first blocks of factors alone');
+SELECT is(count(*), 3::bigint, 'are factors') FROM svd_compressed_layers f JOIN models USING (model_id) WHERE model_name = 'two';
+SELECT throws_ok(format('SELECT extract_by_spatial_region(%s, 0, 100, 0, 100)', :f), '22023',
+  format('no atom of a matrix of model %s would be left', :f), 'factors lie in no region');
+SELECT throws_ok(format('SELECT dynamic_student_extraction(%s, ''spatial'')', :f), '22023',
+  format('no atom of a matrix of model %s has a place', :f), 'nor around the middle');
 SELECT delete_model(:m) > 0 AS gone \gset
 SELECT is(count(*), 0::bigint, 'a deleted model leaves none') FROM svd_compressed_layers WHERE model_id = :m;
 SELECT * FROM finish();

@@ -62,7 +62,8 @@ model_file from_safetensors(byte_source& source, interrupt& check) {
 model_file read_model_file(byte_source& source, std::string_view container, interrupt& check) {
   if (container == "gguf") return from_gguf(source, check);
   if (container == "safetensors") return from_safetensors(source, check);
-  throw error(sqlstate::invalid_parameter_value, "unknown model file format \"" + std::string(container) + "\"");
+  throw error(sqlstate::invalid_parameter_value, "unknown model file format \"" + std::string(container) + "\"", {},
+              "Formats are \"gguf\" and \"safetensors\".");
 }
 
 }  // namespace hartonomous
