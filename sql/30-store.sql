@@ -67,7 +67,7 @@ BEGIN
       tensor_dtype text NOT NULL,
       parameter_count bigint NOT NULL,
       row_length bigint NOT NULL,
-      atom_size integer NOT NULL,
+      atom_size integer NOT NULL CHECK (atom_size > 0),
       position integer NOT NULL,
       weights_geometry %1$I.geometry,
       UNIQUE (model_id, layer_name),

@@ -79,15 +79,18 @@ DECLARE
   definition text;
 BEGIN
   EXECUTE format('ALTER TABLE %s ADD PRIMARY KEY (model_id, layer_id, atom_sequence)', partition);
-  -- Every index of the parent, the user's own too: ATTACH adopts them instead of building them under its lock.
+  -- Every index of the parent, the user's own too: ATTACH adopts them instead of building them under its lock. What is
+  -- cut off is spelled out, not searched for: a predicate may hold any text.
   FOR definition IN
-    SELECT pg_get_indexdef(i.indexrelid)
+    SELECT created || ' ON ' || partition || substr(pg_get_indexdef(i.indexrelid), length(
+             created || ' ' || quote_ident(c.relname) || ' ON ONLY hartonomous.tensor_atoms') + 1)
       FROM pg_index i
+      JOIN pg_class c ON c.oid = i.indexrelid
+      CROSS JOIN LATERAL (SELECT CASE WHEN i.indisunique THEN 'CREATE UNIQUE INDEX' ELSE 'CREATE INDEX' END) u (created)
      WHERE i.indrelid = 'hartonomous.tensor_atoms'::regclass
-       AND NOT EXISTS (SELECT FROM pg_constraint c WHERE c.conindid = i.indexrelid)
+       AND NOT EXISTS (SELECT FROM pg_constraint k WHERE k.conindid = i.indexrelid)
   LOOP
-    EXECUTE regexp_replace(definition, '^(CREATE (?:UNIQUE )?INDEX) .* ON ONLY hartonomous\.tensor_atoms USING ',
-                           '\1 ON ' || partition::text || ' USING ');
+    EXECUTE definition;
   END LOOP;
   EXECUTE format('ANALYZE %s', partition);
 END

@@ -93,6 +93,7 @@ HARTONOMOUS_FUNCTION(generate_tokens) {
   auto* g = static_cast<generation*>(stream->user_fctx);
   std::optional<chosen_token> token;
   {
+    g->model.tensors().atoms().require_unchanged();  // since the call before
     spi_session spi;
     token = g->generator.next();
   }

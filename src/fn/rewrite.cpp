@@ -38,6 +38,8 @@ bool receive(TupleTableSlot* from, DestReceiver* self) {
   }
   // Fetched from TOAST here, once: the content hash and the insert would each fetch it again.
   Datum& data = to->tts_values[receiver->atom_data];
+  if (to->tts_isnull[receiver->atom_data])
+    ereport(ERROR, (errcode(ERRCODE_NOT_NULL_VIOLATION), errmsg("an atom without weights")));
   if (VARATT_IS_EXTERNAL(DatumGetPointer(data))) {
     MemoryContext const previous = MemoryContextSwitchTo(receiver->writer.batch_context());
     data = PointerGetDatum(PG_DETOAST_DATUM(data));
@@ -49,7 +51,14 @@ bool receive(TupleTableSlot* from, DestReceiver* self) {
   return true;
 }
 
-void ignore_startup(DestReceiver*, int, TupleDesc) {}
+// Values are passed on as they are, so they must be what the target's columns hold.
+void check_types(DestReceiver* self, int, TupleDesc from) {
+  const auto* receiver = reinterpret_cast<atom_receiver*>(self);
+  for (int i = 0; i < from->natts; ++i) {
+    const Form_pg_attribute value = TupleDescAttr(from, i);
+    receiver->writer.require_type(receiver->target[i], value->atttypid, value->atttypmod);
+  }
+}
 void ignore(DestReceiver*) {}
 
 // What copy_atoms is asked to change, and what it has to know of the layers for it.
@@ -218,12 +227,12 @@ HARTONOMOUS_FUNCTION(copy_atoms) {
   try {
     call([&] {
       receiver.base.receiveSlot = receive;
-      receiver.base.rStartup = ignore_startup;
+      receiver.base.rStartup = check_types;
       receiver.base.rShutdown = ignore;
       receiver.base.rDestroy = ignore;
       receiver.base.mydest = DestIntoRel;  // as CREATE TABLE AS: rows go into a table
       receiver.writer.open(target);
-      receiver.atom_data = receiver.writer.position_of("atom_data");
+      receiver.atom_data = receiver.writer.position_of("atom_data", weights_type());
       const char* query = build_query(receiver, source, revision, asked);
       ParamListInfo parameters = makeParamList(parameter_count);
       for (int i = 0; i < parameter_count; ++i) {

@@ -46,19 +46,15 @@ void lock_backups() {
   });
 }
 
-// Error 40001 when a partition that the active snapshot knows as kept is gone: it would count as no atoms.
-void require_backup(std::int32_t model, std::int32_t revision) {
-  const std::string name = "tensor_atoms_m" + std::to_string(model) + "_r" + std::to_string(revision);
-  const bool kept = call([&] {
-    const Oid schema = get_namespace_oid("hartonomous", true);
-    const Oid partition = get_relname_relid(name.c_str(), schema);
-    return OidIsValid(partition) && get_rel_relispartition(partition) &&
-           get_partition_parent(partition, false) == get_relname_relid("tensor_atoms_backup", schema);
-  });
-  if (!kept) {
-    throw error("40001", "revision " + std::to_string(revision) + " was dropped after this transaction's snapshot", {},
-                "Try again in a new transaction.");
-  }
+// The file of a relation that is a partition of `parent`; InvalidOid when it is none.
+Oid file_of_partition(Oid relation, Oid parent) {
+  HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relation));
+  if (!HeapTupleIsValid(tuple)) return InvalidOid;
+  const auto* row = reinterpret_cast<Form_pg_class>(GETSTRUCT(tuple));
+  const Oid file =
+      row->relispartition && get_partition_parent(relation, false) == parent ? row->relfilenode : InvalidOid;
+  ReleaseSysCache(tuple);
+  return file;
 }
 
 const char* schema_of_type(Oid type) {
@@ -82,6 +78,29 @@ std::string atom_set::select(const std::string& columns, bool placed, const std:
   return query;
 }
 
+// Error 40001 when a partition that the active snapshot knows of is gone: it would count as no atoms.
+void atom_set::add_source(std::int32_t revision, const char* parent) {
+  const std::string name = "tensor_atoms_m" + std::to_string(model_) + "_r" + std::to_string(revision);
+  const source found = call([&] {
+    const Oid schema = get_namespace_oid("hartonomous", true);
+    source s = {get_relname_relid(name.c_str(), schema), get_relname_relid(parent, schema), InvalidOid};
+    if (OidIsValid(s.partition)) s.file = file_of_partition(s.partition, s.parent);
+    return s;
+  });
+  if (!OidIsValid(found.file)) {
+    throw error("40001", "revision " + std::to_string(revision) + " was dropped after this transaction's snapshot", {},
+                "Try again in a new transaction.");
+  }
+  sources_.push_back(found);
+}
+
+void atom_set::require_unchanged() const {
+  for (const source& s : sources_) {
+    if (call([&] { return file_of_partition(s.partition, s.parent); }) == s.file) continue;
+    throw error("40001", "model " + std::to_string(model_) + " was rewritten while it was read");
+  }
+}
+
 atom_set live_atoms(std::int32_t model) {
   Oid types[] = {INT4OID};
   Datum values[] = {Int32GetDatum(model)};
@@ -95,6 +114,7 @@ atom_set live_atoms(std::int32_t model) {
   atoms.model_ = model;
   atoms.base_revision_ = SPI_processed == 1 ? spi_int32(0, 1) : 0;
   atoms.parts_.emplace_back(live);
+  if (atoms.base_revision_ != 0) atoms.add_source(atoms.base_revision_, "tensor_atoms");
   return atoms;
 }
 
@@ -116,9 +136,9 @@ atom_set atoms_of_revision(std::int32_t model, std::int32_t revision) {
   atoms.base_revision_ = spi_int32(0, 1);
   const std::string base = base_is_live ? live : kept(atoms.base_revision_);
   lock_backups();
-  if (!base_is_live) require_backup(model, atoms.base_revision_);
-  for (std::int32_t delta : put_back) require_backup(model, delta);
-  for (std::int32_t delta : hidden_by) require_backup(model, delta);
+  atoms.add_source(atoms.base_revision_, base_is_live ? "tensor_atoms" : "tensor_atoms_backup");
+  for (std::int32_t delta : put_back) atoms.add_source(delta, "tensor_atoms_backup");
+  for (std::int32_t delta : hidden_by) atoms.add_source(delta, "tensor_atoms_backup");
   for (auto delta = put_back.rbegin(); delta != put_back.rend(); ++delta) {
     atoms.parts_.push_back(kept(*delta) + not_in(hidden_by));
     hidden_by.push_back(*delta);

@@ -14,8 +14,10 @@ atom_writer::atom_writer(Oid partition, std::int32_t model, std::int32_t revisio
 void atom_writer::open(Oid partition) {
   static const char* const names[columns] = {"model_id", "revision_id",      "layer_id",    "atom_sequence", "x",
                                              "y",        "importance_score", "tensor_name", "atom_data"};
+  const Oid types[columns] = {INT4OID,   INT4OID,   INT8OID, INT4OID,       FLOAT4OID,
+                              FLOAT4OID, FLOAT4OID, TEXTOID, weights_type()};
   table_.open(partition);
-  for (int i = 0; i < columns; ++i) position_[i] = table_.position_of(names[i]);
+  for (int i = 0; i < columns; ++i) position_[i] = table_.position_of(names[i], types[i]);
   for (int i = 0; i < table_.descriptor()->natts; ++i) {
     const Form_pg_attribute attribute = TupleDescAttr(table_.descriptor(), i);
     if (attribute->attisdropped || attribute->attgenerated != '\0') continue;

@@ -22,6 +22,7 @@ class model_tensors final : public tensor_source {
   std::unique_ptr<row_reader> open(const std::string& name) override;
   void read_rows(const std::string& name, span<const std::uint32_t> rows, float* out) override;
   std::int32_t model() const noexcept { return reader_.atoms().model(); }
+  const atom_set& atoms() const noexcept { return reader_.atoms(); }
   const stored_tensor& tensor(const std::string& name) const { return tensors_.at(name).stored; }
 
  private:

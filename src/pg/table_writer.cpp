@@ -6,14 +6,34 @@
 extern "C" {
 #include "executor/nodeModifyTable.h"
 #include "rewrite/rewriteHandler.h"
+#include "tcop/utility.h"
+#include "utils/rls.h"
 }
 
 namespace hartonomous::pg {
+namespace {
+
+void check_target(Relation relation) {
+  const Oid table = RelationGetRelid(relation);
+  const AclResult allowed = pg_class_aclcheck(table, GetUserId(), ACL_INSERT);
+  if (allowed != ACLCHECK_OK) aclcheck_error(allowed, OBJECT_TABLE, RelationGetRelationName(relation));
+  if (relation->rd_rel->relkind != RELKIND_RELATION) {
+    ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
+                    errmsg("\"%s\" is not an ordinary table", RelationGetRelationName(relation))));
+  }
+  if (check_enable_rls(table, InvalidOid, false) == RLS_ENABLED) {
+    ereport(ERROR,
+            (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+             errmsg("cannot write atoms to table \"%s\" with row-level security", RelationGetRelationName(relation))));
+  }
+  if (!relation->rd_islocaltemp) PreventCommandIfReadOnly("INSERT");
+}
+
+}  // namespace
 
 void table_writer::open(Oid table) {
   relation_ = table_open(table, RowExclusiveLock);
-  const AclResult allowed = pg_class_aclcheck(table, GetUserId(), ACL_INSERT);
-  if (allowed != ACLCHECK_OK) aclcheck_error(allowed, OBJECT_TABLE, RelationGetRelationName(relation_));
+  check_target(relation_);
   estate_ = CreateExecutorState();
   MemoryContext const previous = MemoryContextSwitchTo(estate_->es_query_cxt);
   result_ = makeNode(ResultRelInfo);
@@ -39,13 +59,24 @@ void table_writer::open(Oid table) {
   MemoryContextSwitchTo(previous);
 }
 
-int table_writer::position_of(const char* column) const {
+int table_writer::position_of(const char* column, Oid type) const {
   const AttrNumber number = get_attnum(RelationGetRelid(relation_), column);
   if (number == InvalidAttrNumber) {
     ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
                     errmsg("table \"%s\" has no column \"%s\"", RelationGetRelationName(relation_), column)));
   }
+  require_type(number - 1, type, -1);
   return number - 1;
+}
+
+void table_writer::require_type(int position, Oid type, int32 modifier) const {
+  const Form_pg_attribute attribute = TupleDescAttr(descriptor(), position);
+  if (attribute->atttypid == type && (attribute->atttypmod == -1 || attribute->atttypmod == modifier)) return;
+  ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
+                  errmsg("column \"%s\" of table \"%s\" is of type %s", NameStr(attribute->attname),
+                         RelationGetRelationName(relation_),
+                         format_type_with_typemod(attribute->atttypid, attribute->atttypmod)),
+                  errdetail("The values to be written are of type %s.", format_type_with_typemod(type, modifier))));
 }
 
 void table_writer::use_default(int position) {

@@ -1,5 +1,6 @@
 // Bulk insert, the way COPY inserts: batches of rows, generated columns computed (but for those the caller keeps),
 // index entries where there are indexes. NOT NULL and CHECK, the user's too, are checked; triggers are not fired.
+// Any caller may name any table, so what an INSERT would refuse is refused here, too.
 //
 // All members may ereport and must be called inside call(), or from code that PostgreSQL itself called; they own no
 // C++ object. What an error leaves open, the transaction's abort closes.
@@ -11,10 +12,14 @@ namespace hartonomous::pg {
 
 class table_writer {
  public:
+  // Errors: 42809 it is no ordinary table, 42501 without the right to INSERT, 0A000 when policies say which rows may be
+  // written, 25006 in a read-only transaction.
   void open(Oid table);
   TupleDesc descriptor() const { return RelationGetDescr(relation_); }
-  // Position, from 0, of a column that must be there.
-  int position_of(const char* column) const;
+  // Position, from 0, of a column that must be there and of that type: 42703, 42804.
+  int position_of(const char* column, Oid type) const;
+  // Error 42804 when values of that type and length are not what a column holds: nothing is converted.
+  void require_type(int position, Oid type, int32 modifier) const;
   // The caller gives no value for this column: it gets its default, as in any INSERT.
   void use_default(int position);
   // The caller gives the value of this generated column: what the table's own expression would come to.

@@ -7,7 +7,17 @@
 
 #include "hartonomous/codec.hpp"
 
+extern "C" {
+#include "catalog/namespace.h"
+#include "utils/syscache.h"
+}
+
 namespace hartonomous::pg {
+
+Oid weights_type() {
+  return GetSysCacheOid2(TYPENAMENSP, Anum_pg_type_oid, CStringGetDatum("weights"),
+                         ObjectIdGetDatum(get_namespace_oid("hartonomous", false)));
+}
 
 weights_varlena* new_weights(format f, std::uint64_t count) {
   const std::uint64_t bytes = bytes_of(f, count);

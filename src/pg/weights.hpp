@@ -26,6 +26,9 @@ static_assert(sizeof(weights_varlena) == 12);
 // The largest weights value: what one field can hold.
 inline constexpr std::uint64_t max_weights_bytes = MaxAllocSize - sizeof(weights_varlena);
 
+// The SQL type; may ereport.
+Oid weights_type();
+
 // A new value with room for its blocks (uninitialised); error 54000 when a field cannot hold it.
 weights_varlena* new_weights(format f, std::uint64_t count);
 

@@ -78,6 +78,25 @@ ROLLBACK TO whole;
 SELECT is(:'third_token', (SELECT g::text FROM (SELECT generate_tokens(:m, 'cat', 50)) x (g) OFFSET 2 LIMIT 1),
   'a text goes on as it began, whatever is deleted meanwhile');
 SELECT is((SELECT count(*) FROM (SELECT generate_tokens(:m, 'cat', 50) LIMIT 3) x), 3::bigint, 'one that is not read to its end');
+-- What the session itself does to the partitions meanwhile makes an error, not a text from no atoms.
+SET LOCAL hartonomous.model_cache_size = 0;
+SELECT backup_model(:m) AS kept \gset
+CREATE FUNCTION lib.after(statement text, of_revision integer DEFAULT NULL) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+  stream refcursor := 'stream';
+BEGIN
+  OPEN stream FOR SELECT generate_tokens(model_id('llama'), 'cat', 50, revision => of_revision);
+  MOVE 1 FROM stream;
+  EXECUTE statement;
+  RETURN throws_ok('MOVE 1 FROM stream', '40001', format('model %s was rewritten while it was read', model_id('llama')), statement);
+END $$;
+SAVEPOINT streams;
+SELECT lib.after(format('CALL quantize_model(%s, ''Q8_0'')', :m));
+ROLLBACK TO streams;
+SELECT lib.after('TRUNCATE tensor_atoms');
+ROLLBACK TO streams;
+SELECT lib.after(format('SELECT drop_backup(%s)', :kept), :kept);
+ROLLBACK TO whole;
 
 -- In a region
 SELECT generate_text(:m, 'cat', 20) AS everywhere \gset

@@ -151,6 +151,7 @@ UPDATE tensor_atoms SET x = NULL WHERE model_id = 1 AND layer_id = :out AND atom
 SELECT results_eq(format('SELECT weights_geometry IS NULL, hilbert_index IS NULL FROM tensor_atoms WHERE layer_id = %s AND atom_sequence = 5',
   :out),
   'VALUES (true, true)', 'no coordinate, no place');
+SELECT throws_ok('UPDATE model_layers SET atom_size = 0', '23514', NULL, 'no atoms of no weights');
 SELECT throws_ok(format('UPDATE tensor_atoms SET revision_id = 7 WHERE layer_id = %s', :out), '23514', NULL,
   'a row cannot be moved to another revision');
 SELECT throws_ok(format('UPDATE tensor_atoms SET model_id = 7 WHERE layer_id = %s', :out), '23514', NULL,

@@ -58,6 +58,30 @@ SELECT throws_ok(format('SELECT copy_atoms(%s)', arguments), state, message, arg
   ('''%1$s'', ''%1$s'', 9, %2$s, ROW(''Q9'', NULL, NULL, NULL, NULL, NULL, NULL)', '22023', NULL),
   ('''%1$s'', ''%1$s'', 9, %2$s, ROW(''Q8_0'', ''{}'', NULL, NULL, NULL, NULL, NULL)', '22023', 'give target_format or planned_formats, not both'))
   v (pattern, state, message), LATERAL (SELECT format(pattern, :'source', :a)) f (arguments);
+
+-- Tables of any kind: values of other types than theirs would be read as if they were of theirs.
+CREATE TABLE lib.numbers (model_id integer, layer_id bigint, atom_data integer, other text);
+CREATE TABLE lib.words (model_id integer, layer_id bigint, atom_data weights, other integer);
+CREATE TABLE lib.gaps (model_id integer, layer_id bigint, atom_data weights);
+CREATE VIEW lib.seen AS SELECT * FROM lib.gaps;
+INSERT INTO lib.numbers VALUES (:m, :a, 5, 'text');
+INSERT INTO lib.words VALUES (:m, :a, weights(ARRAY[1::real]), 5);
+INSERT INTO lib.gaps VALUES (:m, :a, NULL);
+CREATE TABLE lib.texts AS SELECT model_id, layer_id, atom_data, ''::text AS other FROM lib.words WITH NO DATA;
+CREATE TABLE lib.plain (model_id text, revision_id integer, layer_id bigint, atom_sequence integer, x real, y real,
+  importance_score real, tensor_name text, atom_data weights);
+SELECT throws_ok(statement, state, message, statement) FROM (VALUES
+  (format('SELECT copy_atoms(''lib.numbers'', ''lib.numbers'', 1, %s)', :a), '42804', 'column "atom_data" of table "numbers" is of type integer'),
+  (format('SELECT copy_atoms(''lib.numbers'', ''lib.gaps'', 1, %s)', :a), '42804', 'column "atom_data" of table "gaps" is of type weights'),
+  (format('SELECT copy_atoms(''lib.words'', ''lib.texts'', 1, %s)', :a), '42804', 'column "other" of table "texts" is of type text'),
+  (format('SELECT copy_atoms(''lib.gaps'', ''lib.gaps'', 1, %s)', :a), '23502', 'an atom without weights'),
+  (format('SELECT copy_atoms(''lib.gaps'', ''lib.seen'', 1, %s)', :a), '42809', '"seen" is not an ordinary table'),
+  (format('SELECT copy_atoms(''lib.gaps'', ''tensor_atoms'', 1, %s)', :a), '42809', '"tensor_atoms" is not an ordinary table'),
+  (format('DO $$BEGIN SET LOCAL transaction_read_only = on; PERFORM copy_atoms(''lib.gaps'', ''lib.gaps'', 1, %s); END$$', :a),
+    '25006', 'cannot execute INSERT in a read-only transaction'),
+  (format('SELECT load_atoms(gguf(ARRAY[ROW(''a.weight'', ''{256,10}'', 0, waves(10, 256, 1))::tensor, ROW(''b.weight'', '
+    '''{256,10}'', 0, waves(10, 256, 2))::tensor]), ''gguf'', ''lib.plain'', %s, 1)', :m), '42804', 'column "model_id" of table "plain" is of type text'))
+  v (statement, state, message);
 SELECT is_empty($$SELECT without_comment('copy_atoms', 'rewrite_layer', 'start_run', 'execute_run', 'finish_run')$$, 'every function has a comment');
 SELECT * FROM finish();
 ROLLBACK;

@@ -143,6 +143,25 @@ subtest 'a reader' => sub {
         'ALTER TABLE hartonomous.tensor_atoms DISABLE ROW LEVEL SECURITY;';
 };
 
+# A text in an index of the owner's, where it looks like the end of what is cut off before the index is made again.
+subtest 'the owner\'s indexes' => sub {
+    $owner->query('CREATE INDEX looks_like ON hartonomous.tensor_atoms (x) WHERE tensor_name <> \' ON ONLY'
+            . ' hartonomous.tensor_atoms USING btree (x); ALTER ROLE hart_owner CREATEROLE; --\';');
+    like $super->query('SELECT hartonomous.backup_model(1);'), qr/^\d+$/, 'a superuser makes them again';
+    is $super->query('SELECT rolcreaterole FROM pg_roles WHERE rolname = \'hart_owner\';'), 'f', '... and runs no text of theirs';
+    $owner->query('DROP INDEX hartonomous.looks_like;');
+};
+
+subtest 'tables of one\'s own' => sub {
+    $super->query($_) for 'CREATE TABLE few (model_id integer, layer_id bigint, atom_data hartonomous.weights);',
+        'GRANT SELECT, INSERT ON few TO hart_reader;';
+    my $copy = 'SELECT atoms FROM hartonomous.copy_atoms(\'hartonomous.tensor_atoms\', \'few\', 1, 1);';
+    like $reader->query($copy), qr/^\d+$/, 'atoms may be copied into any table that may be written';
+    $super->query($_) for 'ALTER TABLE few ENABLE ROW LEVEL SECURITY;',
+        'CREATE POLICY none ON few FOR INSERT TO hart_reader WITH CHECK (false);';
+    is sqlstate($reader->query($copy)), '0A000', '... but not around its policies';
+};
+
 # ---- whose rights, and whose names -------------------------------------------------------------------------------
 
 my $ours = 'pronamespace = \'hartonomous\'::regnamespace';
