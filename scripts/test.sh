@@ -181,6 +181,7 @@ report() {
     ok) grep -E "$CLOSING" "$log" || true ;;
     FAILED)
       FAILED+=("$1")
+      grep -h -A 6 'Failed test ' "$log" | head -n 40 || true
       tail -n "${HARTONOMOUS_TAIL:-80}" "$log"
       ;;
   esac
@@ -252,6 +253,7 @@ keep_logs() {
   mkdir -p build/test-logs
   cp "$SCRATCH"/log/* build/test-logs/
   [ ! -e "$SCRATCH/server/postgresql.log" ] || cp "$SCRATCH/server/postgresql.log" build/test-logs/
+  cp "${HARTONOMOUS_TMP:-$SCRATCH}"/*.log build/test-logs/ 2>/dev/null || true  # of clusters that tests made
   echo "logs: build/test-logs"
 }
 

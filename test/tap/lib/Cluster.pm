@@ -76,6 +76,7 @@ sub DESTROY {
     return if $self->{owner} != $$;
     local ($@, $?);
     eval { $self->pg_ctl('-m', 'immediate', 'stop') };
+    rename "$self->{directory}/log", "$self->{directory}.log";    # test.sh keeps it
     File::Path::remove_tree($self->{directory});
 }
 

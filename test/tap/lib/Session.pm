@@ -10,20 +10,27 @@ our @EXPORT = qw(sql sqlstate fresh_database program digest_query wait_until);
 # The path of one of PostgreSQL's programs.
 sub program { return ($ENV{BINDIR} ? "$ENV{BINDIR}/" : '') . $_[0] }
 
-# Options: host, user, database, settings (as in PGOPTIONS).
+# Options: host, user, database, settings (as in PGOPTIONS). A busy machine may refuse for a moment (no process to be
+# had): that is told, and tried again. Crashes do not hide behind it, for the tests look for them in the server's log.
 sub new {
     my ($class, %o) = @_;
     local $ENV{PGHOST} = $o{host} // $ENV{PGHOST};
     local $ENV{PGUSER} = $o{user} // $ENV{PGUSER};
     local $ENV{PGOPTIONS} = $o{settings} // $ENV{PGOPTIONS} // '';
     local $ENV{PGDATABASE} = $o{database} // 'postgres';
-    my $self = bless {}, $class;
     my $command = program('psql');
-    $self->{process} = open2($self->{out}, $self->{in}, "exec $command -XAtq 2>&1");
-    my $said = $self->query('\set VERBOSITY verbose');
-    $self->{pid} = $self->query('SELECT pg_backend_pid();');
-    die "no session: $said$self->{pid}\n" unless $self->{pid} =~ /^\d+$/;
-    return $self;
+    my $said;
+    for my $try (1 .. 5) {
+        my $self = bless {}, $class;
+        $self->{process} = open2($self->{out}, $self->{in}, "exec $command -XAtq 2>&1");
+        $said = $self->query('\set VERBOSITY verbose');
+        $self->{pid} = $self->query('SELECT pg_backend_pid();');
+        return $self if $self->{pid} =~ /^\d+$/;
+        $said .= $self->{pid};
+        warn "no session at try $try: $said\n";
+        select undef, undef, undef, 1;
+    }
+    die "no session: $said\n";
 }
 
 # The server process, and its anonymous memory in kB: shared buffers do not count.
