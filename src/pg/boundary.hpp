@@ -92,7 +92,8 @@ struct caught_error {
 };
 
 [[noreturn]] inline void raise(const caught_error& caught) {
-  // A termination came this far as an error (interrupts.hpp). It can take place now: no C++ frame is left.
+  // A termination came this far as an error (interrupts.hpp). It can take place now: this function's C++ frames are
+  // gone, and those of one that called it through SQL have no thread at work meanwhile.
   if (ProcDiePending || ClientConnectionLost) CHECK_FOR_INTERRUPTS();
   if (caught.original != nullptr) ReThrowError(caught.original);
   ereport(ERROR, (errcode(caught.sqlstate), errmsg_internal("%s", caught.message),
