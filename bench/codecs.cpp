@@ -6,6 +6,7 @@
 // medians. Usage: codecs [--benchmark_filter=REGEX ...]; bench/codecs.sh builds and runs it.
 #include <benchmark/benchmark.h>
 
+#include <cstdint>
 #include <cstdio>
 #include <cstring>
 #include <map>

@@ -1,5 +1,6 @@
 // Writes a GGUF file of random weights for the benchmarks: make_model PATH FORMAT TENSORS ROWS COLUMNS [SEED].
 // With one row the tensors are vectors.
+#include <cstdint>
 #include <cstdio>
 #include <cmath>
 #include <cstdlib>

@@ -4,6 +4,7 @@
 // from the root of the source tree. Build: cmake --preset bench && cmake --build --preset bench --target text
 #include <benchmark/benchmark.h>
 
+#include <cstdint>
 #include <cstdio>
 #include <fstream>
 #include <iterator>

@@ -7,6 +7,7 @@
 #include "pg/tensor_cache.hpp"
 
 #include <algorithm>
+#include <cstdint>
 #include <cstdio>
 
 #include "hartonomous/evaluate.hpp"

@@ -4,6 +4,7 @@
 #include "pg/settled_snapshot.hpp"
 
 #include <algorithm>
+#include <cstdint>
 #include <functional>
 #include <optional>
 #include <string>

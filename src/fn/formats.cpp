@@ -1,6 +1,8 @@
 // formats() (sql/10-weights.sql).
 #include "pg/rows.hpp"
 
+#include <cstdint>
+
 #include "hartonomous/format.hpp"
 
 using namespace hartonomous;

@@ -3,6 +3,8 @@
 #include "pg/language_model.hpp"
 #include "pg/settled_snapshot.hpp"
 
+#include <cstdint>
+
 #include "hartonomous/generate.hpp"
 
 using namespace hartonomous;

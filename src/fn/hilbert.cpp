@@ -2,6 +2,7 @@
 #include "pg/boundary.hpp"
 
 #include <algorithm>
+#include <cstdint>
 #include <cstring>
 
 #include "hartonomous/hilbert.hpp"

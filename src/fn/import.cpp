@@ -8,6 +8,7 @@
 #include "pg/spi.hpp"
 
 #include <algorithm>
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>

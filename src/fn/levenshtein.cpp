@@ -2,6 +2,7 @@
 #include "pg/interrupts.hpp"
 #include "pg/memory.hpp"
 
+#include <cstdint>
 #include <cstring>
 
 #include "hartonomous/levenshtein.hpp"

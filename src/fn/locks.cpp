@@ -1,6 +1,7 @@
 // One writer a model, and whether a procedure may commit (sql/32-locks.sql).
 #include "pg/boundary.hpp"
 
+#include <cstdint>
 #include <string>
 
 extern "C" {
@@ -55,7 +56,7 @@ HARTONOMOUS_FUNCTION(lock_model) {
 HARTONOMOUS_FUNCTION(unlock_model) {
   const LOCKTAG tag = model_lock_tag(PG_GETARG_INT32(0));
   // Asked before released: LockRelease warns about a lock that is not held.
-  const bool held = call([&] { return LockHeldByMe(&tag, ExclusiveLock); });
+  const bool held = call([&] { return lock_held_by_me(tag, ExclusiveLock); });
   PG_RETURN_BOOL(held && call([&] { return LockRelease(&tag, ExclusiveLock, true); }));
 }
 

@@ -3,6 +3,7 @@
 #include "pg/composite.hpp"
 #include "pg/memory.hpp"
 
+#include <cstdint>
 #include <cstring>
 
 #include "hartonomous/prune.hpp"

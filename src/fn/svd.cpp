@@ -6,6 +6,7 @@
 #include "pg/weights.hpp"
 
 #include <algorithm>
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>

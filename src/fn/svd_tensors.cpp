@@ -4,6 +4,7 @@
 #include "pg/settled_snapshot.hpp"
 
 #include <algorithm>
+#include <cstdint>
 #include <cstring>
 #include <string>
 

@@ -5,6 +5,7 @@
 #include "pg/spi.hpp"
 
 #include <algorithm>
+#include <cstdint>
 #include <string>
 #include <vector>
 

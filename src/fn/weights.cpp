@@ -7,6 +7,7 @@ extern "C" {
 #include "common/hashfn.h"
 }
 
+#include <cstdint>
 #include <cstring>
 #include <string>
 

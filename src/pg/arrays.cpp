@@ -1,6 +1,7 @@
 // real[] and integer[] in and out (arrays.hpp).
 #include "pg/arrays.hpp"
 
+#include <cstdint>
 #include <string>
 
 namespace hartonomous::pg {

@@ -1,6 +1,8 @@
 // real[] and integer[] arguments and results: mapped, not copied.
 #pragma once
 
+#include <cstdint>
+
 #include "pg/memory.hpp"
 
 namespace hartonomous::pg {

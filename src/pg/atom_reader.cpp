@@ -2,6 +2,7 @@
 #include "pg/atom_reader.hpp"
 
 #include <algorithm>
+#include <cstdint>
 #include <utility>
 
 namespace hartonomous::pg {

@@ -2,6 +2,8 @@
 // together from the partition and the deltas beside it (sql/35-revisions.sql); nothing is moved.
 #include "pg/atom_set.hpp"
 
+#include <cstdint>
+
 extern "C" {
 #include "catalog/namespace.h"
 #include "catalog/partition.h"

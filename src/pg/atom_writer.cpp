@@ -2,6 +2,7 @@
 #include "pg/atom_writer.hpp"
 
 #include <algorithm>
+#include <cstdint>
 #include <cstring>
 
 namespace hartonomous::pg {

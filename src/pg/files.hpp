@@ -3,6 +3,7 @@
 
 #include "pg/memory.hpp"
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>

@@ -4,6 +4,7 @@
 #include "pg/memory.hpp"
 #include "pg/tensor_cache.hpp"
 
+#include <cstdint>
 #include <string>
 
 #include "hartonomous/simd.hpp"

@@ -6,6 +6,7 @@
 #include "pg/tensor_cache.hpp"
 
 #include <algorithm>
+#include <cstdint>
 
 #include "hartonomous/gguf.hpp"
 

@@ -4,6 +4,7 @@
 #include "pg/boundary.hpp"
 
 #include <cstddef>
+#include <cstdint>
 #include <limits>
 #include <new>
 #include <utility>

@@ -1,6 +1,9 @@
 // Weights from atoms, or from what the session has kept of them (model_tensors.hpp).
 #include "pg/model_tensors.hpp"
 
+#include <algorithm>
+#include <cstdint>
+
 #include "pg/memory.hpp"
 #include "pg/tensor_cache.hpp"
 

@@ -6,6 +6,7 @@
 #include "pg/spi.hpp"
 
 #include <algorithm>
+#include <cstdint>
 #include <string>
 #include <vector>
 

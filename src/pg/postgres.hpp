@@ -35,9 +35,6 @@ extern "C" {
 #include "utils/rel.h"
 #include "utils/snapmgr.h"
 #include "utils/tuplestore.h"
-#if PG_VERSION_NUM >= 160000
-#include "varatt.h"
-#endif
 }
 
 // libintl and PostgreSQL's own printf replacements would otherwise rewrite C++ identifiers.
@@ -59,3 +56,5 @@ extern "C" {
 #undef Min
 #undef Max
 #undef Abs
+
+#include "pg/compat.hpp"

@@ -1,6 +1,7 @@
 // Snapshots against swaps of partitions (settled_snapshot.hpp).
 #include "pg/settled_snapshot.hpp"
 
+#include <cstdint>
 #include <string>
 
 extern "C" {

@@ -3,6 +3,7 @@
 #include "pg/large_object.hpp"
 
 #include <cerrno>
+#include <cstdint>
 #include <cstring>
 #include <fcntl.h>
 #include <sys/stat.h>

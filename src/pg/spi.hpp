@@ -3,6 +3,7 @@
 
 #include "pg/boundary.hpp"
 
+#include <cstdint>
 #include <string>
 
 namespace hartonomous::pg {

@@ -1,6 +1,8 @@
 // Factors out of the store (stored_factors.hpp).
 #include "pg/stored_factors.hpp"
 
+#include <cstdint>
+
 #include "pg/guc.hpp"
 #include "pg/interrupts.hpp"
 #include "pg/spi.hpp"

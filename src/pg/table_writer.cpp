@@ -129,19 +129,11 @@ void table_writer::store_row(Size bytes) {
   if (filled_ == batch_rows || filled_bytes_ >= batch_bytes) flush();
 }
 
-void table_writer::insert_index_entries(TupleTableSlot* slot) {
-#if PG_VERSION_NUM >= 160000
-  ExecInsertIndexTuples(result_, slot, estate_, false, false, nullptr, NIL, false);
-#else
-  ExecInsertIndexTuples(result_, slot, estate_, false, false, nullptr, NIL);
-#endif
-}
-
 void table_writer::flush() {
   if (filled_ == 0) return;
   table_multi_insert(relation_, slots_, filled_, command_, options_, bulk_);
   for (int i = 0; i < filled_; ++i) {
-    if (result_->ri_NumIndices > 0) insert_index_entries(slots_[i]);
+    if (result_->ri_NumIndices > 0) insert_index_tuples(result_, slots_[i], estate_);
     ExecClearTuple(slots_[i]);
   }
   filled_ = 0;

@@ -37,7 +37,6 @@ class table_writer {
 
  private:
   void flush();
-  void insert_index_entries(TupleTableSlot* slot);
   void compute(TupleTableSlot* slot, int column, ExprState* expression);
 
   static constexpr int batch_rows = 1000;

@@ -1,6 +1,8 @@
 // The session's kept tensors: a list in a memory context of its own (tensor_cache.hpp).
 #include "pg/tensor_cache.hpp"
 
+#include <cstdint>
+
 #include "pg/guc.hpp"
 #include "pg/memory.hpp"
 

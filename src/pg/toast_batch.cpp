@@ -39,8 +39,9 @@ bool take(batch& b, Datum* value) {
   if (b.count == most_values || !VARATT_IS_EXTERNAL_ONDISK(pointer)) return false;
   varatt_external stored;
   VARATT_EXTERNAL_GET_POINTER(stored, pointer);
-  if (VARATT_EXTERNAL_IS_COMPRESSED(stored)) return false;
   const std::size_t size = VARATT_EXTERNAL_GET_EXTSIZE(stored), bytes = MAXALIGN(VARHDRSZ + size);
+  // As VARATT_EXTERNAL_IS_COMPRESSED says, which compares numbers of different signs.
+  if (size + VARHDRSZ < static_cast<std::size_t>(stored.va_rawsize)) return false;
   if (b.bytes + bytes > most_bytes || (b.count > 0 && stored.va_toastrelid != b.relation)) return false;
   b.relation = stored.va_toastrelid;
   b.values[b.count++] = {stored.va_valueid, size, 0, nullptr, value};
@@ -69,14 +70,8 @@ void read_range(Relation toast, stored_value* values, std::size_t count) {
   ScanKeyData range[2];
   ScanKeyInit(&range[0], 1, BTGreaterEqualStrategyNumber, F_OIDGE, ObjectIdGetDatum(values[0].id));
   ScanKeyInit(&range[1], 1, BTLessEqualStrategyNumber, F_OIDLE, ObjectIdGetDatum(values[count - 1].id));
-#if PG_VERSION_NUM >= 180000
-  Snapshot snapshot = get_toast_snapshot();
-#else
-  SnapshotData now;
-  init_toast_snapshot(&now);
-  Snapshot snapshot = &now;
-#endif
-  SysScanDesc scan = systable_beginscan_ordered(toast, indexes[valid], snapshot, 2, range);
+  toast_snapshot snapshot;
+  SysScanDesc scan = systable_beginscan_ordered(toast, indexes[valid], snapshot.get(), 2, range);
   TupleDesc const shape = RelationGetDescr(toast);
   std::size_t at = 0, of_these = 0, of_others = 0;
   while (HeapTuple row = systable_getnext_ordered(scan, ForwardScanDirection)) {

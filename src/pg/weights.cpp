@@ -3,6 +3,7 @@
 
 #include "pg/interrupts.hpp"
 
+#include <cstdint>
 #include <string>
 
 #include "hartonomous/codec.hpp"

@@ -1,5 +1,6 @@
 // libFuzzer: the three files of a Hugging Face checkpoint, one of them any bytes. What is accepted must be readable to
 // the last byte, must be metadata that GGUF takes, and its vocabulary must make a tokenizer or an error.
+#include <cstdint>
 #include <cstdlib>
 #include <string>
 

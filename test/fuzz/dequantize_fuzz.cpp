@@ -2,6 +2,7 @@
 // the floats of the scalar codec.
 //
 // Input: a byte for the format, a byte that says how far the last block is from full, then the blocks.
+#include <cstdint>
 #include <cstdlib>
 #include <cstring>
 #include <vector>

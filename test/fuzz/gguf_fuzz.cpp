@@ -1,4 +1,5 @@
 // libFuzzer: any bytes as a GGUF file. What is accepted must survive JSON and being written again.
+#include <cstdint>
 #include <cstdlib>
 #include <string>
 

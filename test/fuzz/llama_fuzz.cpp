@@ -1,5 +1,7 @@
 // libFuzzer: any bytes as a GGUF file whose model is run. Hyperparameters and shapes are anyone's; whatever is accepted
 // must run within the memory it says it needs, and give as many logits as asked for.
+#include <algorithm>
+#include <cstdint>
 #include <cstdlib>
 #include <string>
 

@@ -4,6 +4,7 @@
 // Input: a byte for the format, two for the count, one for how the numbers are spelt (lower half) and the importance
 // (upper half), then as many bytes of numbers as of importance. Both are repeated as often as it takes.
 #include <cmath>
+#include <cstdint>
 #include <cstring>
 #include <string>
 #include <vector>

@@ -1,5 +1,6 @@
 // libFuzzer: any bytes as a safetensors file, and as its header alone. What is accepted must survive being written
 // again.
+#include <cstdint>
 #include <cstdlib>
 #include <string>
 

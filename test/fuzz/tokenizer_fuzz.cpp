@@ -1,6 +1,7 @@
 // libFuzzer: a vocabulary and a text of any bytes. Whatever the metadata, the tokens are of the vocabulary; where every
 // byte has a token of its own, the text comes back.
 #include <algorithm>
+#include <cstdint>
 #include <cstdlib>
 #include <cstring>
 #include <string>

@@ -1,5 +1,6 @@
 // libFuzzer: any bytes as the text and as the binary form of `weights`. What is accepted must come back when it is
 // written and read again.
+#include <cstdint>
 #include <cstdlib>
 #include <string>
 #include <vector>

@@ -1,6 +1,9 @@
 // GGUF files that are wrong on purpose: each gives a clear error, none a crash or a large allocation.
 #include "gguf_builder.hpp"
 
+#include <algorithm>
+#include <cstdint>
+
 namespace hartonomous {
 namespace {
 

@@ -1,6 +1,9 @@
 // GGUF: what is read is written again to the byte, and the metadata survives its trip through JSON.
 #include "hartonomous/gguf.hpp"
 
+#include <algorithm>
+#include <cstdint>
+
 #include "gguf_builder.hpp"
 
 #include <nlohmann/json.hpp>

@@ -2,6 +2,7 @@
 #include "hartonomous/levenshtein.hpp"
 
 #include <algorithm>
+#include <cstdint>
 #include <random>
 #include <string>
 #include <vector>

@@ -1,6 +1,7 @@
 // safetensors: headers read, checked, written and compared; files that are wrong on purpose.
 #include "hartonomous/safetensors.hpp"
 
+#include <cstdint>
 #include <cstring>
 
 #include "gtest/gtest.h"

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdint>
+
 #include "hartonomous/simd.hpp"
 
 namespace hartonomous {

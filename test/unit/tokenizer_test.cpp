@@ -2,6 +2,8 @@
 // that is wrong.
 #include "hartonomous/tokenizer.hpp"
 
+#include <algorithm>
+#include <cstdint>
 #include <fstream>
 #include <random>
 #include <sstream>

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdint>
+
 #include "gguf_tensors.hpp"
 
 namespace hartonomous {

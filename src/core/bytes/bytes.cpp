@@ -1,6 +1,7 @@
 // Reading from memory.
 #include "hartonomous/bytes.hpp"
 
+#include <cstdint>
 #include <cstring>
 #include <string>
 

@@ -1,6 +1,8 @@
 // A checkpoint as a GGUF model (hartonomous/checkpoint.hpp).
 #include "hartonomous/checkpoint.hpp"
 
+#include <cstdint>
+
 #include "checkpoint/config.hpp"
 #include "checkpoint/tensors.hpp"
 #include "checkpoint/vocabulary.hpp"

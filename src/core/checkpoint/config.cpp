@@ -2,6 +2,8 @@
 #include "checkpoint/config.hpp"
 
 #include <cmath>
+#include <cstdint>
+#include <string_view>
 
 #include "bytes/text.hpp"
 
@@ -19,7 +21,7 @@ constexpr known_architecture architectures[] = {
 std::string read_architecture(const members& config) {
   const json& names = config.at("architectures");
   if (!names.is_array() || names.size() != 1) refuse("config: architectures is not an array of one name");
-  std::string const& name = text_of(names.front(), "config: architectures[0]");
+  std::string_view const name = text_of(names.front(), "config: architectures[0]");
   for (const known_architecture& a : architectures) {
     if (name == a.hugging_face) return a.gguf;
   }

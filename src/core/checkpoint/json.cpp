@@ -2,6 +2,7 @@
 #include "checkpoint/json.hpp"
 
 #include <cmath>
+#include <cstdint>
 
 #include "hartonomous/error.hpp"
 
@@ -37,7 +38,7 @@ std::uint32_t natural_of(const json& value, const std::string& name) {
   return value.get<std::uint32_t>();
 }
 
-const std::string& text_of(const json& value, const std::string& name) {
+std::string_view text_of(const json& value, const std::string& name) {
   if (!value.is_string()) refuse(name + " is not a string");
   return value.get_ref<const std::string&>();
 }

@@ -44,6 +44,6 @@ class members {
 };
 
 std::uint32_t natural_of(const json& value, const std::string& name);
-const std::string& text_of(const json& value, const std::string& name);
+std::string_view text_of(const json& value, const std::string& name);
 
 }  // namespace hartonomous::checkpoint_detail

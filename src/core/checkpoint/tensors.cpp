@@ -2,6 +2,7 @@
 #include "checkpoint/tensors.hpp"
 
 #include <algorithm>
+#include <cstdint>
 #include <cstring>
 #include <map>
 

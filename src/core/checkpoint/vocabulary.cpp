@@ -2,6 +2,8 @@
 #include "checkpoint/vocabulary.hpp"
 
 #include <algorithm>
+#include <cstdint>
+#include <string_view>
 #include <unordered_map>
 
 #include "bytes/text.hpp"
@@ -147,7 +149,7 @@ void read_added_tokens(const members& tokenizer, token_table& table) {
   if (!added->is_array()) refuse("tokenizer: added_tokens is not an array");
   for (const json& value : *added) {
     members const token(value, "tokenizer: added_tokens.");
-    std::string const& text = text_of(token.at("content"), token.name("content"));
+    std::string const text(text_of(token.at("content"), token.name("content")));
     bool const special = token.flag("special").value_or(false) || looks_special(text);
     table.set(text, natural_of(token.at("id"), token.name("id")), special ? control : user_defined);
   }
@@ -190,7 +192,7 @@ std::vector<std::pair<std::string, std::string>> read_merges(const members& mode
       out.emplace_back(text_of(merge[0], name), text_of(merge[1], name));
       continue;
     }
-    std::string const& both = text_of(merge, name);
+    std::string_view const both = text_of(merge, name);
     std::size_t const space = both.find(' ', 1);
     if (space == std::string::npos) refuse(name + " is not two parts with a space between them");
     out.emplace_back(both.substr(0, space), both.substr(space + 1));

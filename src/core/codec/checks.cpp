@@ -8,6 +8,7 @@
 #include <hwy/highway.h>
 
 #include <cfloat>
+#include <cstdint>
 
 HWY_BEFORE_NAMESPACE();
 namespace hartonomous {

@@ -11,6 +11,8 @@
 
 #include <hwy/highway.h>
 
+#include <cstdint>
+
 #include "codec/blocks.hpp"
 #include "codec/lanes-inl.hpp"
 

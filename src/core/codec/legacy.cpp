@@ -1,6 +1,7 @@
 // Q8_0, Q4_0, Q4_1, Q5_0, Q5_1: blocks of 32 weights with one half precision scale, and an offset in the _1 formats.
 #include <cfloat>
 #include <cmath>
+#include <cstdint>
 
 #include "rounding.hpp"
 #include "scalar.hpp"

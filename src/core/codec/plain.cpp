@@ -1,4 +1,5 @@
 // F32, F16 and BF16: one number a block, little-endian.
+#include <cstdint>
 #include <cstring>
 
 #include "hartonomous/half.hpp"

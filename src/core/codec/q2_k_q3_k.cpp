@@ -3,6 +3,7 @@
 #include "q2_k_q3_k.hpp"
 
 #include <cmath>
+#include <cstdint>
 
 #include "scalar.hpp"
 

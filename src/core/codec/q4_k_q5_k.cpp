@@ -3,6 +3,7 @@
 #include "q4_k_q5_k.hpp"
 
 #include <cmath>
+#include <cstdint>
 
 #include "scalar.hpp"
 

@@ -2,6 +2,8 @@
 // half precision number.
 #include "q6_k.hpp"
 
+#include <cstdint>
+
 #include "scalar.hpp"
 
 namespace hartonomous::codecs {

@@ -2,6 +2,7 @@
 #include "hartonomous/run_decoder.hpp"
 
 #include <algorithm>
+#include <cstdint>
 
 namespace hartonomous {
 namespace {

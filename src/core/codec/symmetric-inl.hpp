@@ -9,6 +9,8 @@
 
 #include <hwy/highway.h>
 
+#include <cstdint>
+
 #include "codec/search.hpp"
 #include "codec/wide-inl.hpp"
 

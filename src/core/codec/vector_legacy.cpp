@@ -5,8 +5,10 @@
 
 #include <hwy/highway.h>
 
+#include <algorithm>
 #include <cfloat>
 #include <cmath>
+#include <cstdint>
 #include <cstring>
 
 #include "codec/affine-inl.hpp"

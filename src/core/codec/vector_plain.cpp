@@ -5,6 +5,8 @@
 
 #include <hwy/highway.h>
 
+#include <cstdint>
+
 #include "codec/half-inl.hpp"
 #include "codec/scalar.hpp"
 #include "codec/vector.hpp"

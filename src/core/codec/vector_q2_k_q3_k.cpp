@@ -5,6 +5,8 @@
 
 #include <hwy/highway.h>
 
+#include <cstdint>
+
 #include "codec/affine-inl.hpp"
 #include "codec/batches.hpp"
 #include "codec/q2_k_q3_k.hpp"

@@ -7,6 +7,8 @@
 
 #include <hwy/highway.h>
 
+#include <cstdint>
+
 #include "codec/affine-inl.hpp"
 #include "codec/batches.hpp"
 #include "codec/q4_k_q5_k.hpp"

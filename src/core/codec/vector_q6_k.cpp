@@ -5,6 +5,8 @@
 
 #include <hwy/highway.h>
 
+#include <cstdint>
+
 #include "codec/batches.hpp"
 #include "codec/q6_k.hpp"
 #include "codec/symmetric-inl.hpp"

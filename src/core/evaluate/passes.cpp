@@ -3,6 +3,8 @@
 
 #include "hartonomous/error.hpp"
 
+#include <algorithm>
+#include <cstdint>
 #include <string>
 
 namespace hartonomous::evaluate_detail {

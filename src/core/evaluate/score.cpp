@@ -6,7 +6,9 @@
 #include "hartonomous/evaluate.hpp"
 #include "llama/vectors.hpp"
 
+#include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <limits>
 
 namespace hartonomous {

@@ -1,6 +1,7 @@
 // The table of number formats: names, block sizes, and what this library can do with each.
 #include "hartonomous/format.hpp"
 
+#include <cstdint>
 #include <limits>
 #include <string>
 

@@ -4,6 +4,7 @@
 // ever built. It runs twice over the text, because jsonb orders an entry's keys by length and so puts "value" before
 // the "element" that says how to read it: first keys and types, then values.
 #include <algorithm>
+#include <cstdint>
 #include <utility>
 
 #include "bytes/text.hpp"

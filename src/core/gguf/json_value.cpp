@@ -2,6 +2,7 @@
 #include "gguf/json_value.hpp"
 
 #include <charconv>
+#include <cstdint>
 #include <cstring>
 #include <limits>
 #include <string>

@@ -1,6 +1,7 @@
 // GGUF metadata to JSON that loses nothing in jsonb.
 #include <charconv>
 #include <cmath>
+#include <cstdint>
 #include <cstring>
 
 #include "bytes/little_endian.hpp"

@@ -1,5 +1,6 @@
 // Sizes of GGUF tensors, as both the reader and the writer must see them.
 #include <algorithm>
+#include <cstdint>
 
 #include "bytes/text.hpp"
 #include "gguf/internal.hpp"

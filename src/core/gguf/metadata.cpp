@@ -1,5 +1,6 @@
 // GGUF metadata: value types, checks on keys, look-ups.
 #include <algorithm>
+#include <cstdint>
 #include <cstring>
 #include <limits>
 

@@ -1,6 +1,7 @@
 // Reading the header of a GGUF file that may be hostile: nothing is allocated on the word of a count, only for
 // bytes that are really there.
 #include <algorithm>
+#include <cstdint>
 #include <cstring>
 
 #include "bytes/little_endian.hpp"

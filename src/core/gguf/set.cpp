@@ -1,5 +1,6 @@
 // GGUF metadata: setting keys.
 #include <algorithm>
+#include <cstdint>
 
 #include "bytes/little_endian.hpp"
 #include "gguf/internal.hpp"

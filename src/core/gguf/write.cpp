@@ -1,5 +1,6 @@
 // Writing GGUF files as ggml's own writer does: offsets are running sums, all padding is zero.
 #include <algorithm>
+#include <cstdint>
 #include <utility>
 
 #include "bytes/little_endian.hpp"

@@ -2,6 +2,8 @@
 // predictor can guess.
 #include "hartonomous/hilbert.hpp"
 
+#include <cstdint>
+
 namespace hartonomous {
 namespace {
 

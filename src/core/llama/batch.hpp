@@ -1,6 +1,8 @@
 // The tokens of one run() and what is computed of them (inside src/core/llama only).
 #pragma once
 
+#include <cstdint>
+
 #include "hartonomous/llama.hpp"
 
 namespace hartonomous {

@@ -6,6 +6,7 @@
 #include "llama/vectors.hpp"
 
 #include <algorithm>
+#include <cstdint>
 
 namespace hartonomous {
 

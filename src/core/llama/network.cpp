@@ -4,6 +4,7 @@
 #include "llama/batch.hpp"
 
 #include <algorithm>
+#include <cstdint>
 #include <set>
 
 namespace hartonomous {

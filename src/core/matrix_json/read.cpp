@@ -1,4 +1,5 @@
 // A SAX handler that takes numbers in one or two levels of arrays.
+#include <algorithm>
 #include <cfloat>
 #include <cmath>
 

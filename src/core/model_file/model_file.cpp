@@ -1,6 +1,8 @@
 // GGUF and safetensors headers in one shape (hartonomous/model_file.hpp).
 #include "hartonomous/model_file.hpp"
 
+#include <cstdint>
+
 #include <nlohmann/json.hpp>
 
 #include "hartonomous/error.hpp"

@@ -1,4 +1,5 @@
 // safetensors dtypes, sizes and the matrix view of a tensor.
+#include <cstdint>
 #include <limits>
 
 #include "bytes/text.hpp"

@@ -1,5 +1,6 @@
 // The JSON header of a safetensors file: a SAX handler for its one shape, so that no tree is ever built.
 #include <algorithm>
+#include <cstdint>
 #include <utility>
 
 #include "bytes/text.hpp"

@@ -1,5 +1,6 @@
 // safetensors headers: reading from a file, writing, and comparing.
 #include <algorithm>
+#include <cstdint>
 
 #include "bytes/little_endian.hpp"
 #include "bytes/text.hpp"

@@ -1,6 +1,8 @@
 // The choice of instruction set (hartonomous/simd.hpp): what Highway chose, and how tests override it.
 #include "hartonomous/simd.hpp"
 
+#include <cstdint>
+
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "simd/simd.cpp"
 #include <hwy/foreach_target.h>  // must come before highway.h

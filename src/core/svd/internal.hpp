@@ -4,6 +4,7 @@
 
 #include "linear_algebra/eigen.hpp"
 
+#include <cstdint>
 #include <optional>
 
 #include "hartonomous/svd.hpp"

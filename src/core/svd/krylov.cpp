@@ -4,6 +4,7 @@
 // space is Q times the truncated singular value decomposition of Bᵀ. Both grow by a block at a time: the new part of
 // B costs one pass over A, the next block of Q, A orth(Aᵀ Qlast), the other; nothing is computed twice.
 #include <algorithm>
+#include <cstdint>
 #include <utility>
 
 #include "linear_algebra/symmetric_eigen.hpp"

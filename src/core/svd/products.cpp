@@ -3,6 +3,7 @@
 #include "svd/internal.hpp"
 
 #include <algorithm>
+#include <cstdint>
 
 namespace hartonomous::svd_detail {
 namespace {

@@ -2,6 +2,7 @@
 #include "tokenizer/bpe.hpp"
 
 #include <algorithm>
+#include <cstdint>
 #include <cstring>
 
 #include "bytes/text.hpp"

@@ -2,6 +2,7 @@
 #include "tokenizer/hash_table.hpp"
 
 #include <algorithm>
+#include <cstdint>
 #include <functional>
 
 namespace hartonomous::tokenizer_detail {

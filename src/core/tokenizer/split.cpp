@@ -1,6 +1,9 @@
 // Cutting text into words (split.hpp). Classes of characters are ICU's.
 #include "tokenizer/split.hpp"
 
+#include <algorithm>
+#include <cstdint>
+
 #include <unicode/uchar.h>
 #include <unicode/utf8.h>
 

@@ -2,6 +2,7 @@
 #include "tokenizer/spm.hpp"
 
 #include <algorithm>
+#include <cstdint>
 
 #include "bytes/hex.hpp"
 #include "bytes/text.hpp"

@@ -2,6 +2,7 @@
 #include "hartonomous/tokenizer.hpp"
 
 #include <algorithm>
+#include <cstdint>
 
 #include "bytes/text.hpp"
 #include "hartonomous/error.hpp"

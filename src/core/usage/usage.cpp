@@ -2,6 +2,7 @@
 #include "hartonomous/usage.hpp"
 
 #include <algorithm>
+#include <cstdint>
 
 namespace hartonomous {
 namespace {

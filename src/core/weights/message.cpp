@@ -1,5 +1,8 @@
 // The binary form of `weights` (hartonomous/weights.hpp).
 #include "hartonomous/error.hpp"
+
+#include <cstdint>
+
 #include "hartonomous/weights.hpp"
 
 namespace hartonomous {

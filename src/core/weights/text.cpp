@@ -1,5 +1,6 @@
 // The text form of `weights` (hartonomous/weights.hpp).
 #include <algorithm>
+#include <cstdint>
 
 #include "bytes/hex.hpp"
 #include "hartonomous/error.hpp"

@@ -1,0 +1,53 @@
+// What differs between PostgreSQL's versions, 15 to 19: the rest of the source knows one form of each. Included by
+// postgres.hpp.
+#pragma once
+
+extern "C" {
+#include "access/toast_internals.h"
+#include "executor/executor.h"
+#include "storage/lock.h"
+#if PG_VERSION_NUM >= 160000
+#include "varatt.h"
+#endif
+}
+
+namespace hartonomous::pg {
+
+inline bool lock_held_by_me(const LOCKTAG& tag, LOCKMODE mode) {
+#if PG_VERSION_NUM >= 170000
+  return LockHeldByMe(&tag, mode, false);
+#else
+  return LockHeldByMe(&tag, mode);
+#endif
+}
+
+// The index entries of a new row. An error when it is a duplicate: nothing here is ON CONFLICT.
+inline void insert_index_tuples(ResultRelInfo* table, TupleTableSlot* row, EState* estate) {
+#if PG_VERSION_NUM >= 190000
+  ExecInsertIndexTuples(table, estate, 0, row, NIL, nullptr);
+#elif PG_VERSION_NUM >= 160000
+  ExecInsertIndexTuples(table, row, estate, false, false, nullptr, NIL, false);
+#else
+  ExecInsertIndexTuples(table, row, estate, false, false, nullptr, NIL);
+#endif
+}
+
+// The snapshot to read chunks of TOASTed values with. Valid as long as the object is.
+class toast_snapshot {
+ public:
+#if PG_VERSION_NUM >= 180000
+  toast_snapshot() : snapshot_(get_toast_snapshot()) {}
+  Snapshot get() { return snapshot_; }
+
+ private:
+  Snapshot snapshot_;
+#else
+  toast_snapshot() { init_toast_snapshot(&snapshot_); }
+  Snapshot get() { return &snapshot_; }
+
+ private:
+  SnapshotData snapshot_;
+#endif
+};
+
+}  // namespace hartonomous::pg
