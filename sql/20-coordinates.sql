@@ -40,6 +40,15 @@ BEGIN
       LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE COST 50
       RETURN %1$I.ST_MakePoint((hartonomous.decode_point(point)).x, (hartonomous.decode_point(point)).y,
                                (hartonomous.decode_point(point)).z);
+    -- PostGIS's distances and its indexes give no answer, or different ones, for what is not finite. Not STRICT: a CASE is
+    -- not inlined into a strict function.
+    CREATE FUNCTION hartonomous.atom_position(x real, y real, z real) RETURNS %1$I.geometry
+      LANGUAGE sql IMMUTABLE PARALLEL SAFE COST 1
+      RETURN CASE WHEN abs(x) < 'Infinity' AND abs(y) < 'Infinity' AND abs(z) < 'Infinity'
+                  THEN %1$I.ST_MakePoint(x, y, z) END;
+    CREATE FUNCTION hartonomous.atom_position(point %1$I.geometry, quantized bytea) RETURNS %1$I.geometry
+      LANGUAGE sql IMMUTABLE PARALLEL SAFE COST 50
+      RETURN coalesce(point, hartonomous.dequantize_geometry(quantized));
     CREATE FUNCTION hartonomous.quantize_geometry_q8(point %1$I.geometry) RETURNS bytea
       LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE COST 250
       RETURN hartonomous.quantize_geometry(point, 'Q8_0');
@@ -51,6 +60,10 @@ BEGIN
       'a PointZ as F32 (12 bytes), F16 (6) or Q8_0 (3); 22023 when it is no PointZ or the format is another; 22003 outside the space (Q8_0), NaN or infinity';
     COMMENT ON FUNCTION hartonomous.dequantize_geometry(bytea) IS
       'the PointZ of quantize_geometry; 22P03 when it is not 3, 6 or 12 bytes or a coordinate is not finite';
+    COMMENT ON FUNCTION hartonomous.atom_position(real, real, real) IS
+      'the PointZ of three coordinates; NULL when one of them is NULL, NaN or infinite';
+    COMMENT ON FUNCTION hartonomous.atom_position(%1$I.geometry, bytea) IS
+      'the position of an atom by weights_geometry or weights_geometry_q8, whichever it has; NULL when it has neither';
     COMMENT ON FUNCTION hartonomous.quantize_geometry_q8(%1$I.geometry) IS
       'a PointZ as 3 bytes; 22023 when it is no PointZ, 22003 outside the space';
     COMMENT ON FUNCTION hartonomous.dequantize_geometry_q8(bytea) IS

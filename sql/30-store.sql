@@ -86,7 +86,7 @@ BEGIN
       importance_score real,
       tensor_name text NOT NULL,
       atom_data hartonomous.weights NOT NULL,
-      weights_geometry %1$I.geometry(PointZ) GENERATED ALWAYS AS (%1$I.ST_MakePoint(x, y, importance_score)) STORED,
+      weights_geometry %1$I.geometry(PointZ) GENERATED ALWAYS AS (hartonomous.atom_position(x, y, importance_score)) STORED,
       weights_geometry_q8 bytea,
       hilbert_index bigint GENERATED ALWAYS AS (hartonomous.hilbert_index(x, y, importance_score)) STORED,
       quantization_format text,

@@ -1,4 +1,4 @@
--- Regions of the space that atoms lie in: boxes, tested on whichever form of its place an atom has.
+-- Regions of the space that atoms lie in: boxes, or other shapes, tested on whichever form of its position an atom has.
 
 CREATE FUNCTION hartonomous.region(min_x real, max_x real, min_y real, max_y real, min_z real, max_z real)
   RETURNS real[]
@@ -42,12 +42,19 @@ BEGIN
       RETURN point OPERATOR(%1$I.&&&) hartonomous.region_geometry(region)
              OR (quantized IS NOT NULL
                  AND hartonomous.dequantize_geometry(quantized) OPERATOR(%1$I.&&&) hartonomous.region_geometry(region));
+    -- The box first, for the indexes; it also bounds z, which ST_Intersects() does not look at.
+    CREATE FUNCTION hartonomous.in_geometry(point %1$I.geometry, quantized bytea, shape %1$I.geometry) RETURNS boolean
+      LANGUAGE sql IMMUTABLE PARALLEL SAFE COST 250
+      RETURN hartonomous.in_region(point, quantized, hartonomous.region(shape))
+             AND %1$I.ST_Intersects(hartonomous.atom_position(point, quantized), shape);
     COMMENT ON FUNCTION hartonomous.region_geometry(real[]) IS
       'the diagonal of a region, whose bounding box the region is';
     COMMENT ON FUNCTION hartonomous.region(%1$I.geometry) IS
       'the bounding box of a geometry as a region; without z it is open above and below; 22023 when it is empty';
     COMMENT ON FUNCTION hartonomous.in_region(%1$I.geometry, bytea, real[]) IS
       'whether an atom lies in a region, by weights_geometry or weights_geometry_q8, whichever it has';
+    COMMENT ON FUNCTION hartonomous.in_geometry(%1$I.geometry, bytea, %1$I.geometry) IS
+      'whether an atom lies in a geometry in x and y, and in z between its lowest and highest point, where it has z; 22023 when it is empty';
     $ddl$, postgis);
 END
 $$;

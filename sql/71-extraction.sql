@@ -162,8 +162,11 @@ BEGIN
   EXECUTE $sql$
     SELECT percentile_disc($2) WITHIN GROUP (ORDER BY greatest(abs(p.x - 50), abs(p.y - 50)))
       FROM hartonomous.tensor_atoms a
-      CROSS JOIN LATERAL (SELECT coalesce(a.x, (hartonomous.decode_point(a.weights_geometry_q8)).x) AS x,
-                                 coalesce(a.y, (hartonomous.decode_point(a.weights_geometry_q8)).y) AS y) p
+      CROSS JOIN LATERAL (
+        SELECT CASE WHEN a.weights_geometry IS NULL THEN (hartonomous.decode_point(a.weights_geometry_q8)).x
+                    ELSE a.x END AS x,
+               CASE WHEN a.weights_geometry IS NULL THEN (hartonomous.decode_point(a.weights_geometry_q8)).y
+                    ELSE a.y END AS y) p
      WHERE a.model_id = $1 AND a.layer_id IN (
        SELECT l.layer_id FROM hartonomous.model_layers l WHERE l.model_id = $1 AND cardinality(l.tensor_shape) > 1)$sql$
     INTO half USING model, ratio;

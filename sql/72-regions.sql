@@ -9,6 +9,7 @@ CREATE FUNCTION hartonomous.region_plan(model integer, region real[], keep_insid
 AS $$
 BEGIN
   PERFORM hartonomous.current_revision(model);
+  PERFORM hartonomous.region(region[1], region[2], region[3], region[4], region[5], region[6]);  -- 22023 when it is none
   -- Through the parent, for which readers have rights. What is in the region apart, so that the index can find it.
   RETURN QUERY EXECUTE $sql$
     WITH inside AS (
@@ -28,7 +29,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous.region_plan(integer, real[], boolean, text, boolean) IS
-  'what prune_region would remove, a row a tensor: atoms in the region, or, keep_inside, those that are not; 42704 when there is no such model';
+  'what prune_region would remove, a row a tensor: atoms in the region, or, keep_inside, those that are not; 22023 when the region is none, 42704 when there is no such model';
 
 CREATE FUNCTION hartonomous.region_plan(model text, region real[], keep_inside boolean DEFAULT false,
     layer_pattern text DEFAULT '%', include_vectors boolean DEFAULT false)
@@ -119,8 +120,10 @@ BEGIN
     BEGIN
       PERFORM hartonomous.current_revision(model);
       PERFORM hartonomous.check_neighbours(k);
-      IF point IS NULL OR %1$I.GeometryType(point) <> 'POINT' OR %1$I.ST_Zmflag(point) <> 2 OR %1$I.ST_IsEmpty(point) THEN
-        RAISE EXCEPTION 'a point with x, y and z expected' USING ERRCODE = '22023';
+      IF point IS NULL OR %1$I.GeometryType(point) <> 'POINT' OR %1$I.ST_Zmflag(point) <> 2 OR %1$I.ST_IsEmpty(point)
+         OR greatest(abs(%1$I.ST_X(point)), abs(%1$I.ST_Y(point)), abs(%1$I.ST_Z(point))) > 3e38 THEN
+        RAISE EXCEPTION 'a point with finite x, y and z expected' USING ERRCODE = '22023',
+          DETAIL = format('Got %%s.', left(%1$I.ST_AsText(point), 100));
       END IF;
       -- The model as a literal: only its partition is planned for.
       RETURN QUERY EXECUTE format($sql$
@@ -163,7 +166,7 @@ BEGIN
       PERFORM hartonomous.current_revision(model);
       PERFORM hartonomous.check_neighbours(k);
       -- By the primary key: the number of an atom is made of those of its layer and of its place in it.
-      EXECUTE 'SELECT coalesce(a.weights_geometry, hartonomous.dequantize_geometry(a.weights_geometry_q8))
+      EXECUTE 'SELECT hartonomous.atom_position(a.weights_geometry, a.weights_geometry_q8)
                  FROM hartonomous.tensor_atoms a WHERE a.model_id = $1 AND a.layer_id = $2 >> 32 AND a.tensor_atom_id = $2'
         INTO place USING model, atom;
       IF place IS NULL THEN
@@ -200,12 +203,17 @@ BEGIN
       FROM hartonomous.model_layers l
       LEFT JOIN (
         SELECT a.layer_id, count(*) AS atoms, count(p.x) AS placed, avg(p.x) AS mean_x, avg(p.y) AS mean_y,
-               avg(a.importance_score) AS mean_z, stddev_pop(p.x) AS spread_x, stddev_pop(p.y) AS spread_y,
-               stddev_pop(a.importance_score) AS spread_z, min(p.x) AS min_x, max(p.x) AS max_x, min(p.y) AS min_y,
-               max(p.y) AS max_y, min(a.importance_score) AS min_z, max(a.importance_score) AS max_z
+               avg(p.z) AS mean_z, stddev_pop(p.x) AS spread_x, stddev_pop(p.y) AS spread_y,
+               stddev_pop(p.z) AS spread_z, min(p.x) AS min_x, max(p.x) AS max_x, min(p.y) AS min_y,
+               max(p.y) AS max_y, min(p.z) AS min_z, max(p.z) AS max_z
           FROM hartonomous.tensor_atoms a
-          CROSS JOIN LATERAL (SELECT coalesce(a.x, (hartonomous.decode_point(a.weights_geometry_q8)).x) AS x,
-                                     coalesce(a.y, (hartonomous.decode_point(a.weights_geometry_q8)).y) AS y) p
+          CROSS JOIN LATERAL (
+            SELECT CASE WHEN a.weights_geometry IS NULL THEN (hartonomous.decode_point(a.weights_geometry_q8)).x
+                        ELSE a.x END AS x,
+                   CASE WHEN a.weights_geometry IS NULL THEN (hartonomous.decode_point(a.weights_geometry_q8)).y
+                        ELSE a.y END AS y,
+                   CASE WHEN num_nonnulls(a.weights_geometry, a.weights_geometry_q8) > 0
+                        THEN a.importance_score END AS z) p
          WHERE a.model_id = $1 GROUP BY a.layer_id) s USING (layer_id)
      WHERE l.model_id = $1 ORDER BY l.position$sql$ USING model;
 END

@@ -46,9 +46,11 @@ SPIPlanPtr atom_reader::plan(purpose what, bool placed) {
   }
   const Oid region = atoms_.region() ? atoms_.region()->type : INT4OID;
   Oid types[] = {INT4OID, INT8OID, region, INT4ARRAYOID};
+  // A region is planned for as the constant it is: its box is then found once, not once an atom.
+  const int options = atoms_.region() ? CURSOR_OPT_CUSTOM_PLAN : 0;
   call([&] {
-    plan = SPI_prepare(query.c_str(), 4, types);
-    if (plan == nullptr) elog(ERROR, "SPI_prepare failed: %s", SPI_result_code_string(SPI_result));
+    plan = SPI_prepare_cursor(query.c_str(), 4, types, options);
+    if (plan == nullptr) elog(ERROR, "SPI_prepare_cursor failed: %s", SPI_result_code_string(SPI_result));
     SPI_keepplan(plan);
   });
   return plan;

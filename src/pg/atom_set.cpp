@@ -7,7 +7,6 @@
 extern "C" {
 #include "catalog/namespace.h"
 #include "catalog/partition.h"
-#include "catalog/pg_type.h"
 #include "utils/syscache.h"
 }
 
@@ -57,16 +56,6 @@ Oid file_of_partition(Oid relation, Oid parent) {
       row->relispartition && get_partition_parent(relation, false) == parent ? row->relfilenode : InvalidOid;
   ReleaseSysCache(tuple);
   return file;
-}
-
-const char* schema_of_type(Oid type) {
-  return call([&] {
-    HeapTuple tuple = SearchSysCache1(TYPEOID, ObjectIdGetDatum(type));
-    if (!HeapTupleIsValid(tuple)) elog(ERROR, "cache lookup failed for type %u", type);
-    const Oid schema = reinterpret_cast<Form_pg_type>(GETSTRUCT(tuple))->typnamespace;
-    ReleaseSysCache(tuple);
-    return quote_identifier(get_namespace_name(schema));
-  });
 }
 
 }  // namespace
@@ -150,11 +139,8 @@ atom_set atoms_of_revision(std::int32_t model, std::int32_t revision) {
 }
 
 atom_set atoms_in_region(atom_set atoms, const region_argument& region) {
-  const std::string schema = schema_of_type(region.type);
   atoms.region_ = region;
-  atoms.in_region_ = " AND " + schema + ".ST_Intersects(a.weights_geometry, $3) AND (" + schema +
-                     ".ST_Zmflag($3) < 2 OR a.importance_score BETWEEN " + schema + ".ST_ZMin($3) AND " + schema +
-                     ".ST_ZMax($3))";
+  atoms.in_region_ = " AND hartonomous.in_geometry(a.weights_geometry, a.weights_geometry_q8, $3)";
   return atoms;
 }
 

@@ -117,6 +117,45 @@ SELECT isnt(generate_text(:m, 'cat', 20, region => ST_MakeEnvelope(0, 0, 60, 100
 SELECT is(generate_text(:m, 'cat', 20, region => 'POLYGON Z((0 0 -0.5,0 100 10,100 100 10,100 0 10,0 0 -0.5))'),
   said_by_deleting(:m, 'importance_score >= -0.5'), 'a region with Z is bounded there, too');
 SELECT isnt(said_by_deleting(:m, 'importance_score >= -0.5'), :'everywhere', 'which changes what it says, too');
+SELECT is(generate_text(:m, 'cat', 20, region => 'POLYGON((0 0,0 100,90 0,0 0))'), said_by_deleting(:m, 'x / 90 + y / 100 <= 1'),
+  'of a shape that is no box, not the corners of its box');
+SELECT isnt(said_by_deleting(:m, 'x / 90 + y / 100 <= 1'), said_by_deleting(:m, 'x <= 90'), 'which are another text');
+SELECT throws_ok(format('SELECT generate_text(%s, ''cat'', 20, region => ''POLYGON EMPTY'')', :m), '22023', NULL, 'an empty region');
+
+-- All that goes by position, and all that does not, before and after positions are quantized
+CREATE TABLE lib.shapes AS SELECT * FROM (VALUES (ST_MakeEnvelope(0, 0, 60, 100)), (ST_MakeEnvelope(200, 200, 300, 300)),
+  (ST_MakeEnvelope(-1, -1, 101, 101)), ('POLYGON Z((0 0 -0.5,0 100 10,100 100 10,100 0 10,0 0 -0.5))'), ('POLYGON((0 0,0 100,90 0,0 0))')) v (shape);
+CREATE FUNCTION lib.seen(model integer) RETURNS SETOF text LANGUAGE plpgsql AS $$
+DECLARE s geometry; student integer;
+BEGIN
+  RETURN NEXT perplexity(model, 'cat cab', 6);
+  DELETE FROM atom_usage_stats;
+  RETURN NEXT record_usage(model, 'cat') || md5((SELECT string_agg(format('%s %s %s', tensor_atom_id, usage_count, avg_retrieval_score), ' '
+    ORDER BY tensor_atom_id) FROM atom_usage_stats));
+  FOR s IN SELECT shape FROM lib.shapes LOOP
+    RETURN NEXT generate_text(model, 'cat', 20, region => s);
+    RETURN NEXT (SELECT string_agg(format('%s %s', layer_name, removed), ',' ORDER BY layer_id) FROM region_plan(model, region(s)));
+  END LOOP;
+  student := extract_by_spatial_region(model, 10, 60, 0, 80);
+  RETURN NEXT (SELECT string_agg(format('%s %s', tensor_name, atom_sequence), ',' ORDER BY layer_id, atom_sequence) FROM tensor_atoms
+    WHERE model_id = student);
+  PERFORM delete_model(student);
+  student := dynamic_student_extraction(model, 'spatial', 0.4);
+  RETURN NEXT (SELECT string_agg(format('%s %s', tensor_name, atom_sequence), ',' ORDER BY layer_id, atom_sequence) FROM tensor_atoms
+    WHERE model_id = student);
+  PERFORM delete_model(student);
+END $$;
+CREATE TABLE lib.seen_before AS SELECT n, s FROM seen(:m) WITH ORDINALITY s (s, n);
+CALL quantize_model_geometry(:m, 'F32');
+SELECT is(a.s, b.s, format('%s: the same by positions in F32', n)) FROM seen(:m) WITH ORDINALITY a (s, n) FULL JOIN lib.seen_before b USING (n) ORDER BY n;
+SELECT rollback_model(:m) \g /dev/null
+CALL quantize_model_geometry(:m, 'F16');
+SELECT is(generate_text(:m, 'cat', 20, region => shape), said, 'by positions in F16: ' || n) FROM (VALUES (1, ST_MakeEnvelope(-1, -1, 101, 101), :'everywhere'),
+  (2, ST_MakeEnvelope(200, 200, 300, 300), (SELECT s FROM lib.seen_before WHERE n = 5))) v (n, shape, said);
+SELECT rollback_model(:m) \g /dev/null
+CALL quantize_model_geometry(:m, 'Q8_0');
+SELECT is(generate_text(:m, 'cat', 20, region => ST_MakeEnvelope(-1, -1, 101, 101)), :'everywhere', 'and in Q8_0');
+SELECT rollback_model(:m) \g /dev/null
 
 -- Revisions
 CALL prune_by_importance(:m, keep_ratio => 0.3, method => 'rewrite');

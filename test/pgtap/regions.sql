@@ -37,6 +37,20 @@ SELECT is(in_region(st_makepoint(x, y, z), NULL, '{1,2,3,4,5,6}'), inside, forma
 SELECT is(in_region(NULL, quantize_q8(50, 50, 0), '{49,51,49,51,-1,1}'), true, 'by three bytes');
 SELECT is(in_region(NULL, quantize_q8(50, 50, 0), '{52,53,49,51,-1,1}') IS TRUE, false, 'outside by three bytes');
 SELECT is(in_region(NULL, NULL, '{0,1,0,1,0,1}') IS TRUE, false, 'without a place in none');
+SELECT is(in_geometry(point, q8, shape) IS TRUE, inside, what) FROM (VALUES
+  (st_makepoint(2, 1, 7), NULL::bytea, 'POLYGON((0 0,0 10,10 0,0 0))'::geometry, true, 'in a triangle'),
+  (st_makepoint(8, 8, 7), NULL, 'POLYGON((0 0,0 10,10 0,0 0))', false, 'in its box only'),
+  (NULL, quantize_q8(2, 1, 7), 'POLYGON((0 0,0 10,10 0,0 0))', true, 'by three bytes in a triangle'),
+  (NULL, quantize_q8(8, 8, 7), 'POLYGON((0 0,0 10,10 0,0 0))', false, 'by three bytes in its box only'),
+  (st_makepoint(2, 1, 7), NULL, 'POLYGON Z((0 0 7,0 10 8,10 0 9,0 0 7))', true, 'at its lowest z'),
+  (st_makepoint(2, 1, 6.9), NULL, 'POLYGON Z((0 0 7,0 10 8,10 0 9,0 0 7))', false, 'below it'),
+  (NULL, NULL, 'POLYGON((0 0,0 10,10 0,0 0))', false, 'without a position in no geometry')) v (point, q8, shape, inside, what);
+SELECT throws_ok('SELECT in_geometry(st_makepoint(1, 2, 3), NULL, ''POLYGON EMPTY'')', '22023', NULL, 'an empty geometry is no region');
+SELECT is(atom_position(x, y, z) IS NULL, none, format('a position at (%s, %s, %s)', x, y, z)) FROM (VALUES (1::real, 2::real, 3::real, false),
+  (-3e38, 3e38, 0, false), ('NaN', 2, 3, true), (1, 'NaN', 3, true), (1, 2, 'NaN', true), ('Infinity', 2, 3, true), (1, '-Infinity', 3, true),
+  (1, 2, 'Infinity', true), (NULL, 2, 3, true), (1, NULL, 3, true), (1, 2, NULL, true)) v (x, y, z, none);
+SELECT is(array_agg(st_astext(p)), '{POINT Z (1 2 3),POINT Z (4 5 6),NULL}', 'and by either of its forms') FROM (VALUES (st_makepoint(1, 2, 3), NULL::bytea),
+  (NULL, encode_point(4, 5, 6, 'F32')), (NULL, NULL)) v (a, b), atom_position(a, b) p;
 
 -- Pruned: what is left of each tensor, planned and done, in both ways, and undone
 CREATE FUNCTION lib.remains(model integer) RETURNS text LANGUAGE plpgsql STABLE
@@ -89,6 +103,8 @@ SELECT throws_ok(format('CALL prune_region(%s)', arguments), state, NULL, argume
   ('''m'', region(0,1,0,1,0,1), method => ''fast''', '22023'), ('''m'', region(0,1,0,1,0,1), dry_run => NULL', '22004'),
   ('''m'', region(0,1,0,1,0,1), keep_inside => NULL', '22004'), ('999, region(0,1,0,1,0,1)', '42704'), ('''nobody'', region(0,1,0,1,0,1)',
   '42704'), ('NULL::int, region(0,1,0,1,0,1)', '42704')) v (arguments, state);
+SELECT throws_ok(format('SELECT * FROM region_plan(%s, %L)', :m, region), '22023', NULL, format('region_plan of %L', region))
+  FROM unnest(ARRAY[NULL, '{1,2,3}', '{NaN,1,0,1,0,1}', '{2,1,0,1,0,1}']) region;
 
 -- Neighbours
 SELECT results_eq(format('SELECT layer_name, atom_sequence, distance, x, y, importance_score FROM nearest_atoms(%s, st_makepoint(21, 32, 5), 3)', :m),
@@ -105,10 +121,38 @@ SELECT is((SELECT array_agg(atom_sequence ORDER BY distance, atom_sequence) FROM
   WHERE layer_name = 'a.weight'), '{45,54,56,65}', 'neighbours of an atom, itself not among them');
 SELECT throws_ok(format('SELECT * FROM nearest_atoms(%s)', arguments), state, NULL, arguments) FROM (VALUES
   (:'m' || ', st_makepoint(1, 2)', '22023'), (:'m' || ', st_geomfromtext(''POINT EMPTY'')', '22023'), (:'m' || ', NULL::geometry', '22023'),
+  (:'m' || ', st_makepoint(''NaN'', 2, 3)', '22023'), (:'m' || ', st_makepoint(1, ''Infinity'', 3)', '22023'),
+  (:'m' || ', st_makepoint(1, 2, ''-Infinity'')', '22023'), (:'m' || ', st_makepoint(1, 1e300, 3)', '22023'),
   (:'m' || ', st_makeenvelope(0, 0, 1, 1)', '22023'), (:'m' || ', st_makepoint(1, 2, 3), -1', '22023'),
   (:'m' || ', st_makepoint(1, 2, 3), NULL', '22023'), ('999, st_makepoint(1, 2, 3)', '42704'), ('''nobody'', st_makepoint(1, 2, 3)', '42704'),
   (:'m' || ', 77::bigint', '42704'), (:'m' || ', NULL::bigint', '42704'), ('999, 77::bigint', '42704'), ('''nobody'', 77::bigint', '42704'),
   (:'m' || ', ' || (layer(:m, 'a.weight') << 32 | 999), '42704'), (:'m' || ', ' || (layer(:m, 'a.weight') << 32) || ', -2', '22023')) v (arguments, state);
+SELECT is(count(*), 3::bigint, 'from far away, too') FROM nearest_atoms(:m, st_makepoint(-2e38, 2e38, 2e38), 3);
+
+-- Atoms whose coordinates are no numbers are at no position: near to nothing, in no region, by whichever plan
+SAVEPOINT numbers;
+UPDATE tensor_atoms SET x = CASE atom_sequence WHEN 3 THEN 'NaN' WHEN 4 THEN 'Infinity' WHEN 5 THEN '-Infinity' ELSE x END,
+  y = CASE atom_sequence WHEN 6 THEN 'NaN' ELSE y END, importance_score = CASE atom_sequence WHEN 7 THEN 'NaN' ELSE importance_score END
+  WHERE model_id = :m AND tensor_name = 'a.weight' AND atom_sequence BETWEEN 3 AND 7;
+SELECT is((SELECT array_agg(atom_sequence ORDER BY distance) FROM nearest_atoms(:m, st_makepoint(20, 1, 0), 4) WHERE layer_name = 'a.weight'), '{2,12,1}', 'the nearest have positions');
+SELECT is((SELECT count(*) FROM nearest_atoms(:m, st_makepoint(0, 0, 0), 1000)), 196::bigint, 'and are all that have');
+SELECT throws_ok(format('SELECT * FROM nearest_atoms(%s, %s::bigint)', :m, layer(:m, 'a.weight') << 32 | 3), '42704', NULL, 'no neighbours without a position');
+CREATE FUNCTION lib.by_plan(statement text) RETURNS bigint[] LANGUAGE plpgsql AS $$
+DECLARE one bigint; other bigint;
+BEGIN
+  PERFORM set_config('enable_seqscan', 'off', true);
+  EXECUTE statement INTO one;
+  PERFORM set_config('enable_seqscan', 'on', true), set_config('enable_indexscan', 'off', true), set_config('enable_bitmapscan', 'off', true);
+  EXECUTE statement INTO other;
+  PERFORM set_config('enable_indexscan', 'on', true), set_config('enable_bitmapscan', 'on', true);
+  RETURN ARRAY[one, other];
+END $$;
+SELECT is(by_plan(format('SELECT count(*) FROM tensor_atoms WHERE model_id = %s AND in_region(weights_geometry, weights_geometry_q8, %L)', :m, region)),
+  ARRAY[atoms, atoms], 'as many by the index and without: ' || region::text) FROM (VALUES (region('-Infinity', 'Infinity', '-Infinity', 'Infinity', '-Infinity', 'Infinity'), 196::bigint),
+  (region(0, 100, 0, 0, 0, 0), 5)) v (region, atoms);
+SELECT is(row(atoms, placed), row(100::bigint, 95::bigint), 'statistics leave them out') FROM spatial_statistics(:m) WHERE layer_name = 'a.weight';
+SELECT ok(central_region(:m, 1) = region(-0.00001, 100.00001, -0.00001, 100.00001, '-Infinity', 'Infinity'), 'so does the region in the middle');
+ROLLBACK TO numbers;
 
 -- Statistics
 SELECT results_eq(format('SELECT layer_name, atoms, placed, mean_x, mean_y, mean_z, round(spread_x::numeric, 4), spread_z, min_x, max_x, min_y, max_y, min_z, max_z FROM spatial_statistics(%s)',
@@ -133,7 +177,7 @@ SELECT doesnt_match(string_agg(e, E'\n'), 'Index', 'many by reading all') FROM e
 SELECT matches(string_agg(e, E'\n'), 'Index Scan using.*geometry', 'neighbours by the index') FROM explain(format('SELECT * FROM tensor_atoms WHERE model_id = %s ORDER BY weights_geometry <<->> st_makepoint(1, 2, 3) LIMIT 5',
   :big)) e;
 
-SELECT is_empty($$SELECT without_comment('region_plan', 'prune_region', 'execute_prune', 'nearest_atoms', 'spatial_statistics')$$,
+SELECT is_empty($$SELECT without_comment('in_geometry', 'atom_position', 'region_plan', 'prune_region', 'execute_prune', 'nearest_atoms', 'spatial_statistics')$$,
   'every function has a comment');
 SELECT * FROM finish();
 ROLLBACK;
