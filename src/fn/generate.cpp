@@ -30,10 +30,11 @@ sampling sampling_arguments(FunctionCallInfo fcinfo) {
           PG_GETARG_FLOAT8(top_p), static_cast<std::uint64_t>(PG_GETARG_INT64(seed))};
 }
 
-// Those of the revision that are in the region; the region's value lives in the current memory context.
-atom_set atoms_arguments(FunctionCallInfo fcinfo, std::int32_t model) {
+// Those of the revision that are in the region, whose value is copied into `context`.
+atom_set atoms_arguments(FunctionCallInfo fcinfo, std::int32_t model, MemoryContext context) {
   atom_set atoms = atoms_argument(fcinfo, revision, model);
   if (PG_ARGISNULL(region)) return atoms;
+  const context_scope scope(context);
   const Oid type = call([&] { return get_fn_expr_argtype(fcinfo->flinfo, region); });
   const Datum value = call([&] { return PointerGetDatum(PG_DETOAST_DATUM_COPY(PG_GETARG_DATUM(region))); });
   return atoms_in_region(std::move(atoms), {type, value});
@@ -41,9 +42,9 @@ atom_set atoms_arguments(FunctionCallInfo fcinfo, std::int32_t model) {
 
 // A text being generated.
 struct generation {
-  // In the memory context that the generation shall live in, within an spi_session.
-  generation(FunctionCallInfo fcinfo, std::int32_t model_number)
-      : model(atoms_arguments(fcinfo, model_number)), generator(make_generator(fcinfo, model)) {}
+  // Within an spi_session; what it keeps of the arguments lives in `context`.
+  generation(FunctionCallInfo fcinfo, std::int32_t model_number, MemoryContext context)
+      : model(atoms_arguments(fcinfo, model_number, context)), generator(make_generator(fcinfo, model)) {}
 
   static text_generator make_generator(FunctionCallInfo fcinfo, language_model& model) {
     const auto most = static_cast<std::uint32_t>(whole_number(fcinfo, max_tokens, "max_tokens"));
@@ -82,8 +83,7 @@ void begin_stream(FunctionCallInfo fcinfo) {
   const std::int32_t model = model_argument(fcinfo);
   settle_model(model);
   spi_session spi;
-  context_scope scope(context);
-  stream->user_fctx = make_state<generation>(context, fcinfo, model);
+  stream->user_fctx = make_state<generation>(context, fcinfo, model, context);
 }
 
 }  // namespace
@@ -115,7 +115,7 @@ HARTONOMOUS_FUNCTION(generate_text) {
     const std::int32_t model = model_argument(fcinfo);
     const settled_snapshot snapshot(model);
     spi_session spi;
-    generation g(fcinfo, model);
+    generation g(fcinfo, model, CurrentMemoryContext);
     while (const std::optional<chosen_token> token = g.generator.next()) said += g.say(token->token);
   }
   return text_datum(said);

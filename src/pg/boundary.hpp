@@ -28,36 +28,38 @@ class pg_error final : public std::exception {
   ErrorData* data_;
 };
 
-// Lives in the frame that calls sigsetjmp, so that a long jump finds it intact; it also puts PostgreSQL's
-// stacks back when the called function leaves by a C++ exception.
-struct stack_guard {
+// Lives in the frame that calls sigsetjmp, so that a long jump finds it intact. However the called function leaves, it
+// puts PostgreSQL's stacks back, and the memory context: SPI's functions leave one of their own behind, which ends with
+// the SPI session, and so would whatever C++ allocates after them.
+struct state_guard {
   sigjmp_buf* const exceptions = PG_exception_stack;
   ErrorContextCallback* const contexts = error_context_stack;
-  stack_guard() = default;
-  stack_guard(const stack_guard&) = delete;
-  stack_guard& operator=(const stack_guard&) = delete;
-  ~stack_guard() {
+  MemoryContext const memory = CurrentMemoryContext;
+  state_guard() = default;
+  state_guard(const state_guard&) = delete;
+  state_guard& operator=(const state_guard&) = delete;
+  ~state_guard() {
     PG_exception_stack = exceptions;
     error_context_stack = contexts;
+    MemoryContextSwitchTo(memory);
   }
 };
 
-// Runs f, which may ereport; an ERROR arrives as pg_error. f must not create objects with destructors.
+// Runs f, which may ereport; an ERROR arrives as pg_error. f must not create objects with destructors. The memory
+// context is afterwards what it was.
 template <class F>
 auto call(F&& f) -> decltype(f()) {
   using result = decltype(f());
   static_assert(std::is_void_v<result> || std::is_trivially_destructible_v<result>,
                 "the result of call() is jumped over when f raises an error");
-  MemoryContext const context = CurrentMemoryContext;
   {
-    stack_guard guard;
+    state_guard guard;
     sigjmp_buf here;
     if (sigsetjmp(here, 0) == 0) {
       PG_exception_stack = &here;
       return f();
     }
   }
-  MemoryContextSwitchTo(context);
   ErrorData* const data = CopyErrorData();
   FlushErrorState();
   throw pg_error(data);

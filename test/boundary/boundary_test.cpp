@@ -73,10 +73,8 @@ void report() {
 // Runs f in a subtransaction, as only there an error may be swallowed. The error's SQLSTATE, or null.
 template <class F>
 const char* swallow(F&& f) {
-  MemoryContext const context = CurrentMemoryContext;
   ResourceOwner const owner = CurrentResourceOwner;
   call([] { BeginInternalSubTransaction(nullptr); });
-  MemoryContextSwitchTo(context);
   const char* state = nullptr;
   try {
     const ballast live;
@@ -92,7 +90,6 @@ const char* swallow(F&& f) {
       RollbackAndReleaseCurrentSubTransaction();
     }
   });
-  MemoryContextSwitchTo(context);
   CurrentResourceOwner = owner;
   return state;
 }
@@ -167,7 +164,8 @@ HARTONOMOUS_FUNCTION(boundary_nest) {
   PG_RETURN_DATUM(call([&] { return DirectFunctionCall2(boundary_nest, Int32GetDatum(depth - 1), kind); }));
 }
 
-// boundary_stacks_kept(): whether PostgreSQL's stacks are as before after errors that took each way out of call().
+// boundary_stacks_kept(): whether PostgreSQL's stacks and its memory context are as before after each way out of
+// call(), that of success included: SPI's functions leave its own memory context as the current one.
 HARTONOMOUS_FUNCTION(boundary_stacks_kept) {
   sigjmp_buf* const exceptions = PG_exception_stack;
   ErrorContextCallback* const contexts = error_context_stack;
@@ -177,10 +175,23 @@ HARTONOMOUS_FUNCTION(boundary_stacks_kept) {
     kept =
         kept && PG_exception_stack == exceptions && error_context_stack == contexts && CurrentMemoryContext == context;
   };
-  call([] {});
+  call([] { MemoryContextSwitchTo(TopMemoryContext); });
+  check();
+  call([] {
+    if (SPI_connect() != SPI_OK_CONNECT) elog(ERROR, "SPI_connect failed");
+  });
+  check();
+  call([] {
+    if (SPI_execute("SELECT 1", true, 0) != SPI_OK_SELECT) elog(ERROR, "SPI_execute failed");
+  });
+  check();
+  call([] { SPI_finish(); });
   check();
   try {
-    call([] { throw_kind("plain"); });
+    call([] {
+      MemoryContextSwitchTo(TopMemoryContext);
+      throw_kind("plain");
+    });
   } catch (const error&) {
   }
   check();

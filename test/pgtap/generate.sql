@@ -156,6 +156,15 @@ SELECT rollback_model(:m) \g /dev/null
 CALL quantize_model_geometry(:m, 'Q8_0');
 SELECT is(generate_text(:m, 'cat', 20, region => ST_MakeEnvelope(-1, -1, 101, 101)), :'everywhere', 'and in Q8_0');
 SELECT rollback_model(:m) \g /dev/null
+-- Token by token the region outlives the call that was given it, whatever its shape, and whatever memory is used meanwhile.
+SELECT is((SELECT string_agg(t.token, '' ORDER BY t.position) FROM generate_tokens('llama', 'cat', 20, region => r.region) t),
+          generate_text(:m, 'cat', 20, region => r.region), format('token by token in %s', coalesce(ST_AsText(r.region), 'NULL')))
+  FROM (VALUES ('POINT Z(1 2 3)'::geometry), ('POINT(50 50)'), ('POLYGON((0 0,0 100,60 100,60 0,0 0))'), ('LINESTRING Z(0 0 0,100 100 10)'),
+               (NULL), (ST_Buffer('POINT(50 50)'::geometry, 40, 500))) r (region);
+SELECT throws_ok(format('SELECT count(*) FROM generate_tokens(%s, ''cat'', 20, region => %L)', :m, region), '22023', NULL, region || ' is none')
+  FROM unnest('{POLYGON EMPTY,POINT Z EMPTY,GEOMETRYCOLLECTION EMPTY}'::text[]) region;
+SELECT is((SELECT string_agg((g).token, '' ORDER BY (g).position) FROM (SELECT generate_tokens(:m, 'cat', 20, region => ST_MakeEnvelope(0, 0, 60, 100)) AS g) x),
+  generate_text(:m, 'cat', 20, region => ST_MakeEnvelope(0, 0, 60, 100)), 'also in a SELECT list');
 
 -- Revisions
 CALL prune_by_importance(:m, keep_ratio => 0.3, method => 'rewrite');

@@ -89,7 +89,7 @@ SELECT boundary_swallow('WITH w AS (INSERT INTO t VALUES (2) RETURNING i) SELECT
 COMMIT;
 SELECT string_agg(i::text, ',') FROM t;
 SQL
-is($session->query('SELECT boundary_stacks_kept();'), 't', 'PostgreSQL\'s stacks are as before');
+is($session->query('SELECT boundary_stacks_kept();'), 't', 'PostgreSQL\'s stacks and memory context are as before');
 no_objects_left('swallowed errors');
 
 my $destroyed = $session->query('SELECT boundary_destroyed();');
