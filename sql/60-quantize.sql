@@ -64,7 +64,7 @@ BEGIN
              upper(CASE WHEN o.rule IS NOT NULL THEN o.rule ->> 'format'
                         WHEN $5 IS NOT NULL THEN p.format ELSE $2 END) AS format,
              CASE WHEN (l.layer_name LIKE $3) IS NOT TRUE THEN 'not like the pattern'
-                  WHEN cardinality(l.tensor_shape) < 2 THEN 'vector'
+                  WHEN NOT hartonomous.is_matrix(l.tensor_shape) THEN 'vector'
                   WHEN NOT hartonomous.is_quantizable_name(l.layer_name, $4) THEN 'kept by name'
                   WHEN o.rule ->> 'format' IS NULL AND o.rule IS NOT NULL THEN 'kept by override' END AS kept
         FROM hartonomous.model_layers l
@@ -116,15 +116,26 @@ END
 $$;
 COMMENT ON FUNCTION hartonomous.quantize_plan(text, text, text, jsonb) IS 'the same for a model by its name';
 
--- llama-quantize's own exceptions (FORMATS: only matrices named *weight, no norms, no routers, no position tables).
+-- llama-quantize's own list. Most of its exceptions may stand anywhere in a name; tables of positions and of token types
+-- only when they are the model's own. RWKV's small matrices are named one by one, for its large ones are time_mix_, too.
 CREATE FUNCTION hartonomous.is_quantizable_name(layer_name text, container text) RETURNS boolean
   LANGUAGE sql IMMUTABLE PARALLEL SAFE COST 1
   RETURN CASE WHEN container = 'gguf'
-              THEN layer_name LIKE '%weight' AND layer_name !~ '(_norm|ffn_gate_inp|position_embd|token_types|ssm_conv1d|attn_rel_b)\.weight$'
-                   AND layer_name NOT LIKE '%time_mix_%'
+              THEN layer_name LIKE '%weight' AND layer_name <> ALL (ARRAY['position_embd.weight', 'token_types.weight'])
+                   AND layer_name !~ '(_norm|ffn_gate_inp|ffn_gate_tid2eid|shortconv\.conv|indexer\.[kq]_proj|attn_rel_b)\.weight'
+                   AND layer_name !~ 'time_mix_(first|w[012]|v[012]|a[012]|g[12]|decay_w[12]|lerp_fused)\.weight'
+                   AND layer_name !~ '(altup|laurel|per_layer_model_proj|ssm_conv1d|a\.rvq\.codebook|mm\.a\.code_embd)'
+                   AND layer_name !~ '(\.position_embd|sam\.pos_embd|sam\.neck\.|sam\.net_|\.rel_pos|\.patch_embd|\.patch_merger)'
               ELSE layer_name NOT LIKE '%bias' END;
 COMMENT ON FUNCTION hartonomous.is_quantizable_name(text, text) IS
   'whether a tensor of that name may be quantized: llama-quantize''s rules for GGUF, all but biases otherwise';
+
+-- As ggml counts: dimensions of one do not make a matrix of a vector.
+CREATE FUNCTION hartonomous.is_matrix(tensor_shape bigint[]) RETURNS boolean
+  LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE COST 1
+  RETURN 1 < ANY (tensor_shape[1:cardinality(tensor_shape) - 1]);
+COMMENT ON FUNCTION hartonomous.is_matrix(bigint[]) IS
+  'whether a tensor of that shape has more than one row: only such tensors are quantized';
 
 CREATE FUNCTION hartonomous.column_importance_of(source regclass, model integer)
   RETURNS TABLE (layer_id bigint, column_importance real[])

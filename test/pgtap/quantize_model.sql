@@ -42,11 +42,33 @@ SELECT results_eq(format('SELECT layer_name, target_format, reason FROM quantize
     ('blk.0.odd_norm.weight', NULL, 'kept by name'), ('table', NULL, 'kept by name'), ('iq.weight', NULL, 'opaque'),
     ('gone.weight', NULL, 'empty'), ('w.weight', 'Q8_0', NULL)$$,
   'names, formats that are only carried, tensors without atoms');
+-- What llama-quantize itself did with matrices of these names
+SELECT is(is_quantizable_name(name, 'gguf'), quantized, name) FROM (VALUES (true, ARRAY['blk.0.attn_q.weight', 'blk.0.time_mix_key.weight',
+  'blk.0.time_mix_value.weight', 'blk.0.time_mix_receptance.weight', 'blk.0.time_mix_output.weight', 'blk.0.time_mix_gate.weight',
+  'blk.0.time_mix_r_k.weight', 'blk.0.channel_mix_key.weight', 'blk.0.shortconv.in_proj.weight', 'blk.0.shortconv.out_proj.weight',
+  'blk.0.per_layer_proj.weight', 'blk.0.inp_gate.weight', 'per_layer_token_embd.weight', 'blk.0.ffn_gate_inp_shexp.weight', 'blk.0.ssm_x.weight',
+  'blk.0.indexer.proj.weight', 'blk.0.attn_norm_2x.weight', 'blk.0.ffn_norm.0.weight', 'blk.0.attn_rel_b_enc.weight', 'output_norm_x.weight',
+  'xposition_embd.weight', 'v.blk.0.attn_rel_pos.weight', 'a.blk.0.ffn_down.weight', 'mm.0.weight', 'cls.weight']),
+  (false, ARRAY['blk.0.attn_q.bias', 'a.weights', 'output_norm.weight', 'blk.0.attn_q_a_norm.weight', 'blk.0.ffn_gate_inp.weight',
+  'blk.0.ffn_gate_tid2eid.weight', 'position_embd.weight', 'v.position_embd.weight', 'v.position_embd.x.weight', 'token_types.weight',
+  'blk.0.attn_rel_b.weight', 'blk.0.time_mix_first.weight', 'blk.0.time_mix_w0.weight', 'blk.0.time_mix_w1.weight', 'blk.0.time_mix_w2.weight',
+  'blk.0.time_mix_v0.weight', 'blk.0.time_mix_v1.weight', 'blk.0.time_mix_v2.weight', 'blk.0.time_mix_a0.weight', 'blk.0.time_mix_a1.weight',
+  'blk.0.time_mix_a2.weight', 'blk.0.time_mix_g1.weight', 'blk.0.time_mix_g2.weight', 'blk.0.time_mix_decay_w1.weight',
+  'blk.0.time_mix_decay_w2.weight', 'blk.0.time_mix_lerp_fused.weight', 'blk.0.shortconv.conv.weight', 'blk.0.altup_router.weight',
+  'altup_proj.weight', 'altup_unembd_proj.weight', 'blk.0.laurel_l.weight', 'blk.0.laurel_r.weight', 'per_layer_model_proj.weight',
+  'blk.0.ssm_conv1d.weight', 'blk.0.ssm_conv1d_q.weight', 'blk.0.indexer.k_proj.weight', 'blk.0.indexer.q_proj.weight', 'v.patch_embd.weight',
+  'v.patch_merger.x.weight', 'v.rel_pos.weight', 'v.rel_pos_h.weight', 'sam.pos_embd.weight', 'sam.neck.0.weight', 'sam.net_2.weight',
+  'a.rvq.codebook.weight', 'mm.a.code_embd.weight'])) v (quantized, names), unnest(names) name;
 SELECT is(is_quantizable_name(name, container), expected, coalesce(container, 'NULL') || ' ' || name) FROM (VALUES
-  ('blk.0.attn_q.weight', 'gguf', true), ('blk.0.attn_q.bias', 'gguf', false), ('token_types.weight', 'gguf', false),
-  ('output_norm.weight', 'gguf', false),
   ('conv1.weight', 'safetensors', true), ('conv1.bias', 'safetensors', false), ('x', 'safetensors', true)) v (name,
     container, expected);
+SELECT is(is_matrix(shape), expected, shape::text) FROM (VALUES ('{2,256}'::bigint[], true), ('{3,1,256}', true), ('{256}', false),
+  ('{1,256}', false), ('{1,1,256}', false), ('{2,1}', true), ('{3,0}', true), ('{0,3}', false), ('{}', false), (NULL, NULL)) v (shape, expected);
+SELECT import_gguf(gguf(ARRAY[ROW('blk.0.time_mix_lerp_w.weight', '{256,1,1}', 0, waves(1, 256, 1))::tensor,
+  ROW('blk.0.time_mix_key.weight', '{256,2}', 0, waves(2, 256, 2))::tensor]), 'rows of one') AS one \gset
+SELECT results_eq(format('SELECT layer_name, target_format, reason FROM quantize_plan(%s, ''Q8_0'')', :one),
+  $$VALUES ('blk.0.time_mix_lerp_w.weight', NULL, 'vector'), ('blk.0.time_mix_key.weight', 'Q8_0', NULL)$$,
+  'a matrix of one row is a vector, as for ggml');
 SELECT lives_ok(format('CALL quantize_model(%s, ''Q8_0'')', :names), 'it is done as planned');
 SELECT results_eq(format('SELECT DISTINCT tensor_name, weights_format(atom_data) FROM tensor_atoms WHERE model_id = %s ORDER BY 1',
   :names),
@@ -213,7 +235,7 @@ SELECT throws_ok(format('CALL quantize_model(%s, ''Q8_0'', requantize => NULL)',
   'requantize that is NULL is no leave to do so');
 SELECT is(count(p.target_format), 0::bigint, 'nor does a plan take anything in')
   FROM quantize_plan(:model, 'Q8_0', NULL) p;
-SELECT is_empty($$SELECT without_comment('fitting_format', 'quantize_plan', 'is_quantizable_name', 'quantize_model')$$,
+SELECT is_empty($$SELECT without_comment('fitting_format', 'quantize_plan', 'is_quantizable_name', 'is_matrix', 'quantize_model')$$,
   'every function has a comment');
 
 SELECT * FROM finish();
