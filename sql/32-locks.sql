@@ -9,6 +9,10 @@ CREATE FUNCTION hartonomous.unlock_model(model integer) RETURNS boolean
   AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE COST 50;
 COMMENT ON FUNCTION hartonomous.unlock_model(integer) IS
   'gives back the lock that lock_model() took for the session; false when there was none';
+CREATE FUNCTION hartonomous.wait_for_lockers(relation regclass, mode text) RETURNS void
+  AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE COST 5000;
+COMMENT ON FUNCTION hartonomous.wait_for_lockers(regclass, text) IS
+  'waits until the transactions have ended that now hold a table in a mode that conflicts with ACCESS EXCLUSIVE or SHARE UPDATE EXCLUSIVE, without asking for the lock: nobody queues behind it; 55P03 after lock_timeout; 22023 on another mode';
 CREATE FUNCTION hartonomous.can_commit() RETURNS boolean
   AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1;
 COMMENT ON FUNCTION hartonomous.can_commit() IS

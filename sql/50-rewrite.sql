@@ -245,24 +245,6 @@ $$;
 COMMENT ON FUNCTION hartonomous.copy_changed_layers(bigint) IS
   'copies again the tensors that were changed, or got columns, after the run copied them';
 
--- Writers wait from here on (readers do not). Not at the parent: there, a transaction that has read the atoms and
--- wants to write them would be a deadlock with who waits for ACCESS EXCLUSIVE.
-CREATE FUNCTION hartonomous.catch_up(run bigint) RETURNS void
-  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
-  SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-  source regclass;
-BEGIN
-  SELECT hartonomous.live_partition(r.model_id) INTO STRICT source
-    FROM hartonomous.compression_runs r WHERE r.run_id = run;
-  EXECUTE format('LOCK TABLE %s IN SHARE ROW EXCLUSIVE MODE', source);
-  PERFORM hartonomous.copy_changed_layers(run);
-END
-$$;
-COMMENT ON FUNCTION hartonomous.catch_up(bigint) IS
-  'makes writers wait and copies again what was changed after the run copied it';
-
 CREATE FUNCTION hartonomous.finish_run(run bigint) RETURNS integer
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
@@ -277,9 +259,7 @@ BEGIN
   SELECT r.base_revision_id INTO STRICT outgoing
     FROM hartonomous.model_revisions r WHERE r.revision_id = made.parent_revision_id;
   IF made.kind = 'copy' THEN
-    PERFORM hartonomous.copy_changed_layers(run);
-    PERFORM hartonomous.catch_up(run);
-    PERFORM hartonomous.attach_backup(job.model_id, made.revision_id);
+    PERFORM hartonomous.attach_backup(job.model_id, made.revision_id, run);
   ELSE
     PERFORM hartonomous.require_read_committed();
     PERFORM hartonomous.swap_partitions(job.model_id, outgoing, made.revision_id, run);

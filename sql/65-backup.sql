@@ -118,12 +118,12 @@ BEGIN
   IF target.state IS DISTINCT FROM 'backup' THEN  -- gone with its model, perhaps
     RAISE EXCEPTION 'revision % is %, not a backup', revision, coalesce(target.state, 'deleted') USING ERRCODE = '55000';
   END IF;
-  PERFORM hartonomous.lock_for_swap('hartonomous.tensor_atoms_backup'::regclass || coalesce(
+  PERFORM hartonomous.lock_for_swap(coalesce(
     (SELECT array_agg(i.inhrelid::regclass)
        FROM pg_inherits i
        JOIN hartonomous.model_revisions r
          ON i.inhrelid = to_regclass(format('hartonomous.%I', hartonomous.atoms_partition(r.model_id, r.revision_id)))
-      WHERE r.model_id = target.model_id AND i.inhparent = 'hartonomous.tensor_atoms_backup'::regclass), '{}'));
+      WHERE r.model_id = target.model_id AND i.inhparent = 'hartonomous.tensor_atoms_backup'::regclass), '{}'), NULL, 'ACCESS EXCLUSIVE');
   before := hartonomous.model_disk_bytes(target.model_id);
   UPDATE hartonomous.model_revisions r SET state = 'dropped' WHERE r.revision_id = drop_backup.revision;
   PERFORM hartonomous.drop_unneeded_partitions(target.model_id);

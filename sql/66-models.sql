@@ -64,8 +64,7 @@ BEGIN
                             ORDER BY r.revision_id), '{}') INTO partitions
     FROM hartonomous.model_revisions r
    WHERE r.model_id = model AND hartonomous.partition_exists(model, r.revision_id);
-  PERFORM hartonomous.lock_for_swap(ARRAY['hartonomous.tensor_atoms'::regclass, 'hartonomous.tensor_atoms_backup']
-                                    || partitions);
+  PERFORM hartonomous.lock_for_swap(partitions, 'ACCESS EXCLUSIVE', 'ACCESS EXCLUSIVE');
   freed := hartonomous.model_disk_bytes(model);
   FOREACH partition IN ARRAY partitions LOOP
     EXECUTE format('DROP TABLE %s', partition);

@@ -6,6 +6,7 @@
 
 extern "C" {
 #include "catalog/namespace.h"
+#include "storage/lmgr.h"
 #include "storage/lock.h"
 #include "utils/inval.h"
 }
@@ -58,6 +59,19 @@ HARTONOMOUS_FUNCTION(unlock_model) {
   // Asked before released: LockRelease warns about a lock that is not held.
   const bool held = call([&] { return lock_held_by_me(tag, ExclusiveLock); });
   PG_RETURN_BOOL(held && call([&] { return LockRelease(&tag, ExclusiveLock, true); }));
+}
+
+HARTONOMOUS_FUNCTION(wait_for_lockers) {
+  text* name = call([&] { return PG_GETARG_TEXT_PP(1); });
+  const std::string mode(VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name));
+  LOCKMODE wanted = NoLock;
+  if (mode == "ACCESS EXCLUSIVE") wanted = AccessExclusiveLock;
+  if (mode == "SHARE UPDATE EXCLUSIVE") wanted = ShareUpdateExclusiveLock;
+  if (wanted == NoLock) throw error("22023", "unknown lock mode \"" + mode + "\"");
+  LOCKTAG tag;
+  SET_LOCKTAG_RELATION(tag, MyDatabaseId, PG_GETARG_OID(0));
+  call([&] { WaitForLockers(tag, wanted, false); });
+  PG_RETURN_VOID();
 }
 
 HARTONOMOUS_FUNCTION(can_commit) {

@@ -54,6 +54,13 @@ SELECT throws_ok('SELECT lock_model(NULL::int)', '22004', NULL, 'lock_model(NULL
 SELECT lives_ok(format('SELECT lock_model(%s, NULL, NULL)', :model), 'flags that are NULL');
 SELECT is(held(), :model || ' ExclusiveLock', '... still take the lock');
 SELECT is(unlock_model(NULL), NULL, 'unlock_model(NULL)');
-SELECT is_empty($$SELECT without_comment('lock_model', 'unlock_model', 'can_commit')$$, 'every function has a comment');
+SELECT lives_ok($$SELECT wait_for_lockers('models', mode) FROM (VALUES ('ACCESS EXCLUSIVE'), ('SHARE UPDATE EXCLUSIVE')) m (mode)$$,
+  'wait_for_lockers(): nobody else, no wait');
+SELECT throws_ok($$SELECT wait_for_lockers('models', 'SHARE')$$, '22023', NULL, '... a mode it does not know');
+SELECT lives_ok($$SELECT lock_briefly('models', 'ACCESS EXCLUSIVE', '{}')$$, 'lock_briefly(): what nobody holds');
+SELECT is(swap_blockers(ARRAY['models'::regclass], 'ACCESS EXCLUSIVE', NULL), 'Others come and go: nobody held them at the last look.',
+  'swap_blockers(): one''s own locks are none');
+SELECT is_empty($$SELECT without_comment('lock_model', 'unlock_model', 'can_commit', 'wait_for_lockers', 'lock_briefly',
+  'try_lock_for_swap', 'lock_for_swap', 'wait_for_parents', 'swap_blockers', 'attach_live', 'attach_backup', 'backups_to_extend')$$, 'every function has a comment');
 SELECT * FROM finish();
 ROLLBACK;
