@@ -1,0 +1,189 @@
+# The pages of the documentation are true: each block of SQL runs, in page order, in a database of the page's own, and
+# gives what the page shows; what pages name is there, and links lead somewhere. docs/architecture.md says how pages are
+# written. Run by scripts/test.sh tap; with names of pages (README, store, …) in HARTONOMOUS_PAGES, those only.
+use strict;
+use warnings;
+use utf8;
+use open qw(:std :encoding(UTF-8));
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use File::Copy qw(copy);
+use File::Path ();
+use Page;
+use Session;
+use Test::More;
+
+plan skip_all => 'no example model' unless $ENV{HARTONOMOUS_MODEL} && -e $ENV{HARTONOMOUS_MODEL};
+
+my $root = "$FindBin::Bin/../..";
+my @pages = map { s{^\Q$root\E/}{}r } "$root/README.md", glob("$root/docs/*.md"), glob("$root/examples/*.md");
+my %prose;
+my %blocks;
+for my $page (@pages) { ($prose{$page}, @{ $blocks{$page} }) = read_page("$root/$page") }
+my $work = "$ENV{HARTONOMOUS_TMP}/docs$$";
+END { File::Path::remove_tree($work) if $work }
+
+# ---- the blocks run ----------------------------------------------------------------------------------------------
+
+# Pages read and write in /tmp; here each does so in a directory that has nothing but the files of examples/.
+sub directory {
+    my ($page) = @_;
+    my $path = $work . '/' . $page =~ s/\W/_/gr;
+    File::Path::make_path($path);
+    for my $file (glob "$ENV{HARTONOMOUS_EXAMPLES}/*") { copy($file, $path) or die "$file: $!\n" }
+    chmod 0777, $path;
+    chmod 0644, glob "$path/*";
+    return $path;
+}
+
+# Runs a statement; what it printed, and its SQLSTATE.
+sub run {
+    my ($session, $statement) = @_;
+    utf8::encode($statement);
+    my $printed = $session->query("$statement\\echo :::state::: :SQLSTATE");
+    utf8::decode($printed);
+    my ($output, $state) = $printed =~ /\A(.*?)^?:::state::: (\w+)\s*\z/sm;
+    return defined $state ? ($output, $state) : ($printed, 'lost');
+}
+
+# What is wrong with what a statement gave; '' when nothing is.
+sub fault {
+    my ($statement, $output, $state) = @_;
+    my $expected = $statement->{gives} // '';
+    my ($wanted, $message) = $expected =~ /^ERROR (\w{5})(?:: (.*))?$/;
+    return "$state, not " . ($wanted // '00000') . ": $output" if $state ne ($wanted // '00000');
+    return defined $message && !shown_as($output =~ /^ERROR:  (.*)/m, $message) ? $output : '' if defined $wanted;
+    return $output if $output =~ /^WARNING/m;
+    return '' if $expected eq '';
+    my $rows = join "\n", grep { !/^(?:NOTICE|INFO|DETAIL|HINT|CONTEXT):/ } split /\n/, $output;
+    return shown_as($rows, $expected =~ s/^\(0 rows\)$//r) ? '' : $rows eq '' ? '(0 rows)' : $rows;
+}
+
+# Runs a block and tells its first fault, if any.
+sub run_block {
+    my ($session, $block, $shown, $path) = @_;
+    $session->query($shown ? '\pset format aligned' : '\pset format unaligned');
+    $session->query($shown ? '\pset tuples_only off' : '\pset tuples_only on');
+    my $printed = '';
+    for my $statement (statements($block)) {
+        my ($output, $state) = run($session, $statement->{text} =~ s{(?<=')/tmp(?=/)}{$path}gr);
+        $output =~ s/\Q$path\E/\/tmp/g;
+        $printed .= $output;
+        $output = '' if $shown && !defined $statement->{gives};
+        my $fault = fault($statement, $output, $state);
+        return "line $statement->{line}: $statement->{text}$fault" if $fault ne '';
+    }
+    return $shown && !shown_as($printed, $shown->{text}) ? "line $shown->{line}, not as shown:\n$printed" : '';
+}
+
+# What must be so after the blocks of a page.
+my %afterwards = (
+    'README.md' => sub {
+        my ($session, $path) = @_;
+        is $session->query("SELECT count(*), sum((source_sha256 = sha256(hartonomous.export_gguf(model_id)))::integer)"
+            . ' FROM hartonomous.models;'), '1|1', 'the model is what was imported';
+        cmp_ok -s "$path/tiny-q4_k.gguf", '<', 0.35 * -s "$path/tiny-stories.gguf", 'the export is 35 % of it at most';
+    },
+);
+
+sub run_page {
+    my ($page) = @_;
+    my @blocks = @{ $blocks{$page} };
+    my ($name) = 'docs_' . lc($page =~ s{^.*/|\.md$}{}gr =~ s/\W/_/gr);
+    my $path = directory($page);
+    my $roles = 'SELECT quote_ident(rolname) FROM pg_roles ORDER BY oid;';
+    my %before = map { $_ => 1 } split /\n/, sql('postgres', $roles);
+    # A page that shows how the extension is made starts without.
+    if (grep { $_->{kind} eq 'sql' && !defined $_->{not_run} && $_->{text} =~ /^CREATE EXTENSION hartonomous/m } @blocks) {
+        sql('postgres', "CREATE DATABASE $name");
+    } else {
+        fresh_database($name);
+    }
+    my $session = Session->new(database => $name);
+    $session->query('\set VERBOSITY default');
+    while (my $block = shift @blocks) {
+        next if $block->{kind} ne 'sql';
+        my $shown = @blocks && $blocks[0]{kind} eq 'output' ? shift @blocks : undef;
+        next if defined $block->{not_run};
+        is run_block($session, $block, $shown, $path), '', "$page: $block->{heading}, line $block->{line}";
+    }
+    $afterwards{$page}->($session, $path) if $afterwards{$page};
+    $session->close;
+    sql('postgres', "DROP DATABASE $name WITH (FORCE)");
+    sql('postgres', "DROP ROLE $_") for grep { !$before{$_} } split /\n/, sql('postgres', $roles);
+}
+
+for my $page (@pages) {
+    my ($short) = $page =~ m{([^/]*)\.md$};
+    next if $ENV{HARTONOMOUS_PAGES} && !grep { $_ eq $short } split ' ', $ENV{HARTONOMOUS_PAGES};
+    next unless grep { $_->{kind} eq 'sql' } @{ $blocks{$page} };
+    subtest $page => sub { run_page($page) };
+}
+
+# ---- what pages say is there -------------------------------------------------------------------------------------
+
+subtest 'every block is SQL, the output of one, or says why it is neither' => sub {
+    for my $page (@pages) {
+        is join(', ', map { $_->{line} } grep { $_->{kind} !~ /^(?:sql|output)$/ && !defined $_->{not_run} }
+            @{ $blocks{$page} }), '', $page;
+    }
+};
+
+subtest 'links lead somewhere' => sub {
+    my %anchors = map { my $page = $_; $page => { map { $_ => 1 } anchors($prose{$page}) } } @pages;
+    for my $page (@pages) {
+        my ($directory) = $page =~ m{^(.*/)?};
+        my @lost;
+        for my $link (links($prose{$page})) {
+            my ($file, $anchor) = split /#/, $link;
+            my $target = $file eq '' ? $page : ($directory // '') . $file;
+            1 while $target =~ s{[^/]+/\.\./}{};
+            push @lost, $link if !-e "$root/$target" || defined $anchor && !$anchors{$target}{$anchor};
+        }
+        is "@lost", '', $page;
+    }
+};
+
+# Programs and files by their path; in docs/architecture.md's table also by the short names it explains.
+subtest 'files that are named exist' => sub {
+    for my $page (@pages) {
+        my $text = join "\n", $prose{$page}, map { $_->{text} } @{ $blocks{$page} };
+        my @named = map { s/[.-]+$//r }
+            $text =~ m{(?<![\w/.])((?:bench|docs|examples|scripts|sql|src|test|tools)/[\w./-]++)(?!<)}g;
+        push @named, map { m{^(?:pgtap/|isolation/)} ? "test/$_.*" : m{^tap/} ? "test/$_.t" : m{^\d\d-\w+$} ? "sql/$_.sql" : () }
+            spans($prose{$page});
+        is join(', ', grep { !grep { -e } glob "$root/$_" } @named), '', $page;
+    }
+};
+
+subtest 'functions, tables and settings that are named exist' => sub {
+    fresh_database('docs_names');
+    my $session = Session->new(database => 'docs_names', settings => '-c client_min_messages=warning');
+    $session->query('SELECT hartonomous.create_store(); SELECT hartonomous.formats(); SELECT hartonomous.install_tsql_names();');
+    my %function = map { $_ => 1 } split /\n/, $session->query('SELECT DISTINCT proname FROM pg_proc;');
+    my %member = map { $_ => 1 } split /\n/, $session->query(<<'SQL');
+SELECT name FROM (
+  SELECT proname, pronamespace FROM pg_proc UNION ALL SELECT relname, relnamespace FROM pg_class
+  UNION ALL SELECT typname, typnamespace FROM pg_type UNION ALL SELECT opcname, opcnamespace FROM pg_opclass) AS n (name, schema)
+ WHERE schema = 'hartonomous'::regnamespace
+UNION SELECT substr(name, 13) FROM pg_settings WHERE name LIKE 'hartonomous.%';
+SQL
+    cmp_ok scalar keys %member, '>', 100, 'there are some';
+    # C++ of the pages about the source.
+    my $headers = join '', map { local (@ARGV, $/) = $_; <> } glob("$root/src/pg/*.hpp");
+    for my $page (@pages) {
+        my %lost;
+        for my $span (spans($prose{$page})) {
+            while ($span =~ /(?<![\w.])(?:hartonomous\.)?([a-z][a-z0-9]*(?:_[a-z0-9]+)+|(?<=^)[a-z]\w*)\(/g) {
+                $lost{"$1()"} = 1 unless $function{$1} || $headers =~ /\b\Q$1\E\(/;
+            }
+        }
+        my $text = join "\n", $prose{$page}, map { $_->{text} } grep { $_->{kind} eq 'sql' } @{ $blocks{$page} };
+        $lost{"hartonomous.$_"} = 1 for grep { !$member{$_} } $text =~ /\bhartonomous\.([a-z]\w*)/g;
+        is join(', ', sort keys %lost), '', $page;
+    }
+    $session->close;
+    sql('postgres', 'DROP DATABASE docs_names WITH (FORCE)');
+};
+
+done_testing;
