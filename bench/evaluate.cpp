@@ -24,7 +24,7 @@ using Eigen::Index;
 
 class plain_model {
  public:
-  explicit plain_model(llama_test::gguf_tensors& tensors) : config_(read_llama_config(tensors.metadata())) {
+  explicit plain_model(network_test::gguf_tensors& tensors) : config_(read_hyperparameters(tensors.metadata())) {
     for (auto& [name, m] : tensors.matrices()) {
       weights_[name] = Eigen::Map<const matrix>(m.values.data(), static_cast<Index>(m.shape.rows),
                                                 static_cast<Index>(m.shape.columns));
@@ -113,7 +113,7 @@ class plain_model {
     return out * weight(prefix + "attn_output").transpose();
   }
 
-  llama_config config_;
+  hyperparameters config_;
   std::map<std::string, matrix> weights_;
   matrix angles_, cosines_, sines_;
 };
@@ -126,7 +126,7 @@ void report(const char* what, double loss, std::size_t scored, std::size_t token
 double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 void run(const char* path, const char* text_path, std::uint32_t n_ctx) {
-  llama_test::gguf_tensors tensors(path);
+  network_test::gguf_tensors tensors(path);
   std::ifstream file(text_path, std::ios::binary);
   const std::string text{std::istreambuf_iterator<char>(file), {}};
   no_interrupt none;
@@ -143,7 +143,7 @@ void run(const char* path, const char* text_path, std::uint32_t n_ctx) {
   }
   report("plain Eigen and OpenBLAS, 1 thread", loss, scored, windows.size() * n_ctx, now() - start);
   for (unsigned threads : {1u, 2u}) {
-    llama_network network(read_llama_config(tensors.metadata()), tensors, threads, 64 << 20, none);
+    transformer network(read_hyperparameters(tensors.metadata()), tensors, threads, 64 << 20, none);
     start = now();
     const std::vector<double> scores = score_windows(network, windows, std::uint64_t{1} << 30);
     double sum = 0.0;

@@ -4,7 +4,7 @@
 // where the model asks for one, and only tokens with half a piece before them count (docs/evaluate.md). Probabilities
 // are a softmax in float whose sums are in double.
 //
-// Errors: 22023 lengths that make no sense, 53200 a piece needs more memory than there may be; those of llama.hpp.
+// Errors: 22023 lengths that make no sense, 53200 a piece needs more memory than there may be; those of network.hpp.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +13,7 @@
 #include <string>
 #include <vector>
 
-#include "hartonomous/llama.hpp"
+#include "hartonomous/network.hpp"
 #include "hartonomous/span.hpp"
 
 namespace hartonomous {
@@ -76,7 +76,7 @@ std::string progress_text(const evaluation_progress& progress, std::optional<dou
 
 // The natural logarithm of each scored token's probability, window after window. As many windows are run together
 // as `memory` bytes hold.
-std::vector<double> score_windows(llama_network& network, span<const score_window> windows, std::uint64_t memory,
+std::vector<double> score_windows(transformer& network, span<const score_window> windows, std::uint64_t memory,
                                   const evaluation_watcher& watcher = {});
 
 // exp(-mean) of such logarithms.
@@ -91,7 +91,7 @@ struct model_comparison {
   estimate same_top;          // share of the tokens where both have the same top
 };
 
-model_comparison compare_models(llama_network& model, llama_network& baseline, span<const score_window> windows,
+model_comparison compare_models(transformer& model, transformer& baseline, span<const score_window> windows,
                                 std::uint64_t memory, const evaluation_watcher& watcher = {});
 
 }  // namespace hartonomous

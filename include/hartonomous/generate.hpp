@@ -8,7 +8,7 @@
 #include <string_view>
 #include <vector>
 
-#include "hartonomous/llama.hpp"
+#include "hartonomous/network.hpp"
 #include "hartonomous/span.hpp"
 
 namespace hartonomous {
@@ -46,7 +46,7 @@ class token_sampler {
 class text_continuation {
  public:
   // Room for `capacity` tokens altogether.
-  text_continuation(llama_network& network, std::uint32_t capacity)
+  text_continuation(transformer& network, std::uint32_t capacity)
       : network_(network), cache_(network.config(), capacity) {}
   std::uint32_t length() const noexcept { return cache_.length(); }
   bool full() const noexcept { return cache_.length() == cache_.capacity(); }
@@ -56,7 +56,7 @@ class text_continuation {
   static constexpr std::size_t part = 512;
 
  private:
-  llama_network& network_;
+  transformer& network_;
   kv_cache cache_;
 };
 
@@ -66,12 +66,12 @@ class text_generator {
   using token_test = std::function<bool(token_id)>;
 
   // Error 22023: the prompt is empty or longer than the model's context.
-  text_generator(llama_network& network, std::vector<token_id> prompt, std::uint32_t max_tokens, const sampling& how,
+  text_generator(transformer& network, std::vector<token_id> prompt, std::uint32_t max_tokens, const sampling& how,
                  token_test ends_text);
   // The next token; none after max_tokens, at the end of the context, or where the model ends the text.
   std::optional<chosen_token> next();
   // Bytes that a generator for such a prompt allocates.
-  static std::uint64_t bytes(const llama_network& network, std::uint64_t prompt, std::uint64_t max_tokens) noexcept;
+  static std::uint64_t bytes(const transformer& network, std::uint64_t prompt, std::uint64_t max_tokens) noexcept;
 
  private:
   text_continuation text_;

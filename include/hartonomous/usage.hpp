@@ -8,12 +8,12 @@
 #include <string>
 #include <vector>
 
-#include "hartonomous/llama.hpp"
+#include "hartonomous/network.hpp"
 #include "hartonomous/space.hpp"
 
 namespace hartonomous {
 
-// Give it to llama_network::observe(); it adds up over all that is run.
+// Give it to transformer::observe(); it adds up over all that is run.
 class usage_meter final : public linear_observer {
  public:
   using layout_lookup = std::function<atom_layout(const std::string& tensor)>;

@@ -19,7 +19,7 @@ void require_memory_for(std::string_view text) {
 }
 
 // Without the vocabulary, which may be many megabytes.
-llama_config read_config(std::int32_t model) {
+hyperparameters read_config(std::int32_t model) {
   Oid types[] = {INT4OID};
   Datum values[] = {Int32GetDatum(model)};
   call([&] {
@@ -27,7 +27,7 @@ llama_config read_config(std::int32_t model) {
   });
   gguf_metadata metadata;
   metadata_from_json(spi_text(0, 1), metadata);
-  return read_llama_config(metadata);
+  return read_hyperparameters(metadata);
 }
 
 atom_set beginning_call(atom_set atoms) {

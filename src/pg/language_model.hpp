@@ -11,18 +11,18 @@
 #include <string_view>
 #include <vector>
 
-#include "hartonomous/llama.hpp"
+#include "hartonomous/network.hpp"
 #include "hartonomous/tokenizer.hpp"
 
 namespace hartonomous::pg {
 
 // Within an spi_session, also each later use. Errors: 0A000 it is no language model that is known here, or its tensors
-// are carried in formats that cannot be read; those of llama.hpp and tokenizer.hpp.
+// are carried in formats that cannot be read; those of network.hpp and tokenizer.hpp.
 class language_model {
  public:
   explicit language_model(atom_set atoms);
 
-  llama_network& network() noexcept { return network_; }
+  transformer& network() noexcept { return network_; }
   const tokenizer& words() const noexcept { return *tokenizer_; }
   model_tensors& tensors() noexcept { return tensors_; }
 
@@ -39,7 +39,7 @@ class language_model {
  private:
   backend_interrupt interrupts_;
   model_tensors tensors_;
-  llama_network network_;
+  transformer network_;
   std::shared_ptr<const tokenizer> tokenizer_;
 };
 

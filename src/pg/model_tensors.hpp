@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "hartonomous/llama.hpp"
+#include "hartonomous/network.hpp"
 
 namespace hartonomous::pg {
 

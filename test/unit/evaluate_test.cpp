@@ -15,7 +15,7 @@
 namespace hartonomous {
 namespace {
 
-using llama_test::gguf_tensors;
+using network_test::gguf_tensors;
 
 constexpr std::uint64_t plenty = std::uint64_t{1} << 30;
 
@@ -28,8 +28,8 @@ std::vector<token_id> some_tokens(std::size_t count) {
 struct model {
   explicit model(const std::string& name, unsigned threads = 1, std::uint64_t panel = 1 << 20)
       : tensors(std::string(HARTONOMOUS_TEST_DIR) + "/golden/" + name), network_threads(threads), panel_bytes(panel) {}
-  llama_network network() {
-    return {read_llama_config(tensors.metadata()), tensors, network_threads, panel_bytes, none};
+  transformer network() {
+    return {read_hyperparameters(tensors.metadata()), tensors, network_threads, panel_bytes, none};
   }
   gguf_tensors tensors;
   no_interrupt none;
@@ -38,7 +38,7 @@ struct model {
 };
 
 // All log-probabilities after each token of a window, by the definition and in double.
-std::vector<std::vector<double>> log_softmaxes(llama_network& network, const std::vector<token_id>& tokens) {
+std::vector<std::vector<double>> log_softmaxes(transformer& network, const std::vector<token_id>& tokens) {
   const token_sequence sequence = {tokens};
   const std::vector<float> states = network.run({&sequence, 1});
   std::vector<std::size_t> rows(tokens.size());
@@ -112,7 +112,7 @@ TEST(Windows, CoveringScoresEveryTokenButTheFirstOnce) {
 
 TEST(Scores, AreTheLogarithmsOfTheSoftmax) {
   model m("random-qwen2.gguf");
-  llama_network network = m.network();
+  transformer network = m.network();
   const std::vector<score_window> windows = perplexity_windows(some_tokens(50), 16, 3);
   std::vector<double> expected;
   for (const score_window& w : windows) {
@@ -130,7 +130,7 @@ TEST(Scores, AreTheLogarithmsOfTheSoftmax) {
 
 TEST(Scores, DoNotDependOnThreadsOrMemory) {
   model one("random-qwen3.gguf"), two("random-qwen3.gguf", 2);
-  llama_network a = one.network(), b = two.network();
+  transformer a = one.network(), b = two.network();
   const std::vector<score_window> windows = perplexity_windows(some_tokens(400), 32, 3);
   const std::vector<double> scores = score_windows(a, windows, plenty);
   EXPECT_EQ(score_windows(b, windows, plenty), scores);
@@ -145,7 +145,7 @@ TEST(Scores, DoNotDependOnThreadsOrMemory) {
 TEST(Scores, WithoutWeightsPerplexityIsTheVocabulary) {
   model m("random-qwen3.gguf");
   for (auto& [name, matrix] : m.tensors.matrices()) std::fill(matrix.values.begin(), matrix.values.end(), 0.0f);
-  llama_network network = m.network();
+  transformer network = m.network();
   const estimate p = perplexity_of(score_windows(network, perplexity_windows(some_tokens(64), 32, 1), plenty));
   EXPECT_NEAR(p.value, 32.0, 1e-5);
   EXPECT_NEAR(p.standard_error, 0.0, 1e-6);
@@ -154,14 +154,14 @@ TEST(Scores, WithoutWeightsPerplexityIsTheVocabulary) {
 TEST(Scores, NaNCarriesThrough) {
   model m("random-llama.gguf");
   m.tensors.matrices()["output.weight"].values[5] = std::nanf("");
-  llama_network network = m.network();
+  transformer network = m.network();
   EXPECT_TRUE(
       std::isnan(perplexity_of(score_windows(network, perplexity_windows(some_tokens(64), 32, 1), plenty)).value));
 }
 
 TEST(Scores, NoWindowsNoScores) {
   model m("random-llama.gguf");
-  llama_network network = m.network();
+  transformer network = m.network();
   EXPECT_TRUE(score_windows(network, {}, plenty).empty());
 }
 
@@ -170,7 +170,7 @@ TEST(Scores, NoWindowsNoScores) {
 TEST(Compare, FollowsTheDefinitions) {
   model a("random-llama.gguf"), b("random-llama.gguf");
   for (float& w : b.tensors.matrices()["blk.0.ffn_down.weight"].values) w *= 0.5f;
-  llama_network network = b.network(), baseline = a.network();
+  transformer network = b.network(), baseline = a.network();
   const std::vector<score_window> windows = perplexity_windows(some_tokens(70), 16, 2);
   running_mean divergence, same, difference;
   for (const score_window& w : windows) {
@@ -201,7 +201,7 @@ TEST(Compare, FollowsTheDefinitions) {
 
 TEST(Compare, AModelWithItself) {
   model m("random-qwen3.gguf");
-  llama_network a = m.network(), b = m.network();
+  transformer a = m.network(), b = m.network();
   const model_comparison c = compare_models(a, b, perplexity_windows(some_tokens(70), 16, 2), plenty);
   EXPECT_EQ(c.kl_divergence.value, 0.0);
   EXPECT_EQ(c.same_top.value, 1.0);
@@ -212,7 +212,7 @@ TEST(Compare, AModelWithItself) {
 TEST(Compare, NeedsOneVocabulary) {
   model a("random-qwen3.gguf"), b("random-qwen3.gguf");
   for (const char* name : {"token_embd.weight", "output.weight"}) --b.tensors.matrices()[name].shape.rows;
-  llama_network network = b.network(), baseline = a.network();
+  transformer network = b.network(), baseline = a.network();
   EXPECT_EQ(state_of([&] { compare_models(network, baseline, {}, plenty); }), "22023");
 }
 
@@ -246,7 +246,7 @@ struct watched {
 TEST(EvaluationProgress, OfScores) {
   for (const char* name : {"random-llama.gguf", "random-qwen2.gguf", "random-qwen3.gguf"}) {
     model m(name);
-    llama_network network = m.network();
+    transformer network = m.network();
     const std::vector<score_window> windows = perplexity_windows(some_tokens(5000), 32, 3);
     watched w;
     const double p = perplexity_of(score_windows(network, windows, plenty, w.watcher())).value;
@@ -263,7 +263,7 @@ TEST(EvaluationProgress, OfScores) {
 
 TEST(EvaluationProgress, OfComparisons) {
   model a("random-llama.gguf"), b("random-llama.gguf", 2);
-  llama_network network = a.network(), baseline = b.network();
+  transformer network = a.network(), baseline = b.network();
   const std::vector<score_window> windows = covering_windows(some_tokens(300), 16, 3);
   watched w;
   const model_comparison c = compare_models(network, baseline, windows, plenty, w.watcher());
@@ -273,7 +273,7 @@ TEST(EvaluationProgress, OfComparisons) {
 
 TEST(EvaluationProgress, AWatcherMayEndTheEvaluation) {
   model m("random-llama.gguf");
-  llama_network network = m.network();
+  transformer network = m.network();
   const std::vector<score_window> windows = perplexity_windows(some_tokens(64), 32, 1);
   int told = 0;
   const evaluation_watcher ends = [&](const evaluation_progress&) {

@@ -12,9 +12,9 @@
 
 #include "hartonomous/codec.hpp"
 #include "hartonomous/gguf.hpp"
-#include "hartonomous/llama.hpp"
+#include "hartonomous/network.hpp"
 
-namespace hartonomous::llama_test {
+namespace hartonomous::network_test {
 
 class gguf_tensors final : public tensor_source {
  public:
@@ -89,4 +89,4 @@ class gguf_tensors final : public tensor_source {
   std::map<std::string, int> opened_;
 };
 
-}  // namespace hartonomous::llama_test
+}  // namespace hartonomous::network_test

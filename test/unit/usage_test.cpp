@@ -28,9 +28,9 @@ TEST(Usage, EnergiesFollowTheDefinition) {
 }
 
 TEST(Usage, SeesEveryMatrixAndEveryToken) {
-  llama_test::gguf_tensors tensors(std::string(HARTONOMOUS_TEST_DIR) + "/golden/random-qwen3.gguf");
+  network_test::gguf_tensors tensors(std::string(HARTONOMOUS_TEST_DIR) + "/golden/random-qwen3.gguf");
   no_interrupt none;
-  llama_network network(read_llama_config(tensors.metadata()), tensors, 2, 1, none);
+  transformer network(read_hyperparameters(tensors.metadata()), tensors, 2, 1, none);
   usage_meter meter([&](const std::string& name) {
     const matrix_shape shape = *tensors.find(name);
     return atom_layout{shape.rows, shape.columns, 7};

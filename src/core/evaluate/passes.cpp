@@ -14,7 +14,7 @@ namespace {
 constexpr std::uint64_t enough_tokens = 2048;
 constexpr std::size_t logit_floats = std::size_t{1} << 19;
 
-std::uint64_t bytes_needed(const llama_network& network, std::uint64_t tokens, std::uint64_t longest,
+std::uint64_t bytes_needed(const transformer& network, std::uint64_t tokens, std::uint64_t longest,
                            std::uint64_t scored, unsigned networks) {
   const std::uint64_t width = network.config().width;
   const std::uint64_t logits = scored * std::min<std::uint64_t>(logit_columns(scored), network.vocabulary());
@@ -33,7 +33,7 @@ void add_window(pass& p, const score_window& window, std::size_t first_token) {
 
 }  // namespace
 
-std::vector<pass> plan_passes(const llama_network& network, span<const score_window> windows, std::uint64_t memory,
+std::vector<pass> plan_passes(const transformer& network, span<const score_window> windows, std::uint64_t memory,
                               unsigned networks) {
   std::vector<pass> passes;
   std::uint64_t tokens = 0, longest = 0;
@@ -63,7 +63,7 @@ std::size_t logit_columns(std::size_t rows) {
   return std::max<std::size_t>(1, logit_floats / std::max<std::size_t>(1, rows));
 }
 
-void for_rows(llama_network& network, std::size_t rows, const std::function<void(std::size_t)>& task) {
+void for_rows(transformer& network, std::size_t rows, const std::function<void(std::size_t)>& task) {
   constexpr std::size_t run = 16;
   network.threads().run((rows + run - 1) / run, network.check(), [&](std::size_t i) {
     for (std::size_t row = i * run; row < std::min(rows, (i + 1) * run); ++row) task(row);

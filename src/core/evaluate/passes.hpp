@@ -19,13 +19,13 @@ struct pass {
 
 // Cuts windows into passes that hold `memory` bytes at most with `networks` run at a time; error 53200 when a single
 // window needs more.
-std::vector<pass> plan_passes(const llama_network& network, span<const score_window> windows, std::uint64_t memory,
+std::vector<pass> plan_passes(const transformer& network, span<const score_window> windows, std::uint64_t memory,
                               unsigned networks);
 
 // Columns of logits that are computed at a time for so many rows.
 std::size_t logit_columns(std::size_t rows);
 
 // Calls task(row) for every row, on all threads.
-void for_rows(llama_network& network, std::size_t rows, const std::function<void(std::size_t)>& task);
+void for_rows(transformer& network, std::size_t rows, const std::function<void(std::size_t)>& task);
 
 }  // namespace hartonomous::evaluate_detail

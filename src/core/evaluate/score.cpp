@@ -4,7 +4,7 @@
 #include "evaluate/tally.hpp"
 #include "hartonomous/error.hpp"
 #include "hartonomous/evaluate.hpp"
-#include "llama/vectors.hpp"
+#include "network/vectors.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -25,7 +25,7 @@ struct distribution {
 
   // Takes note of the panel's greatest logit; returns the factor by which sums up to here shrink.
   double raise_top(const float* logits, std::size_t first, std::size_t count) {
-    const float panel_top = llama_detail::maximum(logits, count);
+    const float panel_top = network_detail::maximum(logits, count);
     if (!(panel_top > top)) return 1.0;
     const double factor = std::exp(static_cast<double>(top) - static_cast<double>(panel_top));
     top = panel_top;
@@ -48,7 +48,7 @@ struct distribution_pair {
   double divergence() const { return weighted / baseline.mass - (baseline.log_mass() - model.log_mass()); }
 };
 
-void check_targets(const llama_network& network, const pass& p) {
+void check_targets(const transformer& network, const pass& p) {
   for (token_id token : p.targets) {
     if (token < 0 || static_cast<std::uint32_t>(token) >= network.vocabulary()) {
       throw error(sqlstate::invalid_parameter_value, "token " + std::to_string(token) + " is not one of the model's " +
@@ -58,12 +58,12 @@ void check_targets(const llama_network& network, const pass& p) {
 }
 
 // States after the final norm of the rows that predict a scored token.
-std::vector<float> predicting_states(llama_network& network, const pass& p) {
+std::vector<float> predicting_states(transformer& network, const pass& p) {
   check_targets(network, p);
   return network.normed(network.run(p.sequences), p.rows);
 }
 
-std::vector<distribution> distributions_of(llama_network& network, const pass& p) {
+std::vector<distribution> distributions_of(transformer& network, const pass& p) {
   std::vector<distribution> found(p.rows.size());
   const std::vector<float> states = predicting_states(network, p);
   logit_reader reader(network, states.data(), found.size(), logit_columns(found.size()));
@@ -72,7 +72,7 @@ std::vector<distribution> distributions_of(llama_network& network, const pass& p
       distribution& d = found[i];
       const float* logits = reader.logits(i);
       d.mass *= d.raise_top(logits, reader.first(), reader.count());
-      d.mass += llama_detail::exponential_sum(logits, reader.count(), d.top);
+      d.mass += network_detail::exponential_sum(logits, reader.count(), d.top);
       d.note_target(logits, reader.first(), reader.count(), p.targets[i]);
     });
   }
@@ -85,16 +85,16 @@ void add_panel(distribution_pair& pair, const logit_reader& model, const logit_r
   const std::size_t first = model.first(), count = model.count();
   distribution &m = pair.model, &b = pair.baseline;
   m.mass *= m.raise_top(logits, first, count);
-  m.mass += llama_detail::exponential_sum(logits, count, m.top);
+  m.mass += network_detail::exponential_sum(logits, count, m.top);
   const double shrink = b.raise_top(reference, first, count);
-  const llama_detail::divergence_sums sums = llama_detail::exponential_divergence(reference, logits, count, b.top);
+  const network_detail::divergence_sums sums = network_detail::exponential_divergence(reference, logits, count, b.top);
   b.mass = b.mass * shrink + sums.mass;
   pair.weighted = pair.weighted * shrink + sums.weighted;
   m.note_target(logits, first, count, target);
   b.note_target(reference, first, count, target);
 }
 
-std::vector<distribution_pair> pairs_of(llama_network& model, llama_network& baseline, const pass& p) {
+std::vector<distribution_pair> pairs_of(transformer& model, transformer& baseline, const pass& p) {
   std::vector<distribution_pair> found(p.rows.size());
   const std::vector<float> states = predicting_states(model, p), references = predicting_states(baseline, p);
   // Both readers take the same steps.
@@ -117,7 +117,7 @@ estimate plain(const running_mean& mean) { return {mean.mean(), mean.standard_er
 
 }  // namespace
 
-std::vector<double> score_windows(llama_network& network, span<const score_window> windows, std::uint64_t memory,
+std::vector<double> score_windows(transformer& network, span<const score_window> windows, std::uint64_t memory,
                                   const evaluation_watcher& watcher) {
   std::vector<double> scores;
   running_mean loss;
@@ -132,7 +132,7 @@ std::vector<double> score_windows(llama_network& network, span<const score_windo
   return scores;
 }
 
-model_comparison compare_models(llama_network& model, llama_network& baseline, span<const score_window> windows,
+model_comparison compare_models(transformer& model, transformer& baseline, span<const score_window> windows,
                                 std::uint64_t memory, const evaluation_watcher& watcher) {
   if (model.vocabulary() != baseline.vocabulary()) {
     throw error(sqlstate::invalid_parameter_value, "models of different vocabularies cannot be compared");

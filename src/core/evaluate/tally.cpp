@@ -10,13 +10,13 @@
 namespace hartonomous {
 namespace evaluate_detail {
 
-tally::tally(std::initializer_list<llama_network*> networks, span<const score_window> windows,
+tally::tally(std::initializer_list<transformer*> networks, span<const score_window> windows,
              const evaluation_watcher& watcher)
     : watcher_(watcher) {
   progress_.windows = windows.size();
   if (!watcher_) return;
   networks_ = networks;
-  for (llama_network* network : networks_) {
+  for (transformer* network : networks_) {
     for (const score_window& w : windows) all_ += network->multiplications(w.tokens.size(), w.scored());
     network->watch([this](double multiplications) {
       done_ += multiplications;
@@ -26,7 +26,7 @@ tally::tally(std::initializer_list<llama_network*> networks, span<const score_wi
 }
 
 tally::~tally() {
-  for (llama_network* network : networks_) network->watch({});
+  for (transformer* network : networks_) network->watch({});
 }
 
 void tally::end_pass(const running_mean& loss) {

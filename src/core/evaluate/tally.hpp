@@ -11,7 +11,7 @@ namespace hartonomous::evaluate_detail {
 // Counts the multiplications of networks that run the windows, and tells the watcher, while it lives.
 class tally {
  public:
-  tally(std::initializer_list<llama_network*> networks, span<const score_window> windows,
+  tally(std::initializer_list<transformer*> networks, span<const score_window> windows,
         const evaluation_watcher& watcher);
   tally(const tally&) = delete;
   tally& operator=(const tally&) = delete;
@@ -23,7 +23,7 @@ class tally {
  private:
   void tell(bool pass_ended);
 
-  std::vector<llama_network*> networks_;
+  std::vector<transformer*> networks_;
   const evaluation_watcher& watcher_;
   double all_ = 0.0, done_ = 0.0;  // multiplications
   evaluation_progress progress_;

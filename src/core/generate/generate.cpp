@@ -2,7 +2,7 @@
 #include "hartonomous/generate.hpp"
 
 #include "hartonomous/error.hpp"
-#include "llama/vectors.hpp"
+#include "network/vectors.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -59,8 +59,8 @@ void keep_top_p(span<const float> logits, double top_p, std::vector<std::size_t>
 }
 
 double log_probability(span<const float> logits, std::size_t token) {
-  const float top = llama_detail::maximum(logits.data(), logits.size());
-  const double mass = llama_detail::exponential_sum(logits.data(), logits.size(), top);
+  const float top = network_detail::maximum(logits.data(), logits.size());
+  const double mass = network_detail::exponential_sum(logits.data(), logits.size(), top);
   return static_cast<double>(logits[token]) - static_cast<double>(top) - std::log(mass);
 }
 
@@ -114,7 +114,7 @@ std::vector<float> text_continuation::append(span<const token_id> tokens) {
   return logits;
 }
 
-text_generator::text_generator(llama_network& network, std::vector<token_id> prompt, std::uint32_t max_tokens,
+text_generator::text_generator(transformer& network, std::vector<token_id> prompt, std::uint32_t max_tokens,
                                const sampling& how, token_test ends_text)
     : text_(network, static_cast<std::uint32_t>(
                          std::min<std::uint64_t>(network.config().context, prompt.size() + std::uint64_t{max_tokens}))),
@@ -140,7 +140,7 @@ std::optional<chosen_token> text_generator::next() {
   return chosen;
 }
 
-std::uint64_t text_generator::bytes(const llama_network& network, std::uint64_t prompt,
+std::uint64_t text_generator::bytes(const transformer& network, std::uint64_t prompt,
                                     std::uint64_t max_tokens) noexcept {
   const auto capacity =
       static_cast<std::uint32_t>(std::min<std::uint64_t>(network.config().context, prompt + max_tokens));

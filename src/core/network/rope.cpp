@@ -1,23 +1,23 @@
-// Rotary positions: the angles (hartonomous/llama.hpp). YaRN leaves fast pairs as they are, scales the positions of
+// Rotary positions: the angles (rope.hpp). YaRN leaves fast pairs as they are, scales the positions of
 // slow ones and mixes both in between.
-#include "hartonomous/llama.hpp"
+#include "network/rope.hpp"
 
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
 
-namespace hartonomous {
+namespace hartonomous::network_detail {
 namespace {
 
 constexpr double pi = 3.14159265358979323846;
 
 // The pair that turns `rotations` times over the original context.
-double pair_of(const rope_config& c, double rotations) {
+double pair_of(const rope_parameters& c, double rotations) {
   return c.dimensions * std::log(c.original_context / (rotations * 2.0 * pi)) / (2.0 * std::log(c.base));
 }
 
 // How much of pair i keeps its own speed, 0 to 1.
-double kept_speed(const rope_config& c, double i) {
+double kept_speed(const rope_parameters& c, double i) {
   const double low = std::max(0.0, std::floor(pair_of(c, c.beta_fast)));
   const double high = std::min(c.dimensions - 1.0, std::ceil(pair_of(c, c.beta_slow)));
   return 1.0 - std::clamp((i - low) / std::max(0.001, high - low), 0.0, 1.0);
@@ -25,7 +25,8 @@ double kept_speed(const rope_config& c, double i) {
 
 }  // namespace
 
-rope_table::rope_table(const rope_config& config, span<const float> factors, std::uint32_t first, std::uint32_t count)
+rope_table::rope_table(const rope_parameters& config, span<const float> factors, std::uint32_t first,
+                       std::uint32_t count)
     : first_(first), pairs_(config.dimensions / 2), cosines_(pairs_ * count), sines_(pairs_ * count) {
   const double magnitude = config.magnitude * (config.yarn ? 1.0 + 0.1 * std::log(1.0 / config.scale) : 1.0);
   for (std::size_t i = 0; i < pairs_; ++i) {
@@ -41,4 +42,4 @@ rope_table::rope_table(const rope_config& config, span<const float> factors, std
   }
 }
 
-}  // namespace hartonomous
+}  // namespace hartonomous::network_detail

@@ -1,6 +1,6 @@
 // The forward pass against the logits of tools/reference_forward.py, and against itself: threads, panels, batches and
 // caches change nothing.
-#include "hartonomous/llama.hpp"
+#include "hartonomous/network.hpp"
 
 #include <gtest/gtest.h>
 
@@ -17,7 +17,7 @@
 namespace hartonomous {
 namespace {
 
-using llama_test::gguf_tensors;
+using network_test::gguf_tensors;
 
 const std::string golden = std::string(HARTONOMOUS_TEST_DIR) + "/golden/";
 const std::string example = std::string(HARTONOMOUS_TEST_DIR) + "/../../examples/tiny-stories.gguf";
@@ -44,7 +44,7 @@ struct setting {
 };
 
 // Logits of the last `last` tokens.
-std::vector<float> logits_of(llama_network& network, const std::vector<float>& states, std::size_t last,
+std::vector<float> logits_of(transformer& network, const std::vector<float>& states, std::size_t last,
                              std::size_t panel = SIZE_MAX) {
   std::vector<std::size_t> rows(last);
   std::iota(rows.begin(), rows.end(), states.size() / network.config().width - last);
@@ -62,7 +62,7 @@ std::vector<float> logits_of(llama_network& network, const std::vector<float>& s
 std::vector<float> logits_of(gguf_tensors& tensors, const std::vector<token_id>& tokens, std::size_t last,
                              const setting& s = {}) {
   no_interrupt none;
-  llama_network network(read_llama_config(tensors.metadata()), tensors, s.threads, s.panel_bytes, none);
+  transformer network(read_hyperparameters(tensors.metadata()), tensors, s.threads, s.panel_bytes, none);
   const token_sequence sequence = {tokens};
   return logits_of(network, network.run({&sequence, 1}), last, s.logit_panel);
 }
@@ -104,7 +104,7 @@ TEST_P(Reference, AgreesOnEveryInstructionSet) {
   }
 }
 
-INSTANTIATE_TEST_SUITE_P(Llama, Reference,
+INSTANTIATE_TEST_SUITE_P(Architectures, Reference,
                          testing::Values("tiny-stories", "random-llama", "random-qwen2", "random-qwen3"),
                          [](const auto& info) {
                            std::string name = info.param;
@@ -112,23 +112,23 @@ INSTANTIATE_TEST_SUITE_P(Llama, Reference,
                            return name;
                          });
 
-TEST(Llama, ThreadsChangeNoBit) {
+TEST(Network, ThreadsChangeNoBit) {
   gguf_tensors tensors(example);
   EXPECT_EQ(logits_of(tensors, story_tokens, 21, {1, 1 << 16, 100}),
             logits_of(tensors, story_tokens, 21, {3, 1 << 16, 100}));
 }
 
-TEST(Llama, PanelsOfAnySizeGiveTheSame) {
+TEST(Network, PanelsOfAnySizeGiveTheSame) {
   gguf_tensors tensors(example);
   const std::vector<float> whole = logits_of(tensors, story_tokens, 2);
   EXPECT_LE(distance(logits_of(tensors, story_tokens, 2, {1, 1, 1}), whole), 1e-5);
   EXPECT_LE(distance(logits_of(tensors, story_tokens, 2, {1, 3000, 97}), whole), 1e-5);
 }
 
-TEST(Llama, SequencesDoNotSeeEachOther) {
+TEST(Network, SequencesDoNotSeeEachOther) {
   gguf_tensors tensors(example);
   no_interrupt none;
-  llama_network network(read_llama_config(tensors.metadata()), tensors, 1, large_panel, none);
+  transformer network(read_hyperparameters(tensors.metadata()), tensors, 1, large_panel, none);
   // Longer than an attention tile, so that there are several.
   std::vector<token_id> long_one;
   for (int i = 0; i < 150; ++i) long_one.push_back(story_tokens[static_cast<std::size_t>(i * i % 21)]);
@@ -141,11 +141,11 @@ TEST(Llama, SequencesDoNotSeeEachOther) {
   EXPECT_LE(distance(together, apart), 1e-5);
 }
 
-TEST(Llama, WithACacheTokensMayComeOneByOne) {
+TEST(Network, WithACacheTokensMayComeOneByOne) {
   for (const char* name : {"random-llama", "random-qwen2", "random-qwen3"}) {
     gguf_tensors tensors(golden + name + ".gguf");
     no_interrupt none;
-    llama_network network(read_llama_config(tensors.metadata()), tensors, 1, large_panel, none);
+    transformer network(read_hyperparameters(tensors.metadata()), tensors, 1, large_panel, none);
     const std::vector<float> expected = floats_of(std::string(name) + ".logits.f32");
     kv_cache cache(network.config(), 12);
     std::vector<float> logits;
@@ -161,36 +161,36 @@ TEST(Llama, WithACacheTokensMayComeOneByOne) {
   }
 }
 
-TEST(Llama, ReadsEachTensorOnceAPass) {
+TEST(Network, ReadsEachTensorOnceAPass) {
   gguf_tensors tensors(example);
   no_interrupt none;
-  llama_network network(read_llama_config(tensors.metadata()), tensors, 1, 4096, none);
+  transformer network(read_hyperparameters(tensors.metadata()), tensors, 1, 4096, none);
   tensors.times_opened().clear();
   const token_sequence sequences[] = {{story_tokens}, {story_tokens}};
   logits_of(network, network.run({sequences, 2}), 30, 10);
   for (const std::string& name : tensors.names()) EXPECT_EQ(tensors.times_opened()[name], 1) << name;
 }
 
-TEST(Llama, WithoutWeightsEveryTokenIsAsLikely) {
+TEST(Network, WithoutWeightsEveryTokenIsAsLikely) {
   gguf_tensors tensors(golden + "random-qwen3.gguf");
   for (auto& [name, m] : tensors.matrices()) std::fill(m.values.begin(), m.values.end(), 0.0f);
   for (float logit : logits_of(tensors, random_tokens, 12)) EXPECT_EQ(logit, 0.0f);
 }
 
-TEST(Llama, NaNStaysNaN) {
+TEST(Network, NaNStaysNaN) {
   gguf_tensors tensors(golden + "random-llama.gguf");
   tensors.matrices()["blk.1.ffn_up.weight"].values[3] = std::nanf("");
   for (float logit : logits_of(tensors, random_tokens, 12)) EXPECT_TRUE(std::isnan(logit));
 }
 
-TEST(Llama, NoTokensNoStates) {
+TEST(Network, NoTokensNoStates) {
   gguf_tensors tensors(golden + "random-llama.gguf");
   no_interrupt none;
-  llama_network network(read_llama_config(tensors.metadata()), tensors, 1, large_panel, none);
+  transformer network(read_hyperparameters(tensors.metadata()), tensors, 1, large_panel, none);
   EXPECT_TRUE(network.run({}).empty());
 }
 
-TEST(Llama, TokensMustBeTheModels) {
+TEST(Network, TokensMustBeTheModels) {
   gguf_tensors tensors(golden + "random-llama.gguf");
   EXPECT_EQ(state_of([&] { logits_of(tensors, {31}, 1); }), "00000");
   EXPECT_EQ(state_of([&] { logits_of(tensors, {32}, 1); }), "22023");
@@ -199,7 +199,7 @@ TEST(Llama, TokensMustBeTheModels) {
   EXPECT_EQ(state_of([&] { logits_of(tensors, std::vector<token_id>(65, 1), 1); }), "22023");
 }
 
-TEST(Llama, TensorsMustBeTheArchitectures) {
+TEST(Network, TensorsMustBeTheArchitectures) {
   const auto after = [](const std::function<void(gguf_tensors&)>& change) {
     gguf_tensors tensors(golden + "random-qwen3.gguf");
     change(tensors);
@@ -215,7 +215,7 @@ TEST(Llama, TensorsMustBeTheArchitectures) {
   EXPECT_EQ(after([](gguf_tensors& t) { t.matrices().erase("output.weight"); }), "00000") << "tied";
 }
 
-TEST(Llama, PollsAndUnwinds) {
+TEST(Network, PollsAndUnwinds) {
   struct counter final : interrupt {
     int polls = 0, last = -1;
     void poll() override {
@@ -223,7 +223,7 @@ TEST(Llama, PollsAndUnwinds) {
     }
   } check;
   gguf_tensors tensors(golden + "random-llama.gguf");
-  llama_network network(read_llama_config(tensors.metadata()), tensors, 1, large_panel, check);
+  transformer network(read_hyperparameters(tensors.metadata()), tensors, 1, large_panel, check);
   const token_sequence sequence = {random_tokens};
   network.run({&sequence, 1});
   const int polls = check.polls;
@@ -261,24 +261,24 @@ gguf_metadata metadata_with(const std::string& replaced, const std::string& type
 }
 
 std::string config_state(const std::string& key, const std::string& type, const std::string& value) {
-  return state_of([&] { read_llama_config(metadata_with(key, type, value)); });
+  return state_of([&] { read_hyperparameters(metadata_with(key, type, value)); });
 }
 
-TEST(LlamaConfig, DefaultsAndKeys) {
-  const llama_config c = read_llama_config(metadata_with("llama.attention.head_count", "u32", "16"));
+TEST(Hyperparameters, DefaultsAndKeys) {
+  const hyperparameters c = read_hyperparameters(metadata_with("llama.attention.head_count", "u32", "16"));
   EXPECT_EQ(c.heads, 16u);
   EXPECT_EQ(c.head_size, 2u);
   EXPECT_EQ(c.epsilon, 0.5f);
-  EXPECT_FALSE(c.rope.halves);
+  EXPECT_EQ(c.rope.pairs, rope_pairs::adjacent);
   EXPECT_EQ(c.rope.base, 10000.0);
   EXPECT_EQ(c.rope.scale, 1.0);
-  EXPECT_EQ(read_llama_config(metadata_with("llama.attention.head_count_kv", "array", "[2,2,2]")).kv_heads, 2u);
-  EXPECT_EQ(read_llama_config(metadata_with("llama.attention.head_count_kv", "", "")).kv_heads, 8u);
-  EXPECT_EQ(read_llama_config(metadata_with("llama.rope.scaling.factor", "f32", "4")).rope.scale, 0.25);
-  EXPECT_EQ(read_llama_config(metadata_with("llama.rope.scale_linear", "f32", "2")).rope.scale, 0.5);
+  EXPECT_EQ(read_hyperparameters(metadata_with("llama.attention.head_count_kv", "array", "[2,2,2]")).kv_heads, 2u);
+  EXPECT_EQ(read_hyperparameters(metadata_with("llama.attention.head_count_kv", "", "")).kv_heads, 8u);
+  EXPECT_EQ(read_hyperparameters(metadata_with("llama.rope.scaling.factor", "f32", "4")).rope.scale, 0.25);
+  EXPECT_EQ(read_hyperparameters(metadata_with("llama.rope.scale_linear", "f32", "2")).rope.scale, 0.5);
 }
 
-TEST(LlamaConfig, WhatIsNotKnownIsRefused) {
+TEST(Hyperparameters, WhatIsNotKnownIsRefused) {
   EXPECT_EQ(config_state("general.architecture", "string", "\"gpt2\""), "0A000");
   EXPECT_EQ(config_state("general.architecture", "", ""), "0A000");
   EXPECT_EQ(config_state("llama.expert_count", "u32", "8"), "0A000");
@@ -290,7 +290,7 @@ TEST(LlamaConfig, WhatIsNotKnownIsRefused) {
   EXPECT_EQ(config_state("llama.attention.value_length", "u32", "8"), "0A000");
 }
 
-TEST(LlamaConfig, WhatMakesNoSenseIsRefused) {
+TEST(Hyperparameters, WhatMakesNoSenseIsRefused) {
   for (const char* key : {"llama.block_count", "llama.context_length", "llama.embedding_length",
                           "llama.attention.head_count", "llama.attention.layer_norm_rms_epsilon"}) {
     EXPECT_EQ(config_state(key, "", ""), "55000") << key;

@@ -2,10 +2,10 @@
 //
 // Sums are kept in as many partial sums as a vector has lanes, so their last digits depend on the processor, as those
 // of the matrix products do.
-#include "llama/vectors.hpp"
+#include "network/vectors.hpp"
 
 #undef HWY_TARGET_INCLUDE
-#define HWY_TARGET_INCLUDE "llama/vectors.cpp"
+#define HWY_TARGET_INCLUDE "network/vectors.cpp"
 #include <hwy/foreach_target.h>  // must come before highway.h
 
 #include <hwy/highway.h>
@@ -17,7 +17,7 @@
 
 HWY_BEFORE_NAMESPACE();
 namespace hartonomous {
-namespace llama_detail {
+namespace network_detail {
 namespace HWY_NAMESPACE {
 namespace {
 
@@ -175,13 +175,13 @@ void rotate_adjacent(float* x, const float* cosines, const float* sines, std::si
 
 }  // namespace
 }  // namespace HWY_NAMESPACE
-}  // namespace llama_detail
+}  // namespace network_detail
 }  // namespace hartonomous
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
 namespace hartonomous {
-namespace llama_detail {
+namespace network_detail {
 
 HWY_EXPORT(rms_norm);
 HWY_EXPORT(gated);
@@ -213,6 +213,6 @@ void rotate_halves(float* x, const float* cosines, const float* sines, std::size
   HWY_DYNAMIC_DISPATCH(rotate_halves)(x, cosines, sines, pairs);
 }
 
-}  // namespace llama_detail
+}  // namespace network_detail
 }  // namespace hartonomous
 #endif  // HWY_ONCE

@@ -8,7 +8,7 @@
 #include "hartonomous/error.hpp"
 #include "hartonomous/evaluate.hpp"
 #include "hartonomous/gguf.hpp"
-#include "hartonomous/llama.hpp"
+#include "hartonomous/network.hpp"
 
 namespace {
 
@@ -67,9 +67,9 @@ void run(const gguf_file& file) {
   }
   no_interrupt none;
   even_tensors tensors(file);
-  const llama_config config = read_llama_config(file);
+  const hyperparameters config = read_hyperparameters(file);
   if (config.blocks > 4) return;
-  llama_network network(config, tensors, 1, 1 << 16, none);
+  transformer network(config, tensors, 1, 1 << 16, none);
   std::vector<token_id> tokens;
   for (token_id t = 0; t < 16; ++t) tokens.push_back(t % static_cast<token_id>(network.vocabulary()));
   const std::vector<score_window> windows = perplexity_windows(tokens, 8, std::nullopt);

@@ -3,7 +3,7 @@
 
 #include <cstddef>
 
-namespace hartonomous::llama_detail {
+namespace hartonomous::network_detail {
 
 // out[i] = x[i] * weight[i] / sqrt(mean of squares + epsilon); out may be x.
 void rms_norm(const float* x, const float* weight, float epsilon, float* out, std::size_t count);
@@ -25,4 +25,4 @@ divergence_sums exponential_divergence(const float* x, const float* y, std::size
 void rotate_adjacent(float* x, const float* cosines, const float* sines, std::size_t pairs);
 void rotate_halves(float* x, const float* cosines, const float* sines, std::size_t pairs);
 
-}  // namespace hartonomous::llama_detail
+}  // namespace hartonomous::network_detail

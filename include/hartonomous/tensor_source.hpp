@@ -1,0 +1,62 @@
+// Where a network's weights come from, a panel of rows at a time, and who may watch what they are multiplied with.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "hartonomous/span.hpp"
+
+namespace hartonomous {
+
+struct matrix_shape {
+  std::uint64_t rows = 0;  // 1 for a vector
+  std::uint64_t columns = 0;
+};
+
+// The rows of one tensor, first to last.
+class row_reader {
+ public:
+  row_reader() = default;
+  row_reader(const row_reader&) = delete;
+  row_reader& operator=(const row_reader&) = delete;
+  virtual ~row_reader() = default;
+  // The next `count` rows, row-major, valid until the next call. Never asked for more than there are.
+  virtual const float* next(std::size_t count) = 0;
+};
+
+// Where the weights are. Missing ones are zeros.
+class tensor_source {
+ public:
+  tensor_source() = default;
+  tensor_source(const tensor_source&) = delete;
+  tensor_source& operator=(const tensor_source&) = delete;
+  virtual ~tensor_source() = default;
+  virtual std::vector<std::string> names() const = 0;
+  virtual std::optional<matrix_shape> find(const std::string& name) const = 0;
+  // Readers of several tensors, and several of one, may be open at a time.
+  virtual std::unique_ptr<row_reader> open(const std::string& name) = 0;
+  // Some rows, in ascending order without repetition, to `out`.
+  virtual void read_rows(const std::string& name, span<const std::uint32_t> rows, float* out) = 0;
+};
+
+// Sees what each matrix is multiplied with, a panel of its rows at a time.
+class linear_observer {
+ public:
+  linear_observer() = default;
+  linear_observer(const linear_observer&) = delete;
+  linear_observer& operator=(const linear_observer&) = delete;
+  virtual ~linear_observer() = default;
+  // Before the matrix is read: its input, tokens x columns.
+  virtual void input(const std::string& tensor, const float* x, std::size_t tokens, std::size_t columns) = 0;
+  virtual void rows(const std::string& tensor, std::size_t first, std::size_t count, const float* weights,
+                    std::size_t columns) = 0;
+  // Of the embedding, instead: one row and how many tokens are it.
+  virtual void lookups(const std::string& tensor, std::size_t row, std::size_t tokens, const float* weights,
+                       std::size_t columns) = 0;
+};
+
+}  // namespace hartonomous

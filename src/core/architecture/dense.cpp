@@ -1,0 +1,43 @@
+// The block of dense models (dense.hpp).
+#include "architecture/dense.hpp"
+
+namespace hartonomous::architecture_detail {
+namespace {
+
+void append(std::vector<expected_tensor>& to, const std::vector<expected_tensor>& more) {
+  to.insert(to.end(), more.begin(), more.end());
+}
+
+void run_block(network_detail::block_pass& pass, bool head_norms) {
+  pass.normalize("attn_norm");
+  pass.project_queries_keys_values();
+  if (head_norms) pass.normalize_heads();
+  pass.rotate();
+  pass.attend();
+  pass.project_attention();
+  pass.add_to_stream();
+  pass.normalize("ffn_norm");
+  pass.gated_feed_forward();
+  pass.add_to_stream();
+}
+
+}  // namespace
+
+std::vector<expected_tensor> dense_block_tensors(const hyperparameters& config) {
+  std::vector<expected_tensor> tensors = {{"attn_norm.weight", 1, config.width, true},
+                                          {"ffn_norm.weight", 1, config.width, true}};
+  append(tensors, network_detail::attention_tensors(config));
+  append(tensors, network_detail::gated_feed_forward_tensors(config));
+  return tensors;
+}
+
+std::vector<expected_tensor> dense_block_tensors_with_head_norms(const hyperparameters& config) {
+  std::vector<expected_tensor> tensors = dense_block_tensors(config);
+  append(tensors, network_detail::head_norm_tensors(config));
+  return tensors;
+}
+
+void run_dense_block(network_detail::block_pass& pass) { run_block(pass, false); }
+void run_dense_block_with_head_norms(network_detail::block_pass& pass) { run_block(pass, true); }
+
+}  // namespace hartonomous::architecture_detail

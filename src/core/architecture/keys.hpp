@@ -1,0 +1,36 @@
+// Reading hyperparameters from the keys of a GGUF file that stand under its architecture's name.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+
+#include "hartonomous/gguf.hpp"
+
+namespace hartonomous::architecture_detail {
+
+[[noreturn]] void not_supported(const std::string& message);  // 0A000
+[[noreturn]] void broken(const std::string& message);         // 55000
+
+class keys {
+ public:
+  keys(const gguf_metadata& metadata, const std::string& architecture)
+      : metadata_(metadata), prefix_(architecture + ".") {}
+
+  // A number, or an array of one number a block that are all the same.
+  std::optional<std::uint32_t> number(const std::string& key) const;
+  // One above 0, which must be there unless `otherwise` stands in for it.
+  std::uint32_t positive(const std::string& key, std::optional<std::uint32_t> otherwise = std::nullopt) const;
+  std::optional<double> real(const std::string& key) const;  // finite
+  double required_real(const std::string& key) const;
+  std::optional<std::string> text(const std::string& key) const { return metadata_.get_string(prefix_ + key); }
+
+ private:
+  std::uint64_t common(const std::string& name) const;
+
+  const gguf_metadata& metadata_;
+  std::string prefix_;
+};
+
+}  // namespace hartonomous::architecture_detail

@@ -1,0 +1,9 @@
+// llama: rotary positions turn adjacent numbers, all of a head. Llama 1 to 3, Mistral and whatever is converted to it.
+#include "architecture/dense.hpp"
+#include "architecture/registry.hpp"
+
+namespace hartonomous::architecture_detail {
+
+const network_architecture llama = {"llama", rope_pairs::adjacent, true, dense_block_tensors, run_dense_block};
+
+}  // namespace hartonomous::architecture_detail

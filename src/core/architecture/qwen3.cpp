@@ -1,0 +1,10 @@
+// qwen3: qwen2 with an RMSNorm of each head's query and key.
+#include "architecture/dense.hpp"
+#include "architecture/registry.hpp"
+
+namespace hartonomous::architecture_detail {
+
+const network_architecture qwen3 = {"qwen3", rope_pairs::halves, false, dense_block_tensors_with_head_norms,
+                                    run_dense_block_with_head_norms};
+
+}  // namespace hartonomous::architecture_detail

@@ -1,0 +1,17 @@
+// The architectures that can be run, one file each in this folder.
+#pragma once
+
+#include <string>
+
+#include "network/architecture.hpp"
+
+namespace hartonomous::architecture_detail {
+
+extern const network_architecture llama;
+extern const network_architecture qwen2;
+extern const network_architecture qwen3;
+
+// By general.architecture. Error 0A000, with a hint that lists those there are.
+const network_architecture& find_architecture(const std::string& name);
+
+}  // namespace hartonomous::architecture_detail

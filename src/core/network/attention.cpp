@@ -1,0 +1,118 @@
+// The attention part of a block (block_pass.hpp): grouped-query attention with rotary positions.
+#include "linear_algebra/sgemm.hpp"
+#include "network/block_pass.hpp"
+#include "network/vectors.hpp"
+
+#include <algorithm>
+#include <memory>
+
+namespace hartonomous::network_detail {
+
+std::vector<expected_tensor> attention_tensors(const hyperparameters& config) {
+  const std::uint64_t width = config.width, q = config.query_width(), kv = config.kv_width();
+  return {{"attn_q.weight", q, width, true},      {"attn_q.bias", 1, q, false},
+          {"attn_k.weight", kv, width, true},     {"attn_k.bias", 1, kv, false},
+          {"attn_v.weight", kv, width, true},     {"attn_v.bias", 1, kv, false},
+          {"attn_output.weight", width, q, true}, {"attn_output.bias", 1, width, false}};
+}
+
+std::vector<expected_tensor> head_norm_tensors(const hyperparameters& config) {
+  return {{"attn_q_norm.weight", 1, config.head_size, true}, {"attn_k_norm.weight", 1, config.head_size, true}};
+}
+
+void block_pass::project_queries_keys_values() {
+  const std::size_t tokens = batch_.size(), width = config_.width;
+  const float* x = batch_.normed.data();
+  compute_.linear(name("attn_q"), x, tokens, width, batch_.q.data(), config_.query_width());
+  compute_.linear(name("attn_k"), x, tokens, width, batch_.k.data(), config_.kv_width());
+  compute_.linear(name("attn_v"), x, tokens, width, batch_.v.data(), config_.kv_width());
+}
+
+void block_pass::normalize_heads() {
+  const auto of = [&](const char* norm, std::vector<float>& x, std::size_t heads) {
+    compute_.normalize_rows(name(norm), config_.epsilon, x.data(), batch_.size() * heads, config_.head_size, x.data());
+  };
+  of("attn_q_norm.weight", batch_.q, config_.heads);
+  of("attn_k_norm.weight", batch_.k, config_.kv_heads);
+}
+
+void block_pass::rotate() {
+  rotate_heads(batch_.q.data(), config_.heads);
+  rotate_heads(batch_.k.data(), config_.kv_heads);
+}
+
+void block_pass::rotate_heads(float* x, std::size_t heads) {
+  const std::size_t head_size = config_.head_size, pairs = config_.rope.dimensions / 2;
+  const bool halves = config_.rope.pairs == rope_pairs::halves;
+  compute_.for_runs(batch_.size(), heads * head_size, [&](std::size_t from, std::size_t to) {
+    for (std::size_t t = from; t < to; ++t) {
+      const float* cosines = batch_.angles.cosines(batch_.positions[t]);
+      const float* sines = batch_.angles.sines(batch_.positions[t]);
+      for (std::size_t h = 0; h < heads; ++h) {
+        float* head = x + (t * heads + h) * head_size;
+        halves ? rotate_halves(head, cosines, sines, pairs) : rotate_adjacent(head, cosines, sines, pairs);
+      }
+    }
+  });
+}
+
+namespace {
+
+// Queries of one head that are computed together.
+struct attention_tile {
+  std::size_t sequence, head, first, count;  // first: token within the sequence
+};
+
+constexpr std::size_t tile_tokens = 64;
+
+std::vector<attention_tile> cut_into_tiles(const std::vector<sequence_position>& sequences, std::size_t heads) {
+  std::vector<attention_tile> tiles;
+  for (std::size_t s = 0; s < sequences.size(); ++s) {
+    for (std::size_t h = 0; h < heads; ++h) {
+      for (std::size_t t = 0; t < sequences[s].count; t += tile_tokens) {
+        tiles.push_back({s, h, t, std::min(tile_tokens, sequences[s].count - t)});
+      }
+    }
+  }
+  return tiles;
+}
+
+}  // namespace
+
+void block_pass::attend() {
+  const std::size_t kv_width = config_.kv_width(), q_width = config_.query_width(), size = config_.head_size;
+  const std::size_t sharing = config_.heads / config_.kv_heads;
+  for (const sequence_position& s : batch_.sequences) {
+    if (s.cache == nullptr) continue;
+    std::copy_n(batch_.k.data() + s.first * kv_width, s.count * kv_width, s.cache->keys(block_) + s.past * kv_width);
+    std::copy_n(batch_.v.data() + s.first * kv_width, s.count * kv_width, s.cache->values(block_) + s.past * kv_width);
+  }
+  const std::vector<attention_tile> tiles = cut_into_tiles(batch_.sequences, config_.heads);
+  compute_.threads().run(tiles.size(), compute_.check(), [&](std::size_t i) {
+    const attention_tile& tile = tiles[i];
+    const sequence_position& s = batch_.sequences[tile.sequence];
+    const std::size_t kv_head = tile.head / sharing * size;
+    const float* keys = (s.cache != nullptr ? s.cache->keys(block_) : batch_.k.data() + s.first * kv_width) + kv_head;
+    const float* values =
+        (s.cache != nullptr ? s.cache->values(block_) : batch_.v.data() + s.first * kv_width) + kv_head;
+    const std::size_t seen = s.past + tile.first + tile.count;  // by the last query
+    float* queries = batch_.q.data() + (s.first + tile.first) * q_width + tile.head * size;
+    const std::unique_ptr<float[]> scores(new float[tile.count * seen]);  // all of it is written
+    multiply_transposed({queries, tile.count, size, q_width}, {keys, seen, size, kv_width}, config_.attention_scale,
+                        scores.get(), seen);
+    for (std::size_t t = 0; t < tile.count; ++t) {
+      const std::size_t own = s.past + tile.first + t + 1;
+      softmax(scores.get() + t * seen, own);
+      std::fill_n(scores.get() + t * seen + own, seen - own, 0.0f);
+    }
+    // No other tile reads these queries.
+    multiply({scores.get(), tile.count, seen, seen}, {values, seen, size, kv_width}, queries, q_width);
+  });
+}
+
+void block_pass::project_attention() {
+  compute_.linear(name("attn_output"), batch_.q.data(), batch_.size(), config_.query_width(), batch_.normed.data(),
+                  config_.width);
+}
+
+}  // namespace hartonomous::network_detail

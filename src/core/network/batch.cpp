@@ -1,0 +1,57 @@
+// Laying sequences out as one batch (batch.hpp).
+#include "network/batch.hpp"
+
+#include <algorithm>
+
+namespace hartonomous::network_detail {
+namespace {
+
+std::uint32_t past_of(const token_sequence& s) { return s.cache != nullptr ? s.cache->length() : 0; }
+
+struct position_range {
+  std::uint32_t first = UINT32_MAX, end = 0;
+};
+
+// The positions that the angles are needed of.
+position_range range_of(span<const token_sequence> sequences) {
+  position_range range;
+  for (const token_sequence& s : sequences) {
+    if (s.tokens.empty()) continue;
+    range.first = std::min(range.first, past_of(s));
+    range.end = std::max(range.end, past_of(s) + static_cast<std::uint32_t>(s.tokens.size()));
+  }
+  range.first = std::min(range.first, range.end);
+  return range;
+}
+
+rope_table angles_of(const hyperparameters& config, span<const token_sequence> sequences, span<const float> factors) {
+  const position_range range = range_of(sequences);
+  return {config.rope, factors, range.first, range.end - range.first};
+}
+
+}  // namespace
+
+batch::batch(const hyperparameters& config, span<const token_sequence> from, span<const float> rope_factors)
+    : angles(angles_of(config, from, rope_factors)) {
+  for (const token_sequence& s : from) {
+    if (s.tokens.empty()) continue;
+    sequences.push_back({tokens.size(), s.tokens.size(), past_of(s), s.cache});
+    tokens.insert(tokens.end(), s.tokens.begin(), s.tokens.end());
+    for (std::size_t i = 0; i < s.tokens.size(); ++i) positions.push_back(past_of(s) + static_cast<std::uint32_t>(i));
+  }
+  x.resize(size() * config.width);
+  normed.resize(size() * config.width);
+  q.resize(size() * config.query_width());
+  k.resize(size() * config.kv_width());
+  v.resize(size() * config.kv_width());
+  gate.resize(size() * config.feed_forward);
+  up.resize(size() * config.feed_forward);
+}
+
+std::uint64_t batch::bytes(const hyperparameters& config, std::uint64_t count, std::uint64_t longest) noexcept {
+  const std::uint64_t per_token = 2 * std::uint64_t{config.width} + config.query_width() + 2 * config.kv_width() +
+                                  2 * std::uint64_t{config.feed_forward};
+  return sizeof(float) * (count * per_token + longest * config.rope.dimensions);
+}
+
+}  // namespace hartonomous::network_detail

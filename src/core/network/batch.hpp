@@ -1,0 +1,38 @@
+// The tokens of one transformer::run() and what is computed of them (inside src/core/network only).
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "hartonomous/network.hpp"
+#include "network/rope.hpp"
+
+namespace hartonomous::network_detail {
+
+// One sequence within the batch.
+struct sequence_position {
+  std::size_t first = 0, count = 0;  // its tokens
+  std::uint32_t past = 0;            // tokens before them, in the cache
+  kv_cache* cache = nullptr;
+};
+
+struct batch {
+  batch(const hyperparameters& config, span<const token_sequence> sequences, span<const float> rope_factors);
+
+  std::size_t size() const noexcept { return tokens.size(); }
+  // Bytes of a batch of that many tokens in sequences of at most `longest`.
+  static std::uint64_t bytes(const hyperparameters& config, std::uint64_t count, std::uint64_t longest) noexcept;
+
+  std::vector<token_id> tokens;
+  std::vector<std::uint32_t> positions;
+  std::vector<sequence_position> sequences;
+  rope_table angles;
+  std::vector<float> x;         // the residual stream, tokens x width
+  std::vector<float> normed;    // tokens x width; also what a part adds to x
+  std::vector<float> q;         // tokens x query_width; then what attention gives
+  std::vector<float> k, v;      // tokens x kv_width
+  std::vector<float> gate, up;  // tokens x feed_forward
+};
+
+}  // namespace hartonomous::network_detail

@@ -1,0 +1,80 @@
+// Matrix products with weights that come a panel at a time, and norms (compute_context.hpp).
+#include "network/compute_context.hpp"
+
+#include "linear_algebra/sgemm.hpp"
+#include "network/vectors.hpp"
+
+#include <algorithm>
+
+namespace hartonomous::network_detail {
+
+// Whole panels of up to 4 MB: no faster beyond, and a poll for interrupts after each.
+std::size_t compute_context::panel_rows(std::uint64_t columns) const noexcept {
+  constexpr std::uint64_t most = std::uint64_t{4} << 20;
+  return std::max<std::uint64_t>(1, std::min(most, panel_bytes_) / (columns * sizeof(float)));
+}
+
+std::vector<float> compute_context::vector_of(const std::string& tensor) {
+  const std::size_t columns = source_.find(tensor)->columns;
+  const auto reader = source_.open(tensor);
+  const float* values = reader->next(1);
+  return {values, values + columns};
+}
+
+// A run is work of well below a millisecond.
+void compute_context::for_runs(std::size_t count, std::size_t floats_each,
+                               const std::function<void(std::size_t, std::size_t)>& task) {
+  constexpr std::size_t floats = 1 << 16;
+  const std::size_t run = std::max<std::size_t>(1, floats / std::max<std::size_t>(1, floats_each));
+  threads_.run((count + run - 1) / run, check_, [&](std::size_t i) { task(i * run, std::min(count, (i + 1) * run)); });
+}
+
+// Cut into products of a few milliseconds, as many tokens as that allows so that weights are packed seldom; always in
+// the same places, so that sums do not depend on the threads.
+void compute_context::multiply_panel(const float* x, std::size_t tokens, std::size_t columns, const float* panel,
+                                     std::size_t rows, float* y, std::size_t stride) {
+  constexpr std::size_t row_run = 256, multiplications = std::size_t{1} << 27;
+  const std::size_t token_run = std::clamp<std::size_t>(multiplications / (row_run * columns), 64, 512);
+  const std::size_t token_runs = (tokens + token_run - 1) / token_run, row_runs = (rows + row_run - 1) / row_run;
+  threads_.run(token_runs * row_runs, check_, [&](std::size_t task) {
+    const std::size_t t = task / row_runs * token_run, r = task % row_runs * row_run;
+    multiply_transposed({x + t * columns, std::min(token_run, tokens - t), columns, columns},
+                        {panel + r * columns, std::min(row_run, rows - r), columns, columns}, 1.0f, y + t * stride + r,
+                        stride);
+  });
+  if (watcher_) watcher_(static_cast<double>(tokens) * static_cast<double>(rows) * static_cast<double>(columns));
+}
+
+void compute_context::linear(const std::string& name, const float* x, std::size_t tokens, std::size_t columns, float* y,
+                             std::size_t rows) {
+  const std::string weight = name + ".weight";
+  if (observer_ != nullptr) observer_->input(weight, x, tokens, columns);
+  const auto reader = source_.open(weight);
+  const std::size_t panel = panel_rows(columns);
+  for (std::size_t first = 0; first < rows; first += panel) {
+    const std::size_t count = std::min(panel, rows - first);
+    const float* weights = reader->next(count);
+    if (observer_ != nullptr) observer_->rows(weight, first, count, weights, columns);
+    multiply_panel(x, tokens, columns, weights, count, y + first, rows);
+  }
+  if (source_.find(name + ".bias")) add_bias(name + ".bias", y, tokens, rows);
+}
+
+void compute_context::add_bias(const std::string& tensor, float* y, std::size_t tokens, std::size_t rows) {
+  const std::vector<float> bias = vector_of(tensor);
+  for_runs(tokens, rows, [&](std::size_t from, std::size_t to) {
+    for (std::size_t t = from; t < to; ++t) add(y + t * rows, bias.data(), rows);
+  });
+}
+
+void compute_context::normalize_rows(const std::string& weight, float epsilon, const float* x, std::size_t rows,
+                                     std::size_t columns, float* out) {
+  const std::vector<float> scale = vector_of(weight);
+  for_runs(rows, columns, [&](std::size_t from, std::size_t to) {
+    for (std::size_t i = from; i < to; ++i) {
+      rms_norm(x + i * columns, scale.data(), epsilon, out + i * columns, columns);
+    }
+  });
+}
+
+}  // namespace hartonomous::network_detail

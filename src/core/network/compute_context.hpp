@@ -1,0 +1,59 @@
+// What all parts of a network compute with: its weights, a panel of rows at a time, the thread pool, and who watches.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "hartonomous/interrupt.hpp"
+#include "hartonomous/tensor_source.hpp"
+#include "hartonomous/workers.hpp"
+
+namespace hartonomous::network_detail {
+
+class compute_context {
+ public:
+  compute_context(tensor_source& source, unsigned threads, std::uint64_t panel_bytes, interrupt& check)
+      : source_(source), threads_(threads), panel_bytes_(panel_bytes), check_(check) {}
+
+  tensor_source& source() noexcept { return source_; }
+  workers& threads() noexcept { return threads_; }
+  const workers& threads() const noexcept { return threads_; }
+  interrupt& check() noexcept { return check_; }
+  std::uint64_t panel_bytes() const noexcept { return panel_bytes_; }
+  linear_observer* observer() const noexcept { return observer_; }
+  void observe(linear_observer* observer) noexcept { observer_ = observer; }
+  void watch(std::function<void(double)> watcher) { watcher_ = std::move(watcher); }
+
+  // Rows of so many columns that are in memory at a time.
+  std::size_t panel_rows(std::uint64_t columns) const noexcept;
+  std::vector<float> vector_of(const std::string& tensor);
+
+  // Calls task(from, to) for runs of `count` things of some floats each, on the threads.
+  void for_runs(std::size_t count, std::size_t floats_each, const std::function<void(std::size_t, std::size_t)>& task);
+
+  // y = W x + b, tokens x rows, of the tensors name.weight and, where there is one, name.bias.
+  void linear(const std::string& name, const float* x, std::size_t tokens, std::size_t columns, float* y,
+              std::size_t rows);
+  // The product with some rows of a matrix, to columns of y, which is `stride` wide.
+  void multiply_panel(const float* x, std::size_t tokens, std::size_t columns, const float* panel, std::size_t rows,
+                      float* y, std::size_t stride);
+  // RMSNorm of each row, times the vector `weight`; out may be x.
+  void normalize_rows(const std::string& weight, float epsilon, const float* x, std::size_t rows, std::size_t columns,
+                      float* out);
+
+ private:
+  void add_bias(const std::string& tensor, float* y, std::size_t tokens, std::size_t rows);
+
+  tensor_source& source_;
+  workers threads_;
+  std::uint64_t panel_bytes_;
+  interrupt& check_;
+  linear_observer* observer_ = nullptr;
+  std::function<void(double)> watcher_;
+};
+
+}  // namespace hartonomous::network_detail

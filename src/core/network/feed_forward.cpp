@@ -1,0 +1,41 @@
+// The feed-forward part of a block, norms and the residual stream (block_pass.hpp).
+#include "network/block_pass.hpp"
+#include "network/vectors.hpp"
+
+namespace hartonomous::network_detail {
+
+std::string block_tensor(std::uint32_t block, const std::string& name) {
+  return "blk." + std::to_string(block) + "." + name;
+}
+
+std::vector<expected_tensor> gated_feed_forward_tensors(const hyperparameters& config) {
+  const std::uint64_t width = config.width, inner = config.feed_forward;
+  return {{"ffn_gate.weight", inner, width, true}, {"ffn_gate.bias", 1, inner, false},
+          {"ffn_up.weight", inner, width, true},   {"ffn_up.bias", 1, inner, false},
+          {"ffn_down.weight", width, inner, true}, {"ffn_down.bias", 1, width, false}};
+}
+
+void block_pass::normalize(const char* norm) {
+  compute_.normalize_rows(name(norm) + ".weight", config_.epsilon, batch_.x.data(), batch_.size(), config_.width,
+                          batch_.normed.data());
+}
+
+void block_pass::gated_feed_forward() {
+  const std::size_t tokens = batch_.size(), width = config_.width, inner = config_.feed_forward;
+  float *gate = batch_.gate.data(), *up = batch_.up.data();
+  compute_.linear(name("ffn_gate"), batch_.normed.data(), tokens, width, gate, inner);
+  compute_.linear(name("ffn_up"), batch_.normed.data(), tokens, width, up, inner);
+  compute_.for_runs(tokens, inner, [&](std::size_t from, std::size_t to) {
+    gated(gate + from * inner, up + from * inner, (to - from) * inner);
+  });
+  compute_.linear(name("ffn_down"), gate, tokens, inner, batch_.normed.data(), width);
+}
+
+void block_pass::add_to_stream() {
+  const std::size_t width = config_.width;
+  compute_.for_runs(batch_.size(), width, [&](std::size_t from, std::size_t to) {
+    add(batch_.x.data() + from * width, batch_.normed.data() + from * width, (to - from) * width);
+  });
+}
+
+}  // namespace hartonomous::network_detail

@@ -1,0 +1,173 @@
+// The network as a whole: which tensors it has to have, embedding, its blocks one after the other
+// (hartonomous/network.hpp).
+#include "hartonomous/error.hpp"
+#include "hartonomous/network.hpp"
+#include "network/architecture.hpp"
+#include "network/batch.hpp"
+#include "network/block_pass.hpp"
+#include "network/compute_context.hpp"
+
+#include <algorithm>
+#include <set>
+
+namespace hartonomous {
+namespace {
+
+using network_detail::batch;
+using network_detail::block_pass;
+using network_detail::block_tensor;
+
+[[noreturn]] void broken(const std::string& message, const std::string& detail = {}) {
+  throw error(sqlstate::object_not_in_prerequisite_state, message, detail);
+}
+
+std::string described(const matrix_shape& s) { return std::to_string(s.rows) + " x " + std::to_string(s.columns); }
+
+void check_shape(const tensor_source& source, const expected_tensor& expected) {
+  const std::optional<matrix_shape> found = source.find(expected.name);
+  if (!found) {
+    if (expected.required) broken("the model has no tensor \"" + expected.name + "\"");
+    return;
+  }
+  if (found->rows != expected.rows || found->columns != expected.columns) {
+    broken("tensor \"" + expected.name + "\" has the wrong shape",
+           "It is " + described(*found) + "; the model's hyperparameters ask for " +
+               described({expected.rows, expected.columns}) + ".");
+  }
+}
+
+// All tensors that a model with that vocabulary may have.
+std::vector<expected_tensor> tensors_of(const hyperparameters& config, std::uint64_t vocabulary) {
+  std::vector<expected_tensor> all = {
+      {"token_embd.weight", vocabulary, config.width, true},       {"output_norm.weight", 1, config.width, true},
+      {"output.weight", vocabulary, config.width, false},          {"output.bias", 1, vocabulary, false},
+      {"rope_freqs.weight", 1, config.rope.dimensions / 2, false},
+  };
+  const std::vector<expected_tensor> of_block = config.architecture->block_tensors(config);
+  for (std::uint32_t block = 0; block < config.blocks; ++block) {
+    for (const expected_tensor& t : of_block) {
+      all.push_back({block_tensor(block, t.name), t.rows, t.columns, t.required});
+    }
+  }
+  return all;
+}
+
+}  // namespace
+
+transformer::transformer(const hyperparameters& config, tensor_source& source, unsigned threads,
+                         std::uint64_t panel_bytes, interrupt& check)
+    : config_(config),
+      compute_(std::make_unique<network_detail::compute_context>(source, threads, panel_bytes, check)) {
+  check_tensors();
+  if (source.find("rope_freqs.weight")) rope_factors_ = compute_->vector_of("rope_freqs.weight");
+  if (std::any_of(rope_factors_.begin(), rope_factors_.end(), [](float f) { return !(f > 0.0f); })) {
+    broken("tensor \"rope_freqs.weight\" has a factor that is not positive");
+  }
+}
+
+transformer::~transformer() = default;
+
+workers& transformer::threads() noexcept { return compute_->threads(); }
+interrupt& transformer::check() noexcept { return compute_->check(); }
+void transformer::observe(linear_observer* observer) noexcept { compute_->observe(observer); }
+void transformer::watch(std::function<void(double)> watcher) { compute_->watch(std::move(watcher)); }
+std::size_t transformer::panel_rows(std::uint64_t columns) const noexcept { return compute_->panel_rows(columns); }
+
+void transformer::check_tensors() {
+  const tensor_source& source = compute_->source();
+  const std::optional<matrix_shape> embedding = source.find("token_embd.weight");
+  if (!embedding) broken("the model has no tensor \"token_embd.weight\"");
+  if (embedding->rows > INT32_MAX) broken("tensor \"token_embd.weight\" has too many rows");
+  vocabulary_ = static_cast<std::uint32_t>(embedding->rows);
+  output_ = source.find("output.weight") ? "output.weight" : "token_embd.weight";
+  std::set<std::string> known;
+  for (const expected_tensor& expected : tensors_of(config_, vocabulary_)) {
+    check_shape(source, expected);
+    known.insert(expected.name);
+  }
+  // What no formula here uses would be left out silently: the figures would be another model's.
+  for (const std::string& name : source.names()) {
+    if (known.count(name) == 0) {
+      throw error(sqlstate::feature_not_supported,
+                  "tensor \"" + name + "\" has no place in a model of architecture " + config_.architecture->name);
+    }
+  }
+}
+
+std::uint64_t transformer::run_bytes(std::uint64_t tokens, std::uint64_t longest) const noexcept {
+  const std::uint64_t scores = sizeof(float) * compute_->threads().threads() * 64 * longest;
+  return batch::bytes(config_, tokens, longest) + scores + compute_->panel_bytes();
+}
+
+double transformer::multiplications(std::uint64_t tokens, std::uint64_t states) const {
+  double of_block = 0.0;
+  for (const expected_tensor& t : config_.architecture->block_tensors(config_)) {
+    if (t.rows > 1) of_block += static_cast<double>(t.rows) * static_cast<double>(t.columns);
+  }
+  return static_cast<double>(tokens) * static_cast<double>(config_.blocks) * of_block +
+         static_cast<double>(states) * static_cast<double>(vocabulary_) * static_cast<double>(config_.width);
+}
+
+void transformer::check_sequences(span<const token_sequence> sequences) const {
+  for (const token_sequence& s : sequences) {
+    const std::uint64_t past = s.cache != nullptr ? s.cache->length() : 0;
+    const std::uint64_t room = s.cache != nullptr ? s.cache->capacity() : config_.context;
+    if (past + s.tokens.size() > room) {
+      throw error(sqlstate::invalid_parameter_value,
+                  std::to_string(past + s.tokens.size()) + " tokens do not fit a context of " + std::to_string(room));
+    }
+    for (token_id token : s.tokens) {
+      if (token < 0 || static_cast<std::uint32_t>(token) >= vocabulary_) {
+        throw error(sqlstate::invalid_parameter_value,
+                    "token " + std::to_string(token) + " is not one of the model's " + std::to_string(vocabulary_));
+      }
+    }
+  }
+}
+
+std::vector<float> transformer::run(span<const token_sequence> sequences) {
+  check_sequences(sequences);
+  batch b(config_, sequences, rope_factors_);
+  if (b.tokens.empty()) return {};
+  embed(b);
+  for (std::uint32_t block = 0; block < config_.blocks; ++block) {
+    block_pass pass(config_, block, *compute_, b);
+    config_.architecture->run_block(pass);
+  }
+  for (const token_sequence& s : sequences) {
+    if (s.cache != nullptr) s.cache->advance(static_cast<std::uint32_t>(s.tokens.size()));
+  }
+  return std::move(b.x);
+}
+
+void transformer::embed(batch& b) {
+  const std::size_t width = config_.width;
+  std::vector<std::uint32_t> rows(b.tokens.begin(), b.tokens.end());
+  std::sort(rows.begin(), rows.end());
+  rows.erase(std::unique(rows.begin(), rows.end()), rows.end());
+  std::vector<float> table(rows.size() * width);
+  compute_->source().read_rows("token_embd.weight", rows, table.data());
+  std::vector<std::size_t> uses(rows.size());
+  for (std::size_t t = 0; t < b.size(); ++t) {
+    const auto found = std::lower_bound(rows.begin(), rows.end(), static_cast<std::uint32_t>(b.tokens[t]));
+    std::copy_n(table.begin() + (found - rows.begin()) * static_cast<std::ptrdiff_t>(width), width,
+                b.x.begin() + static_cast<std::ptrdiff_t>(t * width));
+    ++uses[static_cast<std::size_t>(found - rows.begin())];
+  }
+  for (std::size_t i = 0; compute_->observer() != nullptr && i < rows.size(); ++i) {
+    compute_->observer()->lookups("token_embd.weight", rows[i], uses[i], table.data() + i * width, width);
+  }
+}
+
+std::vector<float> transformer::normed(const std::vector<float>& states, span<const std::size_t> rows) {
+  const std::size_t width = config_.width;
+  std::vector<float> out(rows.size() * width);
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    std::copy_n(states.begin() + static_cast<std::ptrdiff_t>(rows[i] * width), width,
+                out.begin() + static_cast<std::ptrdiff_t>(i * width));
+  }
+  compute_->normalize_rows("output_norm.weight", config_.epsilon, out.data(), rows.size(), width, out.data());
+  return out;
+}
+
+}  // namespace hartonomous
