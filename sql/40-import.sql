@@ -70,14 +70,29 @@ END;
 COMMENT ON FUNCTION hartonomous.effective_atom_size(integer, bigint, text) IS
   'weights in an atom of a tensor: the wanted number rounded up to whole blocks, at most a row';
 
-CREATE FUNCTION hartonomous.check_import(model_name text, atom_size integer) RETURNS void
-  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 250
+-- Names are in B-tree indexes, whose entries have at most 2704 bytes: with a margin for what stands beside them.
+CREATE FUNCTION hartonomous.check_name(model_name text) RETURNS void
+  LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE COST 1
   SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
   IF model_name IS NULL OR model_name = '' THEN
     RAISE EXCEPTION 'a model needs a name' USING ERRCODE = '22023';
   END IF;
+  IF octet_length(model_name) > 2048 THEN
+    RAISE EXCEPTION 'the name of a model must have at most 2048 bytes, not %', octet_length(model_name)
+      USING ERRCODE = '22023';
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION hartonomous.check_name(text) IS 'error 22023 for what cannot be a model''s name';
+
+CREATE FUNCTION hartonomous.check_import(model_name text, atom_size integer) RETURNS void
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 250
+  SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  PERFORM hartonomous.check_name(model_name);
   IF atom_size IS NULL OR atom_size NOT BETWEEN 1 AND 1048576 THEN
     RAISE EXCEPTION 'atom_size must be between 1 and 1048576, not %', coalesce(atom_size::text, 'NULL')
       USING ERRCODE = '22023';
@@ -101,6 +116,33 @@ END
 $$;
 COMMENT ON FUNCTION hartonomous.refuse_name(text) IS 'the error 42710 of an import whose name is taken';
 
+-- llama.cpp marks every piece of a split GGUF file with its number (from 0) and how many there are, as integers of
+-- whatever width; Hugging Face's pieces of a checkpoint say it in their names only.
+CREATE FUNCTION hartonomous.refuse_piece(properties jsonb, file_name text) RETURNS void
+  LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE COST 250
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  pieces numeric := CASE WHEN jsonb_typeof(hartonomous.gguf_value(properties, 'split.count')) = 'number'
+                         THEN (hartonomous.gguf_value(properties, 'split.count') #>> '{}')::numeric END;
+  piece numeric := CASE WHEN jsonb_typeof(hartonomous.gguf_value(properties, 'split.no')) = 'number'
+                        THEN (hartonomous.gguf_value(properties, 'split.no') #>> '{}')::numeric END;
+  part text[] := regexp_match(file_name, '(?:^|[/\\])[^/\\]*-(\d{5})-of-(\d{5})\.safetensors$');
+BEGIN
+  IF pieces > 1 OR piece > 0 THEN
+    RAISE EXCEPTION 'the file is piece % of % of a split model, not the whole model',
+        coalesce((piece + 1)::text, 'unknown'), coalesce(pieces::text, 'several')
+      USING ERRCODE = '0A000', HINT = 'Merge the pieces first: llama-gguf-split --merge <first piece> <whole file>.';
+  ELSIF part[2]::integer > 1 THEN
+    RAISE EXCEPTION 'the file is piece % of % of a checkpoint, not the whole model', part[1]::integer, part[2]::integer
+      USING ERRCODE = '0A000',
+            HINT = 'Give the paths of all pieces as an array, with the checkpoint''s config. Under a name without "-of-" a piece is imported by itself.';
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION hartonomous.refuse_piece(jsonb, text) IS
+  'the error 0A000 of an import of one piece of a model; properties are the file''s metadata, file_name is NULL when there is none to judge by';
+
 -- One statement, one transaction: cancelled, killed or failed, it leaves nothing.
 CREATE FUNCTION hartonomous.import_model(source anyelement, container text, model_name text, atom_size integer,
     config jsonb DEFAULT 'null', tokenizer jsonb DEFAULT 'null') RETURNS integer
@@ -121,6 +163,8 @@ BEGIN
   END IF;
   PERFORM hartonomous.check_import(model_name, atom_size);
   properties := hartonomous.file_metadata(source, container, config, tokenizer);
+  PERFORM hartonomous.refuse_piece(properties, CASE WHEN pg_typeof(source) = 'text'::regtype AND config = 'null'
+                                                    THEN source::text END);
   INSERT INTO hartonomous.models (model_name, architecture, metadata, source_sha256)
     VALUES (import_model.model_name, hartonomous.gguf_value(properties, 'general.architecture') #>> '{}', properties,
             hartonomous.file_sha256(source))
@@ -197,7 +241,7 @@ BEGIN
       END
       $body$;
       COMMENT ON FUNCTION hartonomous.import_safetensors(%1$s, text, integer, jsonb, jsonb) IS
-        'imports a model file and returns the model''s number; an atom is a matrix row, split above atom_size weights; config and tokenizer (config.json, tokenizer.json of a Llama, Qwen2 or Qwen3 checkpoint) make a model that runs and exports to GGUF; 22P03 on a malformed file, 22023 and 0A000 on a config or tokenizer that is wrong or not known, 42710 when the name is taken, 42501 without the right to read files';
+        'imports a model file and returns the model''s number; an atom is a matrix row, split above atom_size weights; config and tokenizer (config.json, tokenizer.json of a Llama, Qwen2 or Qwen3 checkpoint) make a model that runs and exports to GGUF; 22P03 on a malformed file, 0A000 on a piece of a model, 22023 and 0A000 on a config or tokenizer that is wrong or not known, 42710 when the name is taken, 42501 without the right to read files';
       $ddl$, kind);
     CONTINUE WHEN kind = 'text[]';
     EXECUTE pg_catalog.format($ddl$
@@ -211,7 +255,7 @@ BEGIN
       END
       $body$;
       COMMENT ON FUNCTION hartonomous.import_gguf(%1$s, text, integer) IS
-        'imports a model file and returns the model''s number; an atom is a matrix row, split above atom_size weights; 22P03 on a malformed file, 42710 when the name is taken, 42501 without the right to read files';
+        'imports a model file and returns the model''s number; an atom is a matrix row, split above atom_size weights; 22P03 on a malformed file, 0A000 on a piece of a split model, 42710 when the name is taken, 42501 without the right to read files';
       $ddl$, kind);
   END LOOP;
 END

@@ -31,9 +31,7 @@ CREATE FUNCTION hartonomous.rename_model(model integer, new_name text) RETURNS v
 AS $$
 BEGIN
   PERFORM hartonomous.current_revision(model);
-  IF new_name IS NULL OR new_name = '' THEN
-    RAISE EXCEPTION 'a model needs a name' USING ERRCODE = '22023';
-  END IF;
+  PERFORM hartonomous.check_name(new_name);
   UPDATE hartonomous.models m SET model_name = new_name WHERE m.model_id = model;
 EXCEPTION WHEN unique_violation THEN
   PERFORM hartonomous.refuse_name(new_name);

@@ -85,11 +85,11 @@ struct gguf_metadata {
 // One tensor of a file.
 struct gguf_tensor {
   std::string name;                 // valid UTF-8 without NUL
-  std::vector<std::uint64_t> dims;  // 1 to 4, none zero, row length first (the reverse of a PyTorch shape)
+  std::vector<std::uint64_t> dims;  // up to 4, row length first (the reverse of a PyTorch shape); none: one number
   format type = format::F32;
   std::uint64_t offset = 0;   // absolute, in the file
   std::uint64_t bytes = 0;    // without the padding that follows
-  std::uint64_t weights = 0;  // product of dims
+  std::uint64_t weights = 0;  // product of dims; 0 when one of them is
 };
 
 struct gguf_file : gguf_metadata {
@@ -102,7 +102,7 @@ struct gguf_file : gguf_metadata {
 };
 
 // Reads and checks everything but the tensors' data. Stricter than the specification where ggml is (no nested
-// arrays, bool bytes 0 or 1, no zero dimension), laxer in two things that llama.cpp's converters never produce:
+// arrays, bool bytes 0 or 1), laxer in two things that llama.cpp's converters never produce:
 // tensors may leave gaps between them or be out of order.
 gguf_file read_gguf_header(byte_source& source, interrupt& poll);
 

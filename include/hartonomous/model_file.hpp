@@ -1,6 +1,7 @@
 // What the containers (GGUF, safetensors) have in common: named tensors of numbers, and the rest as JSON.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <string>
 #include <string_view>
@@ -11,6 +12,9 @@
 #include "hartonomous/interrupt.hpp"
 
 namespace hartonomous {
+
+// Bytes of a tensor's name. It goes into a B-tree index of the store, whose entries have at most 2704 bytes.
+inline constexpr std::size_t max_tensor_name_bytes = 2048;
 
 struct model_tensor {
   std::string name;
@@ -28,7 +32,8 @@ struct model_file {
   std::vector<model_tensor> tensors;  // in the order of their data
 };
 
-// `container` is "gguf" or "safetensors". Errors: 22P03 a malformed file, 22023 an unknown container.
+// `container` is "gguf" or "safetensors". Errors: 22P03 a malformed file, 22023 an unknown container or a tensor's name
+// that is too long.
 model_file read_model_file(byte_source& source, std::string_view container, interrupt& check);
 
 }  // namespace hartonomous

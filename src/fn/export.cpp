@@ -24,6 +24,7 @@ struct layer_plan {
   std::vector<std::uint64_t> shape;
   atom_layout layout;
   format target;
+  bool packed;  // elements below 8 bits, carried as their bytes
 };
 
 struct export_plan {
@@ -74,7 +75,9 @@ export_plan read_plan(std::int32_t model, const char* container) {
     std::uint64_t weights = layer.layout.row_length > 0 ? 1 : 0;
     for (std::uint64_t d : layer.shape) weights *= d;
     // Elements below 8 bits are carried as bytes, so that the shape's product is not their number.
-    weights = std::min(weights, static_cast<std::uint64_t>(spi_int64(i, 7)));
+    const auto carried = static_cast<std::uint64_t>(spi_int64(i, 7));
+    layer.packed = carried < weights;
+    weights = std::min(weights, carried);
     layer.layout.rows = layer.layout.row_length > 0 ? weights / layer.layout.row_length : 0;
     plan.layers.push_back(std::move(layer));
   }
@@ -129,8 +132,12 @@ Datum export_as_gguf(std::int32_t model, const make_output& make) {
   }
   std::vector<gguf_tensor_spec> tensors;
   for (const layer_plan& layer : plan.layers) {
+    if (layer.packed) {
+      throw error(sqlstate::feature_not_supported, "tensor \"" + layer.name + "\" cannot be written to a GGUF file",
+                  "Its elements have fewer than 8 bits (a dtype such as F4 or F6_E3M2), and GGUF has no such type.",
+                  "Export the model as safetensors.");
+    }
     tensors.push_back({layer.name, {layer.shape.rbegin(), layer.shape.rend()}, layer.target});
-    if (tensors.back().dims.empty()) tensors.back().dims.push_back(1);  // a scalar
   }
   struct counter final : byte_sink {
     void write(const void*, std::size_t) override {}

@@ -51,7 +51,8 @@ class opened_model {
     if (config == "null") {
       if (tokenizer != "null") throw error(sqlstate::invalid_parameter_value, "a tokenizer goes with a config");
       if (sources_.size() > 1) {
-        throw error(sqlstate::invalid_parameter_value, "only with a config several files make a model");
+        throw error(sqlstate::invalid_parameter_value, "only with a config several files make a model", {},
+                    "Give the checkpoint's config.json as the argument config.");
       }
       model_.file = read_model_file(*sources_.front(), container, interrupts);
       return;

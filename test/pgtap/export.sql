@@ -105,7 +105,8 @@ SELECT results_eq(format('SELECT tensor_name, string_agg(atom_data::bytea, '''' 
     :torch), 'safetensors to GGUF does, too');
 SELECT is(key(export_gguf(:torch), 'general.name'), '"torch"', 'with the model''s name');
 SELECT import_safetensors(safetensors(ARRAY[ROW('empty', 'F32', '{0,3}', '')::st_tensor]), 'empty') AS empty \gset
-SELECT throws_ok(format('SELECT export_gguf(%s)', :empty), '22023', NULL, 'GGUF has no tensors without weights');
+SELECT results_eq(format('SELECT tensor_shape, bytes FROM file_tensors(export_gguf(%s), ''gguf'')', :empty),
+  $$VALUES ('{0,3}'::bigint[], 0::bigint)$$, 'a tensor without weights');
 
 -- Pruned: zeros
 CALL prune_by_importance(:model, keep_ratio => 0.5);
@@ -258,6 +259,17 @@ SELECT is_empty($$SELECT without_comment('export_plan', 'carried_format', 'plain
   'export_to_file', 'export_to_bytea', 'export_to_large_object',
   'export_gguf', 'export_safetensors', 'export_gguf_large_object', 'export_safetensors_large_object')$$,
     'every function has a comment');
+
+-- Elements of less than a byte
+SELECT import_safetensors(safetensors(ARRAY[ROW('f32', 'F32', '{}', f32(1)), ROW('f4', 'F4', '{2,4}', '\x12345678')]::st_tensor[]),
+  'packed') AS packed \gset
+SELECT throws_ok(format('SELECT export_gguf(%s)', :packed), '0A000', 'tensor "f4" cannot be written to a GGUF file');
+SELECT ok(length(export_safetensors(:packed)) > 0, 'safetensors has them');
+-- A single number has no dimension there, either
+SELECT import_safetensors(safetensors(ARRAY[ROW('n', 'F32', '{}', f32(1.5)), ROW('none', 'F32', '{0,3}', '')]::st_tensor[]),
+  'number') AS number \gset
+SELECT results_eq(format('SELECT tensor_name, tensor_shape, bytes FROM file_tensors(export_gguf(%s), ''gguf'')', :number),
+  $$VALUES ('n', '{}'::bigint[], 4::bigint), ('none', '{0,3}', 0)$$, 'single numbers and empty tensors go into GGUF files');
 
 SELECT * FROM finish();
 ROLLBACK;

@@ -226,6 +226,60 @@ SELECT results_eq(format('SELECT layer_name, atom_size, count(*) FROM tensor_ato
   $$VALUES ('q8.weight', 64, 12::bigint), ('q4k.weight', 256, 6), ('half.weight', 5, 12)$$, 'atoms are whole blocks');
 SELECT ok(export_gguf(:blocks) = quantized_gguf(), 'which together are the file');
 
+-- GGUF: tensors without a weight, and single numbers, which have no dimension
+CREATE FUNCTION lib.odd_gguf() RETURNS bytea LANGUAGE sql IMMUTABLE
+  RETURN gguf(ARRAY[ROW('no rows', '{4,0}', 0, ''), ROW('nothing', '{0}', 8, ''), ROW('one number', '{}', 0, f32(2.5)),
+    ROW('rows of nothing', '{0,3}', 0, ''), ROW('some', '{4,2}', 0, waves(2, 4, 1))]::tensor[]);
+SELECT import_gguf(odd_gguf(), 'hollow') AS odd \gset
+SELECT results_eq(format('SELECT l.layer_name, l.tensor_shape, l.parameter_count, l.row_length, count(a) FROM model_layers l LEFT JOIN tensor_atoms a USING (model_id, layer_id) WHERE l.model_id = %s GROUP BY l.layer_id ORDER BY position', :odd),
+  $$VALUES ('no rows', '{0,4}'::bigint[], 0::bigint, 4::bigint, 0::bigint), ('nothing', '{0}', 0, 0, 0),
+    ('one number', '{}', 1, 1, 1), ('rows of nothing', '{3,0}', 0, 0, 0), ('some', '{2,4}', 8, 4, 2)$$,
+  'empty tensors and single numbers of a GGUF file');
+SELECT ok(export_gguf(:odd) = odd_gguf(), 'go out as they came in');
+SELECT is_empty(format('SELECT fault, object FROM check_model(%s)', :odd), 'nothing is wrong with them');
+
+-- Names that no index entry could hold; random ones, which nothing makes shorter
+CREATE FUNCTION lib.long_name(bytes integer) RETURNS text LANGUAGE sql IMMUTABLE
+  RETURN (SELECT left(string_agg(sha256(n::text::bytea)::text, ''), bytes) FROM generate_series(1, 100) n);
+SELECT lives_ok('SELECT import_gguf(gguf(NULL), long_name(2048))', 'a name of 2048 bytes');
+SELECT throws_ok('SELECT import_gguf(gguf(NULL), long_name(2049))', '22023',
+  'the name of a model must have at most 2048 bytes, not 2049');
+SELECT throws_ok('SELECT rename_model(long_name(2048), long_name(2049))', '22023',
+  'the name of a model must have at most 2048 bytes, not 2049', 'no other way to such a name');
+SELECT throws_ok('SELECT check_name(NULL)', '22023', 'a model needs a name');
+SELECT lives_ok('SELECT import_safetensors(safetensors(ARRAY[ROW(long_name(2048), ''F32'', ''{1}'', f32(1))::st_tensor]), ''long'')',
+  'a tensor''s name of 2048 bytes');
+SELECT throws_matching('SELECT import_safetensors(safetensors(ARRAY[ROW(long_name(2049), ''F32'', ''{1}'', f32(1))::st_tensor]), ''longer'')',
+  '^safetensors: tensor name .* is too long', 'and one of 2049');
+
+-- One piece of a model is not the model
+SELECT throws_ok(format('SELECT import_gguf(gguf(NULL, ARRAY[%s]), ''piece'')', keys), '0A000', message, keys) FROM (VALUES
+  ($$kv('split.no', 2, le(0, 2)), kv('split.count', 2, le(3, 2))$$, 'the file is piece 1 of 3 of a split model, not the whole model'),
+  ($$kv('split.no', 5, le(1, 4)), kv('split.count', 10, le(2, 8))$$, 'the file is piece 2 of 2 of a split model, not the whole model'),
+  ($$kv('split.count', 0, '\x02')$$, 'the file is piece unknown of 2 of a split model, not the whole model'),
+  ($$kv('split.no', 1, '\x01')$$, 'the file is piece 2 of several of a split model, not the whole model')) v (keys, message);
+SELECT lives_ok($$SELECT import_gguf(gguf(NULL, ARRAY[kv('split.no', 2, le(0, 2)), kv('split.count', 2, le(0, 2))]), 'merged')$$,
+  'pieces that were merged are a whole: llama-gguf-split leaves split.count 0');
+SELECT lives_ok($$SELECT import_gguf(gguf(NULL, ARRAY[kv_text('split.count', 'x'), kv('split.no', 2, le(0, 2))]), 'named')$$,
+  'a text of that name says nothing');
+SELECT is(gguf_value(file_metadata(gguf(NULL, ARRAY[kv('split.count', 2, le(3, 2))]), 'gguf'), 'split.count'), '3',
+  'a piece can be looked at');
+SELECT lives_ok('SELECT refuse_piece(NULL, NULL)', 'refuse_piece() of nothing');
+\if :has_directory
+CREATE FUNCTION lib.shard(name text) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+  PERFORM lo_from_bytea(4712, safetensors(ARRAY[ROW('a', 'F32', '{1}', f32(1))::st_tensor]));
+  PERFORM lo_export(4712, server_path(name)), lo_unlink(4712);
+  RETURN server_path(name);
+END
+$$;
+SELECT throws_ok(format('SELECT import_safetensors(%L::text, ''piece'')', shard('model-00002-of-00003.safetensors')), '0A000',
+  'the file is piece 2 of 3 of a checkpoint, not the whole model', 'a piece of a checkpoint, by its name');
+SELECT lives_ok(format('SELECT import_safetensors(%L::text, ''only'')', shard('model-00001-of-00001.safetensors')),
+  'the only piece is the whole');
+SELECT lives_ok(format('SELECT import_safetensors(%L::text, ''lone'')', shard('model-00002.safetensors')), 'another name');
+\endif
+
 -- safetensors: PyTorch's shapes, any dtype, scalars, nothing at all
 CREATE FUNCTION lib.all_dtypes() RETURNS bytea LANGUAGE sql IMMUTABLE
   RETURN safetensors(ARRAY[

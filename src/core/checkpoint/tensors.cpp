@@ -90,7 +90,10 @@ class placer {
 
   void take(const std::string& to, const std::string& from, const shape_t& shape, bool permuted = false) {
     auto const at = places_.find(from);
-    if (at == places_.end()) throw error(sqlstate::invalid_binary_representation, "tensor \"" + from + "\" is missing");
+    if (at == places_.end()) {
+      throw error(sqlstate::invalid_binary_representation, "tensor \"" + from + "\" is missing", {},
+                  "A checkpoint in several files is given as an array of all their paths.");
+    }
     at->second.used = true;
     const safetensors_tensor& tensor = *at->second.tensor;
     if (tensor.shape != shape) {

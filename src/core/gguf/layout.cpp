@@ -35,23 +35,27 @@ void measure_tensor(gguf_tensor& tensor, const char* state) {
   }
   std::string const who = "GGUF: tensor " + show_name(tensor.name);
   if (!is_pg_text(tensor.name)) throw error(state, who + " has a name that is not valid UTF-8 text");
-  if (tensor.dims.empty() || tensor.dims.size() > 4) {
+  if (tensor.dims.size() > 4) {
     throw error(state, who + " has an invalid number of dimensions",
-                "It has " + std::to_string(tensor.dims.size()) + "; 1 to 4 are allowed.");
+                "It has " + std::to_string(tensor.dims.size()) + "; up to 4 are allowed.");
   }
-  tensor.weights = 1;
+  // The product of the dimensions that are not zero, for a zero must not hide that the others are too large.
+  std::uint64_t product = 1;
+  bool empty = false;
   for (std::uint64_t const dim : tensor.dims) {
-    if (dim == 0) throw error(state, who + " has a dimension of zero", "Its shape is " + shown(tensor.dims) + ".");
-    if (!multiply(tensor.weights, dim, tensor.weights)) {
+    empty = empty || dim == 0;
+    if (!multiply(product, std::max<std::uint64_t>(dim, 1), product)) {
       throw error(state, who + " is too large", "Its shape is " + shown(tensor.dims) + ".");
     }
   }
+  tensor.weights = empty ? 0 : product;
   const format_traits* found = find_format(static_cast<std::uint32_t>(tensor.type));
   if (found == nullptr) throw error(state, who + " has an unknown type");
   const format_traits& traits = *found;
-  if (tensor.dims[0] % traits.block_weights != 0) {
+  std::uint64_t const row = tensor.dims.empty() ? 1 : tensor.dims[0];  // without dimensions: a single number
+  if (row % traits.block_weights != 0) {
     throw error(state, who + " has rows that are not whole blocks",
-                "Its rows have " + std::to_string(tensor.dims[0]) + " weights; a block of " + traits.name + " has " +
+                "Its rows have " + std::to_string(row) + " weights; a block of " + traits.name + " has " +
                     std::to_string(traits.block_weights) + ".");
   }
   if (!multiply(tensor.weights / traits.block_weights, traits.block_bytes, tensor.bytes)) {

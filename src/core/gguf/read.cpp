@@ -3,7 +3,9 @@
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
+#include <utility>
 
+#include "bytes/file_kind.hpp"
 #include "bytes/little_endian.hpp"
 #include "bytes/text.hpp"
 #include "gguf/internal.hpp"
@@ -137,8 +139,9 @@ void header_parser::read_fixed() {
   char magic[4];
   in_.read(magic, sizeof magic, "the magic");
   if (std::memcmp(magic, "GGUF", 4) != 0) {
-    throw error(malformed, "GGUF: bad magic",
-                "The file starts with " + show_name({magic, 4}) + " instead of \"GGUF\".");
+    std::string const detail = "The file starts with " + show_name({magic, 4}) + " instead of \"GGUF\".";
+    refuse_recognized(source_, "GGUF", detail);
+    throw error(malformed, "GGUF: bad magic", detail);
   }
   file_.version = in_.number<std::uint32_t>("the version");
   if (file_.version != 0 && (file_.version & 0xffff) == 0) {
@@ -151,9 +154,9 @@ void header_parser::read_fixed() {
   }
   tensor_count_ = in_.number<std::uint64_t>("the tensor count");
   kv_count_ = in_.number<std::uint64_t>("the metadata count");
-  // Smallest key: length, one byte, type, one-byte value. Smallest tensor: empty name, one dimension.
+  // Smallest key: length, one byte, type, one-byte value. Smallest tensor: empty name, no dimension.
   check_count(kv_count_, 8 + 1 + 4 + 1, in_.remaining(), gguf_max_keys, "metadata");
-  check_count(tensor_count_, 8 + 4 + 8 + 4 + 8, in_.remaining(), gguf_max_tensors, "tensor");
+  check_count(tensor_count_, 8 + 4 + 4 + 8, in_.remaining(), gguf_max_tensors, "tensor");
 }
 
 // Called before memory is taken for the bytes.
@@ -246,9 +249,9 @@ void header_parser::read_tensor(std::uint64_t index) {
   in_.append(tensor.name, length, where);
   where = "tensor " + show_name(tensor.name);
   auto const rank = in_.number<std::uint32_t>(where);
-  if (rank == 0 || rank > 4) {
+  if (rank > 4) {
     throw error(malformed, "GGUF: " + where + " has an invalid number of dimensions",
-                "It has " + std::to_string(rank) + "; 1 to 4 are allowed.");
+                "It has " + std::to_string(rank) + "; up to 4 are allowed.");
   }
   for (std::uint32_t d = 0; d < rank; ++d) tensor.dims.push_back(in_.number<std::uint64_t>(where));
   auto const type = in_.number<std::uint32_t>(where);
@@ -286,8 +289,10 @@ void header_parser::check_overlap() const {
   std::vector<const gguf_tensor*> order;
   order.reserve(file_.tensors.size());
   for (const gguf_tensor& tensor : file_.tensors) order.push_back(&tensor);
-  std::sort(order.begin(), order.end(),
-            [](const gguf_tensor* a, const gguf_tensor* b) { return a->offset < b->offset; });
+  // An empty tensor may share its offset with the one behind it.
+  std::sort(order.begin(), order.end(), [](const gguf_tensor* a, const gguf_tensor* b) {
+    return std::pair(a->offset, a->bytes) < std::pair(b->offset, b->bytes);
+  });
   for (std::size_t i = 1; i < order.size(); ++i) {
     const gguf_tensor& low = *order[i - 1];
     const gguf_tensor& high = *order[i];

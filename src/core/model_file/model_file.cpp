@@ -5,6 +5,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "bytes/text.hpp"
 #include "hartonomous/error.hpp"
 #include "hartonomous/gguf.hpp"
 #include "hartonomous/safetensors.hpp"
@@ -28,7 +29,7 @@ model_file from_gguf(byte_source& source, interrupt& check) {
     m.dtype = traits_of(t.type).name;
     m.storage = t.type;
     m.shape.assign(t.dims.rbegin(), t.dims.rend());
-    m.row_length = t.dims.front();
+    m.row_length = t.dims.empty() ? 1 : t.dims.front();
     m.weights = t.weights;
     m.offset = t.offset;
     m.bytes = t.bytes;
@@ -43,6 +44,11 @@ model_file from_safetensors(byte_source& source, interrupt& check) {
   // The header itself, to the byte: what it says of an unchanged tensor can be written again as it was.
   file.metadata_json = nlohmann::json{{"format", "safetensors"}, {"header", header.header_json}}.dump();
   for (safetensors_tensor& t : header.tensors) {
+    if (t.name.size() > max_tensor_name_bytes) {
+      throw error(sqlstate::invalid_parameter_value, "safetensors: tensor name " + show_name(t.name) + " is too long",
+                  "It has " + std::to_string(t.name.size()) + " bytes; the limit is " +
+                      std::to_string(max_tensor_name_bytes) + ".");
+    }
     model_tensor m;
     m.name = std::move(t.name);
     m.dtype = t.dtype;

@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <cstdint>
 
+#include "bytes/file_kind.hpp"
 #include "bytes/little_endian.hpp"
 #include "bytes/text.hpp"
 #include "hartonomous/error.hpp"
@@ -26,14 +27,16 @@ std::string read_json(byte_source& source, interrupt& poll) {
   char prefix[prefix_bytes];
   source.read(0, prefix, sizeof prefix);
   auto const length = load_le<std::uint64_t>(prefix);
+  std::string const read_as = "The length of its header reads as " + std::to_string(length) + " bytes; ";
   if (length > safetensors_max_header_bytes) {
-    throw error(malformed, "safetensors: header is too large",
-                "Its length reads as " + std::to_string(length) + " bytes; the limit is " +
-                    std::to_string(safetensors_max_header_bytes) + ".");
+    std::string const detail = read_as + "the limit is " + std::to_string(safetensors_max_header_bytes) + ".";
+    refuse_recognized(source, "safetensors", detail);
+    throw error(malformed, "safetensors: header is too large", detail);
   }
   if (length > size - prefix_bytes) {
-    throw error(malformed, "safetensors: header lies outside the file",
-                "Its length reads as " + std::to_string(length) + " bytes; the file has " + std::to_string(size) + ".");
+    std::string const detail = read_as + "the file has " + std::to_string(size) + ".";
+    refuse_recognized(source, "safetensors", detail);
+    throw error(malformed, "safetensors: header lies outside the file", detail);
   }
   std::string json(length, '\0');
   constexpr std::size_t chunk = std::size_t{1} << 20;
