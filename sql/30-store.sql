@@ -152,7 +152,10 @@ BEGIN
     explained_variance double precision NOT NULL,
     relative_error double precision,
     dense_format text NOT NULL,
-    PRIMARY KEY (model_id, revision_id, layer_id)
+    PRIMARY KEY (model_id, revision_id, layer_id),
+    CONSTRAINT svd_compressed_layers_fit_a_dump CHECK (
+      hartonomous.weights_bytes(u_matrix) + hartonomous.weights_bytes(s_vector) + hartonomous.weights_bytes(vt_matrix)
+      <= hartonomous.most_factor_bytes())
   );
 
   CREATE TABLE hartonomous.compression_steps (

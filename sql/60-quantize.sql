@@ -89,8 +89,12 @@ BEGIN
     plan AS (
       SELECT w.*, coalesce(j.present, w.tensor_dtype) AS present, j.target, j.changes, j.requantizes, j.unfit, j.planned,
              coalesce(w.kept, CASE WHEN j.opaque THEN 'opaque' WHEN j.present IS NULL THEN 'empty'
-                                   WHEN w.format IS NULL AND j.planned IS NULL THEN 'nothing planned' END) AS spared
-        FROM wanted w LEFT JOIN judged j USING (layer_id))
+                                   WHEN w.format IS NULL AND j.planned IS NULL THEN 'nothing planned'
+                                   WHEN j.changes AND hartonomous.factor_bytes(j.target, d.original_rows, d.original_cols, d.rank)
+                                        > hartonomous.most_factor_bytes() THEN 'factors larger than one row holds' END) AS spared
+        FROM wanted w LEFT JOIN judged j USING (layer_id)
+        LEFT JOIN hartonomous.svd_compressed_layers d
+          ON d.model_id = $1 AND d.revision_id = hartonomous.live_base($1) AND d.layer_id = w.layer_id)
     SELECT p.layer_id, p.layer_name, p.present, CASE WHEN p.spared IS NULL AND p.changes THEN p.target END,
            coalesce(p.spared, CASE WHEN NOT p.changes THEN 'already there'
                                    WHEN p.unfit IS NOT NULL THEN 'rows fit no block of ' || p.unfit END),

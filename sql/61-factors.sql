@@ -24,6 +24,14 @@ CREATE FUNCTION hartonomous.factor_bytes(format text, rows bigint, cols bigint, 
 COMMENT ON FUNCTION hartonomous.factor_bytes(text, bigint, bigint, bigint) IS
   'bytes of U and VT in a format and s in F32';
 
+-- pg_dump writes a row as one line of text, for which PostgreSQL has 1 GB less a byte; weights take two characters a byte
+-- there, and everything else in a row of svd_compressed_layers stays far below 64 kB.
+CREATE FUNCTION hartonomous.most_factor_bytes() RETURNS bigint
+  LANGUAGE sql IMMUTABLE PARALLEL SAFE COST 1
+  RETURN (1073741823 - 65536) / 2;
+COMMENT ON FUNCTION hartonomous.most_factor_bytes() IS
+  'bytes that the factors of a tensor may take together, so that COPY and pg_dump can write their row as text';
+
 -- The largest rank whose factors take no more than so many bytes.
 CREATE FUNCTION hartonomous.rank_within(format text, rows bigint, cols bigint, bytes bigint) RETURNS integer
   LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE COST 250

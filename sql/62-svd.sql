@@ -41,7 +41,9 @@ BEGIN
                   WHEN f.layer_id IS NOT NULL THEN 'factored already'
                   WHEN p.bytes IS NULL THEN 'empty'
                   WHEN NOT p.formats <@ ARRAY(SELECT k.format FROM hartonomous.formats() k WHERE k.readable) THEN 'opaque'
-                  WHEN l.tensor_shape[1] * l.tensor_shape[2] > 268435440 THEN 'too large for one value' END AS kept
+                  WHEN l.tensor_shape[1] * l.tensor_shape[2] > 268435440
+                  THEN format('%s x %s weights, more than one value holds (268435440)', l.tensor_shape[1], l.tensor_shape[2])
+                  END AS kept
         FROM hartonomous.model_layers l
         LEFT JOIN present p USING (layer_id)
         LEFT JOIN hartonomous.svd_compressed_layers f
@@ -53,19 +55,27 @@ BEGIN
              floor(m.bytes * $6 - m.bytes * $8)::bigint AS target_bytes
         FROM matrices m),
     ranked AS (
-      SELECT b.*, CASE WHEN b.kept IS NULL THEN hartonomous.rank_within($4, b.rows, b.cols, b.most_bytes) END AS most,
+      SELECT b.*, CASE WHEN b.kept IS NULL THEN hartonomous.rank_within($4, b.rows, b.cols,
+                                                                   least(b.most_bytes, hartonomous.most_factor_bytes()))
+                  END AS most,
              CASE WHEN b.kept IS NOT NULL OR $6 IS NULL AND $5 IS NULL THEN NULL
                   WHEN $5 IS NOT NULL THEN least($5, b.rows, b.cols)::integer
-                  ELSE hartonomous.rank_within($4, b.rows, b.cols, least(b.target_bytes, b.most_bytes)) END AS wanted
+                  ELSE hartonomous.rank_within($4, b.rows, b.cols, least(b.target_bytes, b.most_bytes,
+                                                                         hartonomous.most_factor_bytes())) END AS wanted
         FROM budgets b),
+    weighed AS (
+      SELECT r.*, hartonomous.factor_bytes($4, r.rows, r.cols, coalesce(r.wanted, 1)) AS would_take
+        FROM ranked r),
     judged AS (
       SELECT r.*, coalesce(r.kept,
-               CASE WHEN r.most = 0 OR r.wanted > r.most THEN
+               CASE WHEN (r.most = 0 OR r.wanted > r.most) AND r.would_take <= r.most_bytes THEN
+                 format('factors of rank %s would take %s, more than the %s that one row holds', coalesce(r.wanted, 1),
+                        hartonomous.human_bytes(r.would_take), hartonomous.human_bytes(hartonomous.most_factor_bytes()))
+                    WHEN r.most = 0 OR r.wanted > r.most THEN
                  format('factors of rank %s would take %s, not less than %s', coalesce(r.wanted, 1),
-                        hartonomous.human_bytes(hartonomous.factor_bytes($4, r.rows, r.cols, coalesce(r.wanted, 1))),
-                        hartonomous.human_bytes(r.bytes))
+                        hartonomous.human_bytes(r.would_take), hartonomous.human_bytes(r.bytes))
                     WHEN r.wanted = 0 THEN 'not even rank 1 is as small as that' END) AS why
-        FROM ranked r)
+        FROM weighed r)
     SELECT j.layer_id, j.layer_name, j.rows, j.cols, j.bytes, CASE WHEN j.why IS NULL THEN j.wanted END,
            CASE WHEN j.why IS NULL THEN j.most END,
            CASE WHEN j.why IS NULL THEN hartonomous.factor_bytes($4, j.rows, j.cols, j.wanted) END, j.why
@@ -214,7 +224,12 @@ BEGIN
     INTO plan
     FROM hartonomous.svd_plan(model, rank, energy, target_ratio, layer_pattern, factor_format, min_gain, kept_ratio) p;
   IF plan.wanted OPERATOR(pg_catalog.=) 0 THEN
-    RAISE NOTICE 'no tensor would be smaller as factors: nothing done (see svd_plan)';
+    RAISE NOTICE 'no tensor is brought into factors: nothing done'
+      USING DETAIL = (SELECT pg_catalog.string_agg(k.said, '; ' ORDER BY k.n DESC, k.said)
+                        FROM (SELECT pg_catalog.count(*) AS n, pg_catalog.format('%s tensors: %s', pg_catalog.count(*), r.reason) AS said
+                                FROM pg_catalog.unnest(plan.reasons) r (reason) GROUP BY r.reason
+                               ORDER BY pg_catalog.count(*) DESC, r.reason LIMIT 5) k),
+            HINT = 'svd_plan() says why of each.';
     IF commits THEN
       PERFORM hartonomous.unlock_model(model);
     END IF;

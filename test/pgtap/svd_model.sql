@@ -44,6 +44,23 @@ SELECT throws_ok(format('SELECT * FROM svd_plan(%s%s)', :model, a), state, NULL,
   (', rank => 3, residual_ratio => -0.1', '22023'), (', rank => 3, layer_pattern => NULL', '22004'),
   (', rank => 3, factor_format => ''X''', '22023'), (', rank => 3, factor_format => ''IQ4_XS''', '0A000'),
   (', rank => 3, factor_format => NULL', '22004')) v (a, state);
+-- What pg_dump could not write is not made. The limit is lowered here: half a gigabyte would be a slow test.
+SELECT ok(2 * most_factor_bytes() + 65536 < 1073741824, 'two characters a byte, and a line of COPY is shorter than 1 GB');
+SAVEPOINT limits;
+CREATE OR REPLACE FUNCTION hartonomous.most_factor_bytes() RETURNS bigint LANGUAGE sql IMMUTABLE PARALLEL SAFE RETURN 2000;
+SELECT results_eq(format('SELECT planned_rank, reason FROM svd_plan(%s, rank => 8, layer_pattern => ''%%attn_q%%'')', :model),
+  format('VALUES (NULL::int, %L)', 'factors of rank 8 would take '
+    || human_bytes(factor_bytes('F16', 128, 64, 8)) || ', more than the ' || human_bytes(2000) || ' that one row holds'),
+  'a rank whose factors are too large for a row: the plan says so');
+SELECT is((SELECT most_rank FROM svd_plan(:model, energy => 0.9, layer_pattern => '%attn_q%')), 5, 'energy is sought below that');
+SELECT is((SELECT planned_rank FROM svd_plan(:model, target_ratio => 0.9, layer_pattern => '%attn_q%')), 5, '... and a share');
+CALL svd_compress_model(:model, rank => 4, layer_pattern => '%attn_q%');
+SELECT is((SELECT reason FROM quantize_plan(:model, 'F32') WHERE layer_name = 'blk.0.attn_q.weight'), 'factors larger than one row holds',
+  'nor are factors brought into a larger format');
+SELECT is((SELECT target_format FROM quantize_plan(:model, 'Q8_0') WHERE layer_name = 'blk.0.attn_q.weight'), 'Q8_0', '... into a smaller they are');
+SELECT throws_ok('UPDATE svd_compressed_layers SET u_matrix = quantize(u_matrix, ''F32''), vt_matrix = quantize(vt_matrix, ''F32'')', '23514', NULL,
+  'nor does the table take them from anybody');
+ROLLBACK TO limits;
 SELECT throws_ok('SELECT * FROM svd_plan(-1, rank => 3)', '42704', NULL, 'no such model');
 
 -- ---- factoring ----
