@@ -54,6 +54,62 @@ $$;
 COMMENT ON FUNCTION hartonomous.clamp_coordinates(integer, boolean) IS
   'brings the atoms that validate_coordinates() names into the space, and says how many: what is outside to its edge, what is missing or not a number to its middle (50, 50) and to importance 10; 42704, 55P03 with nowait';
 
+CREATE FUNCTION hartonomous.tensor_positions(model integer, tensor text)
+  RETURNS TABLE (atom_sequence integer, x real, y real, importance_score real)
+  AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 5000 ROWS 10000
+  SET search_path = pg_catalog, pg_temp SET row_security = off;
+COMMENT ON FUNCTION hartonomous.tensor_positions(integer, text) IS
+  'where the atoms of a tensor would lie if it were imported with the weights it has now; 42704 when there is no such model or tensor';
+
+-- Changing rows moves no weights, so it is no revision of its own. A position stays in the form in which it is stored.
+CREATE FUNCTION hartonomous.recompute_positions(model integer, nowait boolean DEFAULT false) RETURNS bigint
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  tensor record;
+  changed bigint;
+  total bigint := 0;
+BEGIN
+  PERFORM hartonomous.current_revision(model);
+  PERFORM hartonomous.lock_model(model, nowait);
+  FOR tensor IN
+    SELECT l.layer_id, l.layer_name FROM hartonomous.model_layers l
+     WHERE l.model_id = model
+       AND NOT EXISTS (SELECT FROM hartonomous.svd_compressed_layers f
+                        WHERE f.model_id = model AND f.revision_id = hartonomous.live_base(model) AND f.layer_id = l.layer_id)
+     ORDER BY l.position
+  LOOP
+    EXECUTE format($sql$
+      WITH computed AS MATERIALIZED (SELECT * FROM hartonomous.tensor_positions($1, $3)),
+      positions AS (
+        SELECT c.atom_sequence, CASE WHEN a.x IS NOT NULL OR a.weights_geometry_q8 IS NULL THEN c.x END AS x,
+               CASE WHEN a.y IS NOT NULL OR a.weights_geometry_q8 IS NULL THEN c.y END AS y, c.importance_score,
+               hartonomous.encode_point(c.x, c.y, c.importance_score,
+                 CASE octet_length(a.weights_geometry_q8) WHEN 3 THEN 'Q8_0' WHEN 6 THEN 'F16' WHEN 12 THEN 'F32' END) AS q8
+          FROM hartonomous.tensor_atoms a JOIN computed c USING (atom_sequence)
+         WHERE a.model_id = $1 AND a.layer_id = $2),
+      changed AS (
+        UPDATE hartonomous.tensor_atoms a
+           SET x = p.x, y = p.y, importance_score = p.importance_score, weights_geometry_q8 = p.q8
+          FROM positions p
+         WHERE a.model_id = $1 AND a.layer_id = $2 AND a.atom_sequence = p.atom_sequence
+           AND (a.x, a.y, a.importance_score, a.weights_geometry_q8)
+               IS DISTINCT FROM (p.x, p.y, p.importance_score, p.q8) RETURNING 1),
+      described AS (
+        UPDATE hartonomous.model_layers l SET weights_geometry = e.envelope
+          FROM (SELECT %1$I.ST_MakeEnvelope(min(c.x), min(c.y), max(c.x), max(c.y)) AS envelope FROM computed c) e
+         WHERE l.layer_id = $2 AND e.envelope IS NOT NULL)
+      SELECT count(*) FROM changed$sql$, hartonomous.postgis_schema())
+      INTO changed USING model, tensor.layer_id, tensor.layer_name;
+    total := total + changed;
+  END LOOP;
+  RETURN total;
+END
+$$;
+COMMENT ON FUNCTION hartonomous.recompute_positions(integer, boolean) IS
+  'computes x, y and importance of a model''s atoms from the weights they have now, as an import would, and says how many atoms that changed: none of a model as it was imported; tensors that are factored are left as they are; 42704, 55P03 with nowait';
+
 CREATE FUNCTION hartonomous.layer_completeness(model integer)
   RETURNS TABLE (layer_idx integer, layer_id bigint, layer_name text, expected bigint, present bigint, missing bigint,
                  share numeric, state text)
@@ -126,6 +182,58 @@ END
 $$;
 COMMENT ON FUNCTION hartonomous.check_atoms(integer) IS
   'what is wrong with the atoms of a model themselves: a row a fault and tensor';
+
+-- Within a tensor importance is a straight line over the logarithm of the root mean square. Which line, the atoms say that
+-- follow it: medians do not move when fewer than a quarter of them do not. Quantizing moves atoms off it, too, but all of
+-- them a little. Importance that lies on no line has come from elsewhere and is left to whom it came from; so are
+-- atoms of importance 10, which are spared.
+CREATE FUNCTION hartonomous.check_importance(model integer)
+  RETURNS TABLE (fault text, layer_name text, atoms bigint, detail text)
+  LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 10
+  SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN QUERY EXECUTE $sql$
+    WITH atoms AS MATERIALIZED (
+      SELECT a.layer_id, a.atom_sequence, a.importance_score::float8 AS importance, m.rms, ln(nullif(m.rms, 0)) AS size
+        FROM hartonomous.tensor_atoms a JOIN hartonomous.model_layers l USING (layer_id)
+       CROSS JOIN LATERAL (SELECT hartonomous.weights_rms(a.atom_data)::float8 AS rms) m
+       WHERE a.model_id = $1 AND l.model_id = $1 AND cardinality(l.tensor_shape) > 1
+         AND hartonomous.weights_format(a.atom_data) = ANY ($2) AND m.rms < 'Infinity'
+         AND a.importance_score >= -10 AND a.importance_score < 10
+         AND NOT EXISTS (SELECT FROM hartonomous.svd_compressed_layers f  -- atoms beside factors are what these leave
+                          WHERE f.model_id = $1 AND f.revision_id = hartonomous.live_base($1) AND f.layer_id = a.layer_id)),
+    inner_atoms AS (
+      SELECT a.*, (count(*) OVER (PARTITION BY a.layer_id) / 2)::integer AS half
+        FROM atoms a WHERE a.importance > -10 AND a.rms > 0),
+    pairs AS (  -- each with the one that is half of them further on
+      SELECT i.*, lead(i.importance, i.half) OVER w - i.importance AS rise, lead(i.size, i.half) OVER w - i.size AS run
+        FROM inner_atoms i WINDOW w AS (PARTITION BY i.layer_id ORDER BY i.size, i.atom_sequence)),
+    slopes AS (
+      SELECT p.layer_id, percentile_cont(0.5) WITHIN GROUP (ORDER BY p.rise / p.run) AS slope
+        FROM pairs p WHERE p.run > 0 AND p.half >= 4 GROUP BY p.layer_id),
+    levels AS (
+      SELECT s.layer_id, s.slope, percentile_cont(0.5) WITHIN GROUP (ORDER BY i.importance - s.slope * i.size) AS level
+        FROM slopes s JOIN inner_atoms i USING (layer_id) GROUP BY s.layer_id, s.slope),
+    spreads AS (
+      SELECT v.layer_id, v.slope, v.level,
+             percentile_cont(0.5) WITHIN GROUP (ORDER BY abs(i.importance - v.slope * i.size - v.level)) AS spread
+        FROM levels v JOIN inner_atoms i USING (layer_id) GROUP BY v.layer_id, v.slope, v.level)
+    SELECT 'stale importance', l.layer_name, count(*), format('atom %s first', min(a.atom_sequence))
+      FROM atoms a JOIN spreads s USING (layer_id) JOIN hartonomous.model_layers l USING (layer_id)
+     CROSS JOIN LATERAL (
+       -- What is smaller than the smallest number of F16 may have become zero when it was quantized.
+       SELECT least(greatest(s.slope * coalesce(a.size, '-Infinity') + s.level, -10), 10) AS least,
+              least(greatest(s.slope * greatest(a.size, ln(6e-8)) + s.level, -10), 10) AS most,
+              greatest(0.5, 15 * s.spread) AS tolerance) e
+     WHERE s.slope > 0 AND s.spread < 0.3
+       AND (a.importance < e.least - e.tolerance OR a.importance > e.most + e.tolerance)
+     GROUP BY l.layer_id, l.layer_name, l.position ORDER BY l.position$sql$
+    USING model, (SELECT array_agg(k.format) FROM hartonomous.formats() k WHERE k.readable);
+END
+$$;
+COMMENT ON FUNCTION hartonomous.check_importance(integer) IS
+  'tensors with atoms whose importance does not follow from their weights while that of the others does: recompute_positions() mends them';
 
 CREATE FUNCTION hartonomous.check_layers(model integer)
   RETURNS TABLE (fault text, object text, atoms bigint, detail text)
@@ -238,13 +346,14 @@ BEGIN
   RETURN QUERY SELECT * FROM hartonomous.check_partitions(model);
   RETURN QUERY SELECT * FROM hartonomous.check_layers(model);
   RETURN QUERY SELECT * FROM hartonomous.check_atoms(model);
+  RETURN QUERY SELECT * FROM hartonomous.check_importance(model);
   RETURN QUERY
     SELECT 'place ' || v.fault, v.layer_name, count(*), format('atom %s first', min(v.atom_sequence))
       FROM hartonomous.validate_coordinates(model) v GROUP BY v.fault, v.layer_name ORDER BY 1, 2;
 END
 $$;
 COMMENT ON FUNCTION hartonomous.check_model(integer) IS
-  'everything that can be found wrong with a model, a row a fault and object, none when all is well: partitions and their constraints, shapes, blocks, atoms (hash, length, place in the matrix, NaN, of no layer), places in space; missing atoms are no fault (layer_completeness() shows them); 42704 when there is no such model';
+  'everything that can be found wrong with a model, a row a fault and object, none when all is well: partitions and their constraints, shapes, blocks, atoms (hash, length, place in the matrix, NaN, of no layer), importance that does not follow from weights, places in space; missing atoms are no fault (layer_completeness() shows them); 42704 when there is no such model';
 
 DO $$
 DECLARE
@@ -270,3 +379,7 @@ CREATE FUNCTION hartonomous.clamp_coordinates(model text, nowait boolean DEFAULT
   LANGUAGE sql VOLATILE PARALLEL UNSAFE COST 5000
   RETURN hartonomous.clamp_coordinates(hartonomous.model_id(model), nowait);
 COMMENT ON FUNCTION hartonomous.clamp_coordinates(text, boolean) IS 'the same for a model by its name';
+CREATE FUNCTION hartonomous.recompute_positions(model text, nowait boolean DEFAULT false) RETURNS bigint
+  LANGUAGE sql VOLATILE PARALLEL UNSAFE COST 5000
+  RETURN hartonomous.recompute_positions(hartonomous.model_id(model), nowait);
+COMMENT ON FUNCTION hartonomous.recompute_positions(text, boolean) IS 'the same for a model by its name';

@@ -55,6 +55,8 @@ class tensor_space {
   tensor_space(const atom_layout& layout, principal_plane plane);
   // `row` has row_length weights. Weights that are NaN or infinite make an atom of importance 10, at the middle.
   void add_row(span<const float> row);
+  // An atom of a row added before is not there: the others are placed as if it had no row. Its own place says nothing.
+  void leave_out(std::uint64_t atom);
   // One place an atom, in atom order.
   const std::vector<atom_place>& places();
 
@@ -66,6 +68,23 @@ class tensor_space {
   principal_plane plane_;
   std::vector<atom_place> places_;  // until places(): raw projections and log root mean squares
 };
+
+// The rows of a matrix, wherever they are kept: some of them once, to find the plane, then all of them.
+class matrix_rows {
+ public:
+  virtual ~matrix_rows() = default;
+  // The rows of these numbers, which ascend, one after the other to `to`.
+  virtual void sample(span<const std::uint64_t> rows, float* to) = 0;
+  // The next row, beginning with the first.
+  virtual void next(float* to) = 0;
+  // Whether an atom of the row that next() read last is there; one that is not was read as zeros.
+  virtual bool has(std::uint64_t /*atom*/) const { return true; }
+};
+
+// One place an atom, in atom order: the only way in which atoms of matrices are placed. Takes placing_bytes() of
+// memory.
+std::vector<atom_place> place_atoms(const atom_layout& layout, matrix_rows& rows, workers& crew, interrupt& check);
+std::uint64_t placing_bytes(const atom_layout& layout) noexcept;
 
 // Where atoms lie that have no place of their own: vectors (norms, biases) and tensors whose format is only carried.
 inline constexpr atom_place unplaced = {50.0f, 50.0f, 10.0f};

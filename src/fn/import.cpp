@@ -139,6 +139,29 @@ class tensor_bytes {
   std::uint64_t first_ = 0, size_ = 0;  // what memory_ holds of the tensor
 };
 
+// A tensor's rows as floats.
+class file_rows final : public matrix_rows {
+ public:
+  file_rows(tensor_bytes& bytes, const model_tensor& tensor)
+      : bytes_(bytes), tensor_(tensor), row_bytes_(bytes_of(tensor.storage, tensor.row_length)) {}
+
+  void sample(span<const std::uint64_t> rows, float* to) override {
+    for (std::size_t i = 0; i < rows.size(); ++i) read(rows[i], to + i * tensor_.row_length);
+  }
+  void next(float* to) override { read(next_++, to); }
+
+ private:
+  void read(std::uint64_t row, float* to) {
+    dequantize(tensor_.storage, {bytes_.at(row * row_bytes_, row_bytes_), row_bytes_}, tensor_.row_length, to,
+               interrupts_);
+  }
+
+  tensor_bytes& bytes_;
+  const model_tensor& tensor_;
+  std::uint64_t row_bytes_, next_ = 0;
+  backend_interrupt interrupts_;
+};
+
 // Loads the tensors of one file.
 class loader {
  public:
@@ -153,15 +176,10 @@ class loader {
       write_atoms(tensor, layer.layout, nullptr);
       return {unplaced.x, unplaced.y, unplaced.x, unplaced.y};
     }
-    require_work_memory(layer.layout.atoms() * sizeof(atom_place) + plane_sample_rows * tensor.row_length * 16,
-                        "placing a tensor's atoms");
-    tensor_space space(layer.layout, sample_plane(tensor, layer.layout));
-    std::vector<float> row(tensor.row_length);
-    for (std::uint64_t i = 0; i < layer.layout.rows; ++i) {
-      read_row(tensor, i, row.data());
-      space.add_row(row);
-    }
-    const std::vector<atom_place>& places = space.places();
+    require_work_memory(placing_bytes(layer.layout), "placing a tensor's atoms");
+    workers crew;
+    file_rows rows(bytes_, tensor);
+    const std::vector<atom_place> places = place_atoms(layer.layout, rows, crew, interrupts_);
     write_atoms(tensor, layer.layout, &places);
     loaded box = {100, 100, 0, 0};
     for (const atom_place& p : places) {
@@ -174,21 +192,6 @@ class loader {
   }
 
  private:
-  void read_row(const model_tensor& tensor, std::uint64_t row, float* to) {
-    const std::uint64_t row_bytes = bytes_of(tensor.storage, tensor.row_length);
-    dequantize(tensor.storage, {bytes_.at(row * row_bytes, row_bytes), row_bytes}, tensor.row_length, to, interrupts_);
-  }
-
-  principal_plane sample_plane(const model_tensor& tensor, const atom_layout& layout) {
-    const std::uint64_t rows = std::min(layout.rows, plane_sample_rows);
-    std::vector<float> sample(rows * tensor.row_length);
-    for (std::uint64_t i = 0; i < rows; ++i) {
-      read_row(tensor, i * layout.rows / rows, sample.data() + i * tensor.row_length);
-    }
-    workers crew;
-    return find_principal_plane(sample, rows, tensor.row_length, crew, interrupts_);
-  }
-
   // Atoms lie back to back in the file: row after row, and within a row in whole blocks.
   void write_atoms(const model_tensor& tensor, const atom_layout& layout, const std::vector<atom_place>* places) {
     std::uint64_t offset = 0;

@@ -26,14 +26,33 @@ double product(const std::vector<float>& a, const std::vector<float>& b) {
   return sum;
 }
 
-std::vector<atom_place> places_of(const std::vector<float>& m, const atom_layout& layout) {
+// A matrix in memory; atoms that are missing have to be zeros in it.
+class memory_rows final : public matrix_rows {
+ public:
+  memory_rows(const std::vector<float>& m, std::size_t columns, std::vector<std::uint64_t> missing)
+      : m_(m), columns_(columns), missing_(std::move(missing)) {}
+  void sample(span<const std::uint64_t> rows, float* to) override {
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      std::copy_n(m_.data() + rows[i] * columns_, columns_, to + i * columns_);
+    }
+  }
+  void next(float* to) override { std::copy_n(m_.data() + row_++ * columns_, columns_, to); }
+  bool has(std::uint64_t atom) const override {
+    return std::find(missing_.begin(), missing_.end(), atom) == missing_.end();
+  }
+
+ private:
+  const std::vector<float>& m_;
+  std::size_t columns_, row_ = 0;
+  std::vector<std::uint64_t> missing_;
+};
+
+std::vector<atom_place> places_of(const std::vector<float>& m, const atom_layout& layout,
+                                  std::vector<std::uint64_t> missing = {}) {
   no_interrupt none;
   workers crew;
-  tensor_space space(layout, find_principal_plane(m, layout.rows, layout.row_length, crew, none));
-  for (std::uint64_t r = 0; r < layout.rows; ++r) {
-    space.add_row(span<const float>(m.data() + r * layout.row_length, layout.row_length));
-  }
-  return space.places();
+  memory_rows rows(m, layout.row_length, std::move(missing));
+  return place_atoms(layout, rows, crew, none);
 }
 
 TEST(AtomLayout, RowsAreCutAndTheLastAtomIsShorter) {
@@ -151,6 +170,22 @@ TEST(TensorSpace, IsTheSameEveryTime) {
   const std::vector<float> m = random_matrix(64, 48, 9);
   const std::vector<atom_place> a = places_of(m, {64, 48, 48}), b = places_of(m, {64, 48, 48});
   for (std::size_t i = 0; i < a.size(); ++i) EXPECT_EQ(a[i].x, b[i].x);
+}
+
+TEST(PlaceAtoms, AtomsThatAreMissingSpanNothing) {
+  // All rows lie far from zero on one side of it, so that a row of zeros would be the end of the span.
+  const std::size_t rows = 20, columns = 12;
+  std::vector<float> m = random_matrix(rows, columns, 8);
+  for (float& w : m) w += 9;
+  std::vector<float> fewer(m.begin() + static_cast<std::ptrdiff_t>(3 * columns), m.end());
+  std::fill_n(m.begin(), 3 * columns, 0.0f);
+  const std::vector<atom_place> some = places_of(m, {rows, columns, 12}, {0, 1, 2}),
+                                all = places_of(fewer, {rows - 3, columns, 12});
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    EXPECT_NEAR(some[i + 3].x, all[i].x, 1e-2);
+    EXPECT_NEAR(some[i + 3].y, all[i].y, 1e-2);
+    EXPECT_EQ(some[i + 3].importance, all[i].importance);
+  }
 }
 
 }  // namespace

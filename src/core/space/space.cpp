@@ -81,6 +81,12 @@ void tensor_space::add_row(span<const float> row) {
   }
 }
 
+// What is not finite counts neither in the span of x and y nor in the mean and deviation of importance.
+void tensor_space::leave_out(std::uint64_t atom) {
+  constexpr float none = std::numeric_limits<float>::quiet_NaN();
+  places_.at(atom) = {none, none, none};
+}
+
 const std::vector<atom_place>& tensor_space::places() {
   scale_plane();
   standardise_importance();
@@ -116,6 +122,36 @@ void tensor_space::standardise_importance() {
       p.importance = static_cast<float>(std::clamp(z, -10.0, 10.0));
     }
   }
+}
+
+namespace {
+
+principal_plane sample_plane(const atom_layout& layout, matrix_rows& rows, workers& crew, interrupt& check) {
+  const std::uint64_t count = std::min(layout.rows, plane_sample_rows);
+  std::vector<std::uint64_t> numbers(count);
+  for (std::uint64_t i = 0; i < count; ++i) numbers[i] = i * layout.rows / count;
+  std::vector<float> sample(count * layout.row_length);
+  rows.sample(numbers, sample.data());
+  return find_principal_plane(sample, count, layout.row_length, crew, check);
+}
+
+}  // namespace
+
+std::uint64_t placing_bytes(const atom_layout& layout) noexcept {
+  return layout.atoms() * sizeof(atom_place) + plane_sample_rows * layout.row_length * 16;
+}
+
+std::vector<atom_place> place_atoms(const atom_layout& layout, matrix_rows& rows, workers& crew, interrupt& check) {
+  tensor_space space(layout, sample_plane(layout, rows, crew, check));
+  std::vector<float> row(layout.row_length);
+  for (std::uint64_t i = 0; i < layout.rows; ++i) {
+    rows.next(row.data());
+    space.add_row(row);
+    for (std::uint64_t atom = i * layout.atoms_per_row(); atom < (i + 1) * layout.atoms_per_row(); ++atom) {
+      if (!rows.has(atom)) space.leave_out(atom);
+    }
+  }
+  return space.places();
 }
 
 }  // namespace hartonomous

@@ -1,0 +1,90 @@
+// Positions of stored atoms, computed from their weights as at their import (sql/68-check.sql).
+#include "pg/guc.hpp"
+#include "pg/language_model.hpp"
+#include "pg/rows.hpp"
+#include "pg/settled_snapshot.hpp"
+
+#include <algorithm>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "hartonomous/space.hpp"
+
+using namespace hartonomous;
+using namespace hartonomous::pg;
+
+namespace {
+
+class stored_rows final : public matrix_rows {
+ public:
+  stored_rows(atom_reader& reader, const stored_tensor& tensor)
+      : reader_(reader), tensor_(tensor), cursor_(reader, tensor), pending_(cursor_.next()) {}
+
+  // Whether its atoms are weights that can be read; all of a tensor are or none.
+  bool readable() const { return pending_ && cursor_.atom().traits().readable; }
+  // The atoms that are there, in order, up to where the cursor is.
+  const std::vector<std::uint64_t>& atoms() const noexcept { return atoms_; }
+
+  void sample(span<const std::uint64_t> rows, float* to) override {
+    reader_.read_rows(tensor_, std::vector<std::uint32_t>(rows.begin(), rows.begin() + rows.size()), to);
+  }
+  void next(float* to) override {
+    std::fill_n(to, tensor_.layout.row_length, 0.0f);
+    for (; pending_ && tensor_.layout.row_of(cursor_.sequence()) == row_; skip()) {
+      decode(cursor_.atom(), to + tensor_.layout.column_of(cursor_.sequence()));
+    }
+    ++row_;
+  }
+  bool has(std::uint64_t atom) const override { return std::binary_search(atoms_.begin(), atoms_.end(), atom); }
+  // Notes an atom without looking at its weights; false at the end.
+  bool skip() {
+    if (pending_) atoms_.push_back(cursor_.sequence());
+    return pending_ && (pending_ = cursor_.next());
+  }
+
+ private:
+  atom_reader& reader_;
+  const stored_tensor& tensor_;
+  atom_cursor cursor_;
+  bool pending_;  // the cursor is at an atom that has not been read
+  std::uint64_t row_ = 0;
+  std::vector<std::uint64_t> atoms_;
+};
+
+void return_position(result_rows& rows, std::uint64_t atom, const atom_place& place) {
+  const Datum values[] = {Int32GetDatum(static_cast<int32>(atom)), Float4GetDatum(place.x), Float4GetDatum(place.y),
+                          Float4GetDatum(place.importance)};
+  const bool nulls[4] = {};
+  rows.add(values, nulls);
+}
+
+}  // namespace
+
+HARTONOMOUS_FUNCTION(tensor_positions) {
+  const std::string name = text_argument(fcinfo, 1, "the tensor");
+  result_rows result(fcinfo);
+  const std::int32_t id = model_argument(fcinfo);
+  const settled_snapshot snapshot(id);
+  spi_session spi;
+  const model_tensors catalog(live_atoms(id));
+  if (!catalog.find(name)) {
+    throw error("42704", "model " + std::to_string(id) + " has no tensor \"" + name + "\"");
+  }
+  const stored_tensor& tensor = catalog.tensor(name);
+  atom_reader reader(live_atoms(id));
+  stored_rows rows(reader, tensor);
+  if (!tensor.placed || !rows.readable()) {
+    while (rows.skip()) {
+    }
+    for (std::uint64_t atom : rows.atoms()) return_position(result, atom, unplaced);
+    PG_RETURN_NULL();
+  }
+  require_work_memory(placing_bytes(tensor.layout) + tensor.layout.atoms() * 2 * sizeof(std::uint64_t),
+                      "placing a tensor's atoms");
+  workers crew;
+  backend_interrupt interrupts;
+  const std::vector<atom_place> places = place_atoms(tensor.layout, rows, crew, interrupts);
+  for (std::uint64_t atom : rows.atoms()) return_position(result, atom, places[atom]);
+  PG_RETURN_NULL();
+}
