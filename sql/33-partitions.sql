@@ -62,6 +62,8 @@ BEGIN
       CONSTRAINT %I CHECK (model_id = %s AND revision_id = %s))
       WITH (parallel_workers = 4)
     $ddl$, partition, partition || '_bound', model, revision);
+  -- Until it has its primary key, and a delta for ever: else a publication would forbid to delete from it.
+  EXECUTE format('ALTER TABLE hartonomous.%I REPLICA IDENTITY FULL', partition);
   -- Weights have no order, so that to count the distinct ones is the most part of ANALYZE; and nobody searches by them.
   EXECUTE format('ALTER TABLE hartonomous.%I ALTER atom_data SET STATISTICS 0', partition);
   SELECT pg_get_userbyid(c.relowner) INTO STRICT owner
@@ -74,33 +76,6 @@ END
 $$;
 COMMENT ON FUNCTION hartonomous.create_atoms_partition(integer, integer) IS
   'a table of atoms that is attached to nothing yet and has no index yet';
-
-CREATE FUNCTION hartonomous.index_atoms_partition(partition regclass) RETURNS void
-  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
-  SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-  definition text;
-BEGIN
-  EXECUTE format('ALTER TABLE %s ADD PRIMARY KEY (model_id, layer_id, atom_sequence)', partition);
-  -- Every index of the parent, the user's own too: ATTACH adopts them instead of building them under its lock. What is
-  -- cut off is spelled out, not searched for: a predicate may hold any text.
-  FOR definition IN
-    SELECT created || ' ON ' || partition || substr(pg_get_indexdef(i.indexrelid), length(
-             created || ' ' || quote_ident(c.relname) || ' ON ONLY hartonomous.tensor_atoms') + 1)
-      FROM pg_index i
-      JOIN pg_class c ON c.oid = i.indexrelid
-      CROSS JOIN LATERAL (SELECT CASE WHEN i.indisunique THEN 'CREATE UNIQUE INDEX' ELSE 'CREATE INDEX' END) u (created)
-     WHERE i.indrelid = 'hartonomous.tensor_atoms'::regclass
-       AND NOT EXISTS (SELECT FROM pg_constraint k WHERE k.conindid = i.indexrelid)
-  LOOP
-    EXECUTE definition;
-  END LOOP;
-  EXECUTE format('ANALYZE %s', partition);
-END
-$$;
-COMMENT ON FUNCTION hartonomous.index_atoms_partition(regclass) IS
-  'builds on a filled partition the primary key and every index that tensor_atoms has, and analyses it';
 
 -- A user may have added columns to tensor_atoms; both sides of an ATTACH must have them.
 CREATE FUNCTION hartonomous.add_missing_columns(target regclass, pattern regclass) RETURNS void
@@ -151,6 +126,29 @@ END
 $$;
 COMMENT ON FUNCTION hartonomous.drop_foreign_columns(regclass) IS
   'drops from a detached partition the columns that a user has dropped from tensor_atoms since';
+
+-- Attached to an empty table that is like tensor_atoms, the partition gets from PostgreSQL whatever indexes and keys that
+-- one has, the user's own too: the ATTACH to tensor_atoms itself then adopts them instead of building them under its lock.
+CREATE FUNCTION hartonomous.index_atoms_partition(partition regclass) RETURNS void
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  pattern text := (SELECT c.relname || '_pattern' FROM pg_class c WHERE c.oid = partition);
+BEGIN
+  PERFORM hartonomous.add_missing_columns(partition, 'hartonomous.tensor_atoms');
+  PERFORM hartonomous.drop_foreign_columns(partition);
+  EXECUTE format('CREATE TABLE hartonomous.%I (LIKE hartonomous.tensor_atoms INCLUDING GENERATED INCLUDING INDEXES) PARTITION BY LIST (model_id)',
+                 pattern);
+  EXECUTE format('ALTER TABLE hartonomous.%I ATTACH PARTITION %s DEFAULT', pattern, partition);
+  EXECUTE format('ALTER TABLE hartonomous.%I DETACH PARTITION %s', pattern, partition);
+  EXECUTE format('DROP TABLE hartonomous.%I', pattern);
+  EXECUTE format('ALTER TABLE %s REPLICA IDENTITY DEFAULT', partition);
+  EXECUTE format('ANALYZE %s', partition);
+END
+$$;
+COMMENT ON FUNCTION hartonomous.index_atoms_partition(regclass) IS
+  'builds on a filled partition the primary key and every index that tensor_atoms has, and analyses it';
 
 -- PostgreSQL looks for a deadlock when somebody has waited for deadlock_timeout. So a wait here is half as long at most,
 -- and begins only when nobody has waited that long for what the try has locked already: then nobody's look falls into

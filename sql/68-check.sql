@@ -279,6 +279,7 @@ CREATE FUNCTION hartonomous.check_partitions(model integer)
   RETURNS TABLE (fault text, object text, atoms bigint, detail text)
   LANGUAGE plpgsql STABLE PARALLEL SAFE COST 5000 ROWS 10
   SET search_path = pg_catalog, pg_temp
+  SET quote_all_identifiers = off  -- partition_bound() is spelled so
 AS $$
 #variable_conflict use_column
 DECLARE

@@ -1,0 +1,40 @@
+# A server whose WAL is logical and that has a publication of all tables: it forbids to delete from and to update what has
+# no replica identity. Run by scripts/test.sh tap.
+use strict;
+use warnings;
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use Cluster;
+use Model;
+use Session;
+use Test::More;
+
+my $cluster = Cluster->new(wal_level => 'logical');
+my $host = $cluster->host;
+fresh_database('published', host => $host);
+my $session = Session->new(host => $host, database => 'published', settings => '-c client_min_messages=warning');
+$session->query('CREATE PUBLICATION everything FOR ALL TABLES;');
+small_gguf("$host/small.gguf", 1);
+is $session->query("SELECT hartonomous.import_gguf('$host/small.gguf', 'm');"), 1, 'import';
+my $imported = $session->query(digest_query(1));
+
+is $session->query('CALL hartonomous.prune_by_importance(\'m\', 0.9, method => \'in_place\');'), '', 'pruned in place';
+my $pruned = $session->query(digest_query(1));
+isnt $pruned, $imported, '... to less';
+is $session->query('SELECT hartonomous.rollback_model(\'m\');'), 1, 'rolled back';
+is $session->query(digest_query(1)), $imported, '... to what it was';
+is $session->query('SELECT hartonomous.rollback_model(\'m\', 2);'), 2, 'and forth';
+is $session->query(digest_query(1)), $pruned, '... again';
+is $session->query($_), '', $_ for
+    'CALL hartonomous.quantize_model(\'m\', \'Q8_0\');',
+    'CALL hartonomous.prune_by_importance(\'m\', 0.5, method => \'rewrite\');',
+    'CALL hartonomous.svd_compress_model(\'m\', rank => 4);',
+    'UPDATE hartonomous.tensor_atoms SET quantization_format = \'Q4_K\' WHERE model_id = 1;',
+    'UPDATE hartonomous.store SET created_at = now();';
+like $session->query('SELECT hartonomous.backup_model(\'m\');'), qr/^\d+$/, 'backup';
+is $session->query('SELECT hartonomous.rollback_model(\'m\', 1);'), 1, 'rolled back to the beginning';
+is $session->query(digest_query(1)), $imported, '... to what it was';
+is $session->query('SELECT * FROM hartonomous.check_model(1);'), '', 'check_model() finds nothing wrong';
+like $session->query('SELECT hartonomous.delete_model(\'m\');'), qr/^\d+$/, 'deleted';
+$session->close;
+done_testing;
