@@ -27,8 +27,8 @@ void define_settings() {
   // How patient a stage is with transactions that keep reading or writing a model whose partitions it has to swap.
   DefineCustomIntVariable("hartonomous.swap_timeout", "Longest wait for the lock under which partitions are swapped.",
                           "A stage that cannot get it fails with 55P03; called again, it goes on from there.",
-                          &current_settings.swap_timeout_ms, 60 * 1000, 0, 60 * 60 * 1000, PGC_USERSET, GUC_UNIT_MS,
-                          nullptr, nullptr, nullptr);
+                          &current_settings.swap_timeout_ms, 60 * 1000, 0, 24 * 60 * 60 * 1000, PGC_USERSET,
+                          GUC_UNIT_MS, nullptr, nullptr, nullptr);
   DefineCustomIntVariable("hartonomous.threads", "Threads that the matrix arithmetic of one session may use.",
                           "The result does not depend on it.", &current_settings.threads, 1, 1, 64, PGC_USERSET, 0,
                           nullptr, nullptr, nullptr);

@@ -21,6 +21,7 @@ my %prose;
 my %blocks;
 for my $page (@pages) { ($prose{$page}, @{ $blocks{$page} }) = read_page("$root/$page") }
 my $work = "$ENV{HARTONOMOUS_TMP}/docs$$";
+chomp(my $libraries = qx("$ENV{BINDIR}/pg_config" --pkglibdir));
 END { File::Path::remove_tree($work) if $work }
 
 # ---- the blocks run ----------------------------------------------------------------------------------------------
@@ -99,6 +100,9 @@ sub run_page {
     } else {
         fresh_database($name);
     }
+    # Where libraries are that sessions load when they begin: not yet installed.
+    sql('postgres', "ALTER DATABASE $name SET dynamic_library_path = '\$libdir:$ENV{HARTONOMOUS_STAGE}$libraries'")
+        if $ENV{HARTONOMOUS_STAGE};
     my $session = Session->new(database => $name);
     $session->query('\set VERBOSITY default');
     while (my $block = shift @blocks) {
