@@ -64,7 +64,9 @@ BEGIN
   SELECT array_agg(hartonomous.atoms_source(target.model_id, d.delta) ORDER BY d.n DESC) INTO sources
     FROM unnest(held_chain) WITH ORDINALITY d (delta, n) WHERE d.delta <> ALL (own_chain);
   sources := sources || hartonomous.atoms_source(target.model_id, target.base_revision_id);
-  RETURN (SELECT string_agg(format('SELECT %s FROM %s a WHERE true', columns, s.source)
+  -- OFFSET 0 keeps the planner from computing the columns later: sorts and joins, which may go to disk, would carry all
+  -- weights that are stored inline.
+  RETURN (SELECT string_agg(format('SELECT * FROM (SELECT %s FROM %s a OFFSET 0) a WHERE true', columns, s.source)
                  || (SELECT coalesce(string_agg(format(
                        ' AND NOT EXISTS (SELECT FROM %s b WHERE b.layer_id = a.layer_id AND b.atom_sequence = a.atom_sequence)',
                        other), ''), '')
@@ -73,7 +75,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous.revision_query(integer, text) IS
-  'a query for the atoms of a kept revision, whatever state its partition is in; the columns are of a';
+  'a query for the atoms of a kept revision, whatever state its partition is in; the columns are of a, layer_id and atom_sequence among them';
 
 CREATE FUNCTION hartonomous.compare_revisions(a integer, b integer)
   RETURNS TABLE (layer_id bigint, layer_name text, atoms_a bigint, atoms_b bigint, removed bigint, added bigint,
