@@ -18,22 +18,35 @@ CREATE FUNCTION hartonomous.decode_point(bytea, OUT x real, OUT y real, OUT z re
 COMMENT ON FUNCTION hartonomous.decode_point(bytea) IS
   'the point of encode_point, told by its length; 22P03 when it is not 3, 6 or 12 bytes or a coordinate is not finite';
 
--- PostGIS may live in any schema. Decoding is an expression and no query, so that it is inlined, also into indexes.
+-- PostGIS may live in any schema, and move to another one. So no text of a function names its schema: functions in SQL
+-- (RETURN) are bound to PostGIS's functions when they are created, others look the schema up. Decoding is an expression and no query, so that it is inlined, also into indexes.
 DO $$
 DECLARE
   postgis name := hartonomous.postgis_schema();
 BEGIN
   EXECUTE pg_catalog.format($ddl$
+    CREATE FUNCTION hartonomous.point_coordinates(point %1$I.geometry) RETURNS double precision[]
+      LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE COST 50
+      RETURN CASE WHEN %1$I.GeometryType(point) = 'POINT' AND %1$I.ST_Zmflag(point) = 2 AND NOT %1$I.ST_IsEmpty(point)
+                  THEN ARRAY[%1$I.ST_X(point), %1$I.ST_Y(point), %1$I.ST_Z(point)] END;
+    CREATE FUNCTION hartonomous.geometry_text(geometry %1$I.geometry) RETURNS text
+      LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE COST 250
+      RETURN %1$I.ST_AsText(geometry);
+    COMMENT ON FUNCTION hartonomous.point_coordinates(%1$I.geometry) IS
+      'x, y and z of a PointZ; NULL when it is another geometry';
+    COMMENT ON FUNCTION hartonomous.geometry_text(%1$I.geometry) IS 'a geometry as text, for messages';
     CREATE FUNCTION hartonomous.quantize_geometry(point %1$I.geometry, format text DEFAULT 'Q8_0') RETURNS bytea
       LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE COST 250
       SET search_path = pg_catalog, pg_temp
     AS $body$
+    DECLARE
+      given double precision[] := hartonomous.point_coordinates(point);
     BEGIN
-      IF %1$I.GeometryType(point) <> 'POINT' OR %1$I.ST_Zmflag(point) <> 2 OR %1$I.ST_IsEmpty(point) THEN
+      IF given IS NULL THEN
         RAISE EXCEPTION 'a point with x, y and z expected' USING ERRCODE = '22023',
-          DETAIL = pg_catalog.format('Got %%s.', pg_catalog.left(%1$I.ST_AsText(point), 100));
+          DETAIL = pg_catalog.format('Got %%s.', pg_catalog.left(hartonomous.geometry_text(point), 100));
       END IF;
-      RETURN hartonomous.encode_point(%1$I.ST_X(point)::real, %1$I.ST_Y(point)::real, %1$I.ST_Z(point)::real, format);
+      RETURN hartonomous.encode_point(given[1]::real, given[2]::real, given[3]::real, format);
     END
     $body$;
     CREATE FUNCTION hartonomous.dequantize_geometry(point bytea) RETURNS %1$I.geometry

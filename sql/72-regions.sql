@@ -117,30 +117,31 @@ BEGIN
       LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 10
       SET search_path = pg_catalog, pg_temp
     AS $body$
+    DECLARE
+      given double precision[] := hartonomous.point_coordinates(point);
     BEGIN
       PERFORM hartonomous.current_revision(model);
       PERFORM hartonomous.check_neighbours(k);
-      IF point IS NULL OR %1$I.GeometryType(point) <> 'POINT' OR %1$I.ST_Zmflag(point) <> 2 OR %1$I.ST_IsEmpty(point)
-         OR greatest(abs(%1$I.ST_X(point)), abs(%1$I.ST_Y(point)), abs(%1$I.ST_Z(point))) > 3e38 THEN
+      IF given IS NULL OR greatest(abs(given[1]), abs(given[2]), abs(given[3])) > 3e38 THEN
         RAISE EXCEPTION 'a point with finite x, y and z expected' USING ERRCODE = '22023',
-          DETAIL = format('Got %%s.', left(%1$I.ST_AsText(point), 100));
+          DETAIL = format('Got %%s.', left(hartonomous.geometry_text(point), 100));
       END IF;
       -- The model as a literal: only its partition is planned for.
       RETURN QUERY EXECUTE format($sql$
-        SELECT n.tensor_atom_id, n.tensor_name, n.atom_sequence, n.distance, %1$I.ST_X(n.place)::real,
-               %1$I.ST_Y(n.place)::real, n.importance_score
+        SELECT n.tensor_atom_id, n.tensor_name, n.atom_sequence, n.distance, %%2$I.ST_X(n.place)::real,
+               %%2$I.ST_Y(n.place)::real, n.importance_score
           FROM ((SELECT a.tensor_atom_id, a.tensor_name, a.atom_sequence, a.importance_score, a.weights_geometry AS place,
-                        a.weights_geometry OPERATOR(%1$I.<<->>) $1 AS distance
+                        a.weights_geometry OPERATOR(%%2$I.<<->>) $1 AS distance
                    FROM hartonomous.tensor_atoms a WHERE a.model_id = %%1$s
-                  ORDER BY a.weights_geometry OPERATOR(%1$I.<<->>) $1 LIMIT $2)
+                  ORDER BY a.weights_geometry OPERATOR(%%2$I.<<->>) $1 LIMIT $2)
                 UNION ALL
                 (SELECT a.tensor_atom_id, a.tensor_name, a.atom_sequence, a.importance_score,
                         hartonomous.dequantize_geometry(a.weights_geometry_q8),
-                        hartonomous.dequantize_geometry(a.weights_geometry_q8) OPERATOR(%1$I.<<->>) $1
+                        hartonomous.dequantize_geometry(a.weights_geometry_q8) OPERATOR(%%2$I.<<->>) $1
                    FROM hartonomous.tensor_atoms a WHERE a.model_id = %%1$s AND a.weights_geometry_q8 IS NOT NULL
                     AND a.weights_geometry IS NULL
-                  ORDER BY hartonomous.dequantize_geometry(a.weights_geometry_q8) OPERATOR(%1$I.<<->>) $1 LIMIT $2)) n
-         WHERE n.distance IS NOT NULL ORDER BY n.distance, n.tensor_atom_id LIMIT $2$sql$, model) USING point, k;
+                  ORDER BY hartonomous.dequantize_geometry(a.weights_geometry_q8) OPERATOR(%%2$I.<<->>) $1 LIMIT $2)) n
+         WHERE n.distance IS NOT NULL ORDER BY n.distance, n.tensor_atom_id LIMIT $2$sql$, model, hartonomous.postgis_schema()) USING point, k;
     END
     $body$;
     COMMENT ON FUNCTION hartonomous.nearest_atoms(integer, %1$I.geometry, integer) IS
@@ -161,18 +162,18 @@ BEGIN
     AS $body$
     #variable_conflict use_column
     DECLARE
-      place %1$I.geometry;
+      place record;
     BEGIN
       PERFORM hartonomous.current_revision(model);
       PERFORM hartonomous.check_neighbours(k);
       -- By the primary key: the number of an atom is made of those of its layer and of its place in it.
-      EXECUTE 'SELECT hartonomous.atom_position(a.weights_geometry, a.weights_geometry_q8)
+      EXECUTE 'SELECT hartonomous.atom_position(a.weights_geometry, a.weights_geometry_q8) AS point
                  FROM hartonomous.tensor_atoms a WHERE a.model_id = $1 AND a.layer_id = $2 >> 32 AND a.tensor_atom_id = $2'
         INTO place USING model, atom;
-      IF place IS NULL THEN
+      IF place.point IS NULL THEN
         RAISE EXCEPTION 'model %% has no atom %% with a place', model, coalesce(atom::text, 'NULL') USING ERRCODE = '42704';
       END IF;
-      RETURN QUERY SELECT * FROM hartonomous.nearest_atoms(model, place, k + 1) n WHERE n.tensor_atom_id <> atom LIMIT k;
+      RETURN QUERY SELECT * FROM hartonomous.nearest_atoms(model, place.point, k + 1) n WHERE n.tensor_atom_id <> atom LIMIT k;
     END
     $body$;
     COMMENT ON FUNCTION hartonomous.nearest_atoms(integer, bigint, integer) IS
