@@ -30,6 +30,22 @@ sub new {
     return $self;
 }
 
+# A streaming standby of it, in recovery until promoted: pg_ctl('promote').
+sub standby {
+    my ($primary) = @_;
+    my $self = bless { directory => "$primary->{directory}_standby", owner => $$ }, ref $primary;
+    my $directory = $self->{directory};
+    mkdir $directory or die "$directory: $!\n";
+    chown +(stat $primary->{directory})[4, 5], $directory or die "$directory: $!\n";
+    $self->as_server(program('pg_basebackup'), '-h', $primary->host, '-U', 'postgres', '-D', "$directory/data", '-R',
+        '-c', 'fast', '--no-sync');
+    open my $conf, '>>', "$directory/data/postgresql.conf" or die "postgresql.conf: $!\n";
+    print $conf "unix_socket_directories = '$directory'\n";
+    close $conf;
+    $self->pg_ctl('start');
+    return $self;
+}
+
 sub host { return $_[0]{directory} }
 sub log_text {
     my ($self) = @_;

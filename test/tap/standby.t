@@ -1,0 +1,68 @@
+# A streaming standby: what reads works in recovery, what writes is refused, swaps arrive, and once promoted it is a
+# server like any other. Run by scripts/test.sh tap.
+use strict;
+use warnings;
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use Cluster;
+use Session;
+use Test::More;
+
+plan skip_all => 'no example model' unless $ENV{HARTONOMOUS_MODEL} && -e $ENV{HARTONOMOUS_MODEL};
+
+my $primary = Cluster->new;
+my %there = (host => $primary->host, database => 'copied', settings => '-c client_min_messages=warning');
+fresh_database('copied', host => $primary->host);
+my $writer = Session->new(%there);
+is $writer->query("SELECT hartonomous.import_gguf('$ENV{HARTONOMOUS_MODEL}', 'tiny');"), 1, 'a model on the primary';
+
+my $standby = $primary->standby;
+my $reader = Session->new(%there, host => $standby->host);
+is $reader->query('SELECT pg_is_in_recovery();'), 't', 'a standby';
+my $file = "$ENV{HARTONOMOUS_TMP}/standby$$.gguf";
+my $text = "repeat('Once upon a time there was a girl. ', 40)";
+my %reads = (
+    'generation' => "SELECT hartonomous.generate_text('tiny', 'Once upon a time', 5);",
+    'evaluation' => "SELECT hartonomous.perplexity('tiny', $text, 64) > 1;",
+    'tokens' => "SELECT hartonomous.tokenize('tiny', 'Once');",
+    'models' => 'SELECT model_name FROM hartonomous.list_models();',
+    'neighbours' => "SELECT count(*) FROM hartonomous.nearest_atoms('tiny', (SELECT weights_geometry"
+        . ' FROM hartonomous.tensor_atoms WHERE layer_id = 3 AND atom_sequence = 1), 3);',
+    'sizes' => "SELECT atoms, physical_bytes > 0 FROM hartonomous.storage_report('tiny');",
+    'faults' => "SELECT count(*) FROM hartonomous.check_model('tiny');",
+    'history' => "SELECT stage, state FROM hartonomous.model_history('tiny');",
+    'plan of quantizing' => "SELECT count(*) FROM hartonomous.quantize_plan('tiny', 'Q4_K_M');",
+    'plan of pruning' => "SELECT sum(removed) FROM hartonomous.prune_plan('tiny', 0.8);",
+    'plan of factoring' => "SELECT count(*) FROM hartonomous.svd_plan('tiny', rank => 8);",
+    'export as a value' => 'SELECT sha256(hartonomous.export_gguf(1)) = source_sha256 FROM hartonomous.models;',
+);
+for my $what (sort keys %reads) {
+    my $expected = $writer->query($reads{$what});
+    unlike $expected, qr/ERROR/, "$what: on the primary" or next;
+    is $reader->query($reads{$what}), $expected, "$what: the same on the standby";
+}
+is $reader->query("SELECT hartonomous.export_gguf('tiny', '$file');"), -s $ENV{HARTONOMOUS_MODEL}, 'export to a file';
+is system('cmp', '-s', $file, $ENV{HARTONOMOUS_MODEL}), 0, '... the model';
+unlink $file;
+
+my %writes = (
+    'a stage' => "CALL hartonomous.quantize_model('tiny', 'Q8_0');",
+    'a dry run' => "CALL hartonomous.prune_by_importance('tiny', 0.9, dry_run => true);",
+    'usage' => "SELECT hartonomous.record_usage('tiny', 'Once upon a time');",
+    'a large object' => 'SELECT hartonomous.export_gguf_large_object(1);',
+    'an import' => "SELECT hartonomous.import_gguf('$ENV{HARTONOMOUS_MODEL}', 'other');",
+);
+like $reader->query($writes{$_}), qr/ERROR: .*(?:recovery|read-only)/, "$_ is refused" for sort keys %writes;
+
+is $writer->query("CALL hartonomous.quantize_model('tiny', 'Q4_K');"), '', 'a stage on the primary';
+ok wait_until(60, sub { $reader->query("SELECT stage FROM hartonomous.list_models();") eq 'quantize' }), 'arrives';
+like $reader->query($reads{evaluation}), qr/^t$/, '... and the standby evaluates what it made';
+
+$writer->close;
+$standby->pg_ctl('promote');
+ok wait_until(60, sub { $reader->query('SELECT pg_is_in_recovery();') eq 'f' }), 'promoted';
+is $reader->query("SELECT hartonomous.rollback_model('tiny');"), 1, 'it rolls back';
+is $reader->query("CALL hartonomous.quantize_model('tiny', 'Q8_0');"), '', '... and quantizes';
+is $reader->query("SELECT count(*) FROM hartonomous.check_model('tiny');"), 0, '... and all is well';
+$reader->close;
+done_testing;
