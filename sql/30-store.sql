@@ -335,17 +335,22 @@ CREATE FUNCTION hartonomous.model_id(model_name text) RETURNS integer
 AS $$
 DECLARE
   found integer;
+  near text;
 BEGIN
   IF to_regclass('hartonomous.models') IS NOT NULL THEN  -- without a store there is no model
     SELECT m.model_id INTO found FROM hartonomous.models m WHERE m.model_name = model_id.model_name;
+    IF found IS NULL THEN
+      near := hartonomous.near_names(model_name, ARRAY(SELECT m.model_name FROM hartonomous.models m));
+    END IF;
   END IF;
   IF found IS NULL THEN
-    RAISE EXCEPTION 'model "%" does not exist', model_name USING ERRCODE = '42704';
+    RAISE EXCEPTION 'model "%" does not exist', model_name
+      USING ERRCODE = '42704', HINT = coalesce('There is ' || near || '.', 'There is no model yet: see import_gguf().');
   END IF;
   RETURN found;
 END
 $$;
-COMMENT ON FUNCTION hartonomous.model_id(text) IS 'the number of a model; 42704 when there is none of that name';
+COMMENT ON FUNCTION hartonomous.model_id(text) IS 'the number of a model; 42704, with near names, when there is none of that name';
 
 CREATE FUNCTION hartonomous.current_revision(model integer) RETURNS integer
   LANGUAGE plpgsql STABLE PARALLEL SAFE COST 50
@@ -358,7 +363,8 @@ BEGIN
     SELECT m.current_revision INTO revision FROM hartonomous.models m WHERE m.model_id = model;
   END IF;
   IF revision IS NULL THEN
-    RAISE EXCEPTION 'model % does not exist', coalesce(model::text, 'NULL') USING ERRCODE = '42704';
+    RAISE EXCEPTION 'model % does not exist', coalesce(model::text, 'NULL')
+      USING ERRCODE = '42704', HINT = 'SELECT * FROM hartonomous.list_models(); shows those there are.';
   END IF;
   RETURN revision;
 END

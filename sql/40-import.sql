@@ -44,7 +44,7 @@ CREATE FUNCTION hartonomous.layer_type(tensor_name text, tensor_shape bigint[]) 
   LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE COST 50
   RETURN CASE
     WHEN tensor_name ~ '(^|[._])(norm|ln_?\d*|ln_f|layernorm)([._]|$)|_norm|layer_?norm|batch_?norm' THEN 'norm'
-    WHEN tensor_name ~ '^(token_embd|position_embd)\.|embed|(^|\.)wte\.|(^|\.)wpe\.' THEN 'embedding'
+    WHEN tensor_name ~ 'embd|embed|^token_types\.|(^|\.)wte\.|(^|\.)wpe\.' THEN 'embedding'
     WHEN tensor_name ~ '^output\.|lm_head' THEN 'output'
     WHEN tensor_name ~ 'attn|attention|[._][qkvo]_proj' THEN 'attention'
     WHEN tensor_name ~ 'ffn|mlp|feed_forward|(gate|up|down)_proj' THEN 'ffn'
@@ -150,10 +150,12 @@ CREATE FUNCTION hartonomous.import_model(source anyelement, container text, mode
   SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
+  started constant timestamptz := clock_timestamp();
   model integer;
   revision integer;
   partition regclass;
   properties jsonb;
+  imported record;
 BEGIN
   IF source IS NULL THEN
     RAISE EXCEPTION 'the source of a model cannot be NULL' USING ERRCODE = '22004';
@@ -188,6 +190,12 @@ BEGIN
   UPDATE hartonomous.model_revisions r SET physical_bytes = pg_total_relation_size(partition)
    WHERE r.revision_id = revision;
   PERFORM hartonomous.make_current(model, revision);
+  SELECT m.parameter_count AS parameters, r.logical_bytes AS bytes,
+         (SELECT count(*) FROM hartonomous.model_layers l WHERE l.model_id = model) AS tensors INTO STRICT imported
+    FROM hartonomous.models m JOIN hartonomous.model_revisions r ON r.revision_id = revision WHERE m.model_id = model;
+  RAISE NOTICE 'imported model % "%": % tensors, % parameters, %, revision %, % s', model, model_name, imported.tensors,
+    imported.parameters, hartonomous.human_bytes(imported.bytes), revision,
+    round(extract(epoch FROM clock_timestamp() - started), 1);
   RETURN model;
 END
 $$;

@@ -180,16 +180,24 @@ BEGIN
       CREATE FUNCTION hartonomous.export_%1$s(model integer) RETURNS bytea
         LANGUAGE sql VOLATILE STRICT PARALLEL UNSAFE COST 5000
         RETURN hartonomous.export_to_bytea(model, %1$L);
+      CREATE FUNCTION hartonomous.export_%1$s(model text) RETURNS bytea
+        LANGUAGE sql VOLATILE STRICT PARALLEL UNSAFE COST 5000
+        RETURN hartonomous.export_to_bytea(hartonomous.model_id(model), %1$L);
       CREATE FUNCTION hartonomous.export_%1$s_large_object(model integer) RETURNS oid
         LANGUAGE sql VOLATILE STRICT PARALLEL UNSAFE COST 5000
         RETURN hartonomous.export_to_large_object(model, %1$L);
+      CREATE FUNCTION hartonomous.export_%1$s_large_object(model text) RETURNS oid
+        LANGUAGE sql VOLATILE STRICT PARALLEL UNSAFE COST 5000
+        RETURN hartonomous.export_to_large_object(hartonomous.model_id(model), %1$L);
       COMMENT ON FUNCTION hartonomous.export_%1$s(integer, text) IS
         'writes the live revision of a model to a server file (absolute path), complete or not at all; returns its bytes; 42501 without the right to write files';
       COMMENT ON FUNCTION hartonomous.export_%1$s(text, text) IS 'the same for a model by its name';
       COMMENT ON FUNCTION hartonomous.export_%1$s(integer) IS
         'the live revision of a model as the bytes of a file; 54000 from 1 GB on';
+      COMMENT ON FUNCTION hartonomous.export_%1$s(text) IS 'the same for a model by its name';
       COMMENT ON FUNCTION hartonomous.export_%1$s_large_object(integer) IS
         'writes the live revision of a model to a new large object and returns its oid';
+      COMMENT ON FUNCTION hartonomous.export_%1$s_large_object(text) IS 'the same for a model by its name';
       $ddl$, container);
   END LOOP;
 END

@@ -48,7 +48,10 @@ BEGIN
   IF preset IS NULL THEN
     PERFORM hartonomous.fitting_format(quantize_plan.format, 256);
   END IF;
+  PERFORM hartonomous.require_matching_tensors(model, layer_pattern);
   PERFORM hartonomous.check_rules(overrides, false);
+  PERFORM hartonomous.require_matching_tensors(model, r ->> 'pattern', layer_pattern)
+     FROM jsonb_array_elements(overrides) r WHERE r ? 'pattern';
   -- Once and not for each tensor: the metadata may be many megabytes.
   SELECT m.metadata ->> 'format' INTO container FROM hartonomous.models m WHERE m.model_id = model;
   -- Through the parent, for which readers have rights.
@@ -149,7 +152,18 @@ AS $$
 #variable_conflict use_column
 DECLARE
   wrong record;
+  stranger text;
 BEGIN
+  EXECUTE format($sql$
+    SELECT coalesce(s.layer_name, 'NULL') FROM %s s
+     WHERE s.column_importance IS NOT NULL AND NOT EXISTS (
+       SELECT FROM hartonomous.model_layers l WHERE l.model_id = $1 AND l.layer_name = s.layer_name)
+     ORDER BY 1 LIMIT 1$sql$, source) INTO stranger USING model;
+  IF stranger IS NOT NULL THEN
+    RAISE EXCEPTION '% names tensor "%", which model % has not', source, stranger, model
+      USING ERRCODE = '22023', HINT = coalesce('It has, for example, ' || hartonomous.near_names(stranger,
+        ARRAY(SELECT l.layer_name FROM hartonomous.model_layers l WHERE l.model_id = model)) || '.', 'It has no tensors.');
+  END IF;
   EXECUTE format($sql$
     SELECT l.layer_name, l.row_length, cardinality(s.column_importance) AS given, count(*) OVER (PARTITION BY layer_id)
       FROM %s s JOIN hartonomous.model_layers l USING (layer_name)
@@ -168,7 +182,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous.column_importance_of(regclass, integer) IS
-  'importance of the columns of a model''s tensors from a relation with layer_name text and column_importance real[]; 2202E when a tensor has another number of columns, 21000 when it is there twice, 42703 without those columns';
+  'importance of the columns of a model''s tensors from a relation with layer_name text and column_importance real[]; 22023, with near names, when it names a tensor that the model has not, 2202E when a tensor has another number of columns, 21000 when it is there twice, 42703 without those columns';
 
 -- Cancelled or killed: the tensors done stay, and the same call goes on; the live model is untouched until the swap.
 -- A second caller waits for the model's lock, or with nowait fails with 55P03.
@@ -196,7 +210,9 @@ BEGIN
          pg_catalog.array_agg(p.layer_id) AS layers, pg_catalog.array_agg(p.target_format) AS targets,
          pg_catalog.array_agg(p.planned_formats) AS formats,
          pg_catalog.bool_and(coalesce(p.reason, '') OPERATOR(pg_catalog.=) ANY (
-           ARRAY['nothing planned', 'vector', 'kept by name', 'opaque', 'empty'])) AS unplanned
+           ARRAY['nothing planned', 'vector', 'kept by name', 'opaque', 'empty'])) AS unplanned,
+         hartonomous.passed_over(pg_catalog.count(*) FILTER (WHERE p.reason OPERATOR(pg_catalog.=) 'opaque'),
+                                 'whose format is only carried') AS passed_over
     INTO plan FROM hartonomous.quantize_plan(model, format, layer_pattern, overrides) p;
   IF format IS NULL AND plan.unplanned THEN
     RAISE EXCEPTION 'no format is given, and none is planned for any atom of model %', model
@@ -209,7 +225,7 @@ BEGIN
             HINT = 'rollback_model() first, or say requantize => true.';
   END IF;
   IF plan.changed OPERATOR(pg_catalog.=) 0 THEN
-    RAISE NOTICE 'no tensor to bring into %: nothing done', coalesce(format, 'the formats planned');
+    RAISE NOTICE 'no tensor to bring into %: nothing done%', coalesce(format, 'the formats planned'), plan.passed_over;
     IF commits THEN
       PERFORM hartonomous.unlock_model(model);
     END IF;
@@ -241,14 +257,14 @@ BEGIN
   CALL hartonomous.execute_run(run);
   SELECT r.bytes_before AS before, r.bytes_after AS after INTO STRICT done
     FROM hartonomous.compression_runs r WHERE r.run_id OPERATOR(pg_catalog.=) run;
-  RAISE NOTICE 'quantized % tensors% to %, % -> %, revision %, % s', plan.changed,
+  RAISE NOTICE 'quantized % tensors% to %, % -> %, revision %, % s%', plan.changed,
     CASE WHEN weighed IS NOT NULL THEN pg_catalog.format(' (%s by importance)', weighed) ELSE '' END,
     CASE WHEN plan.fallbacks OPERATOR(pg_catalog.>) 0
          THEN pg_catalog.format('%s (%s to a fallback: see quantize_plan)',
                                 coalesce(pg_catalog.upper(format), 'the formats planned'), plan.fallbacks)
          ELSE coalesce(pg_catalog.upper(format), 'the formats planned') END,
     hartonomous.human_bytes(done.before), hartonomous.human_bytes(done.after), hartonomous.current_revision(model),
-    pg_catalog.round(EXTRACT(epoch FROM pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) started), 1);
+    pg_catalog.round(EXTRACT(epoch FROM pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) started), 1), plan.passed_over;
   IF commits THEN
     PERFORM hartonomous.unlock_model(model);
   END IF;

@@ -28,6 +28,7 @@ BEGIN
     RAISE EXCEPTION 'layer_pattern and factor_format cannot be NULL' USING ERRCODE = '22004';
   END IF;
   PERFORM hartonomous.fitting_format(factor_format, 256);
+  PERFORM hartonomous.require_matching_tensors(model, layer_pattern);
   SELECT m.metadata ->> 'format' INTO container FROM hartonomous.models m WHERE m.model_id = model;
   RETURN QUERY EXECUTE $sql$
     WITH present AS (
@@ -220,11 +221,13 @@ BEGIN
          pg_catalog.array_agg(p.most_rank) FILTER (WHERE p.reason IS NULL) AS most,
          pg_catalog.array_agg(p.layer_id) FILTER (WHERE p.reason IS NOT NULL) AS others,
          pg_catalog.array_agg(p.reason) FILTER (WHERE p.reason IS NOT NULL) AS reasons,
-         pg_catalog.count(*) FILTER (WHERE p.planned_rank OPERATOR(pg_catalog.<) rank) AS clamped
+         pg_catalog.count(*) FILTER (WHERE p.planned_rank OPERATOR(pg_catalog.<) rank) AS clamped,
+         hartonomous.passed_over(pg_catalog.count(*) FILTER (WHERE p.reason OPERATOR(pg_catalog.=) 'opaque'),
+                                 'whose format is only carried') AS passed_over
     INTO plan
     FROM hartonomous.svd_plan(model, rank, energy, target_ratio, layer_pattern, factor_format, min_gain, kept_ratio) p;
   IF plan.wanted OPERATOR(pg_catalog.=) 0 THEN
-    RAISE NOTICE 'no tensor is brought into factors: nothing done'
+    RAISE NOTICE 'no tensor is brought into factors: nothing done%', plan.passed_over
       USING DETAIL = (SELECT pg_catalog.string_agg(k.said, '; ' ORDER BY k.n DESC, k.said)
                         FROM (SELECT pg_catalog.count(*) AS n, pg_catalog.format('%s tensors: %s', pg_catalog.count(*), r.reason) AS said
                                 FROM pg_catalog.unnest(plan.reasons) r (reason) GROUP BY r.reason
@@ -262,9 +265,9 @@ BEGIN
          LATERAL (SELECT pg_catalog.count(*) FILTER (WHERE c.outcome OPERATOR(pg_catalog.~~) 'rank %') AS factored
                     FROM hartonomous.compression_steps c WHERE c.run_id OPERATOR(pg_catalog.=) r.run_id) s
    WHERE r.run_id OPERATOR(pg_catalog.=) run;
-  RAISE NOTICE 'factored % of % tensors (see svd_outcomes(%)), % -> %, revision %, % s', done.factored, plan.wanted,
+  RAISE NOTICE 'factored % of % tensors (see svd_outcomes(%)), % -> %, revision %, % s%', done.factored, plan.wanted,
     run, hartonomous.human_bytes(done.before), hartonomous.human_bytes(done.after), hartonomous.current_revision(model),
-    pg_catalog.round(EXTRACT(epoch FROM pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) started), 1);
+    pg_catalog.round(EXTRACT(epoch FROM pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) started), 1), plan.passed_over;
   IF commits THEN
     PERFORM hartonomous.unlock_model(model);
   END IF;

@@ -179,13 +179,14 @@ BEGIN
                        THEN hartonomous.copy_factors(parent, hartonomous.live_base(parent), tensor.layer_id, student,
                                                      revision, tensor.into_layer) ELSE 0 END;
     bytes := bytes + of_factors;
-    of_matrices := of_matrices + CASE WHEN tensor.matrix THEN copied.bytes + of_factors ELSE 0 END;
+    of_matrices := of_matrices + CASE WHEN tensor.matrix AND (cuts IS NULL OR tensor.cut IS NOT NULL OR of_factors > 0)
+                                      THEN copied.bytes + of_factors ELSE 0 END;
   END LOOP;
   RETURN NEXT;
 END
 $$;
 COMMENT ON FUNCTION hartonomous.copy_student_atoms(integer, integer, integer, integer[], jsonb, real[], regclass) IS
-  'fills the partition of a student: of its matrices the atoms that are in the region and not below the cut of their tensor, of vectors all';
+  'fills the partition of a student: of its matrices the atoms that are in the region and not below the cut of their tensor, of vectors all; of_matrices are the bytes of the matrices that are chosen from, when there are cuts, else of all';
 
 -- One transaction: cancelled, killed or failed, it leaves nothing.
 CREATE FUNCTION hartonomous.create_student(parent integer, student_name text, parameters jsonb,

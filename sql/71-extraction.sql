@@ -11,21 +11,32 @@ END
 $$;
 COMMENT ON FUNCTION hartonomous.student_name(integer, text) IS 'the name a student gets when none is given';
 
-CREATE FUNCTION hartonomous.importance_cuts(parent integer, keep_ratio double precision, threshold real, scope text)
-  RETURNS jsonb
+CREATE FUNCTION hartonomous.importance_cuts(parent integer, keep_ratio double precision, threshold real, scope text,
+                                           include_embeddings boolean) RETURNS jsonb
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+  cuts jsonb;
+  any_importance boolean;
 BEGIN
-  RETURN (SELECT jsonb_object_agg(p.layer_id, p.minimum_importance)
-            FROM hartonomous.prune_plan(parent, keep_ratio, threshold, scope) p WHERE p.removed > 0);
+  SELECT jsonb_object_agg(p.layer_id, coalesce(p.minimum_importance, '-Infinity')) FILTER (WHERE p.reason IS NULL),
+         bool_or(p.reason IS NULL OR p.reason = 'factored') INTO cuts, any_importance
+    FROM hartonomous.prune_plan(parent, keep_ratio, threshold, scope,
+                                include_embeddings => importance_cuts.include_embeddings) p;
+  IF any_importance IS NOT TRUE THEN
+    RAISE EXCEPTION 'model % has no matrix to choose from by importance', parent
+      USING ERRCODE = '22023', HINT = 'Embeddings and output are left whole unless include_embeddings => true.';
+  END IF;
+  RETURN coalesce(cuts, '{}');
 END
 $$;
-COMMENT ON FUNCTION hartonomous.importance_cuts(integer, double precision, real, text) IS
-  'where prune_plan() cuts the matrices of a model: an object, number of a layer to least importance; NULL when nothing goes';
+COMMENT ON FUNCTION hartonomous.importance_cuts(integer, double precision, real, text, boolean) IS
+  'where prune_plan() cuts the matrices of a model: an object, number of a layer to least importance; factored ones are not cut; 22023 when there is nothing to choose from';
 
 CREATE FUNCTION hartonomous.extract_by_importance(parent integer, target_size_ratio double precision,
-    new_model_name text DEFAULT NULL, scope text DEFAULT 'tensor', nowait boolean DEFAULT false) RETURNS integer
+    new_model_name text DEFAULT NULL, scope text DEFAULT 'tensor', include_embeddings boolean DEFAULT false,
+    nowait boolean DEFAULT false) RETURNS integer
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
@@ -35,12 +46,13 @@ BEGIN
   PERFORM hartonomous.lock_parent(parent, nowait);
   RETURN hartonomous.create_student(parent,
     coalesce(new_model_name, hartonomous.student_name(parent, round(100 * target_size_ratio::numeric) || '%')),
-    jsonb_build_object('strategy', 'importance', 'target_size_ratio', target_size_ratio, 'scope', scope),
-    cuts => hartonomous.importance_cuts(parent, target_size_ratio, NULL, scope));
+    jsonb_build_object('strategy', 'importance', 'target_size_ratio', target_size_ratio, 'scope', scope,
+                       'include_embeddings', include_embeddings),
+    cuts => hartonomous.importance_cuts(parent, target_size_ratio, NULL, scope, include_embeddings));
 END
 $$;
-COMMENT ON FUNCTION hartonomous.extract_by_importance(integer, double precision, text, text, boolean) IS
-  'a student of all tensors, each matrix with that share of its atoms, the most important (scope "model": one ranking over all matrices); returns its number; 22023 when the ratio is not in (0, 1] or the scope unknown, 42704, 42710, 55P03 with nowait';
+COMMENT ON FUNCTION hartonomous.extract_by_importance(integer, double precision, text, text, boolean, boolean) IS
+  'a student of all tensors, each matrix with that share of the atoms it has when none is missing, the most important (scope "model": one ranking over all matrices), embeddings and output whole unless include_embeddings; returns its number; 22023 when the ratio is not in (0, 1] or the scope unknown, 42704, 42710, 55P03 with nowait';
 
 CREATE FUNCTION hartonomous.influential_blocks(parent integer, wanted integer, protected_blocks integer[])
   RETURNS integer[]
@@ -53,6 +65,10 @@ DECLARE
     SELECT DISTINCT b FROM unnest(coalesce(protected_blocks, ARRAY[0, 1, present[cardinality(present)]])) b
      WHERE b = ANY (present));
 BEGIN
+  IF NOT protected_blocks <@ present THEN
+    RAISE EXCEPTION 'protected blocks % are not all among the blocks % of model %', protected_blocks, present, parent
+      USING ERRCODE = '22023';
+  END IF;
   IF wanted < cardinality(protected) THEN
     RAISE EXCEPTION '% blocks are fewer than the % that are protected', wanted, cardinality(protected)
       USING ERRCODE = '22023', DETAIL = format('Protected are blocks %s.', array_to_string(protected, ', ')),
@@ -120,7 +136,7 @@ COMMENT ON FUNCTION hartonomous.extract_by_spatial_region(integer, real, real, r
 
 CREATE FUNCTION hartonomous.extract_student_model(parent integer, layer_subset integer[] DEFAULT NULL,
     importance_threshold real DEFAULT NULL, new_model_name text DEFAULT NULL, renumber boolean DEFAULT false,
-    nowait boolean DEFAULT false) RETURNS integer
+    include_embeddings boolean DEFAULT false, nowait boolean DEFAULT false) RETURNS integer
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
@@ -143,13 +159,14 @@ BEGIN
   END IF;
   RETURN hartonomous.create_student(parent, coalesce(new_model_name, hartonomous.student_name(parent, concat_ws('_',
       'B' || array_to_string(blocks, '_'), 'Z' || importance_threshold))),
-    jsonb_build_object('strategy', 'subset', 'blocks', blocks, 'importance_threshold', importance_threshold), blocks,
-    CASE WHEN importance_threshold IS NOT NULL
-         THEN hartonomous.importance_cuts(parent, NULL, importance_threshold, 'tensor') END);
+    jsonb_build_object('strategy', 'subset', 'blocks', blocks, 'importance_threshold', importance_threshold,
+                       'include_embeddings', CASE WHEN importance_threshold IS NOT NULL THEN include_embeddings END),
+    blocks, CASE WHEN importance_threshold IS NOT NULL
+                 THEN hartonomous.importance_cuts(parent, NULL, importance_threshold, 'tensor', include_embeddings) END);
 END
 $$;
-COMMENT ON FUNCTION hartonomous.extract_student_model(integer, integer[], real, text, boolean, boolean) IS
-  'a student with the blocks given (NULL: all), its matrices without the atoms below a threshold of importance; returns its number; 22023 on blocks there are not, that leave a gap (unless renumber) or are given twice, and when no atom of a matrix is left, 42704, 42710, 55P03 with nowait';
+COMMENT ON FUNCTION hartonomous.extract_student_model(integer, integer[], real, text, boolean, boolean, boolean) IS
+  'a student with the blocks given (NULL: all), its matrices without the atoms below a threshold of importance (embeddings and output whole unless include_embeddings); returns its number; 22023 on blocks there are not, that leave a gap (unless renumber) or are given twice, and when no atom of a matrix is left, 42704, 42710, 55P03 with nowait';
 
 -- The window around the middle of the space in which that share of the matrices' atoms lies.
 CREATE FUNCTION hartonomous.central_region(model integer, ratio double precision) RETURNS real[]
@@ -216,14 +233,14 @@ DECLARE
   f record;
 BEGIN
   FOR f IN SELECT * FROM (VALUES
-    ('extract_by_importance', 'target_size_ratio double precision, new_model_name text DEFAULT NULL, scope text DEFAULT ''tensor'', nowait boolean DEFAULT false',
-     'target_size_ratio, new_model_name, scope, nowait'),
+    ('extract_by_importance', 'target_size_ratio double precision, new_model_name text DEFAULT NULL, scope text DEFAULT ''tensor'', include_embeddings boolean DEFAULT false, nowait boolean DEFAULT false',
+     'target_size_ratio, new_model_name, scope, include_embeddings, nowait'),
     ('extract_by_layers', 'target_layer_count integer, strategy text DEFAULT ''first'', new_model_name text DEFAULT NULL, protected_blocks integer[] DEFAULT NULL, nowait boolean DEFAULT false',
      'target_layer_count, strategy, new_model_name, protected_blocks, nowait'),
     ('extract_by_spatial_region', 'min_x real, max_x real, min_y real, max_y real, min_z real DEFAULT -10, max_z real DEFAULT 10, new_model_name text DEFAULT NULL, nowait boolean DEFAULT false',
      'min_x, max_x, min_y, max_y, min_z, max_z, new_model_name, nowait'),
-    ('extract_student_model', 'layer_subset integer[] DEFAULT NULL, importance_threshold real DEFAULT NULL, new_model_name text DEFAULT NULL, renumber boolean DEFAULT false, nowait boolean DEFAULT false',
-     'layer_subset, importance_threshold, new_model_name, renumber, nowait'),
+    ('extract_student_model', 'layer_subset integer[] DEFAULT NULL, importance_threshold real DEFAULT NULL, new_model_name text DEFAULT NULL, renumber boolean DEFAULT false, include_embeddings boolean DEFAULT false, nowait boolean DEFAULT false',
+     'layer_subset, importance_threshold, new_model_name, renumber, include_embeddings, nowait'),
     ('dynamic_student_extraction', 'selection_strategy text, target_size_ratio double precision DEFAULT 0.5, nowait boolean DEFAULT false',
      'selection_strategy, target_size_ratio, nowait')) v (name, arguments, passed)
   LOOP

@@ -3,12 +3,12 @@
 
 CREATE FUNCTION hartonomous.region_plan(model integer, region real[], keep_inside boolean DEFAULT false,
     layer_pattern text DEFAULT '%', include_vectors boolean DEFAULT false)
-  RETURNS TABLE (layer_id bigint, layer_name text, atoms bigint, removed bigint, bytes bigint, removed_bytes bigint)
+  RETURNS TABLE (layer_id bigint, layer_name text, atoms bigint, removed bigint, bytes bigint, removed_bytes bigint,
+                 reason text)
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 300
   SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-  PERFORM hartonomous.current_revision(model);
   PERFORM hartonomous.region(region[1], region[2], region[3], region[4], region[5], region[6]);  -- 22023 when it is none
   -- Through the parent, for which readers have rights. What is in the region apart, so that the index can find it.
   RETURN QUERY EXECUTE $sql$
@@ -19,21 +19,26 @@ BEGIN
     every AS (
       SELECT a.layer_id, count(*) AS atoms, sum(hartonomous.weights_bytes(a.atom_data)) AS bytes
         FROM hartonomous.tensor_atoms a WHERE a.model_id = $1 GROUP BY a.layer_id)
-    SELECT l.layer_id, l.layer_name, coalesce(e.atoms, 0),
-           CASE WHEN $3 THEN coalesce(e.atoms, 0) - coalesce(i.atoms, 0) ELSE coalesce(i.atoms, 0) END,
+    SELECT t.layer_id, t.layer_name, coalesce(e.atoms, 0),
+           CASE WHEN t.reason IS NOT NULL THEN 0
+                WHEN $3 THEN coalesce(e.atoms, 0) - coalesce(i.atoms, 0) ELSE coalesce(i.atoms, 0) END,
            coalesce(e.bytes, 0)::bigint,
-           (CASE WHEN $3 THEN coalesce(e.bytes, 0) - coalesce(i.bytes, 0) ELSE coalesce(i.bytes, 0) END)::bigint
-      FROM hartonomous.model_layers l LEFT JOIN every e USING (layer_id) LEFT JOIN inside i USING (layer_id)
-     WHERE l.model_id = $1 AND l.layer_name LIKE $4 AND ($5 OR cardinality(l.tensor_shape) > 1)
-     ORDER BY l.position$sql$ USING model, region, keep_inside, layer_pattern, include_vectors;
+           (CASE WHEN t.reason IS NOT NULL THEN 0
+                 WHEN $3 THEN coalesce(e.bytes, 0) - coalesce(i.bytes, 0) ELSE coalesce(i.bytes, 0) END)::bigint, t.reason
+      -- A region is what it is, embeddings or not; but weights that cannot be read have no place of their own.
+      FROM hartonomous.prunable_tensors($1, $4, $5, true, false) WITH ORDINALITY
+           AS t (layer_id, layer_name, imported_atoms, reason, n)
+      LEFT JOIN every e USING (layer_id) LEFT JOIN inside i USING (layer_id)
+     ORDER BY t.n$sql$ USING model, region, keep_inside, layer_pattern, include_vectors;
 END
 $$;
 COMMENT ON FUNCTION hartonomous.region_plan(integer, real[], boolean, text, boolean) IS
-  'what prune_region would remove, a row a tensor: atoms in the region, or, keep_inside, those that are not; 22023 when the region is none, 42704 when there is no such model';
+  'what prune_region would remove, a row a tensor: atoms in the region, or, keep_inside, those that are not; reason says why a tensor is passed over; 42704 when there is no such model, 22023 when the region is none or no tensor is like the pattern';
 
 CREATE FUNCTION hartonomous.region_plan(model text, region real[], keep_inside boolean DEFAULT false,
     layer_pattern text DEFAULT '%', include_vectors boolean DEFAULT false)
-  RETURNS TABLE (layer_id bigint, layer_name text, atoms bigint, removed bigint, bytes bigint, removed_bytes bigint)
+  RETURNS TABLE (layer_id bigint, layer_name text, atoms bigint, removed bigint, bytes bigint, removed_bytes bigint,
+                 reason text)
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 300
   SET search_path = pg_catalog, pg_temp
 AS $$
@@ -62,12 +67,15 @@ BEGIN
   END IF;
   PERFORM hartonomous.current_revision(model);
   PERFORM hartonomous.lock_model(model, nowait, commits);
-  SELECT pg_catalog.jsonb_build_object('atoms', pg_catalog.sum(p.atoms), 'removed', pg_catalog.sum(p.removed),
-           'bytes', pg_catalog.sum(p.bytes), 'removed_bytes', pg_catalog.sum(p.removed_bytes)) AS numbers,
-         pg_catalog.array_agg(p.layer_id) AS layers
+  SELECT pg_catalog.jsonb_build_object('removed', pg_catalog.sum(p.removed), 'removed_bytes', pg_catalog.sum(p.removed_bytes),
+           'atoms', pg_catalog.sum(p.atoms) FILTER (WHERE p.reason IS NULL),
+           'bytes', pg_catalog.sum(p.bytes) FILTER (WHERE p.reason IS NULL),
+           'passed_over', hartonomous.passed_over(pg_catalog.count(p.reason), 'whose format is only carried')) AS numbers,
+         pg_catalog.array_agg(p.layer_id) FILTER (WHERE p.reason IS NULL) AS layers
     INTO plan FROM hartonomous.region_plan(model, box, keep_inside, layer_pattern, include_vectors) p;
   IF plan.layers IS NULL THEN
-    RAISE EXCEPTION 'model % has no tensor like "%" to prune', model, layer_pattern USING ERRCODE = '22023';
+    RAISE EXCEPTION 'model % has no tensor like "%" to prune', model, layer_pattern
+      USING ERRCODE = '22023', DETAIL = 'Those like it are vectors, or their format is only carried.';
   END IF;
   CALL hartonomous.execute_prune(model, pg_catalog.jsonb_build_object('region', box, 'keep_inside', keep_inside,
       'layer_pattern', layer_pattern, 'include_vectors', include_vectors), method, dry_run, plan.numbers, plan.layers,

@@ -115,6 +115,7 @@ BEGIN
   rules := coalesce(rules, hartonomous.default_precision_rules());
   PERFORM hartonomous.check_rules(rules, true);
   PERFORM hartonomous.current_revision(model);
+  PERFORM hartonomous.require_matching_tensors(model, r ->> 'pattern') FROM jsonb_array_elements(rules) r WHERE r ? 'pattern';
   PERFORM hartonomous.lock_model(model, nowait);
   SELECT 'CASE ' || string_agg(format('WHEN a.tensor_name LIKE %L AND %s THEN %L', coalesce(r.rule ->> 'pattern', '%'),
            CASE WHEN r.rule ? 'importance_above'

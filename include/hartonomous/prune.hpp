@@ -24,8 +24,13 @@ class prune_group {
   // Removes the least important floor(n x (1 - keep_ratio)) of the n atoms that have an importance, except that atoms
   // tied with the least important of those kept stay: never more goes than asked for. keep_ratio is in [0, 1].
   prune_summary keeping(double keep_ratio) const;
+  // The same of a group that once had of_atoms atoms, with an importance or without: those that are missing today count
+  // among the floor(of_atoms x (1 - keep_ratio)), so that asking again for the same ratio removes nothing more.
+  prune_summary keeping(double keep_ratio, std::int64_t of_atoms) const;
 
  private:
+  prune_summary removing(std::int64_t wanted) const;
+
   struct atom {
     float importance;
     std::int64_t bytes;

@@ -3,6 +3,7 @@
 #include "pg/composite.hpp"
 #include "pg/memory.hpp"
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 
@@ -18,6 +19,7 @@ struct prune_state {
   prune_group group;
   std::optional<double> keep_ratio;
   std::optional<float> threshold;
+  std::optional<std::int64_t> of_atoms;
 };
 
 void check_rule(const prune_state& state) {
@@ -25,6 +27,12 @@ void check_rule(const prune_state& state) {
   if (state.keep_ratio.has_value() == state.threshold.has_value() || !ratio_fits) {
     throw error(sqlstate::invalid_parameter_value, "give either a keep_ratio between 0 and 1 or a threshold");
   }
+}
+
+prune_summary summary_of(const prune_state& state) {
+  if (!state.keep_ratio) return state.group.below(*state.threshold);
+  return state.of_atoms ? state.group.keeping(*state.keep_ratio, *state.of_atoms)
+                        : state.group.keeping(*state.keep_ratio);
 }
 
 Datum summary_datum(FunctionCallInfo fcinfo, const prune_summary& summary) {
@@ -45,6 +53,7 @@ HARTONOMOUS_FUNCTION(prune_cut_transition) {
     state = make_state<prune_state>(context);
     if (!PG_ARGISNULL(3)) state->keep_ratio = PG_GETARG_FLOAT8(3);
     if (!PG_ARGISNULL(4)) state->threshold = PG_GETARG_FLOAT4(4);
+    if (!PG_ARGISNULL(5)) state->of_atoms = std::max<std::int64_t>(0, PG_GETARG_INT64(5));
     check_rule(*state);
   }
   const std::int64_t bytes = PG_ARGISNULL(2) ? 0 : PG_GETARG_INT64(2);
@@ -55,6 +64,5 @@ HARTONOMOUS_FUNCTION(prune_cut_transition) {
 HARTONOMOUS_FUNCTION(prune_cut_final) {
   const auto* state = state_argument<prune_state>(fcinfo, 0);
   if (state == nullptr) PG_RETURN_NULL();
-  return summary_datum(
-      fcinfo, state->keep_ratio ? state->group.keeping(*state->keep_ratio) : state->group.below(*state->threshold));
+  return summary_datum(fcinfo, summary_of(*state));
 }

@@ -84,11 +84,11 @@ CREATE TABLE lib.measured (revision integer, p double precision);
 INSERT INTO lib.measured VALUES (present(:m), :'p'::float8);
 CALL prune_by_importance(:m, keep_ratio => 0.9, method => 'in_place');
 INSERT INTO lib.measured VALUES (present(:m), perplexity(:m, story(), 32));
-CALL prune_by_importance(:m, keep_ratio => 0.9, method => 'in_place');
+CALL prune_by_importance(:m, keep_ratio => 0.8, method => 'in_place');
 INSERT INTO lib.measured VALUES (present(:m), perplexity(:m, story(), 32));
 CALL quantize_model(:m, 'Q8_0');
 INSERT INTO lib.measured VALUES (present(:m), perplexity(:m, story(), 32));
-CALL prune_by_importance(:m, keep_ratio => 0.8, method => 'in_place');
+CALL prune_by_importance(:m, keep_ratio => 0.7, method => 'in_place');
 INSERT INTO lib.measured VALUES (present(:m), perplexity(:m, story(), 32));
 SELECT rollback_model(:m, :r1) \g /dev/null
 CALL prune_by_importance(:m, keep_ratio => 0.5, method => 'rewrite');

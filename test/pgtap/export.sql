@@ -16,6 +16,7 @@ SELECT import_safetensors(as_safetensors(1), 'torch') AS torch \gset
 
 -- Unchanged
 SELECT ok(export_gguf(:model) = little_gguf(), 'GGUF to bytea');
+SELECT ok(export_gguf('little') = little_gguf(), 'by the model''s name, written as it comes');
 SELECT export_gguf_large_object(:model) AS lo \gset
 SELECT ok(lo_get(:lo) = little_gguf(), 'GGUF to a large object');
 SELECT ok(export_safetensors(:torch) = as_safetensors(1), 'safetensors to bytea');
@@ -162,7 +163,7 @@ SELECT is(file_type, NULL, 'no file type unless formats changed') FROM export_me
 DO $$ DECLARE f text; BEGIN
   FOREACH f IN ARRAY ARRAY['Q4_0', 'Q4_1', 'Q8_0', 'Q5_0', 'Q5_1', 'Q2_K', 'Q3_K', 'Q4_K', 'Q5_K', 'Q6_K', 'F16',
     'BF16'] LOOP
-    PERFORM import_gguf(gguf(ARRAY[ROW('x.weight', '{256,1}', 0, waves(1, 256, 1))::tensor]), f);
+    PERFORM import_gguf(gguf(ARRAY[ROW('x.weight', '{256,2}', 0, waves(2, 256, 1))::tensor]), f);
     CALL quantize_model(model_id(f), f);
   END LOOP; END $$;
 SELECT is(key(export_gguf(model_id(format)), 'general.file_type'), to_jsonb(number), 'general.file_type of ' || format

@@ -45,6 +45,8 @@ SELECT is((layer_number(name), layer_type(name, '{2,2}'))::text, expected, name)
   ('model.layers.0.input_layernorm.weight', '(0,norm)'), ('transformer.h.11.ln_1.bias', '(11,norm)'),
   ('transformer.wte.weight', '(-1,embedding)'), ('model.embed_tokens.weight', '(-1,embedding)'), ('lm_head.weight',
     '(-1,output)'),
+  ('per_layer_token_embd.weight', '(-1,embedding)'), ('token_types.weight', '(-1,embedding)'),
+  ('output.weight', '(-1,output)'), ('blk.1.attn_output.weight', '(1,attention)'), ('token_embd_norm.weight', '(-1,norm)'),
   ('conv1.weight', '(-1,other)'), ('features.0.weight', '(-1,other)'), ('blk.99999999.x', '(-1,other)'), ('',
     '(-1,other)')) v (name, expected);
 SELECT is(layer_number(NULL), NULL, 'layer_number(NULL)');

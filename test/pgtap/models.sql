@@ -7,7 +7,7 @@ SELECT import_gguf(little_gguf(), 'little') AS little \gset
 SELECT import_gguf(little_gguf(2), 'other') AS other \gset
 UPDATE models SET parent_model_id = :little WHERE model_id = :other;
 CALL prune_by_importance(:little, keep_ratio => 0.5, method => 'rewrite');
-CALL prune_by_importance(:little, keep_ratio => 0.9, method => 'in_place');
+CALL prune_by_importance(:little, keep_ratio => 0.45, method => 'in_place');
 SELECT backup_model(:little, 'kept') AS copy \gset
 
 SELECT results_eq('SELECT model_id, model_name, architecture, parent_model, parameters, stage, backups FROM list_models()',

@@ -96,8 +96,8 @@ SELECT results_eq(format('SELECT revision_id, count(*) FROM tensor_atoms_backup 
 CALL prune_by_importance(:m, keep_ratio => 0.5);
 SELECT is(kind, 'rewrite', 'half is a rewrite') FROM model_revisions WHERE revision_id = present(:m);
 SELECT is(remains(:m), 'a:5,6,7,8,9 b:5,6,7,8,9 v:0', 'a pruned model pruned');
-SELECT is(parameters, '{"scope": "tensor", "keep_ratio": 0.5, "layer_pattern": "%", "include_vectors": false}',
-  'parameters are recorded') FROM model_revisions WHERE revision_id = present(:m);
+SELECT is(parameters, '{"scope": "tensor", "keep_ratio": 0.5, "layer_pattern": "%", "keep_ratio_of": "imported",
+  "include_vectors": false, "include_embeddings": false}', 'parameters are recorded') FROM model_revisions WHERE revision_id = present(:m);
 SELECT is(rollback_model(:m), (SELECT max(revision_id) - 1 FROM model_revisions), 'undone');
 SELECT is(remains(:m), 'a:1,2,3,4,5,6,7,8,9 b:1,2,3,4,5,6,7,8,9 v:0', 'it is pruned once');
 SELECT rollback_model(:m) \g /dev/null
@@ -111,14 +111,12 @@ UPDATE tensor_atoms SET importance_score = CASE WHEN atom_sequence < 2 THEN NULL
   ELSE atom_sequence END WHERE model_id = :t AND tensor_name = 'b.weight';
 SELECT is(pruned(:t, arguments || method, expected), 'as expected', 'ties and NULLs: ' || arguments || method) FROM
   (VALUES
-  ('keep_ratio => 0.9', 'a:0,1,2,3,4,5,6,7,8,9 b:0,1,2,3,4,5,6,7,8,9 v:0'), ('keep_ratio => 0.8',
-    'a:2,3,4,5,6,7,8,9 b:0,1,2,4,5,6,7,8,9 v:0'),
-  ('keep_ratio => 0.5', 'a:2,3,4,5,6,7,8,9 b:0,1,2,7,8,9 v:0'), ('keep_ratio => 0.1', 'a:6,7,8,9 b:0,1,2 v:0'),
-    ('keep_ratio => 0', 'b:0,1,2 v:0'), ('threshold => 100', 'b:0,1,2 v:0')) v (arguments, expected),
-  unnest(ARRAY[', method => ''in_place''', ', method => ''rewrite''']) method
- WHERE arguments || method <> '' AND NOT (arguments = 'keep_ratio => 0.9');
-SELECT is(pruned(:t, 'keep_ratio => 0.9', 'a:0,1,2,3,4,5,6,7,8,9 b:0,1,2,3,4,5,6,7,8,9 v:0'), 'as expected',
-  'ties and NULLs: nothing below the cut');
+  ('keep_ratio => 0.9', 'a:0,1,2,3,4,5,6,7,8,9 b:0,1,2,4,5,6,7,8,9 v:0'), ('keep_ratio => 0.8',
+    'a:2,3,4,5,6,7,8,9 b:0,1,2,5,6,7,8,9 v:0'),
+  ('keep_ratio => 0.5', 'a:2,3,4,5,6,7,8,9 b:0,1,2,8,9 v:0'), ('keep_ratio => 0.1', 'a:6,7,8,9 b:0,1,2 v:0'),
+    ('keep_ratio => 0', 'b:0,1,2 v:0'), ('threshold => 100', 'b:0,1,2 v:0'),
+  ('keep_ratio => 0.8, keep_ratio_of => ''present''', 'a:2,3,4,5,6,7,8,9 b:0,1,2,4,5,6,7,8,9 v:0')) v (arguments, expected),
+  unnest(ARRAY[', method => ''in_place''', ', method => ''rewrite''']) method;
 UPDATE tensor_atoms SET importance_score = 5 WHERE model_id = :t;
 SELECT is(pruned(:t, 'keep_ratio => 0.2', 'a:0,1,2,3,4,5,6,7,8,9 b:0,1,2,3,4,5,6,7,8,9 v:0'), 'as expected',
   'all the same: none goes');
@@ -139,11 +137,97 @@ SELECT results_eq(format('SELECT layer_name, minimum_importance, atoms, removed 
   :m),
   $$VALUES ('a.weight', 3::real, 10::bigint, 2::bigint), ('b.weight', 3, 10, 0)$$, 'prune_plan by threshold');
 
+-- A ratio is one of what was imported: asked for again, it changes nothing.
+CREATE FUNCTION lib.pruned_twice(model integer, arguments text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+  once text;
+  revision integer;
+BEGIN
+  EXECUTE format('CALL prune_by_importance(%s, %s)', model, arguments);
+  once := remains(model);
+  revision := present(model);
+  EXECUTE format('CALL prune_by_importance(%s, %s)', model, arguments);
+  IF present(model) = revision THEN
+    PERFORM rollback_model(model);
+    RETURN CASE WHEN remains(model) = once THEN 'pruned nothing at first' ELSE once END;
+  END IF;
+  once := once || ' then ' || remains(model);
+  PERFORM rollback_model(model);
+  PERFORM rollback_model(model);
+  RETURN once;
+END $$;
+SELECT fresh('again') AS r \gset
+SELECT is(pruned_twice(:r, arguments || method), expected, 'twice: ' || arguments || method) FROM (VALUES
+  ('keep_ratio => 0.7', 'a:3,4,5,6,7,8,9 b:3,4,5,6,7,8,9 v:0'),
+  ('keep_ratio => 0.5, scope => ''model''', 'b:0,1,2,3,4,5,6,7,8,9 v:0'),
+  ('keep_ratio => 0.9, layer_pattern => ''a%''', 'a:1,2,3,4,5,6,7,8,9 b:0,1,2,3,4,5,6,7,8,9 v:0'),
+  ('threshold => 3', 'a:2,3,4,5,6,7,8,9 b:0,1,2,3,4,5,6,7,8,9 v:0'),
+  ('keep_ratio => 0.5, keep_ratio_of => ''present''', 'a:5,6,7,8,9 b:5,6,7,8,9 v:0 then a:7,8,9 b:7,8,9 v:0'),
+  ('keep_ratio => 0.5, scope => ''model'', keep_ratio_of => ''present''', 'b:0,1,2,3,4,5,6,7,8,9 v:0 then b:5,6,7,8,9 v:0')
+  ) v (arguments, expected), unnest(ARRAY[', method => ''in_place''', ', method => ''rewrite''']) method;
+DELETE FROM tensor_atoms WHERE model_id = :r AND tensor_name = 'a.weight' AND atom_sequence IN (7, 8);
+SELECT results_eq(format('SELECT layer_name, atoms, removed, imported_atoms FROM prune_plan(%s, keep_ratio => 0.7)', :r),
+  $$VALUES ('a.weight', 8::bigint, 1::bigint, 10::bigint), ('b.weight', 10, 3, 10)$$, 'atoms deleted otherwise count, too');
+SELECT results_eq(format('SELECT layer_name, removed FROM prune_plan(%s, keep_ratio => 0.4, scope => ''model'')', :r),
+  $$VALUES ('a.weight', 8::bigint), ('b.weight', 2)$$, 'over the model as well');
+SELECT results_eq(format('SELECT layer_name, removed FROM prune_plan(%s, keep_ratio => 0.7, keep_ratio_of => ''present'')', :r),
+  $$VALUES ('a.weight', 2::bigint), ('b.weight', 3)$$, 'unless the ratio is one of the atoms that are there');
+
+-- Embeddings and output are spared, and so is what cannot be read or is held as factors
+CREATE FUNCTION lib.spared_gguf() RETURNS bytea LANGUAGE sql IMMUTABLE
+  RETURN gguf(ARRAY[ROW('token_embd.weight', '{256,10}', 0, waves(10, 256, 1))::tensor, ROW('blk.0.ffn_up.weight',
+    '{256,10}', 0, waves(10, 256, 2))::tensor, ROW('blk.0.ffn_down.weight', '{256,10}', 23,
+    decode(repeat('5a', 1360), 'hex'))::tensor, ROW('blk.0.attn_q.weight', '{256,10}', 0, waves(10, 256, 3))::tensor,
+    ROW('output.weight', '{256,10}', 0, waves(10, 256, 4))::tensor]);
+SELECT import_gguf(spared_gguf(), 'spared') AS s \gset
+UPDATE tensor_atoms SET importance_score = atom_sequence + 1 WHERE model_id = :s;
+CALL svd_compress_model(:s, rank => 2, layer_pattern => '%attn_q%', residual => true, residual_ratio => 0.5);
+CREATE FUNCTION lib.left_of(model integer) RETURNS text LANGUAGE plpgsql STABLE AS $$
+BEGIN
+  RETURN (SELECT string_agg(l.layer_name || ' ' || (SELECT count(*) FROM tensor_atoms a WHERE a.model_id = model AND
+    a.layer_id = l.layer_id), ', ' ORDER BY l.position) FROM model_layers l WHERE l.model_id = model);
+END $$;
+SELECT results_eq(format('SELECT layer_name, minimum_importance, atoms, removed, reason FROM prune_plan(%s, keep_ratio => 0.5, scope => %L)',
+  :s, scope),
+  $$VALUES ('token_embd.weight', NULL::real, 10::bigint, 0::bigint, 'embedding or output'), ('blk.0.ffn_up.weight', 6, 10, 5,
+    NULL), ('blk.0.ffn_down.weight', NULL, 10, 0, 'opaque'), ('blk.0.attn_q.weight', NULL, 5, 0, 'factored'),
+    ('output.weight', NULL, 10, 0, 'embedding or output')$$, 'what is passed over, scope ' || scope)
+  FROM unnest('{tensor,model}'::text[]) scope;
+SELECT is(p.numbers - 'bytes' - 'removed_bytes', jsonb_build_object('atoms', 10, 'imported_atoms', 10, 'removed', 5,
+  'passed_over', '; passed over 2 tensors of embeddings or output; passed over 1 tensor whose format is only carried; '
+  'passed over 1 tensor held as factors'), 'what the notice says of them')
+  FROM planned_pruning(:s, 0.5, NULL, 'tensor', '%', false, false, 'imported') p;
+CREATE FUNCTION lib.left_after(model integer, arguments text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+  result text;
+BEGIN
+  EXECUTE format('CALL prune_by_importance(%s, %s)', model, arguments);
+  result := left_of(model);
+  PERFORM rollback_model(model);
+  RETURN result;
+END $$;
+SELECT count(*) AS residual FROM tensor_atoms WHERE model_id = :s AND tensor_name = 'blk.0.attn_q.weight' AND
+  importance_score >= 4 \gset
+SELECT is(left_after(:s, arguments || method), format('token_embd.weight %s, blk.0.ffn_up.weight %s, '
+  'blk.0.ffn_down.weight 10, blk.0.attn_q.weight %s, output.weight %1$s', embedding, matrix, factored), arguments || method)
+  FROM (VALUES ('keep_ratio => 0.5', 10, 5, 5), ('threshold => 4', 10, 7, :residual),
+  ('keep_ratio => 0.5, include_embeddings => true', 5, 5, 5), ('keep_ratio => 0.5, include_embeddings => NULL', 10, 5, 5),
+  ('keep_ratio => 0.5, include_embeddings => true, scope => ''model''', 5, 5, 5),
+  ('keep_ratio => 0.6, keep_ratio_of => ''present''', 10, 6, 3)) v (arguments, embedding, matrix, factored),
+  unnest(ARRAY[', method => ''in_place''', ', method => ''rewrite''']) method;
+SELECT is((s.state, s.message, s.hint)::text, format('(22023,"model %s has no tensor like ""%s"" to prune",%I)', :s, pattern,
+  expected), 'all are passed over: ' || pattern) FROM (VALUES
+  ('token%', 'include_embeddings => true prunes embeddings and output, too.'),
+  ('%ffn_down%', 'SELECT * FROM hartonomous.prune_plan(...); shows why each tensor is passed over.')) v (pattern, expected),
+  LATERAL state_as(current_user, format('CALL prune_by_importance(%s, keep_ratio => 0.5, layer_pattern => %L)', :s, pattern)) s;
+SELECT lives_ok(format('CALL prune_by_importance(%s, keep_ratio => 0.9, layer_pattern => ''token%%'', include_embeddings => true)',
+  :s), 'embeddings alone, asked for');
+
 -- Models with little in them
 SELECT import_gguf(gguf(NULL), 'empty') AS e \gset
 SELECT throws_ok(format('CALL prune_by_importance(%s, keep_ratio => 0.5)', :e), '22023', NULL, 'no tensor to prune');
 SELECT throws_ok(format('CALL prune_by_importance(%s, keep_ratio => 0.5, layer_pattern => ''none'')', :m), '22023',
-  'model ' || :m || ' has no tensor like "none" to prune', 'no tensor of that name');
+  'model ' || :m || ' has no tensor like "none"', 'no tensor of that name');
 SELECT throws_ok(format('CALL prune_by_importance(%s, keep_ratio => 0.5, layer_pattern => ''v%%'')', :m), '22023', NULL,
   'only a vector');
 DELETE FROM tensor_atoms WHERE model_id = :t;
@@ -156,8 +240,9 @@ SELECT throws_ok(format('CALL prune_by_importance(%s, %s)', :m, arguments), '220
   unnest(ARRAY['dry_run => true', 'keep_ratio => 0.5, threshold => 1', 'keep_ratio => -0.1', 'keep_ratio => 1.01',
   'keep_ratio => ''NaN''', 'threshold => ''NaN''', 'keep_ratio => 0.5, scope => ''layer''',
     'keep_ratio => 0.5, scope => NULL', 'keep_ratio => 0.5, method => ''fast''', 'keep_ratio => 0.5, method => NULL',
-    'keep_ratio => NULL',
-  'keep_ratio => 0.5, layer_pattern => NULL']) arguments;
+    'keep_ratio => NULL', 'keep_ratio => 0.5, keep_ratio_of => ''now''', 'keep_ratio => 0.5, keep_ratio_of => NULL']) arguments;
+SELECT throws_ok(format('CALL prune_by_importance(%s, keep_ratio => 0.5, layer_pattern => NULL)', :m), '22004', NULL,
+  'a pattern that is NULL');
 SELECT throws_ok('CALL prune_by_importance(999, keep_ratio => 0.5)', '42704', NULL, 'no such model');
 SELECT throws_ok('CALL prune_by_importance(NULL::int, keep_ratio => 0.5)', '42704', NULL, 'NULL for a model');
 SELECT throws_ok('CALL prune_by_importance(''nobody'', keep_ratio => 0.5)', '42704', NULL, 'no such name');
@@ -171,8 +256,8 @@ SELECT lives_ok($$CALL prune_by_importance('m', keep_ratio => 0.5, include_vecto
 SELECT is(remains(:m), 'a:5,6,7,8,9 b:5,6,7,8,9 v:0', 'by the model''s name');
 SELECT is(prune_notice(false, 1, 3, 1024, 20480), 'pruned 1 of 3 atoms (33.3 %), 20.0 KiB -> 19.0 KiB', 'the notice');
 SELECT is(prune_notice(true, 0, 0, 0, 0), 'would prune 0 of 0 atoms (0.0 %), 0 B -> 0 B', 'the notice of nothing');
-SELECT is_empty($$SELECT without_comment('check_prune_arguments', 'prune_plan', 'prune_in_place', 'prune_by_importance',
-  'prune_notice', 'prune_cut_transition', 'prune_cut_final')$$, 'every function has a comment');
+SELECT is_empty($$SELECT without_comment('check_prune_arguments', 'prunable_tensors', 'prune_plan', 'planned_pruning',
+  'passed_over', 'prune_in_place', 'prune_by_importance', 'prune_notice', 'prune_cut_transition', 'prune_cut_final')$$, 'every function has a comment');
 
 SELECT * FROM finish();
 ROLLBACK;

@@ -133,9 +133,8 @@ SELECT is(count(*) FILTER (WHERE a.atom_data = quantize(w.atom_data, 'Q4_0',
   JOIN model_layers l ON l.layer_id = w.layer_id
   JOIN tensor_atoms a ON a.model_id = :cut32 AND a.layer_id = w.layer_id AND a.atom_sequence = w.atom_sequence;
 SELECT holds(:model) AS undisturbed \gset
-CREATE TABLE strangers AS SELECT 'x' || layer_name AS layer_name, column_importance FROM imatrix;
-SELECT throws_ok(format('CALL quantize_model(%s, ''Q4_K'', column_importance => ''strangers'')', :model), '22023',
-  'strangers names no tensor that is to be quantized', 'importance for other tensors');
+SELECT throws_ok(format('CALL quantize_model(%s, ''Q4_K'', layer_pattern => ''output.weight'', column_importance => ''imatrix'')', :model),
+  '22023', 'imatrix names no tensor that is to be quantized', 'importance for other tensors');
 CREATE TABLE short AS SELECT layer_name, column_importance[2:] FROM imatrix;
 SELECT throws_ok(format('CALL quantize_model(%s, ''Q4_K'', column_importance => ''short'')', :model), '2202E', NULL,
   'importance of another length');
@@ -233,8 +232,7 @@ SELECT is(count(target_format), 0::bigint, 'quantize_plan() of no format is of t
 SELECT throws_ok(format('CALL quantize_model(%s, ''Q8_0'', NULL)', :cut), '22004', NULL, 'a pattern that is NULL');
 SELECT throws_ok(format('CALL quantize_model(%s, ''Q8_0'', requantize => NULL)', :cut), '22004', NULL,
   'requantize that is NULL is no leave to do so');
-SELECT is(count(p.target_format), 0::bigint, 'nor does a plan take anything in')
-  FROM quantize_plan(:model, 'Q8_0', NULL) p;
+SELECT throws_ok(format('SELECT * FROM quantize_plan(%s, ''Q8_0'', NULL)', :model), '22004', NULL, 'nor has a plan one');
 SELECT is_empty($$SELECT without_comment('fitting_format', 'quantize_plan', 'is_quantizable_name', 'is_matrix', 'quantize_model')$$,
   'every function has a comment');
 

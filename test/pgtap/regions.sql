@@ -106,6 +106,18 @@ SELECT throws_ok(format('CALL prune_region(%s)', arguments), state, NULL, argume
 SELECT throws_ok(format('SELECT * FROM region_plan(%s, %L)', :m, region), '22023', NULL, format('region_plan of %L', region))
   FROM unnest(ARRAY[NULL, '{1,2,3}', '{NaN,1,0,1,0,1}', '{2,1,0,1,0,1}']) region;
 
+-- A region takes embeddings, too; what cannot be read has no place, though it is kept in the middle
+SELECT import_gguf(gguf(ARRAY[ROW('token_embd.weight', '{4,10}', 0, waves(10, 4, 1))::tensor, ROW('blk.0.ffn_up.weight', '{256,10}',
+  23, decode(repeat('5a', 1360), 'hex'))::tensor]), 'opaque') AS o \gset
+SELECT results_eq(format('SELECT layer_name, atoms, removed, removed_bytes > 0, reason FROM region_plan(%s, region(0, 100, 0, 100, -10, 10), keep_inside => %L)',
+  :o, keep), format($$VALUES ('token_embd.weight', 10::bigint, %s::bigint, %L::boolean, NULL), ('blk.0.ffn_up.weight', 10, 0, false, 'opaque')$$,
+  CASE WHEN keep THEN 0 ELSE 10 END, NOT keep), 'region_plan, keep_inside => ' || keep) FROM unnest('{true,false}'::boolean[]) keep;
+CALL prune_region(:o, region(0, 100, 0, 100, -10, 10));
+SELECT results_eq(format('SELECT tensor_name, count(*) FROM tensor_atoms WHERE model_id = %s GROUP BY 1', :o),
+  $$VALUES ('blk.0.ffn_up.weight', 10::bigint)$$, 'what is left');
+SELECT throws_ok(format('CALL prune_region(%s, region(0, 100, 0, 100, -10, 10), layer_pattern => ''blk%%'')', :o), '22023', NULL,
+  'nothing but what is passed over');
+
 -- Neighbours
 SELECT results_eq(format('SELECT layer_name, atom_sequence, distance, x, y, importance_score FROM nearest_atoms(%s, st_makepoint(21, 32, 5), 3)', :m),
   $$VALUES ('b.weight', 32, sqrt(5::float8), 20::real, 30::real, 5::real), ('a.weight', 32, sqrt(30), 20, 30, 0), ('b.weight', 42, sqrt(65), 20, 40, 5)$$,

@@ -18,7 +18,7 @@ SELECT results_eq(:'near',
   :model), 'and finds the nearest, in three dimensions');
 SELECT matches(plan(format('SELECT * FROM tensor_atoms WHERE model_id = %s AND weights_geometry &&& ST_3DMakeBox(ST_MakePoint(10, 10, -1), ST_MakePoint(12, 12, 1))::geometry',
   :model)), 'Index (Cond|Scan)|Bitmap', 'a box goes by it, too');
-CALL prune_by_importance(:model, keep_ratio => 0.6);
+CALL prune_by_importance(:model, keep_ratio => 0.6, include_embeddings => true);
 SELECT matches(plan(:'near'), 'Index Scan using tensor_atoms_m1_r\d+_weights_geometry_idx', 'a new partition has it');
 SELECT results_eq(:'near',
   format('SELECT layer_id, atom_sequence FROM tensor_atoms WHERE model_id = %s ORDER BY (x - 30)^2 + (y - 70)^2 + (importance_score + 1)^2 LIMIT 10',

@@ -35,7 +35,7 @@ CREATE FUNCTION lib.report(model integer) RETURNS SETOF text LANGUAGE sql AS $$ 
   stage, state, atoms, logical_bytes) FROM storage_report(model) $$;
 SELECT results_eq(format('SELECT report(%s)', :model), $$VALUES ('1 import live 101 37696')$$, 'a model just imported');
 SELECT is_empty(format('SELECT wrong_figures(%s)', :model), 'figures');
-CALL prune_by_importance(:model, keep_ratio => 0.9, method => 'in_place');
+CALL prune_by_importance(:model, keep_ratio => 0.9, method => 'in_place', include_embeddings => true);
 SELECT results_eq(format('SELECT report(%s)', :model), $$VALUES ('2 prune live 91 33952'),
   ('2 prune (removed atoms) backup 10 3744')$$, 'pruned in place: one partition and what was removed');
 SELECT is_empty(format('SELECT wrong_figures(%s)', :model), 'figures');

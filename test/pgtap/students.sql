@@ -72,7 +72,8 @@ SELECT extract_by_importance(:p, 0.4) AS s \gset
 SELECT is(wrong_with(:s), '', 'by importance');
 SELECT is(model_name || ' ' || model_type || ' ' || parent_model_id, 'deep_Student_40% student_transformer ' || :p,
   'its name and lineage') FROM models WHERE model_id = :s;
-SELECT is(parameters, jsonb_build_object('strategy', 'importance', 'target_size_ratio', 0.4, 'scope', 'tensor', 'parent_model', :p,
+SELECT is(parameters, jsonb_build_object('strategy', 'importance', 'target_size_ratio', 0.4, 'scope', 'tensor', 'include_embeddings', false,
+  'parent_model', :p,
   'parent_revision', present(:p)), 'what it was made of') FROM model_history(:s);
 CREATE TABLE lib.pruned AS SELECT 'tensor' AS scope, a.* FROM atoms_as(:p, NULL) a WHERE false;
 CALL prune_by_importance(:p, keep_ratio => 0.4);
@@ -86,6 +87,13 @@ SELECT bag_eq(format('SELECT * FROM atoms_as(%s, ''{0,1,2,3,4}'')', :s), 'SELECT
 SELECT extract_by_importance('deep', 0.4, 'ranked', scope => 'model') AS s \gset
 SELECT bag_eq(format('SELECT * FROM atoms_as(%s, ''{0,1,2,3,4}'')', :s), 'SELECT t, s, h, x, y, z FROM lib.pruned WHERE scope = ''model''',
   'or one ranking over all');
+SELECT extract_by_importance('deep', 0.4, 'all of it', include_embeddings => true) AS s \gset
+CALL prune_by_importance(:p, keep_ratio => 0.4, include_embeddings => true);
+SELECT bag_eq(format('SELECT * FROM atoms_as(%s, ''{0,1,2,3,4}'')', :s), format('SELECT * FROM atoms_as(%s, ''{0,1,2,3,4}'')', :p),
+  'embeddings and output, too, when they are asked for');
+SELECT rollback_model(:p) \g /dev/null
+SELECT import_gguf(gguf(ARRAY[ROW('token_embd.weight', '{8,10}', 0, waves(10, 8, 1))::tensor]), 'words') AS words \gset
+SELECT throws_ok(format('SELECT extract_by_importance(%s, 0.5)', :words), '22023', NULL, 'a model of embeddings alone is not copied whole');
 SELECT is(wrong_with(extract_by_importance(:p, ratio, 'r' || ratio)), '', 'ratio ' || ratio) FROM unnest('{1,0.999,0.12}'::float8[]) ratio;
 SELECT ok(export_gguf(model_id('r1')) = deep_gguf(1), 'all of it is the same file');
 SELECT throws_ok(format('SELECT extract_by_importance(%s, 0.01, ''none'')', :p), '22023', NULL, 'too little to leave anything')
@@ -143,8 +151,11 @@ SELECT is(lib.blocks_of(:s), '{0,1,2}', 'a subset in any order');
 SELECT is(wrong_with(:s), '', 'is whole');
 SELECT extract_student_model(:p, '{4,2}', 0, renumber => true) AS s \gset
 SELECT is(wrong_with(:s), '', 'a subset with a gap that is closed, and a threshold');
-SELECT bag_eq(format('SELECT * FROM atoms_as(%s, ''{2,4}'')', :s), format($$SELECT * FROM atoms_as(%s, '{0,1,2,3,4}') WHERE t !~ '[013]' AND z >=
-  0$$, :p), 'has what it should');
+SELECT bag_eq(format('SELECT * FROM atoms_as(%s, ''{2,4}'')', :s), format($$SELECT * FROM atoms_as(%s, '{0,1,2,3,4}') WHERE t !~ '[013]' AND (z >=
+  0 OR t IN ('token_embd.weight', 'output.weight'))$$, :p), 'has what it should');
+SELECT extract_student_model(:p, '{2}', 0, 'cut through', renumber => true, include_embeddings => true) AS through \gset
+SELECT bag_eq(format('SELECT * FROM atoms_as(%s, ''{2}'')', :through), format($$SELECT * FROM atoms_as(%s, '{0,1,2,3,4}') WHERE t !~ '[0134]' AND z >= 0$$,
+  :p), 'embeddings and output, too, when they are asked for');
 SELECT is(model_name, 'deep_Student_B2_4_Z0', 'its name') FROM models WHERE model_id = :s;
 SELECT extract_student_model('deep') AS s \gset
 SELECT is((SELECT count(*) FROM tensor_atoms WHERE model_id = :s), (SELECT count(*) FROM tensor_atoms WHERE

@@ -153,7 +153,7 @@ SELECT ok(relative_error(tensor_weights(:model, 'blk.0.ffn_up.weight'), tensor_w
 
 -- ---- other stages carry them along ----
 SELECT tensor_weights(:model, 'blk.0.attn_q.weight') AS acts \gset
-SELECT lives_ok(format('CALL prune_by_importance(%s, keep_ratio => 0.5, layer_pattern => ''token%%'')', :model), 'pruning another tensor');
+SELECT lives_ok(format('CALL prune_by_importance(%s, keep_ratio => 0.5, layer_pattern => ''token%%'', include_embeddings => true)', :model), 'pruning another tensor');
 SELECT is(tensor_weights(:model, 'blk.0.attn_q.weight')::text, :'acts', '... leaves them');
 SELECT current_revision(:model) AS pruned \gset
 SELECT backup_model(:model, 'copy') AS copy \gset

@@ -40,6 +40,34 @@ TEST(Prune, TiesWithTheLeastKeptStay) {
   EXPECT_EQ(group_of({7, 7, 7, 7}).keeping(0.5).removed, 0);
 }
 
+TEST(Prune, MissingAtomsCountAmongThoseThatGo) {
+  const prune_group group = group_of({5, 1, 4, 2, 3});
+  EXPECT_EQ(group.keeping(0.6, 5).removed, 2);
+  EXPECT_EQ(group.keeping(0.6, 6).removed, 1);    // floor(2.4) are to go, one is missing
+  EXPECT_EQ(group.keeping(0.6, 7).removed, 0);    // floor(2.8), and two are missing
+  EXPECT_EQ(group.keeping(0.6, 100).removed, 0);  // fewer are left than are to be kept
+  EXPECT_EQ(group.keeping(0.6, 100).atoms, 5);
+  EXPECT_EQ(group.keeping(0.0, 7).removed, 5);
+  EXPECT_EQ(group.keeping(0.5, 2).removed, 1);  // more than the group ever had: half of what it had
+  EXPECT_EQ(prune_group().keeping(0.5, 10).removed, 0);
+}
+
+TEST(Prune, AskingAgainRemovesNothing) {
+  for (double keep : {0.9, 0.75, 0.5, 0.1}) {
+    prune_group first, second;
+    const auto score = [](int i) { return static_cast<float>(i % 17); };  // with ties
+    for (int i = 0; i < 100; ++i) first.add(score(i), 1);
+    first.add(std::nullopt, 1);
+    const prune_summary once = first.keeping(keep, 101);
+    for (int i = 0; i < 100; ++i) {
+      if (!(score(i) < once.cut.value_or(-1.0f))) second.add(score(i), 1);
+    }
+    second.add(std::nullopt, 1);
+    EXPECT_EQ(second.keeping(keep, 101).removed, 0) << keep;
+    EXPECT_GT(once.removed, 0) << keep;
+  }
+}
+
 TEST(Prune, KeepingAllRemovesNothingAndHasNoCut) {
   const prune_summary s = group_of({1, 2, 3}).keeping(1.0);
   EXPECT_EQ(s.removed, 0);

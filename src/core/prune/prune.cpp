@@ -12,6 +12,13 @@ namespace {
 // NaN last, as PostgreSQL orders real.
 bool ranks_before(float a, float b) { return std::isnan(b) ? !std::isnan(a) : a < b; }
 
+// floor(n x (1 - keep_ratio)). 1 - 0.95 is a little more than 0.05 in binary: a hair is taken off before rounding down,
+// and one added.
+std::int64_t share_to_go(std::int64_t atoms, double keep_ratio) {
+  const double n = static_cast<double>(atoms);
+  return static_cast<std::int64_t>(std::clamp(std::floor(n * (1.0 - keep_ratio) + 1e-9 * n), 0.0, n));
+}
+
 }  // namespace
 
 void prune_group::add(std::optional<float> importance, std::int64_t bytes) {
@@ -38,9 +45,17 @@ prune_summary prune_group::below(float threshold) const {
 }
 
 prune_summary prune_group::keeping(double keep_ratio) const {
-  const double n = static_cast<double>(ranked_.size());
-  // 1 - 0.95 is a little more than 0.05 in binary: a hair is taken off before rounding down, and one added.
-  const auto removed = static_cast<std::size_t>(std::clamp(std::floor(n * (1.0 - keep_ratio) + 1e-9 * n), 0.0, n));
+  return removing(share_to_go(static_cast<std::int64_t>(ranked_.size()), keep_ratio));
+}
+
+prune_summary prune_group::keeping(double keep_ratio, std::int64_t of_atoms) const {
+  const std::int64_t present = static_cast<std::int64_t>(ranked_.size()) + unranked_;
+  const std::int64_t missing = std::max<std::int64_t>(0, of_atoms - present);
+  return removing(std::max<std::int64_t>(0, share_to_go(of_atoms, keep_ratio) - missing));
+}
+
+prune_summary prune_group::removing(std::int64_t wanted) const {
+  const std::size_t removed = std::min(static_cast<std::size_t>(wanted), ranked_.size());
   if (removed == 0) {
     prune_summary summary = below(-std::numeric_limits<float>::infinity());
     summary.cut.reset();
