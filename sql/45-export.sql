@@ -60,6 +60,28 @@ END
 $$;
 COMMENT ON FUNCTION hartonomous.export_plan(text, text) IS 'the same for a model by its name';
 
+-- A plan takes a look at every atom: an export makes it once, and passes it on.
+CREATE FUNCTION hartonomous.export_plan_json(model integer, container text DEFAULT 'gguf') RETURNS jsonb
+  LANGUAGE sql STABLE PARALLEL UNSAFE COST 5000
+BEGIN ATOMIC
+  SELECT coalesce(jsonb_agg(p ORDER BY p.position), '[]') FROM hartonomous.export_plan(model, container) p;
+END;
+COMMENT ON FUNCTION hartonomous.export_plan_json(integer, text) IS 'export_plan() as one value: an array, an object a tensor';
+
+CREATE FUNCTION hartonomous.planned_tensors(plan jsonb)
+  RETURNS TABLE ("position" integer, layer_id bigint, layer_name text, tensor_shape bigint[], row_length bigint,
+                 atom_size integer, parameter_count bigint, present_format text, storage_format text, export_dtype text)
+  LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE COST 50 ROWS 300
+BEGIN ATOMIC
+  SELECT p.position, p.layer_id, p.layer_name, p.tensor_shape, p.row_length, p.atom_size, p.parameter_count,
+         p.present_format, p.storage_format, p.export_dtype
+    FROM jsonb_to_recordset(plan) p ("position" integer, layer_id bigint, layer_name text, tensor_shape bigint[],
+           row_length bigint, atom_size integer, parameter_count bigint, present_format text, storage_format text,
+           export_dtype text)
+   ORDER BY p.position;
+END;
+COMMENT ON FUNCTION hartonomous.planned_tensors(jsonb) IS 'the rows of export_plan() that export_plan_json() made one value of';
+
 CREATE FUNCTION hartonomous.carried_format(tensor_dtype text) RETURNS text
   LANGUAGE sql STABLE STRICT PARALLEL SAFE COST 50
   RETURN coalesce((SELECT f.format FROM hartonomous.formats() f WHERE f.format = tensor_dtype),
@@ -77,7 +99,7 @@ COMMENT ON FUNCTION hartonomous.plain_format(text, text) IS
 
 -- By what the tensors are, not by what was asked for: so it holds of students, of parts, after rollback. Of two mixes
 -- that fit as well, the smaller.
-CREATE FUNCTION hartonomous.main_format(model integer) RETURNS text
+CREATE FUNCTION hartonomous.main_format(model integer, plan jsonb) RETURNS text
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
@@ -86,7 +108,7 @@ BEGIN
     WITH matrices AS (
       SELECT p.layer_id, regexp_replace(p.layer_name, '\d+', '') AS kind, p.storage_format, p.parameter_count,
              least(gcd(p.row_length, p.atom_size), p.row_length) AS run
-        FROM hartonomous.export_plan(model) p WHERE cardinality(p.tensor_shape) > 1),
+        FROM hartonomous.planned_tensors(plan) p WHERE cardinality(p.tensor_shape) > 1),
     -- Not block by block, for the blocks of a student are numbered anew: all that a mix gives to tensors of a kind.
     mixes AS (
       SELECT DISTINCT n.preset, n.n, m.kind, hartonomous.fitting_format(given.format, m.run) AS format
@@ -104,17 +126,23 @@ BEGIN
     SELECT c.name FROM candidates c ORDER BY c.weights DESC, c.mix, c.name LIMIT 1);
 END
 $$;
+COMMENT ON FUNCTION hartonomous.main_format(integer, jsonb) IS
+  'main_format() of a model whose export_plan() is known, as export_plan_json() gives it';
+
+CREATE FUNCTION hartonomous.main_format(model integer) RETURNS text
+  LANGUAGE sql STABLE PARALLEL UNSAFE COST 5000
+  RETURN hartonomous.main_format(model, hartonomous.export_plan_json(model));
 COMMENT ON FUNCTION hartonomous.main_format(integer) IS
   'the format, or mix of formats (format_presets()), that the most weights of a model''s matrices have in an export; NULL when it has no matrix';
 
-CREATE FUNCTION hartonomous.export_metadata(model integer, container text, OUT metadata text, OUT file_type integer)
+CREATE FUNCTION hartonomous.export_metadata(model integer, container text, plan jsonb,
+    OUT metadata text, OUT file_type integer)
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
   m hartonomous.models;
-  main_format text;
-  plan record;
+  tensors record;
 BEGIN
   PERFORM hartonomous.current_revision(model);
   SELECT * INTO STRICT m FROM hartonomous.models o WHERE o.model_id = model;
@@ -123,14 +151,14 @@ BEGIN
     RETURN;
   END IF;
   SELECT count(*) FILTER (WHERE p.storage_format <> l.tensor_dtype) AS changed,
-         count(*) FILTER (WHERE p.present_format <> p.storage_format) AS widened INTO plan
-    FROM hartonomous.export_plan(model) p JOIN hartonomous.model_layers l USING (layer_id);
-  IF plan.widened > 0 THEN
-    RAISE NOTICE '% tensors hold atoms in several formats, or in blocks their rows do not fill, and go out in one that holds all: see export_plan()', plan.widened;
+         count(*) FILTER (WHERE p.present_format <> p.storage_format) AS widened INTO tensors
+    FROM hartonomous.planned_tensors(plan) p JOIN hartonomous.model_layers l USING (layer_id);
+  IF tensors.widened > 0 THEN
+    RAISE NOTICE '% tensors hold atoms in several formats, or in blocks their rows do not fill, and go out in one that holds all: see export_plan()', tensors.widened;
   END IF;
   IF m.metadata ->> 'format' = 'gguf' THEN
     metadata := m.metadata::text;
-    IF plan.changed = 0 THEN
+    IF tensors.changed = 0 THEN
       RETURN;  -- as it came: so are the bytes
     END IF;
   ELSE
@@ -138,16 +166,15 @@ BEGIN
       jsonb_build_object('key', 'general.architecture', 'type', 'string', 'value', coalesce(m.architecture, 'unknown')),
       jsonb_build_object('key', 'general.name', 'type', 'string', 'value', m.model_name)))::text;
   END IF;
-  main_format := hartonomous.main_format(model);
   -- llama.cpp's numbers. A format alone has that of the mix of which it is the short name there.
-  file_type := CASE main_format WHEN 'F32' THEN 0 WHEN 'F16' THEN 1 WHEN 'Q4_0' THEN 2 WHEN 'Q4_1' THEN 3
+  file_type := CASE hartonomous.main_format(model, plan) WHEN 'F32' THEN 0 WHEN 'F16' THEN 1 WHEN 'Q4_0' THEN 2 WHEN 'Q4_1' THEN 3
                  WHEN 'Q8_0' THEN 7 WHEN 'Q5_0' THEN 8 WHEN 'Q5_1' THEN 9 WHEN 'Q2_K' THEN 10 WHEN 'Q3_K' THEN 12
                  WHEN 'Q4_K_S' THEN 14 WHEN 'Q4_K_M' THEN 15 WHEN 'Q4_K' THEN 15
                  WHEN 'Q5_K_S' THEN 16 WHEN 'Q5_K_M' THEN 17 WHEN 'Q5_K' THEN 17 WHEN 'Q6_K' THEN 18 WHEN 'BF16' THEN 32 END;
 END
 $$;
-COMMENT ON FUNCTION hartonomous.export_metadata(integer, text) IS
-  'what goes into the header of an export, and the general.file_type to set when formats are not the source file''s any more';
+COMMENT ON FUNCTION hartonomous.export_metadata(integer, text, jsonb) IS
+  'what goes into the header of an export with that export_plan_json(), and the general.file_type to set when formats are not the source file''s any more';
 
 -- row_security = off: a policy that hides atoms makes an error, not zeros in the file.
 CREATE FUNCTION hartonomous.export_to_file(model integer, container text, path text) RETURNS bigint

@@ -44,22 +44,23 @@ std::vector<std::uint64_t> shape_field(std::uint64_t row, int column) {
 
 export_plan read_plan(std::int32_t model, const char* container) {
   export_plan plan;
-  Oid types[] = {INT4OID, TEXTOID};
-  Datum values[] = {Int32GetDatum(model), call([&] { return CStringGetTextDatum(container); })};
-  call([&] {
-    SPI_execute_with_args("SELECT m.metadata::text, m.file_type FROM hartonomous.export_metadata($1, $2) m", 2, types,
-                          values, nullptr, true, 0);
-  });
+  Oid types[] = {INT4OID, TEXTOID, JSONBOID};
+  Datum values[] = {Int32GetDatum(model), call([&] { return CStringGetTextDatum(container); }), Datum{0}};
+  const auto select = [&](const char* query, int arguments) {
+    call([&] { SPI_execute_with_args(query, arguments, types, values, nullptr, true, 0); });
+  };
+  bool is_null;
+  select("SELECT hartonomous.export_plan_json($1, $2)", 2);
+  values[2] = spi_field(0, 1, &is_null);
+  select("SELECT m.metadata::text, m.file_type FROM hartonomous.export_metadata($1, $2, $3) m", 3);
   plan.metadata = spi_text(0, 1);
   bool unchanged;
   const Datum file_type = spi_field(0, 2, &unchanged);
   if (!unchanged) plan.file_type = DatumGetUInt32(file_type);
-  call([&] {
-    SPI_execute_with_args(
-        "SELECT p.layer_id, p.layer_name, p.export_dtype, p.tensor_shape, p.row_length, p.atom_size, "
-        "p.parameter_count, p.storage_format FROM hartonomous.export_plan($1, $2) p",
-        2, types, values, nullptr, true, 0);
-  });
+  select(
+      "SELECT p.layer_id, p.layer_name, p.export_dtype, p.tensor_shape, p.row_length, p.atom_size, "
+      "p.parameter_count, p.storage_format FROM hartonomous.planned_tensors($3) p",
+      3);
   for (std::uint64_t i = 0; i < SPI_processed; ++i) {
     layer_plan layer;
     layer.layer_id = spi_int64(i, 1);

@@ -159,7 +159,23 @@ SELECT import_safetensors(export_safetensors(:smaller), 'wide') AS wide \gset
 SELECT is_empty(format($$SELECT b.tensor_name, b.atom_sequence FROM (SELECT * FROM tensor_atoms WHERE model_id = %s) b
    JOIN (SELECT * FROM tensor_atoms WHERE model_id = %s) a USING (tensor_name, atom_sequence) WHERE
      dequantize(a.atom_data) <> dequantize(b.atom_data)$$, :wide, :smaller), 'with the same weights');
-SELECT is(file_type, NULL, 'no file type unless formats changed') FROM export_metadata(:again, 'gguf');
+SELECT is(file_type, NULL, 'no file type unless formats changed') FROM export_metadata(:again, 'gguf', export_plan_json(:again));
+SELECT results_eq(format('SELECT * FROM planned_tensors(export_plan_json(%s, %L))', m, c), format('SELECT * FROM export_plan(%s, %L)', m, c),
+  'a plan as one value is the plan') FROM unnest(ARRAY[:again, :smaller]) m, unnest('{gguf,safetensors}'::text[]) c;
+-- Every atom is looked at once for the plan, and the plan is made once
+CREATE FUNCTION lib.calls(name text) RETURNS bigint LANGUAGE sql AS $$
+  SELECT coalesce(sum(pg_stat_get_xact_function_calls(p.oid)), 0)::bigint FROM pg_proc p WHERE p.pronamespace = 'hartonomous'::regnamespace AND p.proname = name $$;
+CREATE FUNCTION lib.calls_of_export(model integer, container text, name text) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE before bigint := calls(name);
+BEGIN
+  EXECUTE format('SELECT export_%s(%s)', container, model);
+  RETURN calls(name) - before;
+END $$;
+SET LOCAL track_functions = 'all';
+SELECT is(calls_of_export(:smaller, container, 'export_plan'), 1::bigint, 'one plan: ' || container) FROM unnest('{gguf,safetensors}'::text[]) container;
+SELECT is(calls_of_export(:smaller, container, 'weights_format'), (SELECT count(*) FROM tensor_atoms WHERE model_id = :smaller), 'one look at each atom: ' || container)
+  FROM unnest('{gguf,safetensors}'::text[]) container;
+SET LOCAL track_functions = 'none';
 DO $$ DECLARE f text; BEGIN
   FOREACH f IN ARRAY ARRAY['Q4_0', 'Q4_1', 'Q8_0', 'Q5_0', 'Q5_1', 'Q2_K', 'Q3_K', 'Q4_K', 'Q5_K', 'Q6_K', 'F16',
     'BF16'] LOOP
@@ -244,7 +260,7 @@ SELECT throws_ok('SELECT * FROM export_plan(NULL)', '42704', NULL, 'export_plan(
 SELECT throws_ok(format('SELECT * FROM export_plan(%s, %L)', :conv, container), '22023',
   format('unknown model file format "%s"', coalesce(container, '<NULL>')), 'no plan for ' || coalesce(container, 'NULL'))
   FROM unnest(ARRAY['GGUF', 'zip', NULL]) container;
-SELECT throws_ok('SELECT * FROM export_metadata(NULL, ''gguf'')', '42704', NULL, 'export_metadata(NULL)');
+SELECT throws_ok('SELECT * FROM export_metadata(NULL, ''gguf'', ''[]'')', '42704', NULL, 'export_metadata(NULL)');
 SELECT is(carried_format(dtype), format, 'carried_format ' || dtype) FROM (VALUES ('F32', 'F32'), ('Q4_K', 'Q4_K'),
   ('U16', 'I16'), ('U32', 'I32'), ('U64', 'I64'), ('C64', 'I64'), ('BOOL', 'I8'), ('U8', 'I8'), ('F8_E5M2', 'I8'),
   ('F4', 'I8')) v (dtype, format);
@@ -256,7 +272,7 @@ SELECT is(plain_format(present, dtype), format, format('plain_format %s of %s', 
 SELECT is_empty($$SELECT f FROM pg_ls_dir(current_setting('hartonomous_test.dir')) f
                    WHERE f LIKE '%.tmp.' || pg_backend_pid()$$, 'no temporary file is left');
 \endif
-SELECT is_empty($$SELECT without_comment('export_plan', 'carried_format', 'plain_format', 'export_metadata',
+SELECT is_empty($$SELECT without_comment('export_plan', 'export_plan_json', 'planned_tensors', 'main_format', 'carried_format', 'plain_format', 'export_metadata',
   'export_to_file', 'export_to_bytea', 'export_to_large_object',
   'export_gguf', 'export_safetensors', 'export_gguf_large_object', 'export_safetensors_large_object')$$,
     'every function has a comment');
