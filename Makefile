@@ -20,21 +20,40 @@ ISOLATION := $(sort $(basename $(notdir $(wildcard test/isolation/*.spec))))
 ISOLATION_OPTS = --inputdir=build-regress --outputdir=build-regress/isolation \
   --load-extension=postgis --load-extension=hartonomous
 
+# Flags given to make, or in its environment, are added behind all others; they do not replace PostgreSQL's.
+USER_CXXFLAGS := $(if $(filter command environment,$(firstword $(origin CXXFLAGS))),$(CXXFLAGS))
+USER_CPPFLAGS := $(if $(filter command environment,$(firstword $(origin CPPFLAGS))),$(CPPFLAGS))
+override undefine CXXFLAGS
+override undefine CPPFLAGS
+
 PG_CONFIG ?= pg_config
 PGXS := $(shell $(PG_CONFIG) --pgxs)
 # No bitcode: PostgreSQL's JIT has no use for it here.
 override with_llvm = no
 include $(PGXS)
 
-PG_CXXFLAGS_CORE = -std=c++17 -O3 -fPIC -Wall -Wextra -Werror -ffp-contract=off -fno-math-errno \
-  -fvisibility=hidden -fvisibility-inlines-hidden -Iinclude -Isrc -Isrc/core -isystem /usr/include/eigen3 -MMD -MP
-# PostgreSQL's headers are C: as system headers their warnings are not ours.
-PG_SYSTEM = -isystem $(shell $(PG_CONFIG) --includedir-server)
-override CXXFLAGS := $(PG_CXXFLAGS_CORE)
-override CPPFLAGS := $(PG_SYSTEM) -D_GNU_SOURCE
+# Where Debian has them; other systems may say EIGEN=... and OPENBLAS=...
+EIGEN ?= $(or $(patsubst -I%,%,$(firstword $(shell pkg-config --cflags-only-I eigen3 2>/dev/null))),/usr/include/eigen3)
 # The OpenMP build of OpenBLAS, whichever one the system's alternatives prefer: src/core/workers/blas_threads.hpp says
 # why.
-OPENBLAS = /usr/lib/$(shell $(CXX) -print-multiarch)/openblas-openmp
+OPENBLAS ?= /usr/lib/$(shell $(CXX) -print-multiarch)/openblas-openmp
+
+# Warnings are errors for who works on the source: scripts/test.sh sets HARTONOMOUS_WERROR.
+OWN_CXXFLAGS = -std=c++17 -O3 -Wall -Wextra $(if $(HARTONOMOUS_WERROR),-Werror) -ffp-contract=off -fno-math-errno \
+  -fvisibility=hidden -fvisibility-inlines-hidden -MMD -MP
+# What PostgreSQL is built with for meaning (-fno-strict-aliasing, -fwrapv) and safety (stack protector). Warnings,
+# level and link-time optimization are this Makefile's to choose; debugging information makes the library thirty times
+# as large (CXXFLAGS=-g brings it); -fexcess-precision not every compiler takes for C++.
+SERVER_CXXFLAGS := $(filter-out -W% -O% -g -g% -flto% -ffat-lto-objects -fexcess-precision=%,$(CXXFLAGS))
+override CXXFLAGS := $(SERVER_CXXFLAGS) $(OWN_CXXFLAGS) $(USER_CXXFLAGS)
+# PostgreSQL's headers are C: as system headers their warnings are not ours.
+override CPPFLAGS := -Iinclude -Isrc -Isrc/core -isystem $(EIGEN) -isystem $(shell $(PG_CONFIG) --includedir-server) \
+  $(CPPFLAGS) $(USER_CPPFLAGS)
+# The core never sees PostgreSQL's headers, which are what needs these two; without them it is compiled as its unit
+# tests and benchmarks are.
+src/core/%.o: override CXXFLAGS := $(filter-out -fno-strict-aliasing -fwrapv,$(SERVER_CXXFLAGS)) $(OWN_CXXFLAGS) \
+  $(USER_CXXFLAGS)
+
 SHLIB_LINK += -lhwy -licuuc -L$(OPENBLAS) -Wl,-rpath,$(OPENBLAS) -lopenblas -lgomp -lstdc++ -lm \
   -Wl,--version-script=src/pg/exports.map
 

@@ -17,12 +17,15 @@ PROCESSORS=(cortex-a53 "max,sve-max-vq=1" "max,sve-max-vq=2" "max,sve-max-vq=4")
 GOOGLETEST=/usr/src/googletest/googletest
 
 fetch_highway() {
-  local state=$SCRATCH/apt package
+  local state=$SCRATCH/apt package libraries
   mkdir -p "$state"/{lists,archives}/partial "$state/packages"
   apt=(apt-get -q -o APT::Architecture=arm64 -o Dir::State="$state" -o Dir::State::lists="$state/lists"
     -o Dir::State::status=/dev/null -o Dir::Cache="$state" -o Dir::Cache::archives="$state/archives")
   "${apt[@]}" update || return
-  (cd "$state/packages" && "${apt[@]}" download libhwy-dev libhwy1) || return
+  # The library's package has another name in each release.
+  mapfile -t libraries < <(apt-cache "${apt[@]:2}" depends libhwy-dev |
+    sed -n 's/^ *Depends: \(libhwy[0-9].*\)/\1/p')
+  (cd "$state/packages" && "${apt[@]}" download libhwy-dev "${libraries[@]}") || return
   for package in "$state"/packages/*.deb; do dpkg-deb -x "$package" "$SCRATCH/arm64" || return; done
 }
 

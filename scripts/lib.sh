@@ -2,7 +2,7 @@
 # To be sourced by bash. Nothing here touches the machine's own PostgreSQL clusters.
 #
 # Settings (environment):
-#   PG_CONFIG          the pg_config of the PostgreSQL to use; default: Debian's, major version 15
+#   PG_CONFIG          the pg_config of the PostgreSQL to use; default: that of the Debian release's own version
 #   HARTONOMOUS_JOBS   parallel compilers and tests; default: the number of processors
 #   TMPDIR             where the temporary directory is made; every directory above it must be passable for all users
 
@@ -12,18 +12,33 @@ export LC_ALL=C.UTF-8
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 JOBS=${HARTONOMOUS_JOBS:-$(nproc)}
 
+# The version that a package without a version stands for, from apt's lists; the default when they do not say.
+version_of() {
+  local version
+  version=$(apt-cache depends "$1" 2>/dev/null | sed -n "s/^ *Depends: $1-\([0-9]*\)\$/\1/p")
+  echo "${version:-$2}"
+}
+
+# PostgreSQL and clang of this Debian release. For the first two no lists are needed, and a further repository in them
+# changes nothing.
+case $(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release 2>/dev/null) in
+  bookworm) PG_MAJOR=15 CLANG_MAJOR=14 ;;
+  trixie) PG_MAJOR=17 CLANG_MAJOR=19 ;;
+  *) PG_MAJOR=$(version_of postgresql 18) CLANG_MAJOR=$(version_of clang 21) ;;
+esac
 if [ -n "${PG_CONFIG:-}" ]; then
   PG_MAJOR=$("$PG_CONFIG" --version | sed 's/^PostgreSQL \([0-9]*\).*/\1/')
-else
-  PG_MAJOR=15
+elif command -v dpkg-query >/dev/null; then
   PG_CONFIG=/usr/lib/postgresql/$PG_MAJOR/bin/pg_config
+else
+  PG_CONFIG=pg_config
 fi
 export PG_CONFIG
 
 BUILD_PACKAGES=(g++ make libeigen3-dev libhwy-dev libicu-dev libopenblas-openmp-dev nlohmann-json3-dev
   "postgresql-$PG_MAJOR" "postgresql-server-dev-$PG_MAJOR" "postgresql-$PG_MAJOR-postgis-3")
 TEST_PACKAGES=(cmake ninja-build libgtest-dev libbenchmark-dev cppcheck perl
-  clang-14 libclang-rt-14-dev clang-tidy-14 clang-format-14
+  "clang-$CLANG_MAJOR" "libclang-rt-$CLANG_MAJOR-dev" "clang-tidy-$CLANG_MAJOR" "clang-format-$CLANG_MAJOR"
   "postgresql-$PG_MAJOR-pgtap" libtap-parser-sourcehandler-pgtap-perl)
 
 die() {
@@ -137,11 +152,28 @@ as_server() {
 build_extension() { make -C "$ROOT" -j"$JOBS" PG_CONFIG="$PG_CONFIG"; }
 stage_extension() { make -C "$ROOT" install DESTDIR="$SCRATCH/stage" PG_CONFIG="$PG_CONFIG"; }
 
+# The settings by which a server finds the extension in the stage: PostgreSQL's own from version 18 on, before that
+# Debian's.
+staged_settings() {
+  local known
+  known=$("$BINDIR/postgres" --describe-config | cut -f 1)
+  if grep -qx extension_control_path <<<"$known"; then
+    echo "extension_control_path = '$SCRATCH/stage$("$PG_CONFIG" --sharedir):\$system'"
+    echo "dynamic_library_path = '$SCRATCH/stage$("$PG_CONFIG" --pkglibdir):\$libdir'"
+  elif grep -qx extension_destdir <<<"$known"; then
+    echo "extension_destdir = '$SCRATCH/stage'"
+  else
+    echo "this PostgreSQL finds no extension that is not installed: Debian's does, or version 18 and newer" >&2
+    return 1
+  fi
+}
+
 # A new cluster in SCRATCH that finds the extension in the stage and listens on a socket there only. Sets the
 # variables by which clients, and tests, find it.
 start_server() {
-  local data=$SCRATCH/data
+  local data=$SCRATCH/data settings
   BINDIR=$("$PG_CONFIG" --bindir)
+  settings=$(staged_settings) || return
   install -d -m 777 "$SCRATCH/files"
   install -d -m 755 "$SCRATCH/socket" "$SCRATCH/server"
   [ "$(id -u)" != 0 ] || chown postgres: "$SCRATCH/socket" "$SCRATCH/server"
@@ -150,7 +182,7 @@ start_server() {
   as_server tee -a "$data/postgresql.conf" >/dev/null <<CONF
 listen_addresses = ''
 unix_socket_directories = '$SCRATCH/socket'
-extension_destdir = '$SCRATCH/stage'
+$settings
 cluster_name = 'hartonomous-throwaway'
 logging_collector = off
 log_line_prefix = '%m [%p] %q%d '

@@ -6,8 +6,9 @@
 #   scripts/test.sh pgtap FILE...       files of that one stage (also tap, fuzz; for regress and isolation: names)
 #
 #   packages   installs the Debian packages that are missing
-#   format     clang-format would change nothing
-#   build      the extension compiles, with PGXS, and installs
+#   format     clang-format 14 would change nothing (other versions lay out otherwise: left to those who have it), and
+#              the extension's version is the same wherever it is written
+#   build      the extension compiles without warnings, with PGXS and all flags it should, and installs
 #   unit       GoogleTest on the core
 #   sanitize   the same under AddressSanitizer and UndefinedBehaviorSanitizer
 #   lint       clang-tidy and cppcheck on the core
@@ -32,6 +33,9 @@ set -uo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 cd "$ROOT" || exit 1
 
+# Of builds by make; cmake_configure() says it to CMake.
+export HARTONOMOUS_WERROR=1
+
 STAGES=(packages format build unit sanitize lint fuzz boundary regress pgtap isolation tap log)
 SKIP=77
 FUZZ_SECONDS=${HARTONOMOUS_FUZZ_SECONDS:-60}
@@ -41,16 +45,49 @@ FUZZ_SECONDS=${HARTONOMOUS_FUZZ_SECONDS:-60}
 stage_packages() { install_packages "${BUILD_PACKAGES[@]}" "${TEST_PACKAGES[@]}"; }
 
 stage_format() {
+  versions_agree
+  if [ "$CLANG_MAJOR" != 14 ]; then
+    echo "layout not checked: it is that of clang-format 14, here is $CLANG_MAJOR"
+    return 0
+  fi
   find include src test bench -name '*.[ch]pp' -print0 | xargs -0 clang-format-14 --dry-run -Werror
+}
+
+# As the control file says it: twice in META.json, and above the newest changes.
+versions_agree() {
+  local version found
+  version=$(sed -n "s/^default_version = '\(.*\)'$/\1/p" hartonomous.control)
+  found=$(
+    # Two spaces and six: the release's and the extension's, not that of META.json's own format.
+    sed -n 's/^\(  \|      \)"version": "\(.*\)",\{0,1\}$/META.json \2/p' META.json
+    sed -n 's/^## \([^ ]*\).*/CHANGELOG.md \1/p' CHANGELOG.md | head -n 1
+  )
+  [ "$found" = "$(printf '%s %s\n' META.json "$version" META.json "$version" CHANGELOG.md "$version")" ] || {
+    echo "hartonomous.control has version $version, but others have:"
+    echo "$found"
+    return 1
+  }
 }
 
 stage_build() {
   build_extension
   stage_extension
+  flags_reach_compiler
 }
 
+# PostgreSQL's flags and the user's, though the Makefile has its own.
+flags_reach_compiler() {
+  local command flag
+  command=$(make -n -B PG_CONFIG="$PG_CONFIG" CXXFLAGS=-DUSER_CXX CPPFLAGS=-DUSER_CPP src/fn/locks.o)
+  for flag in -fno-strict-aliasing -fwrapv -D_GNU_SOURCE -O3 -DUSER_CXX -DUSER_CPP; do
+    grep -q -e " $flag " <<<"$command" || { echo "$flag does not reach the compiler: $command"; return 1; }
+  done
+}
+
+cmake_configure() { cmake --preset "$1" -DPG_CONFIG="$PG_CONFIG" -DHARTONOMOUS_WERROR=ON "${@:2}"; }
+
 cmake_build() {
-  cmake --preset "$1" -DPG_CONFIG="$PG_CONFIG"
+  cmake_configure "$1"
   shift
   cmake --build --preset "$@" -j "$JOBS"
 }
@@ -66,9 +103,9 @@ stage_sanitize() {
 }
 
 stage_lint() {
-  cmake --preset release -DPG_CONFIG="$PG_CONFIG"
+  cmake_configure release
   # Each file in its own process; the slow ones (Eigen, JSON) first would be better, a short list does without.
-  printf '%s\0' src/core/*/*.cpp | xargs -0 -n 1 -P "$JOBS" clang-tidy-14 -p build/release --quiet
+  printf '%s\0' src/core/*/*.cpp | xargs -0 -n 1 -P "$JOBS" "clang-tidy-$CLANG_MAJOR" -p build/release --quiet
   cppcheck --quiet --error-exitcode=1 --inline-suppr --std=c++17 --language=c++ -j "$JOBS" \
     --enable=warning,performance,portability --suppress=missingIncludeSystem \
     -I include -I src/core src/core
@@ -92,7 +129,8 @@ fuzz_one() {
 
 stage_fuzz() {
   local sources=("${@:-test/fuzz/*_fuzz.cpp}") source status=0
-  cmake_build fuzz fuzz
+  cmake_configure fuzz -DCMAKE_CXX_COMPILER="clang++-$CLANG_MAJOR"
+  cmake --build --preset fuzz -j "$JOBS"
   export SCRATCH FUZZ_SECONDS
   export -f fuzz_one
   for source in ${sources[*]}; do basename "$source" .cpp; done |
@@ -161,7 +199,7 @@ stage_log() {
 
 # The lines of a stage's output that are worth showing when it passes: what the runners themselves conclude.
 CLOSING='^100% tests passed|^All tests successful|^Files=|^Result: | All [0-9]+ tests passed|^[a-z0-9_]+_fuzz: '
-CLOSING+='|^clang-tidy and|^installing: |^server log: |^ok  *# skip|^# (cancel|resident)'
+CLOSING+='|^layout not checked|^clang-tidy and|^installing: |^server log: |^ok  *# skip|^# (cancel|resident)'
 
 FAILED=()
 BEGUN=$EPOCHREALTIME

@@ -8,10 +8,12 @@ SELECT holds(:m) AS before, present(:m) AS r1, export_gguf(:m) AS file \gset
 CREATE TABLE lib.places AS SELECT tensor_atom_id, x, y, importance_score, quantize_q8(x, y, importance_score) AS q FROM tensor_atoms WHERE
   model_id = :m;
 SELECT x AS px, y AS py, importance_score AS pz FROM lib.places ORDER BY tensor_atom_id LIMIT 1 \gset
+CREATE FUNCTION lib.pages(model integer) RETURNS bigint LANGUAGE sql AS
+  $$ SELECT count(DISTINCT (ctid::text::point)[0]) FROM tensor_atoms WHERE model_id = model $$;
 CREATE FUNCTION lib.nearest(model integer) RETURNS TABLE (id bigint, d numeric) LANGUAGE plpgsql AS
   $$ BEGIN RETURN QUERY SELECT tensor_atom_id, round(distance::numeric, 3) FROM nearest_atoms(model, st_makepoint(42, 57, 0.3), 20); END $$;
 
-SELECT pg_total_relation_size(live_partition(:m)) AS size \gset
+SELECT pg_total_relation_size(live_partition(:m)) AS size, lib.pages(:m) AS pages \gset
 CALL quantize_model_geometry(:m);
 SELECT results_eq(format('SELECT tensor_atom_id, weights_geometry_q8 FROM tensor_atoms WHERE model_id = %s ORDER BY 1', :m),
   'SELECT tensor_atom_id, q FROM lib.places ORDER BY 1', 'every place is in three bytes');
@@ -22,8 +24,11 @@ SELECT is(count(*), 0::bigint, 'importance stays what it was') FROM tensor_atoms
 SELECT row(metrics -> 'places', metrics -> 'disk_bytes_before') = row('20001'::jsonb, to_jsonb(:size)) AND (metrics ->> 'disk_bytes_after')::bigint
   = pg_total_relation_size(live_partition(:m)) AS said, stage FROM model_history(:m) ORDER BY revision_id DESC LIMIT 1 \gset
 SELECT ok(:'said'::boolean, 'what it saved is on record');
-SELECT ok(pg_total_relation_size(live_partition(:m)) < :size * 0.95, format('%s -> %s: it is smaller on disk', :size,
+SELECT ok(pg_total_relation_size(live_partition(:m)) < :size, format('%s -> %s: it is smaller on disk', :size,
   pg_total_relation_size(live_partition(:m))));
+-- By how much is seen in the pages that rows fill: from PostgreSQL 16 on a table grows by many pages at once, and the
+-- last of them may be empty.
+SELECT ok(lib.pages(:m) < :pages * 0.8, format('%s -> %s pages: by a fifth and more', :pages, lib.pages(:m)));
 SELECT is(:'stage'::text, 'quantize_geometry', 'as a stage of its own');
 SELECT ok(export_gguf(:m) = :'file'::bytea, 'no weight was touched');
 SELECT is_empty(format('SELECT * FROM check_model(%s)', :m), 'nothing is wrong with it');

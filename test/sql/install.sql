@@ -14,9 +14,10 @@ CREATE TEMP VIEW member_function AS
     FROM member m JOIN pg_proc p ON m.classid = 'pg_proc'::regclass AND p.oid = m.objid JOIN pg_language l ON l.oid = p.prolang;
 \pset format unaligned
 
--- Members that are not functions
+-- Members that are not functions; without the array types, which are members from PostgreSQL 17 on only
 SELECT pg_describe_object(classid, objid, 0) COLLATE "C" AS member
-  FROM member WHERE classid <> 'pg_proc'::regclass ORDER BY 1;
+  FROM member WHERE classid <> 'pg_proc'::regclass
+   AND NOT EXISTS (SELECT FROM pg_type e WHERE classid = 'pg_type'::regclass AND e.typarray = objid) ORDER BY 1;
 
 -- Functions and their markings
 SELECT signature,

@@ -22,7 +22,7 @@ sub new {
         '--locale=C.UTF-8', '--no-sync');
     my %all = (
         listen_addresses => '', unix_socket_directories => $directory, fsync => 'off', max_wal_size => '1GB',
-        autovacuum => 'off', extension_destdir => sql('postgres', 'SHOW extension_destdir'), %settings);
+        autovacuum => 'off', staged(), %settings);
     open my $conf, '>>', "$directory/data/postgresql.conf" or die "postgresql.conf: $!\n";
     print $conf "$_ = '$all{$_}'\n" for sort keys %all;
     close $conf;
@@ -44,6 +44,12 @@ sub standby {
     close $conf;
     $self->pg_ctl('start');
     return $self;
+}
+
+# The settings by which the shared server finds the extension (scripts/lib.sh).
+sub staged {
+    return map { split /=/, $_, 2 } split /\n/, sql('postgres', q{SELECT name || '=' || setting FROM pg_settings
+        WHERE name IN ('extension_destdir', 'extension_control_path', 'dynamic_library_path')});
 }
 
 sub host { return $_[0]{directory} }
