@@ -72,7 +72,7 @@ BEGIN
          (SELECT l.layer_name FROM hartonomous.model_layers l WHERE l.layer_id = into_layer), f.rank, q.u, f.s_vector, q.vt, f.original_rows,
          f.original_cols, f.original_bytes,
          f.original_bytes::float8
-           / (hartonomous.weights_bytes(q.u) + hartonomous.weights_bytes(f.s_vector) + hartonomous.weights_bytes(q.vt)),
+           / nullif(hartonomous.weights_bytes(q.u) + hartonomous.weights_bytes(f.s_vector) + hartonomous.weights_bytes(q.vt), 0),
          f.explained_variance,
          -- Measured for the factors as they were; verify_svd() measures again.
          CASE WHEN hartonomous.weights_format(q.u) = hartonomous.weights_format(f.u_matrix) THEN f.relative_error END,

@@ -145,7 +145,7 @@ COMMENT ON FUNCTION hartonomous.layer_completeness(integer) IS
 
 CREATE FUNCTION hartonomous.expected_atoms(parameter_count bigint, row_length bigint, atom_size integer) RETURNS bigint
   LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE COST 1
-  RETURN CASE WHEN row_length = 0 THEN 0
+  RETURN CASE WHEN row_length < 1 OR atom_size < 1 THEN 0
               ELSE parameter_count / row_length * ((row_length + atom_size - 1) / atom_size) END;
 COMMENT ON FUNCTION hartonomous.expected_atoms(bigint, bigint, integer) IS 'atoms of a tensor that has all of them';
 
@@ -171,7 +171,7 @@ BEGIN
                                AND hartonomous.weights_rms(a.atom_data) IN ('NaN', 'Infinity')
                           THEN 'not finite' END], NULL)) AS fault
               FROM hartonomous.tensor_atoms a
-              LEFT JOIN (SELECT k.*, (k.row_length + k.atom_size - 1) / k.atom_size AS pieces,
+              LEFT JOIN (SELECT k.*, (k.row_length + k.atom_size - 1) / nullif(k.atom_size, 0) AS pieces,
                                 hartonomous.expected_atoms(k.parameter_count, k.row_length, k.atom_size) AS expected
                            FROM hartonomous.model_layers k WHERE k.model_id = $1) l USING (layer_id)
              WHERE a.model_id = $1) f

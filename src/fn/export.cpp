@@ -1,6 +1,7 @@
 // Writing models to files (sql/45-export.sql).
 #include "pg/atom_reader.hpp"
 #include "pg/files.hpp"
+#include "pg/layer_row.hpp"
 #include "pg/settled_snapshot.hpp"
 
 #include <algorithm>
@@ -33,55 +34,54 @@ struct export_plan {
   std::vector<layer_plan> layers;
 };
 
-std::vector<std::uint64_t> shape_field(std::uint64_t row, int column) {
-  bool is_null;
-  const Datum value = spi_field(row, column, &is_null);
-  const ArrayType* array = call([&] { return DatumGetArrayTypeP(value); });
-  const int n = call([&] { return ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array)); });
-  const auto* numbers = reinterpret_cast<const int64*>(ARR_DATA_PTR(array));
-  return std::vector<std::uint64_t>(numbers, numbers + n);
+// As many as the shape says; more than 64 bits hold are as many as they can be.
+std::uint64_t weights_of(const std::vector<std::uint64_t>& shape) {
+  std::uint64_t product = 1;
+  for (std::uint64_t d : shape) {
+    if (__builtin_mul_overflow(product, d, &product)) return UINT64_MAX;
+  }
+  return product;
+}
+
+layer_plan read_layer(const query_result& found, std::uint64_t i) {
+  layer_plan layer;
+  layer.layer_id = found.bigint(i, 1);
+  layer.name = found.text(i, 2);
+  layer.dtype = found.text(i, 3);
+  const std::vector<std::int64_t> shape = found.bigints(i, 4, 0);
+  layer.shape.assign(shape.begin(), shape.end());
+  // Elements below 8 bits are carried as bytes, so that the shape's product is not their number.
+  const std::uint64_t of_shape = weights_of(layer.shape);
+  const auto carried = static_cast<std::uint64_t>(found.bigint(i, 7, 0, most_weights));
+  layer.packed = carried < of_shape;
+  layer.layout = layout_of_row(found, i, 5, 6, std::min(of_shape, carried), layer.name);
+  const std::string target = found.text(i, 8);
+  const format_traits* traits = find_format(target.data(), target.size());
+  if (traits == nullptr) throw error(sqlstate::invalid_parameter_value, "unknown weight format \"" + target + "\"");
+  layer.target = traits->id;
+  return layer;
 }
 
 export_plan read_plan(std::int32_t model, const char* container) {
   export_plan plan;
-  Oid types[] = {INT4OID, TEXTOID, JSONBOID};
-  Datum values[] = {Int32GetDatum(model), call([&] { return CStringGetTextDatum(container); }), Datum{0}};
-  const auto select = [&](const char* query, int arguments) {
-    call([&] { SPI_execute_with_args(query, arguments, types, values, nullptr, true, 0); });
-  };
-  bool is_null;
-  select("SELECT hartonomous.export_plan_json($1, $2)", 2);
-  values[2] = spi_field(0, 1, &is_null);
-  select("SELECT m.metadata::text, m.file_type FROM hartonomous.export_metadata($1, $2, $3) m", 3);
-  plan.metadata = spi_text(0, 1);
-  bool unchanged;
-  const Datum file_type = spi_field(0, 2, &unchanged);
-  if (!unchanged) plan.file_type = DatumGetUInt32(file_type);
-  select(
-      "SELECT p.layer_id, p.layer_name, p.export_dtype, p.tensor_shape, p.row_length, p.atom_size, "
-      "p.parameter_count, p.storage_format FROM hartonomous.planned_tensors($3) p",
-      3);
-  for (std::uint64_t i = 0; i < SPI_processed; ++i) {
-    layer_plan layer;
-    layer.layer_id = spi_int64(i, 1);
-    layer.name = spi_text(i, 2);
-    layer.dtype = spi_text(i, 3);
-    layer.shape = shape_field(i, 4);
-    layer.layout.row_length = static_cast<std::uint64_t>(spi_int64(i, 5));
-    layer.layout.atom_size = static_cast<std::uint32_t>(spi_int32(i, 6));
-    const std::string target = spi_text(i, 8);
-    const format_traits* traits = find_format(target.data(), target.size());
-    if (traits == nullptr) throw error(sqlstate::invalid_parameter_value, "unknown weight format \"" + target + "\"");
-    layer.target = traits->id;
-    std::uint64_t weights = layer.layout.row_length > 0 ? 1 : 0;
-    for (std::uint64_t d : layer.shape) weights *= d;
-    // Elements below 8 bits are carried as bytes, so that the shape's product is not their number.
-    const auto carried = static_cast<std::uint64_t>(spi_int64(i, 7));
-    layer.packed = carried < weights;
-    weights = std::min(weights, carried);
-    layer.layout.rows = layer.layout.row_length > 0 ? weights / layer.layout.row_length : 0;
-    plan.layers.push_back(std::move(layer));
+  const query_argument of_model = {INT4OID, Int32GetDatum(model)},
+                       of_container = {TEXTOID, call([&] { return CStringGetTextDatum(container); })};
+  const query_result planned =
+      select("SELECT hartonomous.export_plan_json($1, $2) AS plan", "model_layers", {of_model, of_container});
+  const query_argument of_plan = {JSONBOID, planned.value(0, 1, JSONBOID)};
+  {
+    const query_result found =
+        select("SELECT m.metadata::text, m.file_type FROM hartonomous.export_metadata($1, $2, $3) m", "models",
+               {of_model, of_container, of_plan});
+    if (found.optional(0, 1, TEXTOID)) plan.metadata = found.text(0, 1);
+    const std::optional<Datum> file_type = found.optional(0, 2, INT4OID);
+    if (file_type) plan.file_type = DatumGetUInt32(*file_type);
   }
+  const query_result found = select(
+      "SELECT p.layer_id, p.layer_name, p.export_dtype, p.tensor_shape, p.row_length, p.atom_size, "
+      "p.parameter_count, p.storage_format FROM hartonomous.planned_tensors($1) p",
+      "model_layers", {of_plan});
+  for (std::uint64_t i = 0; i < found.rows(); ++i) plan.layers.push_back(read_layer(found, i));
   return plan;
 }
 

@@ -4,8 +4,8 @@
 #include "pg/files.hpp"
 #include "pg/guc.hpp"
 #include "pg/interrupts.hpp"
+#include "pg/layer_row.hpp"
 #include "pg/rows.hpp"
-#include "pg/spi.hpp"
 
 #include <algorithm>
 #include <cstdint>
@@ -223,30 +223,21 @@ class loader {
 
 // The layers of a model in file order, checked against the file.
 std::vector<target_layer> read_layers(std::int32_t model, const model_file& file) {
-  Oid types[] = {INT4OID};
-  Datum values[] = {Int32GetDatum(model)};
-  spi_session spi;
-  spi.select(
+  const spi_session spi;
+  const query_result found = select(
       "SELECT layer_id, layer_name, row_length, atom_size FROM hartonomous.model_layers "
       "WHERE model_id = $1 ORDER BY position",
-      1, types, values);
-  if (SPI_processed != file.tensors.size()) {
+      "model_layers", {{INT4OID, Int32GetDatum(model)}});
+  if (found.rows() != file.tensors.size()) {
     throw error("55000", "the model's layers are not those of the file");
   }
   std::vector<target_layer> layers;
-  for (std::uint64_t i = 0; i < SPI_processed; ++i) {
+  for (std::uint64_t i = 0; i < found.rows(); ++i) {
     const model_tensor& tensor = file.tensors[i];
-    target_layer layer;
-    layer.layer_id = spi_int64(i, 1);
-    layer.layout.row_length = static_cast<std::uint64_t>(spi_int64(i, 3));
-    layer.layout.atom_size = static_cast<std::uint32_t>(spi_int32(i, 4));
-    layer.layout.rows = tensor.row_length == 0 ? 0 : tensor.weights / tensor.row_length;
-    if (spi_text(i, 2) != tensor.name || layer.layout.row_length != tensor.row_length) {
-      throw error("55000", "layer \"" + spi_text(i, 2) + "\" is not the file's tensor \"" + tensor.name + "\"");
-    }
-    if (layer.layout.atoms() > INT32_MAX) {
-      throw error(sqlstate::program_limit_exceeded, "tensor \"" + tensor.name + "\" has too many atoms", {},
-                  "Import with a larger atom_size.");
+    const target_layer layer = {found.bigint(i, 1), layout_of_row(found, i, 3, 4, tensor.weights, tensor.name)};
+    const std::string name = found.text(i, 2);
+    if (name != tensor.name || layer.layout.row_length != tensor.row_length) {
+      throw error("55000", "layer \"" + name + "\" is not the file's tensor \"" + tensor.name + "\"");
     }
     layers.push_back(layer);
   }

@@ -186,21 +186,17 @@ changes read_changes(Datum row) {
 
 // The models of the layer copied from and of the one copied into, and that one's name.
 Datum look_up_layers(Datum layer, Datum into, changes& asked) {
-  Oid types[] = {INT8OID, INT8OID};
-  Datum values[] = {layer, into};
-  call([&] {
-    SPI_execute_with_args(
-        "SELECT l.model_id, l.atom_size, i.model_id, i.layer_name FROM hartonomous.model_layers l, "
-        "hartonomous.model_layers i WHERE l.layer_id OPERATOR(pg_catalog.=) $1 "
-        "AND i.layer_id OPERATOR(pg_catalog.=) $2",
-        2, types, values, nullptr, true, 0);
-  });
-  if (SPI_processed != 1) throw error("42704", "there is no such layer");
-  asked.model = spi_int32(0, 1);
-  asked.atom_size = spi_int32(0, 2);
-  asked.into_model = spi_int32(0, 3);
-  bool is_null;
-  return spi_field(0, 4, &is_null);
+  const query_result found = select(
+      "SELECT l.model_id, l.atom_size, i.model_id, i.layer_name FROM hartonomous.model_layers l, "
+      "hartonomous.model_layers i WHERE l.layer_id OPERATOR(pg_catalog.=) $1 "
+      "AND i.layer_id OPERATOR(pg_catalog.=) $2",
+      "model_layers", {{INT8OID, layer}, {INT8OID, into}});
+  if (found.rows() != 1) throw error("42704", "there is no such layer");
+  asked.model = found.integer(0, 1);
+  asked.atom_size = found.integer(0, 2, 1);
+  asked.into_model = found.integer(0, 3);
+  const std::string name = found.text(0, 4);
+  return call([&] { return PointerGetDatum(cstring_to_text_with_len(name.data(), static_cast<int>(name.size()))); });
 }
 
 }  // namespace

@@ -27,9 +27,7 @@ HARTONOMOUS_FUNCTION(tokenize) {
   const auto words = tokenizer_argument(fcinfo);
   const text* value = call([&] { return PG_GETARG_TEXT_PP(1); });
   const std::string_view content(VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value));
-  require_work_memory(tokenizer::encode_memory(content), "tokenizing the text");
-  backend_interrupt interrupts;
-  const std::vector<std::int32_t> tokens = words->encode(content, PG_GETARG_BOOL(2), PG_GETARG_BOOL(3), interrupts);
+  const std::vector<std::int32_t> tokens = encode_text(*words, content, PG_GETARG_BOOL(2), PG_GETARG_BOOL(3));
   ArrayType* result = new_integer_array(tokens.size());
   std::copy(tokens.begin(), tokens.end(), integer_elements(result));
   PG_RETURN_ARRAYTYPE_P(result);

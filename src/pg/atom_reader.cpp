@@ -67,11 +67,12 @@ Portal atom_reader::open(purpose what, const stored_tensor& tensor, Datum sequen
 atom_reader::fingerprint atom_reader::fingerprint_of(const stored_tensor& tensor) {
   Portal portal = open(versions, tensor, Datum{0});
   call([&] { SPI_cursor_fetch(portal, true, 1); });
-  const fingerprint found = {spi_int64(0, 1), spi_int64(0, 2)};
-  call([&] {
-    SPI_freetuptable(SPI_tuptable);
-    SPI_cursor_close(portal);
-  });
+  const fingerprint found = [] {
+    const query_result row("tensor_atoms");
+    if (row.rows() != 1) throw error(sqlstate::internal_error, "the versions of the atoms are not one row");
+    return fingerprint{row.bigint(0, 1), row.bigint(0, 2)};
+  }();
+  call([&] { SPI_cursor_close(portal); });
   return found;
 }
 
@@ -98,27 +99,19 @@ atom_cursor::atom_cursor(atom_reader& reader, const stored_tensor& tensor, const
 
 bool atom_cursor::fetch() {
   if (portal_ == nullptr) return false;
-  call([&] {
-    if (rows_ != nullptr) SPI_freetuptable(rows_);
-    SPI_cursor_fetch(portal_, true, batch);
-  });
-  rows_ = SPI_tuptable;
+  rows_.reset();
+  call([&] { SPI_cursor_fetch(portal_, true, batch); });
+  rows_.emplace("tensor_atoms");
   row_ = in_memory_ = 0;
-  count_ = SPI_processed;
+  count_ = rows_->rows();
   interrupts_.poll();
-  call([&] {
-    bool is_null;
-    for (std::uint64_t i = 0; i < count_; ++i) {
-      sequences_[i] = DatumGetInt32(SPI_getbinval(rows_->vals[i], rows_->tupdesc, 1, &is_null));
-      values_[i] = SPI_getbinval(rows_->vals[i], rows_->tupdesc, 2, &is_null);
-    }
-  });
-  if (count_ > 0) return true;
-  call([&] {
-    SPI_freetuptable(rows_);
-    SPI_cursor_close(portal_);
-  });
-  rows_ = nullptr;
+  if (count_ > 0) {
+    rows_->values(1, INT4OID, sequences_.data());
+    rows_->values(2, weights_, values_.data());
+    return true;
+  }
+  rows_.reset();
+  call([&] { SPI_cursor_close(portal_); });
   portal_ = nullptr;
   return false;
 }
@@ -127,7 +120,14 @@ bool atom_cursor::next() {
   atom_.reset();
   if (row_ == count_ && !fetch()) return false;
   if (row_ == in_memory_) in_memory_ += toasted_.fetch(values_.data() + row_, count_ - row_);
-  sequence_ = static_cast<std::uint64_t>(sequences_[row_]);
+  const std::int64_t sequence = DatumGetInt32(sequences_[row_]);
+  if (sequence <= last_) {
+    throw error(sqlstate::object_not_in_prerequisite_state,
+                "atom " + std::to_string(sequence) + " of tensor \"" + tensor_.name + "\" is stored more than once", {},
+                "Restore the primary key of tensor_atoms.");
+  }
+  last_ = sequence;
+  sequence_ = static_cast<std::uint64_t>(sequence);
   atom_.emplace(values_[row_]);
   ++row_;
   if (sequence_ >= tensor_.layout.atoms() || atom_->count() != tensor_.layout.length_of(sequence_)) {
@@ -142,12 +142,19 @@ bool atom_cursor::next() {
 
 namespace {
 
-// All-zero bytes mean zeros in every format.
+// All-zero bytes mean zeros in every format. In pieces: what a tensor lacks may be all of it.
 void write_zeros(const atom_layout& layout, std::uint64_t from, std::uint64_t to, format f, byte_sink& sink) {
-  std::vector<std::byte> zeros;
+  static constexpr std::size_t piece = 8192;
+  static constexpr std::byte zeros[piece] = {};
+  backend_interrupt interrupts;
   for (std::uint64_t atom = from; atom < to; ++atom) {
-    zeros.assign(bytes_of(f, layout.length_of(atom)), std::byte{0});
-    sink.write(zeros.data(), zeros.size());
+    std::uint64_t left = bytes_of(f, layout.length_of(atom));
+    for (; left > piece; left -= piece) {
+      sink.write(zeros, piece);
+      interrupts.poll();
+    }
+    sink.write(zeros, left);
+    interrupts.poll();
   }
 }
 
@@ -232,6 +239,7 @@ void atom_reader::read_rows(const stored_tensor& tensor, span<const std::uint32_
   while (cursor.next()) {
     const auto row = static_cast<std::uint32_t>(layout.row_of(cursor.sequence()));
     const auto place = static_cast<std::uint64_t>(std::lower_bound(rows.begin(), rows.end(), row) - rows.begin());
+    if (place == rows.size() || rows[place] != row) continue;  // not asked for
     decode(cursor.atom(), out + place * layout.row_length + layout.column_of(cursor.sequence()));
   }
   if (const std::optional<stored_factors> factors = factors_of(tensor)) {

@@ -85,10 +85,11 @@ class atom_cursor {
 
   const stored_tensor& tensor_;
   Portal portal_;
-  SPITupleTable* rows_ = nullptr;
-  std::array<std::int32_t, batch> sequences_;
-  std::array<Datum, batch> values_;
+  const Oid weights_ = call([] { return weights_type(); });
+  std::optional<query_result> rows_;
+  std::array<Datum, batch> sequences_, values_;
   std::uint64_t row_ = 0, count_ = 0, sequence_ = 0;
+  std::int64_t last_ = -1;       // atom: each comes after the one before, so that none is written where another was
   std::uint64_t in_memory_ = 0;  // values up to here have been fetched, or left to weights_view
   toast_batch toasted_;
   std::optional<weights_view> atom_;

@@ -2,6 +2,8 @@
 // together from the partition and the deltas beside it (sql/35-revisions.sql); nothing is moved.
 #include "pg/atom_set.hpp"
 
+#include "pg/atoms_partition.hpp"
+
 #include <cstdint>
 
 extern "C" {
@@ -27,16 +29,6 @@ std::string not_in(const std::vector<std::int32_t>& deltas) {
   for (std::int32_t delta : deltas) list += (list.empty() ? "" : ", ") + std::to_string(delta);
   return " AND NOT EXISTS (SELECT FROM hartonomous.tensor_atoms_backup d WHERE d.revision_id IN (" + list +
          ") AND d.layer_id = a.layer_id AND d.atom_sequence = a.atom_sequence)";
-}
-
-std::vector<std::int32_t> numbers_field(std::uint64_t row, int column) {
-  bool is_null;
-  const Datum value = spi_field(row, column, &is_null);
-  if (is_null) return {};
-  const ArrayType* array = call([&] { return DatumGetArrayTypeP(value); });
-  const int n = call([&] { return ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array)); });
-  const auto* numbers = reinterpret_cast<const int32*>(ARR_DATA_PTR(array));
-  return {numbers, numbers + n};
 }
 
 // Holds up, until the transaction ends, whoever drops kept partitions.
@@ -71,10 +63,9 @@ std::string atom_set::select(const std::string& columns, bool placed, const std:
 
 // Error 40001 when a partition that the active snapshot knows of is gone: it would count as no atoms.
 void atom_set::add_source(std::int32_t revision, const char* parent) {
-  const std::string name = "tensor_atoms_m" + std::to_string(model_) + "_r" + std::to_string(revision);
   const source found = call([&] {
     const Oid schema = get_namespace_oid("hartonomous", true);
-    source s = {get_relname_relid(name.c_str(), schema), get_relname_relid(parent, schema), InvalidOid};
+    source s = {atoms_partition(model_, revision), get_relname_relid(parent, schema), InvalidOid};
     if (OidIsValid(s.partition)) s.file = file_of_partition(s.partition, s.parent);
     return s;
   });
@@ -93,38 +84,30 @@ void atom_set::require_unchanged() const {
 }
 
 atom_set live_atoms(std::int32_t model) {
-  Oid types[] = {INT4OID};
-  Datum values[] = {Int32GetDatum(model)};
-  call([&] {
-    SPI_execute_with_args(
-        "SELECT r.base_revision_id FROM hartonomous.models m JOIN hartonomous.model_revisions r "
-        "ON r.revision_id = m.current_revision WHERE m.model_id = $1",
-        1, types, values, nullptr, true, 0);
-  });
+  const query_result found = select(
+      "SELECT r.base_revision_id FROM hartonomous.models m JOIN hartonomous.model_revisions r "
+      "ON r.revision_id = m.current_revision WHERE m.model_id = $1",
+      "model_revisions", {{INT4OID, Int32GetDatum(model)}});
   atom_set atoms;
   atoms.model_ = model;
-  atoms.base_revision_ = SPI_processed == 1 ? spi_int32(0, 1) : 0;
+  atoms.base_revision_ = found.rows() == 1 ? found.integer(0, 1) : 0;
   atoms.parts_.emplace_back(live);
   if (atoms.base_revision_ != 0) atoms.add_source(atoms.base_revision_, "tensor_atoms");
   return atoms;
 }
 
 atom_set atoms_of_revision(std::int32_t model, std::int32_t revision) {
-  Oid types[] = {INT4OID, INT4OID};
-  Datum values[] = {Int32GetDatum(model), Int32GetDatum(revision)};
-  call([&] {
-    SPI_execute_with_args(
-        "SELECT r.base_revision_id, r.base_is_live, r.put_back, r.taken_out FROM hartonomous.revision_atoms($1, $2) r",
-        2, types, values, nullptr, true, 0);
-  });
-  bool is_null;
-  const bool base_is_live = DatumGetBool(spi_field(0, 2, &is_null));
-  const std::vector<std::int32_t> put_back = numbers_field(0, 3);
+  const query_result found = select(
+      "SELECT r.base_revision_id, r.base_is_live, r.put_back, r.taken_out FROM hartonomous.revision_atoms($1, $2) r",
+      "model_revisions", {{INT4OID, Int32GetDatum(model)}, {INT4OID, Int32GetDatum(revision)}});
+  if (found.rows() != 1) throw error(sqlstate::object_not_in_prerequisite_state, "the revision is not kept");
+  const bool base_is_live = found.boolean(0, 2);
+  const std::vector<std::int32_t> put_back = found.integers(0, 3);
   // What is put back later stands in the place of what was there before, and what is taken out is taken out last.
-  std::vector<std::int32_t> hidden_by = numbers_field(0, 4);
+  std::vector<std::int32_t> hidden_by = found.integers(0, 4);
   atom_set atoms;
   atoms.model_ = model;
-  atoms.base_revision_ = spi_int32(0, 1);
+  atoms.base_revision_ = found.integer(0, 1);
   const std::string base = base_is_live ? live : kept(atoms.base_revision_);
   lock_backups();
   atoms.add_source(atoms.base_revision_, base_is_live ? "tensor_atoms" : "tensor_atoms_backup");

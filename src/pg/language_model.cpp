@@ -13,20 +13,12 @@
 namespace hartonomous::pg {
 namespace {
 
-// What tokenizing takes in the worst case (src/fn/tokenizer.cpp).
-void require_memory_for(std::string_view text) {
-  require_work_memory(static_cast<std::uint64_t>(text.size()) * 16, "tokenizing the text");
-}
-
 // Without the vocabulary, which may be many megabytes.
 hyperparameters read_config(std::int32_t model) {
-  Oid types[] = {INT4OID};
-  Datum values[] = {Int32GetDatum(model)};
-  call([&] {
-    SPI_execute_with_args("SELECT hartonomous.hyperparameters($1)::text", 1, types, values, nullptr, true, 0);
-  });
+  const query_result found = select("SELECT hartonomous.hyperparameters($1)::pg_catalog.text AS metadata", "models",
+                                    {{INT4OID, Int32GetDatum(model)}});
   gguf_metadata metadata;
-  metadata_from_json(spi_text(0, 1), metadata);
+  metadata_from_json(found.text(0, 1), metadata);
   return read_hyperparameters(metadata);
 }
 
@@ -46,13 +38,11 @@ language_model::language_model(atom_set atoms)
       tokenizer_(model_tokenizer(tensors_.model())) {}
 
 std::vector<token_id> language_model::encode(std::string_view text) {
-  require_memory_for(text);
-  return tokenizer_->encode(text, true, false, interrupts_);
+  return encode_text(*tokenizer_, text, true, false);
 }
 
 std::vector<token_id> language_model::encode_prompt(std::string_view text) {
-  require_memory_for(text);
-  std::vector<token_id> tokens = tokenizer_->encode(text, true, true, interrupts_);
+  std::vector<token_id> tokens = encode_text(*tokenizer_, text, true, true);
   if (tokenizer_->adds_eos() && !tokens.empty()) tokens.pop_back();
   return tokens;
 }
@@ -78,11 +68,8 @@ std::uint32_t language_model::context(FunctionCallInfo fcinfo, int argument) con
 std::int32_t model_argument(FunctionCallInfo fcinfo) {
   if (PG_ARGISNULL(0)) throw error("42704", "model NULL does not exist");
   if (call([&] { return get_fn_expr_argtype(fcinfo->flinfo, 0); }) != TEXTOID) return PG_GETARG_INT32(0);
-  Oid types[] = {TEXTOID};
-  Datum values[] = {PG_GETARG_DATUM(0)};
-  spi_session spi;
-  spi.select("SELECT hartonomous.model_id($1)", 1, types, values);
-  return spi_int32(0, 1);
+  const spi_session spi;
+  return select("SELECT hartonomous.model_id($1)", "models", {{TEXTOID, PG_GETARG_DATUM(0)}}).integer(0, 1);
 }
 
 atom_set atoms_argument(FunctionCallInfo fcinfo, int argument, std::int32_t model) {

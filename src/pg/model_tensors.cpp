@@ -1,11 +1,12 @@
 // Weights from atoms, or from what the session has kept of them (model_tensors.hpp).
 #include "pg/model_tensors.hpp"
 
-#include <algorithm>
-#include <cstdint>
-
+#include "pg/layer_row.hpp"
 #include "pg/memory.hpp"
 #include "pg/tensor_cache.hpp"
+
+#include <algorithm>
+#include <cstdint>
 
 namespace hartonomous::pg {
 namespace {
@@ -67,22 +68,15 @@ class passing_rows final : public row_reader {
 }  // namespace
 
 model_tensors::model_tensors(atom_set atoms) : reader_(std::move(atoms)) {
-  Oid types[] = {INT4OID};
-  Datum values[] = {Int32GetDatum(reader_.atoms().model())};
-  call([&] {
-    SPI_execute_with_args(
-        "SELECT l.layer_id, l.layer_name, l.row_length, l.atom_size, l.parameter_count, "
-        "pg_catalog.cardinality(l.tensor_shape) > 1 FROM hartonomous.model_layers l WHERE l.model_id = $1",
-        1, types, values, nullptr, true, 0);
-  });
-  for (std::uint64_t i = 0; i < SPI_processed; ++i) {
-    bool is_null;
-    stored_tensor t = {spi_int64(i, 1), spi_text(i, 2), {}, DatumGetBool(spi_field(i, 6, &is_null))};
-    t.layout.row_length = static_cast<std::uint64_t>(spi_int64(i, 3));
-    t.layout.atom_size = static_cast<std::uint32_t>(spi_int32(i, 4));
-    const auto weights = static_cast<std::uint64_t>(spi_int64(i, 5));
-    t.layout.rows = t.layout.row_length > 0 ? weights / t.layout.row_length : 0;
-    tensors_[t.name] = {t, std::nullopt};
+  const query_result found = select(
+      "SELECT l.layer_id, l.layer_name, l.row_length, l.atom_size, l.parameter_count, l.tensor_shape "
+      "FROM hartonomous.model_layers l WHERE l.model_id = $1",
+      "model_layers", {{INT4OID, Int32GetDatum(reader_.atoms().model())}});
+  for (std::uint64_t i = 0; i < found.rows(); ++i) {
+    const std::string name = found.text(i, 2);
+    const auto weights = static_cast<std::uint64_t>(found.bigint(i, 5, 0, most_weights));
+    const bool placed = found.bigints(i, 6, 0).size() > 1;
+    tensors_[name] = {{found.bigint(i, 1), name, layout_of_row(found, i, 3, 4, weights, name), placed}, std::nullopt};
   }
 }
 

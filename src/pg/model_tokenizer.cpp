@@ -39,50 +39,54 @@ std::string identity_of(Datum value) {
   return {reinterpret_cast<const char*>(&place), sizeof place};
 }
 
-// The row of the model with this query's columns; error 42704 when there is none.
-void select_model(const char* query, std::int32_t model) {
-  Oid types[] = {INT4OID};
-  Datum values[] = {Int32GetDatum(model)};
-  call([&] {
-    if (SPI_execute_with_args(query, 1, types, values, nullptr, true, 0) != SPI_OK_SELECT) {
-      elog(ERROR, "query failed: %s", query);
-    }
-  });
-  if (SPI_processed == 0) throw error("42704", "model " + std::to_string(model) + " does not exist");
+void require_row(const query_result& found, std::int32_t model) {
+  if (found.rows() == 0) throw error("42704", "model " + std::to_string(model) + " does not exist");
 }
 
 std::shared_ptr<const tokenizer> make_tokenizer(std::int32_t model, std::uint64_t stored_bytes) {
   // The metadata as text, as it is parsed, and what is made of it.
   require_work_memory(6 * stored_bytes, "reading a vocabulary");
-  select_model(
+  const query_result found = select(
       "SELECT m.metadata OPERATOR(pg_catalog.->>) 'format', m.metadata::pg_catalog.text "
       "FROM hartonomous.models m WHERE m.model_id OPERATOR(pg_catalog.=) $1",
-      model);
+      "models", {{INT4OID, Int32GetDatum(model)}});
+  require_row(found, model);
   backend_interrupt interrupts;
   gguf_metadata metadata;  // of a model that is not from GGUF: empty
-  if (spi_text(0, 1) == "gguf") metadata_from_json(spi_text(0, 2), metadata, interrupts);
+  const bool from_gguf = found.optional(0, 1, TEXTOID) && found.text(0, 1) == "gguf";
+  if (from_gguf) metadata_from_json(found.text(0, 2), metadata, interrupts);
   return tokenizer::create(metadata, interrupts);
 }
 
 }  // namespace
 
 std::shared_ptr<const tokenizer> model_tokenizer(std::int32_t model) {
-  select_model("SELECT m.metadata FROM hartonomous.models m WHERE m.model_id OPERATOR(pg_catalog.=) $1", model);
-  bool is_null;
-  const Datum metadata = spi_field(0, 1, &is_null);
-  if (is_null) throw error(sqlstate::invalid_parameter_value, "the model has no tokenizer");
+  const query_result found =
+      select("SELECT m.metadata FROM hartonomous.models m WHERE m.model_id OPERATOR(pg_catalog.=) $1", "models",
+             {{INT4OID, Int32GetDatum(model)}});
+  require_row(found, model);
+  const std::optional<Datum> value = found.optional(0, 1, JSONBOID);
+  if (!value) throw error(sqlstate::invalid_parameter_value, "the model has no tokenizer");
+  const Datum metadata = *value;
   const std::string stored = identity_of(metadata);
   std::vector<kept_tokenizer>& kept = kept_tokenizers();
-  const auto found = std::find_if(kept.begin(), kept.end(), [&](const kept_tokenizer& k) { return k.model == model; });
-  if (found != kept.end() && found->stored == stored) {
-    std::rotate(kept.begin(), found, found + 1);
+  const auto known = std::find_if(kept.begin(), kept.end(), [&](const kept_tokenizer& k) { return k.model == model; });
+  if (known != kept.end() && known->stored == stored) {
+    std::rotate(kept.begin(), known, known + 1);
     return kept.front().made;
   }
-  if (found != kept.end()) kept.erase(found);
+  if (known != kept.end()) kept.erase(known);
   kept_tokenizer fresh = {model, stored, make_tokenizer(model, call([&] { return toast_raw_datum_size(metadata); }))};
   if (kept.size() == most_kept) kept.pop_back();
   kept.insert(kept.begin(), std::move(fresh));
   return kept.front().made;
+}
+
+std::vector<std::int32_t> encode_text(const tokenizer& words, std::string_view text, bool add_special,
+                                      bool parse_special) {
+  require_work_memory(tokenizer::encode_memory(text), "tokenizing the text");
+  backend_interrupt interrupts;
+  return words.encode(text, add_special, parse_special, interrupts);
 }
 
 }  // namespace hartonomous::pg

@@ -19,12 +19,10 @@ Oid lock_atoms() {
 }
 
 void check_partition(std::int32_t model, Oid atoms) {
-  Oid types[] = {INT4OID};
-  Datum values[] = {Int32GetDatum(model)};
-  spi_session spi;
-  spi.select("SELECT hartonomous.live_partition($1)", 1, types, values);
-  bool is_null;
-  const Oid partition = DatumGetObjectId(spi_field(0, 1, &is_null));
+  const spi_session spi;
+  const Oid partition = DatumGetObjectId(
+      select("SELECT hartonomous.live_partition($1)", "model_revisions", {{INT4OID, Int32GetDatum(model)}})
+          .value(0, 1, REGCLASSOID));
   if (!call([&] { return get_rel_relispartition(partition) && get_partition_parent(partition, false) == atoms; })) {
     throw error("40001", "model " + std::to_string(model) + " was rewritten after this transaction's snapshot", {},
                 "Try again in a new transaction.");

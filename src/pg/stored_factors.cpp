@@ -11,15 +11,24 @@
 namespace hartonomous::pg {
 namespace {
 
-buffer<float> decoded(Datum value, std::size_t expected, const char* what, const std::string& tensor) {
+// Without computing a x b, which may exceed 64 bits.
+bool is_product(std::uint64_t count, std::uint64_t a, std::uint64_t b) {
+  return b == 0 ? count == 0 : count / b == a && count % b == 0;
+}
+
+// Read from its header alone: sizes that do not fit are found before anything is fetched.
+std::uint64_t checked_count(Datum value, std::uint64_t a, std::uint64_t b, const char* what,
+                            const std::string& tensor) {
+  const std::uint64_t count = read_header(value).count;
+  if (is_product(count, a, b)) return count;
+  throw error(sqlstate::object_not_in_prerequisite_state, "factors of tensor \"" + tensor + "\" do not fit its matrix",
+              std::string(what) + " has " + std::to_string(count) + " numbers instead of " + std::to_string(a) + " x " +
+                  std::to_string(b) + ".");
+}
+
+buffer<float> decoded(Datum value) {
   const weights_view w(value);
-  if (w.count() != expected) {
-    throw error(sqlstate::object_not_in_prerequisite_state,
-                "factors of tensor \"" + tensor + "\" do not fit its matrix",
-                std::string(what) + " has " + std::to_string(w.count()) + " numbers instead of " +
-                    std::to_string(expected) + ".");
-  }
-  buffer<float> values(expected);
+  buffer<float> values(w.count());
   decode(w, values.data());
   return values;
 }
@@ -29,10 +38,12 @@ buffer<float> decoded(Datum value, std::size_t expected, const char* what, const
 stored_factors::stored_factors(std::size_t rows, std::size_t columns, std::size_t rank, Datum u, Datum s, Datum vt,
                                const std::string& tensor)
     : rows_(rows), columns_(columns), rank_(rank) {
-  require_work_memory((rows + columns + 1) * rank * sizeof(float), "reading factors");
-  u_ = decoded(u, rows * rank, "U", tensor);
-  s_ = decoded(s, rank, "S", tensor);
-  vt_ = decoded(vt, rank * columns, "VT", tensor);
+  const std::uint64_t numbers = checked_count(u, rows, rank, "U", tensor) + checked_count(s, rank, 1, "S", tensor) +
+                                checked_count(vt, rank, columns, "VT", tensor);
+  require_work_memory(numbers * sizeof(float), "reading factors");
+  u_ = decoded(u);
+  s_ = decoded(s);
+  vt_ = decoded(vt);
 }
 
 void stored_factors::add_rows(std::size_t from, std::size_t count, float* out) const {
@@ -43,24 +54,15 @@ void stored_factors::add_rows(std::size_t from, std::size_t count, float* out) c
 
 std::optional<stored_factors> find_factors(std::int32_t model, std::int32_t base_revision, std::int64_t layer,
                                            const std::string& tensor, const atom_layout& layout) {
-  Oid types[] = {INT4OID, INT4OID, INT8OID};
-  Datum values[] = {Int32GetDatum(model), Int32GetDatum(base_revision), Int64GetDatum(layer)};
-  call([&] {
-    SPI_execute_with_args(
-        "SELECT f.rank, f.u_matrix, f.s_vector, f.vt_matrix FROM hartonomous.svd_compressed_layers f "
-        "WHERE f.model_id = $1 AND f.revision_id = $2 AND f.layer_id = $3",
-        3, types, values, nullptr, true, 0);
-  });
-  SPITupleTable* const found = SPI_tuptable;
-  std::optional<stored_factors> factors;
-  if (SPI_processed > 0) {
-    const auto rank = static_cast<std::size_t>(spi_int32(0, 1));
-    bool is_null;
-    const Datum u = spi_field(0, 2, &is_null), s = spi_field(0, 3, &is_null), vt = spi_field(0, 4, &is_null);
-    factors.emplace(layout.rows, layout.row_length, rank, u, s, vt, tensor);
-  }
-  call([&] { SPI_freetuptable(found); });
-  return factors;
+  const query_result found = select(
+      "SELECT f.rank, f.u_matrix, f.s_vector, f.vt_matrix FROM hartonomous.svd_compressed_layers f "
+      "WHERE f.model_id = $1 AND f.revision_id = $2 AND f.layer_id = $3",
+      "svd_compressed_layers",
+      {{INT4OID, Int32GetDatum(model)}, {INT4OID, Int32GetDatum(base_revision)}, {INT8OID, Int64GetDatum(layer)}});
+  if (found.rows() == 0) return std::nullopt;
+  const Oid weights = call([] { return weights_type(); });
+  return stored_factors(layout.rows, layout.row_length, static_cast<std::size_t>(found.integer(0, 1, 1)),
+                        found.value(0, 2, weights), found.value(0, 3, weights), found.value(0, 4, weights), tensor);
 }
 
 }  // namespace hartonomous::pg

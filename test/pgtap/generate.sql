@@ -30,6 +30,27 @@ SELECT forced(:m, 'cat', 8);
 SELECT ok(count(*) > 3, 'bytes that are no characters become U+FFFD or wait for their end') FROM generate_tokens(:m, 'cat', 20);
 SELECT ok(convert_to(:'said', 'UTF8') IS NOT NULL, 'the text is UTF-8');
 
+-- A text is refused for the memory that tokenizing it takes, or not, whoever tokenizes it; and while it is tokenized, a
+-- cancel is heeded: the errors that a text too long for a prompt, or one without a token for its end, would meet come after.
+SET LOCAL hartonomous.max_work_memory = '64MB';
+SELECT throws_ok(format(call, :m, 'repeat(''a'', 2000000)'), '53200', 'tokenizing the text needs more than hartonomous.max_work_memory', call)
+  FROM unnest('{"SELECT tokenize(%s, %s)","SELECT perplexity(%s, %s)","SELECT count(*) FROM score_tokens(%s, %s)","SELECT record_usage(%s, %s)","SELECT generate_text(%s, %s)"}'::text[]) call;
+SELECT throws_ok(format('SELECT generate_text(%s, repeat(''a'', 500000))', :m), '22023', NULL, 'a shorter one is too long only for the context');
+SELECT is(cardinality(tokenize(:m, repeat('a', 500000))), 500004, 'and is tokenized');
+SET LOCAL hartonomous.max_work_memory = '2GB';
+CREATE FUNCTION lib.ended_by(statement text) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+  EXECUTE statement;
+  RETURN 'done';
+EXCEPTION WHEN query_canceled OR OTHERS THEN RETURN SQLSTATE;
+END $$;
+CREATE TABLE lib.texts AS SELECT repeat('the little girl ', 2000000) AS long;
+SET LOCAL statement_timeout = '200ms';
+SELECT ended_by(format('SELECT generate_text(%s, long) FROM texts', :m)) AS of_prompt \gset
+RESET statement_timeout;
+SELECT is(:'of_prompt'::text, '57014', 'a cancel while a prompt is tokenized');
+RESET hartonomous.max_work_memory;
+
 -- Draws
 SELECT generate_text(:m, 'cat', 30, temperature => 1.5, seed => 1) AS drawn \gset
 SELECT is(generate_text(:m, 'cat', 30, temperature => 1.5, seed => 1), :'drawn', 'the same seed, the same text');

@@ -41,6 +41,21 @@ SELECT is(detokenize(:bpe, '{6,5,7}'), 'ab aé', 'and back');
 SELECT is(detokenize(:bpe, '{0,3,2,4}'), 'a� �', 'bytes that are no character');
 SELECT throws_ok(format('SELECT tokenize(%s, ''c'')', :bpe), '22021', 'the vocabulary has no token for byte 0x63');
 
+-- A cancel is heeded while a text is tokenized: the error that its last byte would make comes after.
+CREATE FUNCTION lib.ended_by(statement text) RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+  EXECUTE statement;
+  RETURN 'done';
+EXCEPTION WHEN query_canceled OR OTHERS THEN RETURN SQLSTATE;
+END $$;
+CREATE TABLE lib.texts AS SELECT repeat('ab aab ', 4000000) || 'c' AS long;
+SET LOCAL hartonomous.max_work_memory = '2GB';
+SET LOCAL statement_timeout = '200ms';
+SELECT ended_by(format('SELECT tokenize(%s, long) FROM texts', :bpe)) AS ended \gset
+RESET statement_timeout;
+RESET hartonomous.max_work_memory;
+SELECT is(:'ended'::text, '57014', 'a cancel while a text is tokenized');
+
 -- NULL
 SELECT is(tokenize(NULL::integer, 'a'), NULL, 'NULL model');
 SELECT is(tokenize(:spm, NULL), NULL, 'NULL text');
