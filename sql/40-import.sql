@@ -29,7 +29,7 @@ BEGIN
         AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE COST 5000 ROWS 300
         SET search_path = pg_catalog, pg_temp;
       COMMENT ON FUNCTION hartonomous.load_atoms(%1$s, text, regclass, integer, integer, jsonb) IS
-        'writes the tensors of a file, whose layers the model has, into a new partition; progress in pg_stat_progress_copy';
+        'writes the tensors of a file, whose layers the model has, into a new partition; progress in pg_stat_progress_copy; 42809 when that is not the one which create_atoms_partition() makes for the model and the revision, 0A000 when it has triggers, foreign keys or policies, 42501 without the right to INSERT there';
       $ddl$, kind);
   END LOOP;
 END

@@ -148,7 +148,7 @@ CREATE FUNCTION hartonomous.copy_atoms(source regclass, target regclass, revisio
   RETURNS TABLE (atoms bigint, bytes bigint)
   AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 5000 ROWS 1;
 COMMENT ON FUNCTION hartonomous.copy_atoms(regclass, regclass, integer, bigint, hartonomous.atom_changes, bigint, boolean) IS
-  'copies a tensor''s atoms into a partition, changed as asked; as atoms of into_layer when that is given; may read in parallel; returns what it wrote; 22023 on an unknown format or on target_format beside planned_formats, 42704 when there is no such layer';
+  'copies a tensor''s atoms into a partition, changed as asked; as atoms of into_layer when that is given; may read in parallel; returns what it wrote; 22023 on an unknown format or on target_format beside planned_formats, 42704 when there is no such layer, 42809 when the target is not the partition that create_atoms_partition() makes for the revision, 0A000 when it has triggers, foreign keys or policies, 42501 without the right to INSERT there';
 
 CREATE FUNCTION hartonomous.rewrite_layer(run bigint, layer bigint) RETURNS void
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000

@@ -227,7 +227,7 @@ HARTONOMOUS_FUNCTION(copy_atoms) {
       receiver.base.rShutdown = ignore;
       receiver.base.rDestroy = ignore;
       receiver.base.mydest = DestIntoRel;  // as CREATE TABLE AS: rows go into a table
-      receiver.writer.open(target);
+      receiver.writer.open(target, asked.into_model, revision);
       receiver.atom_data = receiver.writer.position_of("atom_data", weights_type());
       const char* query = build_query(receiver, source, revision, asked);
       ParamListInfo parameters = makeParamList(parameter_count);

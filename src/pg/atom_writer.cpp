@@ -17,7 +17,7 @@ void atom_writer::open(Oid partition) {
                                              "y",        "importance_score", "tensor_name", "atom_data"};
   const Oid types[columns] = {INT4OID,   INT4OID,   INT8OID, INT4OID,       FLOAT4OID,
                               FLOAT4OID, FLOAT4OID, TEXTOID, weights_type()};
-  table_.open(partition);
+  table_.open(partition, model_, revision_);
   for (int i = 0; i < columns; ++i) position_[i] = table_.position_of(names[i], types[i]);
   for (int i = 0; i < table_.descriptor()->natts; ++i) {
     const Form_pg_attribute attribute = TupleDescAttr(table_.descriptor(), i);

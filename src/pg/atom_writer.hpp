@@ -12,7 +12,7 @@ namespace hartonomous::pg {
 
 class atom_writer {
  public:
-  // All rows get this model and revision: the partition's CHECK, which is not evaluated again for each row.
+  // All rows get this model and revision, which are those that the partition is for.
   atom_writer(Oid partition, std::int32_t model, std::int32_t revision);
   atom_writer(const atom_writer&) = delete;
   atom_writer& operator=(const atom_writer&) = delete;

@@ -1,39 +1,81 @@
 // Bulk insert (table_writer.hpp).
 #include "pg/table_writer.hpp"
 
+#include "pg/atoms_partition.hpp"
+
 #include <cstring>
 
 extern "C" {
+#include "catalog/partition.h"
 #include "executor/nodeModifyTable.h"
 #include "rewrite/rewriteHandler.h"
 #include "tcop/utility.h"
 #include "utils/rls.h"
+#include "utils/syscache.h"
 }
 
 namespace hartonomous::pg {
 namespace {
 
-void check_target(Relation relation) {
+bool has_bound(Relation relation) {
+  const TupleConstr* constraints = RelationGetDescr(relation)->constr;
+  const char* wanted = psprintf("%s_bound", RelationGetRelationName(relation));
+  for (int i = 0; constraints != nullptr && i < constraints->num_check; ++i) {
+    const ConstrCheck& check = constraints->check[i];
+    if (check.ccvalid && std::strcmp(check.ccname, wanted) == 0) return true;
+  }
+  return false;
+}
+
+// As create_atoms_partition() makes it for the model and the revision, attached to nothing or to the store's tables.
+bool is_partition_of_store(Relation relation, std::int32_t model, std::int32_t revision) {
+  const Oid table = RelationGetRelid(relation), schema = RelationGetNamespace(relation);
+  if (relation->rd_rel->relkind != RELKIND_RELATION || table != atoms_partition(model, revision)) return false;
+  const Oid parent = relation->rd_rel->relispartition ? get_partition_parent(table, true) : InvalidOid;
+  const Oid atoms = get_relname_relid("tensor_atoms", schema), kept = get_relname_relid("tensor_atoms_backup", schema);
+  if (OidIsValid(parent) && parent != atoms && parent != kept) return false;
+  HeapTuple row = SearchSysCache1(RELOID, ObjectIdGetDatum(atoms));
+  if (!HeapTupleIsValid(row)) return false;
+  const Oid owner = reinterpret_cast<Form_pg_class>(GETSTRUCT(row))->relowner;
+  ReleaseSysCache(row);
+  return relation->rd_rel->relowner == owner && has_bound(relation);
+}
+
+bool fires_on_insert(const TriggerDesc* triggers) {
+  return triggers != nullptr && (triggers->trig_insert_before_row || triggers->trig_insert_after_row ||
+                                 triggers->trig_insert_before_statement || triggers->trig_insert_after_statement);
+}
+
+// Who may INSERT may write atoms, but only where nothing that an INSERT would run is passed by.
+void check_target(Relation relation, std::int32_t model, std::int32_t revision) {
   const Oid table = RelationGetRelid(relation);
+  const char* name = RelationGetRelationName(relation);
   const AclResult allowed = pg_class_aclcheck(table, GetUserId(), ACL_INSERT);
-  if (allowed != ACLCHECK_OK) aclcheck_error(allowed, OBJECT_TABLE, RelationGetRelationName(relation));
-  if (relation->rd_rel->relkind != RELKIND_RELATION) {
-    ereport(ERROR, (errcode(ERRCODE_WRONG_OBJECT_TYPE),
-                    errmsg("\"%s\" is not an ordinary table", RelationGetRelationName(relation))));
+  if (allowed != ACLCHECK_OK) aclcheck_error(allowed, OBJECT_TABLE, name);
+  if (!is_partition_of_store(relation, model, revision)) {
+    ereport(ERROR,
+            (errcode(ERRCODE_WRONG_OBJECT_TYPE),
+             errmsg("\"%s\" is not the partition of the store for revision %d of model %d", name, revision, model),
+             errhint("create_atoms_partition() makes it.")));
+  }
+  // Foreign keys are triggers, too.
+  if (fires_on_insert(relation->trigdesc)) {
+    ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+                    errmsg("cannot write atoms to table \"%s\", which has triggers or foreign keys", name),
+                    errhint("Put them on hartonomous.tensor_atoms: a partition gets them when it is attached.")));
   }
   if (check_enable_rls(table, InvalidOid, false) == RLS_ENABLED) {
-    ereport(ERROR,
-            (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
-             errmsg("cannot write atoms to table \"%s\" with row-level security", RelationGetRelationName(relation))));
+    ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+                    errmsg("cannot write atoms to table \"%s\" with row-level security", name)));
   }
-  if (!relation->rd_islocaltemp) PreventCommandIfReadOnly("INSERT");
+  PreventCommandIfReadOnly("INSERT");
 }
 
 }  // namespace
 
-void table_writer::open(Oid table) {
-  relation_ = table_open(table, RowExclusiveLock);
-  check_target(relation_);
+void table_writer::open(Oid partition, std::int32_t model, std::int32_t revision) {
+  relation_ = table_open(partition, RowExclusiveLock);
+  check_target(relation_, model, revision);
   estate_ = CreateExecutorState();
   MemoryContext const previous = MemoryContextSwitchTo(estate_->es_query_cxt);
   result_ = makeNode(ResultRelInfo);
@@ -123,6 +165,7 @@ void table_writer::store_row(Size bytes) {
   for (int i = 0; i < generated_count_; ++i) compute(slot, generated_[i].column, generated_[i].expression);
   ExecMaterializeSlot(slot);  // a copy of all values, in the slot's own memory
   if (descriptor()->constr != nullptr) ExecConstraints(result_, slot, estate_);
+  if (relation_->rd_rel->relispartition) ExecPartitionCheck(result_, slot, estate_, true);
   ++filled_;
   ++rows_;
   filled_bytes_ += bytes;

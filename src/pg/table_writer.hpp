@@ -1,6 +1,7 @@
-// Bulk insert, the way COPY inserts: batches of rows, generated columns computed (but for those the caller keeps),
-// index entries where there are indexes. NOT NULL and CHECK, the user's too, are checked; triggers are not fired.
-// Any caller may name any table, so what an INSERT would refuse is refused here, too.
+// Bulk insert into partitions of the store, the way COPY inserts: batches of rows, generated columns computed (but for
+// those the caller keeps), index entries where there are indexes. NOT NULL, CHECK, the user's too, and the bounds of
+// the partition are checked. Any caller may name any table, so all but a partition of the store is refused, and what an
+// INSERT would refuse there, too; one with triggers, which are not fired here, is refused as well.
 //
 // All members may ereport and must be called inside call(), or from code that PostgreSQL itself called; they own no
 // C++ object. What an error leaves open, the transaction's abort closes.
@@ -12,9 +13,10 @@ namespace hartonomous::pg {
 
 class table_writer {
  public:
-  // Errors: 42809 it is no ordinary table, 42501 without the right to INSERT, 0A000 when policies say which rows may be
+  // The partition that create_atoms_partition() makes for the model and the revision. Errors: 42809 it is not that,
+  // 42501 without the right to INSERT, 0A000 when triggers or foreign keys see to its rows or policies say which may be
   // written, 25006 in a read-only transaction.
-  void open(Oid table);
+  void open(Oid partition, std::int32_t model, std::int32_t revision);
   TupleDesc descriptor() const { return RelationGetDescr(relation_); }
   // Position, from 0, of a column that must be there and of that type: 42703, 42804.
   int position_of(const char* column, Oid type) const;

@@ -59,29 +59,75 @@ SELECT throws_ok(format('SELECT copy_atoms(%s)', arguments), state, message, arg
   ('''%1$s'', ''%1$s'', 9, %2$s, ROW(''Q8_0'', ''{}'', NULL, NULL, NULL, NULL, NULL)', '22023', 'give target_format or planned_formats, not both'))
   v (pattern, state, message), LATERAL (SELECT format(pattern, :'source', :a)) f (arguments);
 
--- Tables of any kind: values of other types than theirs would be read as if they were of theirs.
+-- Sources of any kind, and partitions whose owner changed them: values of other types than theirs would be read as if
+-- they were of theirs.
 CREATE TABLE lib.numbers (model_id integer, layer_id bigint, atom_data integer, other text);
 CREATE TABLE lib.words (model_id integer, layer_id bigint, atom_data weights, other integer);
 CREATE TABLE lib.gaps (model_id integer, layer_id bigint, atom_data weights);
-CREATE VIEW lib.seen AS SELECT * FROM lib.gaps;
 INSERT INTO lib.numbers VALUES (:m, :a, 5, 'text');
 INSERT INTO lib.words VALUES (:m, :a, weights(ARRAY[1::real]), 5);
 INSERT INTO lib.gaps VALUES (:m, :a, NULL);
-CREATE TABLE lib.texts AS SELECT model_id, layer_id, atom_data, ''::text AS other FROM lib.words WITH NO DATA;
-CREATE TABLE lib.plain (model_id text, revision_id integer, layer_id bigint, atom_sequence integer, x real, y real,
-  importance_score real, tensor_name text, atom_data weights);
+-- A partition for revision `n`, changed: %s is its name.
+CREATE FUNCTION lib.partition(n integer, variadic changes text[] DEFAULT '{}') RETURNS text LANGUAGE plpgsql AS $$
+DECLARE change text; made regclass := create_atoms_partition(model_id('m'), n);
+BEGIN
+  FOREACH change IN ARRAY changes LOOP EXECUTE format(change, made); END LOOP;
+  RETURN made;
+END $$;
+CREATE FUNCTION lib.copying(source text, target text, revision integer) RETURNS text LANGUAGE sql
+  RETURN format('SELECT copy_atoms(%L, %L, %s, %s)', source, target, revision, layer(model_id('m'), 'a.weight'));
+CREATE FUNCTION lib.loading(target text, revision integer) RETURNS text LANGUAGE sql
+  RETURN format('SELECT load_atoms(gguf(ARRAY[ROW(''a.weight'', ''{256,10}'', 0, waves(10, 256, 1))::tensor, ROW(''b.weight'', '
+    '''{256,10}'', 0, waves(10, 256, 2))::tensor]), ''gguf'', %L, %s, %s)', target, model_id('m'), revision);
+SELECT partition(2000), partition(2001, 'ALTER TABLE %s ADD other text'),
+  partition(2002, 'ALTER TABLE %s RENAME atom_data TO gone', 'ALTER TABLE %s ADD atom_data integer'),
+  partition(2003, 'ALTER TABLE %s RENAME model_id TO gone', 'ALTER TABLE %s ALTER gone DROP NOT NULL', 'ALTER TABLE %s ADD model_id text')
+  \g /dev/null
 SELECT throws_ok(statement, state, message, statement) FROM (VALUES
-  (format('SELECT copy_atoms(''lib.numbers'', ''lib.numbers'', 1, %s)', :a), '42804', 'column "atom_data" of table "numbers" is of type integer'),
-  (format('SELECT copy_atoms(''lib.numbers'', ''lib.gaps'', 1, %s)', :a), '42804', 'column "atom_data" of table "gaps" is of type weights'),
-  (format('SELECT copy_atoms(''lib.words'', ''lib.texts'', 1, %s)', :a), '42804', 'column "other" of table "texts" is of type text'),
-  (format('SELECT copy_atoms(''lib.gaps'', ''lib.gaps'', 1, %s)', :a), '23502', 'an atom without weights'),
-  (format('SELECT copy_atoms(''lib.gaps'', ''lib.seen'', 1, %s)', :a), '42809', '"seen" is not an ordinary table'),
-  (format('SELECT copy_atoms(''lib.gaps'', ''tensor_atoms'', 1, %s)', :a), '42809', '"tensor_atoms" is not an ordinary table'),
-  (format('DO $$BEGIN SET LOCAL transaction_read_only = on; PERFORM copy_atoms(''lib.gaps'', ''lib.gaps'', 1, %s); END$$', :a),
+  (copying('lib.numbers', partition_of(:m, 2002)::text, 2002), '42804', format('column "atom_data" of table "tensor_atoms_m%s_r2002" is of type integer', :m)),
+  (copying('lib.numbers', partition_of(:m, 2000)::text, 2000), '42804', format('column "atom_data" of table "tensor_atoms_m%s_r2000" is of type weights', :m)),
+  (copying('lib.words', partition_of(:m, 2001)::text, 2001), '42804', format('column "other" of table "tensor_atoms_m%s_r2001" is of type text', :m)),
+  (copying('lib.gaps', partition_of(:m, 2000)::text, 2000), '23502', 'an atom without weights'),
+  (format('DO $do$BEGIN SET LOCAL transaction_read_only = on; PERFORM %s; END$do$', substr(copying('lib.gaps', partition_of(:m, 2000)::text, 2000), 8)),
     '25006', 'cannot execute INSERT in a read-only transaction'),
-  (format('SELECT load_atoms(gguf(ARRAY[ROW(''a.weight'', ''{256,10}'', 0, waves(10, 256, 1))::tensor, ROW(''b.weight'', '
-    '''{256,10}'', 0, waves(10, 256, 2))::tensor]), ''gguf'', ''lib.plain'', %s, 1)', :m), '42804', 'column "model_id" of table "plain" is of type text'))
+  (loading(partition_of(:m, 2003)::text, 2003), '42804', format('column "model_id" of table "tensor_atoms_m%s_r2003" is of type text', :m)))
   v (statement, state, message);
+
+-- Only partitions of the store are written, each with its own model's and revision's rows: whoever may INSERT into another
+-- table goes by its triggers, foreign keys and bounds.
+CREATE TABLE lib.plain (LIKE tensor_atoms);
+CREATE VIEW lib.seen AS SELECT * FROM lib.plain;
+CREATE TABLE lib.tree (LIKE tensor_atoms) PARTITION BY LIST (model_id);
+CREATE ROLE rewrite_other;
+GRANT CREATE ON SCHEMA hartonomous TO rewrite_other;
+CREATE TABLE lib.keys (id bigint PRIMARY KEY);
+CREATE FUNCTION lib.refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE EXCEPTION 'refused'; END $$;
+SELECT import_gguf(gguf(ARRAY[ROW('c.weight', '{256,1}', 0, waves(1, 256, 1))::tensor]), 'n') AS n \gset
+SELECT partition(2010, 'ALTER TABLE %s DROP CONSTRAINT tensor_atoms_m' || :m || '_r2010_bound'), partition(2011, 'ALTER TABLE %s OWNER TO rewrite_other'),
+  partition(2012, 'ALTER TABLE lib.tree ATTACH PARTITION %s FOR VALUES IN (' || :m || ')'),
+  partition(2013, 'CREATE TRIGGER t BEFORE INSERT ON %s FOR EACH ROW EXECUTE FUNCTION lib.refuse()'),
+  partition(2014, 'CREATE TRIGGER t AFTER INSERT ON %s FOR EACH STATEMENT EXECUTE FUNCTION lib.refuse()'),
+  partition(2015, 'ALTER TABLE %s ADD FOREIGN KEY (layer_id) REFERENCES lib.keys'),
+  partition(2016, 'ALTER TABLE tensor_atoms ATTACH PARTITION %s FOR VALUES IN (77)') \g /dev/null
+SELECT throws_ok(statement, state, message, statement) FROM (
+  SELECT write.statement, '42809' AS state, format('"%s" is not the partition of the store for revision %s of model %s', name, revision, :m) AS message
+    FROM (VALUES ('lib.plain', 'plain', 1), ('lib.seen', 'seen', 1), ('lib.tree', 'tree', 1), ('tensor_atoms', 'tensor_atoms', 1), ('models', 'models', 1),
+                 (partition_of(:m, 2000)::text, format('tensor_atoms_m%s_r2000', :m), 1), (live_partition(:n)::text, format('tensor_atoms_m%s_r%s', :n, live_base(:n)), live_base(:n)),
+                 (partition_of(:m, 2010)::text, format('tensor_atoms_m%s_r2010', :m), 2010), (partition_of(:m, 2011)::text, format('tensor_atoms_m%s_r2011', :m), 2011),
+                 (partition_of(:m, 2012)::text, format('tensor_atoms_m%s_r2012', :m), 2012)) v (target, name, revision),
+         LATERAL (VALUES (copying(:'source', target, revision)), (loading(target, revision))) write (statement)
+  UNION ALL
+  SELECT write.statement, '0A000', format('cannot write atoms to table "tensor_atoms_m%s_r%s", which has triggers or foreign keys', :m, revision)
+    FROM generate_series(2013, 2015) revision,
+         LATERAL (VALUES (copying(:'source', partition_of(:m, revision)::text, revision)), (loading(partition_of(:m, revision)::text, revision))) write (statement)
+  UNION ALL
+  SELECT write.statement, '23514', format('new row for relation "tensor_atoms_m%s_r2016" violates partition constraint', :m)
+    FROM (VALUES (copying(:'source', partition_of(:m, 2016)::text, 2016)), (loading(partition_of(:m, 2016)::text, 2016))) write (statement)) v;
+GRANT SELECT ON ALL TABLES IN SCHEMA hartonomous TO rewrite_other;
+SELECT is((state_as('rewrite_other', statement)).state, '42501', 'without the right to INSERT: ' || statement)
+  FROM (VALUES (copying(:'source', partition_of(:m, 2000)::text, 2000)), (loading(partition_of(:m, 2000)::text, 2000))) v (statement);
+GRANT INSERT ON :source TO rewrite_other;
+SELECT is((state_as('rewrite_other', copying(:'source', 'lib.plain', 1))).state, '42501', 'nor elsewhere');
 SELECT is_empty($$SELECT without_comment('copy_atoms', 'rewrite_layer', 'start_run', 'execute_run', 'finish_run')$$, 'every function has a comment');
 SELECT * FROM finish();
 ROLLBACK;

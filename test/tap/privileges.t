@@ -152,14 +152,19 @@ subtest 'the owner\'s indexes' => sub {
     $owner->query('DROP INDEX hartonomous.looks_like;');
 };
 
-subtest 'tables of one\'s own' => sub {
+subtest 'writing atoms' => sub {
     $super->query($_) for 'CREATE TABLE few (model_id integer, layer_id bigint, atom_data hartonomous.weights);',
-        'GRANT SELECT, INSERT ON few TO hart_reader;';
-    my $copy = 'SELECT atoms FROM hartonomous.copy_atoms(\'hartonomous.tensor_atoms\', \'few\', 1, 1);';
-    like $reader->query($copy), qr/^\d+$/, 'atoms may be copied into any table that may be written';
-    $super->query($_) for 'ALTER TABLE few ENABLE ROW LEVEL SECURITY;',
-        'CREATE POLICY none ON few FOR INSERT TO hart_reader WITH CHECK (false);';
-    is sqlstate($reader->query($copy)), '0A000', '... but not around its policies';
+        'GRANT SELECT, INSERT ON few TO hart_reader;', 'SELECT hartonomous.create_atoms_partition(1, 4711);';
+    my $copy = sub { "SELECT atoms FROM hartonomous.copy_atoms('hartonomous.tensor_atoms', '$_[0]', 4711, 1);" };
+    my $partition = 'hartonomous.tensor_atoms_m1_r4711';
+    is sqlstate($reader->query($copy->('few'))), '42809', 'not into any table that may be written';
+    denied($reader, $copy->($partition), 'into a partition of the store, but not without a grant');
+    $super->query("GRANT INSERT ON $partition TO hart_reader;");
+    like $reader->query($copy->($partition)), qr/^\d+$/, '... with one';
+    $super->query($_) for "ALTER TABLE $partition ENABLE ROW LEVEL SECURITY;",
+        "CREATE POLICY none ON $partition FOR INSERT TO hart_reader WITH CHECK (false);";
+    is sqlstate($reader->query($copy->($partition))), '0A000', '... but not around its policies';
+    $super->query('SELECT hartonomous.drop_atoms_partition(1, 4711);');
 };
 
 # ---- whose rights, and whose names -------------------------------------------------------------------------------
