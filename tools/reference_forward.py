@@ -182,7 +182,7 @@ class Model:
         low = max(0, math.floor(turns_once(32)))
         high = min(turned - 1, math.ceil(turns_once(1)))
         slowed = numpy.clip((pair - low) / max(0.001, high - low), 0, 1)
-        return speeds * (slowed / factor + 1 - slowed), magnitude * (1 + 0.1 * math.log(factor))
+        return speeds * (slowed / factor + 1 - slowed), magnitude * (1 + 0.1 * max(0, math.log(factor)))
 
     def norm(self, x, name):
         scale = 1 / numpy.sqrt((x * x).mean(-1, keepdims=True) + numpy.float32(self.epsilon))

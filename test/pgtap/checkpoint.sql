@@ -92,7 +92,7 @@ SELECT throws_ok(format('SELECT import_safetensors(little_checkpoint(), ''x'', c
   ('{"hidden_size": null}', '{}', '22023', 'config: hidden_size is missing'),
   ('{"hidden_size": 16}', '{}', '22P03', 'tensor "model.embed_tokens.weight" does not fit the config'),
   ('{"num_hidden_layers": 2}', '{}', '22P03', 'tensor "model.layers.1.input_layernorm.weight" is missing'),
-  ('{"tie_word_embeddings": false}', '{}', '22P03', 'tensor "lm_head.weight" is missing'),
+  ('{"rope_scaling": {"rope_type": "yarn", "factor": 4, "truncate": false}}', '{}', '0A000', 'config: rope_scaling.truncate is false'),
   ('{}', '{"model": {}}', '22023', 'tokenizer: model.vocab is missing'),
   ('{}', '{"normalizer": {"type": "Lowercase"}}', '0A000', 'unknown normalizer "Lowercase" of the tokenizer'))
   v (config, tokenizer, state, message);

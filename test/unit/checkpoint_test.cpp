@@ -139,10 +139,45 @@ TEST(Checkpoint, TiedEmbeddingsAndLeftOvers) {
   EXPECT_EQ(opened(tensors_of("F32"), tied).model.file.tensors.size(), 11U);  // the copy is left out
   tensors.push_back({"model.layers.0.self_attn.rotary_emb.inv_freq", "F32", {2}, {1, 2}});
   EXPECT_EQ(opened(tensors, tied).model.file.tensors.size(), 11U);
-  EXPECT_EQ(refusal(tensors, config_of("LlamaForCausalLM"), "null", "22P03"), "tensor \"lm_head.weight\" is missing");
+  // No output matrix, although the config does not say that it is the embedding's: llama.cpp takes that one, too.
+  EXPECT_EQ(opened(tensors, config_of("LlamaForCausalLM")).model.file.tensors.size(), 11U);
+  tensors.push_back({"model.rotary_emb.inv_freq", "F32", {2}, {1, 2}});
+  tensors.push_back({"rotary_emb.inv_freq", "F32", {2}, {1, 2}});
+  EXPECT_EQ(opened(tensors, tied).model.file.tensors.size(), 11U);
+  std::vector<tensor> other = tensors;
+  other.push_back({"model.my_rotary_emb.inv_freq", "F32", {2}, {1, 2}});
+  EXPECT_EQ(refusal(other, tied, "null", "0A000"),
+            "tensor \"model.my_rotary_emb.inv_freq\" is none of architecture llama");
   tensors.push_back({"model.layers.1.mlp.up_proj.weight", "F32", {1}, {1}});
   EXPECT_EQ(refusal(tensors, tied, "null", "0A000"),
             "tensor \"model.layers.1.mlp.up_proj.weight\" is none of architecture llama");
+}
+
+// As models for embeddings are saved.
+TEST(Checkpoint, NamesWithoutThePrefix) {
+  std::vector<tensor> tensors = tensors_of("BF16", true);
+  opened whole(tensors, config_of("Qwen2ForCausalLM"));
+  for (tensor& t : tensors) {
+    if (t.name.rfind("model.", 0) == 0) t.name.erase(0, 6);
+  }
+  opened bare(tensors, config_of("Qwen2ForCausalLM"));
+  ASSERT_EQ(bare.model.file.tensors.size(), whole.model.file.tensors.size());
+  for (const model_tensor& t : whole.model.file.tensors) EXPECT_EQ(bare.data_of(t.name), whole.data_of(t.name));
+  tensors.front().name = "model.embed_tokens.weight";  // one with, all others without
+  refusal(tensors, config_of("Qwen2ForCausalLM"), "null", "22P03");
+}
+
+TEST(Checkpoint, MistralIsALlamaWithoutAWindow) {
+  opened mistral(tensors_of("F32"), config_of("MistralForCausalLM", R"(,"sliding_window":null)"));
+  opened llama(tensors_of("F32"), config_of("LlamaForCausalLM"));
+  EXPECT_EQ(mistral.model.file.metadata_json, llama.model.file.metadata_json);
+  EXPECT_EQ(mistral.data_of("blk.0.attn_q.weight"), llama.data_of("blk.0.attn_q.weight"));
+  EXPECT_NO_THROW(
+      opened(tensors_of("F32"), config_of("MistralForCausalLM", R"(,"sliding_window":64)")));  // the context
+  for (const char* window : {R"(,"sliding_window":63)", ""}) {  // a config that says nothing means 4096
+    EXPECT_EQ(refusal(tensors_of("F32"), config_of("MistralForCausalLM", window), "null", "0A000"),
+              "attention in a sliding window is not supported");
+  }
 }
 
 TEST(Checkpoint, SeveralFiles) {
@@ -209,6 +244,87 @@ TEST(Checkpoint, ScalingOfPositions) {
   EXPECT_EQ(refusal(tensors_of("F32"), config_of("LlamaForCausalLM", R"(,"rope_scaling":{"type":"dynamic"})"), "null",
                     "0A000"),
             "unknown scaling of positions \"dynamic\"");
+}
+
+// Expected numbers are those of transformers' rule, divided by 0.1 ln(factor) + 1, which llama.cpp multiplies with.
+TEST(Checkpoint, YarnInAllItsMembers) {
+  auto const keys = [](const std::string& more, const std::string& config = "") {
+    return opened(tensors_of("F32"), config_of("LlamaForCausalLM", R"(,"rope_scaling":{"rope_type":"yarn","factor":4)" +
+                                                                       more + "}" + config))
+        .metadata();
+  };
+  constexpr double implied = 1.1386294361119891;
+  gguf_metadata const plain = keys("");
+  for (const char* key : {"attn_factor", "yarn_beta_fast", "yarn_beta_slow", "original_context_length"}) {
+    EXPECT_EQ(plain.find("llama.rope.scaling." + std::string(key)), nullptr) << key;
+  }
+  EXPECT_NEAR(*keys(R"(,"attention_factor":1.0)").get_float("llama.rope.scaling.attn_factor"), 1 / implied, 1e-7);
+  EXPECT_NEAR(*keys(R"(,"mscale":0.707,"mscale_all_dim":1.0)").get_float("llama.rope.scaling.attn_factor"),
+              (1 + 0.1 * 0.707 * std::log(4.0)) / implied / implied, 1e-7);
+  EXPECT_NEAR(*keys(R"(,"mscale":1.0,"mscale_all_dim":1.0)").get_float("llama.rope.scaling.attn_factor"), 1 / implied,
+              1e-7);
+  EXPECT_EQ(keys(R"(,"mscale":0.5)").find("llama.rope.scaling.attn_factor"), nullptr);  // one of both says nothing
+  EXPECT_NEAR(
+      *keys(R"(,"attention_factor":2,"mscale":1,"mscale_all_dim":1)").get_float("llama.rope.scaling.attn_factor"),
+      2 / implied, 1e-7);
+  EXPECT_EQ(keys(R"(,"beta_fast":4,"beta_slow":0.5)").get_float("llama.rope.scaling.yarn_beta_fast"), 4.0);
+  EXPECT_EQ(keys(R"(,"beta_fast":4,"beta_slow":0.5)").get_float("llama.rope.scaling.yarn_beta_slow"), 0.5);
+  EXPECT_EQ(keys(R"(,"beta_fast":0,"beta_slow":null)").find("llama.rope.scaling.yarn_beta_fast"), nullptr);
+  EXPECT_EQ(
+      keys("", R"(,"original_max_position_embeddings":32)").get_uint("llama.rope.scaling.original_context_length"),
+      32U);
+  opened const ratio(tensors_of("F32"), config_of("LlamaForCausalLM", R"(,"rope_scaling":{"rope_type":"yarn",)"
+                                                                      R"("original_max_position_embeddings":32})"));
+  EXPECT_EQ(ratio.metadata().get_float("llama.rope.scaling.factor"), 2.0);
+}
+
+// Members that change the network are read or refused by their names.
+TEST(Checkpoint, MembersThatAreNotKnownAreNotIgnored) {
+  struct sample {
+    const char* members;
+    const char* state;
+    const char* message;
+  };
+  const sample samples[] = {
+      {R"("rope_scaling":{"type":"yarn","factor":4,"truncate":false})", "0A000",
+       "config: rope_scaling.truncate is false"},
+      {R"("rope_scaling":{"type":"yarn","factor":4,"attn_factor":2})", "0A000",
+       "config: rope_scaling.attn_factor is not 1"},
+      {R"("rope_scaling":{"type":"yarn","factor":4,"extrapolation_factor":0.5})", "0A000",
+       "config: rope_scaling.extrapolation_factor is not 1"},
+      {R"("rope_scaling":{"type":"linear","factor":4,"alpha":2})", "0A000",
+       "unknown member config: rope_scaling.alpha"},
+      {R"("rope_scaling":{"type":"linear"})", "22023", "config: rope_scaling.factor is missing"},
+      {R"("rope_scaling":{"type":"yarn","factor":0})", "22023", "config: rope_scaling has factors out of range"},
+      {R"("rope_scaling":{"type":"yarn","factor":4,"beta_fast":-1})", "22023",
+       "config: rope_scaling has factors out of range"},
+      {R"("rope_scaling":{"type":"yarn","factor":4,"attention_factor":-1})", "22023",
+       "config: rope_scaling has factors out of range"},
+      {R"("rope_parameters":{"rope_type":"default","partial_rotary_factor":0.5})", "0A000",
+       "config: rope_parameters.partial_rotary_factor is not 1"},
+      {R"("rope_parameters":{"full_attention":{"rope_type":"default"}})", "0A000",
+       "positions that differ between kinds of layers are not supported"},
+      {R"("partial_rotary_factor":0.25)", "0A000", "config: partial_rotary_factor is not 1"},
+      {R"("layer_types":["sliding_attention"])", "0A000", "layers of type \"sliding_attention\" are not supported"},
+      {R"("is_causal":false)", "0A000", "attention that looks ahead is not supported"},
+      {R"("compression_config":{})", "0A000", "quantized checkpoints are not supported"},
+      {R"("use_sliding_window":true,"sliding_window":32,"max_window_layers":0)", "0A000",
+       "attention in a sliding window is not supported"},
+  };
+  for (const sample& s : samples) {
+    EXPECT_EQ(refusal(tensors_of("F32"), config_of("Qwen2ForCausalLM", "," + std::string(s.members)), "null", s.state),
+              s.message);
+  }
+  for (const char* same :
+       {R"("hidden_act":"swish")", R"("partial_rotary_factor":1.0)", R"("layer_types":["full_attention"])",
+        R"("use_sliding_window":true,"sliding_window":32,"max_window_layers":1)", R"("sliding_window":32)",
+        R"("is_causal":true)", R"("pad_token_id":-1)", R"("rope_scaling":{"rope_type":"default","factor":2})",
+        R"("rope_parameters":{"rope_type":"default","mrope_section":[1,1,0]})", R"("attention_dropout":0.5)"}) {
+    opened const made(tensors_of("F32"), config_of("Qwen2ForCausalLM", "," + std::string(same)));
+    EXPECT_EQ(made.model.file.metadata_json,
+              opened(tensors_of("F32"), config_of("Qwen2ForCausalLM")).model.file.metadata_json)
+        << same;
+  }
 }
 
 // Wavelengths of the two pairs: 2 pi and 2 pi sqrt(base).

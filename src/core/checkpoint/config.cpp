@@ -1,7 +1,9 @@
 // Reading config.json, and saying it in GGUF's keys.
 #include "checkpoint/config.hpp"
 
+#include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <cstdint>
 #include <string_view>
 
@@ -14,27 +16,39 @@ namespace {
 struct known_architecture {
   const char* hugging_face;
   const char* gguf;
+  // Attention is in a window wherever the config has one, or says nothing of it; otherwise use_sliding_window says so.
+  bool has_window;
 };
-constexpr known_architecture architectures[] = {
-    {"LlamaForCausalLM", "llama"}, {"Qwen2ForCausalLM", "qwen2"}, {"Qwen3ForCausalLM", "qwen3"}};
+constexpr known_architecture architectures[] = {{"LlamaForCausalLM", "llama", false},
+                                                {"MistralForCausalLM", "llama", true},
+                                                {"Qwen2ForCausalLM", "qwen2", false},
+                                                {"Qwen3ForCausalLM", "qwen3", false}};
 
-std::string read_architecture(const members& config) {
+const known_architecture& read_architecture(const members& config) {
   const json& names = config.at("architectures");
   if (!names.is_array() || names.size() != 1) refuse("config: architectures is not an array of one name");
   std::string_view const name = text_of(names.front(), "config: architectures[0]");
   for (const known_architecture& a : architectures) {
-    if (name == a.hugging_face) return a.gguf;
+    if (name == a.hugging_face) return a;
   }
   not_supported("unknown architecture " + show_name(name),
-                "Known are LlamaForCausalLM, Qwen2ForCausalLM and Qwen3ForCausalLM.");
+                "Known are LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM and Qwen3ForCausalLM.");
+}
+
+// Positions that turn only a part of each head.
+void require_whole_heads(const members& at) {
+  for (const char* key : {"partial_rotary_factor", "rotary_pct", "rope_pct"}) {
+    if (at.number(key).value_or(1) != 1) not_supported(at.name(key) + " is not 1");
+  }
 }
 
 // Llama 3.1's rule: long wavelengths are slowed down by the factor, short ones left, those between blended.
-std::vector<float> llama3_factors(const network_config& network, const members& rope) {
+std::vector<float> llama3_factors(const network_config& network, const members& rope,
+                                  std::optional<std::uint32_t> original) {
   double const factor = rope.number("factor").value_or(8);
   double const low = rope.number("low_freq_factor").value_or(1);
   double const high = rope.number("high_freq_factor").value_or(4);
-  double const context = rope.natural("original_max_position_embeddings").value_or(8192);
+  double const context = original.value_or(8192);
   if (!(factor > 0 && low > 0 && high > low && context > 0)) refuse("config: rope_scaling has factors out of range");
   std::vector<float> factors;
   for (std::uint32_t i = 0; i < network.head_width / 2; ++i) {
@@ -49,40 +63,133 @@ std::vector<float> llama3_factors(const network_config& network, const members& 
   return factors;
 }
 
+// What YaRN multiplies queries and keys with in transformers: a number of the config, or a function of the factor.
+double yarn_magnitude(const members& rope, double factor) {
+  auto const grown = [&](double scale) { return factor <= 1 ? 1 : 0.1 * scale * std::log(factor) + 1; };
+  if (auto const given = rope.number("attention_factor")) return *given;
+  double const scale = rope.number("mscale").value_or(0);
+  double const scale_of_all = rope.number("mscale_all_dim").value_or(0);
+  return scale != 0 && scale_of_all != 0 ? grown(scale) / grown(scale_of_all) : grown(1);
+}
+
+// What the converter of llama.cpp and others read, and transformers does not, in other senses than that of 1.
+void require_one(const members& rope, const char* key) {
+  if (rope.number(key).value_or(1) != 1) not_supported(rope.name(key) + " is not 1");
+}
+
+void read_yarn(const members& rope, network_config::scaling& scaling) {
+  if (!rope.flag("truncate").value_or(true)) not_supported(rope.name("truncate") + " is false");
+  require_one(rope, "attn_factor");
+  require_one(rope, "extrapolation_factor");
+  // llama.cpp multiplies with what the factor implies in any case.
+  double const implied = scaling.factor <= 1 ? 1 : 0.1 * std::log(scaling.factor) + 1;
+  double const magnitude = yarn_magnitude(rope, scaling.factor);
+  if (!(magnitude > 0)) refuse("config: rope_scaling has factors out of range");
+  if (magnitude != implied) scaling.magnitude = magnitude / implied;
+  // 0 counts as missing in transformers, too.
+  double const fast = rope.number("beta_fast").value_or(0);
+  double const slow = rope.number("beta_slow").value_or(0);
+  if (fast != 0) scaling.beta_fast = fast;
+  if (slow != 0) scaling.beta_slow = slow;
+  double const slowest = scaling.beta_slow.value_or(1);
+  if (!(slowest > 0 && scaling.beta_fast.value_or(32) > slowest)) {
+    refuse("config: rope_scaling has factors out of range");
+  }
+}
+
+// Positions are scaled in many ways: a member that is not known here may change them.
+void check_rope_members(const json& rope, const std::string& where) {
+  static constexpr const char* known[] = {
+      "type",      "rope_type",           "rope_theta",      "factor",           "original_max_position_embeddings",
+      "beta_fast", "beta_slow",           "mscale",          "mscale_all_dim",   "attention_factor",
+      "truncate",  "attn_factor",         "low_freq_factor", "high_freq_factor", "partial_rotary_factor",
+      "finetuned", "extrapolation_factor"};
+  for (auto const& item : rope.items()) {
+    bool const is_known = std::any_of(std::begin(known), std::end(known), [&](auto k) { return item.key() == k; });
+    if (!is_known && !item.value().is_null()) not_supported("unknown member " + where + item.key());
+  }
+}
+
+double read_factor(const members& rope, const network_config& network, std::optional<std::uint32_t> original) {
+  std::optional<double> factor = rope.number("factor");
+  if (!factor && original && *original > 0) factor = static_cast<double>(network.context) / *original;
+  if (!factor) refuse(rope.name("factor") + " is missing");
+  if (!(*factor > 0)) refuse("config: rope_scaling has factors out of range");
+  return *factor;
+}
+
 // Newer versions of transformers write rope_parameters, which hold rope_theta too.
 void read_rope(const members& config, network_config& network) {
   const json* parameters = config.find("rope_parameters");
   const json* scaling = parameters != nullptr ? parameters : config.find("rope_scaling");
   network.frequency_base = static_cast<float>(config.number("rope_theta").value_or(10000));
   if (scaling == nullptr) return;
-  members const rope(*scaling, parameters != nullptr ? "config: rope_parameters." : "config: rope_scaling.");
+  std::string const where = parameters != nullptr ? "config: rope_parameters." : "config: rope_scaling.";
+  members const rope(*scaling, where);
   if (auto const base = rope.number("rope_theta")) network.frequency_base = static_cast<float>(*base);
+  require_whole_heads(rope);
   std::string const old_type = rope.text("type").value_or("default");
   std::string const type = rope.text("rope_type").value_or(old_type);
+  if (rope.find("full_attention") != nullptr || rope.find("sliding_attention") != nullptr) {
+    not_supported("positions that differ between kinds of layers are not supported");
+  }
   if (type == "default") return;
-  if (type == "llama3") {
-    network.frequency_factors = llama3_factors(network, rope);
-  } else if (type == "linear" || type == "yarn") {
-    double const factor = rope.number("factor").value_or(1);
-    network.frequency_scaling = {type, static_cast<float>(factor), rope.natural("original_max_position_embeddings")};
-  } else {
+  if (type != "llama3" && type != "linear" && type != "yarn") {
     not_supported("unknown scaling of positions " + show_name(type), "Known are linear, yarn and llama3.");
   }
+  check_rope_members(*scaling, where);
+  auto const original = rope.find("original_max_position_embeddings") != nullptr
+                            ? rope.natural("original_max_position_embeddings")
+                            : config.natural("original_max_position_embeddings");
+  if (type == "llama3") {
+    network.frequency_factors = llama3_factors(network, rope, original);
+    return;
+  }
+  network_config::scaling out;
+  out.type = type;
+  out.factor = read_factor(rope, network, type == "yarn" ? original : std::nullopt);
+  out.original_context = original;
+  if (type == "yarn") read_yarn(rope, out);
+  network.frequency_scaling = out;
+}
+
+// Layers whose attention does not reach back to the beginning, looks ahead, or is none.
+void check_attention(const members& config, const known_architecture& architecture, const network_config& network) {
+  bool const is_on = architecture.has_window ? config.find("sliding_window") != nullptr || !config.has("sliding_window")
+                                             : config.flag("use_sliding_window").value_or(false) &&
+                                                   config.natural("max_window_layers").value_or(0) < network.blocks;
+  if (is_on && config.natural("sliding_window").value_or(0) < network.context) {
+    not_supported("attention in a sliding window is not supported",
+                  "The window is shorter than max_position_embeddings.");
+  }
+  if (const json* kinds = config.find("layer_types")) {
+    if (!kinds->is_array()) refuse("config: layer_types is not an array");
+    for (const json& kind : *kinds) {
+      std::string_view const name = text_of(kind, "config: layer_types[]");
+      if (name != "full_attention") not_supported("layers of type " + show_name(name) + " are not supported");
+    }
+  }
+  if (!config.flag("is_causal").value_or(true)) not_supported("attention that looks ahead is not supported");
 }
 
 void check_plain(const members& config) {
   std::string const activation = config.text("hidden_act").value_or("silu");
-  if (activation != "silu") not_supported("unknown activation " + show_name(activation), "Known is silu.");
-  if (config.flag("use_sliding_window").value_or(false))
-    not_supported("attention in a sliding window is not supported");
-  if (config.find("quantization_config") != nullptr) not_supported("quantized checkpoints are not supported");
+  if (activation != "silu" && activation != "swish") {  // two names of one function
+    not_supported("unknown activation " + show_name(activation), "Known is silu, which is also called swish.");
+  }
+  for (const char* key : {"quantization_config", "compression_config"}) {
+    if (config.find(key) != nullptr) not_supported("quantized checkpoints are not supported");
+  }
+  require_whole_heads(config);
 }
 
 std::optional<std::uint32_t> read_token(const members& config, const char* key) {
   const json* value = config.find(key);
   if (value == nullptr) return std::nullopt;
   bool const list = value->is_array() && !value->empty();  // several ends of text: the first is the main one
-  return natural_of(list ? value->front() : *value, config.name(key));
+  const json& first = list ? value->front() : *value;
+  if (first.is_number_integer() && first == -1) return std::nullopt;  // as old configs say that there is none
+  return natural_of(first, config.name(key));
 }
 
 }  // namespace
@@ -90,7 +197,8 @@ std::optional<std::uint32_t> read_token(const members& config, const char* key) 
 network_config read_config(const json& value) {
   members const config(value, "config: ");
   network_config network = {};
-  network.architecture = read_architecture(config);
+  const known_architecture& architecture = read_architecture(config);
+  network.architecture = architecture.gguf;
   check_plain(config);
   network.blocks = config.positive("num_hidden_layers");
   network.width = config.positive("hidden_size");
@@ -110,6 +218,7 @@ network_config read_config(const json& value) {
   if (config.find("head_dim") == nullptr && network.width % network.heads != 0) {
     refuse("config: hidden_size is not a multiple of num_attention_heads");
   }
+  check_attention(config, architecture, network);
   network.tied = config.flag("tie_word_embeddings").value_or(false);
   network.epsilon = static_cast<float>(config.number("rms_norm_eps").value_or(1e-6));
   network.bos = read_token(config, "bos_token_id");
@@ -137,10 +246,16 @@ void describe(const network_config& config, gguf_metadata& metadata) {
   set("vocab_size", config.vocabulary);
   if (config.frequency_scaling) {
     metadata.set_string(prefix + "rope.scaling.type", config.frequency_scaling->type);
-    metadata.set_float(prefix + "rope.scaling.factor", config.frequency_scaling->factor);
+    auto const number = [&](const char* key, std::optional<double> value) {
+      if (value) metadata.set_float(prefix + key, static_cast<float>(*value));
+    };
+    number("rope.scaling.factor", config.frequency_scaling->factor);
     if (config.frequency_scaling->original_context) {
       set("rope.scaling.original_context_length", *config.frequency_scaling->original_context);
     }
+    number("rope.scaling.attn_factor", config.frequency_scaling->magnitude);
+    number("rope.scaling.yarn_beta_fast", config.frequency_scaling->beta_fast);
+    number("rope.scaling.yarn_beta_slow", config.frequency_scaling->beta_slow);
   }
 }
 

@@ -21,8 +21,11 @@ struct network_config {
   std::vector<float> frequency_factors;
   struct scaling {
     std::string type;  // linear, yarn
-    float factor;
+    double factor;
     std::optional<std::uint32_t> original_context;
+    // YaRN's, where the config gives them.
+    std::optional<double> magnitude;  // what queries and keys are multiplied with, beyond what the factor implies
+    std::optional<double> beta_fast, beta_slow;
   };
   std::optional<scaling> frequency_scaling;
   std::optional<std::uint32_t> bos, eos, padding;

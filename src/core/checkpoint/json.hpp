@@ -26,7 +26,8 @@ class members {
  public:
   members(const json& value, std::string path);
 
-  const json* find(const char* key) const;  // nullptr when it is missing
+  const json* find(const char* key) const;                          // nullptr when it is missing
+  bool has(const char* key) const { return value_.contains(key); }  // null or not
   const json& at(const char* key) const;
   members object(const char* key) const { return {at(key), name(key) + "."}; }
 

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <cstring>
 #include <map>
+#include <string_view>
 
 #include "bytes/little_endian.hpp"
 #include "bytes/text.hpp"
@@ -32,18 +33,21 @@ class placer {
                     "tensor " + show_name(tensor.name) + " is in two of the checkpoint's files");
       }
     }
+    // Of the network alone, as models for embeddings are saved, names begin a level deeper.
+    if (places_.count("model.embed_tokens.weight") == 0 && places_.count("embed_tokens.weight") > 0) root_.clear();
   }
 
   placed_tensors place() {
     std::uint64_t const width = config_.width;
     std::uint64_t const vocabulary = config_.vocabulary;
-    take("token_embd.weight", "model.embed_tokens.weight", {vocabulary, width});
+    take("token_embd.weight", root_ + "embed_tokens.weight", {vocabulary, width});
     for (std::uint32_t block = 0; block < config_.blocks; ++block) place_block(block);
-    take("output_norm.weight", "model.norm.weight", {width});
-    // A tied checkpoint may have a copy of the embedding under this name: it is left out.
+    take("output_norm.weight", root_ + "norm.weight", {width});
+    // A tied checkpoint may have a copy of the embedding under this name: it is left out. One without an output matrix
+    // is tied whatever its config says, as it is to llama.cpp.
     if (config_.tied) {
       skip("lm_head.weight");
-    } else {
+    } else if (places_.count("lm_head.weight") > 0) {
       take("output.weight", "lm_head.weight", {vocabulary, width});
     }
     if (!config_.frequency_factors.empty()) make_factors();
@@ -54,7 +58,7 @@ class placer {
  private:
   void place_block(std::uint32_t block) {
     std::string const to = "blk." + std::to_string(block) + ".";
-    std::string const from = "model.layers." + std::to_string(block) + ".";
+    std::string const from = root_ + "layers." + std::to_string(block) + ".";
     std::uint64_t const width = config_.width;
     std::uint64_t const inner = config_.inner;
     std::uint64_t const head = config_.head_width;
@@ -73,7 +77,6 @@ class placer {
     linear(to + "ffn_gate", from + "mlp.gate_proj", inner, width, false);
     linear(to + "ffn_up", from + "mlp.up_proj", inner, width, false);
     linear(to + "ffn_down", from + "mlp.down_proj", width, inner, false);
-    skip(from + "self_attn.rotary_emb.inv_freq");  // of old checkpoints; follows from the config
   }
 
   // A matrix and, where there is one, its bias.
@@ -140,8 +143,16 @@ class placer {
 
   void check_used() const {
     for (auto const& [name, place] : places_) {
-      if (!place.used) not_supported("tensor " + show_name(name) + " is none of architecture " + config_.architecture);
+      if (!place.used && !is_buffer(name))
+        not_supported("tensor " + show_name(name) + " is none of architecture " + config_.architecture);
     }
+  }
+
+  // Angles of old checkpoints, of a block or of all: they follow from the config.
+  static bool is_buffer(std::string_view name) {
+    constexpr std::string_view buffer = "rotary_emb.inv_freq";
+    if (name.size() < buffer.size() || name.substr(name.size() - buffer.size()) != buffer) return false;
+    return name.size() == buffer.size() || name[name.size() - buffer.size() - 1] == '.';
   }
 
   struct found {
@@ -152,6 +163,7 @@ class placer {
 
   const network_config& config_;
   std::map<std::string, found> places_;
+  std::string root_ = "model.";  // before the names of the network's tensors
   placed_tensors placed_;
   std::uint64_t end_ = 0;
 };

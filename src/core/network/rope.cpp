@@ -28,7 +28,9 @@ double kept_speed(const rope_parameters& c, double i) {
 rope_table::rope_table(const rope_parameters& config, span<const float> factors, std::uint32_t first,
                        std::uint32_t count)
     : first_(first), pairs_(config.dimensions / 2), cosines_(pairs_ * count), sines_(pairs_ * count) {
-  const double magnitude = config.magnitude * (config.yarn ? 1.0 + 0.1 * std::log(1.0 / config.scale) : 1.0);
+  // Positions that are drawn apart instead of pressed together (a factor below 1) leave the magnitude as it is.
+  const double growth = config.yarn ? std::max(0.0, std::log(1.0 / config.scale)) : 0.0;
+  const double magnitude = config.magnitude * (1.0 + 0.1 * growth);
   for (std::size_t i = 0; i < pairs_; ++i) {
     const double own = std::pow(config.base, -2.0 * static_cast<double>(i) / config.dimensions) /
                        (factors.empty() ? 1.0 : static_cast<double>(factors[i]));
