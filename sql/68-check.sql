@@ -61,10 +61,29 @@ CREATE FUNCTION hartonomous.tensor_positions(model integer, tensor text)
 COMMENT ON FUNCTION hartonomous.tensor_positions(integer, text) IS
   'where the atoms of a tensor would lie if it were imported with the weights it has now; 42704 when there is no such model or tensor';
 
+CREATE FUNCTION hartonomous.dense_tensors(model integer)
+  RETURNS TABLE (layer_id bigint, layer_name text, "position" integer, matrix boolean)
+  LANGUAGE plpgsql STABLE PARALLEL SAFE COST 250 ROWS 300
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  base constant integer := hartonomous.live_base(model);
+BEGIN
+  RETURN QUERY
+    SELECT l.layer_id, l.layer_name, l.position, cardinality(l.tensor_shape) > 1 FROM hartonomous.model_layers l
+     WHERE l.model_id = model
+       AND NOT EXISTS (SELECT FROM hartonomous.svd_compressed_layers f
+                        WHERE f.model_id = model AND f.revision_id = base AND f.layer_id = l.layer_id);
+END
+$$;
+COMMENT ON FUNCTION hartonomous.dense_tensors(integer) IS
+  'the tensors of a model whose atoms are all of their weights: those without factors';
+
 -- Changing rows moves no weights, so it is no revision of its own. A position stays in the form in which it is stored.
+-- Compiling a statement for each tensor takes longer than running it.
 CREATE FUNCTION hartonomous.recompute_positions(model integer, nowait boolean DEFAULT false) RETURNS bigint
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
-  SET search_path = pg_catalog, pg_temp
+  SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
 DECLARE
   tensor record;
@@ -73,29 +92,24 @@ DECLARE
 BEGIN
   PERFORM hartonomous.current_revision(model);
   PERFORM hartonomous.lock_model(model, nowait);
-  FOR tensor IN
-    SELECT l.layer_id, l.layer_name FROM hartonomous.model_layers l
-     WHERE l.model_id = model
-       AND NOT EXISTS (SELECT FROM hartonomous.svd_compressed_layers f
-                        WHERE f.model_id = model AND f.revision_id = hartonomous.live_base(model) AND f.layer_id = l.layer_id)
-     ORDER BY l.position
-  LOOP
+  FOR tensor IN SELECT * FROM hartonomous.dense_tensors(model) d ORDER BY d.position LOOP
     EXECUTE format($sql$
       WITH computed AS MATERIALIZED (SELECT * FROM hartonomous.tensor_positions($1, $3)),
-      positions AS (
-        SELECT c.atom_sequence, CASE WHEN a.x IS NOT NULL OR a.weights_geometry_q8 IS NULL THEN c.x END AS x,
-               CASE WHEN a.y IS NOT NULL OR a.weights_geometry_q8 IS NULL THEN c.y END AS y, c.importance_score,
-               hartonomous.encode_point(c.x, c.y, c.importance_score,
-                 CASE octet_length(a.weights_geometry_q8) WHEN 3 THEN 'Q8_0' WHEN 6 THEN 'F16' WHEN 12 THEN 'F32' END) AS q8
-          FROM hartonomous.tensor_atoms a JOIN computed c USING (atom_sequence)
-         WHERE a.model_id = $1 AND a.layer_id = $2),
+      positions AS MATERIALIZED (  -- of atoms that are elsewhere
+        SELECT n.* FROM hartonomous.tensor_atoms a JOIN computed c USING (atom_sequence)
+         CROSS JOIN LATERAL (
+           SELECT c.atom_sequence, CASE WHEN a.x IS NOT NULL OR a.weights_geometry_q8 IS NULL THEN c.x END AS x,
+                  CASE WHEN a.y IS NOT NULL OR a.weights_geometry_q8 IS NULL THEN c.y END AS y, c.importance_score,
+                  hartonomous.encode_point(c.x, c.y, c.importance_score,
+                    CASE octet_length(a.weights_geometry_q8) WHEN 3 THEN 'Q8_0' WHEN 6 THEN 'F16' WHEN 12 THEN 'F32' END) AS q8) n
+         WHERE a.model_id = $1 AND a.layer_id = $2
+           AND (a.x, a.y, a.importance_score, a.weights_geometry_q8)
+               IS DISTINCT FROM (n.x, n.y, n.importance_score, n.q8)),
       changed AS (
         UPDATE hartonomous.tensor_atoms a
            SET x = p.x, y = p.y, importance_score = p.importance_score, weights_geometry_q8 = p.q8
           FROM positions p
-         WHERE a.model_id = $1 AND a.layer_id = $2 AND a.atom_sequence = p.atom_sequence
-           AND (a.x, a.y, a.importance_score, a.weights_geometry_q8)
-               IS DISTINCT FROM (p.x, p.y, p.importance_score, p.q8) RETURNING 1),
+         WHERE a.model_id = $1 AND a.layer_id = $2 AND a.atom_sequence = p.atom_sequence RETURNING 1),
       described AS (
         UPDATE hartonomous.model_layers l SET weights_geometry = e.envelope
           FROM (SELECT %1$I.ST_MakeEnvelope(min(c.x), min(c.y), max(c.x), max(c.y)) AS envelope FROM computed c) e
@@ -190,46 +204,45 @@ COMMENT ON FUNCTION hartonomous.check_atoms(integer) IS
 CREATE FUNCTION hartonomous.check_importance(model integer)
   RETURNS TABLE (fault text, layer_name text, atoms bigint, detail text)
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 10
-  SET search_path = pg_catalog, pg_temp
+  SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
+DECLARE
+  readable constant text[] := (SELECT array_agg(k.format) FROM hartonomous.formats() k WHERE k.readable);
+  tensor record;
 BEGIN
-  RETURN QUERY EXECUTE $sql$
-    WITH atoms AS MATERIALIZED (
-      SELECT a.layer_id, a.atom_sequence, a.importance_score::float8 AS importance, m.rms, ln(nullif(m.rms, 0)) AS size
-        FROM hartonomous.tensor_atoms a JOIN hartonomous.model_layers l USING (layer_id)
-       CROSS JOIN LATERAL (SELECT hartonomous.weights_rms(a.atom_data)::float8 AS rms) m
-       WHERE a.model_id = $1 AND l.model_id = $1 AND cardinality(l.tensor_shape) > 1
-         AND hartonomous.weights_format(a.atom_data) = ANY ($2) AND m.rms < 'Infinity'
-         AND a.importance_score >= -10 AND a.importance_score < 10
-         AND NOT EXISTS (SELECT FROM hartonomous.svd_compressed_layers f  -- atoms beside factors are what these leave
-                          WHERE f.model_id = $1 AND f.revision_id = hartonomous.live_base($1) AND f.layer_id = a.layer_id)),
-    inner_atoms AS (
-      SELECT a.*, (count(*) OVER (PARTITION BY a.layer_id) / 2)::integer AS half
-        FROM atoms a WHERE a.importance > -10 AND a.rms > 0),
-    pairs AS (  -- each with the one that is half of them further on
-      SELECT i.*, lead(i.importance, i.half) OVER w - i.importance AS rise, lead(i.size, i.half) OVER w - i.size AS run
-        FROM inner_atoms i WINDOW w AS (PARTITION BY i.layer_id ORDER BY i.size, i.atom_sequence)),
-    slopes AS (
-      SELECT p.layer_id, percentile_cont(0.5) WITHIN GROUP (ORDER BY p.rise / p.run) AS slope
-        FROM pairs p WHERE p.run > 0 AND p.half >= 4 GROUP BY p.layer_id),
-    levels AS (
-      SELECT s.layer_id, s.slope, percentile_cont(0.5) WITHIN GROUP (ORDER BY i.importance - s.slope * i.size) AS level
-        FROM slopes s JOIN inner_atoms i USING (layer_id) GROUP BY s.layer_id, s.slope),
-    spreads AS (
-      SELECT v.layer_id, v.slope, v.level,
-             percentile_cont(0.5) WITHIN GROUP (ORDER BY abs(i.importance - v.slope * i.size - v.level)) AS spread
-        FROM levels v JOIN inner_atoms i USING (layer_id) GROUP BY v.layer_id, v.slope, v.level)
-    SELECT 'stale importance', l.layer_name, count(*), format('atom %s first', min(a.atom_sequence))
-      FROM atoms a JOIN spreads s USING (layer_id) JOIN hartonomous.model_layers l USING (layer_id)
-     CROSS JOIN LATERAL (
-       -- What is smaller than the smallest number of F16 may have become zero when it was quantized.
-       SELECT least(greatest(s.slope * coalesce(a.size, '-Infinity') + s.level, -10), 10) AS least,
-              least(greatest(s.slope * greatest(a.size, ln(6e-8)) + s.level, -10), 10) AS most,
-              greatest(0.5, 15 * s.spread) AS tolerance) e
-     WHERE s.slope > 0 AND s.spread < 0.3
-       AND (a.importance < e.least - e.tolerance OR a.importance > e.most + e.tolerance)
-     GROUP BY l.layer_id, l.layer_name, l.position ORDER BY l.position$sql$
-    USING model, (SELECT array_agg(k.format) FROM hartonomous.formats() k WHERE k.readable);
+  FOR tensor IN SELECT * FROM hartonomous.dense_tensors(model) d WHERE d.matrix ORDER BY d.position LOOP
+    RETURN QUERY EXECUTE $sql$
+      WITH atoms AS MATERIALIZED (
+        SELECT a.atom_sequence, a.importance_score::float8 AS importance, m.rms, ln(nullif(m.rms, 0)) AS size
+          FROM hartonomous.tensor_atoms a
+         CROSS JOIN LATERAL (SELECT hartonomous.weights_rms(a.atom_data)::float8 AS rms) m
+         WHERE a.model_id = $1 AND a.layer_id = $2 AND a.importance_score >= -10 AND a.importance_score < 10
+           AND hartonomous.weights_format(a.atom_data) = ANY ($4) AND m.rms < 'Infinity'),
+      inner_atoms AS MATERIALIZED (
+        SELECT a.*, (count(*) OVER () / 2)::integer AS half FROM atoms a WHERE a.importance > -10 AND a.rms > 0),
+      pairs AS (  -- each with the one that is half of them further on
+        SELECT i.half, lead(i.importance, i.half) OVER w - i.importance AS rise, lead(i.size, i.half) OVER w - i.size AS run
+          FROM inner_atoms i WINDOW w AS (ORDER BY i.size, i.atom_sequence)),
+      slope AS (
+        SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY p.rise / p.run) AS slope FROM pairs p WHERE p.run > 0 AND p.half >= 4),
+      line AS (
+        SELECT s.slope, (SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY i.importance - s.slope * i.size)
+                           FROM inner_atoms i) AS level
+          FROM slope s WHERE s.slope > 0),
+      fit AS MATERIALIZED (
+        SELECT n.*, (SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY abs(i.importance - n.slope * i.size - n.level))
+                       FROM inner_atoms i) AS spread
+          FROM line n)
+      SELECT 'stale importance', $3, count(*), format('atom %s first', min(a.atom_sequence))
+        FROM fit f CROSS JOIN atoms a
+       CROSS JOIN LATERAL (
+         -- What is smaller than the smallest number of F16 may have become zero when it was quantized.
+         SELECT least(greatest(f.slope * coalesce(a.size, '-Infinity') + f.level, -10), 10) AS least,
+                least(greatest(f.slope * greatest(a.size, ln(6e-8)) + f.level, -10), 10) AS most,
+                greatest(0.5, 15 * f.spread) AS tolerance) e
+       WHERE f.spread < 0.3 AND (a.importance < e.least - e.tolerance OR a.importance > e.most + e.tolerance)
+      HAVING count(*) > 0$sql$ USING model, tensor.layer_id, tensor.layer_name, readable;
+  END LOOP;
 END
 $$;
 COMMENT ON FUNCTION hartonomous.check_importance(integer) IS

@@ -205,6 +205,6 @@ SELECT is((state_as('check_reader', format('SELECT recompute_positions(%s)', :m)
 SELECT throws_ok(format('SELECT tensor_positions(%s)', arguments), state, NULL, arguments) FROM (VALUES (:'m' || ', ''nothing''', '42704'),
   ('999, ''token_embd.weight''', '42704'), ('NULL, ''token_embd.weight''', '42704'), (:'m' || ', NULL', '22004')) v (arguments, state);
 SELECT is_empty($$SELECT without_comment('validate_coordinates', 'clamp_coordinates', 'layer_completeness', 'expected_atoms',
-  'check_atoms', 'check_importance', 'recompute_positions', 'tensor_positions', 'check_layers', 'check_partitions', 'partition_bound', 'check_model')$$, 'every function has a comment');
+  'check_atoms', 'check_importance', 'dense_tensors', 'recompute_positions', 'tensor_positions', 'check_layers', 'check_partitions', 'partition_bound', 'check_model')$$, 'every function has a comment');
 SELECT * FROM finish();
 ROLLBACK;

@@ -188,6 +188,27 @@ SELECT doesnt_match(string_agg(e, E'\n'), 'Index', 'many by reading all') FROM e
   :big, region(0, 100, 0, 90, -1, 9))) e;
 SELECT matches(string_agg(e, E'\n'), 'Index Scan using.*geometry', 'neighbours by the index') FROM explain(format('SELECT * FROM tensor_atoms WHERE model_id = %s ORDER BY weights_geometry <<->> st_makepoint(1, 2, 3) LIMIT 5',
   :big)) e;
+-- The functions themselves: scans of the partition and of its index of positions, as the server counts them
+CREATE FUNCTION lib.scans(model integer, statement text, OUT sequential bigint, OUT by_position bigint) LANGUAGE plpgsql AS $$
+DECLARE
+  atoms regclass := live_partition(model);
+  indexes oid[] := ARRAY(SELECT indexrelid FROM pg_index JOIN pg_class c ON c.oid = indexrelid JOIN pg_am m ON m.oid = c.relam
+    WHERE indrelid = atoms AND amname = 'gist');
+BEGIN
+  sequential := -pg_stat_get_xact_numscans(atoms);
+  by_position := -(SELECT sum(pg_stat_get_xact_numscans(i)) FROM unnest(indexes) i);
+  EXECUTE statement;
+  sequential := sequential + pg_stat_get_xact_numscans(atoms);
+  by_position := by_position + (SELECT sum(pg_stat_get_xact_numscans(i)) FROM unnest(indexes) i);
+END $$;
+CREATE FUNCTION lib.searches() RETURNS text[] LANGUAGE sql IMMUTABLE RETURN ARRAY['SELECT * FROM nearest_atoms(%1$s, st_makepoint(1, 2, 3), 5)',
+  'SELECT * FROM tensor_atoms WHERE model_id = %1$s AND in_region(weights_geometry, weights_geometry_q8, region(10, 10.5, 10, 10.5, -1, 1))',
+  'SELECT * FROM tensor_atoms WHERE model_id = %1$s AND in_geometry(weights_geometry, weights_geometry_q8, ''POLYGON Z((10 10 0,10 10.5 0,10.5 10 1,10 10 0))'')'];
+SELECT ok(sequential = 0 AND by_position > 0, 'by the index: ' || s) FROM unnest(searches()) s, scans(:big, format(s, :big));
+CALL quantize_model_geometry(:big);
+SELECT ok(sequential = 0 AND by_position > 0, 'by that of quantized positions: ' || s) FROM unnest(searches()) s, scans(:big, format(s, :big));
+SELECT is((SELECT count(*) FROM tensor_atoms WHERE model_id = :big AND in_geometry(weights_geometry, weights_geometry_q8, 'POLYGON((10 10,10 29.9,29.9 10,10 10))')),
+  (SELECT count(*) FROM tensor_atoms, decode_point(weights_geometry_q8) p WHERE model_id = :big AND p.x >= 10 AND p.y >= 10 AND p.x + p.y <= 39.9), 'and finds what lies there');
 
 SELECT is_empty($$SELECT without_comment('in_geometry', 'atom_position', 'region_plan', 'prune_region', 'execute_prune', 'nearest_atoms', 'spatial_statistics')$$,
   'every function has a comment');
