@@ -173,6 +173,12 @@ SELECT name FROM (
 UNION SELECT substr(name, 13) FROM pg_settings WHERE name LIKE 'hartonomous.%';
 SQL
     cmp_ok scalar keys %member, '>', 100, 'there are some';
+    my (%argument, %argument_of);
+    for (split /\n/, $session->query("SELECT proname, unnest(proargnames) FROM pg_proc WHERE pronamespace IN"
+            . " ('hartonomous'::regnamespace, 'dbo'::regnamespace);")) {
+        my ($name, $known) = split /\|/;
+        $argument{$known} = $argument_of{$name}{$known} = 1;
+    }
     # C++ of the pages about the source.
     my $headers = join '', map { local (@ARGV, $/) = $_; <> } glob("$root/src/pg/*.hpp");
     for my $page (@pages) {
@@ -180,6 +186,14 @@ SQL
         for my $span (spans($prose{$page})) {
             while ($span =~ /(?<![\w.])(?:hartonomous\.)?([a-z][a-z0-9]*(?:_[a-z0-9]+)+|(?<=^)[a-z]\w*)\(/g) {
                 $lost{"$1()"} = 1 unless $function{$1} || $headers =~ /\b\Q$1\E\(/;
+            }
+        }
+        # Arguments: those written `name => value`, and those of signatures, which are known by a default.
+        for my $span (spans($prose{$page})) {
+            $lost{"$1 =>"} = 1 for grep { !$argument{$_} } $span =~ /\b([a-z]\w*) =>/g;
+            my ($name, $list) = $span =~ /^(?:CALL )?(\w+)\((.* DEFAULT .*)\)/ or next;
+            for my $known (grep { /\w/ } map { /^\s*(\w+)/ } split /,/, $list) {
+                $lost{"$known of $name()"} = 1 unless $argument_of{$name}{$known};
             }
         }
         my $text = join "\n", $prose{$page}, map { $_->{text} } grep { $_->{kind} eq 'sql' } @{ $blocks{$page} };
