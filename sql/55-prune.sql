@@ -229,7 +229,7 @@ DECLARE
   removed bigint := planned OPERATOR(pg_catalog.->>) 'removed';
   bytes bigint := planned OPERATOR(pg_catalog.->>) 'bytes';
   removed_bytes bigint := planned OPERATOR(pg_catalog.->>) 'removed_bytes';
-  passed_over text := coalesce(planned OPERATOR(pg_catalog.->>) 'passed_over', '');
+  passed_over pg_catalog.text := coalesce(planned OPERATOR(pg_catalog.->>) 'passed_over', '');
   run bigint;
 BEGIN
   IF removed OPERATOR(pg_catalog.=) 0 THEN

@@ -69,6 +69,8 @@ sub run_block {
     for my $statement (statements($block)) {
         my ($output, $state) = run($session, $statement->{text} =~ s{(?<=')/tmp(?=/)}{$path}gr);
         $output =~ s/\Q$path\E/\/tmp/g;
+        # Stages say what they did; a page shows that or not.
+        $output =~ s/^NOTICE:.*\n?//mg if $shown && $shown->{text} !~ /^NOTICE:/m;
         $printed .= $output;
         $output = '' if $shown && !defined $statement->{gives};
         my $fault = fault($statement, $output, $state);
@@ -83,7 +85,7 @@ my %afterwards = (
         my ($session, $path) = @_;
         is $session->query("SELECT count(*), sum((source_sha256 = sha256(hartonomous.export_gguf(model_id)))::integer)"
             . ' FROM hartonomous.models;'), '1|1', 'the model is what was imported';
-        cmp_ok -s "$path/tiny-q4_k.gguf", '<', 0.35 * -s "$path/tiny-stories.gguf", 'the export is 35 % of it at most';
+        cmp_ok -s "$path/tiny-q4_k_m.gguf", '<', 0.32 * -s "$path/tiny-stories.gguf", 'the export is 32 % of it at most';
     },
 );
 
