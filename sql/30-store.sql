@@ -129,7 +129,9 @@ BEGIN
     revision_id integer REFERENCES hartonomous.model_revisions ON DELETE SET NULL,
     stage text NOT NULL,
     parameters jsonb NOT NULL DEFAULT '{}',
-    state text NOT NULL CHECK (state IN ('running', 'completed', 'abandoned')),
+    state text NOT NULL CHECK (state IN ('running', 'completed', 'failed', 'abandoned')),
+    error_sqlstate text,
+    error_message text,
     bytes_before bigint,
     bytes_after bigint,
     started_at timestamptz NOT NULL DEFAULT clock_timestamp(),
@@ -288,7 +290,12 @@ BEGIN
     'Frobenius norm of what the stored factors left by that of the matrix, measured when they were made';
   COMMENT ON COLUMN hartonomous.svd_compressed_layers.dense_format IS
     'the format in which the tensor is exported, multiplied out';
-  COMMENT ON TABLE hartonomous.compression_runs IS 'a row is a job; a running one is resumed by the same call';
+  COMMENT ON TABLE hartonomous.compression_runs IS 'a row is a job; a running one that was stopped is resumed by the same call';
+  COMMENT ON COLUMN hartonomous.compression_runs.state IS
+    'running (or stopped, when nobody holds the model''s lock), completed, failed (an error ended it, what it wrote is dropped), or abandoned';
+  COMMENT ON COLUMN hartonomous.compression_runs.error_sqlstate IS
+    'of the error that ended a failed run, or that stopped a running one';
+  COMMENT ON COLUMN hartonomous.compression_runs.error_message IS 'the message of that error';
   COMMENT ON TABLE hartonomous.compression_steps IS 'a row is one tensor''s share of a job';
   COMMENT ON COLUMN hartonomous.compression_steps.factors IS 'what svd_compress_model asks for: rank or energy, format';
   COMMENT ON COLUMN hartonomous.compression_steps.outcome IS 'what became of the tensor, in words';

@@ -17,3 +17,14 @@ CREATE FUNCTION hartonomous.can_commit() RETURNS boolean
   AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1;
 COMMENT ON FUNCTION hartonomous.can_commit() IS
   'whether the procedure that asks may COMMIT: it was called outside a transaction block';
+
+CREATE FUNCTION hartonomous.raise_error(sqlstate text, message text, detail text, hint text, schema_name text,
+                                        table_name text, column_name text, constraint_name text) RETURNS void
+  AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL SAFE COST 1;
+COMMENT ON FUNCTION hartonomous.raise_error(text, text, text, text, text, text, text, text) IS
+  'raises an error with the fields that are given; NULL and empty ones are left out, which RAISE cannot';
+CREATE FUNCTION hartonomous.raise_failure(failure jsonb) RETURNS void
+  LANGUAGE sql VOLATILE PARALLEL SAFE COST 50
+  RETURN hartonomous.raise_error(failure ->> 'sqlstate', failure ->> 'message', failure ->> 'detail', failure ->> 'hint',
+                                 failure ->> 'schema', failure ->> 'table', failure ->> 'column', failure ->> 'constraint');
+COMMENT ON FUNCTION hartonomous.raise_failure(jsonb) IS 'raises again the error that try_step() has caught';

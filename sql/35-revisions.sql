@@ -43,7 +43,7 @@ BEGIN
    WHERE target.revision_id = revision AND r.revision_id IN (revision, target.base_revision_id);
   UPDATE hartonomous.models SET current_revision = revision WHERE model_id = model;
   -- A stopped run started from another state: it can never be resumed, and its partition takes space.
-  PERFORM hartonomous.abandon_run(r.run_id)
+  PERFORM hartonomous.close_run(r.run_id, 'abandoned')
      FROM hartonomous.compression_runs r
     WHERE r.model_id = model AND r.state = 'running' AND r.revision_id IS DISTINCT FROM revision;
 END

@@ -36,7 +36,7 @@ BEGIN
       resumed := run.run_id;
       RAISE NOTICE 'resuming run % of stage %', run.run_id, stage;
     ELSE
-      PERFORM hartonomous.abandon_run(run.run_id);
+      PERFORM hartonomous.close_run(run.run_id, 'abandoned');
     END IF;
   END LOOP;
   IF resumed IS NOT NULL THEN
@@ -67,24 +67,51 @@ END
 $$;
 COMMENT ON FUNCTION hartonomous.require_read_committed() IS '25000 in a REPEATABLE READ or SERIALIZABLE transaction';
 
-CREATE FUNCTION hartonomous.abandon_run(run bigint) RETURNS void
+CREATE FUNCTION hartonomous.close_run(run bigint, state text, error_sqlstate text DEFAULT NULL,
+                                      error_message text DEFAULT NULL) RETURNS void
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
   old hartonomous.compression_runs;
 BEGIN
-  UPDATE hartonomous.compression_runs SET state = 'abandoned', finished_at = clock_timestamp()
-   WHERE run_id = run AND state = 'running' RETURNING * INTO old;
+  UPDATE hartonomous.compression_runs r
+     SET state = close_run.state, finished_at = clock_timestamp(), error_sqlstate = close_run.error_sqlstate,
+         error_message = close_run.error_message
+   WHERE r.run_id = run AND r.state = 'running' RETURNING * INTO old;
   IF old.revision_id IS NOT NULL THEN
-    UPDATE hartonomous.model_revisions SET state = 'dropped' WHERE revision_id = old.revision_id AND state = 'building';
+    UPDATE hartonomous.model_revisions r SET state = 'dropped' WHERE r.revision_id = old.revision_id AND r.state = 'building';
     IF FOUND THEN
       PERFORM hartonomous.drop_atoms_partition(old.model_id, old.revision_id);
     END IF;
   END IF;
 END
 $$;
-COMMENT ON FUNCTION hartonomous.abandon_run(bigint) IS 'gives up a run that has not finished, and drops what it wrote';
+COMMENT ON FUNCTION hartonomous.close_run(bigint, text, text, text) IS
+  'ends a run that has not finished, as failed or abandoned, and drops what it wrote; the caller holds the model''s lock';
+
+CREATE FUNCTION hartonomous.abandon_run(run bigint) RETURNS void
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  found record;  -- a row type would have to be there before there is a store
+BEGIN
+  SELECT r.model_id, r.state INTO found FROM hartonomous.compression_runs r WHERE r.run_id = run;
+  IF found.model_id IS NULL THEN
+    RAISE EXCEPTION 'run % does not exist', coalesce(run::text, 'NULL') USING ERRCODE = '42704';
+  END IF;
+  -- Whoever is at work holds the lock: such a run is cancelled (pg_cancel_backend), not abandoned.
+  PERFORM hartonomous.lock_model(found.model_id, nowait => true);
+  SELECT r.state INTO found.state FROM hartonomous.compression_runs r WHERE r.run_id = run;
+  IF found.state IS DISTINCT FROM 'running' THEN
+    RAISE EXCEPTION 'run % is %: there is nothing to give up', run, coalesce(found.state, 'deleted') USING ERRCODE = '55000';
+  END IF;
+  PERFORM hartonomous.close_run(run, 'abandoned');
+END
+$$;
+COMMENT ON FUNCTION hartonomous.abandon_run(bigint) IS
+  'gives up a run that was stopped, and drops what it wrote, which gives its disk space back; 42704 when there is no such run, 55000 when it is not running, 55P03 when a session is at work on its model';
 
 -- Which rows a tensor has at the moment: changes when any of them is inserted, updated or deleted.
 CREATE FUNCTION hartonomous.columns_fingerprint(partition regclass) RETURNS text
@@ -275,7 +302,7 @@ BEGIN
     PERFORM hartonomous.make_current(job.model_id, made.revision_id);
   END IF;
   UPDATE hartonomous.compression_runs r
-     SET state = 'completed', finished_at = clock_timestamp(), bytes_before = s.before, bytes_after = s.after
+     SET state = 'completed', finished_at = clock_timestamp(), error_sqlstate = NULL, error_message = NULL, bytes_before = s.before, bytes_after = s.after
     FROM (SELECT sum(c.bytes_before) AS before, sum(c.bytes_after) AS after
             FROM hartonomous.compression_steps c WHERE c.run_id = run) s
    WHERE r.run_id = run;
@@ -284,44 +311,3 @@ END
 $$;
 COMMENT ON FUNCTION hartonomous.finish_run(bigint) IS
   'copies again what was changed meanwhile, puts the run''s partition in its place, and returns its revision';
-
--- Cancelled or killed: the steps committed so far stay, and the same call goes on from there; inside a transaction
--- block nothing is committed and nothing stays. A second caller waits for the model's lock or fails with 55P03.
-CREATE PROCEDURE hartonomous.execute_run(run bigint)
-  LANGUAGE plpgsql
-AS $$
-DECLARE
-  commits boolean := hartonomous.can_commit();
-  layer bigint;
-  target pg_catalog.regclass;
-BEGIN
-  IF commits THEN
-    COMMIT;
-  END IF;
-  FOR layer IN
-    SELECT s.layer_id FROM hartonomous.compression_steps s
-     WHERE s.run_id OPERATOR(pg_catalog.=) run AND s.state OPERATOR(pg_catalog.=) 'waiting'
-     ORDER BY s.layer_id
-  LOOP
-    PERFORM hartonomous.rewrite_layer(run, layer);
-    IF commits THEN
-      COMMIT;
-    END IF;
-  END LOOP;
-  SELECT hartonomous.partition_of(r.model_id, r.revision_id) INTO STRICT target
-    FROM hartonomous.compression_runs r WHERE r.run_id OPERATOR(pg_catalog.=) run;
-  -- A run stopped between here and the swap has its indexes already.
-  IF NOT EXISTS (SELECT FROM pg_catalog.pg_index i WHERE i.indrelid OPERATOR(pg_catalog.=) target) THEN
-    PERFORM hartonomous.index_atoms_partition(target);
-    IF commits THEN
-      COMMIT;
-    END IF;
-  END IF;
-  PERFORM hartonomous.finish_run(run);
-  IF commits THEN
-    COMMIT;
-  END IF;
-END
-$$;
-COMMENT ON PROCEDURE hartonomous.execute_run(bigint) IS
-  'does the steps of a run that are still to do, committing each outside a transaction block, then finishes it; the caller holds the model''s lock';

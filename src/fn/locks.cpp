@@ -8,6 +8,7 @@ extern "C" {
 #include "catalog/namespace.h"
 #include "storage/lmgr.h"
 #include "storage/lock.h"
+#include "utils/builtins.h"
 #include "utils/inval.h"
 }
 
@@ -71,6 +72,28 @@ HARTONOMOUS_FUNCTION(wait_for_lockers) {
   LOCKTAG tag;
   SET_LOCKTAG_RELATION(tag, MyDatabaseId, PG_GETARG_OID(0));
   call([&] { WaitForLockers(tag, wanted, false); });
+  PG_RETURN_VOID();
+}
+
+HARTONOMOUS_FUNCTION(raise_error) {
+  const auto field = [&](int n) -> char* {
+    if (PG_ARGISNULL(n)) return nullptr;
+    char* value = text_to_cstring(PG_GETARG_TEXT_PP(n));
+    return *value == '\0' ? nullptr : value;
+  };
+  // As an error of PostgreSQL's own, which may be of any length.
+  call([&] {
+    const char *code = field(0), *message = field(1), *detail = field(2), *hint = field(3);
+    const bool known = code != nullptr && strlen(code) == 5;
+    ereport(ERROR,
+            (errcode(known ? MAKE_SQLSTATE(code[0], code[1], code[2], code[3], code[4]) : ERRCODE_INTERNAL_ERROR),
+             errmsg_internal("%s", message != nullptr ? message : "unknown error"),
+             detail != nullptr ? errdetail_internal("%s", detail) : 0, hint != nullptr ? errhint("%s", hint) : 0,
+             field(4) != nullptr ? err_generic_string(PG_DIAG_SCHEMA_NAME, field(4)) : 0,
+             field(5) != nullptr ? err_generic_string(PG_DIAG_TABLE_NAME, field(5)) : 0,
+             field(6) != nullptr ? err_generic_string(PG_DIAG_COLUMN_NAME, field(6)) : 0,
+             field(7) != nullptr ? err_generic_string(PG_DIAG_CONSTRAINT_NAME, field(7)) : 0));
+  });
   PG_RETURN_VOID();
 }
 

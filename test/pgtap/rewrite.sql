@@ -128,6 +128,10 @@ SELECT is((state_as('rewrite_other', statement)).state, '42501', 'without the ri
   FROM (VALUES (copying(:'source', partition_of(:m, 2000)::text, 2000)), (loading(partition_of(:m, 2000)::text, 2000))) v (statement);
 GRANT INSERT ON :source TO rewrite_other;
 SELECT is((state_as('rewrite_other', copying(:'source', 'lib.plain', 1))).state, '42501', 'nor elsewhere');
-SELECT is_empty($$SELECT without_comment('copy_atoms', 'rewrite_layer', 'start_run', 'execute_run', 'finish_run')$$, 'every function has a comment');
+SELECT throws_ok($$SELECT raise_error('HT002', 'a message', NULL, '', NULL, NULL, NULL, 'a constraint')$$, 'HT002', 'a message', 'raise_error()');
+SELECT throws_ok($$SELECT raise_error(NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)$$, 'XX000', 'unknown error', '... of nothing');
+SELECT is(try_step(-1, 1) ->> 'sqlstate', 'P0002', 'try_step() returns the error');
+SELECT is_empty($$SELECT without_comment('copy_atoms', 'rewrite_layer', 'start_run', 'execute_run', 'finish_run', 'close_run', 'abandon_run',
+  'do_step', 'try_step', 'note_failure', 'execute_step', 'raise_error', 'raise_failure')$$, 'every function has a comment');
 SELECT * FROM finish();
 ROLLBACK;
