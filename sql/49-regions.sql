@@ -42,11 +42,11 @@ BEGIN
       RETURN point OPERATOR(%1$I.&&&) hartonomous.region_geometry(region)
              OR (quantized IS NOT NULL
                  AND hartonomous.dequantize_geometry(quantized) OPERATOR(%1$I.&&&) hartonomous.region_geometry(region));
-    -- The box first, for the indexes; it also bounds z, which ST_Intersects() does not look at.
+    -- The box first, for the indexes; it also bounds z, which ST_Intersects() does not look at. Space has no SRID.
     CREATE FUNCTION hartonomous.in_geometry(point %1$I.geometry, quantized bytea, shape %1$I.geometry) RETURNS boolean
       LANGUAGE sql IMMUTABLE PARALLEL SAFE COST 250
       RETURN hartonomous.in_region(point, quantized, hartonomous.region(shape))
-             AND %1$I.ST_Intersects(hartonomous.atom_position(point, quantized), shape);
+             AND %1$I.ST_Intersects(hartonomous.atom_position(point, quantized), %1$I.ST_SetSRID(shape, 0));
     COMMENT ON FUNCTION hartonomous.region_geometry(real[]) IS
       'the diagonal of a region, whose bounding box the region is';
     COMMENT ON FUNCTION hartonomous.region(%1$I.geometry) IS

@@ -44,6 +44,7 @@ SELECT is(in_geometry(point, q8, shape) IS TRUE, inside, what) FROM (VALUES
   (NULL, quantize_q8(8, 8, 7), 'POLYGON((0 0,0 10,10 0,0 0))', false, 'by three bytes in its box only'),
   (st_makepoint(2, 1, 7), NULL, 'POLYGON Z((0 0 7,0 10 8,10 0 9,0 0 7))', true, 'at its lowest z'),
   (st_makepoint(2, 1, 6.9), NULL, 'POLYGON Z((0 0 7,0 10 8,10 0 9,0 0 7))', false, 'below it'),
+  (st_makepoint(2, 1, 7), NULL, 'SRID=4326;POLYGON((0 0,0 10,10 0,0 0))', true, 'whatever its SRID'),
   (NULL, NULL, 'POLYGON((0 0,0 10,10 0,0 0))', false, 'without a position in no geometry')) v (point, q8, shape, inside, what);
 SELECT throws_ok('SELECT in_geometry(st_makepoint(1, 2, 3), NULL, ''POLYGON EMPTY'')', '22023', NULL, 'an empty geometry is no region');
 SELECT is(atom_position(x, y, z) IS NULL, none, format('a position at (%s, %s, %s)', x, y, z)) FROM (VALUES (1::real, 2::real, 3::real, false),
