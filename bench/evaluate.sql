@@ -30,5 +30,5 @@ SET hartonomous.model_cache_size = 0;
 CALL hartonomous.quantize_model(:model, 'Q8_0');
 SELECT measured(:model, 'perplexity(), 1 thread, no cache, Q8_0');
 SELECT hartonomous.rollback_model(:model) \g /dev/null
-CALL hartonomous.quantize_model(:model, 'Q4_K');
+CALL hartonomous.quantize_model(:model, 'Q4_K', pure => true);
 SELECT measured(:model, 'perplexity(), 1 thread, no cache, Q4_K');

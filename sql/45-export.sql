@@ -97,33 +97,61 @@ CREATE FUNCTION hartonomous.plain_format(present text, tensor_dtype text) RETURN
 COMMENT ON FUNCTION hartonomous.plain_format(text, text) IS
   'the format in which safetensors, which has no quantized ones, gets a tensor: the one it came in, else F16';
 
--- By what the tensors are, not by what was asked for: so it holds of students, of parts, after rollback. Of two mixes
--- that fit as well, the smaller.
+-- What was asked for last, here or, of a student, of its parent; else what the file said it was.
+CREATE FUNCTION hartonomous.asked_preset(model integer) RETURNS text
+  LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN coalesce((
+    WITH RECURSIVE line (n, stage, parameters, before) AS (
+      SELECT 1, r.stage, r.parameters, coalesce(r.parent_revision_id, (r.parameters ->> 'parent_revision')::integer)
+        FROM hartonomous.model_revisions r WHERE r.revision_id = hartonomous.current_revision(model)
+      UNION ALL
+      SELECT l.n + 1, r.stage, r.parameters, coalesce(r.parent_revision_id, (r.parameters ->> 'parent_revision')::integer)
+        FROM line l JOIN hartonomous.model_revisions r ON r.revision_id = l.before)
+    SELECT hartonomous.preset_named(l.parameters ->> 'format') FROM line l
+     WHERE l.stage = 'quantize' AND l.parameters ? 'format' ORDER BY l.n LIMIT 1), (
+    SELECT p.preset FROM hartonomous.models m
+      JOIN hartonomous.format_presets() p
+        ON p.file_type::text = hartonomous.gguf_value(m.metadata, 'general.file_type') #>> '{}'
+     WHERE m.model_id = model));
+END
+$$;
+COMMENT ON FUNCTION hartonomous.asked_preset(integer) IS
+  'the file type (format_presets()) that a model was last quantized to, or that its file names; NULL when none is known';
+
+-- By what the tensors are, so that it holds of students, of parts, after rollback. Where rows fit no block of a K format,
+-- several mixes come out alike: then what was asked for decides. Of others that fit as well, the smaller.
 CREATE FUNCTION hartonomous.main_format(model integer, plan jsonb) RETURNS text
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+  asked constant text := hartonomous.asked_preset(model);
 BEGIN
   RETURN (
     WITH matrices AS (
       SELECT p.layer_id, regexp_replace(p.layer_name, '\d+', '') AS kind, p.storage_format, p.parameter_count,
              least(gcd(p.row_length, p.atom_size), p.row_length) AS run
-        FROM hartonomous.planned_tensors(plan) p WHERE cardinality(p.tensor_shape) > 1),
+        FROM hartonomous.planned_tensors(plan) p WHERE hartonomous.is_matrix(p.tensor_shape)),
     -- Not block by block, for the blocks of a student are numbered anew: all that a mix gives to tensors of a kind.
+    given AS (
+      SELECT DISTINCT n.preset, n.n, m.kind, m.run, g.format
+        FROM hartonomous.format_presets() WITH ORDINALITY n (preset, file_type, base_format, n)
+        JOIN hartonomous.preset_formats(model) f ON f.mix = n.preset
+        JOIN matrices m ON m.layer_id = f.layer_id
+       CROSS JOIN LATERAL (VALUES (f.format), (n.base_format)) g (format)),
     mixes AS (
-      SELECT DISTINCT n.preset, n.n, m.kind, hartonomous.fitting_format(given.format, m.run) AS format
-        FROM unnest(hartonomous.format_presets()) WITH ORDINALITY n (preset, n)
-       CROSS JOIN LATERAL hartonomous.preset_formats(model, n.preset) f
-       CROSS JOIN LATERAL (VALUES (f.format), (left(n.preset, 4))) given (format)
-        JOIN matrices m ON m.layer_id = f.layer_id),
+      SELECT DISTINCT g.preset, g.n, g.kind, hartonomous.fitting_format(g.format, g.run) AS format FROM given g),
     candidates AS (
       SELECT m.storage_format AS name, 0 AS mix, sum(m.parameter_count) AS weights FROM matrices m GROUP BY 1
       UNION ALL
-      -- Rows that fit no quantized block are F16 in every mix, and tell nothing.
+      -- Rows that fit no quantized block are F16 in every mix, and tell nothing of one that nobody asked for.
       SELECT x.preset, x.n, sum(m.parameter_count)
         FROM mixes x JOIN matrices m ON m.kind = x.kind AND m.storage_format = x.format
-       WHERE m.storage_format <> 'F16' GROUP BY 1, 2)
-    SELECT c.name FROM candidates c ORDER BY c.weights DESC, c.mix, c.name LIMIT 1);
+       WHERE m.storage_format <> 'F16' OR x.preset = asked GROUP BY 1, 2)
+    SELECT c.name FROM candidates c ORDER BY c.weights DESC, (c.name = asked) IS TRUE DESC, c.mix, c.name LIMIT 1);
 END
 $$;
 COMMENT ON FUNCTION hartonomous.main_format(integer, jsonb) IS
@@ -167,10 +195,8 @@ BEGIN
       jsonb_build_object('key', 'general.name', 'type', 'string', 'value', m.model_name)))::text;
   END IF;
   -- llama.cpp's numbers. A format alone has that of the mix of which it is the short name there.
-  file_type := CASE hartonomous.main_format(model, plan) WHEN 'F32' THEN 0 WHEN 'F16' THEN 1 WHEN 'Q4_0' THEN 2 WHEN 'Q4_1' THEN 3
-                 WHEN 'Q8_0' THEN 7 WHEN 'Q5_0' THEN 8 WHEN 'Q5_1' THEN 9 WHEN 'Q2_K' THEN 10 WHEN 'Q3_K' THEN 12
-                 WHEN 'Q4_K_S' THEN 14 WHEN 'Q4_K_M' THEN 15 WHEN 'Q4_K' THEN 15
-                 WHEN 'Q5_K_S' THEN 16 WHEN 'Q5_K_M' THEN 17 WHEN 'Q5_K' THEN 17 WHEN 'Q6_K' THEN 18 WHEN 'BF16' THEN 32 END;
+  SELECT p.file_type INTO file_type FROM hartonomous.format_presets() p
+   WHERE p.preset = hartonomous.preset_named(hartonomous.main_format(model, plan));
 END
 $$;
 COMMENT ON FUNCTION hartonomous.export_metadata(integer, text, jsonb) IS

@@ -1,7 +1,6 @@
 -- Quantizing a model: every matrix rewritten in a smaller format.
 
--- The formats llama-quantize falls back to when a row is no whole number of blocks. (It would take IQ4_NL for Q2_K
--- and Q3_K, which has the same size as Q4_0.)
+-- The formats llama-quantize falls back to when a row is no whole number of blocks.
 CREATE FUNCTION hartonomous.fitting_format(format text, run_length bigint) RETURNS text
   LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE COST 250
   SET search_path = pg_catalog, pg_temp
@@ -31,9 +30,11 @@ $$;
 COMMENT ON FUNCTION hartonomous.fitting_format(text, bigint) IS
   'the format itself when a run of that length is whole blocks of it, else what llama-quantize falls back to; 22023 when unknown, 0A000 when it cannot be written';
 
--- One format, a preset, or, when format is NULL, what is planned for each atom; overrides come before either.
+-- A file type of llama-quantize, with pure its base format everywhere, or, when format is NULL, what is planned for each
+-- atom; overrides come before either.
 CREATE FUNCTION hartonomous.quantize_plan(model integer, format text DEFAULT NULL, layer_pattern text DEFAULT '%',
-                                          overrides jsonb DEFAULT NULL)
+                                          overrides jsonb DEFAULT NULL, pure boolean DEFAULT false,
+                                          column_importance regclass DEFAULT NULL)
   RETURNS TABLE (layer_id bigint, layer_name text, present_format text, target_format text, reason text,
                  planned_formats jsonb, requantizes boolean)
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 300
@@ -42,11 +43,16 @@ AS $$
 #variable_conflict use_column
 DECLARE
   container text;
-  preset text := CASE WHEN upper(quantize_plan.format) = ANY (hartonomous.format_presets()) THEN quantize_plan.format END;
+  named constant text := hartonomous.preset_named(quantize_plan.format);
+  preset text := named;
+  uniform text;
 BEGIN
   PERFORM hartonomous.current_revision(model);
   IF preset IS NULL THEN
     PERFORM hartonomous.fitting_format(quantize_plan.format, 256);
+  ELSIF pure THEN
+    SELECT p.base_format INTO uniform FROM hartonomous.format_presets() p WHERE p.preset = named;
+    preset := NULL;
   END IF;
   PERFORM hartonomous.require_matching_tensors(model, layer_pattern);
   PERFORM hartonomous.check_rules(overrides, false);
@@ -73,7 +79,7 @@ BEGIN
         FROM hartonomous.model_layers l
         LEFT JOIN LATERAL (SELECT r.rule FROM jsonb_array_elements($6) WITH ORDINALITY r (rule, n)
                             WHERE l.layer_name LIKE coalesce(r.rule ->> 'pattern', '%') ORDER BY r.n LIMIT 1) o ON true
-        LEFT JOIN hartonomous.preset_formats($1, $5) p ON $5 IS NOT NULL AND p.layer_id = l.layer_id
+        LEFT JOIN hartonomous.preset_formats($1, $5, $7) p ON $5 IS NOT NULL AND p.layer_id = l.layer_id
        WHERE l.model_id = $1),
     -- Of each tensor, the formats its atoms have and the one each of them gets.
     changes AS (
@@ -104,24 +110,26 @@ BEGIN
            CASE WHEN p.spared IS NULL AND p.changes AND p.format IS NULL THEN p.planned END,
            p.spared IS NULL AND coalesce(p.requantizes, false)
       FROM plan p ORDER BY p.position
-    $sql$ USING model, quantize_plan.format, layer_pattern, container, preset, overrides;
+    $sql$ USING model, uniform, layer_pattern, container, preset, overrides, column_importance IS NOT NULL;
 END
 $$;
-COMMENT ON FUNCTION hartonomous.quantize_plan(integer, text, text, jsonb) IS
+COMMENT ON FUNCTION hartonomous.quantize_plan(integer, text, text, jsonb, boolean, regclass) IS
   'what quantize_model would do, a row a tensor: its format now, the one it would get (NULL: kept as it is) and why; where atoms get what is planned for each, what each planned format means there; whether something quantized would be quantized again';
 
 CREATE FUNCTION hartonomous.quantize_plan(model text, format text DEFAULT NULL, layer_pattern text DEFAULT '%',
-                                          overrides jsonb DEFAULT NULL)
+                                          overrides jsonb DEFAULT NULL, pure boolean DEFAULT false,
+                                          column_importance regclass DEFAULT NULL)
   RETURNS TABLE (layer_id bigint, layer_name text, present_format text, target_format text, reason text,
                  planned_formats jsonb, requantizes boolean)
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 300
   SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-  RETURN QUERY SELECT * FROM hartonomous.quantize_plan(hartonomous.model_id(model), format, layer_pattern, overrides);
+  RETURN QUERY SELECT * FROM hartonomous.quantize_plan(hartonomous.model_id(model), format, layer_pattern, overrides, pure,
+                                                        column_importance);
 END
 $$;
-COMMENT ON FUNCTION hartonomous.quantize_plan(text, text, text, jsonb) IS 'the same for a model by its name';
+COMMENT ON FUNCTION hartonomous.quantize_plan(text, text, text, jsonb, boolean, regclass) IS 'the same for a model by its name';
 
 -- llama-quantize's own list. Most of its exceptions may stand anywhere in a name; tables of positions and of token types
 -- only when they are the model's own. RWKV's small matrices are named one by one, for its large ones are time_mix_, too.
@@ -184,14 +192,43 @@ $$;
 COMMENT ON FUNCTION hartonomous.column_importance_of(regclass, integer) IS
   'importance of the columns of a model''s tensors from a relation with layer_name text and column_importance real[]; 22023, with near names, when it names a tensor that the model has not, 2202E when a tensor has another number of columns, 21000 when it is there twice, 42703 without those columns';
 
+-- llama-quantize refuses to make two bits a weight without importance where the file type asks for little else.
+CREATE FUNCTION hartonomous.require_importance(model integer, layers bigint[], targets text[], source regclass) RETURNS void
+  LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  missing text;
+  weighed bigint[];
+BEGIN
+  IF source IS NOT NULL THEN
+    SELECT array_agg(i.layer_id) INTO weighed FROM hartonomous.column_importance_of(source, model) i;
+  END IF;
+  SELECT l.layer_name INTO missing
+    FROM ROWS FROM (unnest(layers), unnest(targets)) AS t (layer_id, target) JOIN hartonomous.model_layers l USING (layer_id)
+   WHERE t.target = 'Q2_K' AND (t.layer_id = ANY (weighed)) IS NOT TRUE
+     AND hartonomous.tensor_category(l.layer_name) <> ALL (ARRAY['output', 'token_embd'])
+   ORDER BY l.position LIMIT 1;
+  IF missing IS NOT NULL THEN
+    RAISE EXCEPTION 'Q2_K_S needs the importance of the columns of tensor "%"', missing
+      USING ERRCODE = '22023', HINT = 'Give column_importance, or take Q2_K.';
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION hartonomous.require_importance(integer, bigint[], text[], regclass) IS
+  '22023 unless a relation (see column_importance_of) has importance for each tensor that is to have 2 bits a weight';
+
 -- Cancelled or killed: the tensors done stay, and the same call goes on; the live model is untouched until the swap.
 -- A second caller waits for the model's lock, or with nowait fails with 55P03.
 CREATE PROCEDURE hartonomous.quantize_model(model integer, format text DEFAULT NULL, layer_pattern text DEFAULT '%',
     requantize boolean DEFAULT false, nowait boolean DEFAULT false, column_importance pg_catalog.regclass DEFAULT NULL,
-    overrides pg_catalog.jsonb DEFAULT NULL)
+    overrides pg_catalog.jsonb DEFAULT NULL, pure boolean DEFAULT false)
   LANGUAGE plpgsql
 AS $$
 DECLARE
+  preset text := hartonomous.preset_named(format);
+  target text := (SELECT CASE WHEN pure THEN p.base_format ELSE p.preset END FROM hartonomous.format_presets() p
+                   WHERE p.preset OPERATOR(pg_catalog.=) hartonomous.preset_named(format));
   commits boolean := hartonomous.can_commit();
   started pg_catalog.timestamptz := pg_catalog.clock_timestamp();
   plan pg_catalog.record;
@@ -199,8 +236,8 @@ DECLARE
   done pg_catalog.record;
   weighed integer;
 BEGIN
-  IF layer_pattern IS NULL OR requantize IS NULL THEN
-    RAISE EXCEPTION 'layer_pattern and requantize cannot be NULL' USING ERRCODE = '22004';
+  IF layer_pattern IS NULL OR requantize IS NULL OR pure IS NULL THEN
+    RAISE EXCEPTION 'layer_pattern, requantize and pure cannot be NULL' USING ERRCODE = '22004';
   END IF;
   PERFORM hartonomous.current_revision(model);
   PERFORM hartonomous.lock_model(model, nowait, commits);
@@ -213,7 +250,7 @@ BEGIN
            ARRAY['nothing planned', 'vector', 'kept by name', 'opaque', 'empty'])) AS unplanned,
          hartonomous.passed_over(pg_catalog.count(*) FILTER (WHERE p.reason OPERATOR(pg_catalog.=) 'opaque'),
                                  'whose format is only carried') AS passed_over
-    INTO plan FROM hartonomous.quantize_plan(model, format, layer_pattern, overrides) p;
+    INTO plan FROM hartonomous.quantize_plan(model, format, layer_pattern, overrides, pure, column_importance) p;
   IF format IS NULL AND plan.unplanned THEN
     RAISE EXCEPTION 'no format is given, and none is planned for any atom of model %', model
       USING ERRCODE = '22023', HINT = 'Give a format, or plan with assign_mixed_precision().';
@@ -225,14 +262,17 @@ BEGIN
             HINT = 'rollback_model() first, or say requantize => true.';
   END IF;
   IF plan.changed OPERATOR(pg_catalog.=) 0 THEN
-    RAISE NOTICE 'no tensor to bring into %: nothing done%', coalesce(format, 'the formats planned'), plan.passed_over;
+    RAISE NOTICE 'no tensor to bring into %: nothing done%', coalesce(target, 'the formats planned'), plan.passed_over;
     IF commits THEN
       PERFORM hartonomous.unlock_model(model);
     END IF;
     RETURN;
   END IF;
+  IF preset OPERATOR(pg_catalog.=) 'Q2_K_S' THEN
+    PERFORM hartonomous.require_importance(model, plan.layers, plan.targets, column_importance);
+  END IF;
   run := hartonomous.start_run(model, 'quantize', 'rewrite', pg_catalog.jsonb_strip_nulls(
-    pg_catalog.jsonb_build_object('format', pg_catalog.upper(format), 'layer_pattern', layer_pattern,
+    pg_catalog.jsonb_build_object('format', preset, 'pure', CASE WHEN pure THEN true END, 'layer_pattern', layer_pattern,
                                   'requantize', requantize, 'column_importance', column_importance,
                                   'overrides', overrides)));
   INSERT INTO hartonomous.compression_steps (run_id, layer_id, target_format, planned_formats)
@@ -261,8 +301,8 @@ BEGIN
     CASE WHEN weighed IS NOT NULL THEN pg_catalog.format(' (%s by importance)', weighed) ELSE '' END,
     CASE WHEN plan.fallbacks OPERATOR(pg_catalog.>) 0
          THEN pg_catalog.format('%s (%s to a fallback: see quantize_plan)',
-                                coalesce(pg_catalog.upper(format), 'the formats planned'), plan.fallbacks)
-         ELSE coalesce(pg_catalog.upper(format), 'the formats planned') END,
+                                coalesce(target, 'the formats planned'), plan.fallbacks)
+         ELSE coalesce(target, 'the formats planned') END,
     hartonomous.human_bytes(done.before), hartonomous.human_bytes(done.after), hartonomous.current_revision(model),
     pg_catalog.round(EXTRACT(epoch FROM pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) started), 1), plan.passed_over;
   IF commits THEN
@@ -270,18 +310,18 @@ BEGIN
   END IF;
 END
 $$;
-COMMENT ON PROCEDURE hartonomous.quantize_model(integer, text, text, boolean, boolean, regclass, jsonb) IS
-  'rewrites the matrices of a model in a format (or a mix, format_presets(); or, when it is NULL, each atom in the one planned for it), a tensor at a time; overrides, an array of {"pattern", "format"}, come before it, the first that fits; column_importance names a table or view with layer_name and column_importance, whose numbers guide the choice of scales; rollback_model() undoes it; 22023 on an unknown format, 55000 when tensors are quantized already and requantize is false';
+COMMENT ON PROCEDURE hartonomous.quantize_model(integer, text, text, boolean, boolean, regclass, jsonb, boolean) IS
+  'rewrites the matrices of a model as llama-quantize does for a file type of that name (format_presets(); with pure in one format; when it is NULL, each atom in the one planned for it), a tensor at a time; overrides, an array of {"pattern", "format"}, come before it, the first that fits; column_importance names a table or view with layer_name and column_importance, whose numbers guide the choice of scales; rollback_model() undoes it; 22023 on an unknown format, 55000 when tensors are quantized already and requantize is false';
 
 CREATE PROCEDURE hartonomous.quantize_model(model text, format text DEFAULT NULL, layer_pattern text DEFAULT '%',
     requantize boolean DEFAULT false, nowait boolean DEFAULT false, column_importance pg_catalog.regclass DEFAULT NULL,
-    overrides pg_catalog.jsonb DEFAULT NULL)
+    overrides pg_catalog.jsonb DEFAULT NULL, pure boolean DEFAULT false)
   LANGUAGE plpgsql
 AS $$
 BEGIN
   CALL hartonomous.quantize_model(hartonomous.model_id(model), format, layer_pattern, requantize, nowait,
-                                  column_importance, overrides);
+                                  column_importance, overrides, pure);
 END
 $$;
-COMMENT ON PROCEDURE hartonomous.quantize_model(text, text, text, boolean, boolean, regclass, jsonb) IS
+COMMENT ON PROCEDURE hartonomous.quantize_model(text, text, text, boolean, boolean, regclass, jsonb, boolean) IS
   'the same for a model by its name';

@@ -136,8 +136,8 @@ CALL quantize_model(:smaller, 'Q8_0');
 SELECT results_eq(format('SELECT * FROM types(export_gguf(%s))', :smaller), $$VALUES ('token_embd.weight', 'Q8_0'),
   ('blk.0.attn_norm.weight', 'F32'),
   ('blk.0.attn_q.weight', 'Q8_0'), ('blk.0.ffn_down.weight', 'F16'), ('output.weight', 'F16')$$, 'types');
-SELECT is(key(export_gguf(:smaller), 'general.file_type'), to_jsonb(1),
-  'general.file_type is that of most weights (F16 by a hair)');
+SELECT is(key(export_gguf(:smaller), 'general.file_type'), to_jsonb(7),
+  'general.file_type is what was asked for, though most weights are F16 by a hair');
 SELECT is(key(export_gguf(:smaller), 'general.quantization_version'), '2', 'general.quantization_version');
 SELECT is((SELECT jsonb_agg(kv) FROM jsonb_array_elements(file_metadata(export_gguf(:smaller), 'gguf') -> 'kv') kv WHERE
   kv ->> 'key' NOT IN ('general.file_type', 'general.quantization_version')),

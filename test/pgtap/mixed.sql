@@ -7,40 +7,16 @@ CREATE FUNCTION lib.deep_gguf(blocks integer, tied boolean DEFAULT false, expert
   LANGUAGE sql IMMUTABLE
   RETURN gguf(ROW('token_embd.weight', ARRAY[columns, 2], 0, waves(2, columns, 1))::tensor
       || (SELECT array_agg(ROW(format('blk.%s.%s.weight', b, name), ARRAY[columns, 2], 0, waves(2, columns, b))::tensor ORDER BY b, name) FROM
-        generate_series(0, blocks - 1) b, unnest(ARRAY['attn_q', 'attn_k', 'attn_v', 'attn_output', 'attn_qkv', 'ffn_gate', 'ffn_up',
-        'ffn_down']) name)
+        generate_series(0, blocks - 1) b, unnest(ARRAY['attn_q', 'attn_k', 'attn_v', 'attn_output', 'ffn_gate', 'ffn_up', 'ffn_down']) name)
       || ROW('output_norm.weight', ARRAY[columns], 0, waves(1, columns, 2))::tensor
       || CASE WHEN tied THEN '{}' ELSE ARRAY[ROW('output.weight', ARRAY[columns, 2], 0, waves(2, columns, 3))::tensor] END,
     ARRAY[kv_text('general.architecture', 'llama'), kv_u32('llama.block_count', blocks), kv_u32('llama.expert_count', experts)]);
--- 'tensor: format of block 0, 1, ...' of a plan, those of the base format not named.
-CREATE FUNCTION lib.mix(model integer, preset text) RETURNS text LANGUAGE plpgsql AS $$ BEGIN RETURN (
-  SELECT string_agg(name || ':' || format || ':' || blocks, ' ' ORDER BY name, format) FROM (
-    SELECT substring(layer_name FROM '(\w+)\.weight$') AS name, target_format AS format, string_agg(layer_idx::text, ',' ORDER BY layer_idx) AS
-      blocks FROM quantize_plan(model, preset) JOIN model_layers USING (layer_id, layer_name) WHERE target_format <> left(preset, 4) GROUP BY 1, 2) x); END $$;
-
--- The mixes
+-- A mix carried out: what it is made of is in mixes.sql
 SELECT import_gguf(deep_gguf(8), 'eight') AS m8 \gset
 SELECT import_gguf(deep_gguf(3, true), 'tied') AS tied \gset
-SELECT import_gguf(deep_gguf(32), 'deep') AS m32 \gset
-SELECT import_gguf(deep_gguf(80), 'seventy') AS m80 \gset
 SELECT import_gguf(deep_gguf(4, experts => 8), 'experts') AS moe \gset
 SELECT import_gguf(deep_gguf(2, columns => 64), 'narrow') AS narrow \gset
 SELECT import_gguf(deep_gguf(2, columns => 44), 'odd') AS odd \gset
-SELECT is(mix(m, preset), expected, preset || ' of model ' || m) FROM (VALUES
-  (:m8, 'Q4_K_M', 'attn_qkv:Q5_K:0,1,2,3,4,5,6,7 attn_v:Q6_K:0,3,6,7 ffn_down:Q6_K:0,3,6,7 output:Q6_K:-1'),
-  (:m8, 'Q5_K_M', 'attn_qkv:Q6_K:0,1,2,3,4,5,6,7 attn_v:Q6_K:0,3,6,7 ffn_down:Q6_K:0,3,6,7 output:Q6_K:-1'),
-  (:m8, 'Q4_K_S', 'attn_v:Q5_K:0,1,2,3 ffn_down:Q5_K:0 output:Q6_K:-1'), (:m8, 'Q5_K_S', 'output:Q6_K:-1'),
-  (:tied, 'Q4_K_M', 'attn_qkv:Q5_K:0,1,2 attn_v:Q6_K:2 ffn_down:Q6_K:2 token_embd:Q6_K:-1'),
-  (:tied, 'Q4_K_S', 'attn_v:Q5_K:0,1,2 token_embd:Q6_K:-1'),
-  (:m32, 'Q5_K_M', 'attn_qkv:Q6_K:' || (SELECT string_agg(i::text, ',' ORDER BY i) FROM generate_series(0, 31) i) ||
-    ' attn_v:Q6_K:0,1,2,3,6,9,12,15,18,21,24,27,28,29,30,31 ffn_down:Q6_K:0,1,2,3,6,9,12,15,18,21,24,27,28,29,30,31 output:Q6_K:-1'),
-  (:m32, 'Q4_K_S', 'attn_v:Q5_K:0,1,2,3 ffn_down:Q5_K:0,1,2,3 output:Q6_K:-1'),
-  (:m80, 'Q4_K_S', 'attn_v:Q5_K:' || (SELECT string_agg(i::text, ',' ORDER BY i) FROM generate_series(0, 79) i) ||
-    ' ffn_down:Q5_K:0,1,2,3,4,5,6,7,8,9 output:Q6_K:-1'),
-  (:moe, 'Q4_K_M', 'attn_k:Q8_0:0,1,2,3 attn_output:Q5_K:0,1,2,3 attn_qkv:Q5_K:0,1,2,3 attn_v:Q8_0:0,1,2,3 ffn_down:Q6_K:2,3 output:Q6_K:-1'),
-  (:moe, 'Q5_K_M', 'attn_k:Q8_0:0,1,2,3 attn_qkv:Q6_K:0,1,2,3 attn_v:Q8_0:0,1,2,3 ffn_down:Q6_K:2,3 output:Q6_K:-1'),
-  (:narrow, 'Q4_K_M', 'attn_k:Q5_0:0,1 attn_output:Q5_0:0,1 attn_q:Q5_0:0,1 attn_qkv:Q5_1:0,1 attn_v:Q5_0:0 attn_v:Q8_0:1 ffn_down:Q5_0:0 ffn_down:Q8_0:1 ffn_gate:Q5_0:0,1 ffn_up:Q5_0:0,1 output:Q8_0:-1 token_embd:Q5_0:-1'),
-  (:odd, 'Q5_K_S', 'attn_k:F16:0,1 attn_output:F16:0,1 attn_q:F16:0,1 attn_qkv:F16:0,1 attn_v:F16:0,1 ffn_down:F16:0,1 ffn_gate:F16:0,1 ffn_up:F16:0,1 output:F16:-1 token_embd:F16:-1')) v (m, preset, expected);
 SELECT is(array_agg(i ORDER BY i), expected, n || ' tensors') FROM (VALUES (8::bigint, '{0,3,6,7}'::bigint[]), (12, '{0,3,6,9,10,11}'), (22,
   '{0,1,4,7,10,13,16,19,20,21}')) v (n, expected), LATERAL generate_series(0, n - 1) i WHERE uses_more_bits(i, n) GROUP BY n, expected;
 CALL quantize_model(:m8, 'q4_k_m');
@@ -51,32 +27,46 @@ SELECT results_eq(format('SELECT layer_name, tensor_dtype FROM model_layers WHER
   format('SELECT layer_name, storage_format FROM export_plan(%s)', :m8), 'and as a file');
 SELECT is(gguf_value(metadata, 'general.file_type'), '15', 'of llama.cpp''s type Q4_K_M') FROM models WHERE model_id = :file;
 
--- The file's type: by what the tensors are
+-- The file's type: by what the tensors are, and where rows fit no block by what was asked for
 CREATE FUNCTION lib.file_type(model integer) RETURNS text LANGUAGE sql STABLE
   RETURN gguf_value(file_metadata(export_gguf(model), 'gguf'), 'general.file_type') #>> '{}';
 SELECT import_gguf(deep_gguf(12), 'twelve') AS m12 \gset
+CREATE TABLE lib.importance (layer_name text, column_importance real[]);
 DO $$
-DECLARE source text; preset text; model integer;
+DECLARE source text; preset text; uniform boolean;
 BEGIN
-  FOREACH source IN ARRAY ARRAY['tied', 'twelve', 'experts', 'narrow'] LOOP
-    FOREACH preset IN ARRAY format_presets() || ARRAY['Q4_K', 'Q5_K'] LOOP
-      model := import_gguf(export_gguf(model_id(source)), source || ' ' || preset);
-      CALL quantize_model(model, preset);
+  FOREACH source IN ARRAY ARRAY['tied', 'twelve', 'experts', 'narrow', 'odd'] LOOP
+    DELETE FROM lib.importance;
+    INSERT INTO lib.importance SELECT layer_name, array_fill(1::real, ARRAY[row_length::integer]) FROM model_layers
+     WHERE model_id = model_id(source) AND layer_name LIKE 'blk%';
+    FOR preset, uniform IN SELECT p.preset, u FROM format_presets() p, unnest('{f,t}'::boolean[]) u WHERE p.preset <> 'F32' UNION ALL VALUES ('Q4_K', false) LOOP
+      CALL quantize_model(import_gguf(export_gguf(model_id(source)), concat_ws(' ', source, CASE WHEN uniform THEN 'pure' END, preset)), preset,
+        pure => uniform, column_importance => CASE preset WHEN 'Q2_K_S' THEN 'lib.importance'::regclass END);
     END LOOP;
   END LOOP;
 END $$;
-SELECT is(file_type(m.model_id), CASE v.name WHEN 'Q4_K' THEN CASE source WHEN 'narrow' THEN '8' ELSE '15' END
-    WHEN 'Q5_K' THEN CASE source WHEN 'narrow' THEN '9' ELSE '17' END ELSE number END, m.model_name)
-  FROM (VALUES ('Q4_K_S', '14'), ('Q4_K_M', '15'), ('Q5_K_S', '16'), ('Q5_K_M', '17'), ('Q4_K', NULL), ('Q5_K', NULL)) v (name, number),
-       unnest(ARRAY['tied', 'twelve', 'experts', 'narrow']) source JOIN models m ON true WHERE m.model_name = source || ' ' || v.name;
-SELECT is(file_type(create_student(model_id('twelve ' || name), 'part of ' || name, '{}', '{4,5,6,7}')), number, 'a student of ' || name)
-  FROM (VALUES ('Q4_K_S', '14'), ('Q4_K_M', '15'), ('Q5_K_S', '16'), ('Q5_K_M', '17'), ('Q4_K', '15')) v (name, number);
+SELECT is(file_type(m.model_id), p.file_type::text, m.model_name) FROM format_presets() p, unnest(ARRAY['tied', 'twelve', 'experts', 'narrow', 'odd']) source
+  JOIN models m ON true WHERE m.model_name IN (source || ' ' || p.preset, source || ' pure ' || p.preset);
+SELECT is(file_type(model_id('tied Q4_K')), '15', 'Q4_K is short for Q4_K_M');
+SELECT is(file_type(create_student(model_id('twelve ' || p.preset), 'part of ' || p.preset, '{}', '{4,5,6,7}')), p.file_type::text, 'a student of ' || p.preset)
+  FROM format_presets() p WHERE p.preset <> 'F32';
+-- A file that says what it is, of whose tensors that cannot be told
+SELECT model_id('narrow Q6_K') AS n6 \gset
+SELECT is(asked_preset(:n6) || main_format(:n6), 'Q6_KQ6_K', 'asked for, though all is Q8_0');
+SELECT import_gguf(export_gguf(:n6), 'read again') AS again \gset
+SELECT is(asked_preset(:again), 'Q6_K', 'what the file says');
+CALL prune_by_importance(:again, keep_ratio => 0.9);
+CALL quantize_model(:again, overrides => '[{"pattern": "%.0.attn_q.%", "format": "Q5_1"}]', requantize => true);
+SELECT is(file_type(:again), '18', 'and stays when little changes');
+SELECT import_gguf(gguf(NULL), 'says nothing') AS silent \gset
+SELECT is(asked_preset(:silent), NULL, 'a file that does not say');
+SELECT throws_ok('SELECT asked_preset(999)', '42704', NULL, 'no such model');
 SELECT import_gguf(gguf(array_agg(ROW(name, '{256,2}', 0, waves(2, 256, n))::tensor ORDER BY n), ARRAY[kv_text('general.architecture', 'llama'),
   kv_u32('llama.block_count', 12)]), 'no qkv') AS plain FROM (SELECT format('blk.%s.ffn_down.weight', b) AS name, b AS n FROM generate_series(0, 11) b
   UNION ALL SELECT 'output.weight', 12) x \gset
 CALL quantize_model(:plain, 'Q4_K_M');
 SELECT is(file_type(create_student(:plain, name, '{}', blocks)), number, name) FROM (VALUES ('blocks of more bits', '{0,1}'::integer[], '15'),
-  ('blocks of both kinds', '{1,2,3}', '15'), ('only blocks of no more bits', '{1,2,4,5}', '14')) v (name, blocks, number);
+  ('blocks of both kinds', '{1,2,3}', '15'), ('only blocks of no more bits', '{1,2,4,5}', '15')) v (name, blocks, number);
 SELECT model_id('tied Q4_K_S') AS small \gset
 CALL svd_compress_model(:small, rank => 1, layer_pattern => '%attn_q.%', factor_format => 'Q4_0');
 SELECT is((file_type(:small), count(*))::text, '(14,3)', 'factored') FROM svd_compressed_layers WHERE model_id = :small;
@@ -92,7 +82,6 @@ SELECT import_gguf(gguf(ARRAY[ROW('x.weight', '{6}', 0, f32(1, 2, 3, 4, 5, 6))::
 SELECT is(main_format(:vector), NULL, 'no matrix, no format');
 SELECT throws_ok('SELECT main_format(999)', '42704', NULL, 'no such model');
 
-SELECT throws_ok(format('SELECT * FROM preset_formats(%s, ''Q9_K_M'')', :m8), '22023', 'unknown preset "Q9_K_M"', 'an unknown mix');
 SELECT throws_ok(format('CALL quantize_model(%s, ''Q6_K_M'')', :tied), '22023', 'unknown weight format "Q6_K_M"', 'is none of the formats');
 
 -- Overrides: the first that fits; null keeps
@@ -180,7 +169,7 @@ SELECT throws_ok(format('SELECT * FROM assign_mixed_precision(%s)', arguments), 
 UPDATE tensor_atoms SET quantization_format = 'nonsense' WHERE model_id = :m AND tensor_name = 'b.weight' AND atom_sequence = 1;
 SELECT throws_ok(format('CALL quantize_model(%s)', :m), '22023', 'unknown weight format "nonsense"', 'a plan that is none');
 
-SELECT is_empty($$SELECT without_comment('main_format', 'format_presets', 'uses_more_bits', 'preset_formats', 'check_rules', 'default_precision_rules',
+SELECT is_empty($$SELECT without_comment('main_format', 'asked_preset', 'check_rules', 'default_precision_rules',
   'assign_mixed_precision', 'quantize_plan', 'quantize_model')$$, 'every function has a comment');
 SELECT * FROM finish();
 ROLLBACK;

@@ -23,8 +23,8 @@ SELECT results_eq(format('SELECT layer_name, present_format, target_format, reas
   :model),
   $$VALUES ('token_embd.weight', 'F32', 'Q5_0', 'rows fit no block of Q4_K'), ('blk.0.attn_norm.weight', 'F32', NULL,
     'vector'), ('blk.0.attn_q.weight', 'F32', 'Q4_K', NULL),
-           ('blk.0.ffn_down.weight', 'F32', 'F16', 'rows fit no block of Q4_K'), ('output.weight', 'F32', 'F16',
-             'rows fit no block of Q4_K')$$, 'quantize_plan()');
+           ('blk.0.ffn_down.weight', 'F32', 'F16', 'rows fit no block of Q6_K'), ('output.weight', 'F32', 'F16',
+             'rows fit no block of Q6_K')$$, 'quantize_plan()');
 SELECT results_eq(format('SELECT layer_name, target_format, reason FROM quantize_plan(%s, ''f32'', ''blk%%'')', :model),
   $$VALUES ('token_embd.weight', NULL, 'not like the pattern'), ('blk.0.attn_norm.weight', NULL, 'vector'),
     ('blk.0.attn_q.weight', NULL, 'already there'), ('blk.0.ffn_down.weight', NULL, 'already there'), ('output.weight',
@@ -100,7 +100,7 @@ BEGIN
   RETURN concat_ws(' ', wrong, 'wrong,', made, CASE WHEN holds(model) = before THEN 'undone' END);
 END
 $$;
-SELECT is(quantized(:model, format), format('0 wrong, (quantize,rewrite,%s,101,0,t) undone', format),
+SELECT is(quantized(:model, format), format('0 wrong, (quantize,rewrite,%s,101,0,t) undone', preset_named(format)),
   'quantize_model to ' || format)
   FROM formats() WHERE writable AND format <> 'F32' AND readable ORDER BY ggml_type;
 SELECT is(holds(:model), :'before', 'all undone');
