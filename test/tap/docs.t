@@ -192,7 +192,7 @@ SQL
         }
         # Arguments: those written `name => value`, and those of signatures, which are known by a default.
         for my $span (spans($prose{$page})) {
-            $lost{"$1 =>"} = 1 for grep { !$argument{$_} } $span =~ /\b([a-z]\w*) =>/g;
+            $lost{"$_ =>"} = 1 for grep { !$argument{$_} } $span =~ /\b([a-z]\w*) =>/g;
             my ($name, $list) = $span =~ /^(?:CALL )?(\w+)\((.* DEFAULT .*)\)/ or next;
             for my $known (grep { /\w/ } map { /^\s*(\w+)/ } split /,/, $list) {
                 $lost{"$known of $name()"} = 1 unless $argument_of{$name}{$known};
