@@ -45,6 +45,7 @@ AS $$
 DECLARE
   postgis name := hartonomous.postgis_schema();
   defined record;
+  other name;
 BEGIN
   IF schema_name IS NULL OR schema_name IN ('hartonomous', 'pg_catalog', 'information_schema') OR schema_name LIKE 'pg\_%' THEN
     RAISE EXCEPTION 'the names of the original design cannot go into schema "%"', schema_name USING ERRCODE = '22023';
@@ -59,6 +60,16 @@ BEGIN
   FOR defined IN SELECT * FROM hartonomous.tsql_definitions() LOOP
     CONTINUE WHEN CASE WHEN defined.needs LIKE '%(%' THEN to_regprocedure('hartonomous.' || format(defined.needs, '', postgis))::oid
                        ELSE to_regclass('hartonomous.' || defined.needs)::oid END IS NULL;
+    -- What another role made stays that role's when it is replaced: it could change again what callers trust.
+    SELECT pg_get_userbyid(o.owner) INTO other
+      FROM (SELECT p.proname AS name, p.proowner AS owner FROM pg_proc p WHERE p.pronamespace = to_regnamespace(quote_ident(schema_name))
+            UNION ALL
+            SELECT c.relname, c.relowner FROM pg_class c WHERE c.relnamespace = to_regnamespace(quote_ident(schema_name))) o
+     WHERE o.name = lower(split_part(defined.name, '(', 1)) AND pg_get_userbyid(o.owner) <> current_user LIMIT 1;
+    IF other IS NOT NULL THEN
+      RAISE EXCEPTION '%.% belongs to role "%"', quote_ident(schema_name), split_part(defined.name, '(', 1), other
+        USING ERRCODE = '42501', HINT = format('Drop it first, or call this function as "%s".', other);
+    END IF;
     EXECUTE format(defined.definition, schema_name, postgis,
                    CASE WHEN current_setting('server_version_num')::integer >= 150000
                         THEN 'WITH (security_invoker = true)' ELSE '' END);
@@ -67,4 +78,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous.install_tsql_names(name) IS
-  'makes, in a schema (and that, when it is not there), functions, procedures and views with the names of the original SQL Server design; called again it makes them anew, and those that have come to be possible; returns what it made; 22023 on a schema that is not for users, 42501 without the right to create';
+  'makes, in a schema (and that, when it is not there), functions, procedures and views with the names of the original SQL Server design; called again it makes them anew, and those that have come to be possible; returns what it made; 22023 on a schema that is not for users, 42501 without the right to create, or when another role has made one of the names before';

@@ -2,7 +2,9 @@
 #include "pg/files.hpp"
 #include "pg/large_object.hpp"
 
+#include <algorithm>
 #include <cerrno>
+#include <climits>
 #include <cstdint>
 #include <cstring>
 #include <fcntl.h>
@@ -16,9 +18,20 @@ extern "C" {
 namespace hartonomous::pg {
 namespace {
 
+// Beside the file, and named like it as far as a name may be long. A character that is cut off goes as a whole: some
+// file systems take only names in UTF-8.
+std::string temporary_name(const std::string& path) {
+  const std::string ending = ".tmp." + std::to_string(MyProcPid);
+  const std::size_t name = path.rfind('/') + 1;
+  std::size_t end = std::min(path.size(), name + NAME_MAX - ending.size());
+  while (end < path.size() && end > name && (static_cast<unsigned char>(path[end]) & 0xC0) == 0x80) --end;
+  return path.substr(0, end) + ending;
+}
+
 class file_output final : public output {
  public:
-  explicit file_output(const std::string& path) : path_(path), temporary_(path + ".tmp." + std::to_string(MyProcPid)) {
+  explicit file_output(const std::string& path) : path_(path), temporary_(temporary_name(path)) {
+    require_replaceable();
     remove_at_exit();
     // Readable by others, as COPY TO's files are: the model is for another program.
     struct umask_scope {
@@ -66,6 +79,16 @@ class file_output final : public output {
   }
 
  private:
+  // What is there already gives way to the new file only if it is one.
+  void require_replaceable() const {
+    struct stat status;
+    if (stat(path_.c_str(), &status) != 0) {
+      if (errno == ENAMETOOLONG) throw error("42602", "file name \"" + path_ + "\" is too long");
+      return;
+    }
+    if (S_ISDIR(status.st_mode)) throw error("42809", "\"" + path_ + "\" is a directory");
+    if (!S_ISREG(status.st_mode)) throw error("42809", "\"" + path_ + "\" is not a regular file");
+  }
   [[noreturn]] void fail(const char* what) const {
     const char* state = errno == ENOENT   ? "58P01"
                         : errno == EEXIST ? "58P02"

@@ -52,8 +52,16 @@ SELECT is(export_safetensors('torch', server_path('b.safetensors')), length(as_s
 SELECT ok(pg_read_binary_file(server_path('b.safetensors')) = as_safetensors(1), 'they are the file');
 SELECT throws_ok(format('SELECT export_gguf(%s, %L)', :model, current_setting('hartonomous_test.dir') || '/none/a.gguf'),
   '58P01', NULL, 'a directory that is not there');
-SELECT throws_ok(format('SELECT export_gguf(%s, %L)', :model, current_setting('hartonomous_test.dir')), NULL, NULL,
-  'a directory in the place of the file');
+SELECT throws_ok(format('SELECT export_gguf(%s, %L)', :model, current_setting('hartonomous_test.dir')), '42809',
+  format('"%s" is a directory', current_setting('hartonomous_test.dir')), 'a directory in the place of the file');
+DO $$BEGIN EXECUTE format('COPY (SELECT) TO PROGRAM %L', 'mkfifo ''' || lib.server_path('fifo') || ''''); END$$;
+SELECT throws_ok(format('SELECT export_gguf(%s, %L)', :model, server_path('fifo')), '42809', format('"%s" is not a regular file', server_path('fifo')), 'a FIFO');
+-- The temporary name is longer than the name, but no longer than names may be.
+SELECT is(export_gguf(:model, server_path(repeat('x', 255 - length(pg_backend_pid() || '-')))), length(little_gguf())::bigint, 'a name of 255 bytes');
+SELECT is(export_gguf(:model, server_path(repeat('é', 120))), length(little_gguf())::bigint, 'in characters of two bytes');
+SELECT ok(pg_read_binary_file(server_path(repeat('é', 120))) = little_gguf(), 'is the file of that name');
+SELECT is_empty(format('SELECT * FROM pg_ls_dir(%L) f WHERE f LIKE %L', current_setting('hartonomous_test.dir'), pg_backend_pid() || '-%.tmp.%'), 'and nothing else');
+SELECT throws_ok(format('SELECT export_gguf(%s, %L)', :model, server_path(repeat('x', 256))), '42602', NULL, 'a longer one');
 SELECT throws_ok(format('SELECT export_gguf(%s, %L)', :model, server_path('a.gguf') || '/b'), NULL, NULL,
   'a file in the place of the directory');
 SAVEPOINT whole;
@@ -66,12 +74,12 @@ SELECT is(pg_stat_file(server_path('c.gguf'), true), NULL, 'leaves no file');
 SELECT ok(pg_read_binary_file(server_path('a.gguf')) = little_gguf(), 'and leaves a file that was there as it was');
 ROLLBACK TO whole;
 \else
-SELECT skip('no directory of the server', 13);
+SELECT skip('no directory of the server', 19);
 \endif
 SELECT throws_ok(format('SELECT export_gguf(%s, %L)', :model, path), state, NULL, coalesce(path, 'NULL') ||
   ' is no place')
   FROM (VALUES ('here.gguf', '42602'), ('./here.gguf', '42602'), ('', '42602'), ('/proc/version/x', NULL),
-    ('/proc/hartonomous.gguf', NULL)) v (path, state);
+    ('/proc/hartonomous.gguf', NULL), ('/dev/null', '42809')) v (path, state);
 
 -- A role that may write files need not be a superuser, one that may not gets nowhere
 CREATE ROLE export_writer;

@@ -96,6 +96,19 @@ SELECT is((state_as('tsql_user', 'SELECT install_tsql_names(''mine'')')).state, 
 CREATE SCHEMA mine AUTHORIZATION tsql_user;
 SELECT is((state_as('tsql_user', 'SELECT install_tsql_names(''mine'')')).state, '00000', 'into a schema of one''s own');
 SELECT is((state_as('tsql_user', 'SELECT count(*) FROM mine.TensorAtoms')).state, '00000', 'one sees what one may see');
+-- What another role made under one of the names it could change again, with whoever calls it.
+CREATE SCHEMA theirs;
+GRANT CREATE, USAGE ON SCHEMA theirs TO tsql_user;
+SET ROLE tsql_user;
+CREATE FUNCTION theirs.clr_svddecompose(json, integer, integer, integer) RETURNS json LANGUAGE sql AS 'SELECT $1';
+RESET ROLE;
+SELECT throws_ok('SELECT install_tsql_names(''theirs'')', '42501', 'theirs.clr_SvdDecompose belongs to role "tsql_user"', 'a function of another role');
+SELECT is((SELECT prosrc FROM pg_proc WHERE pronamespace = 'theirs'::regnamespace), 'SELECT $1', 'stays, and nothing else is made');
+DROP FUNCTION theirs.clr_svddecompose;
+SET ROLE tsql_user;
+CREATE VIEW theirs.models AS SELECT 1 AS one;
+RESET ROLE;
+SELECT throws_ok('SELECT install_tsql_names(''theirs'')', '42501', 'theirs.Models belongs to role "tsql_user"', 'a view of another role');
 GRANT USAGE ON SCHEMA mine TO tsql_reader;
 GRANT SELECT ON ALL TABLES IN SCHEMA mine TO tsql_reader;
 SELECT is((state_as('tsql_reader', 'SELECT count(*) FROM mine.TensorAtoms')).state, CASE WHEN current_setting('server_version_num')::int >= 150000 THEN '42501' ELSE '00000' END,
