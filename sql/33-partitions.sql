@@ -136,6 +136,9 @@ AS $$
 DECLARE
   pattern text := (SELECT c.relname || '_pattern' FROM pg_class c WHERE c.oid = partition);
 BEGIN
+  IF pattern IS NULL THEN
+    RAISE EXCEPTION 'table % does not exist', coalesce(partition::oid::text, 'NULL') USING ERRCODE = '42P01';
+  END IF;
   PERFORM hartonomous.add_missing_columns(partition, 'hartonomous.tensor_atoms');
   PERFORM hartonomous.drop_foreign_columns(partition);
   EXECUTE format('CREATE TABLE hartonomous.%I (LIKE hartonomous.tensor_atoms INCLUDING GENERATED INCLUDING INDEXES) PARTITION BY LIST (model_id)',

@@ -145,7 +145,10 @@ DECLARE
   to_chain integer[];
   step integer;
 BEGIN
-  SELECT * INTO STRICT target FROM hartonomous.model_revisions r WHERE r.revision_id = revision;
+  SELECT * INTO target FROM hartonomous.model_revisions r WHERE r.revision_id = revision;
+  IF target.revision_id IS NULL THEN
+    RAISE EXCEPTION 'revision % does not exist', coalesce(revision::text, 'NULL') USING ERRCODE = '42704';
+  END IF;
   SELECT r.held_revision_id INTO STRICT held
     FROM hartonomous.model_revisions r WHERE r.revision_id = target.base_revision_id;
   from_chain := hartonomous.revision_chain(held);

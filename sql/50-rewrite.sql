@@ -67,6 +67,18 @@ END
 $$;
 COMMENT ON FUNCTION hartonomous.require_read_committed() IS '25000 in a REPEATABLE READ or SERIALIZABLE transaction';
 
+CREATE FUNCTION hartonomous.require_run(run bigint) RETURNS void
+  LANGUAGE plpgsql STABLE PARALLEL SAFE COST 50
+  SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  IF NOT EXISTS (SELECT FROM hartonomous.compression_runs r WHERE r.run_id = run) THEN
+    RAISE EXCEPTION 'run % does not exist', coalesce(run::text, 'NULL') USING ERRCODE = '42704';
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION hartonomous.require_run(bigint) IS '42704 when there is no such run';
+
 CREATE FUNCTION hartonomous.close_run(run bigint, state text, error_sqlstate text DEFAULT NULL,
                                       error_message text DEFAULT NULL) RETURNS void
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
@@ -157,10 +169,10 @@ CREATE FUNCTION hartonomous.part_of_row(of_columns real[], atom_size integer, at
 BEGIN ATOMIC
   SELECT CASE WHEN cardinality(of_columns) <= atom_size THEN of_columns
               ELSE of_columns[p.first + 1 : p.first + atom_size] END
-    FROM (VALUES (atom_sequence % ((cardinality(of_columns) + atom_size - 1) / atom_size) * atom_size)) AS p (first);
+    FROM (VALUES (atom_sequence % ((cardinality(of_columns) + atom_size - 1) / nullif(atom_size, 0)) * atom_size)) AS p (first);
 END;
 COMMENT ON FUNCTION hartonomous.part_of_row(real[], integer, integer) IS
-  'of one number a matrix column, those of the columns that an atom lies in';
+  'of one number a matrix column, those of the columns that an atom lies in; NULL for atoms of 0 weights';
 
 -- NULL, in a field or as a whole: as it is.
 CREATE TYPE hartonomous.atom_changes AS (
@@ -190,8 +202,12 @@ DECLARE
   written bigint;
   written_bytes bigint;
 BEGIN
+  PERFORM hartonomous.require_run(run);
   SELECT * INTO STRICT job FROM hartonomous.compression_runs r WHERE r.run_id = run;
-  SELECT * INTO STRICT step FROM hartonomous.compression_steps s WHERE s.run_id = run AND s.layer_id = layer;
+  SELECT * INTO step FROM hartonomous.compression_steps s WHERE s.run_id = run AND s.layer_id = layer;
+  IF step.run_id IS NULL THEN
+    RAISE EXCEPTION 'run % has no step for layer %', run, coalesce(layer::text, 'NULL') USING ERRCODE = '42704';
+  END IF;
   source := hartonomous.live_partition(job.model_id);
   target := hartonomous.partition_of(job.model_id, job.revision_id);
   -- Taken before the rows are read: what changes in between is copied once more than needed, never missed.
@@ -237,6 +253,7 @@ AS $$
 DECLARE
   source regclass;
 BEGIN
+  PERFORM hartonomous.require_run(run);
   SELECT hartonomous.live_partition(r.model_id) INTO STRICT source
     FROM hartonomous.compression_runs r WHERE r.run_id = run;
   RETURN QUERY EXECUTE format($sql$
@@ -281,6 +298,7 @@ DECLARE
   made hartonomous.model_revisions;
   outgoing integer;
 BEGIN
+  PERFORM hartonomous.require_run(run);
   SELECT * INTO STRICT job FROM hartonomous.compression_runs r WHERE r.run_id = run;
   SELECT * INTO STRICT made FROM hartonomous.model_revisions r WHERE r.revision_id = job.revision_id;
   SELECT r.base_revision_id INTO STRICT outgoing

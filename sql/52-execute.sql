@@ -11,6 +11,7 @@ BEGIN
     PERFORM hartonomous.rewrite_layer(run, layer);
     RETURN;
   END IF;
+  PERFORM hartonomous.require_run(run);
   SELECT hartonomous.partition_of(r.model_id, r.revision_id) INTO STRICT target
     FROM hartonomous.compression_runs r WHERE r.run_id = run;
   -- A run stopped between here and the swap has its indexes already.
@@ -106,6 +107,7 @@ DECLARE
   layer bigint;
   target pg_catalog.regclass;
 BEGIN
+  PERFORM hartonomous.require_run(run);
   IF commits THEN
     COMMIT;
   END IF;

@@ -128,10 +128,23 @@ SELECT is((state_as('rewrite_other', statement)).state, '42501', 'without the ri
   FROM (VALUES (copying(:'source', partition_of(:m, 2000)::text, 2000)), (loading(partition_of(:m, 2000)::text, 2000))) v (statement);
 GRANT INSERT ON :source TO rewrite_other;
 SELECT is((state_as('rewrite_other', copying(:'source', 'lib.plain', 1))).state, '42501', 'nor elsewhere');
+-- What only other functions call says so, too, when it is given nothing or what there is not.
+SELECT throws_ok(statement, state, message, statement) FROM (VALUES
+  ('SELECT rewrite_layer(NULL, 1)', '42704', 'run NULL does not exist'), ('SELECT rewrite_layer(0, 1)', '42704', 'run 0 does not exist'),
+  ('SELECT changed_layers(NULL)', '42704', 'run NULL does not exist'), ('SELECT finish_run(0)', '42704', 'run 0 does not exist'),
+  ('CALL execute_run(NULL)', '42704', 'run NULL does not exist'), ('SELECT hold_revision(NULL)', '42704', 'revision NULL does not exist'),
+  ('SELECT hold_revision(0)', '42704', 'revision 0 does not exist'), ('SELECT index_atoms_partition(0)', '42P01', 'table 0 does not exist'),
+  ('SELECT index_atoms_partition(NULL)', '42P01', 'table NULL does not exist')) v (statement, state, message);
+INSERT INTO compression_runs (model_id, stage, state) VALUES (:m, 'none', 'running') RETURNING run_id \gset
+SELECT throws_ok(format('SELECT rewrite_layer(%s, NULL)', :run_id), '42704', format('run %s has no step for layer NULL', :run_id), 'a run without that step');
+SELECT is(part_of_row('{1,2,3}', 0, 0), NULL, 'part_of_row() of atoms of 0 weights');
+SELECT is(part_of_row('{1,2,3}', 2, 1), '{3}', 'and of 2');
+SELECT is(expected_atoms(9, 3, 0), 0::bigint, 'expected_atoms() of 0 weights');
+SELECT is(expected_atoms(9, 3, 2), 6::bigint, 'and of 2');
 SELECT throws_ok($$SELECT raise_error('HT002', 'a message', NULL, '', NULL, NULL, NULL, 'a constraint')$$, 'HT002', 'a message', 'raise_error()');
 SELECT throws_ok($$SELECT raise_error(NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)$$, 'XX000', 'unknown error', '... of nothing');
-SELECT is(try_step(-1, 1) ->> 'sqlstate', 'P0002', 'try_step() returns the error');
-SELECT is_empty($$SELECT without_comment('copy_atoms', 'rewrite_layer', 'start_run', 'execute_run', 'finish_run', 'close_run', 'abandon_run',
+SELECT is(try_step(-1, 1) ->> 'sqlstate', '42704', 'try_step() returns the error');
+SELECT is_empty($$SELECT without_comment('require_run', 'copy_atoms', 'rewrite_layer', 'start_run', 'execute_run', 'finish_run', 'close_run', 'abandon_run',
   'do_step', 'try_step', 'note_failure', 'execute_step', 'raise_error', 'raise_failure')$$, 'every function has a comment');
 SELECT * FROM finish();
 ROLLBACK;
