@@ -22,8 +22,8 @@ sub ask { return session()->query($_[0]) }
 
 fresh_database('crash', host => $host);
 my $watcher = session();
-is $watcher->query("SELECT hartonomous.import_gguf('$file', 'large');"), 1, 'a model of 64 MB';
-is $watcher->query("SELECT hartonomous.import_gguf('$file', 'twin');"), 2, 'and its twin';
+like $watcher->query("SELECT hartonomous.import_gguf('$file', 'large');"), qr/^1$/m, 'a model of 64 MB';
+like $watcher->query("SELECT hartonomous.import_gguf('$file', 'twin');"), qr/^2$/m, 'and its twin';
 my $original = $watcher->query(digest_query(1));
 like $watcher->query('CALL hartonomous.quantize_model(2, \'Q4_K\');'), qr/revision 3/, 'the twin is quantized undisturbed';
 $watcher->query("SELECT hartonomous.export_gguf(2, '$host/twin-q4.gguf');");

@@ -1,0 +1,57 @@
+# What stages say that they did, as psql shows it: pgTAP cannot see notices. Run by scripts/test.sh tap.
+use strict;
+use warnings;
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use Session;
+use Test::More;
+
+fresh_database('notices');
+my $session = Session->new(database => 'notices');
+$session->query('\set VERBOSITY terse');
+
+# A safetensors file of four matrices of 8 rows: two of floats, and two of bytes, whose format is only carried.
+$session->query(<<'SQL');
+CREATE FUNCTION model() RETURNS bytea LANGUAGE sql AS $$
+  SELECT set_byte(set_byte('\x0000000000000000', 0, length(header) % 256), 1, length(header) / 256) || convert_to(header, 'UTF8')
+         || hartonomous.quantize(ARRAY(SELECT sin(i * i)::real FROM generate_series(1, 512) i), 'F32')::bytea
+         || decode(repeat('07', 2048), 'hex')
+    FROM (SELECT '{' || string_agg(format('"%s":{"dtype":"%s","shape":[8,%s],"data_offsets":[%s,%s]}', name, dtype, cols, at, at + 1024),
+                                   ',' ORDER BY at) || '}' AS header
+            FROM (VALUES ('embed.weight', 'F32', 32, 0), ('up.weight', 'F32', 32, 1024), ('a', 'I8', 128, 2048),
+                         ('b', 'U8', 128, 3072)) t (name, dtype, cols, at)) h
+$$;
+SQL
+like $session->query('SELECT length(model());'), qr/^4\d{3}$/, 'a model in SQL';
+
+sub says {
+    my ($statement, $expected, $what) = @_;
+    my $said = $session->query($statement);
+    like $said, $expected, $what // $statement;
+}
+
+my $carried = qr/; passed over 2 tensors whose format is only carried$/m;
+my $spared = qr/; passed over 1 tensor of embeddings or output; passed over 2 tensors whose format is only carried$/m;
+says('SELECT hartonomous.import_safetensors(model(), \'m\');',
+    qr/^NOTICE:  imported model 1 "m": 4 tensors, 2560 parameters, 4096 B, revision 1, \d+\.\d s$/m);
+says('CALL hartonomous.prune_by_importance(\'m\', 0.75, dry_run => true);',
+    qr/^NOTICE:  would prune 2 of 8 atoms \(25\.0 %\), 1024 B -> 768 B$spared/m);
+says('CALL hartonomous.prune_by_importance(\'m\', 0.75);',
+    qr/^NOTICE:  pruned 2 of 8 atoms \(25\.0 %\), 1024 B -> 768 B, revision 2, \d+\.\d s$spared/m);
+says('CALL hartonomous.prune_by_importance(\'m\', 0.75);',
+    qr/^NOTICE:  nothing to prune of 6 atoms \(imported: 8\)$spared/m, 'the same call again');
+is $session->query('SELECT count(*) FROM hartonomous.model_revisions;'), 2, '... makes no revision';
+says('CALL hartonomous.prune_region(\'m\', \'{0,100,0,100,-10,10}\', keep_inside => true);',
+    qr/^NOTICE:  nothing to prune of 14 atoms$carried/m);
+says('CALL hartonomous.quantize_model(\'m\', \'Q8_0\', \'up%\');',
+    qr/^NOTICE:  quantized 1 tensors to Q8_0, 3840 B -> 3276 B, revision 3, \d+\.\d s$/m, 'none among those like the pattern');
+$session->query('SELECT hartonomous.rollback_model(\'m\');');
+says('CALL hartonomous.quantize_model(\'m\', \'Q8_0\');', qr/^NOTICE:  quantized 2 tensors to Q8_0, .* s$carried/m);
+says('CALL hartonomous.quantize_model(\'m\', \'Q8_0\');', qr/^NOTICE:  no tensor to bring into Q8_0: nothing done$carried/m);
+$session->query('SELECT hartonomous.rollback_model(\'m\');');
+says('CALL hartonomous.svd_compress_model(\'m\', rank => 1);', qr/^NOTICE:  factored 2 of 2 tensors .* s$carried/m);
+says('CALL hartonomous.svd_compress_model(\'m\', rank => 1);', qr/^NOTICE:  no tensor is brought into factors: nothing done$carried/m);
+says('CALL hartonomous.prune_by_importance(\'m\', 0.5);', qr/^ERROR:  model 1 has no tensor like "%" to prune$/m,
+    'nothing is left but what is passed over');
+
+done_testing();
