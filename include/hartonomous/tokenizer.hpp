@@ -54,4 +54,8 @@ class tokenizer {
   virtual std::size_t memory() const noexcept = 0;       // bytes, about
 };
 
+// Error 22P03 when the vocabulary of a tokenizer of a known kind has a token twice: no text could be cut into tokens
+// by it, and llama.cpp cannot load such a file. Cheaper than making the tokenizer, and asks nothing else of it.
+void check_tokens(const gguf_metadata& metadata, interrupt& poll);
+
 }  // namespace hartonomous

@@ -380,6 +380,39 @@ TEST(Checkpoint, SentencePieceVocabulary) {
   EXPECT_EQ(t->encode("ab a\n", true, false, poll), (std::vector<std::int32_t>{1, 4, 7, 8, 3}));
 }
 
+// As llama.cpp's converter has them, whatever the tokenizer says of them.
+TEST(Checkpoint, TokensThatLookSpecialAre) {
+  auto const type_of = [](const std::string& text, bool special) {
+    std::string tokenizer = byte_level;
+    std::string const old = R"("content":"<tool>","special":false)";
+    tokenizer.replace(tokenizer.find(old), old.size(),
+                      "\"content\":\"" + text + "\",\"special\":" + (special ? "true" : "false"));
+    return opened(tensors_of("F32"), config_of("Qwen2ForCausalLM"), tokenizer)
+        .metadata()
+        .get_ints("tokenizer.ggml.token_type")
+        ->at(6);
+  };
+  for (const char* text : {"<\xef\xbd\x9cUser\xef\xbd\x9c>", "<|x|>", "<|>", "<pad>", "<mask>", "<2mass>", "[@BOS@]",
+                           "<unused0>", "<unused99>"}) {
+    EXPECT_EQ(type_of(text, false), 3) << text;
+  }
+  for (const char* text : {"<tool>", "<|x>", "<\xef\xbd\x9cx|>", "<pad", "unused>", "<unused", "<Mask>", "|>"}) {
+    EXPECT_EQ(type_of(text, false), 4) << text;
+    EXPECT_EQ(type_of(text, true), 3) << text;
+  }
+}
+
+TEST(Checkpoint, FillersAreTokensOfTheirOwn) {
+  std::string tokenizer = byte_level;
+  std::string const old = R"("content":"<tool>")";
+  tokenizer.replace(tokenizer.find(old), old.size(), R"("content":"[PAD8]")");
+  gguf_metadata const m = opened(tensors_of("F32"), config_of("Qwen2ForCausalLM"), tokenizer).metadata();
+  EXPECT_EQ(m.get_strings("tokenizer.ggml.tokens")->at(6), "[PAD8]");
+  EXPECT_EQ(m.get_strings("tokenizer.ggml.tokens")->at(8), "[_PAD8]");
+  no_interrupt poll;
+  EXPECT_NO_THROW(tokenizer::create(m, poll));
+}
+
 // ---- what is wrong ----
 
 std::string replaced(std::string text, const std::string& what, const std::string& by) {
@@ -436,6 +469,42 @@ TEST(Checkpoint, TokenizersThatAreWrong) {
   refused(replaced(byte_level, "\"a b\"", "\"ab\""), "22023");
   refused(replaced(byte_level, "\"a b\"", "[\"a\"]"), "22023");
   refused(replaced(byte_level, "\"content\":\"<tool>\"", "\"content\":1"), "22023");
+  EXPECT_EQ(refused(replaced(byte_level, "\"content\":\"<tool>\"", "\"content\":\"ab\""), "22023"),
+            "tokenizer: token \"ab\" is given twice");
+  EXPECT_EQ(refused(replaced(byte_level, "\"id\":6", "\"id\":3"), "22023"),
+            "tokenizer: number 3 is that of two tokens");
+  EXPECT_EQ(refused(replaced(byte_level, "\"ab\":3", "\"ab\":1"), "22023"),
+            "tokenizer: number 1 is that of two tokens");
+  // Members that change the tokens.
+  auto const in_model = [](const char* text, const std::string& more) {
+    return replaced(text, "\"type\":\"BPE\"", "\"type\":\"BPE\"," + more);
+  };
+  EXPECT_EQ(refused(in_model(byte_level, R"("continuing_subword_prefix":"##")"), "0A000"),
+            "the tokenizer marks parts of words: tokenizer: model.continuing_subword_prefix");
+  EXPECT_EQ(refused(in_model(byte_level, R"("end_of_word_suffix":"</w>")"), "0A000"),
+            "the tokenizer marks parts of words: tokenizer: model.end_of_word_suffix");
+  EXPECT_EQ(refused(in_model(byte_level, R"("dropout":0.1)"), "0A000"),
+            "the tokenizer merges at random: tokenizer: model.dropout");
+  EXPECT_EQ(refused(replaced(byte_level, "\"Isolated\"", "\"Removed\""), "0A000"),
+            "the tokenizer cuts text into words by behavior \"Removed\"");
+  EXPECT_EQ(refused(replaced(byte_level, "\"Isolated\"", "\"Isolated\",\"invert\":true"), "0A000"),
+            "the tokenizer cuts text into words by behavior \"Isolated\", inverted");
+  EXPECT_EQ(refused(replaced(byte_level, "{\"type\":\"Split\"",
+                             R"({"type":"Digits","individual_digits":true},{"type":"Split")"),
+                    "0A000"),
+            "unknown step \"Split\" of the tokenizer");
+  EXPECT_EQ(refused(replaced(sentence_piece, "{\"String\":\" \"}", "{\"String\":\"_\"}"), "0A000"),
+            "the tokenizer replaces something else than spaces by visible ones");
+  EXPECT_EQ(refused(replaced(sentence_piece, "{\"String\":\" \"}", "{\"Regex\":\" +\"}"), "0A000"),
+            "the tokenizer replaces something else than spaces by visible ones");
+  EXPECT_EQ(refused(replaced(sentence_piece, "\"TemplateProcessing\"", "\"RobertaProcessing\""), "0A000"),
+            "unknown post-processor \"RobertaProcessing\" of the tokenizer");
+  for (std::string const& same :
+       {in_model(byte_level, R"("continuing_subword_prefix":"","end_of_word_suffix":null,"dropout":0)"),
+        replaced(byte_level, "\"Isolated\"", "\"Removed\",\"invert\":true")}) {
+    EXPECT_EQ(opened(tensors_of("F32"), config_of("Qwen2ForCausalLM"), same).model.file.metadata_json,
+              opened(tensors_of("F32"), config_of("Qwen2ForCausalLM"), byte_level).model.file.metadata_json);
+  }
   refused(replaced(byte_level, "\"added_tokens\":[", "\"added_tokens\":[1,"), "22023");
 }
 

@@ -433,6 +433,27 @@ TEST(Tokenizer, MissingAndIllTypedKeys) {
   EXPECT_EQ(make(metadata)->size(), 2U);
 }
 
+// What an import asks of a vocabulary: less than what a text does.
+TEST(Tokenizer, TokensThatAreThereTwiceAreFoundWithoutMakingATokenizer) {
+  no_interrupt poll;
+  gguf_metadata m;
+  m.set_strings("tokenizer.ggml.tokens", {"a", "b", "a"});
+  EXPECT_NO_THROW(check_tokens(m, poll));  // of no kind
+  m.set_string("tokenizer.ggml.model", "bert");
+  EXPECT_NO_THROW(check_tokens(m, poll));  // of a kind that is not known here
+  for (const char* kind : {"llama", "gpt2"}) {
+    m.set_string("tokenizer.ggml.model", kind);
+    m.set_strings("tokenizer.ggml.tokens", {"a", "b", "a"});
+    EXPECT_THROW(check_tokens(m, poll), error) << kind;
+    m.set_strings("tokenizer.ggml.tokens", {"a", "b", "", ""});
+    EXPECT_NO_THROW(check_tokens(m, poll));  // empty ones are told apart
+    m.set_strings("tokenizer.ggml.tokens", {});
+    EXPECT_NO_THROW(check_tokens(m, poll));
+    m.set_ints("tokenizer.ggml.tokens", {1, 1});
+    EXPECT_NO_THROW(check_tokens(m, poll));  // an error of its own, once there is a text
+  }
+}
+
 TEST(Tokenizer, MalformedVocabularies) {
   gguf_metadata const good = spm_metadata({"a"});
   auto const with = [&](auto change) {

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <iterator>
 #include <string_view>
 #include <unordered_map>
 
@@ -52,6 +53,9 @@ void read_normalizers(const members& tokenizer, pipeline& out) {
     if (type == "Prepend" && at.text("prepend") == visible_space) {
       out.space_before = true;
     } else if (type == "Replace" && at.text("content") == visible_space) {
+      if (at.object("pattern").text("String") != " ") {
+        not_supported("the tokenizer replaces something else than spaces by visible ones");
+      }
       out.visible_spaces = true;
     } else if (type != "NFC") {  // which GGUF's tokenizers leave out, too
       not_supported("unknown normalizer " + show_name(type) + " of the tokenizer");
@@ -84,9 +88,22 @@ const char* name_of_pattern(const std::string& regex, bool whole_words) {
 }
 
 void read_metaspace(const members& step, pipeline& out) {
+  if (step.text("replacement").value_or(visible_space) != visible_space) {
+    not_supported("the tokenizer has another visible space than U+2581");
+  }
   out.visible_spaces = true;
   std::string const scheme = step.text("prepend_scheme").value_or("always");
   out.space_before = scheme != "never" && step.flag("add_prefix_space").value_or(true);
+}
+
+// The patterns known match every character of a text, so that keeping what they match is the same as cutting it out.
+void check_split(const members& step) {
+  bool const inverted = step.flag("invert").value_or(false);
+  std::string const behavior = step.text("behavior").value_or("Isolated");
+  if (behavior != (inverted ? "Removed" : "Isolated")) {
+    not_supported("the tokenizer cuts text into words by behavior " + show_name(behavior) +
+                  (inverted ? ", inverted" : ""));
+  }
 }
 
 void read_pre_tokenizers(const members& tokenizer, bool whole_words, pipeline& out) {
@@ -98,7 +115,8 @@ void read_pre_tokenizers(const members& tokenizer, bool whole_words, pipeline& o
     members const at(*step, name + ".");
     if (type == "Metaspace") {
       read_metaspace(at, out);
-    } else if (type == "Split" && pattern.empty()) {
+    } else if (type == "Split" && pattern.empty() && !digits) {
+      check_split(at);
       pattern = at.object("pattern").text("Regex").value_or("");
       out.pre = name_of_pattern(pattern, whole_words);
     } else if (type == "Digits" && at.flag("individual_digits").value_or(false)) {
@@ -124,14 +142,23 @@ struct token_table {
   std::vector<std::int32_t> types;  // 0: a number without a token
   std::unordered_map<std::string, std::uint32_t> ids;
 
+  // Added tokens that are of the vocabulary, too, are given once more with the same number.
   void set(const std::string& text, std::uint32_t id, std::int32_t type) {
     if (id >= texts.size()) {
       refuse("tokenizer: token " + show_name(text) + " is beyond the config's vocab_size",
              "Its number is " + std::to_string(id) + " of " + std::to_string(texts.size()) + ".");
     }
+    auto const [place, is_new] = ids.emplace(text, id);
+    if (!is_new && place->second != id) {
+      refuse("tokenizer: token " + show_name(text) + " is given twice",
+             "Its numbers are " + std::to_string(place->second) + " and " + std::to_string(id) + ".");
+    }
+    if (types[id] != 0 && texts[id] != text) {
+      refuse("tokenizer: number " + std::to_string(id) + " is that of two tokens",
+             "They are " + show_name(texts[id]) + " and " + show_name(text) + ".");
+    }
     texts[id] = text;
     types[id] = type;
-    ids[text] = id;
   }
 };
 
@@ -139,8 +166,18 @@ bool is_byte_token(std::string_view text) noexcept {
   return text.size() == 6 && text.substr(0, 3) == "<0x" && text[5] == '>';
 }
 
+// Tokens that are not marked special although they are: those that llama.cpp's converter takes for it.
 bool looks_special(std::string_view text) noexcept {
-  return text.size() > 4 && text.substr(0, 2) == "<|" && text.substr(text.size() - 2) == "|>";
+  for (std::string_view const known : {"<pad>", "<mask>", "<2mass>", "[@BOS@]"}) {
+    if (text == known) return true;
+  }
+  struct {
+    std::string_view begin, end;
+  } constexpr brackets[] = {{"<|", "|>"}, {"<\xef\xbd\x9c", "\xef\xbd\x9c>"}, {"<unused", ">"}};  // U+FF5C: a wide bar
+  return std::any_of(std::begin(brackets), std::end(brackets), [&](auto const& b) {
+    return text.size() >= std::max(b.begin.size(), b.end.size()) && text.substr(0, b.begin.size()) == b.begin &&
+           text.substr(text.size() - b.end.size()) == b.end;
+  });
 }
 
 void read_added_tokens(const members& tokenizer, token_table& table) {
@@ -175,7 +212,9 @@ token_table read_tokens(const members& tokenizer, const members& model, const ne
   // The embedding often has more rows than there are tokens.
   for (std::size_t i = 0; i < table.texts.size(); ++i) {
     if (table.types[i] != 0) continue;
-    table.texts[i] = "[PAD" + std::to_string(i) + "]";
+    std::string filler = "[PAD" + std::to_string(i) + "]";
+    while (!table.ids.emplace(filler, static_cast<std::uint32_t>(i)).second) filler.insert(1, "_");
+    table.texts[i] = filler;
     table.types[i] = unused;
   }
   return table;
@@ -213,7 +252,9 @@ surroundings read_post_processor(const members& tokenizer) {
   surroundings out;
   std::string const name = tokenizer.name("post_processor");
   for (const json* step : steps_of(tokenizer, "post_processor", "processors")) {
-    if (type_of(*step, name) != "TemplateProcessing") continue;
+    std::string const type = type_of(*step, name);
+    if (type == "ByteLevel") continue;  // changes offsets only
+    if (type != "TemplateProcessing") not_supported("unknown post-processor " + show_name(type) + " of the tokenizer");
     members const at(*step, name + ".");
     const json& single = at.at("single");
     if (!single.is_array() || single.empty()) refuse(name + ".single is not an array of parts");
@@ -287,6 +328,11 @@ void describe_vocabulary(const json& value, const network_config& config, gguf_m
   members const model = tokenizer.object("model");
   std::string const type = model.text("type").value_or("BPE");
   if (type != "BPE") not_supported("unknown model " + show_name(type) + " of the tokenizer", "Known is BPE.");
+  for (const char* key : {"continuing_subword_prefix", "end_of_word_suffix"}) {
+    if (!model.text(key).value_or("").empty()) not_supported("the tokenizer marks parts of words: " + model.name(key));
+  }
+  if (model.number("dropout").value_or(0) != 0)
+    not_supported("the tokenizer merges at random: " + model.name("dropout"));
   pipeline steps;
   read_normalizers(tokenizer, steps);
   read_pre_tokenizers(tokenizer, model.flag("ignore_merges").value_or(false), steps);

@@ -9,6 +9,7 @@
 #include "hartonomous/error.hpp"
 #include "hartonomous/gguf.hpp"
 #include "hartonomous/safetensors.hpp"
+#include "hartonomous/tokenizer.hpp"
 
 namespace hartonomous {
 namespace {
@@ -21,6 +22,7 @@ std::uint64_t product(const std::vector<std::uint64_t>& shape) {
 
 model_file from_gguf(byte_source& source, interrupt& check) {
   const gguf_file header = read_gguf_header(source, check);
+  check_tokens(header, check);
   model_file file;
   file.metadata_json = metadata_to_json(header, check);
   for (const gguf_tensor& t : header.tensors) {

@@ -181,4 +181,11 @@ std::unique_ptr<const tokenizer> tokenizer::create(const gguf_metadata& metadata
               "Known are llama (SentencePiece) and gpt2 (byte-level BPE).");
 }
 
+void check_tokens(const gguf_metadata& metadata, interrupt& poll) {
+  const gguf_kv* kind = metadata.find("tokenizer.ggml.model");
+  if (kind == nullptr || kind->type != gguf_type::string) return;
+  std::string const name = *metadata.get_string("tokenizer.ggml.model");
+  if (name == "llama" || name == "gpt2") require_unique_tokens(metadata, poll);
+}
+
 }  // namespace hartonomous

@@ -130,6 +130,14 @@ std::size_t find_in(std::string_view text, std::string_view what, std::size_t fr
 
 }  // namespace
 
+void require_unique_tokens(const gguf_metadata& metadata, interrupt& poll) {
+  const gguf_kv* tokens = metadata.find("tokenizer.ggml.tokens");
+  if (tokens == nullptr || tokens->type != gguf_type::array || tokens->element != gguf_type::string) return;
+  if (tokens->count == 0) return;
+  vocabulary words;
+  read_tokens(metadata, words, poll);
+}
+
 std::int32_t vocabulary::unknown_for(unsigned char byte) const {
   if (unknown >= 0) return unknown;
   constexpr char digits[] = "0123456789abcdef";

@@ -50,6 +50,9 @@ struct vocabulary_defaults {
   bool add_bos = false, add_space_prefix = false;
 };
 
+// Error 22P03 when a token is there twice; metadata that hold no texts of tokens are none of its business.
+void require_unique_tokens(const gguf_metadata& metadata, interrupt& poll);
+
 vocabulary read_vocabulary(const gguf_metadata& metadata, const vocabulary_defaults& defaults, interrupt& poll);
 
 // The value of a key that must be there; error 22P03 otherwise. `get` is a getter of gguf_metadata.
