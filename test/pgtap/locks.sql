@@ -60,6 +60,23 @@ SELECT throws_ok($$SELECT wait_for_lockers('models', 'SHARE')$$, '22023', NULL, 
 SELECT lives_ok($$SELECT lock_briefly('models', 'ACCESS EXCLUSIVE', '{}')$$, 'lock_briefly(): what nobody holds');
 SELECT is(swap_blockers(ARRAY['models'::regclass], 'ACCESS EXCLUSIVE', NULL), 'Others come and go: nobody held them at the last look.',
   'swap_blockers(): one''s own locks are none');
+-- A try that PostgreSQL makes the victim of a deadlock is a failed try, and is made again. A sequence does not roll back.
+SAVEPOINT here;
+CREATE SEQUENCE lib.tries;
+CREATE OR REPLACE FUNCTION hartonomous.try_lock_for_swap(partitions regclass[], live_mode text, backup_mode text, run bigint) RETURNS void
+  LANGUAGE plpgsql AS $$ BEGIN
+    IF nextval('lib.tries') < 3 THEN RAISE EXCEPTION 'planted' USING ERRCODE = '40P01'; END IF;
+    IF current_setting('hartonomous.swap_timeout')::interval = '0' THEN RAISE EXCEPTION 'planted' USING ERRCODE = '55P03'; END IF;
+  END $$;
+SELECT lives_ok($$SELECT lock_for_swap('{}', 'SHARE UPDATE EXCLUSIVE', NULL)$$, 'lock_for_swap() after two deadlocks');
+SELECT is(currval('lib.tries'), 3::bigint, '... at the third try');
+SET LOCAL hartonomous.swap_timeout = 0;
+SELECT throws_ok($$SELECT lock_for_swap('{}', 'SHARE UPDATE EXCLUSIVE', NULL)$$, '55P03',
+  'could not swap partitions: other transactions kept using the atoms', '... and when no try succeeds');
+SELECT setval('lib.tries', 1) \g /dev/null
+SELECT throws_ok($$SELECT lock_for_swap('{}', 'SHARE UPDATE EXCLUSIVE', NULL)$$, '55P03', NULL, 'nobody is told of a deadlock');
+ROLLBACK TO here;
+
 SELECT is_empty($$SELECT without_comment('lock_model', 'unlock_model', 'can_commit', 'wait_for_lockers', 'lock_briefly',
   'try_lock_for_swap', 'lock_for_swap', 'wait_for_parents', 'swap_blockers', 'attach_live', 'attach_backup', 'backups_to_extend')$$, 'every function has a comment');
 SELECT * FROM finish();
