@@ -226,8 +226,8 @@ CREATE PROCEDURE hartonomous.quantize_model(model integer, format text DEFAULT N
   LANGUAGE plpgsql
 AS $$
 DECLARE
-  preset text := hartonomous.preset_named(format);
-  target text := (SELECT CASE WHEN pure THEN p.base_format ELSE p.preset END FROM hartonomous.format_presets() p
+  preset pg_catalog.text := hartonomous.preset_named(format);
+  target pg_catalog.text := (SELECT CASE WHEN pure THEN p.base_format ELSE p.preset END FROM hartonomous.format_presets() p
                    WHERE p.preset OPERATOR(pg_catalog.=) hartonomous.preset_named(format));
   commits boolean := hartonomous.can_commit();
   started pg_catalog.timestamptz := pg_catalog.clock_timestamp();
