@@ -90,7 +90,7 @@ CHECKPOINT;
 SELECT clock_timestamp() AS t0 \gset
 SELECT hartonomous.extract_by_importance(:million, 0.4) AS student \gset
 INSERT INTO bench SELECT :round, 'student of 40 % of a million', extract(epoch FROM clock_timestamp() - :'t0');
-SELECT hartonomous.importance_cuts(:million, 0.4, NULL, 'tensor') AS cuts \gset
+SELECT hartonomous.importance_cuts(:million, 0.4, NULL, 'tensor', false) AS cuts \gset
 SELECT hartonomous.live_partition(:million) AS mpart \gset
 CHECKPOINT;
 SELECT clock_timestamp() AS t0 \gset

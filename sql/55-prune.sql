@@ -129,13 +129,12 @@ BEGIN
     SELECT t.layer_id, t.layer_name, CASE WHEN t.reason IS NULL THEN (s.c).cut END, coalesce((s.c).atoms, 0),
            coalesce((s.c).removed, 0), coalesce((s.c).bytes, 0), coalesce((s.c).removed_bytes, 0), t.imported_atoms, t.reason
       FROM tensors t
-      LEFT JOIN (SELECT a.layer_id,
-                        hartonomous.prune_cut(a.importance_score, hartonomous.weights_bytes(a.atom_data),
-                                              CASE WHEN k.reason IS NULL THEN $2 END,
-                                              CASE WHEN k.reason IS NULL THEN $3 ELSE '-Infinity' END,
-                                              CASE WHEN $7 THEN k.imported_atoms END) AS c
-                   FROM %s a JOIN tensors k ON k.layer_id = a.layer_id WHERE a.layer_id = ANY ($1)
-                  GROUP BY a.layer_id OFFSET 0) s ON s.layer_id = t.layer_id
+      -- Tensor by tensor, by the key: joined to all atoms the tensors would have to be sorted with them.
+      CROSS JOIN LATERAL (SELECT hartonomous.prune_cut(a.importance_score, hartonomous.weights_bytes(a.atom_data),
+                                   CASE WHEN t.reason IS NULL THEN $2 END,
+                                   CASE WHEN t.reason IS NULL THEN $3 ELSE '-Infinity' END,
+                                   CASE WHEN $7 THEN t.imported_atoms END) AS c
+                            FROM %s a WHERE a.layer_id = t.layer_id) s
      ORDER BY t.n$sql$, atoms_of_model)
     USING tensors.layers, keep_ratio, threshold, tensors.names, tensors.imported, tensors.reasons, of_imported;
 END

@@ -78,6 +78,9 @@ SELECT is(parameters, jsonb_build_object('strategy', 'importance', 'target_size_
 CREATE TABLE lib.pruned AS SELECT 'tensor' AS scope, a.* FROM atoms_as(:p, NULL) a WHERE false;
 CALL prune_by_importance(:p, keep_ratio => 0.4);
 INSERT INTO lib.pruned SELECT 'tensor', a.* FROM atoms_as(:p, '{0,1,2,3,4}') a;
+SELECT extract_by_importance(:p, 0.4, 'of the pruned') AS of_pruned \gset
+SELECT bag_eq(format('SELECT * FROM atoms_as(%s, ''{0,1,2,3,4}'')', :of_pruned), 'SELECT t, s, h, x, y, z FROM lib.pruned',
+  'a share of what a pruned parent once had');
 SELECT rollback_model(:p) \g /dev/null
 CALL prune_by_importance(:p, keep_ratio => 0.4, scope => 'model');
 INSERT INTO lib.pruned SELECT 'model', a.* FROM atoms_as(:p, '{0,1,2,3,4}') a;
