@@ -202,6 +202,8 @@ CREATE FUNCTION lib.quantized_gguf() RETURNS bytea LANGUAGE sql STABLE
     ROW('iq.weight', '{512,2}', 16, noise(66 * 4, 5))::tensor,
     ROW('nl.weight', '{64,2}', 20, noise(18 * 4, 6))::tensor,
     ROW('int.weight', '{3,3}', 26, noise(36, 7))::tensor,
+    ROW('nv.weight', '{128,3}', 40, noise(36 * 6, 9))::tensor, ROW('one.weight', '{256,2}', 41, noise(18 * 4, 10))::tensor,
+    ROW('two.weight', '{64,5}', 42, noise(18 * 5, 11))::tensor,
     ROW('double.weight', '{2,2}', 28, noise(32, 8))::tensor]);
 SELECT import_gguf(quantized_gguf(), 'quantized') AS quantized \gset
 SELECT results_eq(format('SELECT layer_name, tensor_dtype, row_length, tensor_shape::text, count(*), min(weights_format(atom_data)), min(weights_count(atom_data)) FROM tensor_atoms a JOIN model_layers l USING (layer_id) WHERE l.model_id = %s GROUP BY l.layer_id ORDER BY l.layer_id',
@@ -211,8 +213,12 @@ SELECT results_eq(format('SELECT layer_name, tensor_dtype, row_length, tensor_sh
            ('half.weight', 'F16', 5, '{3,4,5}', 12, 'F16', 5), ('bf.weight', 'BF16', 7, '{7}', 1, 'BF16', 7),
              ('iq.weight', 'IQ2_XXS', 512, '{2,512}', 2, 'IQ2_XXS', 512),
            ('nl.weight', 'IQ4_NL', 64, '{2,64}', 2, 'IQ4_NL', 64), ('int.weight', 'I32', 3, '{3,3}', 3, 'I32', 3),
+           ('nv.weight', 'NVFP4', 128, '{3,128}', 3, 'NVFP4', 128), ('one.weight', 'Q1_0', 256, '{2,256}', 2, 'Q1_0', 256),
+           ('two.weight', 'Q2_0', 64, '{5,64}', 5, 'Q2_0', 64),
              ('double.weight', 'F64', 2, '{2,2}', 2, 'F64', 2)$$, 'all formats are carried');
 SELECT ok(export_gguf(:quantized) = quantized_gguf(), 'to the byte');
+SELECT throws_ok($$SELECT import_gguf(gguf(ARRAY[ROW('new.weight', '{32}', 43, noise(32, 1))::tensor]), 'newer')$$, '22P03',
+  'GGUF: tensor "new.weight" is in format 43, which is unknown', 'a format that came later');
 SELECT import_gguf(gguf((SELECT array_agg(t) FROM unnest(ARRAY[ROW('q8.weight', '{96,6}', 8, quantize(wave(576, 1),
   'Q8_0')::bytea)::tensor,
                      ROW('q4k.weight', '{512,3}', 12, quantize(wave(1536, 2), 'Q4_K')::bytea)::tensor]) t)), 'q8only')
@@ -220,7 +226,7 @@ SELECT import_gguf(gguf((SELECT array_agg(t) FROM unnest(ARRAY[ROW('q8.weight', 
 SELECT is_empty(format('SELECT * FROM wrong_importance(%s)', :readable),
   'quantized weights are weighed as what they stand for');
 SELECT results_eq(format($$SELECT DISTINCT x, y, importance_score FROM tensor_atoms WHERE model_id = %s AND tensor_name
-  IN ('iq.weight', 'nl.weight', 'int.weight', 'double.weight', 'bf.weight')$$, :quantized),
+  IN ('iq.weight', 'nl.weight', 'int.weight', 'double.weight', 'bf.weight', 'nv.weight', 'one.weight', 'two.weight')$$, :quantized),
   'VALUES (50::real, 50::real, 10::real)', 'what cannot be read lies in the middle and is not pruned unasked');
 SELECT import_gguf(quantized_gguf(), 'blocks', atom_size => 40) AS blocks \gset
 SELECT results_eq(format('SELECT layer_name, atom_size, count(*) FROM tensor_atoms a JOIN model_layers l USING (layer_id) WHERE l.model_id = %s GROUP BY l.layer_id ORDER BY l.layer_id LIMIT 3',

@@ -5,7 +5,7 @@ CREATE EXTENSION IF NOT EXISTS hartonomous CASCADE;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 SELECT set_config('search_path', 'hartonomous, ' || current_setting('search_path'), true) \g /dev/null
 
-SELECT plan(184);
+SELECT plan(187);
 
 -- Text form
 
@@ -176,7 +176,7 @@ SELECT throws_ok('SELECT w FROM many ORDER BY w', '42883', NULL, 'weights have n
 
 -- formats()
 
-SELECT is((SELECT count(*) FROM formats()), 32::bigint, 'formats()');
+SELECT is((SELECT count(*) FROM formats()), 35::bigint, 'formats()');
 SELECT is((SELECT string_agg(format, ' ' ORDER BY ggml_type) FROM formats() WHERE writable),
   'F32 F16 Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 Q2_K Q3_K Q4_K Q5_K Q6_K BF16', 'the written formats');
 SELECT is((SELECT string_agg(format, ' ' ORDER BY ggml_type) FROM formats() WHERE readable AND NOT writable), NULL,
@@ -185,7 +185,7 @@ SELECT results_eq('SELECT format, ggml_type, block_weights, block_bytes FROM for
   $$VALUES ('F32', 0, 1, 4), ('F16', 1, 1, 2), ('Q4_0', 2, 32, 18), ('Q4_1', 3, 32, 20), ('Q5_0', 6, 32, 22), ('Q5_1', 7, 32, 24),
            ('Q8_0', 8, 32, 34), ('Q2_K', 10, 256, 84), ('Q3_K', 11, 256, 110), ('Q4_K', 12, 256, 144), ('Q5_K', 13, 256, 176),
            ('Q6_K', 14, 256, 210), ('BF16', 30, 1, 2)$$, 'ids and block sizes of ggml');
-SELECT is((SELECT count(*) FROM formats() a, formats() b WHERE a.ggml_type = b.ggml_type), 32::bigint, 'formats() twice in a query');
+SELECT is((SELECT count(*) FROM formats() a, formats() b WHERE a.ggml_type = b.ggml_type), 35::bigint, 'formats() twice in a query');
 
 SELECT * FROM finish();
 ROLLBACK;

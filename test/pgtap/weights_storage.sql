@@ -5,7 +5,7 @@ CREATE EXTENSION IF NOT EXISTS hartonomous CASCADE;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 SELECT set_config('search_path', 'hartonomous, ' || current_setting('search_path'), true) \g /dev/null
 
-SELECT plan(75);
+SELECT plan(78);
 
 -- One value of each kind: empty, short, padded, special floats, every format, and one of 4 MB.
 CREATE TEMP TABLE kept (id integer PRIMARY KEY, w weights) ON COMMIT DROP;

@@ -29,6 +29,7 @@ constexpr expected_format all[] = {
     {22, "IQ2_S", 256, 82},   {23, "IQ4_XS", 256, 136}, {24, "I8", 1, 1},         {25, "I16", 1, 2},
     {26, "I32", 1, 4},        {27, "I64", 1, 8},        {28, "F64", 1, 8},        {29, "IQ1_M", 256, 56},
     {30, "BF16", 1, 2},       {34, "TQ1_0", 256, 54},   {35, "TQ2_0", 256, 66},   {39, "MXFP4", 32, 17},
+    {40, "NVFP4", 64, 36},    {41, "Q1_0", 128, 18},    {42, "Q2_0", 64, 18},
 };
 
 TEST(Format, IdsNamesAndSizesAreThoseOfGgml) {
@@ -45,7 +46,7 @@ TEST(Format, IdsNamesAndSizesAreThoseOfGgml) {
 }
 
 TEST(Format, UnknownIdsAndNamesAreNotFound) {
-  for (const std::uint32_t id : {4u, 5u, 31u, 33u, 36u, 38u, 40u, 4294967295u})
+  for (const std::uint32_t id : {4u, 5u, 31u, 33u, 36u, 38u, 43u, 4294967295u})
     EXPECT_EQ(find_format(id), nullptr) << id;
   for (const char* name : {"", "Q4", "Q4_K_M", "Q4_KK", "F 16"})
     EXPECT_EQ(find_format(name, std::strlen(name)), nullptr);

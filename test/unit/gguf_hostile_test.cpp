@@ -154,7 +154,7 @@ TEST(gguf_hostile, tensor_shapes) {
   EXPECT_EQ(shape({std::uint64_t{1} << 32, std::uint64_t{1} << 32}), "GGUF: tensor \"t\" is too large");
   EXPECT_EQ(shape({std::uint64_t{1} << 62}), "GGUF: tensor \"t\" is too large");  // in bytes only
   for (std::uint32_t const type : {4U, 5U, 31U, 33U, 36U, 1000U, 0xffffffffU}) {
-    EXPECT_EQ(shape({32}, type), "GGUF: tensor \"t\" has an unknown type");
+    EXPECT_EQ(shape({32}, type), "GGUF: tensor \"t\" is in format " + std::to_string(type) + ", which is unknown");
   }
   EXPECT_EQ(shape({33}, 8), "GGUF: tensor \"t\" has rows that are not whole blocks");
   EXPECT_EQ(shape({128, 2}, 12), "GGUF: tensor \"t\" has rows that are not whole blocks");

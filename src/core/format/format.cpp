@@ -49,6 +49,9 @@ constexpr format_traits table[] = {
     {format::TQ1_0, "TQ1_0", 256, 54, no, no},
     {format::TQ2_0, "TQ2_0", 256, 66, no, no},
     {format::MXFP4, "MXFP4", 32, 17, no, no},
+    {format::NVFP4, "NVFP4", 64, 36, no, no},
+    {format::Q1_0, "Q1_0", 128, 18, no, no},
+    {format::Q2_0, "Q2_0", 64, 18, no, no},
 };
 
 // What traits_of() answers for a value that is no format at all (a cast gone wrong): nothing can be done with it.

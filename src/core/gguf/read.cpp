@@ -257,7 +257,8 @@ void header_parser::read_tensor(std::uint64_t index) {
   auto const type = in_.number<std::uint32_t>(where);
   const format_traits* traits = find_format(type);
   if (traits == nullptr) {
-    throw error(malformed, "GGUF: " + where + " has an unknown type", "Its type is " + std::to_string(type) + ".");
+    throw error(malformed, "GGUF: " + where + " is in format " + std::to_string(type) + ", which is unknown",
+                "Its blocks cannot be carried, for their size is not known.");
   }
   tensor.type = traits->id;
   tensor.offset = in_.number<std::uint64_t>(where);  // from the data start; made absolute by locate_tensors()
