@@ -137,6 +137,8 @@ subtest 'links lead somewhere' => sub {
         }
         is "@lost", '', $page;
     }
+    my %linked = map { $_ => 1 } links($prose{'README.md'});
+    is join(', ', grep { m{^docs/} && !$linked{$_} } @pages), '', 'README leads to every page';
 };
 
 # Programs and files by their path; in docs/architecture.md's table also by the short names it explains.
