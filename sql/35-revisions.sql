@@ -87,13 +87,17 @@ BEGIN
     SELECT r.base_revision_id AS base, r.parent_revision_id AS parent INTO STRICT step
       FROM hartonomous.model_revisions r WHERE r.revision_id = chain[cardinality(chain)];
     EXIT WHEN step.base = chain[cardinality(chain)];
+    IF step.parent IS NULL OR step.parent = ANY (chain) THEN
+      RAISE EXCEPTION 'the parents of revision % do not lead to revision %, whose partition holds it', revision, step.base
+        USING ERRCODE = '55000';
+    END IF;
     chain := chain || step.parent;
   END LOOP;
   RETURN chain;
 END
 $$;
 COMMENT ON FUNCTION hartonomous.revision_chain(integer) IS
-  'the revisions between a state and the one that wrote its partition, both included';
+  'the revisions between a state and the one that wrote its partition, both included; 55000 when the parents do not lead there';
 
 CREATE FUNCTION hartonomous.put_back_delta(model integer, base integer, delta integer) RETURNS void
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000

@@ -110,6 +110,7 @@ BEGIN
       UNION ALL
       SELECT l.n + 1, r.stage, r.parameters, coalesce(r.parent_revision_id, (r.parameters ->> 'parent_revision')::integer)
         FROM line l JOIN hartonomous.model_revisions r ON r.revision_id = l.before)
+      CYCLE before SET circle USING path
     SELECT hartonomous.preset_named(l.parameters ->> 'format') FROM line l
      WHERE l.stage = 'quantize' AND l.parameters ? 'format' ORDER BY l.n LIMIT 1), (
     SELECT p.preset FROM hartonomous.models m

@@ -108,10 +108,12 @@ CREATE FUNCTION hartonomous.unfactored_revision(model integer, layer bigint) RET
 AS $$
 DECLARE
   state record;
+  seen integer[] := '{}';  -- the table may say anything: parents in a circle lead to none
 BEGIN
   SELECT r.revision_id, r.parent_revision_id, r.base_revision_id, r.state INTO state
     FROM hartonomous.model_revisions r WHERE r.revision_id = hartonomous.current_revision(model);
-  WHILE state.parent_revision_id IS NOT NULL LOOP
+  WHILE state.parent_revision_id IS NOT NULL AND state.parent_revision_id <> ALL (seen) LOOP
+    seen := seen || state.parent_revision_id;
     SELECT r.revision_id, r.parent_revision_id, r.base_revision_id, r.state INTO state
       FROM hartonomous.model_revisions r WHERE r.revision_id = state.parent_revision_id;
     IF state.state = 'backup' AND NOT EXISTS (

@@ -34,6 +34,7 @@ CREATE FUNCTION hartonomous.rollback_target(model integer) RETURNS integer
 AS $$
 DECLARE
   present hartonomous.model_revisions;
+  seen integer[] := '{}';
   target integer;
 BEGIN
   SELECT * INTO STRICT present
@@ -44,7 +45,11 @@ BEGIN
   IF target IS NOT NULL THEN
     RETURN target;
   END IF;
-  WHILE present.kind = 'copy' LOOP
+  WHILE present.kind = 'copy' AND present.parent_revision_id IS NOT NULL LOOP
+    IF present.parent_revision_id = ANY (seen) THEN
+      RAISE EXCEPTION 'the parents of revision % lead back to it', present.revision_id USING ERRCODE = '55000';
+    END IF;
+    seen := seen || present.parent_revision_id;
     SELECT * INTO STRICT present FROM hartonomous.model_revisions r WHERE r.revision_id = present.parent_revision_id;
   END LOOP;
   IF present.parent_revision_id IS NULL THEN

@@ -97,6 +97,9 @@ SELECT is(objections(spoiling), '', spoiling) FROM (VALUES
   ('UPDATE models SET metadata = ''[1,2,3]'''), ('UPDATE models SET metadata = ''"gguf"'''), ('UPDATE models SET metadata = ''{"format": "gguf"}'''),
   ('UPDATE models SET metadata = ''{"format": "gguf", "kv": {"a": 1}}'''), ('UPDATE models SET metadata = ''{}'''),
   ('UPDATE model_revisions SET base_revision_id = 0, held_revision_id = NULL'), ('UPDATE model_revisions SET base_revision_id = 999'),
+  ('UPDATE model_revisions SET parent_revision_id = revision_id, base_revision_id = 999, kind = ''copy'''),
+  ('UPDATE model_revisions SET parent_revision_id = revision_id, held_revision_id = 999, kind = ''copy'''),
+  ('UPDATE model_revisions SET parent_revision_id = NULL, kind = ''copy'''),
   ('ALTER TABLE models RENAME TO models_table; CREATE VIEW hartonomous.models AS SELECT * FROM models_table'),
   ('ALTER TABLE model_layers RENAME TO layers_table; CREATE VIEW hartonomous.model_layers AS SELECT * FROM layers_table UNION ALL SELECT * FROM layers_table'),
   ('DROP TABLE model_layers CASCADE'), ('DROP TABLE tensor_atoms CASCADE'), ('DROP TABLE models CASCADE')) v (spoiling);
