@@ -248,6 +248,24 @@ $$;
 COMMENT ON FUNCTION hartonomous.check_importance(integer) IS
   'tensors with atoms whose importance does not follow from their weights while that of the others does: recompute_positions() mends them';
 
+CREATE FUNCTION hartonomous.shape_weights(tensor_shape bigint[]) RETURNS numeric
+  LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE COST 50
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  dimension bigint;
+  weights numeric := 1;
+BEGIN
+  FOREACH dimension IN ARRAY tensor_shape LOOP
+    weights := weights * dimension;
+    EXIT WHEN dimension IS NULL OR dimension < 0 OR weights > 9223372036854775807;
+  END LOOP;
+  RETURN CASE WHEN weights BETWEEN 0 AND 9223372036854775807 THEN weights END;
+END
+$$;
+COMMENT ON FUNCTION hartonomous.shape_weights(bigint[]) IS
+  'how many weights a tensor of that shape has; NULL when a dimension is missing or negative, or there are more than a bigint can say';
+
 CREATE FUNCTION hartonomous.check_layers(model integer)
   RETURNS TABLE (fault text, object text, atoms bigint, detail text)
   LANGUAGE plpgsql STABLE PARALLEL SAFE COST 5000 ROWS 10
@@ -263,8 +281,7 @@ BEGIN
            format('shape %s, %s weights in rows of %s', l.tensor_shape, l.parameter_count, l.row_length)
       FROM hartonomous.model_layers l
      WHERE l.model_id = model
-       AND (l.parameter_count <> (SELECT coalesce(round(exp(sum(ln(nullif(d, 0))))), 1) * bool_and(d <> 0)::int
-                                    FROM unnest(l.tensor_shape) d)
+       AND (l.parameter_count IS DISTINCT FROM hartonomous.shape_weights(l.tensor_shape)
             OR l.parameter_count % nullif(l.row_length, 0) <> 0 OR l.atom_size < 1)
        -- Elements of less than a byte, or of kinds ggml does not know, are carried as bytes.
        AND l.tensor_dtype IN (SELECT f.format FROM hartonomous.formats() f)

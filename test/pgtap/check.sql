@@ -74,6 +74,10 @@ SELECT is(found(:m, format(statement, :m)), expected, statement) FROM (VALUES
     'wrong shape: token_embd.weight: shape {21,64}, 1280 weights in rows of 64'),
   ('UPDATE model_layers SET tensor_shape = ''{0,64}'' WHERE model_id = %s AND layer_name = ''token_embd.weight''',
     'wrong shape: token_embd.weight: shape {0,64}, 1280 weights in rows of 64'),
+  ('UPDATE model_layers SET tensor_shape = ''{NULL,NULL}'' WHERE model_id = %s AND layer_name = ''token_embd.weight''',
+    'wrong shape: token_embd.weight: shape {NULL,NULL}, 1280 weights in rows of 64'),
+  ('UPDATE model_layers SET tensor_shape = ''{-20,-64}'' WHERE model_id = %s AND layer_name = ''token_embd.weight''',
+    'wrong shape: token_embd.weight: shape {-20,-64}, 1280 weights in rows of 64'),
   ('UPDATE model_layers SET layer_idx = 0 WHERE model_id = %s AND layer_name = ''token_embd.weight''',
     'wrong layer_idx: token_embd.weight: 0'),
   ('UPDATE models SET metadata = replace(metadata::text, ''"llama.block_count", "type": "u32", "value": 1'', ''"llama.block_count", "type": "u32", "value": 7'')::jsonb WHERE model_id = %s AND metadata::text LIKE ''%%block_count", "type": "u32", "value": 1%%''',
@@ -204,7 +208,9 @@ SELECT is((state_as('check_reader', format('SELECT clamp_coordinates(%s)', :m)))
 SELECT is((state_as('check_reader', format('SELECT recompute_positions(%s)', :m))).state, '42501', 'nor this');
 SELECT throws_ok(format('SELECT tensor_positions(%s)', arguments), state, NULL, arguments) FROM (VALUES (:'m' || ', ''nothing''', '42704'),
   ('999, ''token_embd.weight''', '42704'), ('NULL, ''token_embd.weight''', '42704'), (:'m' || ', NULL', '22004')) v (arguments, state);
-SELECT is_empty($$SELECT without_comment('validate_coordinates', 'clamp_coordinates', 'layer_completeness', 'expected_atoms',
+SELECT is(shape_weights(shape::bigint[]), weights, shape) FROM (VALUES ('{3,4}', 12::numeric), ('{}', 1), ('{0,5}', 0),
+  ('{3,NULL}', NULL), ('{-3,-4}', NULL), ('{4294967296,4294967296}', NULL), (NULL, NULL)) v (shape, weights);
+SELECT is_empty($$SELECT without_comment('shape_weights', 'validate_coordinates', 'clamp_coordinates', 'layer_completeness', 'expected_atoms',
   'check_atoms', 'check_importance', 'dense_tensors', 'recompute_positions', 'tensor_positions', 'check_layers', 'check_partitions', 'partition_bound', 'check_model')$$, 'every function has a comment');
 SELECT * FROM finish();
 ROLLBACK;
