@@ -137,9 +137,9 @@ void read_run(benchmark::State& state, format f, std::size_t count, reading what
 
 // ---- the table -------------------------------------------------------------------------------------------------
 
-constexpr format formats[] = {format::F32,  format::F16,  format::BF16, format::Q8_0, format::Q4_0,
-                              format::Q4_1, format::Q5_0, format::Q5_1, format::Q2_K, format::Q3_K,
-                              format::Q4_K, format::Q5_K, format::Q6_K};
+constexpr format formats[] = {format::F32,  format::F16,  format::BF16, format::Q8_0,  format::Q4_0,
+                              format::Q4_1, format::Q5_0, format::Q5_1, format::Q2_K,  format::Q3_K,
+                              format::Q4_K, format::Q5_K, format::Q6_K, format::IQ4_NL};
 
 bool has_importance(format f) { return traits_of(f).block_weights > 1 && f != format::Q8_0; }
 

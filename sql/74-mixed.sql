@@ -2,11 +2,11 @@
 
 -- Smallest first. base_format is what a mix gives where nothing asks for another.
 CREATE FUNCTION hartonomous.format_presets() RETURNS TABLE (preset text, file_type integer, base_format text)
-  LANGUAGE sql IMMUTABLE PARALLEL SAFE COST 1 ROWS 18
+  LANGUAGE sql IMMUTABLE PARALLEL SAFE COST 1 ROWS 19
 BEGIN ATOMIC
   SELECT v.preset, v.file_type, v.base_format FROM (VALUES
     ('Q2_K_S', 21, 'Q2_K'), ('Q2_K', 10, 'Q2_K'), ('Q3_K_S', 11, 'Q3_K'), ('Q3_K_M', 12, 'Q3_K'), ('Q3_K_L', 13, 'Q3_K'),
-    ('Q4_0', 2, 'Q4_0'), ('Q4_K_S', 14, 'Q4_K'), ('Q4_K_M', 15, 'Q4_K'), ('Q4_1', 3, 'Q4_1'), ('Q5_0', 8, 'Q5_0'),
+    ('Q4_0', 2, 'Q4_0'), ('IQ4_NL', 25, 'IQ4_NL'), ('Q4_K_S', 14, 'Q4_K'), ('Q4_K_M', 15, 'Q4_K'), ('Q4_1', 3, 'Q4_1'), ('Q5_0', 8, 'Q5_0'),
     ('Q5_K_S', 16, 'Q5_K'), ('Q5_K_M', 17, 'Q5_K'), ('Q5_1', 9, 'Q5_1'), ('Q6_K', 18, 'Q6_K'), ('Q8_0', 7, 'Q8_0'),
     ('F16', 1, 'F16'), ('BF16', 32, 'BF16'), ('F32', 0, 'F32')) v (preset, file_type, base_format);
 END;
@@ -52,7 +52,7 @@ BEGIN ATOMIC
       WHEN preset IN ('Q2_K', 'Q2_K_S') AND heads_per_kv >= 4 THEN 'Q4_K'
       WHEN preset = 'Q2_K' THEN 'Q3_K'
       WHEN preset = 'Q3_K_M' THEN CASE WHEN i < 2 THEN 'Q5_K' ELSE 'Q4_K' END
-      WHEN preset = 'Q3_K_L' THEN 'Q5_K'
+      WHEN preset = 'Q3_K_L' OR preset = 'IQ4_NL' AND heads_per_kv >= 4 THEN 'Q5_K'
       WHEN preset IN ('Q4_K_M', 'Q5_K_M') AND hartonomous.uses_more_bits(i, n) THEN 'Q6_K'
       WHEN preset = 'Q4_K_S' AND i < 4 THEN 'Q5_K'
       ELSE base END AS format) chosen;
@@ -73,6 +73,7 @@ CREATE FUNCTION hartonomous.ffn_down_format(preset text, base text, i bigint, n 
       CASE WHEN hartonomous.uses_more_bits(i, n) THEN 'Q5_K' ELSE base END
     WHEN preset IN ('Q4_K_M', 'Q5_K_M') AND hartonomous.uses_more_bits(i, n) THEN 'Q6_K'
     WHEN preset = 'Q4_K_S' AND NOT falcon AND i < n / 8 THEN 'Q5_K'
+    WHEN preset = 'IQ4_NL' AND NOT by_importance AND i < n / 8 THEN 'Q5_K'
     WHEN preset = 'Q4_0' AND by_importance AND i < n / 8 THEN 'Q4_1'
     WHEN preset = 'Q5_0' AND by_importance AND i < n / 8 THEN 'Q5_1'
     ELSE base END;
@@ -83,7 +84,7 @@ CREATE FUNCTION hartonomous.attn_output_format(preset text, base text, falcon bo
   LANGUAGE sql IMMUTABLE PARALLEL SAFE COST 1
   RETURN CASE
     WHEN falcon THEN CASE preset WHEN 'Q3_K_L' THEN 'Q4_K' ELSE base END
-    WHEN eight_experts THEN CASE WHEN preset IN ('Q2_K', 'Q3_K_S', 'Q3_K_M', 'Q4_K_S', 'Q4_K_M') THEN 'Q5_K' ELSE base END
+    WHEN eight_experts THEN CASE WHEN preset IN ('Q2_K', 'Q3_K_S', 'Q3_K_M', 'IQ4_NL', 'Q4_K_S', 'Q4_K_M') THEN 'Q5_K' ELSE base END
     ELSE CASE preset WHEN 'Q2_K' THEN 'Q3_K' WHEN 'Q3_K_M' THEN 'Q4_K' WHEN 'Q3_K_L' THEN 'Q5_K' ELSE base END END;
 COMMENT ON FUNCTION hartonomous.attn_output_format(text, text, boolean, boolean) IS
   'the format of a matrix that leads out of attention';

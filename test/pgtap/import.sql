@@ -200,7 +200,7 @@ CREATE FUNCTION lib.quantized_gguf() RETURNS bytea LANGUAGE sql STABLE
     ROW('half.weight', '{5,4,3}', 1, quantize(wave(60, 3), 'F16')::bytea)::tensor,
     ROW('bf.weight', '{7}', 30, quantize(wave(7, 4), 'BF16')::bytea)::tensor,
     ROW('iq.weight', '{512,2}', 16, noise(66 * 4, 5))::tensor,
-    ROW('nl.weight', '{64,2}', 20, noise(18 * 4, 6))::tensor,
+    ROW('mx.weight', '{64,2}', 39, noise(17 * 4, 6))::tensor,
     ROW('int.weight', '{3,3}', 26, noise(36, 7))::tensor,
     ROW('nv.weight', '{128,3}', 40, noise(36 * 6, 9))::tensor, ROW('one.weight', '{256,2}', 41, noise(18 * 4, 10))::tensor,
     ROW('two.weight', '{64,5}', 42, noise(18 * 5, 11))::tensor,
@@ -212,7 +212,7 @@ SELECT results_eq(format('SELECT layer_name, tensor_dtype, row_length, tensor_sh
     '{3,512}', 3, 'Q4_K', 512),
            ('half.weight', 'F16', 5, '{3,4,5}', 12, 'F16', 5), ('bf.weight', 'BF16', 7, '{7}', 1, 'BF16', 7),
              ('iq.weight', 'IQ2_XXS', 512, '{2,512}', 2, 'IQ2_XXS', 512),
-           ('nl.weight', 'IQ4_NL', 64, '{2,64}', 2, 'IQ4_NL', 64), ('int.weight', 'I32', 3, '{3,3}', 3, 'I32', 3),
+           ('mx.weight', 'MXFP4', 64, '{2,64}', 2, 'MXFP4', 64), ('int.weight', 'I32', 3, '{3,3}', 3, 'I32', 3),
            ('nv.weight', 'NVFP4', 128, '{3,128}', 3, 'NVFP4', 128), ('one.weight', 'Q1_0', 256, '{2,256}', 2, 'Q1_0', 256),
            ('two.weight', 'Q2_0', 64, '{5,64}', 5, 'Q2_0', 64),
              ('double.weight', 'F64', 2, '{2,2}', 2, 'F64', 2)$$, 'all formats are carried');
@@ -226,7 +226,7 @@ SELECT import_gguf(gguf((SELECT array_agg(t) FROM unnest(ARRAY[ROW('q8.weight', 
 SELECT is_empty(format('SELECT * FROM wrong_importance(%s)', :readable),
   'quantized weights are weighed as what they stand for');
 SELECT results_eq(format($$SELECT DISTINCT x, y, importance_score FROM tensor_atoms WHERE model_id = %s AND tensor_name
-  IN ('iq.weight', 'nl.weight', 'int.weight', 'double.weight', 'bf.weight', 'nv.weight', 'one.weight', 'two.weight')$$, :quantized),
+  IN ('iq.weight', 'mx.weight', 'int.weight', 'double.weight', 'bf.weight', 'nv.weight', 'one.weight', 'two.weight')$$, :quantized),
   'VALUES (50::real, 50::real, 10::real)', 'what cannot be read lies in the middle and is not pruned unasked');
 SELECT import_gguf(quantized_gguf(), 'blocks', atom_size => 40) AS blocks \gset
 SELECT results_eq(format('SELECT layer_name, atom_size, count(*) FROM tensor_atoms a JOIN model_layers l USING (layer_id) WHERE l.model_id = %s GROUP BY l.layer_id ORDER BY l.layer_id LIMIT 3',

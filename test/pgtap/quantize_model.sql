@@ -33,13 +33,13 @@ SELECT results_eq(format('SELECT layer_name, target_format, reason FROM quantize
 SELECT import_gguf(gguf(ARRAY[ROW('blk.0.ffn_gate_inp.weight', '{32,2}', 0, waves(2, 32, 1))::tensor,
   ROW('position_embd.weight', '{32,2}', 0, waves(2, 32, 2))::tensor, ROW('blk.0.odd_norm.weight', '{32,2}', 0, waves(2,
   32, 3))::tensor,
-  ROW('table', '{32,2}', 0, waves(2, 32, 4))::tensor, ROW('iq.weight', '{32,2}', 20, zeros(36))::tensor,
+  ROW('table', '{32,2}', 0, waves(2, 32, 4))::tensor, ROW('mx.weight', '{32,2}', 39, zeros(34))::tensor,
     ROW('gone.weight', '{32,2}', 0, waves(2, 32, 5))::tensor, ROW('w.weight', '{32,2}', 0, waves(2, 32, 6))::tensor]),
     'names') AS names \gset
 DELETE FROM tensor_atoms WHERE model_id = :names AND tensor_name = 'gone.weight';
 SELECT results_eq(format('SELECT layer_name, target_format, reason FROM quantize_plan(%s, ''Q8_0'')', :names),
   $$VALUES ('blk.0.ffn_gate_inp.weight', NULL, 'kept by name'), ('position_embd.weight', NULL, 'kept by name'),
-    ('blk.0.odd_norm.weight', NULL, 'kept by name'), ('table', NULL, 'kept by name'), ('iq.weight', NULL, 'opaque'),
+    ('blk.0.odd_norm.weight', NULL, 'kept by name'), ('table', NULL, 'kept by name'), ('mx.weight', NULL, 'opaque'),
     ('gone.weight', NULL, 'empty'), ('w.weight', 'Q8_0', NULL)$$,
   'names, formats that are only carried, tensors without atoms');
 -- What llama-quantize itself did with matrices of these names
@@ -72,7 +72,7 @@ SELECT results_eq(format('SELECT layer_name, target_format, reason FROM quantize
 SELECT lives_ok(format('CALL quantize_model(%s, ''Q8_0'')', :names), 'it is done as planned');
 SELECT results_eq(format('SELECT DISTINCT tensor_name, weights_format(atom_data) FROM tensor_atoms WHERE model_id = %s ORDER BY 1',
   :names),
-  $$VALUES ('blk.0.ffn_gate_inp.weight', 'F32'), ('blk.0.odd_norm.weight', 'F32'), ('iq.weight', 'IQ4_NL'),
+  $$VALUES ('blk.0.ffn_gate_inp.weight', 'F32'), ('blk.0.odd_norm.weight', 'F32'), ('mx.weight', 'MXFP4'),
     ('position_embd.weight', 'F32'), ('table', 'F32'), ('w.weight', 'Q8_0')$$, 'and no other way');
 
 -- Every format, each atom the quantization of the atom it was

@@ -123,7 +123,7 @@ SELECT throws_ok($$SELECT matvec('F16[3]:003c003c003c', '{1,2}')$$, '2202E', 've
   'a vector that does not fit');
 SELECT throws_ok($$SELECT matvec('F16[3]:003c003c003c', '{}')$$, '2202E', NULL, 'an empty vector');
 SELECT throws_ok($$SELECT matvec('F16[1]:003c', '{NULL}')$$, '22004', NULL, 'a vector with NULL');
-SELECT throws_ok($$SELECT matvec(('IQ4_NL[32]:' || repeat('00', 18))::weights, '{1}')$$, '0A000', NULL, 'a matrix that cannot be read');
+SELECT throws_ok($$SELECT matvec(('MXFP4[32]:' || repeat('00', 17))::weights, '{1}')$$, '0A000', NULL, 'a matrix that cannot be read');
 SELECT matches(current_setting('hartonomous.simd'), '^(SCALAR|EMU128|SSSE3|SSE4|(AVX|NEON|SVE)\w*)$',
   'the instruction set in use');
 SELECT throws_ok($$SET hartonomous.simd = 'AVX2'$$, '55P02', NULL, 'which cannot be set');
@@ -178,13 +178,13 @@ SELECT throws_ok('SELECT w FROM many ORDER BY w', '42883', NULL, 'weights have n
 
 SELECT is((SELECT count(*) FROM formats()), 35::bigint, 'formats()');
 SELECT is((SELECT string_agg(format, ' ' ORDER BY ggml_type) FROM formats() WHERE writable),
-  'F32 F16 Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 Q2_K Q3_K Q4_K Q5_K Q6_K BF16', 'the written formats');
+  'F32 F16 Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 Q2_K Q3_K Q4_K Q5_K Q6_K IQ4_NL BF16', 'the written formats');
 SELECT is((SELECT string_agg(format, ' ' ORDER BY ggml_type) FROM formats() WHERE readable AND NOT writable), NULL,
   'every readable format is written, too');
 SELECT results_eq('SELECT format, ggml_type, block_weights, block_bytes FROM formats() WHERE readable ORDER BY ggml_type',
   $$VALUES ('F32', 0, 1, 4), ('F16', 1, 1, 2), ('Q4_0', 2, 32, 18), ('Q4_1', 3, 32, 20), ('Q5_0', 6, 32, 22), ('Q5_1', 7, 32, 24),
            ('Q8_0', 8, 32, 34), ('Q2_K', 10, 256, 84), ('Q3_K', 11, 256, 110), ('Q4_K', 12, 256, 144), ('Q5_K', 13, 256, 176),
-           ('Q6_K', 14, 256, 210), ('BF16', 30, 1, 2)$$, 'ids and block sizes of ggml');
+           ('Q6_K', 14, 256, 210), ('IQ4_NL', 20, 32, 18), ('BF16', 30, 1, 2)$$, 'ids and block sizes of ggml');
 SELECT is((SELECT count(*) FROM formats() a, formats() b WHERE a.ggml_type = b.ggml_type), 35::bigint, 'formats() twice in a query');
 
 SELECT * FROM finish();

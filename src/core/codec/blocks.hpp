@@ -51,6 +51,10 @@ struct block_q5_1 {  // x = d * q + m
   std::uint8_t qh[4];
   std::uint8_t qs[16];
 };
+struct block_iq4_nl {  // x = d * value of q: see iq4_nl.hpp
+  stored_half d;
+  std::uint8_t qs[16];
+};
 
 // 256 weights a block.
 inline constexpr int super_block = 256;
@@ -105,6 +109,7 @@ static_assert(sizeof(block_q4_0) == 18 && alignof(block_q4_0) == 1);
 static_assert(sizeof(block_q4_1) == 20 && alignof(block_q4_1) == 1);
 static_assert(sizeof(block_q5_0) == 22 && alignof(block_q5_0) == 1);
 static_assert(sizeof(block_q5_1) == 24 && alignof(block_q5_1) == 1);
+static_assert(sizeof(block_iq4_nl) == 18 && alignof(block_iq4_nl) == 1);
 static_assert(sizeof(block_q2_k) == 84 && alignof(block_q2_k) == 1);
 static_assert(sizeof(block_q3_k) == 110 && alignof(block_q3_k) == 1);
 static_assert(sizeof(block_q4_k) == 144 && alignof(block_q4_k) == 1);

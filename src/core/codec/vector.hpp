@@ -18,6 +18,9 @@ const codec& vector_q4_1();
 const codec& vector_q5_0();
 const codec& vector_q5_1();
 
+// vector_iq4_nl.cpp
+const codec& vector_iq4_nl();
+
 // vector_q2_k_q3_k.cpp
 const codec& vector_q2_k();
 const codec& vector_q3_k();

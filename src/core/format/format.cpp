@@ -35,7 +35,7 @@ constexpr format_traits table[] = {
     {format::IQ2_XS, "IQ2_XS", 256, 74, no, no},
     {format::IQ3_XXS, "IQ3_XXS", 256, 98, no, no},
     {format::IQ1_S, "IQ1_S", 256, 50, no, no},
-    {format::IQ4_NL, "IQ4_NL", 32, 18, no, no},
+    {format::IQ4_NL, "IQ4_NL", 32, 18, yes, yes},
     {format::IQ3_S, "IQ3_S", 256, 110, no, no},
     {format::IQ2_S, "IQ2_S", 256, 82, no, no},
     {format::IQ4_XS, "IQ4_XS", 256, 136, no, no},
