@@ -9,6 +9,7 @@ CREATE FUNCTION hartonomous.export_plan(model integer, container text DEFAULT 'g
                  atom_size integer, parameter_count bigint, present_format text, storage_format text, export_dtype text)
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 300
   SET search_path = pg_catalog, pg_temp
+  SET enable_nestloop = off SET jit = off
 AS $$
 #variable_conflict use_column
 BEGIN
@@ -127,6 +128,7 @@ COMMENT ON FUNCTION hartonomous.asked_preset(integer) IS
 CREATE FUNCTION hartonomous.main_format(model integer, plan jsonb) RETURNS text
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
+  SET enable_nestloop = off SET jit = off
 AS $$
 DECLARE
   asked constant text := hartonomous.asked_preset(model);

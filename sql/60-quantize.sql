@@ -30,6 +30,10 @@ $$;
 COMMENT ON FUNCTION hartonomous.fitting_format(text, bigint) IS
   'the format itself when a run of that length is whole blocks of it, else what llama-quantize falls back to; 22023 when unknown, 0A000 when it cannot be written';
 
+-- Here and in other plans sets of tensors are joined by hashing, never by nested loops: of a model that was imported
+-- since statistics were gathered the planner expects a handful of tensors, and loops over thousands take minutes. Nor is anything
+-- compiled (jit): that takes longer than a plan does.
+--
 -- A file type of llama-quantize, with pure its base format everywhere, or, when format is NULL, what is planned for each
 -- atom; overrides come before either.
 CREATE FUNCTION hartonomous.quantize_plan(model integer, format text DEFAULT NULL, layer_pattern text DEFAULT '%',
@@ -39,6 +43,7 @@ CREATE FUNCTION hartonomous.quantize_plan(model integer, format text DEFAULT NUL
                  planned_formats jsonb, requantizes boolean)
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 300
   SET search_path = pg_catalog, pg_temp
+  SET enable_nestloop = off SET jit = off
 AS $$
 #variable_conflict use_column
 DECLARE

@@ -7,6 +7,7 @@ CREATE FUNCTION hartonomous.svd_plan(model integer, rank integer DEFAULT NULL, e
                  planned_rank integer, most_rank integer, planned_bytes bigint, reason text)
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 300
   SET search_path = pg_catalog, pg_temp
+  SET enable_nestloop = off SET jit = off
 AS $$
 #variable_conflict use_column
 DECLARE

@@ -129,6 +129,7 @@ CREATE FUNCTION hartonomous.layer_completeness(model integer)
                  share numeric, state text)
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 300
   SET search_path = pg_catalog, pg_temp
+  SET enable_nestloop = off SET jit = off
 AS $$
 BEGIN
   PERFORM hartonomous.current_revision(model);

@@ -94,6 +94,7 @@ CREATE FUNCTION hartonomous.mix_traits(model integer, OUT container text, OUT bl
     OUT heads_per_kv integer, OUT falcon boolean, OUT seventy boolean)
   LANGUAGE plpgsql STABLE PARALLEL SAFE COST 250
   SET search_path = pg_catalog, pg_temp
+  SET jit = off
 AS $$
 DECLARE
   arch text;
@@ -133,6 +134,7 @@ CREATE FUNCTION hartonomous.preset_formats(model integer, preset text DEFAULT NU
   RETURNS TABLE (mix text, layer_id bigint, format text)
   LANGUAGE plpgsql STABLE PARALLEL SAFE COST 5000 ROWS 300
   SET search_path = pg_catalog, pg_temp
+  SET enable_nestloop = off SET jit = off
 AS $$
 #variable_conflict use_column
 DECLARE
