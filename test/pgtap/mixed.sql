@@ -32,26 +32,41 @@ CREATE FUNCTION lib.file_type(model integer) RETURNS text LANGUAGE sql STABLE
   RETURN gguf_value(file_metadata(export_gguf(model), 'gguf'), 'general.file_type') #>> '{}';
 SELECT import_gguf(deep_gguf(12), 'twelve') AS m12 \gset
 CREATE TABLE lib.importance (layer_name text, column_importance real[]);
-DO $$
-DECLARE source text; preset text; uniform boolean;
+CREATE FUNCTION lib.quantized_copy(source text, preset text, pure boolean DEFAULT false) RETURNS integer LANGUAGE plpgsql AS $$
+DECLARE made integer := import_gguf(export_gguf(model_id(source)), concat_ws(' ', source, CASE WHEN pure THEN 'pure' END, preset));
 BEGIN
-  FOREACH source IN ARRAY ARRAY['tied', 'twelve', 'experts', 'narrow', 'odd'] LOOP
-    DELETE FROM lib.importance;
-    INSERT INTO lib.importance SELECT layer_name, array_fill(1::real, ARRAY[row_length::integer]) FROM model_layers
-     WHERE model_id = model_id(source) AND layer_name LIKE 'blk%';
-    FOR preset, uniform IN SELECT p.preset, u FROM format_presets() p, unnest('{f,t}'::boolean[]) u WHERE p.preset <> 'F32' UNION ALL VALUES ('Q4_K', false) LOOP
-      CALL quantize_model(import_gguf(export_gguf(model_id(source)), concat_ws(' ', source, CASE WHEN uniform THEN 'pure' END, preset)), preset,
-        pure => uniform, column_importance => CASE preset WHEN 'Q2_K_S' THEN 'lib.importance'::regclass END);
-    END LOOP;
-  END LOOP;
+  DELETE FROM lib.importance;
+  INSERT INTO lib.importance SELECT layer_name, array_fill(1::real, ARRAY[row_length::integer]) FROM model_layers
+   WHERE model_id = model_id(source) AND layer_name LIKE 'blk%';
+  CALL quantize_model(made, preset, pure => pure, column_importance => CASE preset WHEN 'Q2_K_S' THEN 'lib.importance'::regclass END);
+  RETURN made;
 END $$;
-SELECT is(file_type(m.model_id), p.file_type::text, m.model_name) FROM format_presets() p, unnest(ARRAY['tied', 'twelve', 'experts', 'narrow', 'odd']) source
-  JOIN models m ON true WHERE m.model_name IN (source || ' ' || p.preset, source || ' pure ' || p.preset);
-SELECT is(file_type(model_id('tied Q4_K')), '15', 'Q4_K is short for Q4_K_M');
-SELECT is(file_type(create_student(model_id('twelve ' || p.preset), 'part of ' || p.preset, '{}', '{4,5,6,7}')), p.file_type::text, 'a student of ' || p.preset)
-  FROM format_presets() p WHERE p.preset <> 'F32';
+-- The types of a copy and of a student of it. Both are undone at once: a transaction cannot lock the partitions of hundreds
+-- of models.
+CREATE FUNCTION lib.types_of_copy(source text, preset text, pure boolean, blocks text DEFAULT NULL) RETURNS text[] LANGUAGE plpgsql AS $$
+DECLARE
+  copy integer;
+  types text[];
+BEGIN
+  BEGIN
+    copy := quantized_copy(source, preset, pure);
+    types := ARRAY[file_type(copy)];
+    IF blocks IS NOT NULL THEN
+      types := types || file_type(create_student(copy, 'a part', '{}', blocks::integer[]));
+    END IF;
+    RAISE EXCEPTION 'undone' USING ERRCODE = 'ZZ000';
+  EXCEPTION WHEN SQLSTATE 'ZZ000' THEN
+    RETURN types;
+  END;
+END $$;
+SELECT is(types_of_copy(source, p.preset, pure), ARRAY[p.file_type::text], concat_ws(' ', source, CASE WHEN pure THEN 'pure' END, p.preset))
+  FROM format_presets() p, unnest(ARRAY['tied', 'experts', 'narrow', 'odd']) source, unnest('{f,t}'::boolean[]) pure WHERE p.preset <> 'F32';
+SELECT is(types_of_copy('twelve', p.preset, pure, CASE WHEN NOT pure THEN '{4,5,6,7}' END),
+  array_fill(p.file_type::text, ARRAY[CASE WHEN pure THEN 1 ELSE 2 END]), concat_ws(' ', 'twelve', CASE WHEN pure THEN 'pure' END, p.preset, 'and a student'))
+  FROM format_presets() p, unnest('{f,t}'::boolean[]) pure WHERE p.preset <> 'F32';
+SELECT is(types_of_copy('tied', 'Q4_K', false), '{15}', 'Q4_K is short for Q4_K_M');
 -- A file that says what it is, of whose tensors that cannot be told
-SELECT model_id('narrow Q6_K') AS n6 \gset
+SELECT quantized_copy('narrow', 'Q6_K') AS n6 \gset
 SELECT is(asked_preset(:n6) || main_format(:n6), 'Q6_KQ6_K', 'asked for, though all is Q8_0');
 SELECT import_gguf(export_gguf(:n6), 'read again') AS again \gset
 SELECT is(asked_preset(:again), 'Q6_K', 'what the file says');
@@ -67,7 +82,7 @@ SELECT import_gguf(gguf(array_agg(ROW(name, '{256,2}', 0, waves(2, 256, n))::ten
 CALL quantize_model(:plain, 'Q4_K_M');
 SELECT is(file_type(create_student(:plain, name, '{}', blocks)), number, name) FROM (VALUES ('blocks of more bits', '{0,1}'::integer[], '15'),
   ('blocks of both kinds', '{1,2,3}', '15'), ('only blocks of no more bits', '{1,2,4,5}', '15')) v (name, blocks, number);
-SELECT model_id('tied Q4_K_S') AS small \gset
+SELECT quantized_copy('tied', 'Q4_K_S') AS small \gset
 CALL svd_compress_model(:small, rank => 1, layer_pattern => '%attn_q.%', factor_format => 'Q4_0');
 SELECT is((file_type(:small), count(*))::text, '(14,3)', 'factored') FROM svd_compressed_layers WHERE model_id = :small;
 CALL prune_by_importance(:small, keep_ratio => 0.5);
