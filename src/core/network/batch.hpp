@@ -18,7 +18,7 @@ struct sequence_position {
 };
 
 struct batch {
-  batch(const hyperparameters& config, span<const token_sequence> sequences, span<const float> rope_factors);
+  batch(const hyperparameters& config, span<const token_sequence> from, span<const float> rope_factors);
 
   std::size_t size() const noexcept { return tokens.size(); }
   // Bytes of a batch of that many tokens in sequences of at most `longest`.
