@@ -38,12 +38,16 @@ DECLARE
   in_table text;
   in_column text;
   in_constraint text;
+  tensor text;
 BEGIN
   PERFORM hartonomous.do_step(run, layer);
   RETURN NULL;
 EXCEPTION WHEN OTHERS THEN
   GET STACKED DIAGNOSTICS message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT,
     in_schema = SCHEMA_NAME, in_table = TABLE_NAME, in_column = COLUMN_NAME, in_constraint = CONSTRAINT_NAME;
+  -- Raised again, the error has lost the context that named the tensor.
+  SELECT l.layer_name INTO tensor FROM hartonomous.model_layers l WHERE l.layer_id = layer;
+  detail := concat_ws(E'\n', nullif(detail, ''), 'Tensor "' || tensor || '" was being rewritten.');
   RETURN jsonb_build_object('sqlstate', SQLSTATE, 'message', message, 'detail', detail, 'hint', hint, 'schema', in_schema,
                             'table', in_table, 'column', in_column, 'constraint', in_constraint);
 END
@@ -66,7 +70,7 @@ BEGIN
   END IF;
 EXCEPTION WHEN OTHERS THEN
   -- Not instead of the error itself, which is about to be raised.
-  RAISE WARNING 'run % is not tidied up: %', run, SQLERRM USING HINT = 'SELECT hartonomous.abandon_run(run);';
+  RAISE WARNING 'run % is not tidied up: %', run, SQLERRM USING HINT = format('SELECT hartonomous.abandon_run(%s);', run);
 END
 $$;
 COMMENT ON FUNCTION hartonomous.note_failure(bigint, jsonb) IS

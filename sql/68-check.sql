@@ -237,9 +237,9 @@ BEGIN
       SELECT 'stale importance', $3, count(*), format('atom %s first', min(a.atom_sequence))
         FROM fit f CROSS JOIN atoms a
        CROSS JOIN LATERAL (
-         -- What is smaller than the smallest number of F16 may have become zero when it was quantized.
+         -- A scale in F16 is zero below 6e-8, and a scale of Q6_K is its weights by some 4000: such atoms may have become zero.
          SELECT least(greatest(f.slope * coalesce(a.size, '-Infinity') + f.level, -10), 10) AS least,
-                least(greatest(f.slope * greatest(a.size, ln(6e-8)) + f.level, -10), 10) AS most,
+                least(greatest(f.slope * greatest(a.size, ln(2.5e-4)) + f.level, -10), 10) AS most,
                 greatest(0.5, 15 * f.spread) AS tolerance) e
        WHERE f.spread < 0.3 AND (a.importance < e.least - e.tolerance OR a.importance > e.most + e.tolerance)
       HAVING count(*) > 0$sql$ USING model, tensor.layer_id, tensor.layer_name, readable;

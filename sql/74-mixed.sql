@@ -196,6 +196,7 @@ BEGIN
       WHEN jsonb_typeof(rule -> 'format') NOT IN ('string', 'null') THEN 'has a format that is no text'
       WHEN jsonb_typeof(rule -> 'pattern') <> 'string' THEN 'has a pattern that is no text'
       WHEN jsonb_typeof(rule -> 'importance_above') <> 'number' THEN 'has an importance_above that is no number'
+      WHEN abs((rule ->> 'importance_above')::numeric) > 1e30 THEN 'has an importance_above that is out of range'
       WHEN rule ? 'importance_above' AND NOT by_importance THEN 'cannot have importance_above: a tensor has one format here'
       WHEN rule - ARRAY['pattern', 'format', 'importance_above'] <> '{}' THEN 'has keys that are unknown' END;
     IF wrong IS NOT NULL THEN

@@ -63,6 +63,14 @@ SELECT is(found(:c, format('UPDATE tensor_atoms SET atom_data = array_fill(1::re
   'the last piece of a cut row is shorter');
 SELECT is(found(:m, format('DELETE FROM tensor_atoms WHERE model_id = %s', :m)), NULL, 'missing atoms are no fault');
 
+-- Rows so small that their scales are zero in F16 are zeros once they are quantized: nobody changed them
+SELECT import_gguf(gguf(ARRAY[ROW('faint.weight', '{256,40}', 0, waves(40, 256, 1))::tensor]), 'faint') AS faint \gset
+UPDATE tensor_atoms SET atom_data = quantize((SELECT array_agg((w * 1e-5)::real ORDER BY n) FROM unnest(dequantize(atom_data)) WITH ORDINALITY u (w, n)), 'F32')
+ WHERE model_id = :faint AND atom_sequence % 20 = 0;
+SELECT recompute_positions(:faint) \g /dev/null
+SELECT is(found(:faint, format('UPDATE tensor_atoms SET atom_data = quantize(atom_data, %L) WHERE model_id = %s', format, :faint)), NULL, 'faint rows in ' || format)
+  FROM unnest('{Q8_0,Q6_K,Q5_K,Q4_K,Q3_K,Q2_K,IQ4_NL}'::text[]) format;
+
 -- A hash cannot lie unless the catalog does
 SELECT is(found(:m, format($$UPDATE pg_attribute SET attgenerated = '' WHERE attrelid = live_partition(%1$s) AND attname = 'content_hash';
   UPDATE %2$s SET content_hash = '\x00' WHERE tensor_name = 'output.weight' AND atom_sequence > 37$$, :m, live_partition(:m))),

@@ -179,7 +179,7 @@ SELECT is(count(*), 9::bigint, 'weighed where it is quantized') FROM (SELECT a.a
   (layer_id, atom_sequence) WHERE a.model_id = :m AND b.revision_id = :r1 AND a.tensor_name = 'a.weight' AND weights_format(a.atom_data) = 'Q6_K' OFFSET 0) q, lib.imatrix
   WHERE q.atom_data = quantize(was, 'Q6_K', column_importance) AND q.atom_data <> quantize(was, 'Q6_K');
 SELECT throws_ok(format('SELECT * FROM assign_mixed_precision(%s)', arguments), state, NULL, arguments) FROM (VALUES (:'m' || ', ''{}''', '22023'),
-  (:'m' || ', ''[{"format": "Q4_K", "importance_above": "5"}]''', '22023'), (:'m' || ', ''[{"format": "Q1"}]''', '22023'), ('999', '42704'),
+  (:'m' || ', ''[{"format": "Q4_K", "importance_above": "5"}]''', '22023'), (:'m' || ', ''[{"format": "Q4_K", "importance_above": 1e40}]''', '22023'), (:'m' || ', ''[{"format": "Q1"}]''', '22023'), ('999', '42704'),
   ('''nobody''', '42704'), ('NULL::int', '42704')) v (arguments, state);
 UPDATE tensor_atoms SET quantization_format = 'nonsense' WHERE model_id = :m AND tensor_name = 'b.weight' AND atom_sequence = 1;
 SELECT throws_ok(format('CALL quantize_model(%s)', :m), '22023', 'unknown weight format "nonsense"', 'a plan that is none');

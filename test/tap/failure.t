@@ -37,6 +37,7 @@ for my $where (sort keys %where) {
         is sqlstate($said), 'HT001', 'the caller gets the error';
         like $said, qr/^ERROR:  HT001: stopped by the test$/m, 'its message';
         like $said, qr/^DETAIL:  (?:a long detail ){100}ends$/m, 'its detail';
+        if ($where eq 'at a tensor') { like $said, qr/^Tensor "[^"]+" was being rewritten\.$/m, 'and the tensor' }
         like $said, qr/^HINT:  a hint$/m, 'its hint';
         is $session->query($last_run), 'failed|HT001|stopped by the test|t', 'the run says so';
         is $other->query('SELECT state FROM hartonomous.model_revisions ORDER BY revision_id DESC LIMIT 1;'), 'dropped', 'its revision is dropped';
@@ -46,6 +47,19 @@ for my $where (sort keys %where) {
         is $session->query('DROP TRIGGER stop ON hartonomous.' . ($where eq 'at a tensor' ? 'compression_steps' : 'models') . ';'), '', '(tidied up)';
     };
 }
+
+subtest 'an error of noting the error' => sub {
+    $session->query($where{'at a tensor'});
+    $session->query('CREATE TRIGGER deaf BEFORE UPDATE ON hartonomous.compression_runs FOR EACH ROW EXECUTE FUNCTION fail();');
+    my $said = $session->query('CALL hartonomous.quantize_model(\'m\', \'Q8_0\');');
+    like $said, qr/WARNING:.*run (\d+) is not tidied up.*^HINT:  (SELECT hartonomous\.abandon_run\(\d+\);)/ms, 'is a warning that says what to do';
+    my ($cure) = $said =~ /^HINT:  (SELECT hartonomous\.abandon_run.*)$/m;
+    is sqlstate($said), 'HT001', '... and the caller gets the error itself';
+    $session->query('DROP TRIGGER stop ON hartonomous.compression_steps;');
+    $session->query('DROP TRIGGER deaf ON hartonomous.compression_runs;');
+    $session->query($cure);
+    is $other->query($partitions), 'tensor_atoms_m1_r1', 'it helps';
+};
 
 subtest 'an error with a constraint\'s name' => sub {
     $session->query('ALTER TABLE hartonomous.compression_steps ADD CONSTRAINT few CHECK (layer_id < 4 OR state = \'waiting\') NOT VALID;');
