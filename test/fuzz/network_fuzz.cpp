@@ -32,7 +32,9 @@ class even_tensors final : public tensor_source {
   }
   std::optional<matrix_shape> find(const std::string& name) const override {
     for (const gguf_tensor& t : file_.tensors) {
-      if (t.name == name) return matrix_shape{t.weights / t.dims.front(), t.dims.front()};
+      if (t.name != name) continue;
+      const std::uint64_t columns = t.dims.empty() ? 1 : t.dims.front();
+      return matrix_shape{columns > 0 ? t.weights / columns : 0, columns};
     }
     return std::nullopt;
   }

@@ -213,6 +213,11 @@ TEST(Network, TensorsMustBeTheArchitectures) {
     EXPECT_EQ(after([&](gguf_tensors& t) { t.matrices()["more"] = t.matrices()[name]; }), "0A000") << name;
   }
   EXPECT_EQ(after([](gguf_tensors& t) { t.matrices().erase("output.weight"); }), "00000") << "tied";
+  const auto without_vocabulary = [](gguf_tensors& t) {
+    t.matrices().erase("output.weight");
+    t.matrices()["token_embd.weight"].shape.rows = 0;
+  };
+  EXPECT_EQ(after(without_vocabulary), "55000");
 }
 
 TEST(Network, PollsAndUnwinds) {

@@ -77,6 +77,7 @@ void transformer::check_tensors() {
   const tensor_source& source = compute_->source();
   const std::optional<matrix_shape> embedding = source.find("token_embd.weight");
   if (!embedding) broken("the model has no tensor \"token_embd.weight\"");
+  if (embedding->rows == 0) broken("tensor \"token_embd.weight\" has no rows");
   if (embedding->rows > INT32_MAX) broken("tensor \"token_embd.weight\" has too many rows");
   vocabulary_ = static_cast<std::uint32_t>(embedding->rows);
   output_ = source.find("output.weight") ? "output.weight" : "token_embd.weight";
