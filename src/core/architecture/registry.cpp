@@ -1,23 +1,29 @@
-// Finding an architecture by its name (registry.hpp). A new one is a file beside this one and a line in `all`.
+// Finding an architecture by its name (registry.hpp). A new one is a file beside this one and an entry in all().
 #include "architecture/registry.hpp"
 
 #include "hartonomous/error.hpp"
 
+#include <array>
 #include <cstddef>
-#include <iterator>
 
 namespace hartonomous::architecture_detail {
 namespace {
 
-const network_architecture* const all[] = {&llama, &qwen2, &qwen3};
+using architectures = std::array<const network_architecture*, 3>;
+
+// Made at the first use, so that it does not matter which file's constants are initialized first.
+const architectures& all() {
+  static const architectures known = {&llama, &qwen2, &qwen3};
+  return known;
+}
 
 // "a, b and c"
 std::string names_of_all() {
   std::string names;
-  const std::size_t count = std::size(all);
+  const std::size_t count = all().size();
   for (std::size_t i = 0; i < count; ++i) {
     names += i == 0 ? "" : i + 1 == count ? " and " : ", ";
-    names += all[i]->name;
+    names += all()[i]->name;
   }
   return names;
 }
@@ -25,7 +31,7 @@ std::string names_of_all() {
 }  // namespace
 
 const network_architecture& find_architecture(const std::string& name) {
-  for (const network_architecture* one : all) {
+  for (const network_architecture* one : all()) {
     if (name == one->name) return *one;
   }
   throw error(sqlstate::feature_not_supported, "models of architecture \"" + name + "\" cannot be run", {},
