@@ -3,7 +3,7 @@ EXTENSION = hartonomous
 EXTVERSION = $(shell sed -n "s/^default_version = '\(.*\)'/\1/p" hartonomous.control)
 MODULE_big = hartonomous
 
-SOURCES = $(sort $(wildcard src/core/*/*.cpp src/pg/*.cpp src/fn/*.cpp))
+SOURCES = $(sort $(wildcard src/core/*/*.cpp src/pg/*/*.cpp src/fn/*.cpp))
 OBJS = $(SOURCES:.cpp=.o)
 
 SQL_FRAGMENTS = $(addprefix sql/,$(shell cat sql/manifest))
@@ -55,7 +55,7 @@ src/core/%.o: override CXXFLAGS := $(filter-out -fno-strict-aliasing -fwrapv,$(S
   $(USER_CXXFLAGS)
 
 SHLIB_LINK += -lhwy -licuuc -L$(OPENBLAS) -Wl,-rpath,$(OPENBLAS) -lopenblas -lgomp -lstdc++ -lm \
-  -Wl,--version-script=src/pg/exports.map
+  -Wl,--version-script=src/pg/base/exports.map
 
 %.o: %.cpp
 	$(CXX) $(CXXFLAGS) $(CPPFLAGS) -c -o $@ $<

@@ -1,8 +1,8 @@
 // The seed design's coordinate codecs (sql/20-coordinates.sql).
-#include "pg/aggregate.hpp"
-#include "pg/arrays.hpp"
-#include "pg/composite.hpp"
-#include "pg/interrupts.hpp"
+#include "pg/base/aggregate.hpp"
+#include "pg/base/arrays.hpp"
+#include "pg/base/composite.hpp"
+#include "pg/base/interrupts.hpp"
 
 #include <array>
 #include <cmath>
@@ -140,7 +140,7 @@ struct q4k_state {
 }  // namespace
 
 HARTONOMOUS_FUNCTION(quantize_q4k_transition) {
-  MemoryContext const context = aggregate_context(fcinfo);
+  const MemoryContext context = aggregate_context(fcinfo);
   if (PG_ARGISNULL(1)) throw error("22004", "coordinates cannot be NULL");
   std::int32_t block_size = q4k_default_block;
   if (PG_NARGS() > 2) {

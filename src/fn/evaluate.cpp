@@ -1,10 +1,10 @@
 // Measuring language models (sql/82-evaluate.sql).
-#include "pg/arrays.hpp"
-#include "pg/composite.hpp"
-#include "pg/language_model.hpp"
-#include "pg/rows.hpp"
-#include "pg/settled_snapshot.hpp"
-#include "pg/tensor_cache.hpp"
+#include "pg/base/arrays.hpp"
+#include "pg/base/composite.hpp"
+#include "pg/model/language_model.hpp"
+#include "pg/base/rows.hpp"
+#include "pg/store/settled_snapshot.hpp"
+#include "pg/store/tensor_cache.hpp"
 
 #include <algorithm>
 #include <cstdint>

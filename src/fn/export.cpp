@@ -1,8 +1,8 @@
 // Writing models to files (sql/45-export.sql).
-#include "pg/atom_reader.hpp"
-#include "pg/files.hpp"
-#include "pg/layer_row.hpp"
-#include "pg/settled_snapshot.hpp"
+#include "pg/store/atom_reader.hpp"
+#include "pg/base/files.hpp"
+#include "pg/store/layer_row.hpp"
+#include "pg/store/settled_snapshot.hpp"
 
 #include <algorithm>
 #include <cstdint>
@@ -207,7 +207,7 @@ HARTONOMOUS_FUNCTION(export_to_file) {
 }
 
 HARTONOMOUS_FUNCTION(export_to_bytea) {
-  MemoryContext const context = CurrentMemoryContext;
+  const MemoryContext context = CurrentMemoryContext;
   return export_model(fcinfo, [&](std::uint64_t size) { return make_bytea_output(size, context); });
 }
 

@@ -1,5 +1,5 @@
 // formats() (sql/10-weights.sql).
-#include "pg/rows.hpp"
+#include "pg/base/rows.hpp"
 
 #include <cstdint>
 

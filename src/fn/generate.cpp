@@ -1,7 +1,7 @@
 // Text from language models (sql/84-generate.sql).
-#include "pg/aggregate.hpp"
-#include "pg/language_model.hpp"
-#include "pg/settled_snapshot.hpp"
+#include "pg/base/aggregate.hpp"
+#include "pg/model/language_model.hpp"
+#include "pg/store/settled_snapshot.hpp"
 
 #include <cstdint>
 
@@ -71,7 +71,7 @@ struct generation {
 // The first call of generate_tokens: its result's row type, and a generation that lives as long as the query.
 void begin_stream(FunctionCallInfo fcinfo) {
   FuncCallContext* stream = call([&] { return SRF_FIRSTCALL_INIT(); });
-  MemoryContext const context = stream->multi_call_memory_ctx;
+  const MemoryContext context = stream->multi_call_memory_ctx;
   {
     context_scope scope(context);
     call([&] {

@@ -1,5 +1,5 @@
 // hilbert_index, and the order in which an index of points is built (sql/25-hilbert.sql).
-#include "pg/boundary.hpp"
+#include "pg/base/boundary.hpp"
 
 #include <algorithm>
 #include <cstdint>

@@ -1,11 +1,11 @@
 // Reading model files into atoms (sql/40-import.sql).
-#include "pg/arrays.hpp"
-#include "pg/atom_writer.hpp"
-#include "pg/files.hpp"
-#include "pg/guc.hpp"
-#include "pg/interrupts.hpp"
-#include "pg/layer_row.hpp"
-#include "pg/rows.hpp"
+#include "pg/base/arrays.hpp"
+#include "pg/store/atom_writer.hpp"
+#include "pg/base/files.hpp"
+#include "pg/base/guc.hpp"
+#include "pg/base/interrupts.hpp"
+#include "pg/store/layer_row.hpp"
+#include "pg/base/rows.hpp"
 
 #include <algorithm>
 #include <cstdint>
@@ -62,7 +62,7 @@ class opened_model {
     }
     require_work_memory(16 * (config.size() + tokenizer.size()), "reading the config and the tokenizer");
     std::vector<byte_source*> files;
-    for (auto const& source : sources_) files.push_back(source.get());
+    for (const auto& source : sources_) files.push_back(source.get());
     model_ = read_checkpoint(files, config, tokenizer, interrupts);
   }
 
@@ -279,7 +279,7 @@ HARTONOMOUS_FUNCTION(file_sha256) {
   std::vector<std::uint8_t> piece(1 << 20);
   backend_interrupt interrupts;
   bool good = pg_cryptohash_init(context) == 0;
-  for (auto const& source : sources) {
+  for (const auto& source : sources) {
     for (std::uint64_t at = 0; good && at < source->size(); at += piece.size()) {
       const std::size_t n = std::min<std::uint64_t>(piece.size(), source->size() - at);
       source->read(at, piece.data(), n);

@@ -1,6 +1,6 @@
 // Levenshtein's distance and similarity of two texts (sql/81-levenshtein.sql).
-#include "pg/interrupts.hpp"
-#include "pg/memory.hpp"
+#include "pg/base/interrupts.hpp"
+#include "pg/base/memory.hpp"
 
 #include <cstdint>
 #include <cstring>

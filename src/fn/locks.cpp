@@ -1,5 +1,5 @@
 // One writer a model, and whether a procedure may commit (sql/32-locks.sql).
-#include "pg/boundary.hpp"
+#include "pg/base/boundary.hpp"
 
 #include <cstdint>
 #include <string>

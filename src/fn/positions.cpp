@@ -1,8 +1,8 @@
 // Positions of stored atoms, computed from their weights as at their import (sql/68-check.sql).
-#include "pg/guc.hpp"
-#include "pg/language_model.hpp"
-#include "pg/rows.hpp"
-#include "pg/settled_snapshot.hpp"
+#include "pg/base/guc.hpp"
+#include "pg/model/language_model.hpp"
+#include "pg/base/rows.hpp"
+#include "pg/store/settled_snapshot.hpp"
 
 #include <algorithm>
 #include <cstdint>

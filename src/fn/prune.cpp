@@ -1,7 +1,7 @@
 // The aggregate prune_cut (sql/55-prune.sql).
-#include "pg/aggregate.hpp"
-#include "pg/composite.hpp"
-#include "pg/memory.hpp"
+#include "pg/base/aggregate.hpp"
+#include "pg/base/composite.hpp"
+#include "pg/base/memory.hpp"
 
 #include <algorithm>
 #include <cstdint>
@@ -47,7 +47,7 @@ Datum summary_datum(FunctionCallInfo fcinfo, const prune_summary& summary) {
 }  // namespace
 
 HARTONOMOUS_FUNCTION(prune_cut_transition) {
-  MemoryContext const context = aggregate_context(fcinfo);
+  const MemoryContext context = aggregate_context(fcinfo);
   auto* state = state_argument<prune_state>(fcinfo, 0);
   if (state == nullptr) {
     state = make_state<prune_state>(context);

@@ -1,9 +1,9 @@
 // copy_atoms: one tensor's atoms from one partition into another, changed on the way (sql/50-rewrite.sql).
-#include "pg/composite.hpp"
-#include "pg/rows.hpp"
-#include "pg/spi.hpp"
-#include "pg/table_writer.hpp"
-#include "pg/weights.hpp"
+#include "pg/base/composite.hpp"
+#include "pg/base/rows.hpp"
+#include "pg/base/spi.hpp"
+#include "pg/store/table_writer.hpp"
+#include "pg/base/weights.hpp"
 
 extern "C" {
 #include "lib/stringinfo.h"
@@ -41,7 +41,7 @@ bool receive(TupleTableSlot* from, DestReceiver* self) {
   if (to->tts_isnull[receiver->atom_data])
     ereport(ERROR, (errcode(ERRCODE_NOT_NULL_VIOLATION), errmsg("an atom without weights")));
   if (VARATT_IS_EXTERNAL(DatumGetPointer(data))) {
-    MemoryContext const previous = MemoryContextSwitchTo(receiver->writer.batch_context());
+    const MemoryContext previous = MemoryContextSwitchTo(receiver->writer.batch_context());
     data = PointerGetDatum(PG_DETOAST_DATUM(data));
     MemoryContextSwitchTo(previous);
   }

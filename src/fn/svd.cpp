@@ -1,9 +1,9 @@
 // Singular value decomposition of matrices in JSON, arrays and weights (sql/28-svd.sql).
-#include "pg/arrays.hpp"
-#include "pg/composite.hpp"
-#include "pg/guc.hpp"
-#include "pg/interrupts.hpp"
-#include "pg/weights.hpp"
+#include "pg/base/arrays.hpp"
+#include "pg/base/composite.hpp"
+#include "pg/base/guc.hpp"
+#include "pg/base/interrupts.hpp"
+#include "pg/base/weights.hpp"
 
 #include <algorithm>
 #include <cstdint>

@@ -1,7 +1,7 @@
 // What factoring the tensors of a model needs besides the decomposition itself (sql/61-factors.sql).
-#include "pg/interrupts.hpp"
-#include "pg/language_model.hpp"
-#include "pg/settled_snapshot.hpp"
+#include "pg/base/interrupts.hpp"
+#include "pg/model/language_model.hpp"
+#include "pg/store/settled_snapshot.hpp"
 
 #include <algorithm>
 #include <cstdint>
@@ -12,7 +12,7 @@ using namespace hartonomous;
 using namespace hartonomous::pg;
 
 HARTONOMOUS_FUNCTION(tensor_weights) {
-  MemoryContext const context = CurrentMemoryContext;
+  const MemoryContext context = CurrentMemoryContext;
   const std::string name = text_argument(fcinfo, 1, "the tensor");
   const std::int32_t id = model_argument(fcinfo);
   const settled_snapshot snapshot(id);

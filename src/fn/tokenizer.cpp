@@ -1,8 +1,8 @@
 // Text to tokens and back by a stored model's vocabulary (sql/80-tokenizer.sql).
-#include "pg/arrays.hpp"
-#include "pg/interrupts.hpp"
-#include "pg/model_tokenizer.hpp"
-#include "pg/spi.hpp"
+#include "pg/base/arrays.hpp"
+#include "pg/base/interrupts.hpp"
+#include "pg/model/model_tokenizer.hpp"
+#include "pg/base/spi.hpp"
 
 #include <algorithm>
 #include <cstdint>

@@ -1,7 +1,7 @@
 // SQL type `weights`: input, output, casts and accessors (sql/10-weights.sql).
-#include "pg/arrays.hpp"
-#include "pg/interrupts.hpp"
-#include "pg/weights.hpp"
+#include "pg/base/arrays.hpp"
+#include "pg/base/interrupts.hpp"
+#include "pg/base/weights.hpp"
 
 extern "C" {
 #include "common/hashfn.h"

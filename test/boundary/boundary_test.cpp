@@ -1,7 +1,7 @@
-// Functions that fail on purpose, for test/tap/boundary.t: each error crosses the boundary (src/pg/boundary.hpp)
+// Functions that fail on purpose, for test/tap/boundary.t: each error crosses the boundary (src/pg/base/boundary.hpp)
 // above live C++ objects, which are counted in and out.
-#include "pg/boundary.hpp"
-#include "pg/interrupts.hpp"
+#include "pg/base/boundary.hpp"
+#include "pg/base/interrupts.hpp"
 
 #include <cstddef>
 #include <cstdint>
@@ -73,7 +73,7 @@ void report() {
 // Runs f in a subtransaction, as only there an error may be swallowed. The error's SQLSTATE, or null.
 template <class F>
 const char* swallow(F&& f) {
-  ResourceOwner const owner = CurrentResourceOwner;
+  const ResourceOwner owner = CurrentResourceOwner;
   call([] { BeginInternalSubTransaction(nullptr); });
   const char* state = nullptr;
   try {
@@ -169,7 +169,7 @@ HARTONOMOUS_FUNCTION(boundary_nest) {
 HARTONOMOUS_FUNCTION(boundary_stacks_kept) {
   sigjmp_buf* const exceptions = PG_exception_stack;
   ErrorContextCallback* const contexts = error_context_stack;
-  MemoryContext const context = CurrentMemoryContext;
+  const MemoryContext context = CurrentMemoryContext;
   bool kept = true;
   const auto check = [&] {
     kept =

@@ -39,7 +39,7 @@ std::string rewrite(const gguf_file& file, const char* data, gguf_writer& writer
 
 void check_rewrite(const gguf_file& file, const char* data, std::size_t size) {
   std::vector<gguf_tensor_spec> specs;
-  for (auto const& tensor : file.tensors) specs.push_back({tensor.name, tensor.dims, tensor.type});
+  for (const auto& tensor : file.tensors) specs.push_back({tensor.name, tensor.dims, tensor.type});
   string_sink sink;
   gguf_writer writer(sink, file, specs);
   // A huge alignment makes a huge file of a small one.
@@ -49,7 +49,7 @@ void check_rewrite(const gguf_file& file, const char* data, std::size_t size) {
   if (file.canonical) require(bytes == std::string(data, size));
   memory_source source(bytes.data(), bytes.size());
   no_interrupt poll;
-  gguf_file const again = read_gguf_header(source, poll);
+  const gguf_file again = read_gguf_header(source, poll);
   require(again.canonical && again.kv == file.kv && again.tensors.size() == file.tensors.size());
   for (std::size_t i = 0; i < file.tensors.size(); ++i) {
     require(again.tensors[i].offset == writer.tensors()[i].offset && again.tensors[i].dims == file.tensors[i].dims);
@@ -59,11 +59,11 @@ void check_rewrite(const gguf_file& file, const char* data, std::size_t size) {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t size) {
-  auto const data = reinterpret_cast<const char*>(bytes);
+  const auto data = reinterpret_cast<const char*>(bytes);
   try {
     memory_source source(data, size);
     no_interrupt poll;
-    gguf_file const file = read_gguf_header(source, poll);
+    const gguf_file file = read_gguf_header(source, poll);
     try {
       check_json(file);
       check_rewrite(file, data, size);

@@ -20,7 +20,7 @@ void check_rewrite(const safetensors_file& file) {
   std::string bytes = make_safetensors_header(file.tensors, file.metadata);
   std::uint64_t rows = 0;
   std::uint64_t data = 0;
-  for (auto const& tensor : file.tensors) {
+  for (const auto& tensor : file.tensors) {
     data += tensor.bytes;
     safetensors_storage_format(tensor.dtype);
     if (tensor.bytes > 0) rows += safetensors_row_length(tensor.shape);
@@ -28,7 +28,7 @@ void check_rewrite(const safetensors_file& file) {
   require(rows <= 2 * data);  // rows of 4-bit elements are the longest
   bytes.resize(bytes.size() + data);
   memory_source source(bytes.data(), bytes.size());
-  safetensors_file const again = read_safetensors_header(source);
+  const safetensors_file again = read_safetensors_header(source);
   require(again.metadata == file.metadata && header_matches(again.header_json, file.tensors));
 }
 
@@ -50,7 +50,7 @@ void parse(const char* data, std::size_t size) {
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t size) {
-  auto const data = reinterpret_cast<const char*>(bytes);
+  const auto data = reinterpret_cast<const char*>(bytes);
   parse(data, size);
   // The same bytes as the JSON, with the length a file would have: else mutations seldom get past it.
   std::string framed(8, '\0');

@@ -43,8 +43,8 @@ std::string byte_token(bool bpe, unsigned b) {
     constexpr char digits[] = "0123456789ABCDEF";
     return std::string("<0x") + digits[b >> 4] + digits[b & 15] + ">";
   }
-  bool const printable = (b >= 0x21 && b <= 0x7e) || (b >= 0xa1 && b != 0xad);
-  unsigned const code = printable ? b : b < 0x21 ? 256 + b : b < 0xa1 ? 256 + 33 + b - 0x7f : 323;
+  const bool printable = (b >= 0x21 && b <= 0x7e) || (b >= 0xa1 && b != 0xad);
+  const unsigned code = printable ? b : b < 0x21 ? 256 + b : b < 0xa1 ? 256 + 33 + b - 0x7f : 323;
   if (code < 128) return std::string(1, static_cast<char>(code));
   return {static_cast<char>(0xc0 | (code >> 6)), static_cast<char>(0x80 | (code & 63))};
 }
@@ -56,14 +56,14 @@ struct vocabulary {
 };
 
 vocabulary read_vocabulary(reader& in) {
-  unsigned const flags = in.byte();
+  const unsigned flags = in.byte();
   vocabulary v;
   v.bpe = (flags & 1) != 0;
   v.round_trips = (flags & 2) != 0;
   std::vector<std::string> tokens;
   std::vector<std::int32_t> types;
   std::vector<float> scores;
-  auto const add = [&](const std::string& text, std::int32_t type, float score) {
+  const auto add = [&](const std::string& text, std::int32_t type, float score) {
     if (v.round_trips && std::find(tokens.begin(), tokens.end(), text) != tokens.end()) return;
     tokens.push_back(text);
     types.push_back(type);
@@ -75,12 +75,12 @@ vocabulary read_vocabulary(reader& in) {
   }
   std::vector<std::string> merges;
   for (unsigned count = in.byte() % 64; count > 0; --count) {
-    unsigned const type = in.byte();
-    float const score = static_cast<float>(in.byte()) / 16 - 8;
+    const unsigned type = in.byte();
+    const float score = static_cast<float>(in.byte()) / 16 - 8;
     std::string const text = in.text(in.byte() % 8);
     if (type >= 128) merges.push_back(text);
     // In a vocabulary that must round-trip BPE's tokens are of its alphabet only, and nothing spells a token of SPM.
-    bool const plain = std::all_of(text.begin(), text.end(), [](char c) { return c > '!' && c < 127 && c != '<'; });
+    const bool plain = std::all_of(text.begin(), text.end(), [](char c) { return c > '!' && c < 127 && c != '<'; });
     if (!v.round_trips || plain) add(text, v.round_trips ? 1 : static_cast<std::int32_t>(type % 8), score);
   }
   static constexpr const char* variants[] = {"gpt-2", "llama-bpe", "qwen2", "smollm"};
@@ -99,7 +99,7 @@ vocabulary read_vocabulary(reader& in) {
 std::string with_plain_spaces(const std::string& text) {
   std::string out;
   for (std::size_t i = 0; i < text.size(); ++i) {
-    bool const space = text.compare(i, 3, visible_space) == 0;
+    const bool space = text.compare(i, 3, visible_space) == 0;
     out += space ? ' ' : text[i];
     if (space) i += 2;
   }
@@ -108,7 +108,7 @@ std::string with_plain_spaces(const std::string& text) {
 
 void check(const tokenizer& t, const vocabulary& v, const std::string& text, bool parse_special) {
   no_interrupt poll;
-  std::vector<std::int32_t> const tokens = t.encode(text, false, parse_special, poll);
+  const std::vector<std::int32_t> tokens = t.encode(text, false, parse_special, poll);
   for (std::int32_t const token : tokens) require(token >= 0 && static_cast<std::size_t>(token) < t.size());
   std::string const back = t.decode(tokens, true, poll);
   // The end tokens of chat models are control tokens whatever the metadata says, and those are spelled as they are.
@@ -121,8 +121,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t siz
   reader in(bytes, size);
   no_interrupt poll;
   try {
-    vocabulary const v = read_vocabulary(in);
-    auto const t = tokenizer::create(v.metadata, poll);
+    const vocabulary v = read_vocabulary(in);
+    const auto t = tokenizer::create(v.metadata, poll);
     std::string const text = in.rest();
     check(*t, v, text, false);
     check(*t, v, text, true);

@@ -1,4 +1,4 @@
-# Errors between C++ and PostgreSQL (src/pg/boundary.hpp): they arrive whole, leak nothing, and a cancel gets through.
+# Errors between C++ and PostgreSQL (src/pg/base/boundary.hpp): they arrive whole, leak nothing, and a cancel gets through.
 # The functions called here are test/boundary/boundary_test.cpp. Run by scripts/test.sh boundary.
 use strict;
 use warnings;

@@ -21,7 +21,7 @@ struct tensor {
 
 inline std::string bytes_of_values(const std::string& dtype, const std::vector<float>& values) {
   std::string out;
-  for (float const v : values) {
+  for (const float v : values) {
     std::uint32_t const bits = half_detail::bits_of(v);
     std::uint16_t const half = dtype == "F16" ? f32_to_f16(v) : f32_to_bf16(v);
     out += dtype == "F32" ? std::string(reinterpret_cast<const char*>(&bits), 4)

@@ -31,7 +31,7 @@ struct opened {
          const std::string& tokenizer = "null") {
     std::vector<byte_source*> pointers;
     bytes.reserve(files.size());
-    for (auto const& tensors : files) {
+    for (const auto& tensors : files) {
       bytes.push_back(file_of(tensors));
       sources.push_back(std::make_unique<memory_source>(bytes.back().data(), bytes.back().size()));
       pointers.push_back(sources.back().get());
@@ -61,7 +61,7 @@ struct opened {
 std::string refusal(const std::vector<tensor>& tensors, const std::string& config, const std::string& tokenizer,
                     const char* state) {
   try {
-    opened const made(tensors, config, tokenizer);
+    const opened made(tensors, config, tokenizer);
   } catch (const error& e) {
     EXPECT_STREQ(e.state(), state) << e.what();
     return e.what();
@@ -82,7 +82,7 @@ std::vector<float> rows_of(const std::vector<float>& values, std::size_t columns
 }
 
 TEST(Checkpoint, NamesAndShapes) {
-  opened const made(tensors_of("F32"), config_of("LlamaForCausalLM"));
+  const opened made(tensors_of("F32"), config_of("LlamaForCausalLM"));
   strings names;
   std::uint64_t end = 0;
   for (const model_tensor& t : made.model.file.tensors) {
@@ -181,7 +181,7 @@ TEST(Checkpoint, MistralIsALlamaWithoutAWindow) {
 }
 
 TEST(Checkpoint, SeveralFiles) {
-  std::vector<tensor> const all = tensors_of("BF16", true);
+  const std::vector<tensor> all = tensors_of("BF16", true);
   std::vector<std::vector<tensor>> files(3);
   for (std::size_t i = 0; i < all.size(); ++i) files[i * 7 % 3].push_back(all[i]);
   opened whole(all, config_of("LlamaForCausalLM"));
@@ -191,7 +191,7 @@ TEST(Checkpoint, SeveralFiles) {
   for (const model_tensor& t : whole.model.file.tensors) EXPECT_EQ(parts.data_of(t.name), whole.data_of(t.name));
   files[1].push_back(files[2].front());
   try {
-    opened const twice(files, config_of("LlamaForCausalLM"));
+    const opened twice(files, config_of("LlamaForCausalLM"));
     ADD_FAILURE();
   } catch (const error& e) {
     EXPECT_STREQ(e.state(), "22P03");
@@ -212,9 +212,9 @@ TEST(Checkpoint, AnyPieceOfTheDataIsAsOfTheWhole) {
 }
 
 TEST(Checkpoint, Hyperparameters) {
-  opened const made(tensors_of("BF16"), config_of("LlamaForCausalLM", R"(,"rope_theta":500000,"bos_token_id":1,)"
+  const opened made(tensors_of("BF16"), config_of("LlamaForCausalLM", R"(,"rope_theta":500000,"bos_token_id":1,)"
                                                                       R"("eos_token_id":[2,3],"pad_token_id":null)"));
-  gguf_metadata const m = made.metadata();
+  const gguf_metadata m = made.metadata();
   EXPECT_EQ(m.get_string("general.architecture"), "llama");
   EXPECT_EQ(m.get_uint("general.file_type"), 32U);
   EXPECT_EQ(m.get_uint("llama.block_count"), 1U);
@@ -233,12 +233,12 @@ TEST(Checkpoint, Hyperparameters) {
 }
 
 TEST(Checkpoint, ScalingOfPositions) {
-  opened const yarn(tensors_of("F32"), config_of("LlamaForCausalLM", R"(,"rope_scaling":{"type":"yarn","factor":4,)"
+  const opened yarn(tensors_of("F32"), config_of("LlamaForCausalLM", R"(,"rope_scaling":{"type":"yarn","factor":4,)"
                                                                      R"("original_max_position_embeddings":32})"));
   EXPECT_EQ(yarn.metadata().get_string("llama.rope.scaling.type"), "yarn");
   EXPECT_EQ(yarn.metadata().get_float("llama.rope.scaling.factor"), 4.0);
   EXPECT_EQ(yarn.metadata().get_uint("llama.rope.scaling.original_context_length"), 32U);
-  opened const newer(tensors_of("F32"),
+  const opened newer(tensors_of("F32"),
                      config_of("LlamaForCausalLM", R"(,"rope_parameters":{"rope_type":"default","rope_theta":7})"));
   EXPECT_EQ(newer.metadata().get_float("llama.rope.freq_base"), 7.0);
   EXPECT_EQ(refusal(tensors_of("F32"), config_of("LlamaForCausalLM", R"(,"rope_scaling":{"type":"dynamic"})"), "null",
@@ -248,13 +248,13 @@ TEST(Checkpoint, ScalingOfPositions) {
 
 // Expected numbers are those of transformers' rule, divided by 0.1 ln(factor) + 1, which llama.cpp multiplies with.
 TEST(Checkpoint, YarnInAllItsMembers) {
-  auto const keys = [](const std::string& more, const std::string& config = "") {
+  const auto keys = [](const std::string& more, const std::string& config = "") {
     return opened(tensors_of("F32"), config_of("LlamaForCausalLM", R"(,"rope_scaling":{"rope_type":"yarn","factor":4)" +
                                                                        more + "}" + config))
         .metadata();
   };
   constexpr double implied = 1.1386294361119891;
-  gguf_metadata const plain = keys("");
+  const gguf_metadata plain = keys("");
   for (const char* key : {"attn_factor", "yarn_beta_fast", "yarn_beta_slow", "original_context_length"}) {
     EXPECT_EQ(plain.find("llama.rope.scaling." + std::string(key)), nullptr) << key;
   }
@@ -273,7 +273,7 @@ TEST(Checkpoint, YarnInAllItsMembers) {
   EXPECT_EQ(
       keys("", R"(,"original_max_position_embeddings":32)").get_uint("llama.rope.scaling.original_context_length"),
       32U);
-  opened const ratio(tensors_of("F32"), config_of("LlamaForCausalLM", R"(,"rope_scaling":{"rope_type":"yarn",)"
+  const opened ratio(tensors_of("F32"), config_of("LlamaForCausalLM", R"(,"rope_scaling":{"rope_type":"yarn",)"
                                                                       R"("original_max_position_embeddings":32})"));
   EXPECT_EQ(ratio.metadata().get_float("llama.rope.scaling.factor"), 2.0);
 }
@@ -320,7 +320,7 @@ TEST(Checkpoint, MembersThatAreNotKnownAreNotIgnored) {
         R"("use_sliding_window":true,"sliding_window":32,"max_window_layers":1)", R"("sliding_window":32)",
         R"("is_causal":true)", R"("pad_token_id":-1)", R"("rope_scaling":{"rope_type":"default","factor":2})",
         R"("rope_parameters":{"rope_type":"default","mrope_section":[1,1,0]})", R"("attention_dropout":0.5)"}) {
-    opened const made(tensors_of("F32"), config_of("Qwen2ForCausalLM", "," + std::string(same)));
+    const opened made(tensors_of("F32"), config_of("Qwen2ForCausalLM", "," + std::string(same)));
     EXPECT_EQ(made.model.file.metadata_json,
               opened(tensors_of("F32"), config_of("Qwen2ForCausalLM")).model.file.metadata_json)
         << same;
@@ -329,7 +329,7 @@ TEST(Checkpoint, MembersThatAreNotKnownAreNotIgnored) {
 
 // Wavelengths of the two pairs: 2 pi and 2 pi sqrt(base).
 TEST(Checkpoint, Llama3SlowsLongWavelengthsDown) {
-  auto const factors = [](const char* base, const char* rope) {
+  const auto factors = [](const char* base, const char* rope) {
     opened made(tensors_of("F32"),
                 config_of("LlamaForCausalLM", std::string(",\"rope_theta\":") + base + ",\"rope_scaling\":" + rope));
     std::string const data = made.data_of("rope_freqs.weight");
@@ -340,15 +340,15 @@ TEST(Checkpoint, Llama3SlowsLongWavelengthsDown) {
   constexpr char rope[] =
       R"({"rope_type":"llama3","factor":8,"low_freq_factor":1,"high_freq_factor":4,"original_max_position_embeddings":64})";
   EXPECT_EQ(factors("10000", rope), (std::vector<float>{1, 8}));  // 6.28 < 64 / 4, and 628 > 64
-  std::vector<float> const between = factors("25", rope);         // 31.4 between 16 and 64
-  double const smooth = (64 / (10 * 3.14159265358979) - 1) / 3;
+  const std::vector<float> between = factors("25", rope);         // 31.4 between 16 and 64
+  const double smooth = (64 / (10 * 3.14159265358979) - 1) / 3;
   EXPECT_NEAR(between[1], 1 / ((1 - smooth) / 8 + smooth), 1e-6);
   EXPECT_EQ(between[0], 1);
 }
 
 TEST(Checkpoint, ByteLevelVocabulary) {
-  opened const made(tensors_of("F32"), config_of("Qwen2ForCausalLM", R"(,"eos_token_id":5)"), byte_level);
-  gguf_metadata const m = made.metadata();
+  const opened made(tensors_of("F32"), config_of("Qwen2ForCausalLM", R"(,"eos_token_id":5)"), byte_level);
+  const gguf_metadata m = made.metadata();
   EXPECT_EQ(m.get_string("tokenizer.ggml.model"), "gpt2");
   EXPECT_EQ(m.get_string("tokenizer.ggml.pre"), "qwen2");
   EXPECT_EQ(m.get_strings("tokenizer.ggml.tokens"), (strings{"a", "b", "\xc4\xa0", "ab",
@@ -360,13 +360,13 @@ TEST(Checkpoint, ByteLevelVocabulary) {
   EXPECT_EQ(m.get_uint("tokenizer.ggml.eos_token_id"), 5U);
   EXPECT_EQ(m.find("tokenizer.ggml.add_bos_token"), nullptr);
   no_interrupt poll;
-  auto const t = tokenizer::create(m, poll);
+  const auto t = tokenizer::create(m, poll);
   EXPECT_EQ(t->encode("ab a<tool><|end|>", true, true, poll), (std::vector<std::int32_t>{3, 4, 6, 5}));
 }
 
 TEST(Checkpoint, SentencePieceVocabulary) {
-  opened const made(tensors_of("F32"), config_of("LlamaForCausalLM"), sentence_piece);
-  gguf_metadata const m = made.metadata();
+  const opened made(tensors_of("F32"), config_of("LlamaForCausalLM"), sentence_piece);
+  const gguf_metadata m = made.metadata();
   EXPECT_EQ(m.get_string("tokenizer.ggml.model"), "llama");
   EXPECT_EQ(m.get_floats("tokenizer.ggml.scores"), (std::vector<float>{-3, -3, -3, -3, -3, -3, -3, 0, -1, -3}));
   EXPECT_EQ(m.get_ints("tokenizer.ggml.token_type"), (std::vector<std::int64_t>{2, 3, 3, 6, 1, 1, 1, 1, 1, 5}));
@@ -376,13 +376,13 @@ TEST(Checkpoint, SentencePieceVocabulary) {
   EXPECT_EQ(m.get_bool("tokenizer.ggml.add_eos_token"), false);
   EXPECT_EQ(m.get_bool("tokenizer.ggml.add_space_prefix"), true);
   no_interrupt poll;
-  auto const t = tokenizer::create(m, poll);
+  const auto t = tokenizer::create(m, poll);
   EXPECT_EQ(t->encode("ab a\n", true, false, poll), (std::vector<std::int32_t>{1, 4, 7, 8, 3}));
 }
 
 // As llama.cpp's converter has them, whatever the tokenizer says of them.
 TEST(Checkpoint, TokensThatLookSpecialAre) {
-  auto const type_of = [](const std::string& text, bool special) {
+  const auto type_of = [](const std::string& text, bool special) {
     std::string tokenizer = byte_level;
     std::string const old = R"("content":"<tool>","special":false)";
     tokenizer.replace(tokenizer.find(old), old.size(),
@@ -406,7 +406,7 @@ TEST(Checkpoint, FillersAreTokensOfTheirOwn) {
   std::string tokenizer = byte_level;
   std::string const old = R"("content":"<tool>")";
   tokenizer.replace(tokenizer.find(old), old.size(), R"("content":"[PAD8]")");
-  gguf_metadata const m = opened(tensors_of("F32"), config_of("Qwen2ForCausalLM"), tokenizer).metadata();
+  const gguf_metadata m = opened(tensors_of("F32"), config_of("Qwen2ForCausalLM"), tokenizer).metadata();
   EXPECT_EQ(m.get_strings("tokenizer.ggml.tokens")->at(6), "[PAD8]");
   EXPECT_EQ(m.get_strings("tokenizer.ggml.tokens")->at(8), "[_PAD8]");
   no_interrupt poll;
@@ -422,7 +422,7 @@ std::string replaced(std::string text, const std::string& what, const std::strin
 }
 
 TEST(Checkpoint, ConfigsThatAreWrong) {
-  auto const refused = [](const std::string& config, const char* state) {
+  const auto refused = [](const std::string& config, const char* state) {
     return refusal(tensors_of("F32"), config, "null", state);
   };
   std::string const good = config_of("LlamaForCausalLM");
@@ -450,7 +450,7 @@ TEST(Checkpoint, ConfigsThatAreWrong) {
 }
 
 TEST(Checkpoint, TokenizersThatAreWrong) {
-  auto const refused = [](const std::string& tokenizer, const char* state) {
+  const auto refused = [](const std::string& tokenizer, const char* state) {
     return refusal(tensors_of("F32"), config_of("LlamaForCausalLM"), tokenizer, state);
   };
   EXPECT_EQ(refused("nul", "22P02"), "tokenizer is not valid JSON");
@@ -476,7 +476,7 @@ TEST(Checkpoint, TokenizersThatAreWrong) {
   EXPECT_EQ(refused(replaced(byte_level, "\"ab\":3", "\"ab\":1"), "22023"),
             "tokenizer: number 1 is that of two tokens");
   // Members that change the tokens.
-  auto const in_model = [](const char* text, const std::string& more) {
+  const auto in_model = [](const char* text, const std::string& more) {
     return replaced(text, "\"type\":\"BPE\"", "\"type\":\"BPE\"," + more);
   };
   EXPECT_EQ(refused(in_model(byte_level, R"("continuing_subword_prefix":"##")"), "0A000"),
@@ -499,7 +499,7 @@ TEST(Checkpoint, TokenizersThatAreWrong) {
             "the tokenizer replaces something else than spaces by visible ones");
   EXPECT_EQ(refused(replaced(sentence_piece, "\"TemplateProcessing\"", "\"RobertaProcessing\""), "0A000"),
             "unknown post-processor \"RobertaProcessing\" of the tokenizer");
-  for (std::string const& same :
+  for (const std::string& same :
        {in_model(byte_level, R"("continuing_subword_prefix":"","end_of_word_suffix":null,"dropout":0)"),
         replaced(byte_level, "\"Isolated\"", "\"Removed\",\"invert\":true")}) {
     EXPECT_EQ(opened(tensors_of("F32"), config_of("Qwen2ForCausalLM"), same).model.file.metadata_json,

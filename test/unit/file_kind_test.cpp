@@ -11,7 +11,7 @@ namespace {
 
 std::string kind_of(const std::string& bytes) {
   memory_source source(bytes.data(), bytes.size());
-  file_kind const kind = recognize_file(source);
+  const file_kind kind = recognize_file(source);
   return kind.name == nullptr ? "" : kind.name;
 }
 

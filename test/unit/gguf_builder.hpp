@@ -47,8 +47,8 @@ struct builder {
 
   std::string header() const {
     std::string out = "GGUF" + u32(version) + u64(infos.size()) + u64(kvs.size());
-    for (auto const& kv : kvs) out += kv;
-    for (auto const& info : infos) out += info;
+    for (const auto& kv : kvs) out += kv;
+    for (const auto& info : infos) out += info;
     return out;
   }
   std::string bytes() const {
@@ -85,7 +85,7 @@ class string_sink final : public byte_sink {
 // The file written again from its header and data.
 inline std::string rewrite(const gguf_file& file, const std::string& bytes) {
   std::vector<gguf_tensor_spec> specs;
-  for (auto const& tensor : file.tensors) specs.push_back({tensor.name, tensor.dims, tensor.type});
+  for (const auto& tensor : file.tensors) specs.push_back({tensor.name, tensor.dims, tensor.type});
   string_sink sink;
   gguf_writer writer(sink, file, specs);
   writer.write_header();

@@ -187,7 +187,7 @@ TEST(gguf_hostile, truncation_at_every_byte) {
     EXPECT_TRUE(read(bytes).canonical);
     for (std::size_t size = 0; size < bytes.size(); ++size) {
       // An exact copy, so that the address sanitizer sees a read one byte too far.
-      std::vector<char> const copy(bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(size));
+      const std::vector<char> copy(bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(size));
       memory_source source(copy.data(), copy.size());
       no_interrupt poll;
       try {
@@ -203,11 +203,11 @@ TEST(gguf_hostile, truncation_at_every_byte) {
 TEST(gguf_hostile, every_byte_changed) {
   std::string const bytes = rich_file().bytes();
   for (std::size_t i = 0; i < bytes.size(); ++i) {
-    for (char const flip : {'\x01', '\x80', '\xff'}) {
+    for (const char flip : {'\x01', '\x80', '\xff'}) {
       std::string changed = bytes;
       changed[i] = static_cast<char>(changed[i] ^ flip);
       try {
-        gguf_file const file = read(changed);
+        const gguf_file file = read(changed);
         gguf_metadata again;
         metadata_from_json(metadata_to_json(file), again);
         EXPECT_EQ(again.kv, file.kv) << "byte " << i;

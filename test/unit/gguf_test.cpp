@@ -19,15 +19,15 @@ std::string as_jsonb(const nlohmann::json& value) {
   std::string out;
   if (value.is_object()) {
     std::vector<std::string> keys;
-    for (auto const& item : value.items()) keys.push_back(item.key());
+    for (const auto& item : value.items()) keys.push_back(item.key());
     std::sort(keys.begin(), keys.end(),
-              [](auto const& a, auto const& b) { return std::pair(a.size(), a) < std::pair(b.size(), b); });
-    for (auto const& key : keys)
+              [](const auto& a, const auto& b) { return std::pair(a.size(), a) < std::pair(b.size(), b); });
+    for (const auto& key : keys)
       out += (out.empty() ? "{" : ", ") + nlohmann::json(key).dump() + ": " + as_jsonb(value.at(key));
     return out + "}";
   }
   if (value.is_array()) {
-    for (auto const& item : value) out += (out.empty() ? "[" : ", ") + as_jsonb(item);
+    for (const auto& item : value) out += (out.empty() ? "[" : ", ") + as_jsonb(item);
     return out.empty() ? "[]" : out + "]";
   }
   return value.dump();
@@ -59,7 +59,7 @@ gguf_metadata parse(const std::string& json) {
 
 TEST(gguf, reads_header) {
   std::string const bytes = rich_file().bytes();
-  gguf_file const file = read(bytes);
+  const gguf_file file = read(bytes);
   EXPECT_EQ(file.version, 3U);
   EXPECT_EQ(file.alignment, 32U);
   EXPECT_EQ(file.kv.size(), 22U);
@@ -79,7 +79,7 @@ TEST(gguf, reads_header) {
 TEST(gguf, writer_reproduces_canonical_files) {
   for (std::uint32_t const version : {2U, 3U}) {
     std::string const bytes = rich_file(version).bytes();
-    gguf_file const file = read(bytes);
+    const gguf_file file = read(bytes);
     EXPECT_TRUE(file.canonical);
     EXPECT_EQ(rewrite(file, bytes), bytes);
   }
@@ -96,13 +96,13 @@ TEST(gguf, other_alignment) {
   EXPECT_TRUE(file.canonical);
   EXPECT_EQ(rewrite(file, b.bytes()), b.bytes());
   file.set_uint32("general.alignment", 64);
-  gguf_file const again = read(rewrite(file, b.bytes()));
+  const gguf_file again = read(rewrite(file, b.bytes()));
   EXPECT_EQ(again.alignment, 64U);
   EXPECT_EQ(again.tensors[1].offset % 64, 0U);
 }
 
 TEST(gguf, readable_but_not_canonical) {
-  builder const good = rich_file();
+  const builder good = rich_file();
   auto canonical = [](const builder& b) { return read(b.bytes()).canonical; };
   builder b = good;
   b.data[25] = 'x';  // padding that is not zero
@@ -140,7 +140,7 @@ TEST(gguf, empty_tensors_and_single_numbers) {
              tensor_info("logit_scale", {}, 0, 0), tensor_info("wide", {0, 3, 2}, 0, 32),
              tensor_info("last", {1}, 0, 32)};
   b.data = std::string(4, 'a') + std::string(28, '\0') + std::string(4, 'b') + std::string(28, '\0');
-  gguf_file const file = read(b.bytes());
+  const gguf_file file = read(b.bytes());
   EXPECT_TRUE(file.canonical);
   EXPECT_EQ(rewrite(file, b.bytes()), b.bytes());
   EXPECT_EQ(file.tensors[0].weights, 0U);
@@ -152,7 +152,7 @@ TEST(gguf, empty_tensors_and_single_numbers) {
   std::string const bytes = b.bytes();
   memory_source whole(bytes.data(), bytes.size());
   no_interrupt poll;
-  model_file const model = read_model_file(whole, "gguf", poll);
+  const model_file model = read_model_file(whole, "gguf", poll);
   EXPECT_EQ(model.tensors[0].shape, (std::vector<std::uint64_t>{0, 4}));
   EXPECT_EQ(model.tensors[0].row_length, 4U);
   EXPECT_TRUE(model.tensors[2].shape.empty());
@@ -165,7 +165,7 @@ TEST(gguf, empty_tensors_and_single_numbers) {
 TEST(gguf, metadata_survives_json) {
   for (std::uint32_t const version : {2U, 3U}) {
     std::string const bytes = rich_file(version).bytes();
-    gguf_file const file = read(bytes);
+    const gguf_file file = read(bytes);
     std::string const json = metadata_to_json(file);
     gguf_file again = file;
     again.kv.clear();
@@ -200,20 +200,20 @@ TEST(gguf, json_spelling) {
 
 TEST(gguf, metadata_survives_jsonb) {
   builder b = rich_file();
-  gguf_file const file = read(b.bytes());
+  const gguf_file file = read(b.bytes());
   // nlohmann's tree keeps 64-bit integers and the strings; its doubles hold every f32 and f64 here exactly.
   std::string const text = as_jsonb(nlohmann::json::parse(metadata_to_json(file)));
   EXPECT_LT(text.find("\"value\": [\"0x7fc00001\""), text.find("\"element\": \"f32\""));
   EXPECT_EQ(parse(text).kv, file.kv);
   // jsonb spells 1e+22 out, and keeps 0.10 as it is.
-  gguf_metadata const numbers = parse(with_entry(
+  const gguf_metadata numbers = parse(with_entry(
       R"({"key": "k", "type": "array", "value": [10000000000000000000000, 0.10, 0.000000000000000000001], "element": "f32"})"));
   EXPECT_EQ(numbers.get_floats("k"), (std::vector<float>{1e22F, 0.1F, 1e-21F}));
 }
 
 TEST(gguf, floats_are_not_rounded_twice) {
   // Just above halfway between two floats, by less than a double can see: a detour through double would lose it.
-  gguf_metadata const metadata =
+  const gguf_metadata metadata =
       parse(with_entry(R"({"key":"k","type":"f32","value":1.00000005960464477539062500000000001})"));
   EXPECT_EQ(metadata.get_float("k"), static_cast<double>(1.0F + 1.1920929e-7F));
 }
@@ -228,7 +228,7 @@ TEST(gguf, many_values_keep_their_bits) {
   builder b;
   b.kvs = {kv_array("f32", 6, 40000, values),  kv_array("f64", 12, 20000, values), kv_array("i64", 11, 20000, values),
            kv_array("u64", 10, 20000, values), kv_array("i8", 1, 160000, values),  kv_array("u16", 2, 80000, values)};
-  gguf_file const file = read(b.bytes());
+  const gguf_file file = read(b.bytes());
   EXPECT_EQ(parse(metadata_to_json(file)).kv, file.kv);
 }
 
@@ -355,7 +355,7 @@ TEST(gguf, what_is_set_is_what_is_read) {
   string_sink sink;
   gguf_writer writer(sink, metadata, {});
   writer.write_header();
-  gguf_file const file = read(sink.bytes);
+  const gguf_file file = read(sink.bytes);
   EXPECT_EQ(file.kv.size(), 6U);
   EXPECT_EQ(file.get_string("k.string"), std::string("a\0b", 3));
   EXPECT_EQ(file.get_string("k.bool"), "no bool any more");

@@ -59,7 +59,7 @@ std::uint64_t slow(const std::u32string& a, const std::u32string& b) {
 
 std::string utf8(const std::u32string& text) {
   std::string out;
-  for (char32_t const c : text) {
+  for (const char32_t c : text) {
     if (c < 0x80) {
       out += static_cast<char>(c);
     } else if (c < 0x800) {

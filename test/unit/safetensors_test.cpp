@@ -56,12 +56,12 @@ const char small_json[] =
 
 TEST(safetensors, reads_header) {
   std::string const bytes = file_of(small_json, 21);
-  safetensors_file const file = read(bytes);
+  const safetensors_file file = read(bytes);
   EXPECT_EQ(file.header_json, small_json);
   EXPECT_EQ(file.metadata, (safetensors_metadata{{"format", "pt"}, {"a", "b"}}));
   ASSERT_EQ(file.tensors.size(), 4U);
   std::string order;
-  for (auto const& t : file.tensors) order += t.name;
+  for (const auto& t : file.tensors) order += t.name;
   EXPECT_EQ(order, "bews");  // by offset, the empty one before the one it shares its offset with
   std::uint64_t const start = 8 + file.header_json.size();
   EXPECT_EQ(file.tensors[2].offset, start + 4);
@@ -79,20 +79,20 @@ TEST(safetensors, files_without_tensors) {
 }
 
 TEST(safetensors, unknown_members_are_skipped) {
-  safetensors_file const file = read(file_of(
+  const safetensors_file file = read(file_of(
       R"({"t":{"x":[1,{"y":[null,-1,1.5,true,"z"]},[]],"dtype":"U8","o":{},"shape":[3],"n":1,"data_offsets":[0,3],"l":null}})",
       3));
   EXPECT_EQ(file.tensors.at(0).bytes, 3U);
 }
 
 TEST(safetensors, writes_header) {
-  std::vector<safetensors_tensor> const tensors = {tensor("b", "BF16", {2}), tensor("e", "I64", {0, 7}),
+  const std::vector<safetensors_tensor> tensors = {tensor("b", "BF16", {2}), tensor("e", "I64", {0, 7}),
                                                    tensor("w \"\xc3\xa9\"\n", "F32", {2, 2}), tensor("s", "BOOL", {})};
-  safetensors_metadata const metadata = {{"format", "pt"}, {"nul", std::string("\0", 1)}};
+  const safetensors_metadata metadata = {{"format", "pt"}, {"nul", std::string("\0", 1)}};
   std::string const bytes = make_safetensors_header(tensors, metadata);
   EXPECT_EQ(bytes.size() % 8, 0U);
   EXPECT_EQ(bytes.substr(8, 62), R"({"__metadata__":{"format":"pt","nul":"\u0000"},"b":{"dtype":"B)");
-  safetensors_file const file = read(bytes + std::string(21, 'd'));
+  const safetensors_file file = read(bytes + std::string(21, 'd'));
   EXPECT_EQ(file.metadata, metadata);
   ASSERT_EQ(file.tensors.size(), tensors.size());
   for (std::size_t i = 0; i < tensors.size(); ++i) {
@@ -123,7 +123,7 @@ TEST(safetensors, writer_refuses) {
 }
 
 TEST(safetensors, header_matches_exactly) {
-  std::vector<safetensors_tensor> const tensors = read(file_of(small_json, 21)).tensors;
+  const std::vector<safetensors_tensor> tensors = read(file_of(small_json, 21)).tensors;
   EXPECT_TRUE(header_matches(small_json, tensors));
   auto changed = [&](auto change) {
     std::vector<safetensors_tensor> copy = tensors;
@@ -152,7 +152,7 @@ TEST(safetensors, dtypes) {
       {"BF16", 16, format::BF16}, {"U32", 32, format::I32},   {"I32", 32, format::I32}, {"F32", 32, format::F32},
       {"F64", 64, format::F64},   {"U64", 64, format::I64},   {"I64", 64, format::I64}, {"C64", 64, format::I64},
   };
-  for (auto const& e : expected) {
+  for (const auto& e : expected) {
     EXPECT_EQ(safetensors_bytes(e.name, {2, 4}), e.bytes_of_8) << e.name;
     EXPECT_EQ(safetensors_storage_format(e.name), e.storage) << e.name;
     std::string const header = make_safetensors_header({tensor("t", e.name, {2, 4})}, {});
@@ -267,7 +267,7 @@ TEST(safetensors, truncation_at_every_byte) {
   read(bytes);
   for (std::size_t size = 0; size < bytes.size(); ++size) {
     // An exact copy, so that the address sanitizer sees a read one byte too far.
-    std::vector<char> const copy(bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(size));
+    const std::vector<char> copy(bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(size));
     read_error(std::string(copy.begin(), copy.end()));
   }
   // The same with a length that is right for what is left.
@@ -279,11 +279,11 @@ TEST(safetensors, truncation_at_every_byte) {
 TEST(safetensors, every_byte_changed) {
   std::string const bytes = file_of(small_json, 21);
   for (std::size_t i = 0; i < bytes.size(); ++i) {
-    for (char const flip : {'\x01', '\x02', '\x80', '\xff'}) {
+    for (const char flip : {'\x01', '\x02', '\x80', '\xff'}) {
       std::string changed = bytes;
       changed[i] = static_cast<char>(changed[i] ^ flip);
       try {
-        safetensors_file const file = read(changed);
+        const safetensors_file file = read(changed);
         EXPECT_TRUE(header_matches(file.header_json, file.tensors));
       } catch (const error& e) {
         EXPECT_STREQ(e.state(), "22P03") << e.what() << " at byte " << i;

@@ -67,7 +67,7 @@ class regex_reference {
     int32_t end = 0;
     while (uregex_findNext(regex_, &status) != 0) {
       EXPECT_EQ(uregex_start(regex_, 0, &status), end);
-      int32_t const begin = end;
+      const int32_t begin = end;
       end = uregex_end(regex_, 0, &status);
       out.push_back(utf8(text.substr(static_cast<std::size_t>(begin), static_cast<std::size_t>(end - begin))));
     }
@@ -117,9 +117,9 @@ TEST(Split, AgreesWithRegularExpressions) {
   const std::u16string gpt2_regex = u"'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+|" + others + u"|" + rest;
   const std::u16string lead = u"'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD]|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|";
   const std::u16string tail = u"|" + others + u"[\\r\\n]*|" + space + u"*[\\r\\n]+|" + rest;
-  regex_reference const gpt2_reference(gpt2_regex);
-  regex_reference const llama3_reference(lead + u"\\p{N}{1,3}" + tail);
-  regex_reference const qwen2_reference(lead + u"\\p{N}" + tail);
+  const regex_reference gpt2_reference(gpt2_regex);
+  const regex_reference llama3_reference(lead + u"\\p{N}{1,3}" + tail);
+  const regex_reference qwen2_reference(lead + u"\\p{N}" + tail);
   std::mt19937 random(11);
   for (int i = 0; i < 20000; ++i) {
     std::u16string const text = random_text(random);

@@ -61,7 +61,7 @@ std::int32_t byte_token(unsigned char byte) { return 3 + byte; }
 std::string letter_of(unsigned byte) {
   unsigned code = 256;
   for (unsigned b = 0; b <= byte; ++b) {
-    bool const printable = (b >= 33 && b <= 126) || (b >= 161 && b != 173);
+    const bool printable = (b >= 33 && b <= 126) || (b >= 161 && b != 173);
     if (b == byte) {
       if (printable) code = b;
       break;
@@ -73,7 +73,7 @@ std::string letter_of(unsigned byte) {
 }
 std::string spelled(std::string_view bytes) {
   std::string out;
-  for (char const c : bytes) out += letter_of(static_cast<unsigned char>(c));
+  for (const char c : bytes) out += letter_of(static_cast<unsigned char>(c));
   return out;
 }
 
@@ -83,7 +83,7 @@ gguf_metadata bpe_metadata(const char* pre, const std::vector<std::pair<std::str
   strings tokens;
   for (unsigned b = 0; b < 256; ++b) tokens.push_back(letter_of(b));
   strings rules;
-  for (auto const& [left, right] : merges) {
+  for (const auto& [left, right] : merges) {
     rules.push_back(spelled(left) + " " + spelled(right));
     tokens.push_back(spelled(left + right));
   }
@@ -114,10 +114,10 @@ std::string creation_error(const gguf_metadata& metadata, const char* state) {
 // ---- SentencePiece ----
 
 TEST(SpmTokenizer, MergesTheHighestScoreFirstAndThenTheLeftmost) {
-  auto const t = make(spm_metadata({"a", "b", "c", "bc", "ab", "aa"}));
+  const auto t = make(spm_metadata({"a", "b", "c", "bc", "ab", "aa"}));
   std::int32_t const a = first_piece, b = a + 1, c = a + 2, bc = a + 3, ab = a + 4, aa = a + 5;
-  ids const lead = {byte_token(0xe2), byte_token(0x96), byte_token(0x81)};  // no token for the space
-  auto const after_lead = [&](std::string_view text) {
+  const ids lead = {byte_token(0xe2), byte_token(0x96), byte_token(0x81)};  // no token for the space
+  const auto after_lead = [&](std::string_view text) {
     ids tokens = encode(*t, text);
     EXPECT_EQ(ids(tokens.begin(), tokens.begin() + 3), lead);
     return ids(tokens.begin() + 3, tokens.end());
@@ -130,7 +130,7 @@ TEST(SpmTokenizer, MergesTheHighestScoreFirstAndThenTheLeftmost) {
 
 TEST(SpmTokenizer, PutsASpaceBeforeTextAndTakesItAway) {
   gguf_metadata metadata = spm_metadata({space, "h", "i", std::string(space) + "h", std::string(space) + "hi"});
-  auto const t = make(metadata);
+  const auto t = make(metadata);
   std::int32_t const hi = first_piece + 4;
   EXPECT_EQ(encode(*t, "hi"), (ids{hi}));
   EXPECT_EQ(encode(*t, " hi"), (ids{first_piece, hi}));
@@ -144,13 +144,13 @@ TEST(SpmTokenizer, PutsASpaceBeforeTextAndTakesItAway) {
   metadata.set_bool("tokenizer.ggml.add_space_prefix", false);
   metadata.set_bool("tokenizer.ggml.add_bos_token", false);
   metadata.set_bool("tokenizer.ggml.add_eos_token", true);
-  auto const plain = make(metadata);
+  const auto plain = make(metadata);
   EXPECT_EQ(encode(*plain, "hi", true), (ids{first_piece + 1, first_piece + 2, 2}));
   EXPECT_EQ(decode(*plain, {hi}), " hi");
 }
 
 TEST(SpmTokenizer, WhatHasNoTokenIsItsBytes) {
-  auto const t = make(spm_metadata({space}));
+  const auto t = make(spm_metadata({space}));
   EXPECT_EQ(encode(*t, "\xc3\xa9"), (ids{first_piece, byte_token(0xc3), byte_token(0xa9)}));
   EXPECT_EQ(decode(*t, {byte_token(0xc3), byte_token(0xa9)}), "\xc3\xa9");
   EXPECT_EQ(encode(*t, ""), ids{});
@@ -166,7 +166,7 @@ TEST(SpmTokenizer, WithoutByteTokensTheUnknownOneOrAnError) {
   metadata.set_string("tokenizer.ggml.model", "gpt2");
   metadata.set_string("tokenizer.ggml.pre", "gpt-2");
   metadata.set_strings("tokenizer.ggml.merges", {});
-  auto const t = make(metadata);
+  const auto t = make(metadata);
   EXPECT_EQ(encode(*t, "x"), ids{2});
   try {
     encode(*t, "x?");
@@ -177,7 +177,7 @@ TEST(SpmTokenizer, WithoutByteTokensTheUnknownOneOrAnError) {
 }
 
 TEST(SpmTokenizer, TextThatSpellsASpecialTokenIsTextUnlessAskedFor) {
-  auto const t = make(spm_metadata({"<", "s", ">"}));
+  const auto t = make(spm_metadata({"<", "s", ">"}));
   EXPECT_EQ(encode(*t, "<s>").size(), 6U);
   EXPECT_EQ(encode(*t, "<s>", false, true), ids{1});
   EXPECT_EQ(encode(*t, "<unk></s>", false, true), (ids{0, 2}));
@@ -185,15 +185,15 @@ TEST(SpmTokenizer, TextThatSpellsASpecialTokenIsTextUnlessAskedFor) {
 
 // What merging means, the slow way: over the whole text, without stretches or a heap.
 ids slow_spm(const gguf_metadata& metadata, std::string text) {
-  strings const tokens = *metadata.get_strings("tokenizer.ggml.tokens");
-  auto const scores = *metadata.get_floats("tokenizer.ggml.scores");
-  auto const find = [&](const std::string& s) {
+  const strings tokens = *metadata.get_strings("tokenizer.ggml.tokens");
+  const auto scores = *metadata.get_floats("tokenizer.ggml.scores");
+  const auto find = [&](const std::string& s) {
     return static_cast<std::int32_t>(std::find(tokens.begin(), tokens.end(), s) - tokens.begin());
   };
-  auto const none = static_cast<std::int32_t>(tokens.size());
+  const auto none = static_cast<std::int32_t>(tokens.size());
   strings symbols = {space};
   for (std::size_t i = 0; i < text.size();) {
-    auto const lead = static_cast<unsigned char>(text[i]);
+    const auto lead = static_cast<unsigned char>(text[i]);
     std::size_t const n = lead < 0x80 ? 1 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
     symbols.push_back(text[i] == ' ' ? std::string(space) : text.substr(i, n));
     i += n;
@@ -216,7 +216,7 @@ ids slow_spm(const gguf_metadata& metadata, std::string text) {
     if (find(s) != none) {
       out.push_back(find(s));
     } else {
-      for (char const c : s) out.push_back(byte_token(static_cast<unsigned char>(c)));
+      for (const char c : s) out.push_back(byte_token(static_cast<unsigned char>(c)));
     }
   }
   return out;
@@ -224,8 +224,8 @@ ids slow_spm(const gguf_metadata& metadata, std::string text) {
 
 TEST(SpmTokenizer, AgreesWithASlowReference) {
   std::mt19937 random(5);
-  strings const characters = {"a", "b", "c", " ", "\xc3\xa9", "\xf0\x9f\x8e\x89", "d"};
-  auto const text = [&](std::size_t n) {
+  const strings characters = {"a", "b", "c", " ", "\xc3\xa9", "\xf0\x9f\x8e\x89", "d"};
+  const auto text = [&](std::size_t n) {
     std::string out;
     for (std::size_t i = 0; i < n; ++i) out += characters[random() % characters.size()];
     return out;
@@ -234,14 +234,14 @@ TEST(SpmTokenizer, AgreesWithASlowReference) {
     strings pieces = {space, "a", "b", "\xc3\xa9"};
     for (int i = 0; i < 40; ++i) {
       std::string piece;
-      for (char const c : text(2 + random() % 4)) piece += c == ' ' ? std::string(space) : std::string(1, c);
+      for (const char c : text(2 + random() % 4)) piece += c == ' ' ? std::string(space) : std::string(1, c);
       if (std::find(pieces.begin(), pieces.end(), piece) == pieces.end()) pieces.push_back(piece);
     }
-    gguf_metadata const metadata = spm_metadata(pieces);
-    auto const t = make(metadata);
+    const gguf_metadata metadata = spm_metadata(pieces);
+    const auto t = make(metadata);
     for (int i = 0; i < 20; ++i) {
       std::string const sample = text(1 + random() % 40);
-      ids const tokens = encode(*t, sample);
+      const ids tokens = encode(*t, sample);
       EXPECT_EQ(tokens, slow_spm(metadata, sample)) << sample;
       EXPECT_EQ(decode(*t, tokens), sample);
     }
@@ -251,7 +251,7 @@ TEST(SpmTokenizer, AgreesWithASlowReference) {
 // ---- byte-level BPE ----
 
 TEST(BpeTokenizer, MergesByRankAndThenTheLeftmost) {
-  auto const t = make(bpe_metadata("gpt-2", {{"b", "c"}, {"a", "b"}, {" ", "a"}, {"ab", "ab"}, {"a", "a"}}));
+  const auto t = make(bpe_metadata("gpt-2", {{"b", "c"}, {"a", "b"}, {" ", "a"}, {"ab", "ab"}, {"a", "a"}}));
   EXPECT_EQ(encode(*t, "abc"), (ids{'a', 256}));
   EXPECT_EQ(encode(*t, "abab"), ids{259});
   EXPECT_EQ(encode(*t, "aaa"), (ids{260, 'a'}));
@@ -261,7 +261,7 @@ TEST(BpeTokenizer, MergesByRankAndThenTheLeftmost) {
 }
 
 TEST(BpeTokenizer, AWordThatIsATokenIsTakenWholeByLlama3) {
-  std::vector<std::pair<std::string, std::string>> const merges = {{"b", "c"}, {"ab", "c"}};
+  const std::vector<std::pair<std::string, std::string>> merges = {{"b", "c"}, {"ab", "c"}};
   EXPECT_EQ(encode(*make(bpe_metadata("llama-bpe", merges)), "abc"), ids{257});
   EXPECT_EQ(encode(*make(bpe_metadata("qwen2", merges)), "abc"), (ids{'a', 256}));
 }
@@ -273,7 +273,7 @@ TEST(BpeTokenizer, MergesOfWhatIsNoTokenGoBackToBytes) {
 }
 
 TEST(BpeTokenizer, SpecialTokens) {
-  auto const t = make(bpe_metadata("qwen2", {}, {"<|im_start|>", "<|im_end|>"}, {"<think>", "<think>>"}));
+  const auto t = make(bpe_metadata("qwen2", {}, {"<|im_start|>", "<|im_end|>"}, {"<think>", "<think>>"}));
   EXPECT_EQ(encode(*t, "a<think>b"), (ids{'a', 258, 'b'}));
   EXPECT_EQ(encode(*t, "<think>><think>"), (ids{259, 258}));  // the longest first
   EXPECT_EQ(encode(*t, "<|im_end|>", false, true), ids{257});
@@ -303,10 +303,10 @@ TEST(BpeTokenizer, EveryByteGoesThereAndBack) {
   std::string all;
   for (int i = 0; i < 4096; ++i) all += static_cast<char>((i * 193) ^ (i >> 5));
   for (const char* pre : {"gpt-2", "llama-bpe", "qwen2", "smollm"}) {
-    auto const t = make(bpe_metadata(pre, {{"a", "b"}, {" ", "a"}}));
+    const auto t = make(bpe_metadata(pre, {{"a", "b"}, {" ", "a"}}));
     EXPECT_EQ(decode(*t, encode(*t, all)), all) << pre;
   }
-  auto const t = make(spm_metadata({"ab", space}));
+  const auto t = make(spm_metadata({"ab", space}));
   EXPECT_EQ(decode(*t, encode(*t, all)), all);
 }
 
@@ -328,16 +328,16 @@ std::unique_ptr<const tokenizer> example() {
 
 // The ids are llama.cpp's.
 TEST(Tokenizer, AgreesWithLlamaCppOnTheExampleModel) {
-  auto const t = example();
+  const auto t = example();
   std::string const text =
       "Once upon a time, there was a little girl named Zo\xc3\xab. <s>She'd said: \"10 + 2 = 12!\"\n\n  The end.\t"
       "\xf0\x9f\x8e\x89";
-  ids const as_text = {1,   423, 345, 449, 277, 260, 595, 711, 404, 286, 260, 500, 446, 295, 298, 265, 689, 755, 198,
+  const ids as_text = {1,   423, 345, 449, 277, 260, 595, 711, 404, 286, 260, 500, 446, 295, 298, 265, 689, 755, 198,
                        174, 712, 767, 63,  759, 65,  733, 259, 710, 744, 380, 713, 276, 52,  51,  767, 46,  767, 53,
                        767, 64,  767, 52,  53,  708, 709, 13,  13,  767, 338, 343, 266, 712, 12,  243, 162, 145, 140};
   EXPECT_EQ(encode(*t, text, true), as_text);
   EXPECT_EQ(decode(*t, as_text), text);
-  ids const parsed = {1,   423, 345, 449, 277, 260, 595, 711, 404, 286, 260, 500, 446, 295, 298, 265, 689, 755,
+  const ids parsed = {1,   423, 345, 449, 277, 260, 595, 711, 404, 286, 260, 500, 446, 295, 298, 265, 689, 755,
                       198, 174, 712, 767, 1,   406, 710, 744, 380, 713, 276, 52,  51,  767, 46,  767, 53,  767,
                       64,  767, 52,  53,  708, 709, 13,  13,  767, 338, 343, 266, 712, 12,  243, 162, 145, 140};
   EXPECT_EQ(encode(*t, text, true, true), parsed);
@@ -350,9 +350,9 @@ TEST(Tokenizer, AgreesWithLlamaCppOnTheExampleModel) {
 }
 
 TEST(Tokenizer, HeldOutTextGoesThereAndBack) {
-  auto const t = example();
+  const auto t = example();
   std::string const text = file("heldout.txt");
-  ids const tokens = encode(*t, text, true);
+  const ids tokens = encode(*t, text, true);
   EXPECT_EQ(tokens.size(), 58646U);  // llama.cpp's count
   EXPECT_EQ(decode(*t, tokens), text);
 }
@@ -370,10 +370,10 @@ class counting_interrupt final : public interrupt {
 
 TEST(Tokenizer, PollsOnOneLongWord) {
   std::string const word(1000000, 'a');
-  gguf_metadata const metadata[] = {spm_metadata({"a", "aa", "aaaa"}),
+  const gguf_metadata metadata[] = {spm_metadata({"a", "aa", "aaaa"}),
                                     bpe_metadata("gpt-2", {{"a", "a"}, {"aa", "aa"}})};
   for (const gguf_metadata& m : metadata) {
-    auto const t = make(m);
+    const auto t = make(m);
     counting_interrupt poll;
     EXPECT_NEAR(static_cast<double>(t->encode(word, false, false, poll).size()), 250000, 10);
     EXPECT_GT(poll.polls, 500);
@@ -455,8 +455,8 @@ TEST(Tokenizer, TokensThatAreThereTwiceAreFoundWithoutMakingATokenizer) {
 }
 
 TEST(Tokenizer, MalformedVocabularies) {
-  gguf_metadata const good = spm_metadata({"a"});
-  auto const with = [&](auto change) {
+  const gguf_metadata good = spm_metadata({"a"});
+  const auto with = [&](auto change) {
     gguf_metadata metadata = good;
     change(metadata);
     return creation_error(metadata, "22P03");
@@ -483,7 +483,7 @@ TEST(Tokenizer, MalformedVocabularies) {
 }
 
 TEST(Tokenizer, TokensBeyondTheVocabulary) {
-  auto const t = make(spm_metadata({"a"}));
+  const auto t = make(spm_metadata({"a"}));
   for (std::int32_t const token : {-1, 260, INT32_MAX}) {
     try {
       decode(*t, {token});

@@ -91,7 +91,7 @@ file_kind recognize_file(byte_source& source) {
 }
 
 void refuse_recognized(byte_source& source, const std::string& reader, const std::string& detail) {
-  file_kind const kind = recognize_file(source);
+  const file_kind kind = recognize_file(source);
   if (kind.name == nullptr) return;
   throw error(sqlstate::invalid_binary_representation,
               reader + ": the file is " + kind.name + ", not a " + reader + " file", detail, kind.hint);

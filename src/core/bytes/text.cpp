@@ -18,16 +18,16 @@ unsigned byte_at(std::string_view text, std::size_t i) noexcept { return static_
 }  // namespace
 
 std::size_t utf8_length(std::string_view text, std::size_t i) noexcept {
-  unsigned const lead = byte_at(text, i);
+  const unsigned lead = byte_at(text, i);
   if (lead < 0x80) return 1;
   std::size_t const length = lead >= 0xc2 && lead <= 0xdf   ? 2
                              : (lead & 0xf0) == 0xe0        ? 3
                              : lead >= 0xf0 && lead <= 0xf4 ? 4
                                                             : 0;
   if (length == 0 || text.size() - i < length) return 0;
-  unsigned const second = byte_at(text, i + 1);
-  unsigned const low = lead == 0xe0 ? 0xa0 : lead == 0xf0 ? 0x90 : 0x80;
-  unsigned const high = lead == 0xed ? 0x9f : lead == 0xf4 ? 0x8f : 0xbf;
+  const unsigned second = byte_at(text, i + 1);
+  const unsigned low = lead == 0xe0 ? 0xa0 : lead == 0xf0 ? 0x90 : 0x80;
+  const unsigned high = lead == 0xed ? 0x9f : lead == 0xf4 ? 0x8f : 0xbf;
   if (second < low || second > high) return 0;
   for (std::size_t k = 2; k < length; ++k) {
     if ((byte_at(text, i + k) & 0xc0) != 0x80) return 0;
@@ -74,7 +74,7 @@ std::string show_name(std::string_view name) {
   std::size_t i = 0;
   while (i < name.size() && i < limit) {
     std::size_t const length = utf8_length(name, i);
-    unsigned const lead = byte_at(name, i);
+    const unsigned lead = byte_at(name, i);
     if (length == 0 || lead < 0x20 || lead == 0x7f) {
       out += {'\\', 'x', hex_digits[lead >> 4], hex_digits[lead & 15]};
       i += 1;
@@ -89,8 +89,8 @@ std::string show_name(std::string_view name) {
 
 void append_json_string(std::string& out, std::string_view utf8) {
   out += '"';
-  for (char const c : utf8) {
-    unsigned const byte = static_cast<unsigned char>(c);
+  for (const char c : utf8) {
+    const unsigned byte = static_cast<unsigned char>(c);
     switch (c) {
       case '"':
         out += "\\\"";

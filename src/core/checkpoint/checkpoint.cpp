@@ -20,7 +20,7 @@ std::uint32_t file_type_of(format f) noexcept { return f == format::F16 ? 1 : f 
 
 checkpoint read_checkpoint(const std::vector<byte_source*>& files, std::string_view config_json,
                            std::string_view tokenizer_json, interrupt& poll) {
-  network_config const config = read_config(parse_json(config_json, "config", poll));
+  const network_config config = read_config(parse_json(config_json, "config", poll));
   std::vector<safetensors_file> headers;
   headers.reserve(files.size());
   for (byte_source* file : files) headers.push_back(read_safetensors_header(*file, poll));
@@ -28,7 +28,7 @@ checkpoint read_checkpoint(const std::vector<byte_source*>& files, std::string_v
   gguf_metadata metadata;
   describe(config, metadata);
   metadata.set_uint32("general.file_type", file_type_of(placed.tensors.front().storage));
-  json const tokenizer = parse_json(tokenizer_json, "tokenizer", poll);
+  const json tokenizer = parse_json(tokenizer_json, "tokenizer", poll);
   if (tokenizer.is_null()) {
     metadata.set_string("tokenizer.ggml.model", "none");
   } else {

@@ -45,17 +45,17 @@ void require_whole_heads(const members& at) {
 // Llama 3.1's rule: long wavelengths are slowed down by the factor, short ones left, those between blended.
 std::vector<float> llama3_factors(const network_config& network, const members& rope,
                                   std::optional<std::uint32_t> original) {
-  double const factor = rope.number("factor").value_or(8);
-  double const low = rope.number("low_freq_factor").value_or(1);
-  double const high = rope.number("high_freq_factor").value_or(4);
-  double const context = original.value_or(8192);
+  const double factor = rope.number("factor").value_or(8);
+  const double low = rope.number("low_freq_factor").value_or(1);
+  const double high = rope.number("high_freq_factor").value_or(4);
+  const double context = original.value_or(8192);
   if (!(factor > 0 && low > 0 && high > low && context > 0)) refuse("config: rope_scaling has factors out of range");
   std::vector<float> factors;
   for (std::uint32_t i = 0; i < network.head_width / 2; ++i) {
-    double const frequency = std::pow(network.frequency_base, -2.0 * i / network.head_width);
-    double const wavelength = 2 * 3.14159265358979323846 / frequency;
-    double const smooth = (context / wavelength - low) / (high - low);
-    double const blended = wavelength < context / high  ? 1
+    const double frequency = std::pow(network.frequency_base, -2.0 * i / network.head_width);
+    const double wavelength = 2 * 3.14159265358979323846 / frequency;
+    const double smooth = (context / wavelength - low) / (high - low);
+    const double blended = wavelength < context / high  ? 1
                            : wavelength > context / low ? factor
                                                         : 1 / ((1 - smooth) / factor + smooth);
     factors.push_back(static_cast<float>(blended));
@@ -65,10 +65,10 @@ std::vector<float> llama3_factors(const network_config& network, const members& 
 
 // What YaRN multiplies queries and keys with in transformers: a number of the config, or a function of the factor.
 double yarn_magnitude(const members& rope, double factor) {
-  auto const grown = [&](double scale) { return factor <= 1 ? 1 : 0.1 * scale * std::log(factor) + 1; };
-  if (auto const given = rope.number("attention_factor")) return *given;
-  double const scale = rope.number("mscale").value_or(0);
-  double const scale_of_all = rope.number("mscale_all_dim").value_or(0);
+  const auto grown = [&](double scale) { return factor <= 1 ? 1 : 0.1 * scale * std::log(factor) + 1; };
+  if (const auto given = rope.number("attention_factor")) return *given;
+  const double scale = rope.number("mscale").value_or(0);
+  const double scale_of_all = rope.number("mscale_all_dim").value_or(0);
   return scale != 0 && scale_of_all != 0 ? grown(scale) / grown(scale_of_all) : grown(1);
 }
 
@@ -82,16 +82,16 @@ void read_yarn(const members& rope, network_config::scaling& scaling) {
   require_one(rope, "attn_factor");
   require_one(rope, "extrapolation_factor");
   // llama.cpp multiplies with what the factor implies in any case.
-  double const implied = scaling.factor <= 1 ? 1 : 0.1 * std::log(scaling.factor) + 1;
-  double const magnitude = yarn_magnitude(rope, scaling.factor);
+  const double implied = scaling.factor <= 1 ? 1 : 0.1 * std::log(scaling.factor) + 1;
+  const double magnitude = yarn_magnitude(rope, scaling.factor);
   if (!(magnitude > 0)) refuse("config: rope_scaling has factors out of range");
   if (magnitude != implied) scaling.magnitude = magnitude / implied;
   // 0 counts as missing in transformers, too.
-  double const fast = rope.number("beta_fast").value_or(0);
-  double const slow = rope.number("beta_slow").value_or(0);
+  const double fast = rope.number("beta_fast").value_or(0);
+  const double slow = rope.number("beta_slow").value_or(0);
   if (fast != 0) scaling.beta_fast = fast;
   if (slow != 0) scaling.beta_slow = slow;
-  double const slowest = scaling.beta_slow.value_or(1);
+  const double slowest = scaling.beta_slow.value_or(1);
   if (!(slowest > 0 && scaling.beta_fast.value_or(32) > slowest)) {
     refuse("config: rope_scaling has factors out of range");
   }
@@ -104,8 +104,8 @@ void check_rope_members(const json& rope, const std::string& where) {
       "beta_fast", "beta_slow",           "mscale",          "mscale_all_dim",   "attention_factor",
       "truncate",  "attn_factor",         "low_freq_factor", "high_freq_factor", "partial_rotary_factor",
       "finetuned", "extrapolation_factor"};
-  for (auto const& item : rope.items()) {
-    bool const is_known = std::any_of(std::begin(known), std::end(known), [&](auto k) { return item.key() == k; });
+  for (const auto& item : rope.items()) {
+    const bool is_known = std::any_of(std::begin(known), std::end(known), [&](auto k) { return item.key() == k; });
     if (!is_known && !item.value().is_null()) not_supported("unknown member " + where + item.key());
   }
 }
@@ -125,8 +125,8 @@ void read_rope(const members& config, network_config& network) {
   network.frequency_base = static_cast<float>(config.number("rope_theta").value_or(10000));
   if (scaling == nullptr) return;
   std::string const where = parameters != nullptr ? "config: rope_parameters." : "config: rope_scaling.";
-  members const rope(*scaling, where);
-  if (auto const base = rope.number("rope_theta")) network.frequency_base = static_cast<float>(*base);
+  const members rope(*scaling, where);
+  if (const auto base = rope.number("rope_theta")) network.frequency_base = static_cast<float>(*base);
   require_whole_heads(rope);
   std::string const old_type = rope.text("type").value_or("default");
   std::string const type = rope.text("rope_type").value_or(old_type);
@@ -138,7 +138,7 @@ void read_rope(const members& config, network_config& network) {
     not_supported("unknown scaling of positions " + show_name(type), "Known are linear, yarn and llama3.");
   }
   check_rope_members(*scaling, where);
-  auto const original = rope.find("original_max_position_embeddings") != nullptr
+  const auto original = rope.find("original_max_position_embeddings") != nullptr
                             ? rope.natural("original_max_position_embeddings")
                             : config.natural("original_max_position_embeddings");
   if (type == "llama3") {
@@ -155,7 +155,7 @@ void read_rope(const members& config, network_config& network) {
 
 // Layers whose attention does not reach back to the beginning, looks ahead, or is none.
 void check_attention(const members& config, const known_architecture& architecture, const network_config& network) {
-  bool const is_on = architecture.has_window ? config.find("sliding_window") != nullptr || !config.has("sliding_window")
+  const bool is_on = architecture.has_window ? config.find("sliding_window") != nullptr || !config.has("sliding_window")
                                              : config.flag("use_sliding_window").value_or(false) &&
                                                    config.natural("max_window_layers").value_or(0) < network.blocks;
   if (is_on && config.natural("sliding_window").value_or(0) < network.context) {
@@ -186,7 +186,7 @@ void check_plain(const members& config) {
 std::optional<std::uint32_t> read_token(const members& config, const char* key) {
   const json* value = config.find(key);
   if (value == nullptr) return std::nullopt;
-  bool const list = value->is_array() && !value->empty();  // several ends of text: the first is the main one
+  const bool list = value->is_array() && !value->empty();  // several ends of text: the first is the main one
   const json& first = list ? value->front() : *value;
   if (first.is_number_integer() && first == -1) return std::nullopt;  // as old configs say that there is none
   return natural_of(first, config.name(key));
@@ -195,7 +195,7 @@ std::optional<std::uint32_t> read_token(const members& config, const char* key) 
 }  // namespace
 
 network_config read_config(const json& value) {
-  members const config(value, "config: ");
+  const members config(value, "config: ");
   network_config network = {};
   const known_architecture& architecture = read_architecture(config);
   network.architecture = architecture.gguf;
@@ -230,7 +230,7 @@ network_config read_config(const json& value) {
 
 void describe(const network_config& config, gguf_metadata& metadata) {
   std::string const prefix = config.architecture + ".";
-  auto const set = [&](const char* key, std::uint32_t value) { metadata.set_uint32(prefix + key, value); };
+  const auto set = [&](const char* key, std::uint32_t value) { metadata.set_uint32(prefix + key, value); };
   metadata.set_string("general.architecture", config.architecture);
   set("block_count", config.blocks);
   set("context_length", config.context);
@@ -246,7 +246,7 @@ void describe(const network_config& config, gguf_metadata& metadata) {
   set("vocab_size", config.vocabulary);
   if (config.frequency_scaling) {
     metadata.set_string(prefix + "rope.scaling.type", config.frequency_scaling->type);
-    auto const number = [&](const char* key, std::optional<double> value) {
+    const auto number = [&](const char* key, std::optional<double> value) {
       if (value) metadata.set_float(prefix + key, static_cast<float>(*value));
     };
     number("rope.scaling.factor", config.frequency_scaling->factor);

@@ -11,7 +11,7 @@ namespace hartonomous::checkpoint_detail {
 json parse_json(std::string_view text, const char* what, interrupt& poll) {
   constexpr int deepest = 64;
   std::uint32_t events = 0;
-  auto const watch = [&](int depth, json::parse_event_t, json&) {
+  const auto watch = [&](int depth, json::parse_event_t, json&) {
     if (depth > deepest) throw error(sqlstate::program_limit_exceeded, std::string(what) + " is nested too deeply");
     if (++events % 4096 == 0) poll.poll();
     return true;
@@ -48,7 +48,7 @@ members::members(const json& value, std::string path) : value_(value), path_(std
 }
 
 const json* members::find(const char* key) const {
-  auto const at = value_.find(key);
+  const auto at = value_.find(key);
   return at == value_.end() || at->is_null() ? nullptr : &*at;
 }
 

@@ -87,12 +87,12 @@ class placer {
   }
 
   void skip(const std::string& name) {
-    auto const at = places_.find(name);
+    const auto at = places_.find(name);
     if (at != places_.end()) at->second.used = true;
   }
 
   void take(const std::string& to, const std::string& from, const shape_t& shape, bool permuted = false) {
-    auto const at = places_.find(from);
+    const auto at = places_.find(from);
     if (at == places_.end()) {
       throw error(sqlstate::invalid_binary_representation, "tensor \"" + from + "\" is missing", {},
                   "A checkpoint in several files is given as an array of all their paths.");
@@ -108,8 +108,8 @@ class placer {
     if (origin.stored != format::F32 && origin.stored != format::F16 && origin.stored != format::BF16) {
       not_supported("tensor \"" + from + "\" is not of floats", "Its dtype is " + show_name(tensor.dtype) + ".");
     }
-    bool const vector = shape.size() == 1;
-    format const carried = vector ? format::F32 : origin.stored;
+    const bool vector = shape.size() == 1;
+    const format carried = vector ? format::F32 : origin.stored;
     origin.widened = carried != origin.stored;
     origin.file = at->second.file;
     origin.offset = tensor.offset;
@@ -120,7 +120,7 @@ class placer {
 
   void make_factors() {
     tensor_origin origin;
-    for (float const factor : config_.frequency_factors) append_le(origin.made, half_detail::bits_of(factor), 4);
+    for (const float factor : config_.frequency_factors) append_le(origin.made, half_detail::bits_of(factor), 4);
     add("rope_freqs.weight", format::F32, {config_.frequency_factors.size()}, std::move(origin));
   }
 
@@ -142,7 +142,7 @@ class placer {
   }
 
   void check_used() const {
-    for (auto const& [name, place] : places_) {
+    for (const auto& [name, place] : places_) {
       if (!place.used && !is_buffer(name))
         not_supported("tensor " + show_name(name) + " is none of architecture " + config_.architecture);
     }
@@ -198,7 +198,7 @@ void tensor_data::read(std::uint64_t offset, void* to, std::size_t count) {
                                  [](std::uint64_t at, const tensor_origin& o) { return at < o.begin + o.bytes; });
   for (; count > 0; ++origin) {
     std::uint64_t const at = offset - origin->begin;
-    auto const part = static_cast<std::size_t>(std::min<std::uint64_t>(count, origin->bytes - at));
+    const auto part = static_cast<std::size_t>(std::min<std::uint64_t>(count, origin->bytes - at));
     read_from(*origin, at, out, part);
     out += part;
     offset += part;
@@ -220,7 +220,7 @@ void tensor_data::read_from(const tensor_origin& origin, std::uint64_t at, char*
   while (count > 0) {
     std::uint64_t const unit = at / origin.unit;
     std::uint64_t const within = at % origin.unit;
-    auto const part = static_cast<std::size_t>(std::min<std::uint64_t>(count, origin.unit - within));
+    const auto part = static_cast<std::size_t>(std::min<std::uint64_t>(count, origin.unit - within));
     std::uint64_t const row = origin.head_width == 0 ? unit : file_row(unit, origin.head_width);
     std::uint64_t const from = origin.offset + row * file_unit;
     if (origin.widened) {

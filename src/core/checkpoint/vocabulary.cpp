@@ -49,7 +49,7 @@ void read_normalizers(const members& tokenizer, pipeline& out) {
   std::string const name = tokenizer.name("normalizer");
   for (const json* step : steps_of(tokenizer, "normalizer", "normalizers")) {
     std::string const type = type_of(*step, name);
-    members const at(*step, name + ".");
+    const members at(*step, name + ".");
     if (type == "Prepend" && at.text("prepend") == visible_space) {
       out.space_before = true;
     } else if (type == "Replace" && at.text("content") == visible_space) {
@@ -98,7 +98,7 @@ void read_metaspace(const members& step, pipeline& out) {
 
 // The patterns known match every character of a text, so that keeping what they match is the same as cutting it out.
 void check_split(const members& step) {
-  bool const inverted = step.flag("invert").value_or(false);
+  const bool inverted = step.flag("invert").value_or(false);
   std::string const behavior = step.text("behavior").value_or("Isolated");
   if (behavior != (inverted ? "Removed" : "Isolated")) {
     not_supported("the tokenizer cuts text into words by behavior " + show_name(behavior) +
@@ -112,7 +112,7 @@ void read_pre_tokenizers(const members& tokenizer, bool whole_words, pipeline& o
   bool digits = false;
   for (const json* step : steps_of(tokenizer, "pre_tokenizer", "pretokenizers")) {
     std::string const type = type_of(*step, name);
-    members const at(*step, name + ".");
+    const members at(*step, name + ".");
     if (type == "Metaspace") {
       read_metaspace(at, out);
     } else if (type == "Split" && pattern.empty() && !digits) {
@@ -123,7 +123,7 @@ void read_pre_tokenizers(const members& tokenizer, bool whole_words, pipeline& o
       digits = true;
     } else if (type == "ByteLevel") {
       if (at.flag("add_prefix_space").value_or(true)) not_supported("a tokenizer that adds a space before text");
-      bool const words = at.flag("use_regex").value_or(true);
+      const bool words = at.flag("use_regex").value_or(true);
       if (words == !pattern.empty() || (whole_words && pattern.empty())) {
         not_supported("unknown order of steps in the tokenizer");
       }
@@ -148,7 +148,7 @@ struct token_table {
       refuse("tokenizer: token " + show_name(text) + " is beyond the config's vocab_size",
              "Its number is " + std::to_string(id) + " of " + std::to_string(texts.size()) + ".");
     }
-    auto const [place, is_new] = ids.emplace(text, id);
+    const auto [place, is_new] = ids.emplace(text, id);
     if (!is_new && place->second != id) {
       refuse("tokenizer: token " + show_name(text) + " is given twice",
              "Its numbers are " + std::to_string(place->second) + " and " + std::to_string(id) + ".");
@@ -174,7 +174,7 @@ bool looks_special(std::string_view text) noexcept {
   struct {
     std::string_view begin, end;
   } constexpr brackets[] = {{"<|", "|>"}, {"<\xef\xbd\x9c", "\xef\xbd\x9c>"}, {"<unused", ">"}};  // U+FF5C: a wide bar
-  return std::any_of(std::begin(brackets), std::end(brackets), [&](auto const& b) {
+  return std::any_of(std::begin(brackets), std::end(brackets), [&](const auto& b) {
     return text.size() >= std::max(b.begin.size(), b.end.size()) && text.substr(0, b.begin.size()) == b.begin &&
            text.substr(text.size() - b.end.size()) == b.end;
   });
@@ -185,9 +185,9 @@ void read_added_tokens(const members& tokenizer, token_table& table) {
   if (added == nullptr) return;
   if (!added->is_array()) refuse("tokenizer: added_tokens is not an array");
   for (const json& value : *added) {
-    members const token(value, "tokenizer: added_tokens.");
+    const members token(value, "tokenizer: added_tokens.");
     std::string const text(text_of(token.at("content"), token.name("content")));
-    bool const special = token.flag("special").value_or(false) || looks_special(text);
+    const bool special = token.flag("special").value_or(false) || looks_special(text);
     table.set(text, natural_of(token.at("id"), token.name("id")), special ? control : user_defined);
   }
 }
@@ -204,7 +204,7 @@ token_table read_tokens(const members& tokenizer, const members& model, const ne
   table.types.resize(config.vocabulary);
   const json& words = model.at("vocab");
   if (!words.is_object()) refuse("tokenizer: model.vocab is not an object");
-  for (auto const& [text, id] : words.items()) {
+  for (const auto& [text, id] : words.items()) {
     if (table.ids.size() % 4096 == 0) poll.poll();
     table.set(text, natural_of(id, "tokenizer: model.vocab"), bytes && is_byte_token(text) ? byte : normal);
   }
@@ -255,10 +255,10 @@ surroundings read_post_processor(const members& tokenizer) {
     std::string const type = type_of(*step, name);
     if (type == "ByteLevel") continue;  // changes offsets only
     if (type != "TemplateProcessing") not_supported("unknown post-processor " + show_name(type) + " of the tokenizer");
-    members const at(*step, name + ".");
+    const members at(*step, name + ".");
     const json& single = at.at("single");
     if (!single.is_array() || single.empty()) refuse(name + ".single is not an array of parts");
-    auto const special = [&](const json& part) {
+    const auto special = [&](const json& part) {
       const json* token = members(part, name + ".single.").find("SpecialToken");
       return token == nullptr ? std::string() : members(*token, name + ".single.SpecialToken.").text("id").value_or("");
     };
@@ -273,14 +273,14 @@ void describe_special(const members& tokenizer, const members& model, const netw
                       gguf_metadata& metadata) {
   std::optional<std::uint32_t> bos = config.bos;
   std::optional<std::uint32_t> eos = config.eos;
-  surroundings const around = read_post_processor(tokenizer);
-  auto const find = [&](const std::string& text) {
+  const surroundings around = read_post_processor(tokenizer);
+  const auto find = [&](const std::string& text) {
     auto const at = table.ids.find(text);
     return at == table.ids.end() ? std::nullopt : std::optional<std::uint32_t>(at->second);
   };
   if (!bos) bos = find(around.before);
   if (!eos) eos = find(around.behind);
-  auto const set = [&](const char* key, std::optional<std::uint32_t> token) {
+  const auto set = [&](const char* key, std::optional<std::uint32_t> token) {
     if (!token) return;
     if (*token >= table.texts.size()) refuse("config: a special token is beyond vocab_size");
     metadata.set_uint32(key, *token);
@@ -288,7 +288,7 @@ void describe_special(const members& tokenizer, const members& model, const netw
   set("tokenizer.ggml.bos_token_id", bos);
   set("tokenizer.ggml.eos_token_id", eos);
   set("tokenizer.ggml.padding_token_id", config.padding);
-  if (auto const id = find(model.text("unk_token").value_or(""))) {
+  if (const auto id = find(model.text("unk_token").value_or(""))) {
     table.types[*id] = unknown;
     set("tokenizer.ggml.unknown_token_id", id);
   }
@@ -305,7 +305,7 @@ void describe_special(const members& tokenizer, const members& model, const netw
 std::vector<float> scores_of(const token_table& table, const std::vector<std::pair<std::string, std::string>>& merges) {
   std::vector<float> scores(table.texts.size(), -static_cast<float>(merges.size()) - 1);
   for (std::size_t i = merges.size(); i-- > 0;) {
-    auto const made = table.ids.find(merges[i].first + merges[i].second);
+    const auto made = table.ids.find(merges[i].first + merges[i].second);
     if (made != table.ids.end()) scores[made->second] = -static_cast<float>(i);
   }
   return scores;
@@ -314,7 +314,7 @@ std::vector<float> scores_of(const token_table& table, const std::vector<std::pa
 std::vector<std::string> joined(const std::vector<std::pair<std::string, std::string>>& merges) {
   std::vector<std::string> out;
   out.reserve(merges.size());
-  for (auto const& [left, right] : merges) {
+  for (const auto& [left, right] : merges) {
     out.push_back(left);
     out.back().append(1, ' ').append(right);
   }
@@ -324,8 +324,8 @@ std::vector<std::string> joined(const std::vector<std::pair<std::string, std::st
 }  // namespace
 
 void describe_vocabulary(const json& value, const network_config& config, gguf_metadata& metadata, interrupt& poll) {
-  members const tokenizer(value, "tokenizer: ");
-  members const model = tokenizer.object("model");
+  const members tokenizer(value, "tokenizer: ");
+  const members model = tokenizer.object("model");
   std::string const type = model.text("type").value_or("BPE");
   if (type != "BPE") not_supported("unknown model " + show_name(type) + " of the tokenizer", "Known is BPE.");
   for (const char* key : {"continuing_subword_prefix", "end_of_word_suffix"}) {
@@ -336,12 +336,12 @@ void describe_vocabulary(const json& value, const network_config& config, gguf_m
   pipeline steps;
   read_normalizers(tokenizer, steps);
   read_pre_tokenizers(tokenizer, model.flag("ignore_merges").value_or(false), steps);
-  bool const spm = steps.pre.empty();
+  const bool spm = steps.pre.empty();
   if (spm != steps.visible_spaces || spm != model.flag("byte_fallback").value_or(false)) {
     not_supported("the tokenizer is neither byte-level BPE nor a SentencePiece model with tokens for bytes");
   }
   token_table table = read_tokens(tokenizer, model, config, spm, poll);
-  auto const merges = read_merges(model);
+  const auto merges = read_merges(model);
   poll.poll();
   metadata.set_string("tokenizer.ggml.model", spm ? "llama" : "gpt2");
   if (!spm) metadata.set_string("tokenizer.ggml.pre", steps.pre);

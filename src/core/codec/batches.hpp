@@ -3,7 +3,7 @@
 
 #include <algorithm>
 
-#include "scalar.hpp"
+#include "codec/scalar.hpp"
 
 namespace hartonomous::codecs {
 

@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <string>
 
-#include "checks.hpp"
+#include "codec/checks.hpp"
 #include "hartonomous/error.hpp"
 #include "hartonomous/half.hpp"
 

@@ -1,10 +1,10 @@
 // IQ4_NL: blocks of 32 weights with one half precision scale and levels that are not evenly spaced.
-#include "iq4_nl.hpp"
+#include "codec/iq4_nl.hpp"
 
 #include <cmath>
 
-#include "scalar.hpp"
-#include "search.hpp"
+#include "codec/scalar.hpp"
+#include "codec/search.hpp"
 
 namespace hartonomous::codecs {
 namespace {

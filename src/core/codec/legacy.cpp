@@ -3,9 +3,9 @@
 #include <cmath>
 #include <cstdint>
 
-#include "rounding.hpp"
-#include "scalar.hpp"
-#include "search.hpp"
+#include "codec/rounding.hpp"
+#include "codec/scalar.hpp"
+#include "codec/search.hpp"
 
 namespace hartonomous::codecs {
 namespace {

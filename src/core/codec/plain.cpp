@@ -3,7 +3,7 @@
 #include <cstring>
 
 #include "hartonomous/half.hpp"
-#include "scalar.hpp"
+#include "codec/scalar.hpp"
 
 namespace hartonomous::codecs {
 namespace {

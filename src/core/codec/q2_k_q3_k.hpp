@@ -6,9 +6,9 @@
 #include <cstring>
 #include <limits>
 
-#include "blocks.hpp"
-#include "rounding.hpp"
-#include "search.hpp"
+#include "codec/blocks.hpp"
+#include "codec/rounding.hpp"
+#include "codec/search.hpp"
 
 namespace hartonomous::codecs::q2_k_q3_k {
 

@@ -1,11 +1,11 @@
 // Q4_K and Q5_K: 256 weights in eight sub-blocks of 32, each with a scale and a minimum of 6 bits that count in units
 // of the block's two half precision numbers. The formats differ in the fifth bit of the levels only.
-#include "q4_k_q5_k.hpp"
+#include "codec/q4_k_q5_k.hpp"
 
 #include <cmath>
 #include <cstdint>
 
-#include "scalar.hpp"
+#include "codec/scalar.hpp"
 
 namespace hartonomous::codecs {
 namespace {

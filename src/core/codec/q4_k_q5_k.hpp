@@ -4,9 +4,9 @@
 #include <cstdint>
 #include <cstring>
 
-#include "blocks.hpp"
-#include "rounding.hpp"
-#include "search.hpp"
+#include "codec/blocks.hpp"
+#include "codec/rounding.hpp"
+#include "codec/search.hpp"
 
 namespace hartonomous::codecs::q4_k_q5_k {
 

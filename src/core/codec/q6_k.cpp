@@ -1,10 +1,10 @@
 // Q6_K: 256 weights in sixteen sub-blocks of 16, each with a signed 8-bit scale that counts in units of the block's
 // half precision number.
-#include "q6_k.hpp"
+#include "codec/q6_k.hpp"
 
 #include <cstdint>
 
-#include "scalar.hpp"
+#include "codec/scalar.hpp"
 
 namespace hartonomous::codecs {
 namespace {

@@ -1,6 +1,6 @@
 // Which codec knows which format.
-#include "scalar.hpp"
-#include "vector.hpp"
+#include "codec/scalar.hpp"
+#include "codec/vector.hpp"
 
 namespace hartonomous {
 namespace {

@@ -3,7 +3,7 @@
 
 #include <cstddef>
 
-#include "blocks.hpp"
+#include "codec/blocks.hpp"
 #include "hartonomous/codec.hpp"
 
 namespace hartonomous::codecs {

@@ -1,12 +1,12 @@
 // The searches of search.hpp.
-#include "search.hpp"
+#include "codec/search.hpp"
 
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 
-#include "rounding.hpp"
+#include "codec/rounding.hpp"
 
 namespace hartonomous::codecs {
 namespace {

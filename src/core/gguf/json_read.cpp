@@ -131,7 +131,7 @@ bool metadata_handler::start_object(std::size_t) {
 template <std::size_t N>
 void metadata_handler::enter(const std::string& name, const std::pair<const char*, place> (&members)[N]) {
   unsigned& seen = place_ == place::root ? root_seen_ : entry_seen_;
-  for (auto const& member : members) {
+  for (const auto& member : members) {
     if (name != member.first) continue;
     if ((seen & bit(member.second)) != 0) refuse("Member " + show_name(name) + " is given twice.");
     seen |= bit(member.second);
@@ -164,7 +164,7 @@ bool metadata_handler::end_object() {
     end_entry();
     place_ = place::entries;
   } else {
-    unsigned const needed =
+    const unsigned needed =
         bit(place::root_format) | bit(place::root_version) | bit(place::root_alignment) | bit(place::root_kv);
     if (root_seen_ != needed) refuse("One of \"format\", \"version\", \"alignment\" and \"kv\" is missing.");
     place_ = place::end;
@@ -173,11 +173,11 @@ bool metadata_handler::end_object() {
 }
 
 void metadata_handler::end_entry() {
-  unsigned const needed = bit(place::entry_key) | bit(place::entry_type) | bit(place::entry_value);
+  const unsigned needed = bit(place::entry_key) | bit(place::entry_type) | bit(place::entry_value);
   if ((entry_seen_ & needed) != needed) {
     refuse("Entry " + std::to_string(index_ + 1) + " lacks \"key\", \"type\" or \"value\".");
   }
-  bool const element = (entry_seen_ & bit(place::entry_element)) != 0;
+  const bool element = (entry_seen_ & bit(place::entry_element)) != 0;
   if (pass_ == pass::outline) {
     gguf_kv& kv = entry();
     if (element != (kv.type == gguf_type::array)) refuse("Member \"element\" belongs to arrays, and only to them.");
@@ -244,15 +244,15 @@ void metadata_handler::root_scalar(const json_value& value) {
     if (value.what != json_value::kind::natural || value.natural > 0xffffffffU) {
       refuse("Members \"version\" and \"alignment\" must be 32-bit integers.");
     }
-    auto const number = static_cast<std::uint32_t>(value.natural);
+    const auto number = static_cast<std::uint32_t>(value.natural);
     (place_ == place::root_version ? out_.version : out_.alignment) = number;
   }
   place_ = place::root;
 }
 
 void metadata_handler::entry_scalar(const json_value& value) {
-  bool const is_key = place_ == place::entry_key;
-  bool const text = value.what == json_value::kind::text || (is_key && value.what == json_value::kind::bytes);
+  const bool is_key = place_ == place::entry_key;
+  const bool text = value.what == json_value::kind::text || (is_key && value.what == json_value::kind::bytes);
   if (!text) refuse("Members \"key\", \"type\" and \"element\" must be strings.");
   if (pass_ == pass::outline) {
     gguf_kv& kv = entry();
@@ -283,7 +283,7 @@ void metadata_from_json(std::string_view json, gguf_metadata& metadata, interrup
   // nlohmann's lexer takes a NUL for the end of its input and would not see what follows.
   if (json.find('\0') != std::string_view::npos) refuse("The text contains a NUL character.");
   gguf_metadata parsed;
-  for (pass const run : {pass::outline, pass::values}) {
+  for (const pass run : {pass::outline, pass::values}) {
     metadata_handler handler(parsed, run, poll);
     nlohmann::json::sax_parse(json.data(), json.data() + json.size(), &handler);
   }

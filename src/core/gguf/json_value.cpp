@@ -46,7 +46,7 @@ Bits bits_of_text(const gguf_kv& kv, std::string_view text) {
   if (text.size() != 2 + 2 * sizeof(Bits) || text.substr(0, 2) != "0x" || !decode_hex(text.substr(2), bytes))
     refuse(kv);
   Bits bits = 0;
-  for (char const byte : bytes) bits = static_cast<Bits>(bits << 8 | static_cast<unsigned char>(byte));
+  for (const char byte : bytes) bits = static_cast<Bits>(bits << 8 | static_cast<unsigned char>(byte));
   return bits;
 }
 
@@ -56,11 +56,11 @@ Float parse_decimal(const gguf_kv& kv, std::string_view spelling) {
   std::string text(spelling);
   // The JSON lexer puts the C locale's decimal point in place of the dot.
   for (char& c : text) {
-    bool const usual = (c >= '0' && c <= '9') || c == '-' || c == '+' || c == 'e' || c == 'E';
+    const bool usual = (c >= '0' && c <= '9') || c == '-' || c == '+' || c == 'e' || c == 'E';
     if (!usual) c = '.';
   }
   Float value = 0;
-  auto const end = std::from_chars(text.data(), text.data() + text.size(), value);
+  const auto end = std::from_chars(text.data(), text.data() + text.size(), value);
   if (end.ec != std::errc() || end.ptr != text.data() + text.size()) refuse(kv);
   return value;
 }

@@ -17,7 +17,7 @@ namespace {
 template <class T>
 void append_number(std::string& out, T value) {
   char text[64];
-  auto const end = std::to_chars(text, text + sizeof text, value);
+  const auto end = std::to_chars(text, text + sizeof text, value);
   out.append(text, end.ptr);
 }
 
@@ -25,7 +25,7 @@ void append_number(std::string& out, T value) {
 template <class Float, class Bits>
 void append_float(std::string& out, const char* from) {
   static_assert(sizeof(Float) == sizeof(Bits));
-  auto const bits = load_le<Bits>(from);
+  const auto bits = load_le<Bits>(from);
   Float value;
   std::memcpy(&value, &bits, sizeof value);
   if (std::isfinite(value) && !(value == 0 && std::signbit(value))) {
@@ -80,7 +80,7 @@ void append_scalar(std::string& out, gguf_type type, const char* from) {
 }
 
 void append_value(std::string& out, const gguf_kv& kv, interrupt& poll) {
-  bool const array = kv.type == gguf_type::array;
+  const bool array = kv.type == gguf_type::array;
   if (array) out += '[';
   string_cursor strings(kv.payload);
   std::size_t const width = type_width(kv.element);

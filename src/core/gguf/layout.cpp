@@ -68,7 +68,7 @@ void check_tensor_names(const std::vector<gguf_tensor>& tensors, const char* sta
   names.reserve(tensors.size());
   for (const gguf_tensor& tensor : tensors) names.push_back(tensor.name);
   std::sort(names.begin(), names.end());
-  auto const twin = std::adjacent_find(names.begin(), names.end());
+  const auto twin = std::adjacent_find(names.begin(), names.end());
   if (twin != names.end()) throw error(state, "GGUF: duplicate tensor name " + show_name(*twin));
 }
 

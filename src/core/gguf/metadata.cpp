@@ -41,7 +41,7 @@ bool find_type(std::string_view name, gguf_type& type) noexcept {
 }
 
 std::size_t type_width(gguf_type type) noexcept {
-  auto const id = static_cast<std::uint32_t>(type);
+  const auto id = static_cast<std::uint32_t>(type);
   return id < std::size(type_table) ? type_table[id].width : 0;
 }
 
@@ -76,7 +76,7 @@ std::uint32_t checked_alignment(const gguf_kv& kv, const char* state) {
     throw error(state, "GGUF: general.alignment has the wrong type",
                 std::string("Its type is ") + shown_type(kv.type) + " instead of u32.");
   }
-  auto const alignment = load_le<std::uint32_t>(kv.payload.data());
+  const auto alignment = load_le<std::uint32_t>(kv.payload.data());
   if (!is_power_of_two(alignment)) {
     throw error(state, "GGUF: general.alignment is not a power of two",
                 "Its value is " + std::to_string(alignment) + ".");
@@ -87,7 +87,7 @@ std::uint32_t checked_alignment(const gguf_kv& kv, const char* state) {
 }  // namespace
 
 void check_payload(const gguf_kv& kv, const char* state) {
-  bool const scalar = kv.type != gguf_type::array;
+  const bool scalar = kv.type != gguf_type::array;
   bool good = type_name(kv.type) != nullptr && type_name(kv.element) != nullptr && kv.element != gguf_type::array;
   good = good && (!scalar || (kv.element == kv.type && kv.count == 1));
   if (good && kv.element == gguf_type::string) {
@@ -114,7 +114,7 @@ void check_metadata(gguf_metadata& metadata, const char* state) {
     keys.push_back(kv.key);
   }
   std::sort(keys.begin(), keys.end());
-  auto const twin = std::adjacent_find(keys.begin(), keys.end());
+  const auto twin = std::adjacent_find(keys.begin(), keys.end());
   if (twin != keys.end()) throw error(state, "GGUF: duplicate metadata key " + show_name(*twin));
   const gguf_kv* alignment = metadata.find("general.alignment");
   metadata.alignment = alignment == nullptr ? 32 : checked_alignment(*alignment, state);
@@ -128,7 +128,7 @@ using gguf_detail::type_width;
 namespace {
 
 [[noreturn]] void wrong_type(const gguf_kv& kv, const char* wanted) {
-  bool const array = kv.type == gguf_type::array;
+  const bool array = kv.type == gguf_type::array;
   throw error(sqlstate::invalid_binary_representation,
               "GGUF: metadata key " + show_name(kv.key) + " has the wrong type",
               std::string("Its type is ") + (array ? "array of " : "") + shown_type(kv.element) + " instead of " +
@@ -143,7 +143,7 @@ const gguf_kv* find_value(const gguf_metadata& metadata, std::string_view key, b
   if (kv == nullptr) return nullptr;
   std::size_t const width = type_width(kv->element);
   // Strings are checked as they are read.
-  bool const whole = width == 0 || (kv->payload.size() % width == 0 && kv->payload.size() / width == kv->count);
+  const bool whole = width == 0 || (kv->payload.size() % width == 0 && kv->payload.size() / width == kv->count);
   if ((kv->type == gguf_type::array) != array || !fits(kv->element) || !whole || (!array && kv->count != 1)) {
     wrong_type(*kv, wanted);
   }
@@ -191,12 +191,12 @@ std::uint64_t load_integer(gguf_type type, const char* from, bool& negative) noe
 
 double load_float(gguf_type type, const char* from) noexcept {
   if (type == gguf_type::f32) {
-    auto const bits = load_le<std::uint32_t>(from);
+    const auto bits = load_le<std::uint32_t>(from);
     float value = 0;
     std::memcpy(&value, &bits, sizeof value);
     return value;
   }
-  auto const bits = load_le<std::uint64_t>(from);
+  const auto bits = load_le<std::uint64_t>(from);
   double value = 0;
   std::memcpy(&value, &bits, sizeof value);
   return value;

@@ -169,7 +169,7 @@ void header_parser::count_metadata(std::uint64_t bytes) {
 }
 
 gguf_type header_parser::read_type(const std::string& key) {
-  auto const id = in_.number<std::uint32_t>("the type of metadata key " + key);
+  const auto id = in_.number<std::uint32_t>("the type of metadata key " + key);
   if (type_name(id) == nullptr) {
     throw error(malformed, "GGUF: metadata key " + key + " has an unknown type",
                 "Its type is " + std::to_string(id) + ".");
@@ -180,7 +180,7 @@ gguf_type header_parser::read_type(const std::string& key) {
 void header_parser::read_kv(std::uint64_t index) {
   std::string const where = "metadata key number " + std::to_string(index + 1);
   gguf_kv kv;
-  auto const length = in_.number<std::uint64_t>(where);
+  const auto length = in_.number<std::uint64_t>(where);
   in_.require(length, where);
   if (length > gguf_max_key_length) {
     throw error(malformed, "GGUF: a metadata key is too long",
@@ -218,7 +218,7 @@ void header_parser::read_elements(gguf_kv& kv, const std::string& what) {
   count_metadata(kv.count * width);
   in_.append(kv.payload, kv.count * width, what);
   if (kv.element != gguf_type::boolean) return;
-  for (char const byte : kv.payload) {
+  for (const char byte : kv.payload) {
     if (byte != 0 && byte != 1) {
       throw error(malformed, "GGUF: " + what + " holds an invalid bool",
                   "Its byte is " + std::to_string(static_cast<unsigned char>(byte)) + " instead of 0 or 1.");
@@ -227,7 +227,7 @@ void header_parser::read_elements(gguf_kv& kv, const std::string& what) {
 }
 
 void header_parser::read_string_element(gguf_kv& kv, const std::string& what) {
-  auto const length = in_.number<std::uint64_t>(what);
+  const auto length = in_.number<std::uint64_t>(what);
   in_.require(length, what);
   count_metadata(8);
   count_metadata(length);
@@ -239,7 +239,7 @@ void header_parser::read_tensor(std::uint64_t index) {
   if (index % 1024 == 0) poll_.poll();
   std::string where = "tensor number " + std::to_string(index + 1);
   gguf_tensor tensor;
-  auto const length = in_.number<std::uint64_t>(where);
+  const auto length = in_.number<std::uint64_t>(where);
   in_.require(length, where);
   if (length > gguf_max_tensor_name_length) {
     throw error(malformed, "GGUF: a tensor name is too long",
@@ -248,13 +248,13 @@ void header_parser::read_tensor(std::uint64_t index) {
   }
   in_.append(tensor.name, length, where);
   where = "tensor " + show_name(tensor.name);
-  auto const rank = in_.number<std::uint32_t>(where);
+  const auto rank = in_.number<std::uint32_t>(where);
   if (rank > 4) {
     throw error(malformed, "GGUF: " + where + " has an invalid number of dimensions",
                 "It has " + std::to_string(rank) + "; up to 4 are allowed.");
   }
   for (std::uint32_t d = 0; d < rank; ++d) tensor.dims.push_back(in_.number<std::uint64_t>(where));
-  auto const type = in_.number<std::uint32_t>(where);
+  const auto type = in_.number<std::uint32_t>(where);
   const format_traits* traits = find_format(type);
   if (traits == nullptr) {
     throw error(malformed, "GGUF: " + where + " is in format " + std::to_string(type) + ", which is unknown",

@@ -34,7 +34,7 @@ void append_string(std::string& payload, std::string_view value) {
 
 void put(gguf_metadata& metadata, gguf_kv entry) {
   std::vector<gguf_kv>& kv = metadata.kv;
-  auto const place = std::find_if(kv.begin(), kv.end(), [&](const gguf_kv& old) { return old.key == entry.key; });
+  const auto place = std::find_if(kv.begin(), kv.end(), [&](const gguf_kv& old) { return old.key == entry.key; });
   if (place == kv.end()) {
     kv.push_back(std::move(entry));
   } else {
@@ -46,7 +46,7 @@ void put(gguf_metadata& metadata, gguf_kv entry) {
 
 void gguf_metadata::set_uint32(std::string_view key, std::uint32_t value) {
   gguf_kv entry = new_entry(key, gguf_type::u32);
-  bool const is_alignment = key == "general.alignment";
+  const bool is_alignment = key == "general.alignment";
   if (is_alignment && !gguf_detail::is_power_of_two(value)) {
     throw error(sqlstate::invalid_parameter_value, "GGUF: general.alignment is not a power of two",
                 "The value given is " + std::to_string(value) + ".");
@@ -88,7 +88,7 @@ void gguf_metadata::set_ints(std::string_view key, const std::vector<std::int32_
 
 void gguf_metadata::set_floats(std::string_view key, const std::vector<float>& values) {
   gguf_kv entry = new_array(key, gguf_type::f32, values.size());
-  for (float const value : values) append_le(entry.payload, half_detail::bits_of(value), 4);
+  for (const float value : values) append_le(entry.payload, half_detail::bits_of(value), 4);
   put(*this, std::move(entry));
 }
 

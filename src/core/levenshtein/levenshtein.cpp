@@ -39,10 +39,10 @@ codes code_points(std::string_view text) {
 
 // What both have at their beginning and end changes nothing.
 void drop_common(codes& a, codes& b) {
-  auto const front = std::mismatch(a.begin(), a.end(), b.begin(), b.end());
+  const auto front = std::mismatch(a.begin(), a.end(), b.begin(), b.end());
   a.erase(a.begin(), front.first);
   b.erase(b.begin(), front.second);
-  auto const back = std::mismatch(a.rbegin(), a.rend(), b.rbegin(), b.rend());
+  const auto back = std::mismatch(a.rbegin(), a.rend(), b.rbegin(), b.rend());
   a.erase(back.first.base(), a.end());
   b.erase(back.second.base(), b.end());
 }
@@ -60,7 +60,7 @@ class numbering {
 
  private:
   std::uint32_t search(std::uint32_t code) const {
-    auto const at = std::lower_bound(sorted_.begin(), sorted_.end(), code);
+    const auto at = std::lower_bound(sorted_.begin(), sorted_.end(), code);
     return at == sorted_.end() || *at != code ? 0 : static_cast<std::uint32_t>(at - sorted_.begin()) + 1;
   }
   codes sorted_;
@@ -103,8 +103,8 @@ class matrix {
     std::size_t row = 0;
     for (; row + at_once * 64 < rows_.size(); row += at_once * 64) take<at_once>(row);
     for (; row < rows_.size(); row += 64) take<1>(row);
-    auto const ups = static_cast<std::uint64_t>(std::count(above_.begin(), above_.end(), plus_one));
-    auto const downs = static_cast<std::uint64_t>(std::count(above_.begin(), above_.end(), minus_one));
+    const auto ups = static_cast<std::uint64_t>(std::count(above_.begin(), above_.end(), plus_one));
+    const auto downs = static_cast<std::uint64_t>(std::count(above_.begin(), above_.end(), minus_one));
     return rows_.size() + ups - downs;
   }
 
@@ -127,7 +127,7 @@ class matrix {
     }
     std::array<block, count> blocks;
     std::array<std::uint64_t, count> plus{}, minus{};
-    auto const step = [&](std::size_t k, std::size_t column) {
+    const auto step = [&](std::size_t k, std::size_t column) {
       // What the block above gave for this column, one round ago.
       std::uint64_t in_plus = k == 0 ? above_[column] & 1U : plus[k - 1];
       std::uint64_t in_minus = k == 0 ? above_[column] >> 1 : minus[k - 1];

@@ -258,7 +258,7 @@ void check_duplicates(const parsed_header& header) {
   auto twin = std::adjacent_find(names.begin(), names.end());
   if (twin != names.end()) refuse("duplicate tensor name " + show_name(*twin));
   names.clear();
-  for (auto const& item : header.metadata) names.push_back(item.first);
+  for (const auto& item : header.metadata) names.push_back(item.first);
   std::sort(names.begin(), names.end());
   twin = std::adjacent_find(names.begin(), names.end());
   if (twin != names.end()) refuse("duplicate metadata key " + show_name(*twin));

@@ -26,7 +26,7 @@ std::string read_json(byte_source& source, interrupt& poll) {
   }
   char prefix[prefix_bytes];
   source.read(0, prefix, sizeof prefix);
-  auto const length = load_le<std::uint64_t>(prefix);
+  const auto length = load_le<std::uint64_t>(prefix);
   std::string const read_as = "The length of its header reads as " + std::to_string(length) + " bytes; ";
   if (length > safetensors_max_header_bytes) {
     std::string const detail = read_as + "the limit is " + std::to_string(safetensors_max_header_bytes) + ".";
@@ -87,9 +87,9 @@ template <class Items, class Name>
 void check_unique(const Items& items, Name name, const char* what) {
   std::vector<std::string_view> names;
   names.reserve(items.size());
-  for (auto const& item : items) names.push_back(name(item));
+  for (const auto& item : items) names.push_back(name(item));
   std::sort(names.begin(), names.end());
-  auto const twin = std::adjacent_find(names.begin(), names.end());
+  const auto twin = std::adjacent_find(names.begin(), names.end());
   if (twin != names.end()) throw error(invalid, std::string("safetensors: duplicate ") + what + ' ' + show_name(*twin));
 }
 
@@ -119,9 +119,9 @@ safetensors_file read_safetensors_header(byte_source& source, interrupt& poll) {
 std::string make_safetensors_header(const std::vector<safetensors_tensor>& tensors,
                                     const safetensors_metadata& metadata) {
   check_unique(
-      tensors, [](auto const& tensor) { return std::string_view(tensor.name); }, "tensor name");
+      tensors, [](const auto& tensor) { return std::string_view(tensor.name); }, "tensor name");
   check_unique(
-      metadata, [](auto const& item) { return std::string_view(item.first); }, "metadata key");
+      metadata, [](const auto& item) { return std::string_view(item.first); }, "metadata key");
   std::string json = "{";
   if (!metadata.empty()) append_metadata(json, metadata);
   std::uint64_t offset = 0;

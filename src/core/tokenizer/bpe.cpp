@@ -24,7 +24,7 @@ constexpr alphabet make_alphabet() {
   for (std::int16_t& b : a.byte) b = -1;
   std::uint16_t next = 256;
   for (unsigned b = 0; b < 256; ++b) {
-    bool const printable = (b >= 0x21 && b <= 0x7e) || (b >= 0xa1 && b <= 0xac) || b >= 0xae;
+    const bool printable = (b >= 0x21 && b <= 0x7e) || (b >= 0xa1 && b <= 0xac) || b >= 0xae;
     a.code[b] = printable ? static_cast<std::uint16_t>(b) : next++;
     a.byte[a.code[b]] = static_cast<std::int16_t>(b);
   }
@@ -79,7 +79,7 @@ bpe_encoder::variant bpe_encoder::find_variant(const gguf_metadata& metadata) {
 
 bpe_encoder::bpe_encoder(const variant& as, const vocabulary& words, const gguf_metadata& metadata, interrupt& poll)
     : words_(words), as_(as) {
-  std::vector<std::string> const merges = required(metadata, "tokenizer.ggml.merges", &gguf_metadata::get_strings);
+  const std::vector<std::string> merges = required(metadata, "tokenizer.ggml.merges", &gguf_metadata::get_strings);
   for (unsigned b = 0; b < 256; ++b) {
     std::string letter;
     append_letter(letter, static_cast<unsigned char>(b));
@@ -134,7 +134,7 @@ void bpe_encoder::encode_word(std::string_view word, merger& symbols, std::vecto
     found.id = rule->result;
     return true;
   });
-  auto const tokens = static_cast<std::int32_t>(words_.tokens.size());
+  const auto tokens = static_cast<std::int32_t>(words_.tokens.size());
   symbols.each([&](const symbol& s) {
     if (s.id < tokens) {
       out.push_back(s.id);
@@ -158,7 +158,7 @@ void bpe_encoder::encode(std::string_view text, std::vector<std::int32_t>& out, 
 void bpe_encoder::append_text(std::string& out, std::string_view token) {
   for (std::size_t i = 0; i < token.size(); ++i) {
     auto code = static_cast<unsigned char>(token[i]) + 0U;
-    bool const two = (code & 0xe0) == 0xc0 && i + 1 < token.size();
+    const bool two = (code & 0xe0) == 0xc0 && i + 1 < token.size();
     if (two) code = (code & 0x1f) << 6 | (static_cast<unsigned char>(token[i + 1]) & 0x3fU);
     if ((two || code < 0x80) && code < letters.byte.size() && letters.byte[code] >= 0) {
       out += static_cast<char>(letters.byte[code]);

@@ -45,7 +45,7 @@ class merger {
 
   void clear() noexcept { symbols_.clear(); }
   void add(std::uint32_t begin, std::uint32_t length, std::int32_t id) {
-    auto const index = static_cast<std::int32_t>(symbols_.size());
+    const auto index = static_cast<std::int32_t>(symbols_.size());
     if (index > 0) symbols_.back().next = index;
     symbols_.push_back({begin, length, id, index - 1, -1});
     work_.step();
@@ -55,7 +55,7 @@ class merger {
   template <class Pair>
   void merge(Pair pair) {
     heap_.clear();
-    auto const count = static_cast<std::int32_t>(symbols_.size());
+    const auto count = static_cast<std::int32_t>(symbols_.size());
     for (std::int32_t i = 0; i + 1 < count; ++i) {
       work_.step();
       consider(i, pair);
@@ -63,7 +63,7 @@ class merger {
     while (!heap_.empty()) {
       work_.step();
       std::pop_heap(heap_.begin(), heap_.end(), later);
-      candidate const best = heap_.back();
+      const candidate best = heap_.back();
       heap_.pop_back();
       symbol& left = at(best.left);
       if (left.length == 0 || left.next < 0) continue;

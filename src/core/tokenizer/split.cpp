@@ -22,16 +22,16 @@ char to_lower(char32_t code) noexcept {
 splitter::character splitter::read(std::size_t at) const {
   work_.step();
   if (at >= text_.size()) return {0, 0, category::none};
-  auto const* bytes = reinterpret_cast<const std::uint8_t*>(text_.data());
+  const auto* bytes = reinterpret_cast<const std::uint8_t*>(text_.data());
   // ICU counts in 32 bits, so it sees the few bytes of this character only.
-  auto const length = static_cast<std::int32_t>(std::min<std::size_t>(4, text_.size() - at));
+  const auto length = static_cast<std::int32_t>(std::min<std::size_t>(4, text_.size() - at));
   std::int32_t size = 0;
   UChar32 code = 0;
   U8_NEXT(bytes + at, size, length, code);
   // A byte that begins no character is one of its own.
   if (code < 0) return {0xfffd, 1, category::other};
   std::uint32_t const mask = U_GET_GC_MASK(code);
-  category const is = (mask & U_GC_L_MASK) != 0    ? category::letter
+  const category is = (mask & U_GC_L_MASK) != 0    ? category::letter
                       : (mask & U_GC_N_MASK) != 0  ? category::number
                       : u_isUWhiteSpace(code) != 0 ? category::space
                                                    : category::other;
@@ -40,7 +40,7 @@ splitter::character splitter::read(std::size_t at) const {
 
 // As read(), but where numbers are cut out first, one ends the text for what comes before it.
 splitter::character splitter::at(std::size_t at) const {
-  character const c = read(at);
+  const character c = read(at);
   return rules_.numbers_first && c.is == category::number ? character{0, 0, category::none} : c;
 }
 
@@ -52,20 +52,20 @@ std::size_t splitter::skip(std::size_t from, category what) const {
 // Each of these returns where the match from `begin` ends, or `begin` when there is none.
 
 std::size_t splitter::end_of_contraction(std::size_t begin) const {
-  auto const letter = [&](std::size_t i) {
+  const auto letter = [&](std::size_t i) {
     if (i >= text_.size()) return '\0';
     char const c = text_[i];
     return rules_.any_case ? to_lower(static_cast<unsigned char>(c)) : c;
   };
-  char const first = letter(begin + 1);
+  const char first = letter(begin + 1);
   if (first == 's' || first == 't' || first == 'm' || first == 'd') return begin + 2;
-  char const second = letter(begin + 2);
-  bool const two = (second == 'e' && (first == 'r' || first == 'v')) || (second == 'l' && first == 'l');
+  const char second = letter(begin + 2);
+  const bool two = (second == 'e' && (first == 'r' || first == 'v')) || (second == 'l' && first == 'l');
   return two ? begin + 3 : begin;
 }
 
 std::size_t splitter::end_of_word(std::size_t begin, const character& first) const {
-  bool const lead = rules_.any_lead
+  const bool lead = rules_.any_lead
                         ? first.is != category::letter && first.is != category::number && !is_line_end(first.code)
                         : first.code == ' ';
   std::size_t const letters = lead ? begin + first.size : begin;
@@ -81,7 +81,7 @@ std::size_t splitter::end_of_number(std::size_t begin, const character& first) c
   }
   std::size_t end = begin;
   for (unsigned i = 0; i < rules_.digits; ++i) {
-    character const c = at(end);
+    const character c = at(end);
     if (c.is != category::number) break;
     end += c.size;
   }
@@ -112,7 +112,7 @@ std::size_t splitter::end_of_space(std::size_t begin) const {
 
 bool splitter::next(std::string_view& word) {
   std::size_t const begin = position_;
-  character const first = read(begin);
+  const character first = read(begin);
   if (first.size == 0) return false;
   std::size_t end = begin;
   if (rules_.numbers_first && first.is == category::number) end = begin + first.size;

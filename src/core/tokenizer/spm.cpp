@@ -17,7 +17,7 @@ constexpr std::string_view visible_space = "\xe2\x96\x81";  // U+2581, for a spa
 // Bytes of the character that begins with this byte, as far as bytes follow that can continue it. Bytes that begin none
 // count as one.
 std::size_t character_at(std::string_view text, std::size_t i) noexcept {
-  auto const lead = static_cast<unsigned char>(text[i]);
+  const auto lead = static_cast<unsigned char>(text[i]);
   std::size_t const wanted = lead < 0xc0 ? 1 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
   std::size_t length = 1;
   while (length < wanted && i + length < text.size() && (static_cast<unsigned char>(text[i + length]) & 0xc0) == 0x80) {
@@ -54,8 +54,8 @@ void each_pair(std::string_view text, Visit visit) {
 spm_encoder::spm_encoder(const vocabulary& words, interrupt& poll) : words_(words) {
   constexpr char digits[] = "0123456789ABCDEF";
   for (unsigned b = 0; b < 256; ++b) {
-    char const named[] = {'<', '0', 'x', digits[b >> 4], digits[b & 15], '>'};
-    char const itself = static_cast<char>(b);
+    const char named[] = {'<', '0', 'x', digits[b >> 4], digits[b & 15], '>'};
+    const char itself = static_cast<char>(b);
     std::int32_t const token = words.tokens.find({named, sizeof named});
     byte_tokens_[b] = token >= 0 ? token : words.tokens.find({&itself, 1});
   }
@@ -99,7 +99,7 @@ void spm_encoder::encode(std::string_view text, bool spaced, std::vector<std::in
   std::string spelled;
   spelled.reserve(text.size() + text.size() / 2 + visible_space.size());
   if (spaced) spelled += visible_space;
-  for (char const c : text) {
+  for (const char c : text) {
     work.step();
     if (c == ' ') {
       spelled += visible_space;
@@ -131,7 +131,7 @@ void spm_encoder::append_text(std::string& out, std::string_view token) {
 
 int spm_encoder::byte_of(std::string_view token) noexcept {
   std::string byte;
-  bool const named = token.size() == 6 && token.substr(0, 3) == "<0x" && token[5] == '>';
+  const bool named = token.size() == 6 && token.substr(0, 3) == "<0x" && token[5] == '>';
   return named && decode_hex(token.substr(3, 2), byte) ? static_cast<unsigned char>(byte[0]) : -1;
 }
 

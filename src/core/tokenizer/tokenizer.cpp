@@ -100,7 +100,7 @@ std::string vocabulary_tokenizer::decode(span<const std::int32_t> tokens, bool s
     work.step();
     std::size_t const before = out.size();
     append_piece(out, token, special);
-    bool const is_text = !words_.is_special(token) && words_.kind(token) != token_kind::user_defined;
+    const bool is_text = !words_.is_special(token) && words_.kind(token) != token_kind::user_defined;
     if (is_text && first && words_.add_space_prefix && out.size() > before && out[before] == ' ') out.erase(before, 1);
     first = !is_text;
   }
@@ -118,7 +118,7 @@ class spm_tokenizer final : public vocabulary_tokenizer {
     encoder_.encode(text, first && words().add_space_prefix, out, work);
   }
   void append_text(std::string& out, std::int32_t token) const override {
-    int const byte = words().kind(token) == token_kind::byte ? spm_encoder::byte_of(words().text(token)) : -1;
+    const int byte = words().kind(token) == token_kind::byte ? spm_encoder::byte_of(words().text(token)) : -1;
     if (byte >= 0) {
       out += static_cast<char>(byte);
     } else {
@@ -153,7 +153,7 @@ std::uint64_t tokenizer::encode_memory(std::string_view text) noexcept {
   constexpr std::uint64_t of_stretch = 64;
   std::size_t longest = 0;
   std::size_t begin = 0;
-  auto const is_space = [&](std::size_t i) { return text[i] == ' ' || (text[i] >= '\t' && text[i] <= '\r'); };
+  const auto is_space = [&](std::size_t i) { return text[i] == ' ' || (text[i] >= '\t' && text[i] <= '\r'); };
   for (std::size_t i = 1; i <= text.size(); ++i) {
     if (i < text.size() && is_space(i) == is_space(begin)) continue;
     longest = std::max(longest, i - begin);

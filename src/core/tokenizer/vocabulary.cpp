@@ -22,7 +22,7 @@ constexpr std::string_view known_end_tokens[] = {"<|eot_id|>",    "<|eom_id|>", 
                                                  "<end_of_turn>", "<EOT>",         "</s>"};
 
 void read_tokens(const gguf_metadata& metadata, vocabulary& words, interrupt& poll) {
-  std::vector<std::string> const texts = required(metadata, "tokenizer.ggml.tokens", &gguf_metadata::get_strings);
+  const std::vector<std::string> texts = required(metadata, "tokenizer.ggml.tokens", &gguf_metadata::get_strings);
   if (texts.empty() || texts.size() > INT32_MAX) {
     throw error(malformed, "the vocabulary has " + std::to_string(texts.size()) + " tokens");
   }
@@ -30,7 +30,7 @@ void read_tokens(const gguf_metadata& metadata, vocabulary& words, interrupt& po
     if (i % poll_every == 0) poll.poll();
     // An empty text matches nothing, but tells its token from others that are empty.
     std::string const text = texts[i].empty() ? "[EMPTY_" + std::to_string(i) + "]" : texts[i];
-    auto const id = static_cast<std::size_t>(words.tokens.add(text));
+    const auto id = static_cast<std::size_t>(words.tokens.add(text));
     if (id != i) {
       throw error(malformed, "the vocabulary has the token " + show_name(text) + " twice",
                   "Its ids are " + std::to_string(id) + " and " + std::to_string(i) + ".");
@@ -51,7 +51,7 @@ void read_scores(const gguf_metadata& metadata, vocabulary& words) {
   words.scores = metadata.get_floats(key).value_or(std::vector<float>(size));
   check_count(key, words.scores.size(), size);
   words.scores.resize(size);
-  auto const bad = std::find_if(words.scores.begin(), words.scores.end(), [](float s) { return std::isnan(s); });
+  const auto bad = std::find_if(words.scores.begin(), words.scores.end(), [](float s) { return std::isnan(s); });
   if (bad != words.scores.end()) {
     throw error(malformed, "the score of token " + std::to_string(bad - words.scores.begin()) + " is not a number");
   }
@@ -61,7 +61,7 @@ void read_kinds(const gguf_metadata& metadata, vocabulary& words) {
   constexpr const char* key = "tokenizer.ggml.token_type";
   std::size_t const size = words.tokens.size();
   words.kinds.assign(size, token_kind::normal);
-  auto const types = metadata.get_ints(key);
+  const auto types = metadata.get_ints(key);
   if (!types) return;
   check_count(key, types->size(), size);
   for (std::size_t i = 0; i < size; ++i) {
@@ -71,7 +71,7 @@ void read_kinds(const gguf_metadata& metadata, vocabulary& words) {
 }
 
 std::int32_t read_id(const gguf_metadata& metadata, const char* key, std::int32_t fallback, const vocabulary& words) {
-  auto const id = metadata.get_uint(key);
+  const auto id = metadata.get_uint(key);
   constexpr std::uint32_t none = 0xffffffff;  // what old converters write
   if (!id || *id == none)
     return fallback >= 0 && static_cast<std::size_t>(fallback) < words.tokens.size() ? fallback : -1;
@@ -85,7 +85,7 @@ std::int32_t read_id(const gguf_metadata& metadata, const char* key, std::int32_
 
 bool read_add(const gguf_metadata& metadata, const char* key, bool fallback, std::int32_t token,
               const char* token_key) {
-  bool const add = metadata.get_bool(key).value_or(fallback);
+  const bool add = metadata.get_bool(key).value_or(fallback);
   if (add && token < 0) {
     throw error(malformed, std::string("metadata key \"") + token_key + "\" is missing",
                 "The tokenizer is to add this token to every text.");
@@ -110,7 +110,7 @@ void collect_end_tokens(const gguf_metadata& metadata, vocabulary& words) {
 
 void collect_cut_first(vocabulary& words) {
   for (std::size_t i = 0; i < words.kinds.size(); ++i) {
-    auto const id = static_cast<std::int32_t>(i);
+    const auto id = static_cast<std::int32_t>(i);
     if (words.is_special(id) || words.kinds[i] == token_kind::user_defined) words.cut_first.push_back(id);
   }
   std::stable_sort(words.cut_first.begin(), words.cut_first.end(),
@@ -168,11 +168,11 @@ std::vector<fragment> cut_special_tokens(const vocabulary& words, std::string_vi
   if (text.empty()) return fragments;
   fragments.push_back({text, -1});
   std::bitset<256> present;
-  for (char const c : text) present.set(static_cast<unsigned char>(c));
+  for (const char c : text) present.set(static_cast<unsigned char>(c));
   std::vector<fragment> cut;
   for (std::int32_t const token : words.cut_first) {
     std::string_view const spelled = words.text(token);
-    bool const possible = std::all_of(spelled.begin(), spelled.end(),
+    const bool possible = std::all_of(spelled.begin(), spelled.end(),
                                       [&](char c) { return present.test(static_cast<unsigned char>(c)); });
     if (!possible || (!parse_special && words.is_special(token))) continue;
     cut.clear();

@@ -1,0 +1,41 @@
+// real[] and integer[] arguments and results: mapped, not copied.
+#pragma once
+
+#include <cstdint>
+
+#include "pg/base/memory.hpp"
+
+namespace hartonomous::pg {
+
+// The elements of a real[] or integer[] argument in storage order, whatever its dimensions; error 22004 on a NULL
+// element.
+template <class T>
+class array_view {
+ public:
+  explicit array_view(Datum datum);
+  array_view(const array_view&) = delete;
+  array_view& operator=(const array_view&) = delete;
+  ~array_view() {
+    if (static_cast<const void*>(array_) != original_) pfree(array_);
+  }
+  span<const T> values() const noexcept {
+    return {reinterpret_cast<const T*>(ARR_DATA_PTR(array_)), static_cast<std::size_t>(count_)};
+  }
+
+ private:
+  const void* original_;
+  ArrayType* array_;
+  int count_;
+};
+extern template class array_view<float>;
+extern template class array_view<std::int32_t>;
+using real_array_view = array_view<float>;
+using integer_array_view = array_view<std::int32_t>;
+
+// A new one-dimensional array with room for `count` elements (uninitialised); error 54000 beyond what one holds.
+ArrayType* new_real_array(std::size_t count);
+ArrayType* new_integer_array(std::size_t count);
+inline float* elements(ArrayType* array) { return reinterpret_cast<float*>(ARR_DATA_PTR(array)); }
+inline std::int32_t* integer_elements(ArrayType* array) { return reinterpret_cast<std::int32_t*>(ARR_DATA_PTR(array)); }
+
+}  // namespace hartonomous::pg

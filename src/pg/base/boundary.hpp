@@ -1,0 +1,143 @@
+// The boundary between PostgreSQL's long jumps and C++'s exceptions: the only file that touches setjmp.
+//
+// entry() turns a C++ exception into an ereport, raised after the catch has closed, so that no C++ object is
+// jumped over. call() turns an ereport into a C++ exception; it sits deeper than any object that owns something.
+// Rules: every exported function is `return entry(fcinfo, body)`; every PostgreSQL call that can ereport is
+// inside call(); destructors never call PostgreSQL in a way that can fail.
+#pragma once
+
+#include "pg/base/postgres.hpp"
+
+#include <cstring>
+#include <exception>
+#include <new>
+#include <type_traits>
+
+#include "hartonomous/error.hpp"
+
+namespace hartonomous::pg {
+
+// An ereport on its way through C++ frames. Owns nothing: the ErrorData lives in the caller's memory context.
+class pg_error final : public std::exception {
+ public:
+  explicit pg_error(ErrorData* data) noexcept : data_(data) {}
+  const char* what() const noexcept override { return data_->message != nullptr ? data_->message : "unknown error"; }
+  ErrorData* data() const noexcept { return data_; }
+
+ private:
+  ErrorData* data_;
+};
+
+// Lives in the frame that calls sigsetjmp, so that a long jump finds it intact. However the called function leaves, it
+// puts PostgreSQL's stacks back, and the memory context: SPI's functions leave one of their own behind, which ends with
+// the SPI session, and so would whatever C++ allocates after them.
+struct state_guard {
+  sigjmp_buf* const exceptions = PG_exception_stack;
+  ErrorContextCallback* const contexts = error_context_stack;
+  const MemoryContext memory = CurrentMemoryContext;
+  state_guard() = default;
+  state_guard(const state_guard&) = delete;
+  state_guard& operator=(const state_guard&) = delete;
+  ~state_guard() {
+    PG_exception_stack = exceptions;
+    error_context_stack = contexts;
+    MemoryContextSwitchTo(memory);
+  }
+};
+
+// Runs f, which may ereport; an ERROR arrives as pg_error. f must not create objects with destructors. The memory
+// context is afterwards what it was.
+template <class F>
+auto call(F&& f) -> decltype(f()) {
+  using result = decltype(f());
+  static_assert(std::is_void_v<result> || std::is_trivially_destructible_v<result>,
+                "the result of call() is jumped over when f raises an error");
+  {
+    state_guard guard;
+    sigjmp_buf here;
+    if (sigsetjmp(here, 0) == 0) {
+      PG_exception_stack = &here;
+      return f();
+    }
+  }
+  ErrorData* const data = CopyErrorData();
+  FlushErrorState();
+  throw pg_error(data);
+}
+
+// Copies as much of a UTF-8 text as fits, never half a character.
+inline void copy_text(char* to, std::size_t size, const char* from) noexcept {
+  if (strlcpy(to, from, size) < size) return;
+  std::size_t end = size - 1;
+  while (end > 0 && (static_cast<unsigned char>(from[end]) & 0xC0) == 0x80) --end;
+  to[end] = '\0';
+}
+
+// What survives a catch block: plain memory only, so that ereport may jump over it.
+struct caught_error {
+  ErrorData* original = nullptr;
+  int sqlstate = 0;
+  char message[1024];
+  char detail[1024];
+  char hint[512];
+
+  void set(int code, const char* text) noexcept {
+    sqlstate = code;
+    copy_text(message, sizeof message, text);
+  }
+  void set(const error& e) noexcept {
+    const char* s = e.state();
+    set(MAKE_SQLSTATE(s[0], s[1], s[2], s[3], s[4]), e.what());
+    copy_text(detail, sizeof detail, e.detail().c_str());
+    copy_text(hint, sizeof hint, e.hint().c_str());
+  }
+};
+
+[[noreturn]] inline void raise(const caught_error& caught) {
+  // A termination came this far as an error (interrupts.hpp). It can take place now: this function's C++ frames are
+  // gone, and those of one that called it through SQL have no thread at work meanwhile.
+  if (ProcDiePending || ClientConnectionLost) CHECK_FOR_INTERRUPTS();
+  if (caught.original != nullptr) ReThrowError(caught.original);
+  ereport(ERROR, (errcode(caught.sqlstate), errmsg_internal("%s", caught.message),
+                  caught.detail[0] != '\0' ? errdetail_internal("%s", caught.detail) : 0,
+                  caught.hint[0] != '\0' ? errhint("%s", caught.hint) : 0));
+  pg_unreachable();
+}
+
+// The body of every SQL-callable function: f(fcinfo) may throw anything.
+template <class F>
+Datum entry(FunctionCallInfo fcinfo, F&& f) {
+  caught_error caught;
+  caught.detail[0] = caught.hint[0] = '\0';
+  try {
+    return f(fcinfo);
+  } catch (const pg_error& e) {
+    caught.original = e.data();
+  } catch (const error& e) {
+    caught.set(e);
+  } catch (const std::bad_alloc&) {
+    caught.set(ERRCODE_OUT_OF_MEMORY, "out of memory");
+  } catch (const std::exception& e) {
+    caught.set(ERRCODE_INTERNAL_ERROR, e.what());
+  } catch (...) {
+    caught.set(ERRCODE_INTERNAL_ERROR, "unknown C++ exception");
+  }
+  raise(caught);
+}
+
+}  // namespace hartonomous::pg
+
+// Declares, for fmgr, an SQL-callable function whose body is `Datum NAME##_body(FunctionCallInfo)`.
+// PostgreSQL 15's PG_FUNCTION_INFO_V1 does not ask for default visibility, and the module hides everything else.
+#define HARTONOMOUS_FUNCTION(name)                                                     \
+  static Datum name##_body(FunctionCallInfo fcinfo);                                   \
+  extern "C" {                                                                         \
+  __attribute__((visibility("default"))) Datum name(PG_FUNCTION_ARGS);                 \
+  __attribute__((visibility("default"))) const Pg_finfo_record* pg_finfo_##name(void); \
+  const Pg_finfo_record* pg_finfo_##name(void) {                                       \
+    static const Pg_finfo_record record = {1};                                         \
+    return &record;                                                                    \
+  }                                                                                    \
+  Datum name(PG_FUNCTION_ARGS) { return hartonomous::pg::entry(fcinfo, name##_body); } \
+  }                                                                                    \
+  static Datum name##_body([[maybe_unused]] FunctionCallInfo fcinfo)

@@ -1,0 +1,189 @@
+// Model files as output (files.hpp).
+#include "pg/base/files.hpp"
+#include "pg/base/large_object.hpp"
+
+#include <algorithm>
+#include <cerrno>
+#include <climits>
+#include <cstdint>
+#include <cstring>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+extern "C" {
+#include "storage/ipc.h"
+}
+
+namespace hartonomous::pg {
+namespace {
+
+// Beside the file, and named like it as far as a name may be long. A character that is cut off goes as a whole: some
+// file systems take only names in UTF-8.
+std::string temporary_name(const std::string& path) {
+  const std::string ending = ".tmp." + std::to_string(MyProcPid);
+  const std::size_t name = path.rfind('/') + 1;
+  std::size_t end = std::min(path.size(), name + NAME_MAX - ending.size());
+  while (end < path.size() && end > name && (static_cast<unsigned char>(path[end]) & 0xC0) == 0x80) --end;
+  return path.substr(0, end) + ending;
+}
+
+class file_output final : public output {
+ public:
+  explicit file_output(const std::string& path) : path_(path), temporary_(temporary_name(path)) {
+    require_replaceable();
+    remove_at_exit();
+    // Readable by others, as COPY TO's files are: the model is for another program.
+    struct umask_scope {
+      const mode_t previous = umask(S_IWGRP | S_IWOTH);
+      ~umask_scope() { umask(previous); }
+    };
+    fd_ = [&] {
+      const umask_scope scope;
+      return call(
+          [&] { return OpenTransientFilePerm(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | PG_BINARY, 0666); });
+    }();
+    if (fd_ < 0) fail("could not create file");
+    next_ = unfinished;
+    unfinished = this;
+  }
+  ~file_output() override {
+    if (fd_ >= 0) CloseTransientFile(fd_);
+    if (!finished_) unlink(temporary_.c_str());
+    for (file_output** at = &unfinished; *at != nullptr; at = &(*at)->next_) {
+      if (*at == this) {
+        *at = next_;
+        break;
+      }
+    }
+  }
+  void write(const void* from, std::size_t count) override {
+    const char* at = static_cast<const char*>(from);
+    written_ += count;
+    while (count > 0) {
+      const ssize_t put = ::write(fd_, at, count);
+      if (put < 0 && errno == EINTR) continue;
+      if (put < 0) fail("could not write file");
+      at += put;
+      count -= static_cast<std::size_t>(put);
+    }
+  }
+  Datum finish() override {
+    if (fsync(fd_) != 0) fail("could not fsync file");
+    const int fd = fd_;
+    fd_ = -1;
+    if (CloseTransientFile(fd) != 0) fail("could not close file");
+    call([&] { durable_rename(temporary_.c_str(), path_.c_str(), ERROR); });
+    finished_ = true;
+    return Int64GetDatum(static_cast<int64>(written_));
+  }
+
+ private:
+  // What is there already gives way to the new file only if it is one.
+  void require_replaceable() const {
+    struct stat status;
+    if (stat(path_.c_str(), &status) != 0) {
+      if (errno == ENAMETOOLONG) throw error("42602", "file name \"" + path_ + "\" is too long");
+      return;
+    }
+    if (S_ISDIR(status.st_mode)) throw error("42809", "\"" + path_ + "\" is a directory");
+    if (!S_ISREG(status.st_mode)) throw error("42809", "\"" + path_ + "\" is not a regular file");
+  }
+  [[noreturn]] void fail(const char* what) const {
+    const char* state = errno == ENOENT   ? "58P01"
+                        : errno == EEXIST ? "58P02"
+                        : errno == ENOSPC ? "53100"
+                        : errno == EACCES ? "42501"
+                                          : sqlstate::io_error;
+    throw error(state, std::string(what) + " \"" + temporary_ + "\": " + std::strerror(errno));
+  }
+  // A session that is terminated exits from wherever it is, without unwinding: then this is what tidies up.
+  static void remove_at_exit() {
+    static bool registered = false;
+    if (registered) return;
+    on_proc_exit(
+        [](int, Datum) {
+          for (const file_output* o = unfinished; o != nullptr; o = o->next_) {
+            if (!o->finished_) unlink(o->temporary_.c_str());
+          }
+        },
+        0);
+    registered = true;
+  }
+  static file_output* unfinished;
+
+  std::string path_, temporary_;
+  file_output* next_ = nullptr;
+  int fd_ = -1;
+  bool finished_ = false;
+  std::uint64_t written_ = 0;
+};
+
+file_output* file_output::unfinished = nullptr;
+
+class bytea_output final : public output {
+ public:
+  bytea_output(std::uint64_t size, MemoryContext context) : size_(size) {
+    if (size > MaxAllocSize - VARHDRSZ) {
+      throw error(sqlstate::program_limit_exceeded, "model too large for a bytea",
+                  "The file has " + std::to_string(size) + " bytes; a bytea holds less than 1 GB.",
+                  "Export to a server file or a large object.");
+    }
+    require_work_memory(size, "exporting to a bytea");
+    context_scope scope(context);
+    value_ = static_cast<bytea*>(allocate(VARHDRSZ + size));
+    SET_VARSIZE(value_, VARHDRSZ + size);
+  }
+  void write(const void* from, std::size_t count) override {
+    if (count > size_ - written_)
+      throw error(sqlstate::invalid_parameter_value, "more bytes than the file was to have");
+    std::memcpy(VARDATA(value_) + written_, from, count);
+    written_ += count;
+  }
+  Datum finish() override {
+    if (written_ != size_) throw error(sqlstate::invalid_parameter_value, "fewer bytes than the file was to have");
+    return PointerGetDatum(value_);
+  }
+
+ private:
+  std::uint64_t size_, written_ = 0;
+  bytea* value_ = nullptr;
+};
+
+class large_object_output final : public output {
+ public:
+  large_object_output() : id_(large_object::create()), object_(id_, INV_WRITE) {}
+  void write(const void* from, std::size_t count) override {
+    const char* at = static_cast<const char*>(from);
+    while (count > 0) {
+      const std::size_t put = object_.write(at, count);
+      at += put;
+      count -= put;
+    }
+  }
+  Datum finish() override { return ObjectIdGetDatum(id_); }
+
+ private:
+  Oid id_;
+  large_object object_;
+};
+
+}  // namespace
+
+std::unique_ptr<output> make_file_output(const std::string& path) {
+  if (!call([] { return has_privs_of_role(GetUserId(), ROLE_PG_WRITE_SERVER_FILES); })) {
+    throw error("42501", "must be superuser or have privileges of the pg_write_server_files role to write a file");
+  }
+  if (!is_absolute_path(path.c_str())) {
+    throw error("42602", "relative path not allowed for export to a file");
+  }
+  return std::make_unique<file_output>(path);
+}
+
+std::unique_ptr<output> make_bytea_output(std::uint64_t size, MemoryContext context) {
+  return std::make_unique<bytea_output>(size, context);
+}
+
+std::unique_ptr<output> make_large_object_output() { return std::make_unique<large_object_output>(); }
+
+}  // namespace hartonomous::pg

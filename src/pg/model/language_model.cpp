@@ -1,0 +1,89 @@
+// Making a stored model ready to run (language_model.hpp).
+#include "pg/model/language_model.hpp"
+
+#include "pg/base/guc.hpp"
+#include "pg/model/model_tokenizer.hpp"
+#include "pg/store/tensor_cache.hpp"
+
+#include <algorithm>
+#include <cstdint>
+
+#include "hartonomous/gguf.hpp"
+
+namespace hartonomous::pg {
+namespace {
+
+// Without the vocabulary, which may be many megabytes.
+hyperparameters read_config(std::int32_t model) {
+  const query_result found = select("SELECT hartonomous.hyperparameters($1)::pg_catalog.text AS metadata", "models",
+                                    {{INT4OID, Int32GetDatum(model)}});
+  gguf_metadata metadata;
+  metadata_from_json(found.text(0, 1), metadata);
+  return read_hyperparameters(metadata);
+}
+
+atom_set beginning_call(atom_set atoms) {
+  tensor_cache::begin_call();
+  return atoms;
+}
+
+}  // namespace
+
+std::uint64_t work_memory() noexcept { return static_cast<std::uint64_t>(current_settings.max_work_memory_kb) * 1024; }
+
+language_model::language_model(atom_set atoms)
+    : tensors_(beginning_call(std::move(atoms))),
+      network_(read_config(tensors_.model()), tensors_, static_cast<unsigned>(current_settings.threads),
+               work_memory() / 16, interrupts_),
+      tokenizer_(model_tokenizer(tensors_.model())) {}
+
+std::vector<token_id> language_model::encode(std::string_view text) {
+  return encode_text(*tokenizer_, text, true, false);
+}
+
+std::vector<token_id> language_model::encode_prompt(std::string_view text) {
+  std::vector<token_id> tokens = encode_text(*tokenizer_, text, true, true);
+  if (tokenizer_->adds_eos() && !tokens.empty()) tokens.pop_back();
+  return tokens;
+}
+
+std::optional<token_id> language_model::begin() const {
+  return tokenizer_->adds_bos() ? std::optional<token_id>(tokenizer_->bos()) : std::nullopt;
+}
+
+std::uint32_t language_model::context(FunctionCallInfo fcinfo, int argument) const {
+  constexpr std::uint32_t usual = 512;
+  const std::uint32_t most = network_.config().context;
+  if (PG_ARGISNULL(argument)) return std::min(usual, most);
+  const std::int32_t wanted = PG_GETARG_INT32(argument);
+  if (wanted < 0 || static_cast<std::uint32_t>(wanted) > most) {
+    throw error(sqlstate::invalid_parameter_value,
+                "n_ctx is " + std::to_string(wanted) + ", but the model's context is " + std::to_string(most));
+  }
+  return static_cast<std::uint32_t>(wanted);
+}
+
+// ---- arguments and results -------------------------------------------------------------------------------------
+
+std::int32_t model_argument(FunctionCallInfo fcinfo) {
+  if (PG_ARGISNULL(0)) throw error("42704", "model NULL does not exist");
+  if (call([&] { return get_fn_expr_argtype(fcinfo->flinfo, 0); }) != TEXTOID) return PG_GETARG_INT32(0);
+  const spi_session spi;
+  return select("SELECT hartonomous.model_id($1)", "models", {{TEXTOID, PG_GETARG_DATUM(0)}}).integer(0, 1);
+}
+
+atom_set atoms_argument(FunctionCallInfo fcinfo, int argument, std::int32_t model) {
+  return PG_ARGISNULL(argument) ? live_atoms(model) : atoms_of_revision(model, PG_GETARG_INT32(argument));
+}
+
+std::string text_argument(FunctionCallInfo fcinfo, int argument, const char* name) {
+  if (PG_ARGISNULL(argument)) throw error("22004", std::string(name) + " cannot be NULL");
+  const text* value = call([&] { return PG_GETARG_TEXT_PP(argument); });
+  return {VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value)};
+}
+
+Datum text_datum(std::string_view text) {
+  return call([&] { return PointerGetDatum(cstring_to_text_with_len(text.data(), static_cast<int>(text.size()))); });
+}
+
+}  // namespace hartonomous::pg

@@ -1,0 +1,127 @@
+// Weights from atoms, or from what the session has kept of them (model_tensors.hpp).
+#include "pg/model/model_tensors.hpp"
+
+#include "pg/store/layer_row.hpp"
+#include "pg/base/memory.hpp"
+#include "pg/store/tensor_cache.hpp"
+
+#include <algorithm>
+#include <cstdint>
+
+namespace hartonomous::pg {
+namespace {
+
+// A tensor in the cache.
+class kept_rows final : public row_reader {
+ public:
+  kept_rows(const float* values, std::size_t columns) : at_(values), columns_(columns) {}
+  const float* next(std::size_t count) override {
+    const float* panel = at_;
+    at_ += count * columns_;
+    return panel;
+  }
+
+ private:
+  const float* at_;
+  std::size_t columns_;
+};
+
+// A tensor that goes into the cache while it is read.
+class keeping_rows final : public row_reader {
+ public:
+  keeping_rows(atom_reader& reader, const stored_tensor& tensor, const tensor_key& key, float* room)
+      : rows_(reader, tensor), layout_(tensor.layout), key_(key), at_(room) {}
+  const float* next(std::size_t count) override {
+    float* panel = at_;
+    rows_.read(count, panel);
+    at_ += count * layout_.row_length;
+    done_ += count;
+    if (done_ == layout_.rows) tensor_cache::complete(key_);
+    return panel;
+  }
+
+ private:
+  atom_rows rows_;
+  atom_layout layout_;
+  tensor_key key_;
+  float* at_;
+  std::uint64_t done_ = 0;
+};
+
+// A tensor of which only a panel is in memory.
+class passing_rows final : public row_reader {
+ public:
+  passing_rows(atom_reader& reader, const stored_tensor& tensor)
+      : rows_(reader, tensor), columns_(tensor.layout.row_length) {}
+  const float* next(std::size_t count) override {
+    if (panel_.size() < count * columns_) panel_ = buffer<float>(count * columns_);
+    rows_.read(count, panel_.data());
+    return panel_.data();
+  }
+
+ private:
+  atom_rows rows_;
+  std::size_t columns_;
+  buffer<float> panel_;
+};
+
+}  // namespace
+
+model_tensors::model_tensors(atom_set atoms) : reader_(std::move(atoms)) {
+  const query_result found = select(
+      "SELECT l.layer_id, l.layer_name, l.row_length, l.atom_size, l.parameter_count, l.tensor_shape "
+      "FROM hartonomous.model_layers l WHERE l.model_id = $1",
+      "model_layers", {{INT4OID, Int32GetDatum(reader_.atoms().model())}});
+  for (std::uint64_t i = 0; i < found.rows(); ++i) {
+    const std::string name = found.text(i, 2);
+    const auto weights = static_cast<std::uint64_t>(found.bigint(i, 5, 0, most_weights));
+    const bool placed = found.bigints(i, 6, 0).size() > 1;
+    tensors_[name] = {{found.bigint(i, 1), name, layout_of_row(found, i, 3, 4, weights, name), placed}, std::nullopt};
+  }
+}
+
+std::vector<std::string> model_tensors::names() const {
+  std::vector<std::string> names;
+  for (const auto& [name, e] : tensors_) names.push_back(name);
+  return names;
+}
+
+std::optional<matrix_shape> model_tensors::find(const std::string& name) const {
+  const auto found = tensors_.find(name);
+  if (found == tensors_.end()) return std::nullopt;
+  const atom_layout& layout = found->second.stored.layout;
+  return matrix_shape{layout.rows, layout.row_length};
+}
+
+const atom_reader::fingerprint& model_tensors::state_of(entry& e) {
+  if (!e.state) e.state = reader_.fingerprint_of(e.stored);
+  return *e.state;
+}
+
+std::unique_ptr<row_reader> model_tensors::open(const std::string& name) {
+  entry& e = tensors_.at(name);
+  const atom_layout& layout = e.stored.layout;
+  // Finding out its versions takes a scan.
+  if (!tensor_cache::may_hold(layout)) return std::make_unique<passing_rows>(reader_, e.stored);
+  const tensor_key key = {e.stored.layer, layout, state_of(e)};
+  if (const float* values = tensor_cache::find(key)) return std::make_unique<kept_rows>(values, layout.row_length);
+  if (float* room = tensor_cache::reserve(key)) {
+    return std::make_unique<keeping_rows>(reader_, e.stored, key, room);
+  }
+  return std::make_unique<passing_rows>(reader_, e.stored);
+}
+
+void model_tensors::read_rows(const std::string& name, span<const std::uint32_t> rows, float* out) {
+  entry& e = tensors_.at(name);
+  const atom_layout& layout = e.stored.layout;
+  const std::size_t columns = layout.row_length;
+  const float* values =
+      tensor_cache::may_hold(layout) ? tensor_cache::find({e.stored.layer, layout, state_of(e)}) : nullptr;
+  if (values != nullptr) {
+    for (std::size_t i = 0; i < rows.size(); ++i) std::copy_n(values + rows[i] * columns, columns, out + i * columns);
+    return;
+  }
+  reader_.read_rows(e.stored, rows, out);
+}
+
+}  // namespace hartonomous::pg

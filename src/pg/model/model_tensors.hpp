@@ -1,0 +1,39 @@
+// A stored model as the core's source of weights.
+#pragma once
+
+#include "pg/store/atom_reader.hpp"
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "hartonomous/network.hpp"
+
+namespace hartonomous::pg {
+
+// Reads through the session's cache of tensors. Within an spi_session, also each later use.
+class model_tensors final : public tensor_source {
+ public:
+  explicit model_tensors(atom_set atoms);
+
+  std::vector<std::string> names() const override;
+  std::optional<matrix_shape> find(const std::string& name) const override;
+  std::unique_ptr<row_reader> open(const std::string& name) override;
+  void read_rows(const std::string& name, span<const std::uint32_t> rows, float* out) override;
+  std::int32_t model() const noexcept { return reader_.atoms().model(); }
+  const atom_set& atoms() const noexcept { return reader_.atoms(); }
+  const stored_tensor& tensor(const std::string& name) const { return tensors_.at(name).stored; }
+
+ private:
+  struct entry {
+    stored_tensor stored;
+    std::optional<atom_reader::fingerprint> state;  // once it is known: the snapshot stays
+  };
+  const atom_reader::fingerprint& state_of(entry& e);
+
+  atom_reader reader_;
+  std::map<std::string, entry> tensors_;
+};
+
+}  // namespace hartonomous::pg

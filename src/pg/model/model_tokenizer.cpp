@@ -1,0 +1,92 @@
+// Making and keeping tokenizers (model_tokenizer.hpp).
+#include "pg/model/model_tokenizer.hpp"
+
+#include "pg/base/interrupts.hpp"
+#include "pg/base/memory.hpp"
+#include "pg/base/spi.hpp"
+
+#include <algorithm>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "hartonomous/gguf.hpp"
+
+namespace hartonomous::pg {
+namespace {
+
+constexpr std::size_t most_kept = 4;
+
+struct kept_tokenizer {
+  std::int32_t model;
+  std::string stored;  // as identity_of()
+  std::shared_ptr<const tokenizer> made;
+};
+
+// The last used in front. Never destroyed: the process ends without unwinding.
+std::vector<kept_tokenizer>& kept_tokenizers() {
+  static auto* kept = new std::vector<kept_tokenizer>;
+  return *kept;
+}
+
+// What tells one stored value from another without reading it: the place of one that is stored out of line (an UPDATE
+// that changes it gives it a new one), the bytes of one that is not.
+std::string identity_of(Datum value) {
+  const auto* bytes = reinterpret_cast<const varlena*>(DatumGetPointer(value));
+  if (!VARATT_IS_EXTERNAL_ONDISK(bytes)) return {reinterpret_cast<const char*>(bytes), VARSIZE_ANY(bytes)};
+  varatt_external place;
+  VARATT_EXTERNAL_GET_POINTER(place, bytes);
+  return {reinterpret_cast<const char*>(&place), sizeof place};
+}
+
+void require_row(const query_result& found, std::int32_t model) {
+  if (found.rows() == 0) throw error("42704", "model " + std::to_string(model) + " does not exist");
+}
+
+std::shared_ptr<const tokenizer> make_tokenizer(std::int32_t model, std::uint64_t stored_bytes) {
+  // The metadata as text, as it is parsed, and what is made of it.
+  require_work_memory(6 * stored_bytes, "reading a vocabulary");
+  const query_result found = select(
+      "SELECT m.metadata OPERATOR(pg_catalog.->>) 'format', m.metadata::pg_catalog.text "
+      "FROM hartonomous.models m WHERE m.model_id OPERATOR(pg_catalog.=) $1",
+      "models", {{INT4OID, Int32GetDatum(model)}});
+  require_row(found, model);
+  backend_interrupt interrupts;
+  gguf_metadata metadata;  // of a model that is not from GGUF: empty
+  const bool from_gguf = found.optional(0, 1, TEXTOID) && found.text(0, 1) == "gguf";
+  if (from_gguf) metadata_from_json(found.text(0, 2), metadata, interrupts);
+  return tokenizer::create(metadata, interrupts);
+}
+
+}  // namespace
+
+std::shared_ptr<const tokenizer> model_tokenizer(std::int32_t model) {
+  const query_result found =
+      select("SELECT m.metadata FROM hartonomous.models m WHERE m.model_id OPERATOR(pg_catalog.=) $1", "models",
+             {{INT4OID, Int32GetDatum(model)}});
+  require_row(found, model);
+  const std::optional<Datum> value = found.optional(0, 1, JSONBOID);
+  if (!value) throw error(sqlstate::invalid_parameter_value, "the model has no tokenizer");
+  const Datum metadata = *value;
+  const std::string stored = identity_of(metadata);
+  std::vector<kept_tokenizer>& kept = kept_tokenizers();
+  const auto known = std::find_if(kept.begin(), kept.end(), [&](const kept_tokenizer& k) { return k.model == model; });
+  if (known != kept.end() && known->stored == stored) {
+    std::rotate(kept.begin(), known, known + 1);
+    return kept.front().made;
+  }
+  if (known != kept.end()) kept.erase(known);
+  kept_tokenizer fresh = {model, stored, make_tokenizer(model, call([&] { return toast_raw_datum_size(metadata); }))};
+  if (kept.size() == most_kept) kept.pop_back();
+  kept.insert(kept.begin(), std::move(fresh));
+  return kept.front().made;
+}
+
+std::vector<std::int32_t> encode_text(const tokenizer& words, std::string_view text, bool add_special,
+                                      bool parse_special) {
+  require_work_memory(tokenizer::encode_memory(text), "tokenizing the text");
+  backend_interrupt interrupts;
+  return words.encode(text, add_special, parse_special, interrupts);
+}
+
+}  // namespace hartonomous::pg

@@ -1,0 +1,250 @@
+// Reading atoms in order (atom_reader.hpp).
+#include "pg/store/atom_reader.hpp"
+
+#include <algorithm>
+#include <cstdint>
+#include <utility>
+
+namespace hartonomous::pg {
+
+// ---- queries ---------------------------------------------------------------------------------------------------
+
+atom_reader::~atom_reader() {
+  for (auto& of_purpose : plans_) {
+    for (SPIPlanPtr plan : of_purpose) {
+      if (plan != nullptr) SPI_freeplan(plan);
+    }
+  }
+}
+
+// Kept beyond the SPI session: text that is generated token by token reads the same tensors over and over.
+SPIPlanPtr atom_reader::plan(purpose what, bool placed) {
+  SPIPlanPtr& plan = plans_[what][placed ? 1 : 0];
+  if (plan != nullptr) return plan;
+  std::string query;
+  switch (what) {
+    case all:
+    case some:
+      query =
+          atoms_.select("a.atom_sequence, a.atom_data", placed, what == some ? " AND a.atom_sequence = ANY ($4)" : "") +
+          " ORDER BY atom_sequence";
+      break;
+    default:
+      // A row's version is where it stands, in which file, who wrote it, and in which command: a table that is emptied
+      // and filled twice in one transaction has its rows in the same places.
+      query =
+          "SELECT coalesce(sum(n), 0)::bigint, coalesce(bit_xor(hash_record_extended(ROW(tableoid, "
+          "pg_relation_filenode(tableoid), n, versions), 0)), 0) FROM (SELECT tableoid, count(*) AS n, "
+          "bit_xor(hash_record_extended(ROW(ctid, xmin, cmin), 0)) AS versions FROM (" +
+          atoms_.select("a.tableoid, a.ctid, a.xmin, a.cmin", placed) +
+          (takes_factors(placed) ? " UNION ALL SELECT f.tableoid, f.ctid, f.xmin, f.cmin "
+                                   "FROM hartonomous.svd_compressed_layers f WHERE f.model_id = $1 AND f.layer_id = $2 "
+                                   "AND f.revision_id = " +
+                                       std::to_string(atoms_.base_revision())
+                                 : std::string()) +
+          ") a GROUP BY tableoid) part";
+  }
+  const Oid region = atoms_.region() ? atoms_.region()->type : INT4OID;
+  Oid types[] = {INT4OID, INT8OID, region, INT4ARRAYOID};
+  // A region is planned for as the constant it is: its box is then found once, not once an atom.
+  const int options = atoms_.region() ? CURSOR_OPT_CUSTOM_PLAN : 0;
+  call([&] {
+    plan = SPI_prepare_cursor(query.c_str(), 4, types, options);
+    if (plan == nullptr) elog(ERROR, "SPI_prepare_cursor failed: %s", SPI_result_code_string(SPI_result));
+    SPI_keepplan(plan);
+  });
+  return plan;
+}
+
+Portal atom_reader::open(purpose what, const stored_tensor& tensor, Datum sequences) {
+  const SPIPlanPtr prepared = plan(what, tensor.placed);
+  Datum values[] = {Int32GetDatum(atoms_.model()), Int64GetDatum(tensor.layer),
+                    atoms_.region() ? atoms_.region()->value : Datum{0}, sequences};
+  const char nulls[] = {' ', ' ', atoms_.region() ? ' ' : 'n', what == some ? ' ' : 'n', '\0'};
+  return call([&] { return SPI_cursor_open(nullptr, prepared, values, nulls, true); });
+}
+
+atom_reader::fingerprint atom_reader::fingerprint_of(const stored_tensor& tensor) {
+  Portal portal = open(versions, tensor, Datum{0});
+  call([&] { SPI_cursor_fetch(portal, true, 1); });
+  const fingerprint found = [] {
+    const query_result row("tensor_atoms");
+    if (row.rows() != 1) throw error(sqlstate::internal_error, "the versions of the atoms are not one row");
+    return fingerprint{row.bigint(0, 1), row.bigint(0, 2)};
+  }();
+  call([&] { SPI_cursor_close(portal); });
+  return found;
+}
+
+std::optional<stored_factors> atom_reader::factors_of(const stored_tensor& tensor) const {
+  if (!takes_factors(tensor.placed)) return std::nullopt;
+  return find_factors(atoms_.model(), atoms_.base_revision(), tensor.layer, tensor.name, tensor.layout);
+}
+
+// ---- the cursor ------------------------------------------------------------------------------------------------
+
+atom_cursor::atom_cursor(atom_reader& reader, const stored_tensor& tensor)
+    : tensor_(tensor), portal_(reader.open(atom_reader::all, tensor, Datum{0})) {}
+
+atom_cursor::atom_cursor(atom_reader& reader, const stored_tensor& tensor, const std::vector<std::int32_t>& sequences)
+    : tensor_(tensor) {
+  const Datum array = call([&] {
+    auto* numbers = static_cast<Datum*>(palloc(sizeof(Datum) * (sequences.size() + 1)));
+    for (std::size_t i = 0; i < sequences.size(); ++i) numbers[i] = Int32GetDatum(sequences[i]);
+    return PointerGetDatum(
+        construct_array(numbers, static_cast<int>(sequences.size()), INT4OID, 4, true, TYPALIGN_INT));
+  });
+  portal_ = reader.open(atom_reader::some, tensor, array);
+}
+
+bool atom_cursor::fetch() {
+  if (portal_ == nullptr) return false;
+  rows_.reset();
+  call([&] { SPI_cursor_fetch(portal_, true, batch); });
+  rows_.emplace("tensor_atoms");
+  row_ = in_memory_ = 0;
+  count_ = rows_->rows();
+  interrupts_.poll();
+  if (count_ > 0) {
+    rows_->values(1, INT4OID, sequences_.data());
+    rows_->values(2, weights_, values_.data());
+    return true;
+  }
+  rows_.reset();
+  call([&] { SPI_cursor_close(portal_); });
+  portal_ = nullptr;
+  return false;
+}
+
+bool atom_cursor::next() {
+  atom_.reset();
+  if (row_ == count_ && !fetch()) return false;
+  if (row_ == in_memory_) in_memory_ += toasted_.fetch(values_.data() + row_, count_ - row_);
+  const std::int64_t sequence = DatumGetInt32(sequences_[row_]);
+  if (sequence <= last_) {
+    throw error(sqlstate::object_not_in_prerequisite_state,
+                "atom " + std::to_string(sequence) + " of tensor \"" + tensor_.name + "\" is stored more than once", {},
+                "Restore the primary key of tensor_atoms.");
+  }
+  last_ = sequence;
+  sequence_ = static_cast<std::uint64_t>(sequence);
+  atom_.emplace(values_[row_]);
+  ++row_;
+  if (sequence_ >= tensor_.layout.atoms() || atom_->count() != tensor_.layout.length_of(sequence_)) {
+    throw error(sqlstate::object_not_in_prerequisite_state,
+                "atom " + std::to_string(sequence_) + " of tensor \"" + tensor_.name + "\" does not fit its matrix",
+                "It has " + std::to_string(atom_->count()) + " weights.");
+  }
+  return true;
+}
+
+// ---- as blocks -------------------------------------------------------------------------------------------------
+
+namespace {
+
+// All-zero bytes mean zeros in every format. In pieces: what a tensor lacks may be all of it.
+void write_zeros(const atom_layout& layout, std::uint64_t from, std::uint64_t to, format f, byte_sink& sink) {
+  static constexpr std::size_t piece = 8192;
+  static constexpr std::byte zeros[piece] = {};
+  backend_interrupt interrupts;
+  for (std::uint64_t atom = from; atom < to; ++atom) {
+    std::uint64_t left = bytes_of(f, layout.length_of(atom));
+    for (; left > piece; left -= piece) {
+      sink.write(zeros, piece);
+      interrupts.poll();
+    }
+    sink.write(zeros, left);
+    interrupts.poll();
+  }
+}
+
+void write_floats(span<const float> values, format f, byte_sink& sink) {
+  weights_varlena* converted = encode(f, values, {});
+  sink.write(converted->blocks(), VARSIZE(converted) - sizeof(weights_varlena));
+  pfree(converted);
+}
+
+void write_atom(const weights_view& atom, format f, byte_sink& sink) {
+  if (atom.id() == f) {
+    sink.write(atom.blocks().data(), atom.blocks().size());
+  } else {
+    write_floats(weights_floats(atom).values(), f, sink);
+  }
+}
+
+// Of a tensor with factors every row is made anew.
+void copy_dense(const stored_tensor& tensor, atom_rows rows, format f, byte_sink& sink) {
+  const atom_layout& layout = tensor.layout;
+  const std::uint64_t height =
+      std::clamp<std::uint64_t>((1 << 20) / std::max<std::uint64_t>(layout.row_length, 1), 1, 256);
+  buffer<float> panel(height * layout.row_length);
+  for (std::uint64_t row = 0; row < layout.rows; row += height) {
+    const std::uint64_t count = std::min(height, layout.rows - row);
+    rows.read(count, panel.data());
+    const float* at = panel.data();
+    for (std::uint64_t atom = row * layout.atoms_per_row(); atom < (row + count) * layout.atoms_per_row(); ++atom) {
+      write_floats({at, layout.length_of(atom)}, f, sink);
+      at += layout.length_of(atom);
+    }
+  }
+}
+
+}  // namespace
+
+void atom_reader::copy_tensor(const stored_tensor& tensor, format f, byte_sink& sink) {
+  if (std::optional<stored_factors> factors = factors_of(tensor)) {
+    copy_dense(tensor, atom_rows(*this, tensor, std::move(factors)), f, sink);
+    return;
+  }
+  atom_cursor cursor(*this, tensor);
+  std::uint64_t next = 0;
+  while (cursor.next()) {
+    write_zeros(tensor.layout, next, cursor.sequence(), f, sink);
+    write_atom(cursor.atom(), f, sink);
+    next = cursor.sequence() + 1;
+  }
+  write_zeros(tensor.layout, next, tensor.layout.atoms(), f, sink);
+}
+
+// ---- as rows of floats -----------------------------------------------------------------------------------------
+
+void atom_rows::read(std::size_t count, float* out) {
+  const atom_layout& layout = tensor_.layout;
+  const std::uint64_t first = next_row_ * layout.row_length, end = first + count * layout.row_length;
+  std::uint64_t written = first;  // weights of the tensor, up to here
+  while (pending_) {
+    const std::uint64_t row = layout.row_of(cursor_.sequence());
+    if (row >= next_row_ + count) break;
+    const std::uint64_t at = row * layout.row_length + layout.column_of(cursor_.sequence());
+    std::fill(out + (written - first), out + (at - first), 0.0f);
+    decode(cursor_.atom(), out + (at - first));
+    written = at + cursor_.atom().count();
+    pending_ = cursor_.next();
+  }
+  std::fill(out + (written - first), out + (end - first), 0.0f);
+  if (factors_) factors_->add_rows(next_row_, count, out);
+  next_row_ += count;
+}
+
+void atom_reader::read_rows(const stored_tensor& tensor, span<const std::uint32_t> rows, float* out) {
+  const atom_layout& layout = tensor.layout;
+  std::vector<std::int32_t> sequences;
+  for (std::uint32_t row : rows) {
+    for (std::uint64_t i = 0; i < layout.atoms_per_row(); ++i) {
+      sequences.push_back(static_cast<std::int32_t>(row * layout.atoms_per_row() + i));
+    }
+  }
+  std::fill_n(out, rows.size() * layout.row_length, 0.0f);
+  atom_cursor cursor(*this, tensor, sequences);
+  while (cursor.next()) {
+    const auto row = static_cast<std::uint32_t>(layout.row_of(cursor.sequence()));
+    const auto place = static_cast<std::uint64_t>(std::lower_bound(rows.begin(), rows.end(), row) - rows.begin());
+    if (place == rows.size() || rows[place] != row) continue;  // not asked for
+    decode(cursor.atom(), out + place * layout.row_length + layout.column_of(cursor.sequence()));
+  }
+  if (const std::optional<stored_factors> factors = factors_of(tensor)) {
+    for (std::size_t i = 0; i < rows.size(); ++i) factors->add_rows(rows[i], 1, out + i * layout.row_length);
+  }
+}
+
+}  // namespace hartonomous::pg

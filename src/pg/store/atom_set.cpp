@@ -1,0 +1,130 @@
+// Queries for the atoms of a revision (atom_set.hpp). A revision that its partition does not hold at the moment is put
+// together from the partition and the deltas beside it (sql/35-revisions.sql); nothing is moved.
+#include "pg/store/atom_set.hpp"
+
+#include "pg/store/atoms_partition.hpp"
+
+#include <cstdint>
+
+extern "C" {
+#include "catalog/namespace.h"
+#include "catalog/partition.h"
+#include "utils/syscache.h"
+}
+
+namespace hartonomous::pg {
+namespace {
+
+const char live[] = "hartonomous.tensor_atoms a WHERE a.model_id = $1 AND a.layer_id = $2";
+
+std::string kept(std::int32_t revision) {
+  return "hartonomous.tensor_atoms_backup a WHERE a.revision_id = " + std::to_string(revision) +
+         " AND a.model_id = $1 AND a.layer_id = $2";
+}
+
+// Atoms that stand in none of some deltas.
+std::string not_in(const std::vector<std::int32_t>& deltas) {
+  if (deltas.empty()) return {};
+  std::string list;
+  for (std::int32_t delta : deltas) list += (list.empty() ? "" : ", ") + std::to_string(delta);
+  return " AND NOT EXISTS (SELECT FROM hartonomous.tensor_atoms_backup d WHERE d.revision_id IN (" + list +
+         ") AND d.layer_id = a.layer_id AND d.atom_sequence = a.atom_sequence)";
+}
+
+// Holds up, until the transaction ends, whoever drops kept partitions.
+void lock_backups() {
+  call([] {
+    const Oid parent = get_relname_relid("tensor_atoms_backup", get_namespace_oid("hartonomous", true));
+    if (OidIsValid(parent)) LockRelationOid(parent, AccessShareLock);
+  });
+}
+
+// The file of a relation that is a partition of `parent`; InvalidOid when it is none.
+Oid file_of_partition(Oid relation, Oid parent) {
+  HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relation));
+  if (!HeapTupleIsValid(tuple)) return InvalidOid;
+  const auto* row = reinterpret_cast<Form_pg_class>(GETSTRUCT(tuple));
+  const Oid file =
+      row->relispartition && get_partition_parent(relation, false) == parent ? row->relfilenode : InvalidOid;
+  ReleaseSysCache(tuple);
+  return file;
+}
+
+}  // namespace
+
+std::string atom_set::select(const std::string& columns, bool placed, const std::string& condition) const {
+  std::string query;
+  for (const std::string& part : parts_) {
+    query += (query.empty() ? "SELECT " : " UNION ALL SELECT ") + columns + " FROM " + part + condition;
+    if (placed) query += in_region_;
+  }
+  return query;
+}
+
+// Error 40001 when a partition that the active snapshot knows of is gone: it would count as no atoms.
+void atom_set::add_source(std::int32_t revision, const char* parent) {
+  const source found = call([&] {
+    const Oid schema = get_namespace_oid("hartonomous", true);
+    source s = {atoms_partition(model_, revision), get_relname_relid(parent, schema), InvalidOid};
+    if (OidIsValid(s.partition)) s.file = file_of_partition(s.partition, s.parent);
+    return s;
+  });
+  if (!OidIsValid(found.file)) {
+    throw error("40001", "revision " + std::to_string(revision) + " was dropped after this transaction's snapshot", {},
+                "Try again in a new transaction.");
+  }
+  sources_.push_back(found);
+}
+
+void atom_set::require_unchanged() const {
+  for (const source& s : sources_) {
+    if (call([&] { return file_of_partition(s.partition, s.parent); }) == s.file) continue;
+    throw error("40001", "model " + std::to_string(model_) + " was rewritten while it was read");
+  }
+}
+
+atom_set live_atoms(std::int32_t model) {
+  const query_result found = select(
+      "SELECT r.base_revision_id FROM hartonomous.models m JOIN hartonomous.model_revisions r "
+      "ON r.revision_id = m.current_revision WHERE m.model_id = $1",
+      "model_revisions", {{INT4OID, Int32GetDatum(model)}});
+  atom_set atoms;
+  atoms.model_ = model;
+  atoms.base_revision_ = found.rows() == 1 ? found.integer(0, 1) : 0;
+  atoms.parts_.emplace_back(live);
+  if (atoms.base_revision_ != 0) atoms.add_source(atoms.base_revision_, "tensor_atoms");
+  return atoms;
+}
+
+atom_set atoms_of_revision(std::int32_t model, std::int32_t revision) {
+  const query_result found = select(
+      "SELECT r.base_revision_id, r.base_is_live, r.put_back, r.taken_out FROM hartonomous.revision_atoms($1, $2) r",
+      "model_revisions", {{INT4OID, Int32GetDatum(model)}, {INT4OID, Int32GetDatum(revision)}});
+  if (found.rows() != 1) throw error(sqlstate::object_not_in_prerequisite_state, "the revision is not kept");
+  const bool base_is_live = found.boolean(0, 2);
+  const std::vector<std::int32_t> put_back = found.integers(0, 3);
+  // What is put back later stands in the place of what was there before, and what is taken out is taken out last.
+  std::vector<std::int32_t> hidden_by = found.integers(0, 4);
+  atom_set atoms;
+  atoms.model_ = model;
+  atoms.base_revision_ = found.integer(0, 1);
+  const std::string base = base_is_live ? live : kept(atoms.base_revision_);
+  lock_backups();
+  atoms.add_source(atoms.base_revision_, base_is_live ? "tensor_atoms" : "tensor_atoms_backup");
+  for (std::int32_t delta : put_back) atoms.add_source(delta, "tensor_atoms_backup");
+  for (std::int32_t delta : hidden_by) atoms.add_source(delta, "tensor_atoms_backup");
+  for (auto delta = put_back.rbegin(); delta != put_back.rend(); ++delta) {
+    atoms.parts_.push_back(kept(*delta) + not_in(hidden_by));
+    hidden_by.push_back(*delta);
+  }
+  atoms.parts_.push_back(base + not_in(hidden_by));
+  return atoms;
+}
+
+atom_set atoms_in_region(atom_set atoms, const region_argument& region) {
+  atoms.region_ = region;
+  atoms.in_region_ = " AND hartonomous.in_geometry(a.weights_geometry, a.weights_geometry_q8, $3)";
+  return atoms;
+}
+
+}  // namespace hartonomous::pg

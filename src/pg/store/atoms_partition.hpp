@@ -1,0 +1,19 @@
+// The partition of atoms that a revision wrote (sql/33-partitions.sql), by its name.
+#pragma once
+
+#include "pg/base/boundary.hpp"
+
+#include <cstdint>
+
+extern "C" {
+#include "catalog/namespace.h"
+}
+
+namespace hartonomous::pg {
+
+// InvalidOid when it is not there; may ereport.
+inline Oid atoms_partition(std::int32_t model, std::int32_t revision) {
+  return get_relname_relid(psprintf("tensor_atoms_m%d_r%d", model, revision), get_namespace_oid("hartonomous", true));
+}
+
+}  // namespace hartonomous::pg

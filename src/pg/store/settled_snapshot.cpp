@@ -1,0 +1,49 @@
+// Snapshots against swaps of partitions (settled_snapshot.hpp).
+#include "pg/store/settled_snapshot.hpp"
+
+#include <cstdint>
+#include <string>
+
+extern "C" {
+#include "catalog/namespace.h"
+#include "catalog/partition.h"
+}
+
+namespace hartonomous::pg {
+namespace {
+
+Oid lock_atoms() {
+  const Oid relation = get_relname_relid("tensor_atoms", get_namespace_oid("hartonomous", true));
+  if (OidIsValid(relation)) LockRelationOid(relation, AccessShareLock);
+  return relation;
+}
+
+void check_partition(std::int32_t model, Oid atoms) {
+  const spi_session spi;
+  const Oid partition = DatumGetObjectId(
+      select("SELECT hartonomous.live_partition($1)", "model_revisions", {{INT4OID, Int32GetDatum(model)}})
+          .value(0, 1, REGCLASSOID));
+  if (!call([&] { return get_rel_relispartition(partition) && get_partition_parent(partition, false) == atoms; })) {
+    throw error("40001", "model " + std::to_string(model) + " was rewritten after this transaction's snapshot", {},
+                "Try again in a new transaction.");
+  }
+}
+
+}  // namespace
+
+void settle_model(std::int32_t model) {
+  check_partition(model, call([] { return lock_atoms(); }));
+}
+
+// Partitions may be swapped between the calling query's snapshot and the first look at the atoms, so the lock that
+// holds up swaps comes first and the snapshot after it.
+settled_snapshot::settled_snapshot(std::int32_t model) : exceptions_(std::uncaught_exceptions()) {
+  const Oid atoms = call([] {
+    const Oid relation = lock_atoms();
+    PushActiveSnapshot(GetTransactionSnapshot());
+    return relation;
+  });
+  check_partition(model, atoms);
+}
+
+}  // namespace hartonomous::pg

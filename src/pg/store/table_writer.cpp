@@ -1,0 +1,197 @@
+// Bulk insert (table_writer.hpp).
+#include "pg/store/table_writer.hpp"
+
+#include "pg/store/atoms_partition.hpp"
+
+#include <cstring>
+
+extern "C" {
+#include "catalog/partition.h"
+#include "executor/nodeModifyTable.h"
+#include "rewrite/rewriteHandler.h"
+#include "tcop/utility.h"
+#include "utils/rls.h"
+#include "utils/syscache.h"
+}
+
+namespace hartonomous::pg {
+namespace {
+
+bool has_bound(Relation relation) {
+  const TupleConstr* constraints = RelationGetDescr(relation)->constr;
+  const char* wanted = psprintf("%s_bound", RelationGetRelationName(relation));
+  for (int i = 0; constraints != nullptr && i < constraints->num_check; ++i) {
+    const ConstrCheck& check = constraints->check[i];
+    if (check.ccvalid && std::strcmp(check.ccname, wanted) == 0) return true;
+  }
+  return false;
+}
+
+// As create_atoms_partition() makes it for the model and the revision, attached to nothing or to the store's tables.
+bool is_partition_of_store(Relation relation, std::int32_t model, std::int32_t revision) {
+  const Oid table = RelationGetRelid(relation), schema = RelationGetNamespace(relation);
+  if (relation->rd_rel->relkind != RELKIND_RELATION || table != atoms_partition(model, revision)) return false;
+  const Oid parent = relation->rd_rel->relispartition ? get_partition_parent(table, true) : InvalidOid;
+  const Oid atoms = get_relname_relid("tensor_atoms", schema), kept = get_relname_relid("tensor_atoms_backup", schema);
+  if (OidIsValid(parent) && parent != atoms && parent != kept) return false;
+  HeapTuple row = SearchSysCache1(RELOID, ObjectIdGetDatum(atoms));
+  if (!HeapTupleIsValid(row)) return false;
+  const Oid owner = reinterpret_cast<Form_pg_class>(GETSTRUCT(row))->relowner;
+  ReleaseSysCache(row);
+  return relation->rd_rel->relowner == owner && has_bound(relation);
+}
+
+bool fires_on_insert(const TriggerDesc* triggers) {
+  return triggers != nullptr && (triggers->trig_insert_before_row || triggers->trig_insert_after_row ||
+                                 triggers->trig_insert_before_statement || triggers->trig_insert_after_statement);
+}
+
+// Who may INSERT may write atoms, but only where nothing that an INSERT would run is passed by.
+void check_target(Relation relation, std::int32_t model, std::int32_t revision) {
+  const Oid table = RelationGetRelid(relation);
+  const char* name = RelationGetRelationName(relation);
+  const AclResult allowed = pg_class_aclcheck(table, GetUserId(), ACL_INSERT);
+  if (allowed != ACLCHECK_OK) aclcheck_error(allowed, OBJECT_TABLE, name);
+  if (!is_partition_of_store(relation, model, revision)) {
+    ereport(ERROR,
+            (errcode(ERRCODE_WRONG_OBJECT_TYPE),
+             errmsg("\"%s\" is not the partition of the store for revision %d of model %d", name, revision, model),
+             errhint("create_atoms_partition() makes it.")));
+  }
+  // Foreign keys are triggers, too.
+  if (fires_on_insert(relation->trigdesc)) {
+    ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+                    errmsg("cannot write atoms to table \"%s\", which has triggers or foreign keys", name),
+                    errhint("Put them on hartonomous.tensor_atoms: a partition gets them when it is attached.")));
+  }
+  if (check_enable_rls(table, InvalidOid, false) == RLS_ENABLED) {
+    ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
+                    errmsg("cannot write atoms to table \"%s\" with row-level security", name)));
+  }
+  PreventCommandIfReadOnly("INSERT");
+}
+
+}  // namespace
+
+void table_writer::open(Oid partition, std::int32_t model, std::int32_t revision) {
+  relation_ = table_open(partition, RowExclusiveLock);
+  check_target(relation_, model, revision);
+  estate_ = CreateExecutorState();
+  const MemoryContext previous = MemoryContextSwitchTo(estate_->es_query_cxt);
+  result_ = makeNode(ResultRelInfo);
+  InitResultRelInfo(result_, relation_, 0, nullptr, 0);  // of no range table: it has no query
+  // None, ordinarily. A tensor that is copied once more before the swap finds them there.
+  ExecOpenIndices(result_, false);
+  bulk_ = GetBulkInsertState();
+  // Both assigned here: rows may come from a parallel query, during which neither can be.
+  GetCurrentTransactionId();
+  command_ = GetCurrentCommandId(true);
+  // A table made in this transaction has no free space worth looking for.
+  if (relation_->rd_createSubid != InvalidSubTransactionId) options_ = TABLE_INSERT_SKIP_FSM;
+  batch_context_ = AllocSetContextCreate(estate_->es_query_cxt, "rows to be written", ALLOCSET_DEFAULT_SIZES);
+  slots_ = static_cast<TupleTableSlot**>(palloc0(sizeof(TupleTableSlot*) * batch_rows));
+  const Size columns = sizeof(column_value) * static_cast<std::size_t>(descriptor()->natts);
+  defaults_ = static_cast<column_value*>(palloc(columns));
+  generated_ = static_cast<column_value*>(palloc(columns));
+  for (int i = 0; i < descriptor()->natts; ++i) {
+    if (TupleDescAttr(descriptor(), i)->attgenerated != ATTRIBUTE_GENERATED_STORED) continue;
+    auto* expression = reinterpret_cast<Expr*>(build_column_default(relation_, i + 1));
+    generated_[generated_count_++] = {i, ExecPrepareExpr(expression, estate_)};
+  }
+  MemoryContextSwitchTo(previous);
+}
+
+int table_writer::position_of(const char* column, Oid type) const {
+  const AttrNumber number = get_attnum(RelationGetRelid(relation_), column);
+  if (number == InvalidAttrNumber) {
+    ereport(ERROR, (errcode(ERRCODE_UNDEFINED_COLUMN),
+                    errmsg("table \"%s\" has no column \"%s\"", RelationGetRelationName(relation_), column)));
+  }
+  require_type(number - 1, type, -1);
+  return number - 1;
+}
+
+void table_writer::require_type(int position, Oid type, int32 modifier) const {
+  const Form_pg_attribute attribute = TupleDescAttr(descriptor(), position);
+  if (attribute->atttypid == type && (attribute->atttypmod == -1 || attribute->atttypmod == modifier)) return;
+  ereport(ERROR, (errcode(ERRCODE_DATATYPE_MISMATCH),
+                  errmsg("column \"%s\" of table \"%s\" is of type %s", NameStr(attribute->attname),
+                         RelationGetRelationName(relation_),
+                         format_type_with_typemod(attribute->atttypid, attribute->atttypmod)),
+                  errdetail("The values to be written are of type %s.", format_type_with_typemod(type, modifier))));
+}
+
+void table_writer::use_default(int position) {
+  auto* expression = reinterpret_cast<Expr*>(build_column_default(relation_, position + 1));
+  if (expression == nullptr) return;  // NULL, then
+  const MemoryContext previous = MemoryContextSwitchTo(estate_->es_query_cxt);
+  defaults_[default_count_].column = position;
+  defaults_[default_count_].expression = ExecPrepareExpr(expression, estate_);
+  ++default_count_;
+  MemoryContextSwitchTo(previous);
+}
+
+void table_writer::keep_generated(int position) {
+  int kept = 0;
+  for (int i = 0; i < generated_count_; ++i) {
+    if (generated_[i].column != position) generated_[kept++] = generated_[i];
+  }
+  generated_count_ = kept;
+}
+
+TupleTableSlot* table_writer::begin_row() {
+  if (slots_[filled_] == nullptr) {
+    const MemoryContext previous = MemoryContextSwitchTo(estate_->es_query_cxt);
+    slots_[filled_] = table_slot_create(relation_, nullptr);
+    MemoryContextSwitchTo(previous);
+  }
+  TupleTableSlot* slot = ExecClearTuple(slots_[filled_]);
+  std::memset(slot->tts_isnull, true, static_cast<std::size_t>(descriptor()->natts) * sizeof(bool));
+  return slot;
+}
+
+void table_writer::compute(TupleTableSlot* slot, int column, ExprState* expression) {
+  slot->tts_values[column] =
+      ExecEvalExprSwitchContext(expression, GetPerTupleExprContext(estate_), &slot->tts_isnull[column]);
+}
+
+void table_writer::store_row(Size bytes) {
+  TupleTableSlot* slot = slots_[filled_];
+  ResetPerTupleExprContext(estate_);
+  GetPerTupleExprContext(estate_)->ecxt_scantuple = slot;
+  for (int i = 0; i < default_count_; ++i) compute(slot, defaults_[i].column, defaults_[i].expression);
+  ExecStoreVirtualTuple(slot);
+  // None depends on another, so their order does not matter.
+  for (int i = 0; i < generated_count_; ++i) compute(slot, generated_[i].column, generated_[i].expression);
+  ExecMaterializeSlot(slot);  // a copy of all values, in the slot's own memory
+  if (descriptor()->constr != nullptr) ExecConstraints(result_, slot, estate_);
+  if (relation_->rd_rel->relispartition) ExecPartitionCheck(result_, slot, estate_, true);
+  ++filled_;
+  ++rows_;
+  filled_bytes_ += bytes;
+  if (filled_ == batch_rows || filled_bytes_ >= batch_bytes) flush();
+}
+
+void table_writer::flush() {
+  if (filled_ == 0) return;
+  table_multi_insert(relation_, slots_, filled_, command_, options_, bulk_);
+  for (int i = 0; i < filled_; ++i) {
+    if (result_->ri_NumIndices > 0) insert_index_tuples(result_, slots_[i], estate_);
+    ExecClearTuple(slots_[i]);
+  }
+  filled_ = 0;
+  filled_bytes_ = 0;
+  MemoryContextReset(batch_context_);
+}
+
+void table_writer::close() {
+  flush();
+  table_finish_bulk_insert(relation_, options_);
+  FreeBulkInsertState(bulk_);
+  ExecCloseIndices(result_);
+  for (int i = 0; i < batch_rows && slots_[i] != nullptr; ++i) ExecDropSingleTupleTableSlot(slots_[i]);
+  table_close(relation_, NoLock);
+  FreeExecutorState(estate_);
+}
+
+}  // namespace hartonomous::pg
