@@ -303,7 +303,7 @@ BEGIN
     'how much an error matters in each column of the matrix, for the choice of scales';
   COMMENT ON TABLE hartonomous.validation_sets IS 'a row is a text that models are measured on';
   COMMENT ON TABLE hartonomous.validation_results IS
-    'a row is a measurement of a revision: docs/evaluate.md; columns named _error are standard errors';
+    'a row is a measurement of a revision: docs/manual/evaluate.md; columns named _error are standard errors';
   COMMENT ON COLUMN hartonomous.validation_results.text_sha256 IS 'the text as it was then';
   COMMENT ON COLUMN hartonomous.validation_results.score IS 'what the evaluator, a function of the user''s, returned';
   COMMENT ON TABLE hartonomous.atom_usage_stats IS 'how often and how much an atom took part in evaluations';

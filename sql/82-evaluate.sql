@@ -49,7 +49,8 @@ BEGIN
   SELECT m.metadata INTO STRICT found FROM hartonomous.models m WHERE m.model_id = model;
   IF (found ->> 'format') IS DISTINCT FROM 'gguf' THEN
     RAISE EXCEPTION 'model % has no metadata of a language model', model
-      USING ERRCODE = '0A000', HINT = 'Import it from GGUF, or measure it by a function of your own: docs/evaluate.md.';
+      USING ERRCODE = '0A000',
+            HINT = 'Import it from GGUF, or measure it by a function of your own: docs/manual/evaluate.md.';
   END IF;
   RETURN found;
 END

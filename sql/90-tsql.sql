@@ -1,5 +1,6 @@
 -- The names of the original design, which was written for SQL Server, in a schema of their own. PostgreSQL folds the case
--- of names, so dbo.clr_SvdDecompose finds dbo.clr_svddecompose. docs/coming-from-sql-server.md goes through its snippets.
+-- of names, so dbo.clr_SvdDecompose finds dbo.clr_svddecompose. docs/manual/coming-from-sql-server.md goes through its
+-- snippets.
 
 -- A row a name: what has to be there for it (a function with its arguments, or a table), and what it is. %1$I is the
 -- schema, %2$I that of PostGIS, %3$s an option of views.

@@ -2,7 +2,7 @@
 // metadata llama.cpp's converter would write, its tensor names and its order of rows.
 //
 // Architectures: LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM. Sources: config.json and
-// tokenizer.json as the transformers library writes them, and the conversion in llama.cpp (docs/import.md).
+// tokenizer.json as the transformers library writes them, and the conversion in llama.cpp (docs/manual/import.md).
 //
 // Errors: text that is not JSON 22P02, a value that is missing or of the wrong type 22023, an architecture, tokenizer
 // or tensor not known here 0A000, tensors that do not fit the config 22P03.

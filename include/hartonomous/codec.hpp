@@ -4,7 +4,7 @@
 // writes; dequantizing gives its very floats. Both hold on any machine with IEEE arithmetic, provided the compiler
 // neither contracts a*b+c nor reorders sums (-ffp-contract=off, no -ffast-math).
 //
-// Source of layouts and of the way scales are chosen: ggml's format definitions (docs/formats.md).
+// Source of layouts and of the way scales are chosen: ggml's format definitions (docs/manual/formats.md).
 #pragma once
 
 #include <cstddef>

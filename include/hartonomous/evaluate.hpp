@@ -1,8 +1,8 @@
 // How well a language model predicts a text: perplexity, and how far two models are apart.
 //
 // Perplexity is llama.cpp's: the text is cut into pieces of n_ctx tokens, each piece begins with the token of begin
-// where the model asks for one, and only tokens with half a piece before them count (docs/evaluate.md). Probabilities
-// are a softmax in float whose sums are in double.
+// where the model asks for one, and only tokens with half a piece before them count (docs/manual/evaluate.md).
+// Probabilities are a softmax in float whose sums are in double.
 //
 // Errors: 22023 lengths that make no sense, 53200 a piece needs more memory than there may be; those of network.hpp.
 #pragma once

@@ -1,6 +1,6 @@
 // The number formats of weights: ggml's tensor types, by ggml's own ids (never renumbered).
 //
-// Source: ggml's type list and block layouts (docs/formats.md).
+// Source: ggml's type list and block layouts (docs/manual/formats.md).
 #pragma once
 
 #include <cstddef>

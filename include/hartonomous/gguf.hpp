@@ -1,6 +1,6 @@
 // GGUF model files: reading and writing their header, and carrying its metadata through jsonb.
 //
-// Layout: docs/formats.md; source: the GGUF specification and ggml's reader and writer. Versions 2 and 3 share
+// Layout: docs/manual/formats.md; source: the GGUF specification and ggml's reader and writer. Versions 2 and 3 share
 // one layout and both are read and written. Everything on disk is little-endian.
 //
 // Errors: a malformed file is 22P03, malformed metadata JSON 22P02, a file beyond the limits below 54000, and a

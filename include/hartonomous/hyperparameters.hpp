@@ -1,7 +1,7 @@
 // What a language model's architecture leaves open: its sizes, and how positions turn its queries and keys.
 //
-// Names are those of GGUF's keys where it has one. Sources: GGUF's and llama.cpp's definitions (docs/evaluate.md);
-// RoFormer (Su et al. 2021), YaRN (Peng et al. 2023), GQA (Ainslie et al. 2023).
+// Names are those of GGUF's keys where it has one. Sources: GGUF's and llama.cpp's definitions
+// (docs/manual/evaluate.md); RoFormer (Su et al. 2021), YaRN (Peng et al. 2023), GQA (Ainslie et al. 2023).
 #pragma once
 
 #include <cstdint>

@@ -2,7 +2,8 @@
 //
 // Architectures are those of src/core/architecture; tensor names are GGUF's; the arithmetic is llama.cpp's in float32:
 // RMSNorm, rotary positions, grouped-query attention, SwiGLU, biases where there are any, tied output.
-// Sources: GGUF's and llama.cpp's definitions (docs/evaluate.md); GQA (Ainslie et al. 2023), SwiGLU (Shazeer 2020).
+// Sources: GGUF's and llama.cpp's definitions (docs/manual/evaluate.md); GQA (Ainslie et al. 2023), SwiGLU (Shazeer
+// 2020).
 //
 // Errors of all: 0A000 an architecture or a feature of it that is not known here; 55000 a tensor or a key is missing
 // or has the wrong shape; 22023 a token or a length out of range.

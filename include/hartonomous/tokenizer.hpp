@@ -2,7 +2,7 @@
 //
 // Two kinds: SentencePiece's ("llama" in tokenizer.ggml.model), which merges the adjacent pair that makes the token of
 // highest score, and byte-level BPE ("gpt2"), which cuts text into words by a rule named in tokenizer.ggml.pre and
-// merges by rank. Token ids are those of llama.cpp's tokenizer; docs/tokenizer.md says where the two differ.
+// merges by rank. Token ids are those of llama.cpp's tokenizer; docs/manual/tokenizer.md says where the two differ.
 //
 // Errors: metadata that describes no tokenizer is 22023, a kind or rule not known here 0A000, malformed metadata
 // 22P03, a token beyond the vocabulary 22003.

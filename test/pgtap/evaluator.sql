@@ -1,4 +1,5 @@
--- The worked example of docs/evaluate.md: a network that is no language model, measured by a function of the user's.
+-- The worked example of docs/manual/evaluate.md: a network that is no language model, measured by a function of the
+-- user's.
 BEGIN;
 \ir lib/model_files.sql
 SELECT no_plan();

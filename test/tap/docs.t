@@ -1,6 +1,6 @@
 # The pages of the documentation are true: each block of SQL runs, in page order, in a database of the page's own, and
-# gives what the page shows; what pages name is there, and links lead somewhere. docs/architecture.md says how pages are
-# written. Run by scripts/test.sh tap; with names of pages (README, store, …) in HARTONOMOUS_PAGES, those only.
+# gives what the page shows; what pages name is there, and links lead somewhere. docs/development/architecture.md says
+# how pages are written. Run by scripts/test.sh tap; with names of pages (README, store, …) in HARTONOMOUS_PAGES, those only.
 use strict;
 use warnings;
 use utf8;
@@ -16,7 +16,8 @@ use Test::More;
 plan skip_all => 'no example model' unless $ENV{HARTONOMOUS_MODEL} && -e $ENV{HARTONOMOUS_MODEL};
 
 my $root = "$FindBin::Bin/../..";
-my @pages = map { s{^\Q$root\E/}{}r } "$root/README.md", glob("$root/docs/*.md"), glob("$root/examples/*.md");
+my @pages = map { s{^\Q$root\E/}{}r }
+    glob("$root/{README,CONTRIBUTING}.md"), glob("$root/docs/*/*.md"), glob("$root/examples/*.md");
 my %prose;
 my %blocks;
 for my $page (@pages) { ($prose{$page}, @{ $blocks{$page} }) = read_page("$root/$page") }
@@ -137,11 +138,11 @@ subtest 'links lead somewhere' => sub {
         }
         is "@lost", '', $page;
     }
-    my %linked = map { $_ => 1 } links($prose{'README.md'});
-    is join(', ', grep { m{^docs/} && !$linked{$_} } @pages), '', 'README leads to every page';
+    my %linked = map { $_ => 1 } map { links($prose{$_}) } qw(README.md CONTRIBUTING.md);
+    is join(', ', grep { m{^docs/} && !$linked{$_} } @pages), '', 'README and CONTRIBUTING lead to every page';
 };
 
-# Programs and files by their path; in docs/architecture.md's table also by the short names it explains.
+# Programs and files by their path; in docs/development/architecture.md's table also by the short names it explains.
 subtest 'files that are named exist' => sub {
     for my $page (@pages) {
         my $text = join "\n", $prose{$page}, map { $_->{text} } @{ $blocks{$page} };
@@ -173,7 +174,7 @@ SQL
         $argument{$known} = $argument_of{$name}{$known} = 1;
     }
     # C++ of the pages about the source.
-    my $headers = join '', map { local (@ARGV, $/) = $_; <> } glob("$root/src/pg/*.hpp");
+    my $headers = join '', map { local (@ARGV, $/) = $_; <> } glob("$root/src/pg/*/*.hpp");
     for my $page (@pages) {
         my %lost;
         for my $span (spans($prose{$page})) {
