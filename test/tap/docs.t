@@ -198,4 +198,38 @@ SQL
     sql('postgres', 'DROP DATABASE docs_names WITH (FORCE)');
 };
 
+# The lines of the reference are the functions that users call, with their arguments; [] holds those that have a default.
+subtest 'the manual has every public function, table, type and setting, and no other function' => sub {
+    fresh_database('docs_reference');
+    my $session = Session->new(database => 'docs_reference', settings => '-c client_min_messages=warning');
+    $session->query('SELECT hartonomous.create_store(); SELECT hartonomous.formats();');
+    my $internal = $session->query("SELECT count(*) FROM pg_namespace WHERE nspname = 'hartonomous_internal';");
+    my $signatures = $session->query(<<'SQL');
+SELECT DISTINCT concat(CASE prokind WHEN 'p' THEN 'CALL ' END, proname, '(', concat_ws(', ',
+         string_agg(label, ', ' ORDER BY i) FILTER (WHERE i <= pronargs - pronargdefaults),
+         '[' || string_agg(label, ', ' ORDER BY i) FILTER (WHERE i > pronargs - pronargdefaults) || ']'), ')')
+  FROM pg_proc p JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid AND d.deptype = 'e'
+       LEFT JOIN LATERAL (SELECT i, coalesce(nullif(proargnames[i], ''), replace(t::regtype::text, 'hartonomous.', ''))
+                            FROM unnest(proargtypes) WITH ORDINALITY u (t, i)) AS a (i, label) ON true
+ WHERE pronamespace = 'hartonomous'::regnamespace
+ GROUP BY p.oid, prokind, proname, pronargs, pronargdefaults;
+SQL
+    my @others = split /\n/, $session->query(<<'SQL');
+SELECT relname FROM pg_class WHERE relnamespace = 'hartonomous'::regnamespace AND relkind IN ('r', 'p', 'v')
+UNION SELECT typname FROM pg_type WHERE typnamespace = 'hartonomous'::regnamespace AND typcategory NOT IN ('A', 'C')
+UNION SELECT name FROM pg_settings WHERE name LIKE 'hartonomous.%' ORDER BY 1;
+SQL
+    $session->close;
+    sql('postgres', 'DROP DATABASE docs_reference WITH (FORCE)');
+    my %explained = map { $_ => 1 } map { /[\w.]+/g } map { spans($prose{$_}) } grep { m{^docs/manual/} } @pages;
+    is join("\n", grep { !$explained{$_} && !$explained{"hartonomous.$_"} } @others), '', 'tables, types and settings';
+    my %public = map { $_ => 1 } split /\n/, $signatures;
+    my %listed = map { $_ => 1 } $prose{'docs/manual/reference.md'} =~ /^\| `([^`]+)` \|/mg;
+    is join("\n", grep { !$public{$_} } sort keys %listed), '', 'what it names is there';
+  SKIP: {
+        skip 'one schema has what users call and what they do not', 1 if $internal eq '0';
+        is join("\n", grep { !$listed{$_} } sort keys %public), '', 'what is there it names';
+    }
+};
+
 done_testing;
