@@ -1,10 +1,12 @@
 // What a language model's architecture leaves open: its sizes, and how positions turn its queries and keys.
 //
-// Names are those of GGUF's keys where it has one. Sources: GGUF's and llama.cpp's definitions
-// (docs/manual/evaluate.md); RoFormer (Su et al. 2021), YaRN (Peng et al. 2023), GQA (Ainslie et al. 2023).
+// One struct for GGUF files and for Hugging Face checkpoints, whose config.json is read by src/core/checkpoint. Names
+// are those of GGUF's keys where it has one. Sources: GGUF's and llama.cpp's definitions (docs/manual/evaluate.md);
+// RoFormer (Su et al. 2021), YaRN (Peng et al. 2023), GQA (Ainslie et al. 2023).
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
 #include "hartonomous/gguf.hpp"
 
@@ -16,15 +18,23 @@ enum class rope_pairs {
   halves,    // (i, i + dimensions / 2)
 };
 
+// How a model reaches positions beyond those it was trained on.
+enum class rope_scaling {
+  none,
+  linear,  // every position is divided by the factor
+  yarn,    // only those of pairs that turn slowly
+};
+
 struct rope_parameters {
   rope_pairs pairs = rope_pairs::adjacent;
   std::uint32_t dimensions = 0;
   double base = 10000.0;
-  double scale = 1.0;  // of positions: 1 / factor
-  bool yarn = false;
-  double original_context = 0.0;  // what the model was trained on before YaRN
-  double magnitude = 1.0;         // YaRN's factor for attention, as the file gives it
-  double beta_fast = 32.0, beta_slow = 1.0;
+  rope_scaling scaling = rope_scaling::none;
+  double factor = 1.0;
+  // Of YaRN, where the file gives them: the context before scaling (otherwise the model's), what attention is
+  // multiplied with beyond what the factor implies (1), and the turns between which pairs are blended (32 and 1).
+  std::optional<std::uint32_t> original_context;
+  std::optional<double> magnitude, beta_fast, beta_slow;
 };
 
 // How the blocks of a family of models are built: one of those in src/core/architecture.
@@ -50,5 +60,8 @@ struct hyperparameters {
 // From the keys of a GGUF file. Errors: 0A000 an architecture, or a feature of one, that is not known here; 55000 a key
 // is missing or its value makes no sense.
 hyperparameters read_hyperparameters(const gguf_metadata& metadata);
+
+// The same keys, in the order in which llama.cpp's converter writes them; `vocabulary` is the number of tokens.
+void write_hyperparameters(const hyperparameters& config, std::uint32_t vocabulary, gguf_metadata& metadata);
 
 }  // namespace hartonomous

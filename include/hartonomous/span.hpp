@@ -13,11 +13,13 @@ class span {
   constexpr span() noexcept = default;
   constexpr span(T* data, std::size_t size) noexcept : data_(data), size_(size) {}
   // NOLINTBEGIN(google-explicit-constructor): a view is passed where its vector is meant.
-  // A vector of T, or a const view of a vector of the same element.
+  // A vector or an array of T, or a const view of a vector of the same element.
   template <class A>
   span(std::vector<std::remove_const_t<T>, A>& v) noexcept : data_(v.data()), size_(v.size()) {}
   template <class A, class U = T, class = std::enable_if_t<std::is_const_v<U>>>
   span(const std::vector<std::remove_const_t<T>, A>& v) noexcept : data_(v.data()), size_(v.size()) {}
+  template <std::size_t count>
+  constexpr span(T (&array)[count]) noexcept : data_(array), size_(count) {}
   template <class U, class = std::enable_if_t<std::is_same_v<const U, T>>>
   constexpr span(span<U> other) noexcept : data_(other.data()), size_(other.size()) {}
   // NOLINTEND(google-explicit-constructor)

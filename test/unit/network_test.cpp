@@ -276,11 +276,11 @@ TEST(Hyperparameters, DefaultsAndKeys) {
   EXPECT_EQ(c.epsilon, 0.5f);
   EXPECT_EQ(c.rope.pairs, rope_pairs::adjacent);
   EXPECT_EQ(c.rope.base, 10000.0);
-  EXPECT_EQ(c.rope.scale, 1.0);
+  EXPECT_EQ(c.rope.factor, 1.0);
   EXPECT_EQ(read_hyperparameters(metadata_with("llama.attention.head_count_kv", "array", "[2,2,2]")).kv_heads, 2u);
   EXPECT_EQ(read_hyperparameters(metadata_with("llama.attention.head_count_kv", "", "")).kv_heads, 8u);
-  EXPECT_EQ(read_hyperparameters(metadata_with("llama.rope.scaling.factor", "f32", "4")).rope.scale, 0.25);
-  EXPECT_EQ(read_hyperparameters(metadata_with("llama.rope.scale_linear", "f32", "2")).rope.scale, 0.5);
+  EXPECT_EQ(read_hyperparameters(metadata_with("llama.rope.scaling.factor", "f32", "4")).rope.factor, 4.0);
+  EXPECT_EQ(read_hyperparameters(metadata_with("llama.rope.scale_linear", "f32", "2")).rope.factor, 2.0);
 }
 
 TEST(Hyperparameters, WhatIsNotKnownIsRefused) {

@@ -10,15 +10,12 @@ namespace {
 
 // The cosine of position 0 is the magnitude itself.
 double magnitude(double factor, double given) {
-  rope_parameters c = {};
-  c.dimensions = 8;
-  c.base = 10000;
-  c.original_context = 64;
-  c.scale = 1 / factor;
-  c.yarn = true;
-  c.magnitude = given;
-  c.beta_fast = 32;
-  c.beta_slow = 1;
+  hyperparameters c;
+  c.rope.dimensions = 8;
+  c.rope.original_context = 64;
+  c.rope.scaling = rope_scaling::yarn;
+  c.rope.factor = factor;
+  c.rope.magnitude = given;
   return static_cast<double>(*network_detail::rope_table(c, {}, 0, 1).cosines(0));
 }
 

@@ -8,6 +8,13 @@
 
 namespace hartonomous::architecture_detail {
 
+inline constexpr named_size dense_sizes[] = {
+    {"block_count", "num_hidden_layers", &hyperparameters::blocks},
+    {"context_length", "max_position_embeddings", &hyperparameters::context},
+    {"embedding_length", "hidden_size", &hyperparameters::width},
+    {"feed_forward_length", "intermediate_size", &hyperparameters::feed_forward},
+    {"attention.head_count", "num_attention_heads", &hyperparameters::heads}};
+
 std::vector<expected_tensor> dense_block_tensors(const hyperparameters& config);
 void run_dense_block(network_detail::block_pass& pass);
 

@@ -1,4 +1,5 @@
-// Hyperparameters from a GGUF file's metadata (hartonomous/hyperparameters.hpp): what all architectures have in common.
+// Hyperparameters from a GGUF file's metadata, and back (hartonomous/hyperparameters.hpp): what all architectures have
+// in common.
 #include "hartonomous/hyperparameters.hpp"
 
 #include "architecture/keys.hpp"
@@ -21,12 +22,25 @@ void read_scaling(const keys& key, hyperparameters& c) {
   double factor = key.real("rope.scaling.factor").value_or(key.real("rope.scale_linear").value_or(0.0));
   if (factor < 0.0) broken("the factor of position scaling is negative");
   if (type == "none" || factor == 0.0) factor = 1.0;
-  c.rope.scale = 1.0 / factor;
-  c.rope.yarn = type == "yarn";
+  c.rope.scaling = type == "yarn" ? rope_scaling::yarn : type == "linear" ? rope_scaling::linear : rope_scaling::none;
+  c.rope.factor = factor;
   c.rope.original_context = key.positive("rope.scaling.original_context_length", c.context);
-  c.rope.magnitude = key.real("rope.scaling.attn_factor").value_or(1.0);
-  c.rope.beta_fast = key.real("rope.scaling.yarn_beta_fast").value_or(32.0);
-  c.rope.beta_slow = key.real("rope.scaling.yarn_beta_slow").value_or(1.0);
+  c.rope.magnitude = key.real("rope.scaling.attn_factor");
+  c.rope.beta_fast = key.real("rope.scaling.yarn_beta_fast");
+  c.rope.beta_slow = key.real("rope.scaling.yarn_beta_slow");
+}
+
+void write_scaling(const rope_parameters& rope, const std::string& prefix, gguf_metadata& metadata) {
+  if (rope.scaling == rope_scaling::none) return;
+  const auto set = [&](const char* key, std::optional<double> value) {
+    if (value) metadata.set_float(prefix + key, static_cast<float>(*value));
+  };
+  metadata.set_string(prefix + "type", rope.scaling == rope_scaling::yarn ? "yarn" : "linear");
+  set("factor", rope.factor);
+  if (rope.original_context) metadata.set_uint32(prefix + "original_context_length", *rope.original_context);
+  set("attn_factor", rope.magnitude);
+  set("yarn_beta_fast", rope.beta_fast);
+  set("yarn_beta_slow", rope.beta_slow);
 }
 
 void read_rope(const keys& key, hyperparameters& c) {
@@ -43,7 +57,6 @@ void read_rope(const keys& key, hyperparameters& c) {
 }
 
 void read_heads(const keys& key, hyperparameters& c) {
-  c.heads = key.positive("attention.head_count");
   c.kv_heads = key.positive("attention.head_count_kv", c.heads);
   if (c.heads % c.kv_heads != 0) {
     broken(std::to_string(c.heads) + " heads cannot share " + std::to_string(c.kv_heads) + " heads of keys and values");
@@ -62,10 +75,7 @@ hyperparameters read_hyperparameters(const gguf_metadata& metadata) {
   hyperparameters c;
   c.architecture = &architecture_detail::find_architecture(metadata.get_string("general.architecture").value_or(""));
   const keys key(metadata, c.architecture->name);
-  c.blocks = key.positive("block_count");
-  c.context = key.positive("context_length");
-  c.width = key.positive("embedding_length");
-  c.feed_forward = key.positive("feed_forward_length");
+  for (const named_size& size : c.architecture->sizes) c.*size.value = key.positive(size.key);
   c.epsilon = static_cast<float>(key.required_real("attention.layer_norm_rms_epsilon"));
   if (key.number("expert_count").value_or(0) != 0) not_supported("models with experts cannot be run");
   const std::uint32_t window = key.number("attention.sliding_window").value_or(0);
@@ -73,6 +83,21 @@ hyperparameters read_hyperparameters(const gguf_metadata& metadata) {
   read_heads(key, c);
   read_rope(key, c);
   return c;
+}
+
+void write_hyperparameters(const hyperparameters& c, std::uint32_t vocabulary, gguf_metadata& metadata) {
+  const std::string prefix = std::string(c.architecture->name) + ".";
+  const auto set = [&](const char* key, std::uint32_t value) { metadata.set_uint32(prefix + key, value); };
+  metadata.set_string("general.architecture", c.architecture->name);
+  for (const named_size& size : c.architecture->sizes) set(size.key, c.*size.value);
+  set("attention.head_count_kv", c.kv_heads);
+  set("attention.key_length", c.head_size);
+  set("attention.value_length", c.head_size);
+  metadata.set_float(prefix + "attention.layer_norm_rms_epsilon", c.epsilon);
+  metadata.set_float(prefix + "rope.freq_base", static_cast<float>(c.rope.base));
+  set("rope.dimension_count", c.rope.dimensions);
+  set("vocab_size", vocabulary);
+  write_scaling(c.rope, prefix + "rope.scaling.", metadata);
 }
 
 }  // namespace hartonomous

@@ -3,7 +3,13 @@
 #include "architecture/registry.hpp"
 
 namespace hartonomous::architecture_detail {
+namespace {
 
-const network_architecture llama = {"llama", rope_pairs::adjacent, true, dense_block_tensors, run_dense_block};
+constexpr checkpoint_class classes[] = {{"LlamaForCausalLM", false}, {"MistralForCausalLM", true}};
+
+}  // namespace
+
+const network_architecture llama = {
+    "llama", classes, dense_sizes, rope_pairs::adjacent, true, dense_block_tensors, run_dense_block};
 
 }  // namespace hartonomous::architecture_detail

@@ -3,7 +3,13 @@
 #include "architecture/registry.hpp"
 
 namespace hartonomous::architecture_detail {
+namespace {
 
-const network_architecture qwen2 = {"qwen2", rope_pairs::halves, false, dense_block_tensors, run_dense_block};
+constexpr checkpoint_class classes[] = {{"Qwen2ForCausalLM", false}};
+
+}  // namespace
+
+const network_architecture qwen2 = {
+    "qwen2", classes, dense_sizes, rope_pairs::halves, false, dense_block_tensors, run_dense_block};
 
 }  // namespace hartonomous::architecture_detail

@@ -3,8 +3,18 @@
 #include "architecture/registry.hpp"
 
 namespace hartonomous::architecture_detail {
+namespace {
 
-const network_architecture qwen3 = {"qwen3", rope_pairs::halves, false, dense_block_tensors_with_head_norms,
+constexpr checkpoint_class classes[] = {{"Qwen3ForCausalLM", false}};
+
+}  // namespace
+
+const network_architecture qwen3 = {"qwen3",
+                                    classes,
+                                    dense_sizes,
+                                    rope_pairs::halves,
+                                    false,
+                                    dense_block_tensors_with_head_norms,
                                     run_dense_block_with_head_norms};
 
 }  // namespace hartonomous::architecture_detail

@@ -1,10 +1,13 @@
-// Finding an architecture by its name (registry.hpp). A new one is a file beside this one and an entry in all().
+// Finding an architecture by its name or by that of a checkpoint's class (registry.hpp). A new one is a file beside
+// this one and an entry in all().
 #include "architecture/registry.hpp"
 
+#include "bytes/text.hpp"
 #include "hartonomous/error.hpp"
 
 #include <array>
 #include <cstddef>
+#include <vector>
 
 namespace hartonomous::architecture_detail {
 namespace {
@@ -18,24 +21,37 @@ const architectures& all() {
 }
 
 // "a, b and c"
-std::string names_of_all() {
-  std::string names;
-  const std::size_t count = all().size();
-  for (std::size_t i = 0; i < count; ++i) {
-    names += i == 0 ? "" : i + 1 == count ? " and " : ", ";
-    names += all()[i]->name;
+std::string listed(const std::vector<std::string>& names) {
+  std::string list;
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    list += i == 0 ? "" : i + 1 == names.size() ? " and " : ", ";
+    list += names[i];
   }
-  return names;
+  return list;
 }
 
 }  // namespace
 
 const network_architecture& find_architecture(const std::string& name) {
+  std::vector<std::string> names;
   for (const network_architecture* one : all()) {
     if (name == one->name) return *one;
+    names.emplace_back(one->name);
   }
   throw error(sqlstate::feature_not_supported, "models of architecture \"" + name + "\" cannot be run", {},
-              names_of_all() + " can; others are measured by a function of your own.");
+              listed(names) + " can; others are measured by a function of your own.");
+}
+
+known_checkpoint find_checkpoint_class(std::string_view name) {
+  std::vector<std::string> names;
+  for (const network_architecture* one : all()) {
+    for (const checkpoint_class& model_class : one->checkpoint_classes) {
+      if (name == model_class.name) return {*one, model_class};
+      names.emplace_back(model_class.name);
+    }
+  }
+  throw error(sqlstate::feature_not_supported, "unknown architecture " + show_name(name),
+              "Known are " + listed(names) + ".");
 }
 
 }  // namespace hartonomous::architecture_detail

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
 #include "network/architecture.hpp"
 
@@ -13,5 +14,12 @@ extern const network_architecture qwen3;
 
 // By general.architecture. Error 0A000, with a hint that lists those there are.
 const network_architecture& find_architecture(const std::string& name);
+
+// By a class of checkpoints. Error 0A000, with a detail that lists those there are.
+struct known_checkpoint {
+  const network_architecture& architecture;
+  const checkpoint_class& model_class;
+};
+known_checkpoint find_checkpoint_class(std::string_view name);
 
 }  // namespace hartonomous::architecture_detail

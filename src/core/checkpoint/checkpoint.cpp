@@ -20,13 +20,13 @@ std::uint32_t file_type_of(format f) noexcept { return f == format::F16 ? 1 : f 
 
 checkpoint read_checkpoint(const std::vector<byte_source*>& files, std::string_view config_json,
                            std::string_view tokenizer_json, interrupt& poll) {
-  const network_config config = read_config(parse_json(config_json, "config", poll));
+  const checkpoint_config config = read_config(parse_json(config_json, "config", poll));
   std::vector<safetensors_file> headers;
   headers.reserve(files.size());
   for (byte_source* file : files) headers.push_back(read_safetensors_header(*file, poll));
   placed_tensors placed = place_tensors(config, headers);
   gguf_metadata metadata;
-  describe(config, metadata);
+  write_hyperparameters(config.network, config.vocabulary, metadata);
   metadata.set_uint32("general.file_type", file_type_of(placed.tensors.front().storage));
   const json tokenizer = parse_json(tokenizer_json, "tokenizer", poll);
   if (tokenizer.is_null()) {

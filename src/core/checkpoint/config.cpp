@@ -1,4 +1,4 @@
-// Reading config.json, and saying it in GGUF's keys.
+// Reading config.json (config.hpp).
 #include "checkpoint/config.hpp"
 
 #include <algorithm>
@@ -7,32 +7,19 @@
 #include <cstdint>
 #include <string_view>
 
+#include "architecture/registry.hpp"
 #include "bytes/text.hpp"
 
 namespace hartonomous::checkpoint_detail {
 
 namespace {
 
-struct known_architecture {
-  const char* hugging_face;
-  const char* gguf;
-  // Attention is in a window wherever the config has one, or says nothing of it; otherwise use_sliding_window says so.
-  bool has_window;
-};
-constexpr known_architecture architectures[] = {{"LlamaForCausalLM", "llama", false},
-                                                {"MistralForCausalLM", "llama", true},
-                                                {"Qwen2ForCausalLM", "qwen2", false},
-                                                {"Qwen3ForCausalLM", "qwen3", false}};
+using architecture_detail::known_checkpoint;
 
-const known_architecture& read_architecture(const members& config) {
+known_checkpoint read_architecture(const members& config) {
   const json& names = config.at("architectures");
   if (!names.is_array() || names.size() != 1) refuse("config: architectures is not an array of one name");
-  std::string_view const name = text_of(names.front(), "config: architectures[0]");
-  for (const known_architecture& a : architectures) {
-    if (name == a.hugging_face) return a;
-  }
-  not_supported("unknown architecture " + show_name(name),
-                "Known are LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM and Qwen3ForCausalLM.");
+  return architecture_detail::find_checkpoint_class(text_of(names.front(), "config: architectures[0]"));
 }
 
 // Positions that turn only a part of each head.
@@ -43,7 +30,7 @@ void require_whole_heads(const members& at) {
 }
 
 // Llama 3.1's rule: long wavelengths are slowed down by the factor, short ones left, those between blended.
-std::vector<float> llama3_factors(const network_config& network, const members& rope,
+std::vector<float> llama3_factors(const hyperparameters& network, const members& rope,
                                   std::optional<std::uint32_t> original) {
   const double factor = rope.number("factor").value_or(8);
   const double low = rope.number("low_freq_factor").value_or(1);
@@ -51,8 +38,8 @@ std::vector<float> llama3_factors(const network_config& network, const members& 
   const double context = original.value_or(8192);
   if (!(factor > 0 && low > 0 && high > low && context > 0)) refuse("config: rope_scaling has factors out of range");
   std::vector<float> factors;
-  for (std::uint32_t i = 0; i < network.head_width / 2; ++i) {
-    const double frequency = std::pow(network.frequency_base, -2.0 * i / network.head_width);
+  for (std::uint32_t i = 0; i < network.head_size / 2; ++i) {
+    const double frequency = std::pow(network.rope.base, -2.0 * i / network.head_size);
     const double wavelength = 2 * 3.14159265358979323846 / frequency;
     const double smooth = (context / wavelength - low) / (high - low);
     const double blended = wavelength < context / high  ? 1
@@ -77,22 +64,22 @@ void require_one(const members& rope, const char* key) {
   if (rope.number(key).value_or(1) != 1) not_supported(rope.name(key) + " is not 1");
 }
 
-void read_yarn(const members& rope, network_config::scaling& scaling) {
+void read_yarn(const members& rope, rope_parameters& out) {
   if (!rope.flag("truncate").value_or(true)) not_supported(rope.name("truncate") + " is false");
   require_one(rope, "attn_factor");
   require_one(rope, "extrapolation_factor");
   // llama.cpp multiplies with what the factor implies in any case.
-  const double implied = scaling.factor <= 1 ? 1 : 0.1 * std::log(scaling.factor) + 1;
-  const double magnitude = yarn_magnitude(rope, scaling.factor);
+  const double implied = out.factor <= 1 ? 1 : 0.1 * std::log(out.factor) + 1;
+  const double magnitude = yarn_magnitude(rope, out.factor);
   if (!(magnitude > 0)) refuse("config: rope_scaling has factors out of range");
-  if (magnitude != implied) scaling.magnitude = magnitude / implied;
+  if (magnitude != implied) out.magnitude = magnitude / implied;
   // 0 counts as missing in transformers, too.
   const double fast = rope.number("beta_fast").value_or(0);
   const double slow = rope.number("beta_slow").value_or(0);
-  if (fast != 0) scaling.beta_fast = fast;
-  if (slow != 0) scaling.beta_slow = slow;
-  const double slowest = scaling.beta_slow.value_or(1);
-  if (!(slowest > 0 && scaling.beta_fast.value_or(32) > slowest)) {
+  if (fast != 0) out.beta_fast = fast;
+  if (slow != 0) out.beta_slow = slow;
+  const double slowest = out.beta_slow.value_or(1);
+  if (!(slowest > 0 && out.beta_fast.value_or(32) > slowest)) {
     refuse("config: rope_scaling has factors out of range");
   }
 }
@@ -110,7 +97,7 @@ void check_rope_members(const json& rope, const std::string& where) {
   }
 }
 
-double read_factor(const members& rope, const network_config& network, std::optional<std::uint32_t> original) {
+double read_factor(const members& rope, const hyperparameters& network, std::optional<std::uint32_t> original) {
   std::optional<double> factor = rope.number("factor");
   if (!factor && original && *original > 0) factor = static_cast<double>(network.context) / *original;
   if (!factor) refuse(rope.name("factor") + " is missing");
@@ -119,14 +106,16 @@ double read_factor(const members& rope, const network_config& network, std::opti
 }
 
 // Newer versions of transformers write rope_parameters, which hold rope_theta too.
-void read_rope(const members& config, network_config& network) {
+void read_rope(const members& config, checkpoint_config& out) {
+  hyperparameters& network = out.network;
   const json* parameters = config.find("rope_parameters");
   const json* scaling = parameters != nullptr ? parameters : config.find("rope_scaling");
-  network.frequency_base = static_cast<float>(config.number("rope_theta").value_or(10000));
+  const auto as_float = [](double value) { return static_cast<double>(static_cast<float>(value)); };
+  network.rope.base = as_float(config.number("rope_theta").value_or(10000));
   if (scaling == nullptr) return;
   std::string const where = parameters != nullptr ? "config: rope_parameters." : "config: rope_scaling.";
   const members rope(*scaling, where);
-  if (const auto base = rope.number("rope_theta")) network.frequency_base = static_cast<float>(*base);
+  if (const auto base = rope.number("rope_theta")) network.rope.base = as_float(*base);
   require_whole_heads(rope);
   std::string const old_type = rope.text("type").value_or("default");
   std::string const type = rope.text("rope_type").value_or(old_type);
@@ -142,22 +131,20 @@ void read_rope(const members& config, network_config& network) {
                             ? rope.natural("original_max_position_embeddings")
                             : config.natural("original_max_position_embeddings");
   if (type == "llama3") {
-    network.frequency_factors = llama3_factors(network, rope, original);
+    out.rope_factors = llama3_factors(network, rope, original);
     return;
   }
-  network_config::scaling out;
-  out.type = type;
-  out.factor = read_factor(rope, network, type == "yarn" ? original : std::nullopt);
-  out.original_context = original;
-  if (type == "yarn") read_yarn(rope, out);
-  network.frequency_scaling = out;
+  network.rope.scaling = type == "yarn" ? rope_scaling::yarn : rope_scaling::linear;
+  network.rope.factor = read_factor(rope, network, type == "yarn" ? original : std::nullopt);
+  network.rope.original_context = original;
+  if (type == "yarn") read_yarn(rope, network.rope);
 }
 
 // Layers whose attention does not reach back to the beginning, looks ahead, or is none.
-void check_attention(const members& config, const known_architecture& architecture, const network_config& network) {
-  const bool is_on = architecture.has_window ? config.find("sliding_window") != nullptr || !config.has("sliding_window")
-                                             : config.flag("use_sliding_window").value_or(false) &&
-                                                   config.natural("max_window_layers").value_or(0) < network.blocks;
+void check_attention(const members& config, const checkpoint_class& model_class, const hyperparameters& network) {
+  const bool is_on = model_class.has_window ? config.find("sliding_window") != nullptr || !config.has("sliding_window")
+                                            : config.flag("use_sliding_window").value_or(false) &&
+                                                  config.natural("max_window_layers").value_or(0) < network.blocks;
   if (is_on && config.natural("sliding_window").value_or(0) < network.context) {
     not_supported("attention in a sliding window is not supported",
                   "The window is shorter than max_position_embeddings.");
@@ -192,71 +179,44 @@ std::optional<std::uint32_t> read_token(const members& config, const char* key) 
   return natural_of(first, config.name(key));
 }
 
-}  // namespace
-
-network_config read_config(const json& value) {
-  const members config(value, "config: ");
-  network_config network = {};
-  const known_architecture& architecture = read_architecture(config);
-  network.architecture = architecture.gguf;
-  check_plain(config);
-  network.blocks = config.positive("num_hidden_layers");
-  network.width = config.positive("hidden_size");
-  network.inner = config.positive("intermediate_size");
-  network.heads = config.positive("num_attention_heads");
-  network.key_heads = config.natural("num_key_value_heads").value_or(network.heads);
-  network.context = config.positive("max_position_embeddings");
-  network.vocabulary = config.positive("vocab_size");
-  network.head_width = config.natural("head_dim").value_or(network.width / network.heads);
-  if (network.key_heads == 0 || network.heads % network.key_heads != 0) {
+void read_heads(const members& config, hyperparameters& network) {
+  network.kv_heads = config.natural("num_key_value_heads").value_or(network.heads);
+  network.head_size = config.natural("head_dim").value_or(network.width / network.heads);
+  if (network.kv_heads == 0 || network.heads % network.kv_heads != 0) {
     refuse("config: num_attention_heads is not a multiple of num_key_value_heads");
   }
   constexpr std::uint32_t widest_head = 65536;
-  if (network.head_width == 0 || network.head_width % 2 != 0 || network.head_width > widest_head) {
-    refuse("config: the width of a head is " + std::to_string(network.head_width) + ", not an even number up to 65536");
+  if (network.head_size == 0 || network.head_size % 2 != 0 || network.head_size > widest_head) {
+    refuse("config: the width of a head is " + std::to_string(network.head_size) + ", not an even number up to 65536");
   }
   if (config.find("head_dim") == nullptr && network.width % network.heads != 0) {
     refuse("config: hidden_size is not a multiple of num_attention_heads");
   }
-  check_attention(config, architecture, network);
-  network.tied = config.flag("tie_word_embeddings").value_or(false);
-  network.epsilon = static_cast<float>(config.number("rms_norm_eps").value_or(1e-6));
-  network.bos = read_token(config, "bos_token_id");
-  network.eos = read_token(config, "eos_token_id");
-  network.padding = read_token(config, "pad_token_id");
-  read_rope(config, network);
-  return network;
+  network.attention_scale = static_cast<float>(1.0 / std::sqrt(static_cast<double>(network.head_size)));
+  network.rope.dimensions = network.head_size;
 }
 
-void describe(const network_config& config, gguf_metadata& metadata) {
-  std::string const prefix = config.architecture + ".";
-  const auto set = [&](const char* key, std::uint32_t value) { metadata.set_uint32(prefix + key, value); };
-  metadata.set_string("general.architecture", config.architecture);
-  set("block_count", config.blocks);
-  set("context_length", config.context);
-  set("embedding_length", config.width);
-  set("feed_forward_length", config.inner);
-  set("attention.head_count", config.heads);
-  set("attention.head_count_kv", config.key_heads);
-  set("attention.key_length", config.head_width);
-  set("attention.value_length", config.head_width);
-  metadata.set_float(prefix + "attention.layer_norm_rms_epsilon", config.epsilon);
-  metadata.set_float(prefix + "rope.freq_base", config.frequency_base);
-  set("rope.dimension_count", config.head_width);
-  set("vocab_size", config.vocabulary);
-  if (config.frequency_scaling) {
-    metadata.set_string(prefix + "rope.scaling.type", config.frequency_scaling->type);
-    const auto number = [&](const char* key, std::optional<double> value) {
-      if (value) metadata.set_float(prefix + key, static_cast<float>(*value));
-    };
-    number("rope.scaling.factor", config.frequency_scaling->factor);
-    if (config.frequency_scaling->original_context) {
-      set("rope.scaling.original_context_length", *config.frequency_scaling->original_context);
-    }
-    number("rope.scaling.attn_factor", config.frequency_scaling->magnitude);
-    number("rope.scaling.yarn_beta_fast", config.frequency_scaling->beta_fast);
-    number("rope.scaling.yarn_beta_slow", config.frequency_scaling->beta_slow);
-  }
+}  // namespace
+
+checkpoint_config read_config(const json& value) {
+  const members config(value, "config: ");
+  checkpoint_config out;
+  hyperparameters& network = out.network;
+  const known_checkpoint known = read_architecture(config);
+  network.architecture = &known.architecture;
+  network.rope.pairs = known.architecture.pairs;
+  check_plain(config);
+  for (const named_size& size : known.architecture.sizes) network.*size.value = config.positive(size.member);
+  out.vocabulary = config.positive("vocab_size");
+  read_heads(config, network);
+  check_attention(config, known.model_class, network);
+  out.tied = config.flag("tie_word_embeddings").value_or(false);
+  network.epsilon = static_cast<float>(config.number("rms_norm_eps").value_or(1e-6));
+  out.bos = read_token(config, "bos_token_id");
+  out.eos = read_token(config, "eos_token_id");
+  out.padding = read_token(config, "pad_token_id");
+  read_rope(config, out);
+  return out;
 }
 
 }  // namespace hartonomous::checkpoint_detail

@@ -10,6 +10,7 @@
 #include "bytes/little_endian.hpp"
 #include "bytes/text.hpp"
 #include "hartonomous/error.hpp"
+#include "network/architecture.hpp"
 
 namespace hartonomous::checkpoint_detail {
 
@@ -25,7 +26,7 @@ std::string show(const shape_t& shape) {
 
 class placer {
  public:
-  placer(const network_config& config, const std::vector<safetensors_file>& files) : config_(config) {
+  placer(const checkpoint_config& config, const std::vector<safetensors_file>& files) : config_(config) {
     for (std::size_t i = 0; i < files.size(); ++i) {
       for (const safetensors_tensor& tensor : files[i].tensors) {
         if (places_.emplace(tensor.name, found{&tensor, i, false}).second) continue;
@@ -38,10 +39,11 @@ class placer {
   }
 
   placed_tensors place() {
-    std::uint64_t const width = config_.width;
+    std::uint64_t const width = config_.network.width;
     std::uint64_t const vocabulary = config_.vocabulary;
     take("token_embd.weight", root_ + "embed_tokens.weight", {vocabulary, width});
-    for (std::uint32_t block = 0; block < config_.blocks; ++block) place_block(block);
+    const std::vector<expected_tensor> of_block = config_.network.architecture->block_tensors(config_.network);
+    for (std::uint32_t block = 0; block < config_.network.blocks; ++block) place_block(block, of_block);
     take("output_norm.weight", root_ + "norm.weight", {width});
     // A tied checkpoint may have a copy of the embedding under this name: it is left out. One without an output matrix
     // is tied whatever its config says, as it is to llama.cpp.
@@ -50,40 +52,20 @@ class placer {
     } else if (places_.count("lm_head.weight") > 0) {
       take("output.weight", "lm_head.weight", {vocabulary, width});
     }
-    if (!config_.frequency_factors.empty()) make_factors();
+    if (!config_.rope_factors.empty()) make_factors();
     check_used();
     return std::move(placed_);
   }
 
  private:
-  void place_block(std::uint32_t block) {
+  void place_block(std::uint32_t block, const std::vector<expected_tensor>& tensors) {
     std::string const to = "blk." + std::to_string(block) + ".";
     std::string const from = root_ + "layers." + std::to_string(block) + ".";
-    std::uint64_t const width = config_.width;
-    std::uint64_t const inner = config_.inner;
-    std::uint64_t const head = config_.head_width;
-    std::uint64_t const query = config_.heads * head;
-    std::uint64_t const key = config_.key_heads * head;
-    take(to + "attn_norm.weight", from + "input_layernorm.weight", {width});
-    linear(to + "attn_q", from + "self_attn.q_proj", query, width, config_.permutes());
-    linear(to + "attn_k", from + "self_attn.k_proj", key, width, config_.permutes());
-    linear(to + "attn_v", from + "self_attn.v_proj", key, width, false);
-    linear(to + "attn_output", from + "self_attn.o_proj", width, query, false);
-    if (config_.has_head_norms()) {
-      take(to + "attn_q_norm.weight", from + "self_attn.q_norm.weight", {head});
-      take(to + "attn_k_norm.weight", from + "self_attn.k_norm.weight", {head});
+    const bool adjacent = config_.network.rope.pairs == rope_pairs::adjacent;
+    for (const expected_tensor& t : tensors) {
+      if (!t.required && places_.count(from + t.checkpoint_name) == 0) continue;
+      take(to + t.name, from + t.checkpoint_name, t.shape, adjacent && t.has_turned_rows);
     }
-    take(to + "ffn_norm.weight", from + "post_attention_layernorm.weight", {width});
-    linear(to + "ffn_gate", from + "mlp.gate_proj", inner, width, false);
-    linear(to + "ffn_up", from + "mlp.up_proj", inner, width, false);
-    linear(to + "ffn_down", from + "mlp.down_proj", width, inner, false);
-  }
-
-  // A matrix and, where there is one, its bias.
-  void linear(const std::string& to, const std::string& from, std::uint64_t rows, std::uint64_t columns,
-              bool permuted) {
-    take(to + ".weight", from + ".weight", {rows, columns}, permuted);
-    if (places_.count(from + ".bias") > 0) take(to + ".bias", from + ".bias", {rows}, permuted);
   }
 
   void skip(const std::string& name) {
@@ -114,14 +96,14 @@ class placer {
     origin.file = at->second.file;
     origin.offset = tensor.offset;
     origin.unit = vector ? sizeof(float) : bytes_of(carried, shape.back());
-    origin.head_width = permuted ? config_.head_width : 0;
+    origin.head_width = permuted ? config_.network.head_size : 0;
     add(to, carried, shape, std::move(origin));
   }
 
   void make_factors() {
     tensor_origin origin;
-    for (const float factor : config_.frequency_factors) append_le(origin.made, half_detail::bits_of(factor), 4);
-    add("rope_freqs.weight", format::F32, {config_.frequency_factors.size()}, std::move(origin));
+    for (const float factor : config_.rope_factors) append_le(origin.made, half_detail::bits_of(factor), 4);
+    add("rope_freqs.weight", format::F32, {config_.rope_factors.size()}, std::move(origin));
   }
 
   void add(const std::string& name, format carried, const shape_t& shape, tensor_origin origin) {
@@ -144,7 +126,7 @@ class placer {
   void check_used() const {
     for (const auto& [name, place] : places_) {
       if (!place.used && !is_buffer(name))
-        not_supported("tensor " + show_name(name) + " is none of architecture " + config_.architecture);
+        not_supported("tensor " + show_name(name) + " is none of architecture " + config_.network.architecture->name);
     }
   }
 
@@ -161,7 +143,7 @@ class placer {
     bool used;
   };
 
-  const network_config& config_;
+  const checkpoint_config& config_;
   std::map<std::string, found> places_;
   std::string root_ = "model.";  // before the names of the network's tensors
   placed_tensors placed_;
@@ -183,7 +165,7 @@ std::uint64_t file_row(std::uint64_t i, std::uint32_t head_width) noexcept {
 
 }  // namespace
 
-placed_tensors place_tensors(const network_config& config, const std::vector<safetensors_file>& files) {
+placed_tensors place_tensors(const checkpoint_config& config, const std::vector<safetensors_file>& files) {
   return placer(config, files).place();
 }
 

@@ -49,6 +49,6 @@ struct placed_tensors {
 // Gives every tensor of the files its place in the model. Errors: 22P03 one is missing or of another shape than the
 // config says, one is there twice,
 // 0A000 one that is none of the architecture's, or is not of floats.
-placed_tensors place_tensors(const network_config& config, const std::vector<safetensors_file>& files);
+placed_tensors place_tensors(const checkpoint_config& config, const std::vector<safetensors_file>& files);
 
 }  // namespace hartonomous::checkpoint_detail

@@ -192,7 +192,7 @@ void read_added_tokens(const members& tokenizer, token_table& table) {
   }
 }
 
-token_table read_tokens(const members& tokenizer, const members& model, const network_config& config, bool bytes,
+token_table read_tokens(const members& tokenizer, const members& model, const checkpoint_config& config, bool bytes,
                         interrupt& poll) {
   constexpr std::uint32_t most = std::uint32_t{1} << 22;
   if (config.vocabulary > most) {
@@ -269,8 +269,8 @@ surroundings read_post_processor(const members& tokenizer) {
   return out;
 }
 
-void describe_special(const members& tokenizer, const members& model, const network_config& config, token_table& table,
-                      gguf_metadata& metadata) {
+void describe_special(const members& tokenizer, const members& model, const checkpoint_config& config,
+                      token_table& table, gguf_metadata& metadata) {
   std::optional<std::uint32_t> bos = config.bos;
   std::optional<std::uint32_t> eos = config.eos;
   const surroundings around = read_post_processor(tokenizer);
@@ -323,7 +323,7 @@ std::vector<std::string> joined(const std::vector<std::pair<std::string, std::st
 
 }  // namespace
 
-void describe_vocabulary(const json& value, const network_config& config, gguf_metadata& metadata, interrupt& poll) {
+void describe_vocabulary(const json& value, const checkpoint_config& config, gguf_metadata& metadata, interrupt& poll) {
   const members tokenizer(value, "tokenizer: ");
   const members model = tokenizer.object("model");
   std::string const type = model.text("type").value_or("BPE");

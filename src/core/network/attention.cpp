@@ -10,14 +10,19 @@ namespace hartonomous::network_detail {
 
 std::vector<expected_tensor> attention_tensors(const hyperparameters& config) {
   const std::uint64_t width = config.width, q = config.query_width(), kv = config.kv_width();
-  return {{"attn_q.weight", q, width, true},      {"attn_q.bias", 1, q, false},
-          {"attn_k.weight", kv, width, true},     {"attn_k.bias", 1, kv, false},
-          {"attn_v.weight", kv, width, true},     {"attn_v.bias", 1, kv, false},
-          {"attn_output.weight", width, q, true}, {"attn_output.bias", 1, width, false}};
+  return {{"attn_q.weight", {q, width}, true, "self_attn.q_proj.weight", true},
+          {"attn_q.bias", {q}, false, "self_attn.q_proj.bias", true},
+          {"attn_k.weight", {kv, width}, true, "self_attn.k_proj.weight", true},
+          {"attn_k.bias", {kv}, false, "self_attn.k_proj.bias", true},
+          {"attn_v.weight", {kv, width}, true, "self_attn.v_proj.weight"},
+          {"attn_v.bias", {kv}, false, "self_attn.v_proj.bias"},
+          {"attn_output.weight", {width, q}, true, "self_attn.o_proj.weight"},
+          {"attn_output.bias", {width}, false, "self_attn.o_proj.bias"}};
 }
 
 std::vector<expected_tensor> head_norm_tensors(const hyperparameters& config) {
-  return {{"attn_q_norm.weight", 1, config.head_size, true}, {"attn_k_norm.weight", 1, config.head_size, true}};
+  return {{"attn_q_norm.weight", {config.head_size}, true, "self_attn.q_norm.weight"},
+          {"attn_k_norm.weight", {config.head_size}, true, "self_attn.k_norm.weight"}};
 }
 
 void block_pass::project_queries_keys_values() {

@@ -26,7 +26,7 @@ position_range range_of(span<const token_sequence> sequences) {
 
 rope_table angles_of(const hyperparameters& config, span<const token_sequence> sequences, span<const float> factors) {
   const position_range range = range_of(sequences);
-  return {config.rope, factors, range.first, range.end - range.first};
+  return {config, factors, range.first, range.end - range.first};
 }
 
 }  // namespace

@@ -10,9 +10,12 @@ std::string block_tensor(std::uint32_t block, const std::string& name) {
 
 std::vector<expected_tensor> gated_feed_forward_tensors(const hyperparameters& config) {
   const std::uint64_t width = config.width, inner = config.feed_forward;
-  return {{"ffn_gate.weight", inner, width, true}, {"ffn_gate.bias", 1, inner, false},
-          {"ffn_up.weight", inner, width, true},   {"ffn_up.bias", 1, inner, false},
-          {"ffn_down.weight", width, inner, true}, {"ffn_down.bias", 1, width, false}};
+  return {{"ffn_gate.weight", {inner, width}, true, "mlp.gate_proj.weight"},
+          {"ffn_gate.bias", {inner}, false, "mlp.gate_proj.bias"},
+          {"ffn_up.weight", {inner, width}, true, "mlp.up_proj.weight"},
+          {"ffn_up.bias", {inner}, false, "mlp.up_proj.bias"},
+          {"ffn_down.weight", {width, inner}, true, "mlp.down_proj.weight"},
+          {"ffn_down.bias", {width}, false, "mlp.down_proj.bias"}};
 }
 
 void block_pass::normalize(const char* norm) {

@@ -29,24 +29,24 @@ void check_shape(const tensor_source& source, const expected_tensor& expected) {
     if (expected.required) broken("the model has no tensor \"" + expected.name + "\"");
     return;
   }
-  if (found->rows != expected.rows || found->columns != expected.columns) {
+  if (found->rows != expected.rows() || found->columns != expected.columns()) {
     broken("tensor \"" + expected.name + "\" has the wrong shape",
            "It is " + described(*found) + "; the model's hyperparameters ask for " +
-               described({expected.rows, expected.columns}) + ".");
+               described({expected.rows(), expected.columns()}) + ".");
   }
 }
 
 // All tensors that a model with that vocabulary may have.
 std::vector<expected_tensor> tensors_of(const hyperparameters& config, std::uint64_t vocabulary) {
-  std::vector<expected_tensor> all = {
-      {"token_embd.weight", vocabulary, config.width, true},       {"output_norm.weight", 1, config.width, true},
-      {"output.weight", vocabulary, config.width, false},          {"output.bias", 1, vocabulary, false},
-      {"rope_freqs.weight", 1, config.rope.dimensions / 2, false},
-  };
+  std::vector<expected_tensor> all = {{"token_embd.weight", {vocabulary, config.width}, true},
+                                      {"output_norm.weight", {config.width}, true},
+                                      {"output.weight", {vocabulary, config.width}, false},
+                                      {"output.bias", {vocabulary}, false},
+                                      {"rope_freqs.weight", {config.rope.dimensions / 2}, false}};
   const std::vector<expected_tensor> of_block = config.architecture->block_tensors(config);
   for (std::uint32_t block = 0; block < config.blocks; ++block) {
     for (const expected_tensor& t : of_block) {
-      all.push_back({block_tensor(block, t.name), t.rows, t.columns, t.required});
+      all.push_back({block_tensor(block, t.name), t.shape, t.required});
     }
   }
   return all;
@@ -103,7 +103,7 @@ std::uint64_t transformer::run_bytes(std::uint64_t tokens, std::uint64_t longest
 double transformer::multiplications(std::uint64_t tokens, std::uint64_t states) const {
   double of_block = 0.0;
   for (const expected_tensor& t : config_.architecture->block_tensors(config_)) {
-    if (t.rows > 1) of_block += static_cast<double>(t.rows) * static_cast<double>(t.columns);
+    if (t.shape.size() > 1) of_block += static_cast<double>(t.rows()) * static_cast<double>(t.columns());
   }
   return static_cast<double>(tokens) * static_cast<double>(config_.blocks) * of_block +
          static_cast<double>(states) * static_cast<double>(vocabulary_) * static_cast<double>(config_.width);

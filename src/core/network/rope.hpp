@@ -15,7 +15,7 @@ namespace hartonomous::network_detail {
 class rope_table {
  public:
   // `factors` divide the frequencies (the tensor rope_freqs of llama 3); empty, or dimensions / 2 of them.
-  rope_table(const rope_parameters& config, span<const float> factors, std::uint32_t first, std::uint32_t count);
+  rope_table(const hyperparameters& config, span<const float> factors, std::uint32_t first, std::uint32_t count);
   const float* cosines(std::uint32_t position) const noexcept { return cosines_.data() + (position - first_) * pairs_; }
   const float* sines(std::uint32_t position) const noexcept { return sines_.data() + (position - first_) * pairs_; }
 
