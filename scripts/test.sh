@@ -6,8 +6,9 @@
 #   scripts/test.sh pgtap FILE...       files of that one stage (also tap, fuzz; for regress and isolation: names)
 #
 #   packages   installs the Debian packages that are missing
-#   format     clang-format 14 would change nothing (other versions lay out otherwise: left to those who have it), and
-#              the extension's version is the same wherever it is written
+#   format     SQL is laid out as tools/check_sql.py wants it (with --fix it does most itself), C++ as clang-format 14
+#              does (other versions lay out otherwise: left to those who have it), and the extension's version is the
+#              same wherever it is written
 #   build      the extension compiles without warnings, with PGXS and all flags it should, and installs
 #   unit       GoogleTest on the core
 #   sanitize   the same under AddressSanitizer and UndefinedBehaviorSanitizer
@@ -46,6 +47,7 @@ stage_packages() { install_packages "${BUILD_PACKAGES[@]}" "${TEST_PACKAGES[@]}"
 
 stage_format() {
   versions_agree
+  python3 tools/check_sql.py test/pgtap test/sql test/isolation
   if [ "$CLANG_MAJOR" != 14 ]; then
     echo "layout not checked: it is that of clang-format 14, here is $CLANG_MAJOR"
     return 0

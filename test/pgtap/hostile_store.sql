@@ -1,6 +1,6 @@
--- The tables belong to a role that is no superuser, and it may do with them what it likes: columns of other types, NULLs,
--- arrays with holes, numbers of any size. Whatever reads them then may fail, by an SQLSTATE that says why; it never takes
--- one thing for another, and never ends the server.
+-- The tables belong to a role that is no superuser, and it may do with them what it likes: columns of other types,
+-- NULLs, arrays with holes, numbers of any size. Whatever reads them then may fail, by an SQLSTATE that says why; it
+-- never takes one thing for another, and never ends the server.
 BEGIN;
 \ir lib/model_files.sql
 \ir lib/language_models.sql
@@ -21,11 +21,15 @@ SELECT backup_model(:m) AS kept \gset
 CREATE TABLE lib.calls (call text);
 INSERT INTO lib.calls SELECT format(call, :m, :kept) FROM unnest(ARRAY[
   'SELECT export_gguf(%1$s)', 'SELECT export_safetensors(%1$s)', 'SELECT generate_text(%1$s, ''cat'', 2)',
-  'SELECT count(*) FROM generate_tokens(%1$s, ''cat'', 2, revision => %2$s)', 'SELECT perplexity(%1$s, ''cat cat cat cat'', 8)',
+  'SELECT count(*) FROM generate_tokens(%1$s, ''cat'', 2, revision => %2$s)',
+  'SELECT perplexity(%1$s, ''cat cat cat cat'', 8)',
   'SELECT tensor_weights(%1$s, ''blk.0.attn_q.weight'')', 'SELECT tensor_weights(%1$s, ''blk.0.ffn_up.weight'')',
-  'SELECT tensor_weights(%1$s, ''blk.0.attn_q.weight'', %2$s)', 'SELECT record_usage(%1$s, ''cat cat'', 8)', 'SELECT tokenize(%1$s, ''cat'')',
-  'SELECT count(*) FROM verify_svd(%1$s)', 'CALL quantize_model(%1$s, ''Q8_0'')', 'CALL svd_compress_model(%1$s, rank => 2)',
-  'CALL prune_by_importance(%1$s, keep_ratio => 0.5, method => ''rewrite'')', 'SELECT backup_model(%1$s)', 'SELECT rollback_model(%1$s)',
+  'SELECT tensor_weights(%1$s, ''blk.0.attn_q.weight'', %2$s)', 'SELECT record_usage(%1$s, ''cat cat'', 8)',
+  'SELECT tokenize(%1$s, ''cat'')',
+  'SELECT count(*) FROM verify_svd(%1$s)', 'CALL quantize_model(%1$s, ''Q8_0'')',
+  'CALL svd_compress_model(%1$s, rank => 2)',
+  'CALL prune_by_importance(%1$s, keep_ratio => 0.5, method => ''rewrite'')', 'SELECT backup_model(%1$s)',
+  'SELECT rollback_model(%1$s)',
   'SELECT extract_by_importance(%1$s, 0.5)', 'SELECT count(*) FROM diff_revisions(%2$s, current_revision(%1$s))',
   'SELECT count(*) FROM check_model(%1$s)']) call;
 CREATE FUNCTION lib.objections(spoiling text) RETURNS text LANGUAGE plpgsql AS $$
@@ -40,7 +44,8 @@ BEGIN
       RAISE EXCEPTION 'done' USING ERRCODE = 'HT001';
     EXCEPTION WHEN SQLSTATE 'HT001' THEN NULL;
       WHEN OTHERS THEN
-        IF SQLSTATE !~ '^(22|23|2BP01|40001|42|0A000|53200|54000|55000|P0002|P0003)' OR SQLSTATE IN ('42601', '22P01', '22012') THEN
+        IF SQLSTATE !~ '^(22|23|2BP01|40001|42|0A000|53200|54000|55000|P0002|P0003)'
+          OR SQLSTATE IN ('42601', '22P01', '22012') THEN
           said := said || format(E'\n%s: %s %s', call, SQLSTATE, SQLERRM);
         END IF;
     END;
@@ -59,49 +64,68 @@ INSERT INTO lib.columns_read VALUES ('models', '{model_id,current_revision,metad
   ('tensor_atoms_backup', '{atom_sequence,atom_data}'),
   ('svd_compressed_layers', '{rank,u_matrix,s_vector,vt_matrix,dense_format}');
 CREATE FUNCTION lib.column_replaced(relation text, name text, definition text) RETURNS text LANGUAGE sql RETURN
-  format('ALTER TABLE hartonomous.%I RENAME %I TO gone; ALTER TABLE hartonomous.%1$I ADD %2$I %3$s', relation, name, definition);
+  format('ALTER TABLE hartonomous.%I RENAME %I TO gone; ALTER TABLE hartonomous.%1$I ADD %2$I %3$s', relation, name,
+    definition);
 SELECT is(objections(column_replaced(relation, name, definition)), '', format('%s.%s %s', relation, name, definition))
   FROM columns_read, unnest(names) name,
        unnest(ARRAY['bigint DEFAULT 1094795585', 'text DEFAULT ''x''']) definition;
 SELECT is(objections(column_replaced(relation, name, (SELECT format_type(atttypid, atttypmod) FROM pg_attribute
-    WHERE attrelid = ('hartonomous.' || relation)::regclass AND attname = name))), '', format('%s.%s NULL', relation, name))
+    WHERE attrelid = ('hartonomous.' || relation)::regclass AND attname = name))), '',
+  format('%s.%s NULL', relation, name))
   FROM columns_read, unnest(names) name;
 
 -- Values, and whole tables
 SELECT is(objections(spoiling), '', spoiling) FROM (VALUES
   ('UPDATE model_layers SET tensor_shape = ARRAY[NULL::bigint, tensor_shape[2]] WHERE cardinality(tensor_shape) = 2'),
-  ('UPDATE model_layers SET tensor_shape = array_fill(NULL::bigint, ARRAY[4000000]) WHERE layer_name LIKE ''blk.0.attn_q%'''),
+  ('UPDATE model_layers SET tensor_shape = array_fill(NULL::bigint, ARRAY[4000000]) '
+    'WHERE layer_name LIKE ''blk.0.attn_q%'''),
   ('UPDATE model_layers SET tensor_shape = ''{}'''),
   ('UPDATE model_layers SET tensor_shape = ARRAY[tensor_shape]'),
   ('UPDATE model_layers SET tensor_shape = ''[0:1]={16,16}'' WHERE layer_name LIKE ''blk.0.attn_q%'''),
   ('UPDATE model_layers SET tensor_shape = ''{-1,-9223372036854775808}'''),
   ('UPDATE model_layers SET tensor_shape = ''{4294967296,4294967296}'', parameter_count = 9223372036854775807'),
-  ('UPDATE model_layers SET row_length = 0'), ('UPDATE model_layers SET row_length = -1'), ('UPDATE model_layers SET row_length = 1'),
-  ('UPDATE model_layers SET row_length = 9223372036854775807'), ('UPDATE model_layers SET row_length = 1, parameter_count = 4611686018427387904'),
+  ('UPDATE model_layers SET row_length = 0'), ('UPDATE model_layers SET row_length = -1'),
+  ('UPDATE model_layers SET row_length = 1'),
+  ('UPDATE model_layers SET row_length = 9223372036854775807'),
+  ('UPDATE model_layers SET row_length = 1, parameter_count = 4611686018427387904'),
   ('UPDATE model_layers SET parameter_count = 9223372036854775807'), ('UPDATE model_layers SET parameter_count = -5'),
   ('UPDATE model_layers SET atom_size = 1'), ('UPDATE model_layers SET atom_size = 2147483647'),
   ('ALTER TABLE model_layers DROP CONSTRAINT model_layers_atom_size_check; UPDATE model_layers SET atom_size = 0'),
-  ('ALTER TABLE model_layers DROP CONSTRAINT model_layers_atom_size_check; UPDATE model_layers SET atom_size = -2147483648'),
-  ('ALTER TABLE model_layers DROP CONSTRAINT model_layers_model_id_layer_name_key; UPDATE model_layers SET layer_name = ''same'''),
-  ('ALTER TABLE model_layers DROP CONSTRAINT model_layers_model_id_position_key; UPDATE model_layers SET position = -1'),
-  ('ALTER TABLE tensor_atoms ALTER atom_data DROP NOT NULL; UPDATE tensor_atoms SET atom_data = NULL WHERE atom_sequence < 5'),
-  ('ALTER TABLE tensor_atoms DROP CONSTRAINT tensor_atoms_pkey CASCADE; INSERT INTO tensor_atoms (model_id, revision_id, layer_id, atom_sequence, tensor_name, atom_data) '
+  ('ALTER TABLE model_layers DROP CONSTRAINT model_layers_atom_size_check; UPDATE model_layers SET atom_size = '
+    '-2147483648'),
+  ('ALTER TABLE model_layers DROP CONSTRAINT model_layers_model_id_layer_name_key; UPDATE model_layers SET layer_name '
+    '= ''same'''),
+  ('ALTER TABLE model_layers DROP CONSTRAINT model_layers_model_id_position_key; '
+    'UPDATE model_layers SET position = -1'),
+  ('ALTER TABLE tensor_atoms ALTER atom_data DROP NOT NULL; UPDATE tensor_atoms SET atom_data = NULL '
+    'WHERE atom_sequence < 5'),
+  ('ALTER TABLE tensor_atoms DROP CONSTRAINT tensor_atoms_pkey CASCADE; INSERT INTO tensor_atoms (model_id, '
+    'revision_id, layer_id, atom_sequence, tensor_name, atom_data) '
    'SELECT model_id, revision_id, layer_id, atom_sequence, tensor_name, atom_data FROM tensor_atoms'),
-  ('UPDATE tensor_atoms SET atom_data = ''F32[0]:'' WHERE atom_sequence = 3'), ('UPDATE tensor_atoms SET atom_sequence = 2147483647 - atom_sequence'),
-  ('UPDATE svd_compressed_layers SET rank = 2147483647'), ('UPDATE svd_compressed_layers SET u_matrix = vt_matrix, vt_matrix = ''F32[0]:'''),
-  ('ALTER TABLE svd_compressed_layers DROP CONSTRAINT svd_compressed_layers_rank_check; UPDATE svd_compressed_layers SET rank = -1'),
-  ('ALTER TABLE svd_compressed_layers DROP CONSTRAINT svd_compressed_layers_rank_check; UPDATE svd_compressed_layers SET rank = 0, u_matrix = ''F32[0]:'', s_vector = ''F32[0]:'', vt_matrix = ''F32[0]:'''),
+  ('UPDATE tensor_atoms SET atom_data = ''F32[0]:'' WHERE atom_sequence = 3'),
+  ('UPDATE tensor_atoms SET atom_sequence = 2147483647 - atom_sequence'),
+  ('UPDATE svd_compressed_layers SET rank = 2147483647'),
+  ('UPDATE svd_compressed_layers SET u_matrix = vt_matrix, vt_matrix = ''F32[0]:'''),
+  ('ALTER TABLE svd_compressed_layers DROP CONSTRAINT svd_compressed_layers_rank_check; UPDATE svd_compressed_layers '
+    'SET rank = -1'),
+  ('ALTER TABLE svd_compressed_layers DROP CONSTRAINT svd_compressed_layers_rank_check; UPDATE svd_compressed_layers '
+    'SET rank = 0, u_matrix = ''F32[0]:'', s_vector = ''F32[0]:'', vt_matrix = ''F32[0]:'''),
   -- 2^62 rows by rank 4 are 0 numbers in 64 bits
-  ('UPDATE model_layers l SET row_length = 1, parameter_count = 4611686018427387904 FROM svd_compressed_layers f WHERE f.layer_id = l.layer_id; '
-   'UPDATE svd_compressed_layers SET rank = 4, u_matrix = ''F32[0]:'', s_vector = ARRAY[1,1,1,1]::real[], vt_matrix = ARRAY[1,1,1,1]::real[]'),
-  ('UPDATE models SET metadata = ''[1,2,3]'''), ('UPDATE models SET metadata = ''"gguf"'''), ('UPDATE models SET metadata = ''{"format": "gguf"}'''),
+  ('UPDATE model_layers l SET row_length = 1, parameter_count = 4611686018427387904 FROM svd_compressed_layers f '
+    'WHERE f.layer_id = l.layer_id; '
+   'UPDATE svd_compressed_layers SET rank = 4, u_matrix = ''F32[0]:'', s_vector = ARRAY[1,1,1,1]::real[], vt_matrix = '
+   'ARRAY[1,1,1,1]::real[]'),
+  ('UPDATE models SET metadata = ''[1,2,3]'''), ('UPDATE models SET metadata = ''"gguf"'''),
+  ('UPDATE models SET metadata = ''{"format": "gguf"}'''),
   ('UPDATE models SET metadata = ''{"format": "gguf", "kv": {"a": 1}}'''), ('UPDATE models SET metadata = ''{}'''),
-  ('UPDATE model_revisions SET base_revision_id = 0, held_revision_id = NULL'), ('UPDATE model_revisions SET base_revision_id = 999'),
+  ('UPDATE model_revisions SET base_revision_id = 0, held_revision_id = NULL'),
+  ('UPDATE model_revisions SET base_revision_id = 999'),
   ('UPDATE model_revisions SET parent_revision_id = revision_id, base_revision_id = 999, kind = ''copy'''),
   ('UPDATE model_revisions SET parent_revision_id = revision_id, held_revision_id = 999, kind = ''copy'''),
   ('UPDATE model_revisions SET parent_revision_id = NULL, kind = ''copy'''),
   ('ALTER TABLE models RENAME TO models_table; CREATE VIEW hartonomous.models AS SELECT * FROM models_table'),
-  ('ALTER TABLE model_layers RENAME TO layers_table; CREATE VIEW hartonomous.model_layers AS SELECT * FROM layers_table UNION ALL SELECT * FROM layers_table'),
+  ('ALTER TABLE model_layers RENAME TO layers_table; CREATE VIEW hartonomous.model_layers AS SELECT * '
+    'FROM layers_table UNION ALL SELECT * FROM layers_table'),
   ('DROP TABLE model_layers CASCADE'), ('DROP TABLE tensor_atoms CASCADE'), ('DROP TABLE models CASCADE')) v (spoiling);
 
 -- What is said
@@ -121,28 +145,43 @@ EXCEPTION WHEN SQLSTATE 'HT000' THEN RETURN SQLERRM;
 END $$;
 SELECT is(said(spoiling, call), said, spoiling) FROM (VALUES
   (column_replaced('tensor_atoms', 'atom_data', 'bigint DEFAULT 1094795585'), 'SELECT generate_text(%s, ''cat'', 2)',
-    '42804 column "atom_data" of table "tensor_atoms" is of type bigint instead of hartonomous.weights (Give the column the type it was made with: hartonomous.weights.)'),
+    '42804 column "atom_data" of table "tensor_atoms" is of type bigint instead of hartonomous.weights (Give the '
+    'column the type it was made with: hartonomous.weights.)'),
   (column_replaced('tensor_atoms', 'atom_data', 'weights'), 'SELECT generate_text(%s, ''cat'', 2)',
-    '22004 column "atom_data" of table "tensor_atoms" is NULL (The store''s functions never leave it NULL: restore the value, or import the model again.)'),
-  (column_replaced('tensor_atoms', 'atom_sequence', 'bigint DEFAULT 1'), 'SELECT tensor_weights(%s, ''blk.0.attn_q.weight'')',
-    '42804 column "atom_sequence" of table "tensor_atoms" is of type bigint instead of integer (Give the column the type it was made with: integer.)'),
+    '22004 column "atom_data" of table "tensor_atoms" is NULL (The store''s functions never leave it NULL: restore the '
+    'value, or import the model again.)'),
+  (column_replaced('tensor_atoms', 'atom_sequence', 'bigint DEFAULT 1'),
+    'SELECT tensor_weights(%s, ''blk.0.attn_q.weight'')',
+    '42804 column "atom_sequence" of table "tensor_atoms" is of type bigint instead of integer (Give the column the '
+    'type it was made with: integer.)'),
   (column_replaced('model_layers', 'layer_name', 'integer DEFAULT 5'), 'SELECT perplexity(%s, ''cat cat cat cat'', 8)',
-    '42804 column "layer_name" of table "model_layers" is of type integer instead of text (Give the column the type it was made with: text.)'),
+    '42804 column "layer_name" of table "model_layers" is of type integer instead of text (Give the column the type it '
+    'was made with: text.)'),
   (column_replaced('models', 'metadata', 'integer DEFAULT 5'), 'SELECT tokenize(%s, ''cat'')',
-    '42804 column "metadata" of table "models" is of type integer instead of jsonb (Give the column the type it was made with: jsonb.)'),
-  (column_replaced('svd_compressed_layers', 'u_matrix', 'weights'), 'SELECT tensor_weights(%s, ''blk.0.ffn_up.weight'')',
-    '22004 column "u_matrix" of table "svd_compressed_layers" is NULL (The store''s functions never leave it NULL: restore the value, or import the model again.)'),
-  ('UPDATE model_layers SET tensor_shape = ARRAY[16, NULL] WHERE layer_name LIKE ''%attn_q%''', 'SELECT export_gguf(%s)',
-    '22004 column "tensor_shape" of table "model_layers": an element is NULL (The store''s functions never leave it NULL: restore the value, or import the model again.)'),
+    '42804 column "metadata" of table "models" is of type integer instead of jsonb (Give the column the type it was '
+    'made with: jsonb.)'),
+  (column_replaced('svd_compressed_layers', 'u_matrix', 'weights'),
+    'SELECT tensor_weights(%s, ''blk.0.ffn_up.weight'')',
+    '22004 column "u_matrix" of table "svd_compressed_layers" is NULL (The store''s functions never leave it NULL: '
+    'restore the value, or import the model again.)'),
+  ('UPDATE model_layers SET tensor_shape = ARRAY[16, NULL] WHERE layer_name LIKE ''%attn_q%''',
+    'SELECT export_gguf(%s)',
+    '22004 column "tensor_shape" of table "model_layers": an element is NULL (The store''s functions never leave it '
+    'NULL: restore the value, or import the model again.)'),
   ('UPDATE model_layers SET tensor_shape = ARRAY[tensor_shape]', 'SELECT export_gguf(%s)',
     '2202E column "tensor_shape" of table "model_layers" is not an array of one dimension that begins at 1'),
-  ('ALTER TABLE model_layers DROP CONSTRAINT model_layers_atom_size_check; UPDATE model_layers SET atom_size = 0', 'SELECT export_gguf(%s)',
-    '22003 column "atom_size" of table "model_layers" is out of range: 0 (Restore the value, or import the model again.)'),
+  ('ALTER TABLE model_layers DROP CONSTRAINT model_layers_atom_size_check; UPDATE model_layers SET atom_size = 0',
+    'SELECT export_gguf(%s)',
+    '22003 column "atom_size" of table "model_layers" is out of range: 0 (Restore the value, or import the model '
+    'again.)'),
   ('UPDATE model_layers SET row_length = -1', 'SELECT generate_text(%s, ''cat'', 2)',
-    '22003 column "row_length" of table "model_layers" is out of range: -1 (Restore the value, or import the model again.)')) v (spoiling, call, said);
+    '22003 column "row_length" of table "model_layers" is out of range: -1 (Restore the value, or import the model '
+    'again.)')) v (spoiling, call, said);
 -- Types whose values have the same form are as good.
-SELECT is(said('CREATE DOMAIN lib.size AS integer; ALTER TABLE model_layers ALTER layer_name TYPE varchar(100), ALTER atom_size TYPE lib.size',
-  'SELECT generate_text(%s, ''cat'', 2)'), 'nothing', 'varchar for text, a domain for its base');
+SELECT is(
+  said('CREATE DOMAIN lib.size AS integer; ALTER TABLE model_layers ALTER layer_name TYPE varchar(100), ALTER '
+    'atom_size TYPE lib.size',
+    'SELECT generate_text(%s, ''cat'', 2)'), 'nothing', 'varchar for text, a domain for its base');
 
 SELECT * FROM finish();
 ROLLBACK;

@@ -10,24 +10,32 @@ SELECT results_eq($$SELECT model_name, model_type, architecture, parent_model_id
   source_sha256 FROM models$$,
   $$SELECT 'little', 'transformer', 'llama', NULL::int, 20*64 + 64 + 10*256 + 30*172 + 40*9::bigint, 1,
     sha256(little_gguf())$$, 'models');
-SELECT is(metadata, jsonb_build_object('format', 'gguf', 'version', 3, 'alignment', 32, 'kv', jsonb '[
-    {"key": "general.architecture", "type": "string", "value": "llama"}, {"key": "general.file_type", "type": "u32", "value": 0},
+SELECT is(metadata,
+  jsonb_build_object('format', 'gguf', 'version', 3, 'alignment', 32, 'kv',
+    jsonb '[
+    {"key": "general.architecture", "type": "string", "value": "llama"},
+    {"key": "general.file_type", "type": "u32", "value": 0},
     {"key": "llama.block_count", "type": "u32", "value": 1},
     {"key": "general.scores", "type": "array", "element": "f32", "value": [0, -1.5, "0x7fc00000"]},
-    {"key": "tokenizer.tokens", "type": "array", "element": "string", "value": ["<s>", "ü"]}]'), 'models.metadata') FROM
-      models;
+    {"key": "tokenizer.tokens", "type": "array", "element": "string", "value": ["<s>", "ü"]}]'),
+  'models.metadata')
+      FROM models;
 SELECT is(gguf_value(metadata, 'llama.block_count'), '1', 'gguf_value()') FROM models;
 SELECT is(gguf_value(metadata, 'no.such'), NULL, 'gguf_value() of no key') FROM models;
 SELECT is(gguf_value(NULL, 'a'), NULL, 'gguf_value(NULL)');
-SELECT results_eq('SELECT revision_id, model_id, parent_revision_id, base_revision_id, held_revision_id, stage, kind, parameters, atom_count, logical_bytes, state FROM model_revisions',
+SELECT results_eq(
+  'SELECT revision_id, model_id, parent_revision_id, base_revision_id, held_revision_id, stage, kind, parameters, '
+  'atom_count, logical_bytes, state FROM model_revisions',
   $$VALUES (1, 1, NULL::int, 1, 1, 'import', 'import', jsonb '{"atom_size": 8192}', 101::bigint, 4 * 9424::bigint,
     'live')$$, 'model_revisions');
-SELECT is(physical_bytes, pg_total_relation_size('hartonomous.tensor_atoms_m1_r1'), 'physical_bytes') FROM
-  model_revisions;
+SELECT is(physical_bytes, pg_total_relation_size('hartonomous.tensor_atoms_m1_r1'), 'physical_bytes')
+  FROM model_revisions;
 
 -- The tensors' rows
 
-SELECT results_eq('SELECT position, layer_idx, layer_name, layer_type, tensor_shape, tensor_dtype, parameter_count, row_length, atom_size FROM model_layers ORDER BY position',
+SELECT results_eq(
+  'SELECT position, layer_idx, layer_name, layer_type, tensor_shape, tensor_dtype, parameter_count, row_length, '
+  'atom_size FROM model_layers ORDER BY position',
   $$VALUES (0, -1, 'token_embd.weight', 'embedding', '{20,64}'::bigint[], 'F32', 1280::bigint, 64::bigint, 64),
            (1, 0, 'blk.0.attn_norm.weight', 'norm', '{64}', 'F32', 64, 64, 64),
            (2, 0, 'blk.0.attn_q.weight', 'attention', '{10,256}', 'F32', 2560, 256, 256),
@@ -39,26 +47,26 @@ SELECT is_empty($$SELECT layer_name FROM model_layers l
   'a layer''s geometry is the envelope of its atoms');
 
 SELECT is((layer_number(name), layer_type(name, '{2,2}'))::text, expected, name) FROM (VALUES
-  ('blk.12.attn_k.weight', '(12,attention)'), ('blk.3.ffn_norm.weight', '(3,norm)'), ('output_norm.weight',
-    '(-1,norm)'),
-  ('model.layers.7.self_attn.q_proj.weight', '(7,attention)'), ('model.layers.7.mlp.gate_proj.weight', '(7,ffn)'),
-  ('model.layers.0.input_layernorm.weight', '(0,norm)'), ('transformer.h.11.ln_1.bias', '(11,norm)'),
-  ('transformer.wte.weight', '(-1,embedding)'), ('model.embed_tokens.weight', '(-1,embedding)'), ('lm_head.weight',
-    '(-1,output)'),
+  ('blk.12.attn_k.weight', '(12,attention)'), ('blk.3.ffn_norm.weight', '(3,norm)'),
+  ('output_norm.weight', '(-1,norm)'), ('model.layers.7.self_attn.q_proj.weight', '(7,attention)'),
+  ('model.layers.7.mlp.gate_proj.weight', '(7,ffn)'), ('model.layers.0.input_layernorm.weight', '(0,norm)'),
+  ('transformer.h.11.ln_1.bias', '(11,norm)'), ('transformer.wte.weight', '(-1,embedding)'),
+  ('model.embed_tokens.weight', '(-1,embedding)'), ('lm_head.weight', '(-1,output)'),
   ('per_layer_token_embd.weight', '(-1,embedding)'), ('token_types.weight', '(-1,embedding)'),
-  ('output.weight', '(-1,output)'), ('blk.1.attn_output.weight', '(1,attention)'), ('token_embd_norm.weight', '(-1,norm)'),
-  ('conv1.weight', '(-1,other)'), ('features.0.weight', '(-1,other)'), ('blk.99999999.x', '(-1,other)'), ('',
-    '(-1,other)')) v (name, expected);
+  ('output.weight', '(-1,output)'), ('blk.1.attn_output.weight', '(1,attention)'),
+  ('token_embd_norm.weight', '(-1,norm)'), ('conv1.weight', '(-1,other)'), ('features.0.weight', '(-1,other)'),
+  ('blk.99999999.x', '(-1,other)'), ('', '(-1,other)')) v (name, expected);
 SELECT is(layer_number(NULL), NULL, 'layer_number(NULL)');
 SELECT is(layer_type(NULL, '{1}'), NULL, 'layer_type(NULL)');
 
 -- The atoms' rows
 
-SELECT results_eq('SELECT layer_name, count(*), min(atom_sequence), max(atom_sequence) FROM tensor_atoms a JOIN model_layers l USING (layer_id) GROUP BY l.layer_id ORDER BY l.layer_id',
-  $$VALUES ('token_embd.weight', 20::bigint, 0, 19), ('blk.0.attn_norm.weight', 1, 0, 0), ('blk.0.attn_q.weight', 10, 0,
-    9),
-           ('blk.0.ffn_down.weight', 30, 0, 29), ('output.weight', 40, 0, 39)$$,
-             'an atom is a matrix row; a vector is one');
+SELECT results_eq(
+  'SELECT layer_name, count(*), min(atom_sequence), max(atom_sequence) FROM tensor_atoms a '
+  'JOIN model_layers l USING (layer_id) GROUP BY l.layer_id ORDER BY l.layer_id',
+  $$VALUES ('token_embd.weight', 20::bigint, 0, 19), ('blk.0.attn_norm.weight', 1, 0, 0),
+           ('blk.0.attn_q.weight', 10, 0, 9), ('blk.0.ffn_down.weight', 30, 0, 29), ('output.weight', 40, 0, 39)$$,
+  'an atom is a matrix row; a vector is one');
 SELECT is_empty($$SELECT layer_name, atom_sequence FROM tensor_atoms a JOIN model_layers l USING (model_id, layer_id)
    CROSS JOIN LATERAL (SELECT t.data FROM unnest(little_tensors()) t WHERE t.name = layer_name) file
    WHERE a.atom_data::bytea <> substr(file.data, (4 * row_length * atom_sequence + 1)::int, (4 * row_length)::int)
@@ -70,9 +78,12 @@ SELECT is_empty($$SELECT layer_id, atom_sequence FROM tensor_atoms a JOIN model_
       OR ST_X(a.weights_geometry) <> x OR ST_Y(a.weights_geometry) <> y OR ST_Z(a.weights_geometry) <> importance_score
       OR ST_SRID(a.weights_geometry) <> 0 OR hilbert_index <> hilbert_index(x, y, importance_score)
       OR content_hash <> sha256(atom_data::bytea)$$, 'names, numbers and generated columns');
-SELECT is_empty('SELECT layer_id FROM tensor_atoms WHERE weights_geometry_q8 IS NOT NULL OR quantization_format IS NOT NULL',
+SELECT is_empty(
+  'SELECT layer_id FROM tensor_atoms WHERE weights_geometry_q8 IS NOT NULL OR quantization_format IS NOT NULL',
   'the rest is NULL');
-SELECT is_empty('SELECT layer_id, x, y, importance_score FROM tensor_atoms WHERE NOT (x BETWEEN 0 AND 100 AND y BETWEEN 0 AND 100 AND importance_score BETWEEN -10 AND 10)',
+SELECT is_empty(
+  'SELECT layer_id, x, y, importance_score FROM tensor_atoms WHERE NOT (x BETWEEN 0 AND 100 AND y BETWEEN 0 AND 100 '
+  'AND importance_score BETWEEN -10 AND 10)',
   'coordinates are within their bounds');
 SELECT results_eq($$SELECT min(x)::real, max(x)::real, min(y)::real, max(y)::real FROM tensor_atoms WHERE layer_id <>
   layer(1, 'blk.0.attn_norm.weight') GROUP BY layer_id$$,
@@ -87,8 +98,8 @@ CREATE FUNCTION lib.wrong_importance(model integer) RETURNS TABLE (layer bigint,
 LANGUAGE sql STABLE AS $$
   WITH raw AS (SELECT a.layer_id, atom_sequence, importance_score,
                       (SELECT ln(sqrt(avg(w::float8 ^ 2))) FROM unnest(dequantize(atom_data)) w) AS metric
-                 FROM tensor_atoms a JOIN model_layers l USING (layer_id) WHERE a.model_id = model AND
-                   cardinality(tensor_shape) > 1),
+                 FROM tensor_atoms a JOIN model_layers l USING (layer_id) WHERE a.model_id = model
+                   AND cardinality(tensor_shape) > 1),
        scores AS (SELECT *, (metric - avg(metric) OVER w) / nullif(stddev_pop(metric) OVER w, 0) AS expected FROM raw
          WINDOW w AS (PARTITION BY layer_id))
   SELECT layer_id, atom_sequence, importance_score, expected FROM scores
@@ -107,10 +118,12 @@ SELECT results_eq(format('SELECT round(x::numeric, 3), y FROM tensor_atoms WHERE
 -- Two directions: long steps along one, short ones along the other
 SELECT import_gguf(gguf(ARRAY[ROW('plane', '{4,4}', 0, f32(5,0,0,0, -5,0,0,0, 0,1,0,0, 0,-1,0,0))::tensor]), 'plane') AS
   plane \gset
-SELECT results_eq(format('SELECT round(x::numeric, 2), round(y::numeric, 2) FROM tensor_atoms WHERE model_id = %s ORDER BY atom_sequence',
-  :plane),
+SELECT results_eq(
+  format(
+    'SELECT round(x::numeric, 2), round(y::numeric, 2) FROM tensor_atoms WHERE model_id = %s ORDER BY atom_sequence',
+    :plane),
   'VALUES (100.00, 50.00), (0.00, 50.00), (50.00, 100.00), (50.00, 0.00)',
-    'x is the direction of most energy, y the next');
+  'x is the direction of most energy, y the next');
 
 -- Constant tensors, zeros, one row, NaN and infinity
 SELECT import_gguf(gguf(ARRAY[ROW('constant', '{4,5}', 0, f32(VARIADIC array_fill(0.25::real, ARRAY[20])))::tensor,
@@ -118,16 +131,25 @@ SELECT import_gguf(gguf(ARRAY[ROW('constant', '{4,5}', 0, f32(VARIADIC array_fil
                                 f32(1,2,3,4))::tensor,
                               ROW('odd', '{2,5}', 0, f32(1,2, 'NaN',1, 0,0, 'Infinity',1, -2,1))::tensor,
                               ROW('huge', '{2,2}', 0, f32(3e38,3e38, -3e38,1e-45))::tensor]), 'odd') AS odd \gset
-SELECT results_eq(format('SELECT DISTINCT tensor_name, x, y, importance_score FROM tensor_atoms WHERE model_id = %s AND tensor_name IN (''constant'', ''zeros'', ''one row'') ORDER BY 1',
-  :odd),
+SELECT results_eq(
+  format(
+    'SELECT DISTINCT tensor_name, x, y, importance_score FROM tensor_atoms WHERE model_id = %s '
+    'AND tensor_name IN (''constant'', ''zeros'', ''one row'') ORDER BY 1',
+    :odd),
   $$VALUES ('constant', 50::real, 50::real, 0::real), ('one row', 50, 50, 0), ('zeros', 50, 50, -10)$$,
-    'tensors without spread');
-SELECT results_eq(format('SELECT importance_score, x = 50 AND y = 50 FROM tensor_atoms WHERE model_id = %s AND tensor_name = ''odd'' AND atom_sequence IN (1, 2, 3) ORDER BY atom_sequence',
-  :odd),
+  'tensors without spread');
+SELECT results_eq(
+  format(
+    'SELECT importance_score, x = 50 AND y = 50 FROM tensor_atoms WHERE model_id = %s AND tensor_name = ''odd'' '
+    'AND atom_sequence IN (1, 2, 3) ORDER BY atom_sequence',
+    :odd),
   'VALUES (10::real, true), (-10, false), (10, true)',
-    'NaN and infinity are in the middle and never the first to go; zeros are');
-SELECT is_empty(format('SELECT * FROM tensor_atoms WHERE model_id = %s AND NOT (x BETWEEN 0 AND 100 AND y BETWEEN 0 AND 100 AND importance_score BETWEEN -10 AND 10)',
-  :odd),
+  'NaN and infinity are in the middle and never the first to go; zeros are');
+SELECT is_empty(
+  format(
+    'SELECT * FROM tensor_atoms WHERE model_id = %s AND NOT (x BETWEEN 0 AND 100 AND y BETWEEN 0 AND 100 '
+    'AND importance_score BETWEEN -10 AND 10)',
+    :odd),
   'no coordinate out of bounds comes of odd weights');
 SELECT ok(export_gguf(:odd) = (SELECT f FROM (SELECT gguf(ARRAY[ROW('constant', '{4,5}', 0, f32(VARIADIC
   array_fill(0.25::real, ARRAY[20])))::tensor,
@@ -139,34 +161,45 @@ SELECT ok(export_gguf(:odd) = (SELECT f FROM (SELECT gguf(ARRAY[ROW('constant', 
 
 -- Generated columns cannot be made to lie
 SELECT layer(1, 'output.weight') AS out \gset
-UPDATE tensor_atoms SET x = 1, y = 2, importance_score = 3, atom_data = weights(array_fill(7::real, ARRAY[9])) WHERE
-  model_id = 1 AND layer_id = :out AND atom_sequence = 5;
-SELECT results_eq(format('SELECT ST_AsText(weights_geometry), hilbert_index, content_hash FROM tensor_atoms WHERE layer_id = %s AND atom_sequence = 5',
-  :out),
+UPDATE tensor_atoms SET x = 1, y = 2, importance_score = 3, atom_data = weights(array_fill(7::real, ARRAY[9]))
+  WHERE model_id = 1 AND layer_id = :out AND atom_sequence = 5;
+SELECT results_eq(
+  format(
+    'SELECT ST_AsText(weights_geometry), hilbert_index, content_hash FROM tensor_atoms WHERE layer_id = %s '
+    'AND atom_sequence = 5',
+    :out),
   $$SELECT 'POINT Z (1 2 3)', hilbert_index(1, 2, 3), sha256(f32(7,7,7,7,7,7,7,7,7))$$,
-    'a plain UPDATE computes generated columns again');
-SELECT throws_ok(format('UPDATE tensor_atoms SET %s WHERE model_id = 1', assignment), '428C9', NULL, assignment ||
-  ' is refused')
+  'a plain UPDATE computes generated columns again');
+SELECT throws_ok(format('UPDATE tensor_atoms SET %s WHERE model_id = 1', assignment), '428C9', NULL, assignment
+  || ' is refused')
   FROM unnest(ARRAY['content_hash = ''x''', 'hilbert_index = 1', 'weights_geometry = NULL', 'tensor_atom_id = 1'])
     assignment;
 UPDATE tensor_atoms SET x = NULL WHERE model_id = 1 AND layer_id = :out AND atom_sequence = 5;
-SELECT results_eq(format('SELECT weights_geometry IS NULL, hilbert_index IS NULL FROM tensor_atoms WHERE layer_id = %s AND atom_sequence = 5',
-  :out),
+SELECT results_eq(
+  format(
+    'SELECT weights_geometry IS NULL, hilbert_index IS NULL FROM tensor_atoms '
+    'WHERE layer_id = %s AND atom_sequence = 5', :out),
   'VALUES (true, true)', 'no coordinate, no place');
 SELECT throws_ok('UPDATE model_layers SET atom_size = 0', '23514', NULL, 'no atoms of no weights');
 SELECT throws_ok(format('UPDATE tensor_atoms SET revision_id = 7 WHERE layer_id = %s', :out), '23514', NULL,
   'a row cannot be moved to another revision');
 SELECT throws_ok(format('UPDATE tensor_atoms SET model_id = 7 WHERE layer_id = %s', :out), '23514', NULL,
   'nor to a model without a partition');
-SELECT throws_ok(format('INSERT INTO tensor_atoms (model_id, revision_id, layer_id, atom_sequence, tensor_name, atom_data) VALUES (1, 1, %s, 5, ''x'', ''F32[0]:'')',
-  :out), '23505', NULL, 'an atom is there once');
+SELECT throws_ok(
+  format(
+    'INSERT INTO tensor_atoms (model_id, revision_id, layer_id, atom_sequence, tensor_name, atom_data) '
+    'VALUES (1, 1, %s, 5, ''x'', ''F32[0]:'')',
+    :out), '23505', NULL, 'an atom is there once');
 SELECT throws_ok(format('UPDATE tensor_atoms SET atom_sequence = -1 WHERE layer_id = %s AND atom_sequence = 39', :out),
   '23514', NULL, 'no negative number');
 
 -- Atoms smaller than a row, not dividing it
 SELECT import_gguf(little_gguf(), 'split', atom_size => 100) AS split \gset
-SELECT results_eq(format('SELECT layer_name, atom_size, count(*) FROM tensor_atoms a JOIN model_layers l USING (layer_id) WHERE l.model_id = %s GROUP BY l.layer_id ORDER BY l.layer_id',
-  :split),
+SELECT results_eq(
+  format(
+    'SELECT layer_name, atom_size, count(*) FROM tensor_atoms a JOIN model_layers l USING (layer_id) '
+    'WHERE l.model_id = %s GROUP BY l.layer_id ORDER BY l.layer_id',
+    :split),
   $$VALUES ('token_embd.weight', 64, 20::bigint), ('blk.0.attn_norm.weight', 64, 1), ('blk.0.attn_q.weight', 100, 30),
     ('blk.0.ffn_down.weight', 100, 60), ('output.weight', 9, 40)$$,
   'rows longer than atom_size are split');
@@ -185,14 +218,14 @@ SELECT is(count(*), 9424::bigint, 'atoms of one weight') FROM tensor_atoms WHERE
 SELECT ok(export_gguf(:single) = little_gguf(), 'are the file, too');
 SELECT is(effective_atom_size(wanted, row_length, format), expected, format('effective_atom_size(%s, %s, %s)', wanted,
   row_length, format))
-  FROM (VALUES (8192, 64, 'F32', 64), (100, 256, 'Q8_0', 128), (1, 256, 'Q4_K', 256), (300, 1024, 'Q4_K', 512), (1, 0,
-    'F32', 1),
-               (1048576, 3000000000, 'F32', 1048576), (NULL, 64, 'F32', NULL)) v (wanted, row_length, format, expected);
+  FROM (VALUES (8192, 64, 'F32', 64), (100, 256, 'Q8_0', 128), (1, 256, 'Q4_K', 256), (300, 1024, 'Q4_K', 512),
+               (1, 0, 'F32', 1), (1048576, 3000000000, 'F32', 1048576), (NULL, 64, 'F32', NULL)
+  ) v (wanted, row_length, format, expected);
 
 -- Quantized files and formats that are only carried: their blocks as they are
 CREATE FUNCTION lib.noise(bytes integer, seed integer) RETURNS bytea LANGUAGE sql IMMUTABLE
-  RETURN (SELECT substr(string_agg(sha256(int4send(seed) || int4send(i)), '' ORDER BY i), 1, bytes) FROM
-    generate_series(0, bytes / 32) i);
+  RETURN (SELECT substr(string_agg(sha256(int4send(seed) || int4send(i)), '' ORDER BY i), 1, bytes)
+    FROM generate_series(0, bytes / 32) i);
 CREATE FUNCTION lib.quantized_gguf() RETURNS bytea LANGUAGE sql STABLE
   RETURN gguf(ARRAY[
     ROW('q8.weight', '{96,6}', 8, quantize(wave(576, 1), 'Q8_0')::bytea)::tensor,
@@ -202,22 +235,27 @@ CREATE FUNCTION lib.quantized_gguf() RETURNS bytea LANGUAGE sql STABLE
     ROW('iq.weight', '{512,2}', 16, noise(66 * 4, 5))::tensor,
     ROW('mx.weight', '{64,2}', 39, noise(17 * 4, 6))::tensor,
     ROW('int.weight', '{3,3}', 26, noise(36, 7))::tensor,
-    ROW('nv.weight', '{128,3}', 40, noise(36 * 6, 9))::tensor, ROW('one.weight', '{256,2}', 41, noise(18 * 4, 10))::tensor,
+    ROW('nv.weight', '{128,3}', 40, noise(36 * 6, 9))::tensor,
+    ROW('one.weight', '{256,2}', 41, noise(18 * 4, 10))::tensor,
     ROW('two.weight', '{64,5}', 42, noise(18 * 5, 11))::tensor,
     ROW('double.weight', '{2,2}', 28, noise(32, 8))::tensor]);
 SELECT import_gguf(quantized_gguf(), 'quantized') AS quantized \gset
-SELECT results_eq(format('SELECT layer_name, tensor_dtype, row_length, tensor_shape::text, count(*), min(weights_format(atom_data)), min(weights_count(atom_data)) FROM tensor_atoms a JOIN model_layers l USING (layer_id) WHERE l.model_id = %s GROUP BY l.layer_id ORDER BY l.layer_id',
-  :quantized),
-  $$VALUES ('q8.weight', 'Q8_0', 96::bigint, '{6,96}', 6::bigint, 'Q8_0', 96::bigint), ('q4k.weight', 'Q4_K', 512,
-    '{3,512}', 3, 'Q4_K', 512),
-           ('half.weight', 'F16', 5, '{3,4,5}', 12, 'F16', 5), ('bf.weight', 'BF16', 7, '{7}', 1, 'BF16', 7),
-             ('iq.weight', 'IQ2_XXS', 512, '{2,512}', 2, 'IQ2_XXS', 512),
+SELECT results_eq(
+  format(
+    'SELECT layer_name, tensor_dtype, row_length, tensor_shape::text, count(*), min(weights_format(atom_data)), '
+    'min(weights_count(atom_data)) FROM tensor_atoms a JOIN model_layers l USING (layer_id) WHERE l.model_id = %s '
+    'GROUP BY l.layer_id ORDER BY l.layer_id',
+    :quantized),
+  $$VALUES ('q8.weight', 'Q8_0', 96::bigint, '{6,96}', 6::bigint, 'Q8_0', 96::bigint),
+           ('q4k.weight', 'Q4_K', 512, '{3,512}', 3, 'Q4_K', 512), ('half.weight', 'F16', 5, '{3,4,5}', 12, 'F16', 5),
+           ('bf.weight', 'BF16', 7, '{7}', 1, 'BF16', 7), ('iq.weight', 'IQ2_XXS', 512, '{2,512}', 2, 'IQ2_XXS', 512),
            ('mx.weight', 'MXFP4', 64, '{2,64}', 2, 'MXFP4', 64), ('int.weight', 'I32', 3, '{3,3}', 3, 'I32', 3),
-           ('nv.weight', 'NVFP4', 128, '{3,128}', 3, 'NVFP4', 128), ('one.weight', 'Q1_0', 256, '{2,256}', 2, 'Q1_0', 256),
-           ('two.weight', 'Q2_0', 64, '{5,64}', 5, 'Q2_0', 64),
-             ('double.weight', 'F64', 2, '{2,2}', 2, 'F64', 2)$$, 'all formats are carried');
+           ('nv.weight', 'NVFP4', 128, '{3,128}', 3, 'NVFP4', 128),
+           ('one.weight', 'Q1_0', 256, '{2,256}', 2, 'Q1_0', 256), ('two.weight', 'Q2_0', 64, '{5,64}', 5, 'Q2_0', 64),
+           ('double.weight', 'F64', 2, '{2,2}', 2, 'F64', 2)$$, 'all formats are carried');
 SELECT ok(export_gguf(:quantized) = quantized_gguf(), 'to the byte');
-SELECT throws_ok($$SELECT import_gguf(gguf(ARRAY[ROW('new.weight', '{32}', 43, noise(32, 1))::tensor]), 'newer')$$, '22P03',
+SELECT throws_ok($$SELECT import_gguf(gguf(ARRAY[ROW('new.weight', '{32}', 43, noise(32, 1))::tensor]), 'newer')$$,
+  '22P03',
   'GGUF: tensor "new.weight" is in format 43, which is unknown', 'a format that came later');
 SELECT import_gguf(gguf((SELECT array_agg(t) FROM unnest(ARRAY[ROW('q8.weight', '{96,6}', 8, quantize(wave(576, 1),
   'Q8_0')::bytea)::tensor,
@@ -226,11 +264,15 @@ SELECT import_gguf(gguf((SELECT array_agg(t) FROM unnest(ARRAY[ROW('q8.weight', 
 SELECT is_empty(format('SELECT * FROM wrong_importance(%s)', :readable),
   'quantized weights are weighed as what they stand for');
 SELECT results_eq(format($$SELECT DISTINCT x, y, importance_score FROM tensor_atoms WHERE model_id = %s AND tensor_name
-  IN ('iq.weight', 'mx.weight', 'int.weight', 'double.weight', 'bf.weight', 'nv.weight', 'one.weight', 'two.weight')$$, :quantized),
+  IN ('iq.weight', 'mx.weight', 'int.weight', 'double.weight', 'bf.weight', 'nv.weight', 'one.weight', 'two.weight')$$,
+  :quantized),
   'VALUES (50::real, 50::real, 10::real)', 'what cannot be read lies in the middle and is not pruned unasked');
 SELECT import_gguf(quantized_gguf(), 'blocks', atom_size => 40) AS blocks \gset
-SELECT results_eq(format('SELECT layer_name, atom_size, count(*) FROM tensor_atoms a JOIN model_layers l USING (layer_id) WHERE l.model_id = %s GROUP BY l.layer_id ORDER BY l.layer_id LIMIT 3',
-  :blocks),
+SELECT results_eq(
+  format(
+    'SELECT layer_name, atom_size, count(*) FROM tensor_atoms a JOIN model_layers l USING (layer_id) '
+    'WHERE l.model_id = %s GROUP BY l.layer_id ORDER BY l.layer_id LIMIT 3',
+    :blocks),
   $$VALUES ('q8.weight', 64, 12::bigint), ('q4k.weight', 256, 6), ('half.weight', 5, 12)$$, 'atoms are whole blocks');
 SELECT ok(export_gguf(:blocks) = quantized_gguf(), 'which together are the file');
 
@@ -239,7 +281,10 @@ CREATE FUNCTION lib.odd_gguf() RETURNS bytea LANGUAGE sql IMMUTABLE
   RETURN gguf(ARRAY[ROW('no rows', '{4,0}', 0, ''), ROW('nothing', '{0}', 8, ''), ROW('one number', '{}', 0, f32(2.5)),
     ROW('rows of nothing', '{0,3}', 0, ''), ROW('some', '{4,2}', 0, waves(2, 4, 1))]::tensor[]);
 SELECT import_gguf(odd_gguf(), 'hollow') AS odd \gset
-SELECT results_eq(format('SELECT l.layer_name, l.tensor_shape, l.parameter_count, l.row_length, count(a) FROM model_layers l LEFT JOIN tensor_atoms a USING (model_id, layer_id) WHERE l.model_id = %s GROUP BY l.layer_id ORDER BY position', :odd),
+SELECT results_eq(
+  format(
+    'SELECT l.layer_name, l.tensor_shape, l.parameter_count, l.row_length, count(a) FROM model_layers l LEFT '
+    'JOIN tensor_atoms a USING (model_id, layer_id) WHERE l.model_id = %s GROUP BY l.layer_id ORDER BY position', :odd),
   $$VALUES ('no rows', '{0,4}'::bigint[], 0::bigint, 4::bigint, 0::bigint), ('nothing', '{0}', 0, 0, 0),
     ('one number', '{}', 1, 1, 1), ('rows of nothing', '{3,0}', 0, 0, 0), ('some', '{2,4}', 8, 4, 2)$$,
   'empty tensors and single numbers of a GGUF file');
@@ -255,20 +300,29 @@ SELECT throws_ok('SELECT import_gguf(gguf(NULL), long_name(2049))', '22023',
 SELECT throws_ok('SELECT rename_model(long_name(2048), long_name(2049))', '22023',
   'the name of a model must have at most 2048 bytes, not 2049', 'no other way to such a name');
 SELECT throws_ok('SELECT check_name(NULL)', '22023', 'a model needs a name');
-SELECT lives_ok('SELECT import_safetensors(safetensors(ARRAY[ROW(long_name(2048), ''F32'', ''{1}'', f32(1))::st_tensor]), ''long'')',
+SELECT lives_ok(
+  'SELECT import_safetensors(safetensors(ARRAY[ROW(long_name(2048), ''F32'', ''{1}'', f32(1))::st_tensor]), ''long'')',
   'a tensor''s name of 2048 bytes');
-SELECT throws_matching('SELECT import_safetensors(safetensors(ARRAY[ROW(long_name(2049), ''F32'', ''{1}'', f32(1))::st_tensor]), ''longer'')',
+SELECT throws_matching(
+  'SELECT import_safetensors(safetensors(ARRAY[ROW(long_name(2049), ''F32'', ''{1}'', f32(1))::st_tensor]), '
+  '''longer'')',
   '^safetensors: tensor name .* is too long', 'and one of 2049');
 
 -- One piece of a model is not the model
-SELECT throws_ok(format('SELECT import_gguf(gguf(NULL, ARRAY[%s]), ''piece'')', keys), '0A000', message, keys) FROM (VALUES
-  ($$kv('split.no', 2, le(0, 2)), kv('split.count', 2, le(3, 2))$$, 'the file is piece 1 of 3 of a split model, not the whole model'),
-  ($$kv('split.no', 5, le(1, 4)), kv('split.count', 10, le(2, 8))$$, 'the file is piece 2 of 2 of a split model, not the whole model'),
-  ($$kv('split.count', 0, '\x02')$$, 'the file is piece unknown of 2 of a split model, not the whole model'),
-  ($$kv('split.no', 1, '\x01')$$, 'the file is piece 2 of several of a split model, not the whole model')) v (keys, message);
-SELECT lives_ok($$SELECT import_gguf(gguf(NULL, ARRAY[kv('split.no', 2, le(0, 2)), kv('split.count', 2, le(0, 2))]), 'merged')$$,
+SELECT throws_ok(format('SELECT import_gguf(gguf(NULL, ARRAY[%s]), ''piece'')', keys), '0A000', message, keys)
+  FROM (VALUES
+  ($$kv('split.no', 2, le(0, 2)), kv('split.count', 2, le(3, 2))$$,
+    'the file is piece 1 of 3 of a split model, not the whole model'),
+    ($$kv('split.no', 5, le(1, 4)), kv('split.count', 10, le(2, 8))$$,
+      'the file is piece 2 of 2 of a split model, not the whole model'),
+    ($$kv('split.count', 0, '\x02')$$, 'the file is piece unknown of 2 of a split model, not the whole model'),
+    ($$kv('split.no', 1, '\x01')$$, 'the file is piece 2 of several of a split model, not the whole model')
+  ) v (keys, message);
+SELECT lives_ok(
+  $$SELECT import_gguf(gguf(NULL, ARRAY[kv('split.no', 2, le(0, 2)), kv('split.count', 2, le(0, 2))]), 'merged')$$,
   'pieces that were merged are a whole: llama-gguf-split leaves split.count 0');
-SELECT lives_ok($$SELECT import_gguf(gguf(NULL, ARRAY[kv_text('split.count', 'x'), kv('split.no', 2, le(0, 2))]), 'named')$$,
+SELECT lives_ok(
+  $$SELECT import_gguf(gguf(NULL, ARRAY[kv_text('split.count', 'x'), kv('split.no', 2, le(0, 2))]), 'named')$$,
   'a text of that name says nothing');
 SELECT is(gguf_value(file_metadata(gguf(NULL, ARRAY[kv('split.count', 2, le(3, 2))]), 'gguf'), 'split.count'), '3',
   'a piece can be looked at');
@@ -281,11 +335,13 @@ BEGIN
   RETURN server_path(name);
 END
 $$;
-SELECT throws_ok(format('SELECT import_safetensors(%L::text, ''piece'')', shard('model-00002-of-00003.safetensors')), '0A000',
+SELECT throws_ok(format('SELECT import_safetensors(%L::text, ''piece'')', shard('model-00002-of-00003.safetensors')),
+  '0A000',
   'the file is piece 2 of 3 of a checkpoint, not the whole model', 'a piece of a checkpoint, by its name');
 SELECT lives_ok(format('SELECT import_safetensors(%L::text, ''only'')', shard('model-00001-of-00001.safetensors')),
   'the only piece is the whole');
-SELECT lives_ok(format('SELECT import_safetensors(%L::text, ''lone'')', shard('model-00002.safetensors')), 'another name');
+SELECT lives_ok(format('SELECT import_safetensors(%L::text, ''lone'')', shard('model-00002.safetensors')),
+  'another name');
 \endif
 
 -- safetensors: PyTorch's shapes, any dtype, scalars, nothing at all
@@ -301,20 +357,27 @@ CREATE FUNCTION lib.all_dtypes() RETURNS bytea LANGUAGE sql IMMUTABLE
     ROW('u16', 'U16', '{2,2}', noise(8, 8))::st_tensor, ROW('f64', 'F64', '{2}', noise(16, 9))::st_tensor,
     ROW('f4', 'F4', '{2,3}', noise(3, 10))::st_tensor], '{"format":"pt","note":"kept"}');
 SELECT import_safetensors(all_dtypes(), 'torch') AS torch \gset
-SELECT results_eq(format('SELECT layer_name, tensor_dtype, tensor_shape::text, parameter_count, row_length, count(a.layer_id), min(weights_format(atom_data)) FROM model_layers l LEFT JOIN tensor_atoms a USING (layer_id) WHERE l.model_id = %s GROUP BY l.layer_id ORDER BY l.position',
-  :torch),
-  $$VALUES ('matrix', 'F32', '{6,40}', 240::bigint, 40::bigint, 6::bigint, 'F32'), ('half', 'F16', '{3,50}', 150, 50, 3,
-    'F16'), ('brain', 'BF16', '{2,33}', 66, 33, 2, 'BF16'),
-    ('conv', 'F32', '{8,2,3,3}', 144, 18, 8, 'F32'), ('scalar', 'F32', '{}', 1, 1, 1, 'F32'), ('vector', 'F32', '{5}',
-      5, 5, 1, 'F32'),
-    ('nothing', 'F32', '{0,4}', 0, 4, 0, NULL), ('none', 'I64', '{3,0}', 0, 0, 0, NULL), ('i64', 'I64', '{2,2}', 4, 2,
-      2, 'I64'), ('u8', 'U8', '{3,3}', 9, 3, 3, 'I8'),
-    ('bool', 'BOOL', '{4}', 4, 4, 1, 'I8'), ('f8', 'F8_E4M3', '{2,40}', 80, 40, 2, 'I8'), ('u16', 'U16', '{2,2}', 4, 2,
-      2, 'I16'), ('f64', 'F64', '{2}', 2, 2, 1, 'F64'), ('f4', 'F4', '{2,3}', 3, 3, 1, 'I8')$$,
+SELECT results_eq(
+  format(
+    'SELECT layer_name, tensor_dtype, tensor_shape::text, parameter_count, row_length, count(a.layer_id), '
+    'min(weights_format(atom_data)) FROM model_layers l LEFT JOIN tensor_atoms a USING (layer_id) '
+    'WHERE l.model_id = %s GROUP BY l.layer_id ORDER BY l.position',
+    :torch),
+  $$VALUES ('matrix', 'F32', '{6,40}', 240::bigint, 40::bigint, 6::bigint, 'F32'),
+    ('half', 'F16', '{3,50}', 150, 50, 3, 'F16'), ('brain', 'BF16', '{2,33}', 66, 33, 2, 'BF16'),
+    ('conv', 'F32', '{8,2,3,3}', 144, 18, 8, 'F32'), ('scalar', 'F32', '{}', 1, 1, 1, 'F32'),
+    ('vector', 'F32', '{5}', 5, 5, 1, 'F32'), ('nothing', 'F32', '{0,4}', 0, 4, 0, NULL),
+    ('none', 'I64', '{3,0}', 0, 0, 0, NULL), ('i64', 'I64', '{2,2}', 4, 2, 2, 'I64'),
+    ('u8', 'U8', '{3,3}', 9, 3, 3, 'I8'), ('bool', 'BOOL', '{4}', 4, 4, 1, 'I8'),
+    ('f8', 'F8_E4M3', '{2,40}', 80, 40, 2, 'I8'), ('u16', 'U16', '{2,2}', 4, 2, 2, 'I16'),
+    ('f64', 'F64', '{2}', 2, 2, 1, 'F64'), ('f4', 'F4', '{2,3}', 3, 3, 1, 'I8')$$,
   'safetensors');
 SELECT ok(export_safetensors(:torch) = all_dtypes(), 'to the byte');
-SELECT is_empty(format('SELECT * FROM tensor_atoms WHERE model_id = %s AND NOT (x BETWEEN 0 AND 100 AND y BETWEEN 0 AND 100 AND importance_score BETWEEN -10 AND 10)',
-  :torch), 'within bounds');
+SELECT is_empty(
+  format(
+    'SELECT * FROM tensor_atoms WHERE model_id = %s AND NOT (x BETWEEN 0 AND 100 AND y BETWEEN 0 AND 100 '
+    'AND importance_score BETWEEN -10 AND 10)',
+    :torch), 'within bounds');
 SELECT results_eq(format('SELECT model_type, architecture FROM models WHERE model_id = %s', :torch), $$VALUES
   ('network', NULL::text)$$, 'no transformer, as far as one can see');
 
@@ -361,16 +424,18 @@ SELECT skip('no directory of the server', 6);
 SELECT import_gguf(example_model(), 'example') AS example \gset
 SELECT is(source_sha256, sha256(pg_read_binary_file(example_model())), 'the example model''s sha256')
   FROM models WHERE model_id = :example;
-SELECT ok(sha256(export_gguf(:example)) = source_sha256, 'it comes back to the byte') FROM models WHERE model_id = :example;
+SELECT ok(sha256(export_gguf(:example)) = source_sha256, 'it comes back to the byte') FROM models
+  WHERE model_id = :example;
 SELECT is_empty(format('SELECT * FROM wrong_importance(%s)', :example), 'its atoms are scored right');
 SELECT is((SELECT sum(parameter_count) FROM model_layers WHERE model_id = :example)::bigint,
           (SELECT sum(weights_count(atom_data)) FROM tensor_atoms WHERE model_id = :example)::bigint,
-  'every weight is in an atom');
+          'every weight is in an atom');
 \else
 SELECT skip('no example model', 4);
 \endif
 CREATE ROLE import_nobody;
-SELECT is((state_as('import_nobody', statement)).state, '42501', 'not without pg_read_server_files: ' || regexp_replace(statement, '\s+', ' ', 'g'))
+SELECT is((state_as('import_nobody', statement)).state, '42501',
+  'not without pg_read_server_files: ' || regexp_replace(statement, '\s+', ' ', 'g'))
   FROM unnest(ARRAY[$$SELECT import_gguf('/etc/hostname', 'x')$$, $$SELECT import_safetensors('/etc/hostname', 'x')$$,
     $$SELECT file_sha256('/etc/hostname'::text)$$,
     $$SELECT file_metadata('/etc/hostname'::text, 'gguf')$$, $$SELECT * FROM file_tensors('/etc/hostname'::text,

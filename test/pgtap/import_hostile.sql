@@ -16,47 +16,45 @@ CREATE FUNCTION lib.one(name text, dims bigint[], type integer, data bytea) RETU
 
 INSERT INTO lib.file SELECT 'gguf', file, '22P03', what FROM (VALUES
   (''::bytea, 'no byte'), ('\x47', 'one byte'), ('\x47475546', 'a magic alone'),
-  (changed(:good, 0, '\x47474d4c'), 'another magic'),
-  (gguf(NULL, NULL, version => 0), 'version 0'), (gguf(NULL, NULL, version => 1), 'version 1'), (gguf(NULL, NULL,
-    version => 4), 'version 4'),
-  (changed(:good, 4, '\x00000003'), 'big-endian'),
-  (changed(:good, 8, le(-1, 8)), '2^64 - 1 tensors'), (changed(:good, 8, le(2, 8)), 'a tensor more than there are'),
-  (changed(:good, 16, le(-1, 8)), '2^64 - 1 keys'), (changed(:good, 16, le(2, 8)), 'a key more than there are'),
+  (changed(:good, 0, '\x47474d4c'), 'another magic'), (gguf(NULL, NULL, version => 0), 'version 0'),
+  (gguf(NULL, NULL, version => 1), 'version 1'), (gguf(NULL, NULL, version => 4), 'version 4'),
+  (changed(:good, 4, '\x00000003'), 'big-endian'), (changed(:good, 8, le(-1, 8)), '2^64 - 1 tensors'),
+  (changed(:good, 8, le(2, 8)), 'a tensor more than there are'), (changed(:good, 16, le(-1, 8)), '2^64 - 1 keys'),
+  (changed(:good, 16, le(2, 8)), 'a key more than there are'),
   (one('w', '{1,1,1,1,1}', 0, zeros(4)), 'five dimensions'),
   (one('w', '{4294967296,0,4294967296}', 0, ''), 'a zero beside dimensions whose product overflows'),
   (one('w', '{9223372036854775807,9223372036854775807}', 0, zeros(64)), 'dimensions whose product overflows'),
   (one('w', '{4294967296,4294967296,4294967296}', 0, zeros(64)), 'dimensions whose product overflows to zero'),
-  (one('w', '{-1}', 0, zeros(64)), 'a dimension of 2^64 - 1'), (one('w', '{4611686018427387904}', 0, zeros(64)),
-    'bytes that overflow'),
+  (one('w', '{-1}', 0, zeros(64)), 'a dimension of 2^64 - 1'),
+  (one('w', '{4611686018427387904}', 0, zeros(64)), 'bytes that overflow'),
   (one('w', '{64}', 0, zeros(224)), 'a tensor cut short'), (one('w', '{64}', 99, zeros(256)), 'an unknown type'),
-  (one('w', '{64}', 4, zeros(256)), 'a type that ggml has removed'), (one('w', '{64}', 255, zeros(256)),
-    'a type beyond the table'),
-  (one('w', '{33}', 8, zeros(68)), 'rows that are not whole blocks'), (one('w', '{128,2}', 12, zeros(144)),
-    'blocks across rows'),
+  (one('w', '{64}', 4, zeros(256)), 'a type that ggml has removed'),
+  (one('w', '{64}', 255, zeros(256)), 'a type beyond the table'),
+  (one('w', '{33}', 8, zeros(68)), 'rows that are not whole blocks'),
+  (one('w', '{128,2}', 12, zeros(144)), 'blocks across rows'),
   (one(repeat('n', 300), '{1}', 0, zeros(4)), 'a name too long'),
   (gguf(ARRAY[ROW('w', '{8}', 0, zeros(32))::tensor, ROW('w', '{8}', 0, zeros(32))::tensor]), 'a name twice'),
   (gguf(ARRAY[ROW('w', '{8}', 0, zeros(32))::tensor], ARRAY[kv_text('a', 'x'), kv_text('a', 'y')]), 'a key twice'),
   (gguf(NULL, ARRAY[kv_text('', 'x')]), 'a key without a name'),
-  (gguf(NULL, ARRAY[kv('a', 99, '\x00')]), 'a key of unknown type'), (gguf(NULL, ARRAY[kv('a', 7, '\x02')]),
-    'a bool of 2'),
+  (gguf(NULL, ARRAY[kv('a', 99, '\x00')]), 'a key of unknown type'),
+  (gguf(NULL, ARRAY[kv('a', 7, '\x02')]), 'a bool of 2'),
   (gguf(NULL, ARRAY[kv('a', 9, le(9, 4) || le(1, 8) || le(0, 4) || le(0, 8))]), 'an array of arrays'),
   (gguf(NULL, ARRAY[kv('a', 9, le(10, 4) || le(2305843009213693952, 8))]), 'an array whose bytes overflow'),
-  (gguf(NULL, ARRAY[kv('a', 8, le(-1, 8))]), 'a text of 2^64 - 1 bytes'), (gguf(NULL, ARRAY[kv('a', 8, le(1000, 8) ||
-    'short')]), 'a text cut short'),
-  (gguf(NULL, ARRAY[kv_u32('general.alignment', 0)]), 'an alignment of 0'), (gguf(NULL,
-    ARRAY[kv_u32('general.alignment', 24)]), 'an alignment of 24'),
+  (gguf(NULL, ARRAY[kv('a', 8, le(-1, 8))]), 'a text of 2^64 - 1 bytes'),
+  (gguf(NULL, ARRAY[kv('a', 8, le(1000, 8) || 'short')]), 'a text cut short'),
+  (gguf(NULL, ARRAY[kv_u32('general.alignment', 0)]), 'an alignment of 0'),
+  (gguf(NULL, ARRAY[kv_u32('general.alignment', 24)]), 'an alignment of 24'),
   (gguf(NULL, ARRAY[kv_text('general.alignment', '32')]), 'an alignment in words')) v (file, what);
 -- Names that are no text: invalid UTF-8, a NUL.
-INSERT INTO lib.file SELECT 'gguf', changed(:good, position('weight'::bytea in :good) - 1, bytes), '22P03', what
+INSERT INTO lib.file SELECT 'gguf', changed(:good, position('weight'::bytea IN :good) - 1, bytes), '22P03', what
   FROM (VALUES ('\xff'::bytea, 'a name that is not UTF-8'), ('\x00', 'a name with a NUL')) v (bytes, what);
 -- Offsets: the last eight bytes of a tensor's description, before the padding.
-INSERT INTO lib.file SELECT 'gguf', changed(f, position('second'::bytea in f) + 5 + 4 + 8 + 4, le(place, 8)), '22P03',
+INSERT INTO lib.file SELECT 'gguf', changed(f, position('second'::bytea IN f) + 5 + 4 + 8 + 4, le(place, 8)), '22P03',
   'a tensor ' || what
   FROM (SELECT gguf(ARRAY[ROW('first', '{16}', 0, zeros(64))::tensor, ROW('second', '{16}', 0, zeros(64))::tensor]) AS
     f) two,
-       (VALUES (0, 'on another'), (32, 'half on another'), (65, 'that is not aligned'), (96, 'beyond the end'), (-32,
-         'before the beginning'),
-               (9223372036854775776, 'at the end of the world')) v (place, what);
+       (VALUES (0, 'on another'), (32, 'half on another'), (65, 'that is not aligned'), (96, 'beyond the end'),
+               (-32, 'before the beginning'), (9223372036854775776, 'at the end of the world')) v (place, what);
 -- Cut off anywhere.
 INSERT INTO lib.file SELECT 'gguf', substr(little_gguf(), 1, n), '22P03', 'cut off after ' || n
   FROM generate_series(0, length(little_gguf()) - 1, 373) n;
@@ -64,7 +62,8 @@ INSERT INTO lib.file SELECT 'gguf', substr(:good, 1, n), '22P03', 'cut off after
   length(:good) - 1) n;
 -- A vocabulary by which no text could be cut into tokens.
 INSERT INTO lib.file SELECT 'gguf', gguf(NULL, ARRAY[kv_text('tokenizer.ggml.model', kind),
-    kv('tokenizer.ggml.tokens', 9, le(8, 4) || le(3, 8) || str('a') || str('b') || str('a'))]), '22P03', 'a token twice, ' || kind
+    kv('tokenizer.ggml.tokens', 9, le(8, 4) || le(3, 8) || str('a') || str('b') || str('a'))]), '22P03',
+    'a token twice, ' || kind
   FROM unnest(ARRAY['llama', 'gpt2']) kind;
 -- Limits: not malformed, but too much.
 INSERT INTO lib.file VALUES
@@ -72,11 +71,10 @@ INSERT INTO lib.file VALUES
 
 -- safetensors
 INSERT INTO lib.file SELECT 'safetensors', file, '22P03', what FROM (VALUES
-  (''::bytea, 'no byte'), ('\x0000000000', 'half a length'), (zeros(8), 'no header'), (le(-1, 8),
-    'a header of 2^64 - 1 bytes'),
-  (le(100, 8) || '{}', 'a header cut short'), (le(100000001, 8) || zeros(16), 'a header too long'),
-  (safetensors_raw('', ''), 'an empty header'), (safetensors_raw('[]', ''), 'an array'), (safetensors_raw('{', ''),
-    'half an object'),
+  (''::bytea, 'no byte'), ('\x0000000000', 'half a length'), (zeros(8), 'no header'),
+  (le(-1, 8), 'a header of 2^64 - 1 bytes'), (le(100, 8) || '{}', 'a header cut short'),
+  (le(100000001, 8) || zeros(16), 'a header too long'), (safetensors_raw('', ''), 'an empty header'),
+  (safetensors_raw('[]', ''), 'an array'), (safetensors_raw('{', ''), 'half an object'),
   (safetensors_raw('{} {}', ''), 'two objects'), (safetensors_raw('{"a":1}', ''), 'a number for a tensor'),
   (safetensors_raw('{"a":{}}', ''), 'a tensor without anything'),
   (safetensors_raw('{"a":{"dtype":"F32","shape":[1]}}', zeros(4)), 'no offsets'),
@@ -96,18 +94,21 @@ INSERT INTO lib.file SELECT 'safetensors', file, '22P03', what FROM (VALUES
   (safetensors_raw('{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}', zeros(5)), 'data of nobody'),
   (safetensors_raw('{"a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}', zeros(8)), 'a hole at the beginning'),
   (safetensors_raw('{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}', ''), 'no data'),
-  (safetensors_raw('{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"b":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}',
+  (safetensors_raw(
+    '{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"b":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}',
     zeros(4)), 'one tensor on another'),
-  (safetensors_raw('{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"b":{"dtype":"F32","shape":[1],"data_offsets":[8,12]}}',
+  (safetensors_raw(
+    '{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"b":{"dtype":"F32","shape":[1],"data_offsets":[8,12]}}',
     zeros(12)), 'a hole'),
-  (safetensors_raw('{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}',
+  (safetensors_raw(
+    '{"a":{"dtype":"F32","shape":[1],"data_offsets":[0,4]},"a":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}',
     zeros(8)), 'a name twice'),
   (safetensors_raw('{"a\u0000b":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}', zeros(4)), 'a name with a NUL'),
   (safetensors_raw('{"__metadata__":{"a":1}}', ''), 'metadata that are not texts'),
-    (safetensors_raw('{"__metadata__":[]}', ''), 'metadata in an array'),
+  (safetensors_raw('{"__metadata__":[]}', ''), 'metadata in an array'),
   (safetensors_raw('{"a":' || repeat('[', 100000), ''), 'a hundred thousand brackets'),
-  (safetensors_raw('{"a":{"x":' || repeat('[', 1000) || repeat(']', 1000) ||
-    ',"dtype":"F32","shape":[1],"data_offsets":[0,4]}}', zeros(4)), 'a thousand brackets in a tensor'),
+  (safetensors_raw('{"a":{"x":' || repeat('[', 1000) || repeat(']', 1000)
+    || ',"dtype":"F32","shape":[1],"data_offsets":[0,4]}}', zeros(4)), 'a thousand brackets in a tensor'),
   (le(3, 8) || '{"' || '\xff', 'a header that is not UTF-8'), (:good, 'a GGUF file')) v (file, what);
 INSERT INTO lib.file SELECT 'safetensors', substr(f, 1, n), '22P03', 'cut off after ' || n
   FROM (SELECT safetensors(ARRAY[ROW('a', 'F32', '{3}', f32(1, 2, 3))::st_tensor]) AS f) s, generate_series(0, length(f)

@@ -27,7 +27,8 @@ EXCEPTION WHEN query_canceled THEN
   RETURN true;
 END $$;
 SET LOCAL statement_timeout = '100ms';
-SELECT ok(is_cancelled($$SELECT levenshtein_distance(repeat('ab', 500000), repeat('cd', 500000))$$), 'it can be cancelled');
+SELECT ok(is_cancelled($$SELECT levenshtein_distance(repeat('ab', 500000), repeat('cd', 500000))$$),
+  'it can be cancelled');
 RESET statement_timeout;
 SET LOCAL hartonomous.max_work_memory = '4MB';
 SELECT throws_ok($$SELECT levenshtein_distance(repeat('a', 100000), repeat('b', 100000))$$, '53200',

@@ -41,11 +41,12 @@ ROLLBACK TO here;
 SELECT is(held(), :model || ' ExclusiveLock', 'it goes with the subtransaction');
 
 -- Every stage takes it
-SELECT ok(locks(format(statement, :other)), format(statement, :other)) FROM
-  unnest(ARRAY['CALL prune_by_importance(%s, keep_ratio => 0.9)', 'CALL prune_by_importance(%s, keep_ratio => 0.1)',
+SELECT ok(locks(format(statement, :other)), format(statement, :other))
+  FROM unnest(
+    ARRAY['CALL prune_by_importance(%s, keep_ratio => 0.9)', 'CALL prune_by_importance(%s, keep_ratio => 0.1)',
   'CALL prune_by_importance(%s, keep_ratio => 0.9, dry_run => true)',
   'CALL quantize_model(%s, ''Q8_0'')', 'SELECT backup_model(%s)',
-    'DO $x$ BEGIN PERFORM rollback_model(%1$s, backup_model(%1$s)); END $x$', 'SELECT drop_backup(backup_model(%s))'])
+  'DO $x$ BEGIN PERFORM rollback_model(%1$s, backup_model(%1$s)); END $x$', 'SELECT drop_backup(backup_model(%s))'])
     statement;
 SELECT is(held(), :model || ' ExclusiveLock', 'none is left over');
 
@@ -54,19 +55,24 @@ SELECT throws_ok('SELECT lock_model(NULL::int)', '22004', NULL, 'lock_model(NULL
 SELECT lives_ok(format('SELECT lock_model(%s, NULL, NULL)', :model), 'flags that are NULL');
 SELECT is(held(), :model || ' ExclusiveLock', '... still take the lock');
 SELECT is(unlock_model(NULL), NULL, 'unlock_model(NULL)');
-SELECT lives_ok($$SELECT wait_for_lockers('models', mode) FROM (VALUES ('ACCESS EXCLUSIVE'), ('SHARE UPDATE EXCLUSIVE')) m (mode)$$,
+SELECT lives_ok(
+  $$SELECT wait_for_lockers('models', mode) FROM (VALUES ('ACCESS EXCLUSIVE'), ('SHARE UPDATE EXCLUSIVE')) m (mode)$$,
   'wait_for_lockers(): nobody else, no wait');
 SELECT throws_ok($$SELECT wait_for_lockers('models', 'SHARE')$$, '22023', NULL, '... a mode it does not know');
 SELECT lives_ok($$SELECT lock_briefly('models', 'ACCESS EXCLUSIVE', '{}')$$, 'lock_briefly(): what nobody holds');
-SELECT is(swap_blockers(ARRAY['models'::regclass], 'ACCESS EXCLUSIVE', NULL), 'Others come and go: nobody held them at the last look.',
+SELECT is(swap_blockers(ARRAY['models'::regclass], 'ACCESS EXCLUSIVE', NULL),
+  'Others come and go: nobody held them at the last look.',
   'swap_blockers(): one''s own locks are none');
--- A try that PostgreSQL makes the victim of a deadlock is a failed try, and is made again. A sequence does not roll back.
+-- A try that PostgreSQL makes the victim of a deadlock is a failed try, and is made again. A sequence does not roll
+-- back.
 SAVEPOINT here;
 CREATE SEQUENCE lib.tries;
-CREATE OR REPLACE FUNCTION hartonomous.try_lock_for_swap(partitions regclass[], live_mode text, backup_mode text, run bigint) RETURNS void
+CREATE OR REPLACE FUNCTION hartonomous.try_lock_for_swap(partitions regclass[], live_mode text, backup_mode text,
+  run bigint) RETURNS void
   LANGUAGE plpgsql AS $$ BEGIN
     IF nextval('lib.tries') < 3 THEN RAISE EXCEPTION 'planted' USING ERRCODE = '40P01'; END IF;
-    IF current_setting('hartonomous.swap_timeout')::interval = '0' THEN RAISE EXCEPTION 'planted' USING ERRCODE = '55P03'; END IF;
+    IF current_setting('hartonomous.swap_timeout')::interval = '0' THEN RAISE EXCEPTION 'planted'
+    USING ERRCODE = '55P03'; END IF;
   END $$;
 SELECT lives_ok($$SELECT lock_for_swap('{}', 'SHARE UPDATE EXCLUSIVE', NULL)$$, 'lock_for_swap() after two deadlocks');
 SELECT is(currval('lib.tries'), 3::bigint, '... at the third try');
@@ -74,10 +80,12 @@ SET LOCAL hartonomous.swap_timeout = 0;
 SELECT throws_ok($$SELECT lock_for_swap('{}', 'SHARE UPDATE EXCLUSIVE', NULL)$$, '55P03',
   'could not swap partitions: other transactions kept using the atoms', '... and when no try succeeds');
 SELECT setval('lib.tries', 1) \g /dev/null
-SELECT throws_ok($$SELECT lock_for_swap('{}', 'SHARE UPDATE EXCLUSIVE', NULL)$$, '55P03', NULL, 'nobody is told of a deadlock');
+SELECT throws_ok($$SELECT lock_for_swap('{}', 'SHARE UPDATE EXCLUSIVE', NULL)$$, '55P03', NULL,
+  'nobody is told of a deadlock');
 ROLLBACK TO here;
 
 SELECT is_empty($$SELECT without_comment('lock_model', 'unlock_model', 'can_commit', 'wait_for_lockers', 'lock_briefly',
-  'try_lock_for_swap', 'lock_for_swap', 'wait_for_parents', 'swap_blockers', 'attach_live', 'attach_backup', 'backups_to_extend')$$, 'every function has a comment');
+  'try_lock_for_swap', 'lock_for_swap', 'wait_for_parents', 'swap_blockers', 'attach_live', 'attach_backup',
+  'backups_to_extend')$$, 'every function has a comment');
 SELECT * FROM finish();
 ROLLBACK;

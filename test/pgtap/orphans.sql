@@ -6,31 +6,39 @@ SELECT is_empty('SELECT * FROM check_store()', 'check_store() without a store');
 SELECT is(drop_orphans(), 0::bigint, 'drop_orphans() without a store');
 SELECT import_gguf(little_gguf(), 'kept') AS kept \gset
 SELECT import_gguf(little_gguf(2), 'gone') AS gone \gset
-SELECT lives_ok(format(statement, m), format(statement, m)) FROM unnest(ARRAY['CALL prune_by_importance(%s, keep_ratio => 0.9, method => ''in_place'')',
-  'CALL svd_compress_model(%s, rank => 1)', 'SELECT backup_model(%s)']) statement, unnest(ARRAY[:kept, :gone]) m;
+SELECT lives_ok(format(statement, m), format(statement, m))
+  FROM unnest(ARRAY['CALL prune_by_importance(%s, keep_ratio => 0.9, method => ''in_place'')',
+    'CALL svd_compress_model(%s, rank => 1)', 'SELECT backup_model(%s)']) statement, unnest(ARRAY[:kept, :gone]) m;
 SELECT start_run(:kept, 'quantize', 'rewrite', '{}') AS run \gset
 SELECT is_empty('SELECT * FROM check_store()', 'a store with deltas, factors, backups and a stopped run is sound');
 SELECT is(drop_orphans(), 0::bigint, 'and has nothing to drop');
-SELECT holds(:kept) AS holds, count(*) AS partitions FROM pg_class WHERE relkind = 'r' AND relname ~ format('^tensor_atoms_m%s_r', :kept) \gset
+SELECT holds(:kept) AS holds, count(*) AS partitions FROM pg_class WHERE relkind = 'r'
+  AND relname ~ format('^tensor_atoms_m%s_r', :kept) \gset
 
 DELETE FROM models WHERE model_id = :gone;
 SELECT is((SELECT count(*) FROM check_store() WHERE fault = 'orphaned partition'), (SELECT count(*) FROM pg_class
-  WHERE relkind = 'r' AND relname ~ format('^tensor_atoms_m%s_r', :gone)), 'a model deleted by hand: its partitions are found');
-SELECT is_empty(format('SELECT * FROM check_store() WHERE object !~ ''^tensor_atoms_m%s_''', :gone), '... and nothing else');
+  WHERE relkind = 'r' AND relname ~ format('^tensor_atoms_m%s_r', :gone)),
+  'a model deleted by hand: its partitions are found');
+SELECT is_empty(format('SELECT * FROM check_store() WHERE object !~ ''^tensor_atoms_m%s_''', :gone),
+  '... and nothing else');
 SELECT is((SELECT count(*) > 0 FROM tensor_atoms WHERE model_id = :gone), true, 'its atoms are still there');
 SELECT ok(drop_orphans() > 0, 'drop_orphans() says what that frees');
 SELECT is_empty('SELECT * FROM check_store()', 'then all is well');
 SELECT is((SELECT count(*) FROM tensor_atoms WHERE model_id = :gone), 0::bigint, 'its atoms are gone');
 SELECT is(holds(:kept), :'holds', 'the other model is what it was');
-SELECT is((SELECT count(*) FROM pg_class WHERE relkind = 'r' AND relname ~ format('^tensor_atoms_m%s_r', :kept)), :partitions::bigint, '... with all its partitions');
+SELECT is((SELECT count(*) FROM pg_class WHERE relkind = 'r' AND relname ~ format('^tensor_atoms_m%s_r', :kept)),
+  :partitions::bigint, '... with all its partitions');
 
 -- Rows that no foreign key took along.
 SET LOCAL session_replication_role = replica;
 DELETE FROM models WHERE model_id = :kept;
 SET LOCAL session_replication_role = origin;
-SELECT is((SELECT count(*) FROM check_store() WHERE fault = 'orphaned partition'), :partitions::bigint, 'its partitions are found');
-SELECT bag_eq($$SELECT fault, object, rows > 0 FROM check_store() WHERE fault = 'orphaned rows'$$, $$VALUES ('orphaned rows', 'model_layers', true),
-  ('orphaned rows', 'model_revisions', true), ('orphaned rows', 'compression_runs', true)$$, 'rows without a model are found');
+SELECT is((SELECT count(*) FROM check_store() WHERE fault = 'orphaned partition'), :partitions::bigint,
+  'its partitions are found');
+SELECT bag_eq($$SELECT fault, object, rows > 0 FROM check_store() WHERE fault = 'orphaned rows'$$,
+  $$VALUES ('orphaned rows', 'model_layers', true),
+  ('orphaned rows', 'model_revisions', true), ('orphaned rows', 'compression_runs', true)$$,
+  'rows without a model are found');
 SELECT lives_ok('SELECT drop_orphans()', 'all of it is dropped');
 SELECT is_empty('SELECT * FROM check_store()', 'then all is well again');
 SELECT is((SELECT count(*) FROM pg_class WHERE relname ~ '^tensor_atoms_m\d'), 0::bigint, 'no partition is left');
@@ -39,19 +47,24 @@ SELECT is((SELECT count(*) FROM compression_steps), 0::bigint, 'no row is left')
 -- Factors whose partition is gone; a partition in no place.
 SELECT import_gguf(little_gguf(), 'new') AS new \gset
 CALL svd_compress_model(:new, rank => 1);
-INSERT INTO svd_compressed_layers SELECT model_id, (SELECT max(revision_id) FROM model_revisions) AS revision_id, layer_id + 1000, layer_name, rank,
-  u_matrix, s_vector, vt_matrix, original_rows, original_cols, original_bytes, compression_ratio, explained_variance, relative_error, dense_format
+INSERT INTO svd_compressed_layers SELECT model_id, (SELECT max(revision_id) FROM model_revisions) AS revision_id,
+  layer_id + 1000, layer_name, rank,
+  u_matrix, s_vector, vt_matrix, original_rows, original_cols, original_bytes, compression_ratio, explained_variance,
+  relative_error, dense_format
   FROM svd_compressed_layers LIMIT 1;
 SELECT is_empty('SELECT * FROM check_store()', 'factors beside a partition are no orphans');
 SELECT live_partition(:new) AS partition \gset
 ALTER TABLE tensor_atoms DETACH PARTITION :partition;
-SELECT results_eq('SELECT fault, detail FROM check_store()', format($$VALUES ('wrong parent', 'of model %s: it has no parent')$$, :new), 'a partition in the wrong place');
+SELECT results_eq('SELECT fault, detail FROM check_store()',
+  format($$VALUES ('wrong parent', 'of model %s: it has no parent')$$, :new), 'a partition in the wrong place');
 DROP TABLE :partition;
-SELECT bag_eq('SELECT fault FROM check_store()', $$VALUES ('missing partition'), ('orphaned rows')$$, 'a partition that is gone, and its factors');
+SELECT bag_eq('SELECT fault FROM check_store()', $$VALUES ('missing partition'), ('orphaned rows')$$,
+  'a partition that is gone, and its factors');
 CREATE ROLE orphan_reader;
 GRANT SELECT ON ALL TABLES IN SCHEMA hartonomous TO orphan_reader;
 SELECT is((state_as('orphan_reader', 'SELECT * FROM check_store()')).state, '00000', 'a reader may look');
 SELECT is((state_as('orphan_reader', 'SELECT drop_orphans()')).state, '42501', 'but drop nothing');
-SELECT is_empty($$SELECT without_comment('orphaned_partitions', 'orphaned_rows', 'check_store', 'drop_orphans')$$, 'every function has a comment');
+SELECT is_empty($$SELECT without_comment('orphaned_partitions', 'orphaned_rows', 'check_store', 'drop_orphans')$$,
+  'every function has a comment');
 SELECT * FROM finish();
 ROLLBACK;

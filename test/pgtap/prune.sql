@@ -11,14 +11,14 @@ CREATE FUNCTION lib.plain_gguf() RETURNS bytea LANGUAGE sql IMMUTABLE
 CREATE FUNCTION lib.fresh(name text) RETURNS integer LANGUAGE plpgsql AS $$
 DECLARE model integer := import_gguf(plain_gguf(), name);
 BEGIN
-  UPDATE tensor_atoms a SET importance_score = atom_sequence + CASE tensor_name WHEN 'a.weight' THEN 1 ELSE 11 END WHERE
-    model_id = model AND tensor_name <> 'v.weight';
+  UPDATE tensor_atoms a SET importance_score = atom_sequence + CASE tensor_name WHEN 'a.weight' THEN 1 ELSE 11 END
+    WHERE model_id = model AND tensor_name <> 'v.weight';
   RETURN model;
 END $$;
 -- What is left: 'a:3,4,5 b:...'
 CREATE FUNCTION lib.remains(model integer) RETURNS text LANGUAGE plpgsql STABLE
-AS $$ BEGIN RETURN (SELECT string_agg(s, ' ' ORDER BY s) FROM (SELECT left(tensor_name, 1) || ':' ||
-  string_agg(atom_sequence::text, ',' ORDER BY atom_sequence) AS s FROM tensor_atoms WHERE model_id = model GROUP BY
+AS $$ BEGIN RETURN (SELECT string_agg(s, ' ' ORDER BY s) FROM (SELECT left(tensor_name, 1) || ':'
+  || string_agg(atom_sequence::text, ',' ORDER BY atom_sequence) AS s FROM tensor_atoms WHERE model_id = model GROUP BY
   tensor_name) x); END $$;
 
 SELECT fresh('m') AS m \gset
@@ -89,15 +89,19 @@ SELECT ok(export_gguf(:m) = plain_gguf(), 'and so is its file');
 -- auto: in place below a fifth
 CALL prune_by_importance(:m, keep_ratio => 0.9);
 SELECT is(kind, 'in_place', 'a tenth goes in place') FROM model_revisions WHERE revision_id = present(:m);
-SELECT is(live_partition(:m)::text, 'tensor_atoms_m' || :m || '_r' || parent_revision_id, 'out of its partition') FROM
-  model_revisions WHERE revision_id = present(:m);
-SELECT results_eq(format('SELECT revision_id, count(*) FROM tensor_atoms_backup WHERE model_id = %s AND revision_id = present(%1$s) GROUP BY 1',
-  :m), format('SELECT present(%s), 2::bigint', :m), 'into a delta');
+SELECT is(live_partition(:m)::text, 'tensor_atoms_m' || :m || '_r' || parent_revision_id, 'out of its partition')
+  FROM model_revisions WHERE revision_id = present(:m);
+SELECT results_eq(
+  format(
+    'SELECT revision_id, count(*) FROM tensor_atoms_backup WHERE model_id = %s AND revision_id = present(%1$s) '
+    'GROUP BY 1',
+    :m), format('SELECT present(%s), 2::bigint', :m), 'into a delta');
 CALL prune_by_importance(:m, keep_ratio => 0.5);
 SELECT is(kind, 'rewrite', 'half is a rewrite') FROM model_revisions WHERE revision_id = present(:m);
 SELECT is(remains(:m), 'a:5,6,7,8,9 b:5,6,7,8,9 v:0', 'a pruned model pruned');
 SELECT is(parameters, '{"scope": "tensor", "keep_ratio": 0.5, "layer_pattern": "%", "keep_ratio_of": "imported",
-  "include_vectors": false, "include_embeddings": false}', 'parameters are recorded') FROM model_revisions WHERE revision_id = present(:m);
+  "include_vectors": false, "include_embeddings": false}', 'parameters are recorded') FROM model_revisions
+  WHERE revision_id = present(:m);
 SELECT is(rollback_model(:m), (SELECT max(revision_id) - 1 FROM model_revisions), 'undone');
 SELECT is(remains(:m), 'a:1,2,3,4,5,6,7,8,9 b:1,2,3,4,5,6,7,8,9 v:0', 'it is pruned once');
 SELECT rollback_model(:m) \g /dev/null
@@ -109,13 +113,14 @@ UPDATE tensor_atoms SET importance_score = CASE WHEN atom_sequence < 2 THEN 1 WH
   WHERE model_id = :t AND tensor_name = 'a.weight';
 UPDATE tensor_atoms SET importance_score = CASE WHEN atom_sequence < 2 THEN NULL WHEN atom_sequence = 2 THEN 'NaN'::real
   ELSE atom_sequence END WHERE model_id = :t AND tensor_name = 'b.weight';
-SELECT is(pruned(:t, arguments || method, expected), 'as expected', 'ties and NULLs: ' || arguments || method) FROM
-  (VALUES
-  ('keep_ratio => 0.9', 'a:0,1,2,3,4,5,6,7,8,9 b:0,1,2,4,5,6,7,8,9 v:0'), ('keep_ratio => 0.8',
-    'a:2,3,4,5,6,7,8,9 b:0,1,2,5,6,7,8,9 v:0'),
-  ('keep_ratio => 0.5', 'a:2,3,4,5,6,7,8,9 b:0,1,2,8,9 v:0'), ('keep_ratio => 0.1', 'a:6,7,8,9 b:0,1,2 v:0'),
+SELECT is(pruned(:t, arguments || method, expected), 'as expected', 'ties and NULLs: ' || arguments || method)
+  FROM (VALUES
+  ('keep_ratio => 0.9', 'a:0,1,2,3,4,5,6,7,8,9 b:0,1,2,4,5,6,7,8,9 v:0'),
+    ('keep_ratio => 0.8', 'a:2,3,4,5,6,7,8,9 b:0,1,2,5,6,7,8,9 v:0'),
+    ('keep_ratio => 0.5', 'a:2,3,4,5,6,7,8,9 b:0,1,2,8,9 v:0'), ('keep_ratio => 0.1', 'a:6,7,8,9 b:0,1,2 v:0'),
     ('keep_ratio => 0', 'b:0,1,2 v:0'), ('threshold => 100', 'b:0,1,2 v:0'),
-  ('keep_ratio => 0.8, keep_ratio_of => ''present''', 'a:2,3,4,5,6,7,8,9 b:0,1,2,4,5,6,7,8,9 v:0')) v (arguments, expected),
+    ('keep_ratio => 0.8, keep_ratio_of => ''present''', 'a:2,3,4,5,6,7,8,9 b:0,1,2,4,5,6,7,8,9 v:0')
+  ) v (arguments, expected),
   unnest(ARRAY[', method => ''in_place''', ', method => ''rewrite''']) method;
 UPDATE tensor_atoms SET importance_score = 5 WHERE model_id = :t;
 SELECT is(pruned(:t, 'keep_ratio => 0.2', 'a:0,1,2,3,4,5,6,7,8,9 b:0,1,2,3,4,5,6,7,8,9 v:0'), 'as expected',
@@ -125,14 +130,19 @@ SELECT is(pruned(:t, 'keep_ratio => 0', 'a:0,1,2,3,4,5,6,7,8,9 b:0,1,2,3,4,5,6,7
   'none has a score: none goes');
 
 -- The plan
-SELECT results_eq(format('SELECT layer_name, minimum_importance, atoms, removed, bytes, removed_bytes FROM prune_plan(%s, keep_ratio => 0.5)',
-  :m),
+SELECT results_eq(
+  format(
+    'SELECT layer_name, minimum_importance, atoms, removed, bytes, removed_bytes '
+    'FROM prune_plan(%s, keep_ratio => 0.5)', :m),
   $$VALUES ('a.weight', 6::real, 10::bigint, 5::bigint, 160::bigint, 80::bigint), ('b.weight', 16, 10, 5, 320, 160)$$,
-    'prune_plan by ratio');
-SELECT results_eq(format('SELECT layer_name, minimum_importance, atoms, removed FROM prune_plan(%s, keep_ratio => 0.5, scope => ''model'', include_vectors => true)',
-  :m),
+  'prune_plan by ratio');
+SELECT results_eq(
+  format(
+    'SELECT layer_name, minimum_importance, atoms, removed FROM prune_plan(%s, keep_ratio => 0.5, scope => ''model'', '
+    'include_vectors => true)',
+    :m),
   $$VALUES ('a.weight', 10::real, 10::bigint, 9::bigint), ('b.weight', 10, 10, 0), ('v.weight', 10, 1, 0)$$,
-    'prune_plan over the model, vectors too: the tenth of 21 is tied with the eleventh, the vector');
+  'prune_plan over the model, vectors too: the tenth of 21 is tied with the eleventh, the vector');
 SELECT results_eq(format('SELECT layer_name, minimum_importance, atoms, removed FROM prune_plan(%s, threshold => 3)',
   :m),
   $$VALUES ('a.weight', 3::real, 10::bigint, 2::bigint), ('b.weight', 3, 10, 0)$$, 'prune_plan by threshold');
@@ -163,35 +173,42 @@ SELECT is(pruned_twice(:r, arguments || method), expected, 'twice: ' || argument
   ('keep_ratio => 0.9, layer_pattern => ''a%''', 'a:1,2,3,4,5,6,7,8,9 b:0,1,2,3,4,5,6,7,8,9 v:0'),
   ('threshold => 3', 'a:2,3,4,5,6,7,8,9 b:0,1,2,3,4,5,6,7,8,9 v:0'),
   ('keep_ratio => 0.5, keep_ratio_of => ''present''', 'a:5,6,7,8,9 b:5,6,7,8,9 v:0 then a:7,8,9 b:7,8,9 v:0'),
-  ('keep_ratio => 0.5, scope => ''model'', keep_ratio_of => ''present''', 'b:0,1,2,3,4,5,6,7,8,9 v:0 then b:5,6,7,8,9 v:0')
+  ('keep_ratio => 0.5, scope => ''model'', keep_ratio_of => ''present''',
+    'b:0,1,2,3,4,5,6,7,8,9 v:0 then b:5,6,7,8,9 v:0')
   ) v (arguments, expected), unnest(ARRAY[', method => ''in_place''', ', method => ''rewrite''']) method;
 DELETE FROM tensor_atoms WHERE model_id = :r AND tensor_name = 'a.weight' AND atom_sequence IN (7, 8);
-SELECT results_eq(format('SELECT layer_name, atoms, removed, imported_atoms FROM prune_plan(%s, keep_ratio => 0.7)', :r),
-  $$VALUES ('a.weight', 8::bigint, 1::bigint, 10::bigint), ('b.weight', 10, 3, 10)$$, 'atoms deleted otherwise count, too');
+SELECT results_eq(
+  format('SELECT layer_name, atoms, removed, imported_atoms FROM prune_plan(%s, keep_ratio => 0.7)', :r),
+  $$VALUES ('a.weight', 8::bigint, 1::bigint, 10::bigint), ('b.weight', 10, 3, 10)$$,
+  'atoms deleted otherwise count, too');
 SELECT results_eq(format('SELECT layer_name, removed FROM prune_plan(%s, keep_ratio => 0.4, scope => ''model'')', :r),
   $$VALUES ('a.weight', 8::bigint), ('b.weight', 2)$$, 'over the model as well');
-SELECT results_eq(format('SELECT layer_name, removed FROM prune_plan(%s, keep_ratio => 0.7, keep_ratio_of => ''present'')', :r),
+SELECT results_eq(
+  format('SELECT layer_name, removed FROM prune_plan(%s, keep_ratio => 0.7, keep_ratio_of => ''present'')', :r),
   $$VALUES ('a.weight', 2::bigint), ('b.weight', 3)$$, 'unless the ratio is one of the atoms that are there');
 
 -- Embeddings and output are spared, and so is what cannot be read or is held as factors
 CREATE FUNCTION lib.spared_gguf() RETURNS bytea LANGUAGE sql IMMUTABLE
   RETURN gguf(ARRAY[ROW('token_embd.weight', '{256,10}', 0, waves(10, 256, 1))::tensor, ROW('blk.0.ffn_up.weight',
     '{256,10}', 0, waves(10, 256, 2))::tensor, ROW('blk.0.ffn_down.weight', '{256,10}', 23,
-    decode(repeat('5a', 1360), 'hex'))::tensor, ROW('blk.0.attn_q.weight', '{256,10}', 0, waves(10, 256, 3))::tensor,
+      decode(repeat('5a', 1360), 'hex'))::tensor, ROW('blk.0.attn_q.weight', '{256,10}', 0, waves(10, 256, 3))::tensor,
     ROW('output.weight', '{256,10}', 0, waves(10, 256, 4))::tensor]);
 SELECT import_gguf(spared_gguf(), 'spared') AS s \gset
 UPDATE tensor_atoms SET importance_score = atom_sequence + 1 WHERE model_id = :s;
 CALL svd_compress_model(:s, rank => 2, layer_pattern => '%attn_q%', residual => true, residual_ratio => 0.5);
 CREATE FUNCTION lib.left_of(model integer) RETURNS text LANGUAGE plpgsql STABLE AS $$
 BEGIN
-  RETURN (SELECT string_agg(l.layer_name || ' ' || (SELECT count(*) FROM tensor_atoms a WHERE a.model_id = model AND
-    a.layer_id = l.layer_id), ', ' ORDER BY l.position) FROM model_layers l WHERE l.model_id = model);
+  RETURN (SELECT string_agg(l.layer_name || ' ' || (SELECT count(*) FROM tensor_atoms a WHERE a.model_id = model
+    AND a.layer_id = l.layer_id), ', ' ORDER BY l.position) FROM model_layers l WHERE l.model_id = model);
 END $$;
-SELECT results_eq(format('SELECT layer_name, minimum_importance, atoms, removed, reason FROM prune_plan(%s, keep_ratio => 0.5, scope => %L)',
-  :s, scope),
-  $$VALUES ('token_embd.weight', NULL::real, 10::bigint, 0::bigint, 'embedding or output'), ('blk.0.ffn_up.weight', 6, 10, 5,
-    NULL), ('blk.0.ffn_down.weight', NULL, 10, 0, 'opaque'), ('blk.0.attn_q.weight', NULL, 5, 0, 'factored'),
-    ('output.weight', NULL, 10, 0, 'embedding or output')$$, 'what is passed over, scope ' || scope)
+SELECT results_eq(
+  format(
+    'SELECT layer_name, minimum_importance, atoms, removed, reason FROM prune_plan(%s, keep_ratio => 0.5, scope => %L)',
+    :s, scope),
+  $$VALUES ('token_embd.weight', NULL::real, 10::bigint, 0::bigint, 'embedding or output'),
+    ('blk.0.ffn_up.weight', 6, 10, 5, NULL), ('blk.0.ffn_down.weight', NULL, 10, 0, 'opaque'),
+    ('blk.0.attn_q.weight', NULL, 5, 0, 'factored'), ('output.weight', NULL, 10, 0, 'embedding or output')$$,
+  'what is passed over, scope ' || scope)
   FROM unnest('{tensor,model}'::text[]) scope;
 SELECT is(p.numbers - 'bytes' - 'removed_bytes', jsonb_build_object('atoms', 10, 'imported_atoms', 10, 'removed', 5,
   'passed_over', '; passed over 2 tensors of embeddings or output; passed over 1 tensor whose format is only carried; '
@@ -206,22 +223,28 @@ BEGIN
   PERFORM rollback_model(model);
   RETURN result;
 END $$;
-SELECT count(*) AS residual FROM tensor_atoms WHERE model_id = :s AND tensor_name = 'blk.0.attn_q.weight' AND
-  importance_score >= 4 \gset
+SELECT count(*) AS residual FROM tensor_atoms WHERE model_id = :s AND tensor_name = 'blk.0.attn_q.weight'
+  AND importance_score >= 4 \gset
 SELECT is(left_after(:s, arguments || method), format('token_embd.weight %s, blk.0.ffn_up.weight %s, '
-  'blk.0.ffn_down.weight 10, blk.0.attn_q.weight %s, output.weight %1$s', embedding, matrix, factored), arguments || method)
+  'blk.0.ffn_down.weight 10, blk.0.attn_q.weight %s, output.weight %1$s', embedding, matrix, factored),
+  arguments || method)
   FROM (VALUES ('keep_ratio => 0.5', 10, 5, 5), ('threshold => 4', 10, 7, :residual),
-  ('keep_ratio => 0.5, include_embeddings => true', 5, 5, 5), ('keep_ratio => 0.5, include_embeddings => NULL', 10, 5, 5),
-  ('keep_ratio => 0.5, include_embeddings => true, scope => ''model''', 5, 5, 5),
-  ('keep_ratio => 0.6, keep_ratio_of => ''present''', 10, 6, 3)) v (arguments, embedding, matrix, factored),
+    ('keep_ratio => 0.5, include_embeddings => true', 5, 5, 5),
+    ('keep_ratio => 0.5, include_embeddings => NULL', 10, 5, 5),
+    ('keep_ratio => 0.5, include_embeddings => true, scope => ''model''', 5, 5, 5),
+    ('keep_ratio => 0.6, keep_ratio_of => ''present''', 10, 6, 3)) v (arguments, embedding, matrix, factored),
   unnest(ARRAY[', method => ''in_place''', ', method => ''rewrite''']) method;
-SELECT is((s.state, s.message, s.hint)::text, format('(22023,"model %s has no tensor like ""%s"" to prune",%I)', :s, pattern,
-  expected), 'all are passed over: ' || pattern) FROM (VALUES
+SELECT is((s.state, s.message, s.hint)::text,
+  format('(22023,"model %s has no tensor like ""%s"" to prune",%I)', :s, pattern,
+    expected), 'all are passed over: ' || pattern) FROM (VALUES
   ('token%', 'include_embeddings => true prunes embeddings and output, too.'),
-  ('%ffn_down%', 'SELECT * FROM hartonomous.prune_plan(...); shows why each tensor is passed over.')) v (pattern, expected),
-  LATERAL state_as(current_user, format('CALL prune_by_importance(%s, keep_ratio => 0.5, layer_pattern => %L)', :s, pattern)) s;
-SELECT lives_ok(format('CALL prune_by_importance(%s, keep_ratio => 0.9, layer_pattern => ''token%%'', include_embeddings => true)',
-  :s), 'embeddings alone, asked for');
+  ('%ffn_down%', 'SELECT * FROM hartonomous.prune_plan(...); shows why each tensor is passed over.')
+  ) v (pattern, expected),
+  LATERAL state_as(current_user,
+    format('CALL prune_by_importance(%s, keep_ratio => 0.5, layer_pattern => %L)', :s, pattern)) s;
+SELECT lives_ok(
+  format('CALL prune_by_importance(%s, keep_ratio => 0.9, layer_pattern => ''token%%'', include_embeddings => true)',
+    :s), 'embeddings alone, asked for');
 
 -- Models with little in them
 SELECT import_gguf(gguf(NULL), 'empty') AS e \gset
@@ -236,11 +259,12 @@ SELECT lives_ok(format('CALL prune_by_importance(%s, keep_ratio => 0.5, scope =>
   'over the model, either');
 
 -- Arguments
-SELECT throws_ok(format('CALL prune_by_importance(%s, %s)', :m, arguments), '22023', NULL, arguments) FROM
-  unnest(ARRAY['dry_run => true', 'keep_ratio => 0.5, threshold => 1', 'keep_ratio => -0.1', 'keep_ratio => 1.01',
-  'keep_ratio => ''NaN''', 'threshold => ''NaN''', 'keep_ratio => 0.5, scope => ''layer''',
+SELECT throws_ok(format('CALL prune_by_importance(%s, %s)', :m, arguments), '22023', NULL, arguments)
+  FROM unnest(ARRAY['dry_run => true', 'keep_ratio => 0.5, threshold => 1', 'keep_ratio => -0.1', 'keep_ratio => 1.01',
+    'keep_ratio => ''NaN''', 'threshold => ''NaN''', 'keep_ratio => 0.5, scope => ''layer''',
     'keep_ratio => 0.5, scope => NULL', 'keep_ratio => 0.5, method => ''fast''', 'keep_ratio => 0.5, method => NULL',
-    'keep_ratio => NULL', 'keep_ratio => 0.5, keep_ratio_of => ''now''', 'keep_ratio => 0.5, keep_ratio_of => NULL']) arguments;
+    'keep_ratio => NULL', 'keep_ratio => 0.5, keep_ratio_of => ''now''',
+    'keep_ratio => 0.5, keep_ratio_of => NULL']) arguments;
 SELECT throws_ok(format('CALL prune_by_importance(%s, keep_ratio => 0.5, layer_pattern => NULL)', :m), '22004', NULL,
   'a pattern that is NULL');
 SELECT throws_ok('CALL prune_by_importance(999, keep_ratio => 0.5)', '42704', NULL, 'no such model');
@@ -257,7 +281,8 @@ SELECT is(remains(:m), 'a:5,6,7,8,9 b:5,6,7,8,9 v:0', 'by the model''s name');
 SELECT is(prune_notice(false, 1, 3, 1024, 20480), 'pruned 1 of 3 atoms (33.3 %), 20.0 KiB -> 19.0 KiB', 'the notice');
 SELECT is(prune_notice(true, 0, 0, 0, 0), 'would prune 0 of 0 atoms (0.0 %), 0 B -> 0 B', 'the notice of nothing');
 SELECT is_empty($$SELECT without_comment('check_prune_arguments', 'prunable_tensors', 'prune_plan', 'planned_pruning',
-  'passed_over', 'prune_in_place', 'prune_by_importance', 'prune_notice', 'prune_cut_transition', 'prune_cut_final')$$, 'every function has a comment');
+  'passed_over', 'prune_in_place', 'prune_by_importance', 'prune_notice', 'prune_cut_transition', 'prune_cut_final')$$,
+  'every function has a comment');
 
 SELECT * FROM finish();
 ROLLBACK;

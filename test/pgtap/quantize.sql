@@ -10,7 +10,8 @@ SELECT plan(277);
 CREATE TEMP VIEW block_formats AS SELECT * FROM formats() WHERE writable AND block_weights > 1;
 CREATE TEMP VIEW float_formats AS SELECT * FROM formats() WHERE writable AND block_weights = 1;
 CREATE FUNCTION pg_temp.wave(n integer) RETURNS real[] LANGUAGE sql IMMUTABLE
-  AS 'SELECT coalesce(array_agg(((i * 37 % 101) - 50) / 64.0::real ORDER BY i), ''{}'')::real[] FROM generate_series(1, n) i';
+  AS 'SELECT coalesce(array_agg(((i * 37 % 101) - 50) / 64.0::real ORDER BY i), ''{}'')::real[] '
+    'FROM generate_series(1, n) i';
 
 -- Small blocks, worked out by hand
 
@@ -19,18 +20,22 @@ SELECT is(quantize('{1.00048828125,1.00146484375}'::real[], 'F16')::text, 'F16[2
 SELECT is(quantize('{1,-2.5,3.3895314e38,1.00390625,1.01171875}'::real[], 'BF16')::text, 'BF16[5]:803f20c07f7f803f823f',
   'BF16, ties to even');
 -- d = 127 / 127 = 1: the levels are the values, rounded half away from zero
-SELECT is(quantize('{127,-127,1.5,-2.5,0.49}'::real[], 'Q8_0')::text, 'Q8_0[5]:003c7f8102fd00' || repeat('00', 27), 'Q8_0');
+SELECT is(quantize('{127,-127,1.5,-2.5,0.49}'::real[], 'Q8_0')::text, 'Q8_0[5]:003c7f8102fd00' || repeat('00', 27),
+  'Q8_0');
 -- d = -8 / -8 = 1: levels 0 to 15 for -8 to 7, weight j low and weight j + 16 high; padding has level 8
 SELECT is(quantize('{-8,7,0,-1}'::real[], 'Q4_0')::text, 'Q4_0[4]:003c' || '808f8887' || repeat('88', 12), 'Q4_0');
 -- d = (15 - 0) / 15, m = 0
 SELECT is(quantize('{0,15,1,14}'::real[], 'Q4_1')::text, 'Q4_1[4]:003c0000' || '000f010e' || repeat('00', 12), 'Q4_1');
 -- d = -16 / -16; 16 is level 32, cut to 31; padding has level 16: fifth bit set, nibble 0
-SELECT is(quantize('{-16,15,0,-1}'::real[], 'Q5_0')::text, 'Q5_0[4]:003cf6ffffff' || '000f000f' || repeat('00', 12), 'Q5_0');
+SELECT is(quantize('{-16,15,0,-1}'::real[], 'Q5_0')::text, 'Q5_0[4]:003cf6ffffff' || '000f000f' || repeat('00', 12),
+  'Q5_0');
 -- d = 31 / 31, m = 0
-SELECT is(quantize('{0,31,16,15}'::real[], 'Q5_1')::text, 'Q5_1[4]:003c000006000000' || '000f000f' || repeat('00', 12), 'Q5_1');
+SELECT is(quantize('{0,31,16,15}'::real[], 'Q5_1')::text, 'Q5_1[4]:003c000006000000' || '000f000f' || repeat('00', 12),
+  'Q5_1');
 SELECT is(quantize('{0}'::real[], format)::bytea, decode(repeat('00', block_bytes), 'hex'), 'zero in ' || format)
   FROM block_formats WHERE format IN ('Q8_0', 'Q4_1', 'Q5_1', 'Q4_K', 'Q5_K', 'Q6_K') ORDER BY ggml_type;
-SELECT is(dequantize(quantize(array_fill(0::real, ARRAY[300]), format)), array_fill(0::real, ARRAY[300]), 'zeros in ' || format)
+SELECT is(dequantize(quantize(array_fill(0::real, ARRAY[300]), format)), array_fill(0::real, ARRAY[300]),
+  'zeros in ' || format)
   FROM formats() WHERE writable ORDER BY ggml_type;
 
 -- Counts
@@ -54,7 +59,8 @@ SELECT ok(relative_error(pg_temp.wave(1000)::weights, quantize(pg_temp.wave(1000
                ('Q4_1', 0.08), ('Q4_0', 0.1), ('Q3_K', 0.2), ('Q2_K', 0.35)) t(format, bound);
 SELECT is(relative_error(pg_temp.wave(1000)::weights, quantize(pg_temp.wave(1000), format)), 0::float8,
           'numbers ' || format || ' holds exactly') FROM float_formats ORDER BY ggml_type;
-SELECT is(weights_bytes(quantize(array_fill(1::real, ARRAY[3000000]), 'Q8_0')), 3187500::bigint, 'three million weights');
+SELECT is(weights_bytes(quantize(array_fill(1::real, ARRAY[3000000]), 'Q8_0')), 3187500::bigint,
+  'three million weights');
 SELECT is(quantize('{{1,2},{3,4}}'::real[], 'F16'), quantize('{1,2,3,4}'::real[], 'F16'), 'a matrix, in storage order');
 
 -- Calls
@@ -76,9 +82,11 @@ SELECT is(quantize('F32[0]:'::weights, 'F16', NULL), NULL, 'NULL importance of w
 SELECT is(dequantize(NULL), NULL, 'dequantize(NULL)');
 SELECT is(quantize(quantize(pg_temp.wave(300), 'Q4_K'), 'Q4_K'), quantize(pg_temp.wave(300), 'Q4_K'),
   'the same format again changes nothing');
-SELECT is(quantize(weights('MXFP4', 5, decode(repeat('5a', 17), 'hex')), 'MXFP4')::text, 'MXFP4[5]:' || repeat('5a', 17),
+SELECT is(quantize(weights('MXFP4', 5, decode(repeat('5a', 17), 'hex')), 'MXFP4')::text,
+  'MXFP4[5]:' || repeat('5a', 17),
   'not even for a format that is only carried');
-SELECT is(quantize(quantize(pg_temp.wave(300), 'Q6_K'), 'Q4_K'), quantize(dequantize(quantize(pg_temp.wave(300), 'Q6_K')), 'Q4_K'),
+SELECT is(quantize(quantize(pg_temp.wave(300), 'Q6_K'), 'Q4_K'),
+  quantize(dequantize(quantize(pg_temp.wave(300), 'Q6_K')), 'Q4_K'),
   'from one block format to another');
 SELECT throws_ok($$SELECT quantize('{1}'::real[], 'Q4')$$, '22023', 'unknown weight format "Q4"', 'an unknown format');
 SELECT throws_ok($$SELECT quantize('F32[0]:'::weights, 'Q4_K_M')$$, '22023', NULL, 'a mix of formats is no format');
@@ -91,15 +99,18 @@ SELECT throws_ok($$SELECT quantize(ARRAY[1, 2], 'F16', ARRAY[1, NULL])$$, '22004
 
 -- NaN, infinity and numbers too large
 
-SELECT is(dequantize(quantize('{NaN,Infinity,-Infinity}'::real[], format))::text, '{NaN,Infinity,-Infinity}', format || ' keeps them')
+SELECT is(dequantize(quantize('{NaN,Infinity,-Infinity}'::real[], format))::text, '{NaN,Infinity,-Infinity}',
+  format || ' keeps them')
   FROM float_formats ORDER BY ggml_type;
 SELECT throws_ok(format('SELECT quantize(ARRAY[1, %L]::real[], %L)', x, format), '22003',
   'value at position 2 is ' || CASE x WHEN 'NaN' THEN 'NaN' ELSE 'infinite' END, format || ' refuses ' || x)
   FROM block_formats, unnest('{NaN,Infinity,-Infinity}'::text[]) x ORDER BY ggml_type, x;
 SELECT throws_ok(format('SELECT quantize(array_fill(1::real, ARRAY[299]) || ''NaN''::real, %L)', format), '22003',
-  'value at position 300 is NaN', format || ' refuses NaN in a last, partial block') FROM block_formats ORDER BY ggml_type;
+  'value at position 300 is NaN', format || ' refuses NaN in a last, partial block') FROM block_formats
+  ORDER BY ggml_type;
 SELECT throws_ok($$SELECT quantize('{NaN}'::real[]::weights, 'Q8_0')$$, '22003', NULL, 'NaN in weights');
-SELECT throws_ok($$SELECT quantize('{65520}'::real[], 'F16')$$, '22003', 'value at position 1 is too large for format F16', 'F16');
+SELECT throws_ok($$SELECT quantize('{65520}'::real[], 'F16')$$, '22003',
+  'value at position 1 is too large for format F16', 'F16');
 SELECT is(quantize('{65519.996}'::real[], 'F16')::text, 'F16[1]:ff7b', 'the largest F16');
 SELECT throws_ok($$SELECT quantize('{3.4e38}'::real[], 'BF16')$$, '22003', NULL, 'BF16');
 SELECT throws_ok(format('SELECT quantize(''{1e9}''::real[], %L)', format), '22003', NULL, 'too large for ' || format)
@@ -123,8 +134,10 @@ SELECT is(quantize(pg_temp.wave(256), format, ARRAY(SELECT (i * i)::real FROM ge
 SELECT is(quantize(pg_temp.wave(256), format, array_fill(0::real, ARRAY[256])), quantize(pg_temp.wave(256), format),
           'no importance anywhere in ' || format) FROM block_formats ORDER BY ggml_type;
 SELECT is(quantize(pg_temp.wave(256)::weights, 'Q4_K', ARRAY(SELECT i::real FROM generate_series(1, 256) i)),
-          quantize(pg_temp.wave(256), 'Q4_K', ARRAY(SELECT i::real FROM generate_series(1, 256) i)), 'importance of weights');
-SELECT ok((SELECT sum(i * (a - b) ^ 2) FROM unnest(x, dequantize(quantize(x, 'Q4_K', importance)), importance) u(a, b, i))
+          quantize(pg_temp.wave(256), 'Q4_K', ARRAY(SELECT i::real FROM generate_series(1, 256) i)),
+          'importance of weights');
+SELECT ok(
+  (SELECT sum(i * (a - b) ^ 2) FROM unnest(x, dequantize(quantize(x, 'Q4_K', importance)), importance) u(a, b, i))
         < (SELECT sum(i * (a - b) ^ 2) FROM unnest(x, dequantize(quantize(x, 'Q4_K')), importance) u(a, b, i)),
           'importance lowers the error it weighs')
   FROM (SELECT pg_temp.wave(256) AS x, ARRAY(SELECT (1 + i % 7)::real FROM generate_series(1, 256) i) AS importance) t;
@@ -134,7 +147,8 @@ SELECT throws_ok($$SELECT quantize(ARRAY[1, 2], 'Q4_K', ARRAY[1, 2, 3])$$, '2202
 SELECT throws_ok($$SELECT quantize(ARRAY[1, 2], 'Q4_K', '{}')$$, '2202E', NULL, 'an empty importance is too short');
 SELECT throws_ok($$SELECT quantize('F32[1]:0000803f'::weights, 'Q4_K', '{}')$$, '2202E', NULL, 'for weights, too');
 SELECT throws_ok($$SELECT quantize('{}'::real[], 'Q4_K', '{1}')$$, '2202E', NULL, 'importance of nothing');
-SELECT throws_ok(format('SELECT quantize(ARRAY[1, 2], ''Q4_K'', ARRAY[1, %L]::real[])', x), '22023', NULL, 'importance ' || x)
+SELECT throws_ok(format('SELECT quantize(ARRAY[1, 2], ''Q4_K'', ARRAY[1, %L]::real[])', x), '22023', NULL,
+  'importance ' || x)
   FROM unnest('{-1,NaN,Infinity}'::text[]) x;
 
 -- Limits
@@ -142,12 +156,15 @@ SELECT throws_ok(format('SELECT quantize(ARRAY[1, 2], ''Q4_K'', ARRAY[1, %L]::re
 SET LOCAL hartonomous.max_work_memory = '4MB';
 SELECT throws_ok($$SELECT dequantize(weights('F16', 1048577, decode(repeat('00', 2097154), 'hex')))$$, '53200', NULL,
   'dequantizing beyond max_work_memory');
-SELECT is(ARRAY[weights_rms(w), dot(w, w), relative_error(w, w)], '{0,0,0}', 'sums decode as they go and need no such memory')
+SELECT is(ARRAY[weights_rms(w), dot(w, w), relative_error(w, w)], '{0,0,0}',
+  'sums decode as they go and need no such memory')
   FROM (SELECT weights('F16', 4000000, decode(repeat('00', 8000000), 'hex')) AS w) s;
-SELECT is(weights_rms(weights('F16', 1048576, decode(repeat('00', 2097152), 'hex'))), 0::float8, 'within max_work_memory');
+SELECT is(weights_rms(weights('F16', 1048576, decode(repeat('00', 2097152), 'hex'))), 0::float8,
+  'within max_work_memory');
 RESET hartonomous.max_work_memory;
 -- 134217984 weights fill 44 MB; an array ends at 134217727.
-SELECT throws_ok($$SELECT dequantize(weights('Q2_K', 134217984, decode(repeat('00', 44040276), 'hex')))$$, '54000', NULL,
+SELECT throws_ok($$SELECT dequantize(weights('Q2_K', 134217984, decode(repeat('00', 44040276), 'hex')))$$, '54000',
+  NULL,
   'more weights than an array holds');
 
 SELECT * FROM finish();

@@ -234,9 +234,11 @@ INSERT INTO golden VALUES
 SELECT plan((SELECT 5 + 2 * count(*)::integer FROM golden));
 
 SELECT is(array_length(x, 1), 1024, 'length of row ' || name) FROM row_of ORDER BY name;
-SELECT is((SELECT count(DISTINCT format)::integer FROM golden), (SELECT count(*)::integer - 1 FROM formats() WHERE writable),
+SELECT is((SELECT count(DISTINCT format)::integer FROM golden),
+  (SELECT count(*)::integer - 1 FROM formats() WHERE writable),
   'every written format but F32 is here');
-SELECT is(quantize(x, 'F32')::bytea, weights(x)::bytea, 'F32 holds the floats as they are') FROM row_of WHERE name = 'normal';
+SELECT is(quantize(x, 'F32')::bytea, weights(x)::bytea, 'F32 holds the floats as they are') FROM row_of
+  WHERE name = 'normal';
 
 SELECT is(md5(q.w::bytea), g.blocks_md5,
   format('%s of row %s%s', g.format, g.name, CASE WHEN weighted THEN ' by importance' ELSE '' END))

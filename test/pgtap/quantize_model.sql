@@ -7,10 +7,10 @@ SELECT holds(:model) AS before \gset
 
 -- Which format a row of so many weights gets
 SELECT is(fitting_format(format, length), expected, format('%s for rows of %s', format, length)) FROM (VALUES
-  ('Q4_K', 256, 'Q4_K'), ('q4_k', 512, 'Q4_K'), ('Q4_K', 64, 'Q5_0'), ('Q4_K', 172, 'F16'), ('Q4_K', 9, 'F16'), ('Q5_K',
-    64, 'Q5_1'), ('Q5_K', 100, 'F16'), ('Q6_K', 64, 'Q8_0'), ('Q6_K', 9, 'F16'),
-  ('Q2_K', 64, 'Q4_0'), ('Q3_K', 96, 'Q4_0'), ('Q3_K', 172, 'F16'), ('Q8_0', 64, 'Q8_0'), ('Q8_0', 172, 'F16'), ('Q4_0',
-    9, 'F16'), ('F16', 9, 'F16'), ('BF16', 9, 'BF16'), ('F32', 9, 'F32'), ('Q4_K', 0, 'Q4_K')) v (format, length,
+  ('Q4_K', 256, 'Q4_K'), ('q4_k', 512, 'Q4_K'), ('Q4_K', 64, 'Q5_0'), ('Q4_K', 172, 'F16'), ('Q4_K', 9, 'F16'),
+  ('Q5_K', 64, 'Q5_1'), ('Q5_K', 100, 'F16'), ('Q6_K', 64, 'Q8_0'), ('Q6_K', 9, 'F16'), ('Q2_K', 64, 'Q4_0'),
+  ('Q3_K', 96, 'Q4_0'), ('Q3_K', 172, 'F16'), ('Q8_0', 64, 'Q8_0'), ('Q8_0', 172, 'F16'), ('Q4_0', 9, 'F16'),
+  ('F16', 9, 'F16'), ('BF16', 9, 'BF16'), ('F32', 9, 'F32'), ('Q4_K', 0, 'Q4_K')) v (format, length,
     expected);
 SELECT throws_ok($$SELECT fitting_format('Q9_K', 256)$$, '22023', 'unknown weight format "Q9_K"', 'an unknown format');
 SELECT throws_ok($$SELECT fitting_format('', 256)$$, '22023', NULL, 'no format');
@@ -21,20 +21,20 @@ SELECT is(fitting_format(NULL, 256), NULL, 'fitting_format(NULL)');
 -- The plan
 SELECT results_eq(format('SELECT layer_name, present_format, target_format, reason FROM quantize_plan(%s, ''Q4_K'')',
   :model),
-  $$VALUES ('token_embd.weight', 'F32', 'Q5_0', 'rows fit no block of Q4_K'), ('blk.0.attn_norm.weight', 'F32', NULL,
-    'vector'), ('blk.0.attn_q.weight', 'F32', 'Q4_K', NULL),
-           ('blk.0.ffn_down.weight', 'F32', 'F16', 'rows fit no block of Q6_K'), ('output.weight', 'F32', 'F16',
-             'rows fit no block of Q6_K')$$, 'quantize_plan()');
+  $$VALUES ('token_embd.weight', 'F32', 'Q5_0', 'rows fit no block of Q4_K'),
+           ('blk.0.attn_norm.weight', 'F32', NULL, 'vector'), ('blk.0.attn_q.weight', 'F32', 'Q4_K', NULL),
+           ('blk.0.ffn_down.weight', 'F32', 'F16', 'rows fit no block of Q6_K'),
+           ('output.weight', 'F32', 'F16', 'rows fit no block of Q6_K')$$, 'quantize_plan()');
 SELECT results_eq(format('SELECT layer_name, target_format, reason FROM quantize_plan(%s, ''f32'', ''blk%%'')', :model),
   $$VALUES ('token_embd.weight', NULL, 'not like the pattern'), ('blk.0.attn_norm.weight', NULL, 'vector'),
-    ('blk.0.attn_q.weight', NULL, 'already there'), ('blk.0.ffn_down.weight', NULL, 'already there'), ('output.weight',
-    NULL, 'not like the pattern')$$,
+    ('blk.0.attn_q.weight', NULL, 'already there'), ('blk.0.ffn_down.weight', NULL, 'already there'),
+    ('output.weight', NULL, 'not like the pattern')$$,
   'reasons to leave a tensor alone');
 SELECT import_gguf(gguf(ARRAY[ROW('blk.0.ffn_gate_inp.weight', '{32,2}', 0, waves(2, 32, 1))::tensor,
   ROW('position_embd.weight', '{32,2}', 0, waves(2, 32, 2))::tensor, ROW('blk.0.odd_norm.weight', '{32,2}', 0, waves(2,
-  32, 3))::tensor,
+    32, 3))::tensor,
   ROW('table', '{32,2}', 0, waves(2, 32, 4))::tensor, ROW('mx.weight', '{32,2}', 39, zeros(34))::tensor,
-    ROW('gone.weight', '{32,2}', 0, waves(2, 32, 5))::tensor, ROW('w.weight', '{32,2}', 0, waves(2, 32, 6))::tensor]),
+  ROW('gone.weight', '{32,2}', 0, waves(2, 32, 5))::tensor, ROW('w.weight', '{32,2}', 0, waves(2, 32, 6))::tensor]),
     'names') AS names \gset
 DELETE FROM tensor_atoms WHERE model_id = :names AND tensor_name = 'gone.weight';
 SELECT results_eq(format('SELECT layer_name, target_format, reason FROM quantize_plan(%s, ''Q8_0'')', :names),
@@ -43,35 +43,55 @@ SELECT results_eq(format('SELECT layer_name, target_format, reason FROM quantize
     ('gone.weight', NULL, 'empty'), ('w.weight', 'Q8_0', NULL)$$,
   'names, formats that are only carried, tensors without atoms');
 -- What llama-quantize itself did with matrices of these names
-SELECT is(is_quantizable_name(name, 'gguf'), quantized, name) FROM (VALUES (true, ARRAY['blk.0.attn_q.weight', 'blk.0.time_mix_key.weight',
-  'blk.0.time_mix_value.weight', 'blk.0.time_mix_receptance.weight', 'blk.0.time_mix_output.weight', 'blk.0.time_mix_gate.weight',
-  'blk.0.time_mix_r_k.weight', 'blk.0.channel_mix_key.weight', 'blk.0.shortconv.in_proj.weight', 'blk.0.shortconv.out_proj.weight',
-  'blk.0.per_layer_proj.weight', 'blk.0.inp_gate.weight', 'per_layer_token_embd.weight', 'blk.0.ffn_gate_inp_shexp.weight', 'blk.0.ssm_x.weight',
-  'blk.0.indexer.proj.weight', 'blk.0.attn_norm_2x.weight', 'blk.0.ffn_norm.0.weight', 'blk.0.attn_rel_b_enc.weight', 'output_norm_x.weight',
-  'xposition_embd.weight', 'v.blk.0.attn_rel_pos.weight', 'a.blk.0.ffn_down.weight', 'mm.0.weight', 'cls.weight']),
-  (false, ARRAY['blk.0.attn_q.bias', 'a.weights', 'output_norm.weight', 'blk.0.attn_q_a_norm.weight', 'blk.0.ffn_gate_inp.weight',
-  'blk.0.ffn_gate_tid2eid.weight', 'position_embd.weight', 'v.position_embd.weight', 'v.position_embd.x.weight', 'token_types.weight',
-  'blk.0.attn_rel_b.weight', 'blk.0.time_mix_first.weight', 'blk.0.time_mix_w0.weight', 'blk.0.time_mix_w1.weight', 'blk.0.time_mix_w2.weight',
-  'blk.0.time_mix_v0.weight', 'blk.0.time_mix_v1.weight', 'blk.0.time_mix_v2.weight', 'blk.0.time_mix_a0.weight', 'blk.0.time_mix_a1.weight',
-  'blk.0.time_mix_a2.weight', 'blk.0.time_mix_g1.weight', 'blk.0.time_mix_g2.weight', 'blk.0.time_mix_decay_w1.weight',
-  'blk.0.time_mix_decay_w2.weight', 'blk.0.time_mix_lerp_fused.weight', 'blk.0.shortconv.conv.weight', 'blk.0.altup_router.weight',
-  'altup_proj.weight', 'altup_unembd_proj.weight', 'blk.0.laurel_l.weight', 'blk.0.laurel_r.weight', 'per_layer_model_proj.weight',
-  'blk.0.ssm_conv1d.weight', 'blk.0.ssm_conv1d_q.weight', 'blk.0.indexer.k_proj.weight', 'blk.0.indexer.q_proj.weight', 'v.patch_embd.weight',
-  'v.patch_merger.x.weight', 'v.rel_pos.weight', 'v.rel_pos_h.weight', 'sam.pos_embd.weight', 'sam.neck.0.weight', 'sam.net_2.weight',
-  'a.rvq.codebook.weight', 'mm.a.code_embd.weight'])) v (quantized, names), unnest(names) name;
+SELECT is(is_quantizable_name(name, 'gguf'), quantized, name)
+  FROM (VALUES (true, ARRAY['blk.0.attn_q.weight', 'blk.0.time_mix_key.weight',
+    'blk.0.time_mix_value.weight', 'blk.0.time_mix_receptance.weight', 'blk.0.time_mix_output.weight',
+    'blk.0.time_mix_gate.weight',
+    'blk.0.time_mix_r_k.weight', 'blk.0.channel_mix_key.weight', 'blk.0.shortconv.in_proj.weight',
+    'blk.0.shortconv.out_proj.weight',
+    'blk.0.per_layer_proj.weight', 'blk.0.inp_gate.weight', 'per_layer_token_embd.weight',
+    'blk.0.ffn_gate_inp_shexp.weight', 'blk.0.ssm_x.weight',
+    'blk.0.indexer.proj.weight', 'blk.0.attn_norm_2x.weight', 'blk.0.ffn_norm.0.weight', 'blk.0.attn_rel_b_enc.weight',
+    'output_norm_x.weight',
+    'xposition_embd.weight', 'v.blk.0.attn_rel_pos.weight', 'a.blk.0.ffn_down.weight', 'mm.0.weight', 'cls.weight']),
+    (false,
+      ARRAY['blk.0.attn_q.bias', 'a.weights', 'output_norm.weight', 'blk.0.attn_q_a_norm.weight',
+        'blk.0.ffn_gate_inp.weight',
+        'blk.0.ffn_gate_tid2eid.weight', 'position_embd.weight', 'v.position_embd.weight', 'v.position_embd.x.weight',
+        'token_types.weight',
+        'blk.0.attn_rel_b.weight', 'blk.0.time_mix_first.weight', 'blk.0.time_mix_w0.weight',
+        'blk.0.time_mix_w1.weight',
+        'blk.0.time_mix_w2.weight',
+        'blk.0.time_mix_v0.weight', 'blk.0.time_mix_v1.weight', 'blk.0.time_mix_v2.weight', 'blk.0.time_mix_a0.weight',
+        'blk.0.time_mix_a1.weight',
+        'blk.0.time_mix_a2.weight', 'blk.0.time_mix_g1.weight', 'blk.0.time_mix_g2.weight',
+        'blk.0.time_mix_decay_w1.weight',
+        'blk.0.time_mix_decay_w2.weight', 'blk.0.time_mix_lerp_fused.weight', 'blk.0.shortconv.conv.weight',
+        'blk.0.altup_router.weight',
+        'altup_proj.weight', 'altup_unembd_proj.weight', 'blk.0.laurel_l.weight', 'blk.0.laurel_r.weight',
+        'per_layer_model_proj.weight',
+        'blk.0.ssm_conv1d.weight', 'blk.0.ssm_conv1d_q.weight', 'blk.0.indexer.k_proj.weight',
+        'blk.0.indexer.q_proj.weight',
+        'v.patch_embd.weight',
+        'v.patch_merger.x.weight', 'v.rel_pos.weight', 'v.rel_pos_h.weight', 'sam.pos_embd.weight', 'sam.neck.0.weight',
+        'sam.net_2.weight',
+        'a.rvq.codebook.weight', 'mm.a.code_embd.weight'])) v (quantized, names), unnest(names) name;
 SELECT is(is_quantizable_name(name, container), expected, coalesce(container, 'NULL') || ' ' || name) FROM (VALUES
   ('conv1.weight', 'safetensors', true), ('conv1.bias', 'safetensors', false), ('x', 'safetensors', true)) v (name,
     container, expected);
-SELECT is(is_matrix(shape), expected, shape::text) FROM (VALUES ('{2,256}'::bigint[], true), ('{3,1,256}', true), ('{256}', false),
-  ('{1,256}', false), ('{1,1,256}', false), ('{2,1}', true), ('{3,0}', true), ('{0,3}', false), ('{}', false), (NULL, NULL)) v (shape, expected);
+SELECT is(is_matrix(shape), expected, shape::text)
+  FROM (VALUES ('{2,256}'::bigint[], true), ('{3,1,256}', true), ('{256}', false),
+    ('{1,256}', false), ('{1,1,256}', false), ('{2,1}', true), ('{3,0}', true), ('{0,3}', false), ('{}', false),
+    (NULL, NULL)) v (shape, expected);
 SELECT import_gguf(gguf(ARRAY[ROW('blk.0.time_mix_lerp_w.weight', '{256,1,1}', 0, waves(1, 256, 1))::tensor,
   ROW('blk.0.time_mix_key.weight', '{256,2}', 0, waves(2, 256, 2))::tensor]), 'rows of one') AS one \gset
 SELECT results_eq(format('SELECT layer_name, target_format, reason FROM quantize_plan(%s, ''Q8_0'')', :one),
   $$VALUES ('blk.0.time_mix_lerp_w.weight', NULL, 'vector'), ('blk.0.time_mix_key.weight', 'Q8_0', NULL)$$,
   'a matrix of one row is a vector, as for ggml');
 SELECT lives_ok(format('CALL quantize_model(%s, ''Q8_0'')', :names), 'it is done as planned');
-SELECT results_eq(format('SELECT DISTINCT tensor_name, weights_format(atom_data) FROM tensor_atoms WHERE model_id = %s ORDER BY 1',
-  :names),
+SELECT results_eq(
+  format('SELECT DISTINCT tensor_name, weights_format(atom_data) FROM tensor_atoms WHERE model_id = %s ORDER BY 1',
+    :names),
   $$VALUES ('blk.0.ffn_gate_inp.weight', 'F32'), ('blk.0.odd_norm.weight', 'F32'), ('mx.weight', 'MXFP4'),
     ('position_embd.weight', 'F32'), ('table', 'F32'), ('w.weight', 'Q8_0')$$, 'and no other way');
 
@@ -85,10 +105,10 @@ BEGIN
   CREATE TEMP TABLE was ON COMMIT DROP AS SELECT * FROM tensor_atoms a WHERE model_id = model;
   CREATE TEMP TABLE plan ON COMMIT DROP AS SELECT * FROM quantize_plan(model, format);
   EXECUTE format('CALL quantize_model(%s, %L)', model, format);
-  SELECT count(*) INTO wrong FROM was w JOIN plan p USING (layer_id) LEFT JOIN (SELECT * FROM tensor_atoms WHERE
-    model_id = model) a USING (layer_id, atom_sequence)
-   WHERE a.atom_data IS NULL OR a.atom_data <> quantize(w.atom_data, coalesce(p.target_format, 'F32')) OR a.x <> w.x OR
-     a.y <> w.y OR a.importance_score <> w.importance_score OR a.tensor_name <> w.tensor_name
+  SELECT count(*) INTO wrong FROM was w JOIN plan p USING (layer_id) LEFT JOIN (SELECT * FROM tensor_atoms
+    WHERE model_id = model) a USING (layer_id, atom_sequence)
+   WHERE a.atom_data IS NULL OR a.atom_data <> quantize(w.atom_data, coalesce(p.target_format, 'F32')) OR a.x <> w.x
+     OR a.y <> w.y OR a.importance_score <> w.importance_score OR a.tensor_name <> w.tensor_name
       OR a.hilbert_index <> w.hilbert_index OR a.revision_id <> present(model) OR a.content_hash <>
         sha256(a.atom_data::bytea);
   SELECT r.stage, r.kind, r.parameters ->> 'format' AS format, r.atom_count, r.logical_bytes - (SELECT
@@ -128,12 +148,16 @@ SELECT import_gguf(little_gguf(), 'cut32', 32) AS cut32 \gset
 CREATE TEMP TABLE cut32_was ON COMMIT DROP AS SELECT * FROM tensor_atoms WHERE model_id = :cut32;
 CALL quantize_model(:cut32, 'Q4_0', column_importance => 'imatrix');
 SELECT is(count(*) FILTER (WHERE a.atom_data = quantize(w.atom_data, 'Q4_0',
-    i.column_importance[w.atom_sequence % (l.row_length / 32) * 32 + 1 : (w.atom_sequence % (l.row_length / 32) + 1) * 32])),
-  count(*), 'atoms smaller than rows get their part of it') FROM cut32_was w JOIN imatrix i ON i.layer_name = w.tensor_name
+    i.column_importance[w.atom_sequence % (l.row_length / 32) * 32 + 1 : (w.atom_sequence % (l.row_length / 32) + 1)
+      * 32])),
+  count(*), 'atoms smaller than rows get their part of it') FROM cut32_was w
+  JOIN imatrix i ON i.layer_name = w.tensor_name
   JOIN model_layers l ON l.layer_id = w.layer_id
   JOIN tensor_atoms a ON a.model_id = :cut32 AND a.layer_id = w.layer_id AND a.atom_sequence = w.atom_sequence;
 SELECT holds(:model) AS undisturbed \gset
-SELECT throws_ok(format('CALL quantize_model(%s, ''Q4_K'', layer_pattern => ''output.weight'', column_importance => ''imatrix'')', :model),
+SELECT throws_ok(
+  format('CALL quantize_model(%s, ''Q4_K'', layer_pattern => ''output.weight'', column_importance => ''imatrix'')',
+    :model),
   '22023', 'imatrix names no tensor that is to be quantized', 'importance for other tensors');
 CREATE TABLE short AS SELECT layer_name, column_importance[2:] FROM imatrix;
 SELECT throws_ok(format('CALL quantize_model(%s, ''Q4_K'', column_importance => ''short'')', :model), '2202E', NULL,
@@ -175,7 +199,8 @@ SELECT is(holds(:model), :'before', 'and undone');
 -- Parts of a model, pruned models, atoms smaller than rows
 CALL quantize_model('little', 'Q8_0', 'blk.0.%');
 SELECT is(string_agg(DISTINCT tensor_name || ' ' || weights_format(atom_data), ', '),
-  'blk.0.attn_norm.weight F32, blk.0.attn_q.weight Q8_0, blk.0.ffn_down.weight F16, output.weight F32, token_embd.weight F32',
+  'blk.0.attn_norm.weight F32, blk.0.attn_q.weight Q8_0, blk.0.ffn_down.weight F16, output.weight F32, '
+  'token_embd.weight F32',
   'a pattern, by the model''s name') FROM tensor_atoms WHERE model_id = :model;
 SELECT lives_ok($$CALL quantize_model('little', 'Q8_0', 'token%')$$, 'the next part is quantized beside it');
 SELECT rollback_model(:model, (SELECT min(revision_id) FROM model_revisions WHERE model_id = :model)) \g /dev/null
@@ -188,8 +213,9 @@ SELECT is(holds(:model), :'pruned', 'the pruned model is back');
 SELECT rollback_model(:model) \g /dev/null
 SELECT is(holds(:model), :'before', 'and the whole one');
 SELECT import_gguf(little_gguf(), 'cut', atom_size => 96) AS cut \gset
-SELECT results_eq(format('SELECT layer_name, target_format FROM quantize_plan(%s, ''Q8_0'') WHERE target_format IS NOT NULL',
-  :cut),
+SELECT results_eq(
+  format('SELECT layer_name, target_format FROM quantize_plan(%s, ''Q8_0'') WHERE target_format IS NOT NULL',
+    :cut),
   $$VALUES ('token_embd.weight', 'Q8_0'), ('blk.0.attn_q.weight', 'Q8_0'), ('blk.0.ffn_down.weight', 'F16'),
     ('output.weight', 'F16')$$, 'atoms of 96 are whole blocks of 32');
 CALL quantize_model(:cut, 'Q8_0');
@@ -213,10 +239,11 @@ SELECT import_gguf(gguf(NULL), 'empty') AS empty \gset
 SELECT lives_ok(format('CALL quantize_model(%s, ''Q4_K'')', :empty), 'a model without tensors');
 SELECT import_safetensors(safetensors(ARRAY[ROW('none', 'I64', '{3,0}', '')::st_tensor, ROW('w', 'F32', '{2,32}',
   waves(2, 32, 1))::st_tensor, ROW('s', 'F32', '{}', f32(1))::st_tensor, ROW('i', 'I64', '{2,2}',
-  zeros(32))::st_tensor]), 'torch') AS torch \gset
+    zeros(32))::st_tensor]), 'torch') AS torch \gset
 SELECT lives_ok(format('CALL quantize_model(%s, ''Q8_0'')', :torch), 'tensors without weights are not in the way');
-SELECT results_eq(format('SELECT DISTINCT tensor_name, weights_format(atom_data) FROM tensor_atoms WHERE model_id = %s ORDER BY 1',
-  :torch), $$VALUES ('i', 'I64'), ('s', 'F32'), ('w', 'Q8_0')$$, 'nor are integers and scalars');
+SELECT results_eq(
+  format('SELECT DISTINCT tensor_name, weights_format(atom_data) FROM tensor_atoms WHERE model_id = %s ORDER BY 1',
+    :torch), $$VALUES ('i', 'I64'), ('s', 'F32'), ('w', 'Q8_0')$$, 'nor are integers and scalars');
 
 -- Arguments
 SELECT throws_ok(format('CALL quantize_model(%s, %s)', :model, arguments), state, NULL, arguments) FROM (VALUES
@@ -232,8 +259,10 @@ SELECT is(count(target_format), 0::bigint, 'quantize_plan() of no format is of t
 SELECT throws_ok(format('CALL quantize_model(%s, ''Q8_0'', NULL)', :cut), '22004', NULL, 'a pattern that is NULL');
 SELECT throws_ok(format('CALL quantize_model(%s, ''Q8_0'', requantize => NULL)', :cut), '22004', NULL,
   'requantize that is NULL is no leave to do so');
-SELECT throws_ok(format('SELECT * FROM quantize_plan(%s, ''Q8_0'', NULL)', :model), '22004', NULL, 'nor has a plan one');
-SELECT is_empty($$SELECT without_comment('fitting_format', 'quantize_plan', 'is_quantizable_name', 'is_matrix', 'quantize_model')$$,
+SELECT throws_ok(format('SELECT * FROM quantize_plan(%s, ''Q8_0'', NULL)', :model), '22004', NULL,
+  'nor has a plan one');
+SELECT is_empty(
+  $$SELECT without_comment('fitting_format', 'quantize_plan', 'is_quantizable_name', 'is_matrix', 'quantize_model')$$,
   'every function has a comment');
 
 SELECT * FROM finish();

@@ -51,16 +51,16 @@ SELECT remember(:model) AS r7 \gset
 SELECT backup_model(:model, 'by hand') AS r8 \gset
 INSERT INTO lib.known SELECT :r8, holds(:model);
 SELECT is(present(:model), :r7, 'a backup does not move the model');
-SELECT is((SELECT array_agg((parent_revision_id, base_revision_id, kind, stage)::text ORDER BY revision_id) FROM
-  model_revisions WHERE model_id = :model),
+SELECT is((SELECT array_agg((parent_revision_id, base_revision_id, kind, stage)::text ORDER BY revision_id)
+  FROM model_revisions WHERE model_id = :model),
   ARRAY[format('(,%s,import,import)', :r1), format('(%s,%s,in_place,prune)', :r1, :r1), format('(%s,%s,in_place,prune)',
     :r2, :r1), format('(%s,%s,rewrite,quantize)', :r3, :r4),
         format('(%s,%s,in_place,prune)', :r4, :r4), format('(%s,%s,in_place,prune)', :r1, :r1),
-          format('(%s,%s,rewrite,prune)', :r6, :r7), format('(%s,%s,copy,"by hand")', :r7, :r8)],
+        format('(%s,%s,rewrite,prune)', :r6, :r7), format('(%s,%s,copy,"by hand")', :r7, :r8)],
   'parents, bases, kinds and stages');
 SELECT is(count(DISTINCT holds), 7::bigint, 'all of them differ, but a copy from its original') FROM lib.known;
-SELECT is_empty(format($$SELECT revision_id FROM model_revisions r WHERE model_id = %s AND kind <> 'copy' AND
-  atom_count::text <> (SELECT split_part(holds, ' ', 1) FROM lib.known WHERE revision = revision_id)$$, :model),
+SELECT is_empty(format($$SELECT revision_id FROM model_revisions r WHERE model_id = %s AND kind <> 'copy'
+  AND atom_count::text <> (SELECT split_part(holds, ' ', 1) FROM lib.known WHERE revision = revision_id)$$, :model),
   'atom_count is right');
 
 -- From everywhere to everywhere
@@ -122,9 +122,12 @@ BEGIN
   RETURN QUERY SELECT format('live %s, drop %s: %s', live, others, s) FROM unnest(said) s;
 END
 $$;
-SELECT is_empty(format('SELECT drop_in_order(%s, l.live, (SELECT array_agg(r ORDER BY md5(l.live * 100 + r || %L)) FROM unnest(ARRAY[%s]) r WHERE r <> l.live)) FROM unnest(ARRAY[%4$s]) l (live)',
-  :model, salt, concat_ws(',', :r1, :r2, :r3, :r4, :r5, :r6, :r7, :r8), concat_ws(',', :r1, :r2, :r3, :r4, :r5, :r6,
-    :r7, :r8)), 'backups dropped in some order (' || salt || ')')
+SELECT is_empty(
+  format(
+    'SELECT drop_in_order(%s, l.live, (SELECT array_agg(r ORDER BY md5(l.live * 100 + r || %L)) '
+    'FROM unnest(ARRAY[%s]) r WHERE r <> l.live)) FROM unnest(ARRAY[%4$s]) l (live)',
+    :model, salt, concat_ws(',', :r1, :r2, :r3, :r4, :r5, :r6, :r7, :r8), concat_ws(',', :r1, :r2, :r3, :r4, :r5, :r6,
+      :r7, :r8)), 'backups dropped in some order (' || salt || ')')
   FROM unnest(ARRAY['a']) salt;
 SELECT is_empty(format('SELECT drop_in_order(%s, %s, ARRAY[%s])', :model, :r5, concat_ws(',', :r1, :r2, :r3, :r4, :r6,
   :r7, :r8)), 'the oldest first');
@@ -135,16 +138,14 @@ SELECT is_empty(format('SELECT drop_in_order(%s, %s, ARRAY[%s])', :model, :r1, c
 SELECT go(:model, :r7) \g /dev/null
 SELECT import_gguf(tiny_gguf(2), 'other') AS other \gset
 SELECT throws_ok(statement, state, NULL, statement) FROM (VALUES
-  (format('SELECT rollback_model(%s, 9999)', :model), '22023'), (format('SELECT rollback_model(%s, %s)', :model,
-    present(:other)), '22023'),
+  (format('SELECT rollback_model(%s, 9999)', :model), '22023'),
+  (format('SELECT rollback_model(%s, %s)', :model, present(:other)), '22023'),
   (format('SELECT rollback_model(%s, %s)', :model, present(:model)), '55000'), ('SELECT rollback_model(9999)', '42704'),
-    ('SELECT rollback_model(NULL::int)', '42704'),
-  ('SELECT rollback_model(''nobody'')', '42704'), ('SELECT backup_model(9999)', '42704'),
-    ('SELECT backup_model(NULL::int)', '42704'), ('SELECT backup_model(''nobody'')', '42704'),
-  (format('SELECT backup_model(%s, NULL)', :model), '22004'),
+  ('SELECT rollback_model(NULL::int)', '42704'), ('SELECT rollback_model(''nobody'')', '42704'),
+  ('SELECT backup_model(9999)', '42704'), ('SELECT backup_model(NULL::int)', '42704'),
+  ('SELECT backup_model(''nobody'')', '42704'), (format('SELECT backup_model(%s, NULL)', :model), '22004'),
   (format('SELECT drop_backup(%s)', present(:model)), '55000'), ('SELECT drop_backup(9999)', '42704'),
-    ('SELECT drop_backup(NULL)', '42704'),
-  ('SELECT rollback_target(9999)', '42704')) v (statement, state);
+  ('SELECT drop_backup(NULL)', '42704'), ('SELECT rollback_target(9999)', '42704')) v (statement, state);
 SELECT lives_ok(format('SELECT drop_backup(%s)', :r2), 'a revision between others');
 SELECT throws_ok(format('SELECT drop_backup(%s)', :r2), '55000', NULL, 'is dropped once');
 SELECT throws_ok(format('SELECT rollback_model(%s, %s)', :model, :r2), '55000', NULL, 'and cannot be returned to');
@@ -184,8 +185,9 @@ SELECT holds(:again) AS before \gset
 CALL prune_by_importance(:again, keep_ratio => 0.5, layer_pattern => 'a.%', method => 'in_place');
 SELECT present(:again) AS pruned, holds(:again) AS after \gset
 INSERT INTO tensor_atoms (model_id, revision_id, layer_id, atom_sequence, tensor_name, atom_data)
-  SELECT model_id, base_revision_id, layer_id, atom_sequence, tensor_name, array_fill(0.5::real, ARRAY[32]) FROM
-    tensor_atoms_backup b JOIN model_revisions r USING (model_id, revision_id) WHERE b.revision_id = :pruned LIMIT 2;
+  SELECT model_id, base_revision_id, layer_id, atom_sequence, tensor_name, array_fill(0.5::real, ARRAY[32])
+    FROM tensor_atoms_backup b JOIN model_revisions r USING (model_id, revision_id) WHERE b.revision_id = :pruned
+    LIMIT 2;
 SELECT lives_ok(format('SELECT rollback_model(%s)', :again), 'rolled back over atoms somebody has put there');
 SELECT is(holds(:again), :'before', 'it is what it was');
 SELECT lives_ok(format('SELECT rollback_model(%s, %s)', :again, :pruned), 'and forth');
@@ -197,7 +199,8 @@ CREATE TABLE lib.files AS SELECT oid, relname, relfilenode FROM pg_class WHERE r
   || '\_%';
 SELECT rollback_model(:again) \g /dev/null
 SELECT rollback_model(:again, (SELECT max(revision_id) FROM model_revisions WHERE model_id = :again)) \g /dev/null
-SELECT results_eq('SELECT oid, relname, relfilenode FROM pg_class WHERE oid IN (SELECT oid FROM lib.files) ORDER BY oid',
+SELECT results_eq(
+  'SELECT oid, relname, relfilenode FROM pg_class WHERE oid IN (SELECT oid FROM lib.files) ORDER BY oid',
   'SELECT * FROM lib.files ORDER BY oid', 'rolling a rewrite back writes no table and no index');
 SELECT is(count(*), 9::bigint, 'two partitions and the delta, with their indexes') FROM lib.files WHERE relname NOT LIKE
   '%toast%';
@@ -211,8 +214,8 @@ SELECT throws_ok('SELECT partition_of(1, 9999)', '42P01', NULL, 'partition_of() 
 SELECT throws_ok('SELECT partition_of(NULL, 1)', '22004', NULL, 'partition_of(NULL)');
 SELECT is(revision_chain(:r3), ARRAY[:r3, :r2, :r1], 'revision_chain() in place');
 SELECT is(revision_chain(:r4), ARRAY[:r4], 'revision_chain() of a base');
-SELECT is_empty($$SELECT p.oid::regprocedure FROM pg_proc p WHERE pronamespace = 'hartonomous'::regnamespace AND
-  obj_description(p.oid, 'pg_proc') IS NULL$$, 'every function has a comment');
+SELECT is_empty($$SELECT p.oid::regprocedure FROM pg_proc p WHERE pronamespace = 'hartonomous'::regnamespace
+  AND obj_description(p.oid, 'pg_proc') IS NULL$$, 'every function has a comment');
 
 SELECT * FROM finish();
 ROLLBACK;

@@ -58,18 +58,19 @@ SELECT is(count(*), 1::bigint, 'storage_report() by name') FROM storage_report('
 
 -- Weights too wide for a page are in TOAST, as they are
 SELECT import_gguf(gguf(ARRAY[ROW('wide.weight', '{4096,30}', 0, zeros(4096 * 30 * 4))::tensor]), 'wide') AS wide \gset
-SELECT ok(toast_bytes >= logical_bytes AND table_bytes < toast_bytes, 'TOAST, not compressed') FROM
-  storage_report(:wide);
+SELECT ok(toast_bytes >= logical_bytes AND table_bytes < toast_bytes, 'TOAST, not compressed')
+  FROM storage_report(:wide);
 SELECT is_empty(format('SELECT wrong_figures(%s)', :wide), 'figures');
-SELECT is(attstorage::text, 'e', 'atom_data is EXTERNAL') FROM pg_attribute WHERE attrelid = live_partition(:wide) AND
-  attname = 'atom_data';
+SELECT is(attstorage::text, 'e', 'atom_data is EXTERNAL') FROM pg_attribute WHERE attrelid = live_partition(:wide)
+  AND attname = 'atom_data';
 SELECT ok(physical_bytes < 1.3 * logical_bytes, 'and costs little more than its bytes') FROM storage_report(:wide);
 
 SELECT import_gguf(gguf(NULL), 'empty') AS empty \gset
 SELECT results_eq(format('SELECT atoms, logical_bytes FROM storage_report(%s)', :empty),
   'VALUES (0::bigint, 0::bigint)', 'a model of nothing');
-SELECT is(human_bytes(bytes), expected, bytes || ' bytes') FROM (VALUES (0::bigint, '0 B'), (10239, '10239 B'), (10240,
-  '10.0 KiB'), (1048576, '1.00 MiB'), (1610612736, '1.50 GiB'), (-2048, '-2048 B'), (-20480, '-20.0 KiB'), (NULL, NULL))
+SELECT is(human_bytes(bytes), expected, bytes || ' bytes') FROM (VALUES (0::bigint, '0 B'), (10239, '10239 B'),
+  (10240, '10.0 KiB'), (1048576, '1.00 MiB'), (1610612736, '1.50 GiB'), (-2048, '-2048 B'), (-20480, '-20.0 KiB'),
+  (NULL, NULL))
   v (bytes, expected);
 SELECT is(human_bytes(1048575), '1024.0 KiB', 'just below a MiB');
 SELECT throws_ok('SELECT storage_report(999)', '42704', NULL, 'no such model');

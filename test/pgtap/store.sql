@@ -14,14 +14,16 @@ CREATE ROLE "Odd ""role""";
 CREATE ROLE store_stranger;
 
 SELECT is(state || ' ' || message || ' ' || hint,
-          '42501 there is no store yet, and role "Odd "role"" may not create it A superuser runs: SELECT hartonomous.create_store(''"Odd ""role"""'');',
+          '42501 there is no store yet, and role "Odd "role"" may not create it A superuser runs: SELECT '
+          'hartonomous.create_store(''"Odd ""role"""'');',
           'a role without CREATE on the schema is told what a superuser has to run')
   FROM state_as('Odd "role"', 'SELECT create_store()');
 SELECT is(state, '42501', 'so is its import') FROM state_as('Odd "role"', $$SELECT import_gguf(little_gguf(), 'a')$$);
 SELECT is(lib.relations(), NULL, 'neither has left anything');
 SELECT throws_ok(statement, '42704', message, 'without a store: ' || statement) FROM (VALUES
   ('SELECT model_id(''no'')', 'model "no" does not exist'), ('SELECT current_revision(1)', 'model 1 does not exist'),
-  ('CALL prune_by_importance(''no'', 0.9)', 'model "no" does not exist'), ('SELECT rollback_model(1)', 'model 1 does not exist'),
+  ('CALL prune_by_importance(''no'', 0.9)', 'model "no" does not exist'),
+  ('SELECT rollback_model(1)', 'model 1 does not exist'),
   ('SELECT export_gguf(1)', 'model 1 does not exist')) v (statement, message);
 
 -- Made for somebody
@@ -47,7 +49,7 @@ SELECT lives_ok('SELECT create_store()', 'create_store() again');
 SELECT lives_ok($$SELECT create_store('store_owner')$$, 'and for another');
 SELECT is((SELECT array_agg(oid ORDER BY oid) FROM pg_class WHERE relnamespace = 'hartonomous'::regnamespace),
   :'oids'::oid[],
-          'changes nothing');
+  'changes nothing');
 SELECT is(pg_get_userbyid(relowner)::text, 'Odd "role"', 'not even the owner') FROM pg_class WHERE oid =
   'hartonomous.models'::regclass;
 SELECT is((SELECT array_agg(version) FROM store), ARRAY[store_version()], 'the store records its version, once');
@@ -70,8 +72,8 @@ GRANT "Odd ""role""" TO store_owner;
 SELECT is((state_as('store_owner', statement)).state, '00000', 'a member of the owner may: ' || statement)
   FROM unnest(ARRAY[$$SELECT import_gguf(little_gguf(2), 'of a member')$$,
     'CALL prune_by_importance(2, keep_ratio => 0.9)',
-                    $$CALL quantize_model(2, 'Q8_0')$$, 'SELECT backup_model(2)',
-                    'SELECT rollback_model(2, (SELECT min(revision_id) FROM model_revisions WHERE model_id = 2))'])
+    $$CALL quantize_model(2, 'Q8_0')$$, 'SELECT backup_model(2)',
+    'SELECT rollback_model(2, (SELECT min(revision_id) FROM model_revisions WHERE model_id = 2))'])
                       statement;
 SELECT ok(export_gguf(2) = little_gguf(2), 'and is back where it began');
 SELECT is_empty($$SELECT relname FROM pg_class WHERE relnamespace = 'hartonomous'::regnamespace AND relkind IN ('r',
@@ -79,7 +81,8 @@ SELECT is_empty($$SELECT relname FROM pg_class WHERE relnamespace = 'hartonomous
                    AND pg_get_userbyid(relowner) <> 'Odd "role"'$$,
                      'the partitions are the owner''s, whoever made them');
 
-GRANT SELECT ON tensor_atoms, tensor_atoms_backup, models, model_layers, model_revisions, svd_compressed_layers TO store_stranger;
+GRANT SELECT ON tensor_atoms, tensor_atoms_backup, models, model_layers, model_revisions,
+  svd_compressed_layers TO store_stranger;
 SELECT lives_ok('CALL prune_by_importance(1, keep_ratio => 0.5)', 'a stage makes a new partition');
 SELECT lives_ok('CALL prune_by_importance(1, keep_ratio => 0.2)', 'and another');
 SELECT is((state_as('store_stranger', statement)).state, '00000', 'a reader may: ' || statement)
@@ -88,9 +91,9 @@ SELECT is((state_as('store_stranger', statement)).state, '00000', 'a reader may:
 SELECT is((state_as('store_stranger', statement)).state, '42501', 'a reader may not: ' || statement)
   FROM unnest(ARRAY['CALL prune_by_importance(1, keep_ratio => 0.5)', 'DELETE FROM tensor_atoms',
     'SELECT rollback_model(1)',
-                    'SELECT lock_model(1)', $$SELECT create_atoms_partition(1, 99)$$,
-                    $$SELECT count(*) FROM load_atoms(little_gguf(), 'gguf', 'tensor_atoms_m1_r1', 1, 1)$$,
-                    $$SELECT copy_atoms('tensor_atoms_m1_r1', 'tensor_atoms_m1_r1', 1, 1)$$]) statement;
+    'SELECT lock_model(1)', $$SELECT create_atoms_partition(1, 99)$$,
+    $$SELECT count(*) FROM load_atoms(little_gguf(), 'gguf', 'tensor_atoms_m1_r1', 1, 1)$$,
+    $$SELECT copy_atoms('tensor_atoms_m1_r1', 'tensor_atoms_m1_r1', 1, 1)$$]) statement;
 
 -- Versions
 
@@ -114,7 +117,7 @@ SELECT throws_ok('SELECT current_revision(NULL)', '42704', 'model NULL does not 
 
 SELECT is_empty($$SELECT without_comment('store_version', 'create_store', 'store_tables', 'comment_store',
   'upgrade_store',
-                                         'model_id', 'current_revision')$$, 'every function has a comment');
+  'model_id', 'current_revision')$$, 'every function has a comment');
 SELECT is_empty($$SELECT t FROM unnest(store_tables()) t WHERE obj_description(format('hartonomous.%I', t)::regclass,
   'pg_class') IS NULL$$,
                 'every table has a comment');

@@ -4,14 +4,14 @@ BEGIN;
 SELECT no_plan();
 SELECT create_store() \g /dev/null
 
-CREATE FUNCTION lib.kv_texts(key text, variadic items text[]) RETURNS bytea LANGUAGE sql IMMUTABLE
-  RETURN kv(key, 9, le(8, 4) || le(cardinality(items), 8) ||
-            (SELECT string_agg(str(item), '' ORDER BY i) FROM unnest(items) WITH ORDINALITY u (item, i)));
-CREATE FUNCTION lib.kv_numbers(key text, type integer, variadic numbers integer[]) RETURNS bytea LANGUAGE sql IMMUTABLE
-  RETURN kv(key, 9, le(type, 4) || le(cardinality(numbers), 8) ||
-            (SELECT string_agg(le(n, 4), '' ORDER BY i) FROM unnest(numbers) WITH ORDINALITY u (n, i)));
+CREATE FUNCTION lib.kv_texts(key text, VARIADIC items text[]) RETURNS bytea LANGUAGE sql IMMUTABLE
+  RETURN kv(key, 9, le(8, 4) || le(cardinality(items), 8)
+            || (SELECT string_agg(str(item), '' ORDER BY i) FROM unnest(items) WITH ORDINALITY u (item, i)));
+CREATE FUNCTION lib.kv_numbers(key text, type integer, VARIADIC numbers integer[]) RETURNS bytea LANGUAGE sql IMMUTABLE
+  RETURN kv(key, 9, le(type, 4) || le(cardinality(numbers), 8)
+            || (SELECT string_agg(le(n, 4), '' ORDER BY i) FROM unnest(numbers) WITH ORDINALITY u (n, i)));
 -- A model that is nothing but a vocabulary.
-CREATE FUNCTION lib.vocabulary(name text, variadic kv bytea[]) RETURNS integer LANGUAGE sql
+CREATE FUNCTION lib.vocabulary(name text, VARIADIC kv bytea[]) RETURNS integer LANGUAGE sql
   RETURN import_gguf(gguf(ARRAY[ROW('token_embd.weight', '{1,1}', 0, f32(1))::tensor], kv), name);
 
 -- SentencePiece: <unk>, <s>, </s>, ▁, a, b, ▁a, and ab, which is made before ▁a is
@@ -76,7 +76,8 @@ SELECT throws_ok(format('SELECT tokenize(%s, ''a'')', :bert), '0A000', 'unknown 
 SELECT vocabulary('pre', kv_text('tokenizer.ggml.model', 'gpt2'), kv_text('tokenizer.ggml.pre', 'mine')) AS pre \gset
 SELECT throws_ok(format('SELECT tokenize(%s, ''a'')', :pre), '0A000', 'unknown pre-tokenizer "mine"');
 SELECT vocabulary('empty', kv_text('tokenizer.ggml.model', 'llama')) AS empty \gset
-SELECT throws_ok(format('SELECT tokenize(%s, ''a'')', :empty), '22P03', 'metadata key "tokenizer.ggml.tokens" is missing');
+SELECT throws_ok(format('SELECT tokenize(%s, ''a'')', :empty), '22P03',
+  'metadata key "tokenizer.ggml.tokens" is missing');
 SELECT vocabulary('types', kv_text('tokenizer.ggml.model', 'llama'), kv_u32('tokenizer.ggml.tokens', 1)) AS types \gset
 SELECT throws_ok(format('SELECT tokenize(%s, ''a'')', :types), '22P03',
   'GGUF: metadata key "tokenizer.ggml.tokens" has the wrong type');
@@ -86,7 +87,8 @@ SELECT throws_ok(format('SELECT tokenize(%s, ''a'')', :beyond), '22P03',
   'metadata key "tokenizer.ggml.bos_token_id" names a token beyond the vocabulary');
 SET LOCAL hartonomous.max_work_memory = '4MB';
 SELECT throws_ok(format('SELECT tokenize(%s, repeat(''a'', 100000))', :spm), '53200', NULL, 'a word beyond the budget');
-SELECT throws_ok(format('SELECT tokenize(%s, repeat(''ab a '', 200000))', :spm), '53200', NULL, 'a text beyond the budget');
+SELECT throws_ok(format('SELECT tokenize(%s, repeat(''ab a '', 200000))', :spm), '53200', NULL,
+  'a text beyond the budget');
 SELECT is(cardinality(tokenize(:spm, repeat('ab a ', 50000))), 2 + 3 * 50000, 'a text within it');
 RESET hartonomous.max_work_memory;
 
@@ -100,9 +102,9 @@ ROLLBACK TO before;
 SELECT is(tokenize(:spm, 'ab a'), '{1,3,7,6}', 'rolled back');
 -- A vocabulary too large for the row is stored out of line.
 SELECT import_gguf(gguf(ARRAY[ROW('token_embd.weight', '{1,1}', 0, f32(1))::tensor],
-    ARRAY[kv_text('tokenizer.ggml.model', 'llama'), kv('tokenizer.ggml.tokens', 9, le(8, 4) || le(20003, 8) ||
-      str('<unk>') || str('<s>') || str('</s>') || (SELECT string_agg(str(md5(i::text)), '' ORDER BY i) FROM
-        generate_series(1, 20000) i))]), 'large') AS large \gset
+    ARRAY[kv_text('tokenizer.ggml.model', 'llama'), kv('tokenizer.ggml.tokens', 9, le(8, 4) || le(20003, 8)
+      || str('<unk>') || str('<s>') || str('</s>') || (SELECT string_agg(str(md5(i::text)), '' ORDER BY i)
+        FROM generate_series(1, 20000) i))]), 'large') AS large \gset
 SELECT cmp_ok(pg_column_size(metadata), '>', 8192, 'out of line') FROM models WHERE model_id = :large;
 SELECT is(tokenize(:large, 'a'), '{1,0,0,0,0}', 'large: ▁ and a are unknown');
 SELECT is(detokenize(:large, '{3,20002}'), md5('1') || md5('20000'), 'large: first and last token');

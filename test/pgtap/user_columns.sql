@@ -54,8 +54,8 @@ SELECT after('rolled back to the beginning', :model);
 SELECT is(mine(:model), :'before', 'all of it');
 SELECT is(holds(:model), :'holds', 'and the weights');
 SET LOCAL enable_seqscan = off;
-SELECT matches((SELECT string_agg(line, E'\n') FROM lib.explain($$SELECT * FROM tensor_atoms WHERE "Odd name" = 'x' AND
-  must > 0$$) line), 'Index Scan|Bitmap', 'and the index is used');
+SELECT matches((SELECT string_agg(line, E'\n') FROM lib.explain($$SELECT * FROM tensor_atoms WHERE "Odd name" = 'x'
+  AND must > 0$$) line), 'Index Scan|Bitmap', 'and the index is used');
 RESET enable_seqscan;
 
 -- A column that comes between a backup and its return
@@ -76,8 +76,10 @@ SELECT create_atoms_partition(:model, 9999) AS loose \gset
 SELECT index_atoms_partition(:'loose') \g /dev/null
 SELECT is(count(*), 5::bigint, 'a partition about to be attached has its indexes') FROM pg_index
  WHERE indrelid = :'loose'::regclass;
-SELECT is(moved_columns('tensor_atoms', :'loose'), (SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum) FROM pg_attribute
-    WHERE attrelid = 'tensor_atoms'::regclass AND attnum > 0 AND NOT attisdropped AND attgenerated = '' AND attname <> 'revision_id'),
+SELECT is(moved_columns('tensor_atoms', :'loose'),
+  (SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum) FROM pg_attribute
+    WHERE attrelid = 'tensor_atoms'::regclass AND attnum > 0 AND NOT attisdropped AND attgenerated = ''
+    AND attname <> 'revision_id'),
   'a row takes along the user''s columns');
 SELECT is(moved_columns('tensor_atoms', 'models'), 'model_id', 'and none that is not there');
 SELECT drop_atoms_partition(:model, 9999) \g /dev/null
@@ -89,8 +91,11 @@ SELECT lives_ok($$CALL quantize_model('must', 'Q8_0', requantize => true)$$, 'qu
 SELECT lives_ok($$SELECT backup_model('must')$$, 'backed up');
 SELECT lives_ok($$SELECT rollback_model('must', (SELECT min(revision_id) FROM model_revisions))$$, 'rolled back');
 SELECT is(holds(:model), :'holds', 'it is what it was');
-SELECT is_empty(format('SELECT atom_sequence, must, twice FROM tensor_atoms WHERE model_id = %s AND (must <> atom_sequence OR twice <> 2 * must)',
-  :model), 'with what is left of the columns');
+SELECT is_empty(
+  format(
+    'SELECT atom_sequence, must, twice FROM tensor_atoms WHERE model_id = %s '
+    'AND (must <> atom_sequence OR twice <> 2 * must)',
+    :model), 'with what is left of the columns');
 SELECT ok(export_gguf(:model) = little_gguf(), 'and its weights');
 
 CREATE FUNCTION lib.concat_op(x real, y real) RETURNS text LANGUAGE sql IMMUTABLE RETURN x::text || ' ' || y::text;
@@ -98,10 +103,13 @@ CREATE FUNCTION lib.concat_op(x real, y real) RETURNS text LANGUAGE sql IMMUTABL
 ALTER TABLE tensor_atoms ADD COLUMN size bigint GENERATED ALWAYS AS (weights_bytes(atom_data)) STORED,
   ADD COLUMN place text GENERATED ALWAYS AS (lib.concat_op(x, y)) STORED;
 SELECT extract_student_model(:model, new_model_name => 'generated') AS student \gset
-CREATE FUNCTION lib.untrue() RETURNS bigint LANGUAGE plpgsql STABLE AS $$ BEGIN RETURN (SELECT count(*) FROM tensor_atoms WHERE size <>
-  weights_bytes(atom_data) OR size IS NULL OR place IS DISTINCT FROM lib.concat_op(x, y) OR content_hash <> sha256(atom_data::bytea) OR content_hash IS NULL OR
-  tensor_atom_id <> (layer_id << 32 | atom_sequence) OR hilbert_index IS DISTINCT FROM hilbert_index(x, y, importance_score) OR
-  weights_geometry IS DISTINCT FROM ST_MakePoint(x, y, importance_score)); END $$;
+CREATE FUNCTION lib.untrue() RETURNS bigint
+  LANGUAGE plpgsql STABLE AS $$ BEGIN RETURN (SELECT count(*) FROM tensor_atoms WHERE size <>
+  weights_bytes(atom_data) OR size IS NULL OR place IS DISTINCT FROM lib.concat_op(x, y)
+  OR content_hash <> sha256(atom_data::bytea) OR content_hash IS NULL
+  OR tensor_atom_id <> (layer_id << 32 | atom_sequence)
+  OR hilbert_index IS DISTINCT FROM hilbert_index(x, y, importance_score)
+  OR weights_geometry IS DISTINCT FROM ST_MakePoint(x, y, importance_score)); END $$;
 SELECT is(untrue(), 0::bigint, 'generated: in a student');
 CALL quantize_model(:model, 'Q8_0', requantize => true);
 SELECT is(untrue(), 0::bigint, 'quantized');

@@ -25,11 +25,13 @@ SELECT is(format('%s[1]:%s', f.format, repeat('00', f.block_bytes))::weights::te
   FROM formats() f ORDER BY f.ggml_type;
 
 SELECT throws_ok(format('SELECT %L::weights', bad), '22P02', NULL, format('%L is no text form', left(bad, 40)))
-  FROM (VALUES (''), ('F32'), ('F32[]:'), ('F32[1]'), ('F32[1]:'), ('F32[1]:0000803'), ('F32[1]:0000803f00'), ('F32[2]:0000803f'),
-               ('F32[1]:0000803g'), ('F32[-1]:'), ('F32[+0]:'), ('F32[ 0]:'), ('F32[0 ]:'), ('F32[0]: '), (' F32[0]:'),
-               ('F32[0x1]:0000803f'), ('F32[99999999999]:'), ('F32[4294967296]:'), ('F32[18446744073709551616]:'),
-               ('F33[0]:'), ('[0]:'), ('F32]:[0'), ('F32[0]:[0]:'), ('Q4_K[256]:00'), ('1,2,3'), ('{1,2}')) t(bad);
-SELECT throws_ok($$SELECT 'F33[0]:'::weights$$, '22P02', 'invalid input syntax for type weights', 'the message of bad text');
+  FROM (VALUES (''), ('F32'), ('F32[]:'), ('F32[1]'), ('F32[1]:'), ('F32[1]:0000803'), ('F32[1]:0000803f00'),
+    ('F32[2]:0000803f'),
+    ('F32[1]:0000803g'), ('F32[-1]:'), ('F32[+0]:'), ('F32[ 0]:'), ('F32[0 ]:'), ('F32[0]: '), (' F32[0]:'),
+    ('F32[0x1]:0000803f'), ('F32[99999999999]:'), ('F32[4294967296]:'), ('F32[18446744073709551616]:'),
+    ('F33[0]:'), ('[0]:'), ('F32]:[0'), ('F32[0]:[0]:'), ('Q4_K[256]:00'), ('1,2,3'), ('{1,2}')) t(bad);
+SELECT throws_ok($$SELECT 'F33[0]:'::weights$$, '22P02', 'invalid input syntax for type weights',
+  'the message of bad text');
 
 -- Casts
 
@@ -63,9 +65,11 @@ SELECT is((SELECT w::text || x::text FROM assigned), 'F32[2]:0000803f00000040{1}
 SELECT is(weights('F16', 2, '\x003c00c0')::text, 'F16[2]:003c00c0', 'weights of blocks');
 SELECT is(weights('f16', 0, '')::text, 'F16[0]:', 'no blocks');
 SELECT is(weights('Q8_0', 1, ('\x003c' || repeat('01', 32))::bytea)::real[], '{1}'::real[], 'a count no block divides');
-SELECT is(weights('Q8_0', 33, ('\x' || repeat('003c' || repeat('01', 32), 2))::bytea)::real[], array_fill(1::real, ARRAY[33]),
+SELECT is(weights('Q8_0', 33, ('\x' || repeat('003c' || repeat('01', 32), 2))::bytea)::real[],
+  array_fill(1::real, ARRAY[33]),
   'one weight in the second block');
-SELECT is(weights_format(weights('IQ4_XS', 256, decode(repeat('00', 136), 'hex'))), 'IQ4_XS', 'formats that are only carried');
+SELECT is(weights_format(weights('IQ4_XS', 256, decode(repeat('00', 136), 'hex'))), 'IQ4_XS',
+  'formats that are only carried');
 SELECT is(weights(NULL, 1, '\x00'), NULL, 'NULL format');
 SELECT is(weights('F32', NULL, '\x00'), NULL, 'NULL count');
 SELECT is(weights('F32', 1, NULL), NULL, 'NULL blocks');
@@ -97,9 +101,11 @@ SELECT throws_ok($$SELECT weights_rms('I8[1]:00')$$, '0A000', NULL, 'weights_rms
 SELECT is(relative_error(ARRAY[3, 4]::real[]::weights, ARRAY[3, 3]::real[]::weights), 0.2::float8, 'relative_error');
 SELECT is(relative_error(w, w), 0::float8, 'no error') FROM (SELECT ARRAY[3, 4]::real[]::weights AS w) t;
 SELECT is(relative_error(a::weights, b::weights), e, format('relative_error(%s, %s)', a, b))
-  FROM (VALUES ('{}'::real[], '{}'::real[], 0::float8), ('{0,0}', '{0,0}', 0), ('{0}', '{1}', 'Infinity'), ('{1}', '{0}', 1),
-               ('{1}', '{NaN}', 'NaN'), ('{1}', '{Infinity}', 'Infinity')) t(a, b, e);
-SELECT throws_ok($$SELECT relative_error('F32[0]:', 'F16[1]:003c')$$, '2202E', NULL, 'relative_error of different counts');
+  FROM (VALUES ('{}'::real[], '{}'::real[], 0::float8), ('{0,0}', '{0,0}', 0), ('{0}', '{1}', 'Infinity'),
+    ('{1}', '{0}', 1),
+    ('{1}', '{NaN}', 'NaN'), ('{1}', '{Infinity}', 'Infinity')) t(a, b, e);
+SELECT throws_ok($$SELECT relative_error('F32[0]:', 'F16[1]:003c')$$, '2202E', NULL,
+  'relative_error of different counts');
 SELECT is(relative_error(NULL, 'F32[0]:'), NULL, 'relative_error of NULL');
 SELECT is(dot(ARRAY[1, 2, 3]::real[]::weights, 'F16[3]:003c003c003c'), 6::float8, 'dot across formats');
 SELECT is(dot('F32[0]:', 'Q4_K[0]:'), 0::float8, 'dot of nothing');
@@ -115,7 +121,8 @@ SELECT is(matvec('F32[0]:', '{1,2}'), '{}'::real[], 'no rows');
 SELECT is(matvec('F32[0]:', '{}'), '{}'::real[], 'nothing times nothing');
 SELECT is(matvec(NULL, '{1}'), NULL, 'matvec of NULL');
 SELECT is(matvec('F32[0]:', NULL), NULL, 'matvec by NULL');
-SELECT is(matvec(quantize(m, 'Q4_K'), v), (SELECT array_agg(dot((dequantize(quantize(m, 'Q4_K')))[i * 100 + 1:i * 100 + 100]::weights,
+SELECT is(matvec(quantize(m, 'Q4_K'), v),
+  (SELECT array_agg(dot((dequantize(quantize(m, 'Q4_K')))[i * 100 + 1:i * 100 + 100]::weights,
     v::weights)::real ORDER BY i) FROM generate_series(0, 29) i), 'rows that are no whole blocks')
   FROM (SELECT ARRAY(SELECT sin(i)::real FROM generate_series(1, 3000) i) AS m,
                ARRAY(SELECT cos(i)::real FROM generate_series(1, 100) i) AS v) s;
@@ -123,7 +130,8 @@ SELECT throws_ok($$SELECT matvec('F16[3]:003c003c003c', '{1,2}')$$, '2202E', 've
   'a vector that does not fit');
 SELECT throws_ok($$SELECT matvec('F16[3]:003c003c003c', '{}')$$, '2202E', NULL, 'an empty vector');
 SELECT throws_ok($$SELECT matvec('F16[1]:003c', '{NULL}')$$, '22004', NULL, 'a vector with NULL');
-SELECT throws_ok($$SELECT matvec(('MXFP4[32]:' || repeat('00', 17))::weights, '{1}')$$, '0A000', NULL, 'a matrix that cannot be read');
+SELECT throws_ok($$SELECT matvec(('MXFP4[32]:' || repeat('00', 17))::weights, '{1}')$$, '0A000', NULL,
+  'a matrix that cannot be read');
 SELECT matches(current_setting('hartonomous.simd'), '^(SCALAR|EMU128|SSSE3|SSE4|(AVX|NEON|SVE)\w*)$',
   'the instruction set in use');
 SELECT throws_ok($$SET hartonomous.simd = 'AVX2'$$, '55P02', NULL, 'which cannot be set');
@@ -143,7 +151,8 @@ SELECT is(weights_ne('F32[0]:', NULL), NULL, '... <> NULL');
 SELECT is('F16[1]:003c'::weights, 'F16[1]:003c'::weights, 'IS DISTINCT FROM, as pgTAP''s is() has it');
 
 CREATE TEMP TABLE many ON COMMIT DROP AS
-  SELECT quantize(ARRAY[g % 3, 1, 2]::real[], CASE WHEN g % 2 = 0 THEN 'F16' ELSE 'Q8_0' END) AS w FROM generate_series(1, 60) g;
+  SELECT quantize(ARRAY[g % 3, 1, 2]::real[], CASE WHEN g % 2 = 0 THEN 'F16' ELSE 'Q8_0' END) AS w
+  FROM generate_series(1, 60) g;
 SELECT is((SELECT count(*) FROM (SELECT DISTINCT w FROM many) s), 6::bigint, 'DISTINCT');
 SELECT results_eq('SELECT count(*) FROM many GROUP BY w', 'SELECT 10::bigint FROM generate_series(1, 6)', 'GROUP BY');
 SELECT is_empty('SELECT w FROM many EXCEPT SELECT w FROM many', 'EXCEPT');
@@ -162,7 +171,8 @@ CREATE TABLE hartonomous.parted (w weights) PARTITION BY HASH (w);
 CREATE TABLE hartonomous.parted_0 PARTITION OF parted FOR VALUES WITH (MODULUS 2, REMAINDER 0);
 CREATE TABLE hartonomous.parted_1 PARTITION OF parted FOR VALUES WITH (MODULUS 2, REMAINDER 1);
 SELECT lives_ok('INSERT INTO parted SELECT w FROM many', 'hash partitions');
-SELECT ok(bool_and(same), 'equal weights share one') FROM (SELECT min(tableoid) = max(tableoid) AS same FROM parted GROUP BY w) s;
+SELECT ok(bool_and(same), 'equal weights share one')
+  FROM (SELECT min(tableoid) = max(tableoid) AS same FROM parted GROUP BY w) s;
 SELECT is((SELECT count(DISTINCT weights_send(w)) FROM many), 6::bigint, 'count(DISTINCT) by the binary form');
 SELECT is(weights_hash('F16[1]:003c'), weights_hash('f16[1]:003C'), 'equal weights have equal hashes');
 SELECT isnt(weights_hash('F16[1]:003c'), weights_hash('BF16[1]:003c'), 'the format is hashed');
@@ -181,11 +191,15 @@ SELECT is((SELECT string_agg(format, ' ' ORDER BY ggml_type) FROM formats() WHER
   'F32 F16 Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 Q2_K Q3_K Q4_K Q5_K Q6_K IQ4_NL BF16', 'the written formats');
 SELECT is((SELECT string_agg(format, ' ' ORDER BY ggml_type) FROM formats() WHERE readable AND NOT writable), NULL,
   'every readable format is written, too');
-SELECT results_eq('SELECT format, ggml_type, block_weights, block_bytes FROM formats() WHERE readable ORDER BY ggml_type',
-  $$VALUES ('F32', 0, 1, 4), ('F16', 1, 1, 2), ('Q4_0', 2, 32, 18), ('Q4_1', 3, 32, 20), ('Q5_0', 6, 32, 22), ('Q5_1', 7, 32, 24),
-           ('Q8_0', 8, 32, 34), ('Q2_K', 10, 256, 84), ('Q3_K', 11, 256, 110), ('Q4_K', 12, 256, 144), ('Q5_K', 13, 256, 176),
+SELECT results_eq(
+  'SELECT format, ggml_type, block_weights, block_bytes FROM formats() WHERE readable ORDER BY ggml_type',
+  $$VALUES ('F32', 0, 1, 4), ('F16', 1, 1, 2), ('Q4_0', 2, 32, 18), ('Q4_1', 3, 32, 20), ('Q5_0', 6, 32, 22),
+    ('Q5_1', 7, 32, 24),
+           ('Q8_0', 8, 32, 34), ('Q2_K', 10, 256, 84), ('Q3_K', 11, 256, 110), ('Q4_K', 12, 256, 144),
+           ('Q5_K', 13, 256, 176),
            ('Q6_K', 14, 256, 210), ('IQ4_NL', 20, 32, 18), ('BF16', 30, 1, 2)$$, 'ids and block sizes of ggml');
-SELECT is((SELECT count(*) FROM formats() a, formats() b WHERE a.ggml_type = b.ggml_type), 35::bigint, 'formats() twice in a query');
+SELECT is((SELECT count(*) FROM formats() a, formats() b WHERE a.ggml_type = b.ggml_type), 35::bigint,
+  'formats() twice in a query');
 
 SELECT * FROM finish();
 ROLLBACK;

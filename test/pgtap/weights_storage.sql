@@ -13,17 +13,20 @@ INSERT INTO kept VALUES
   (1, 'F32[0]:'), (2, 'F32[1]:0000803f'), (3, quantize(ARRAY[1, 2, 3]::real[], 'Q4_K')),
   (4, '{NaN,Infinity,-Infinity,-0}'::real[]), (5, NULL);
 INSERT INTO kept
-  SELECT 100 + ggml_type, weights(format, 3 * block_weights, decode(repeat('a5', 3 * block_bytes), 'hex')) FROM formats();
+  SELECT 100 + ggml_type, weights(format, 3 * block_weights, decode(repeat('a5', 3 * block_bytes), 'hex'))
+  FROM formats();
 INSERT INTO kept SELECT 1000, array_agg((i % 1009)::real ORDER BY i) FROM generate_series(1, 1000000) i;
 
 -- TOAST
 
 SELECT is((SELECT attstorage::text FROM pg_attribute WHERE attrelid = 'kept'::regclass AND attname = 'w'), 'e',
   'columns of weights are stored out of line, uncompressed');
-SELECT is(pg_column_size(w)::bigint, weights_bytes(w) + 8, 'the large value is out of line, as it is') FROM kept WHERE id = 1000;
+SELECT is(pg_column_size(w)::bigint, weights_bytes(w) + 8, 'the large value is out of line, as it is') FROM kept
+  WHERE id = 1000;
 SELECT is(weights_format(w) || ' ' || weights_count(w) || ' ' || weights_bytes(w), 'F32 1000000 4000000',
   'accessors of a TOASTed value') FROM kept WHERE id = 1000;
-SELECT ok(w::real[] = (SELECT array_agg((i % 1009)::real ORDER BY i) FROM generate_series(1, 1000000) i), 'a TOASTed value, read')
+SELECT ok(w::real[] = (SELECT array_agg((i % 1009)::real ORDER BY i) FROM generate_series(1, 1000000) i),
+  'a TOASTed value, read')
   FROM kept WHERE id = 1000;
 SELECT ok(a.w = b.w, 'TOASTed values compare') FROM kept a, kept b WHERE a.id = 1000 AND b.id = 1000;
 SELECT is(weights_hash(w), weights_hash(w::real[]::weights), 'TOASTed values hash alike') FROM kept WHERE id = 1000;
@@ -32,7 +35,8 @@ CREATE TEMP TABLE squeezed (w weights) ON COMMIT DROP;
 ALTER TABLE squeezed ALTER w SET STORAGE extended;
 INSERT INTO squeezed VALUES (array_fill(0.5::real, ARRAY[100000]));
 SELECT ok(pg_column_size(w) < 40000, 'a compressed value') FROM squeezed;
-SELECT is(weights_format(w) || weights_count(w) || ' ' || weights_bytes(w), 'F32100000 400000', 'its accessors') FROM squeezed;
+SELECT is(weights_format(w) || weights_count(w) || ' ' || weights_bytes(w), 'F32100000 400000', 'its accessors')
+  FROM squeezed;
 SELECT ok(w = array_fill(0.5::real, ARRAY[100000])::weights, 'its value') FROM squeezed;
 SELECT is(weights_rms(w), 0.5::float8, 'its root mean square') FROM squeezed;
 
@@ -41,7 +45,8 @@ CREATE TEMP TABLE unaligned (c "char", w weights) ON COMMIT DROP;
 INSERT INTO unaligned SELECT 'x', array_fill(g::real, ARRAY[g])::weights FROM generate_series(0, 40) g;
 SELECT is(pg_column_size(w), 1 + 8 + 4, 'a short header') FROM unaligned WHERE weights_count(w) = 1;
 SELECT ok(bool_and(w::real[] IS NOT DISTINCT FROM
-                   CASE WHEN weights_count(w) = 0 THEN '{}' ELSE array_fill(weights_count(w)::real, ARRAY[weights_count(w)::integer]) END),
+                   CASE WHEN weights_count(w) = 0 THEN '{}'
+                   ELSE array_fill(weights_count(w)::real, ARRAY[weights_count(w)::integer]) END),
   'values with headers of either size, read') FROM unaligned;
 SELECT ok(bool_and(w = w::real[]::weights AND weights_hash(w) = weights_hash(w::real[]::weights)),
   'and compared with values fresh from memory') FROM unaligned;
@@ -86,7 +91,8 @@ SELECT is(weights_send('F16[2]:003c00c0'), '\x0000000100000002003c00c0'::bytea, 
 SELECT is(weights_send('F32[0]:'), '\x0000000000000000'::bytea, 'an empty run is sent');
 SELECT is(pg_temp.receive('\x0000000100000002003c00c0'), 'F16[2]:003c00c0'::weights, 'and received');
 SELECT is(pg_temp.receive('\x0000000000000000'), 'F32[0]:'::weights, 'an empty run is received');
-SELECT is(pg_temp.receive(weights_send(w)), w, 'sent and received: ' || left(w::text, 20)) FROM kept WHERE id < 1000 AND id <> 5;
+SELECT is(pg_temp.receive(weights_send(w)), w, 'sent and received: ' || left(w::text, 20)) FROM kept WHERE id < 1000
+  AND id <> 5;
 SELECT throws_ok(format('SELECT pg_temp.receive(%L)', bad), '22P03', NULL, what) FROM (VALUES
   ('\x'::bytea, 'received nothing'),
   ('\x00000001000000', 'received a header cut short'),
@@ -101,7 +107,8 @@ SELECT throws_ok(format('SELECT pg_temp.receive(%L)', bad), '22P03', NULL, what)
   ('\x00000000ffffffff', 'received a count of 4294967295 without blocks'),
   ('\x0100000002000000003c00c0', 'received little-endian numbers')) t(bad, what);
 
-SELECT lives_ok(format('COPY (SELECT) TO PROGRAM %L', 'rm -f ' || quote_literal(pg_temp.file())), 'the file is removed');
+SELECT lives_ok(format('COPY (SELECT) TO PROGRAM %L', 'rm -f ' || quote_literal(pg_temp.file())),
+  'the file is removed');
 
 -- Parallel plans give the same results.
 
@@ -126,7 +133,8 @@ SET LOCAL parallel_tuple_cost = 0;
 SET LOCAL min_parallel_table_scan_size = 0;
 SET LOCAL parallel_leader_participation = off;
 SELECT ok(count(*) > 0, 'the plan is parallel')
-  FROM pg_temp.plan_of('SELECT sum(weights_rms(w)), sum(dot(w, w)) FROM hartonomous.spread') AS line WHERE line LIKE '%Partial Aggregate%';
+  FROM pg_temp.plan_of('SELECT sum(weights_rms(w)), sum(dot(w, w)) FROM hartonomous.spread') AS line
+  WHERE line LIKE '%Partial Aggregate%';
 SELECT is(pg_temp.sums(), sums, 'sums over parallel workers') FROM serial;
 SELECT is((SELECT count(*) FROM (SELECT DISTINCT w FROM spread) s), 101::bigint, 'DISTINCT over parallel workers');
 

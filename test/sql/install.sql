@@ -11,7 +11,8 @@ CREATE TEMP VIEW member AS
    WHERE e.extname = 'hartonomous' AND d.deptype = 'e';
 CREATE TEMP VIEW member_function AS
   SELECT p.oid::regprocedure::text COLLATE "C" AS signature, p.*, l.lanname
-    FROM member m JOIN pg_proc p ON m.classid = 'pg_proc'::regclass AND p.oid = m.objid JOIN pg_language l ON l.oid = p.prolang;
+    FROM member m JOIN pg_proc p ON m.classid = 'pg_proc'::regclass AND p.oid = m.objid
+    JOIN pg_language l ON l.oid = p.prolang;
 \pset format unaligned
 
 -- Members that are not functions; without the array types, which are members from PostgreSQL 17 on only
@@ -38,7 +39,8 @@ SELECT signature FROM member_function WHERE obj_description(oid, 'pg_proc') IS N
 SELECT signature FROM member_function WHERE prosecdef ORDER BY signature;
 
 -- No member with rows: tables belong to create_store(owner)
-SELECT pg_describe_object(m.classid, m.objid, 0) FROM member m JOIN pg_class c ON m.classid = 'pg_class'::regclass AND c.oid = m.objid
+SELECT pg_describe_object(m.classid, m.objid, 0) FROM member m JOIN pg_class c ON m.classid = 'pg_class'::regclass
+  AND c.oid = m.objid
  WHERE c.relkind IN ('r', 'p', 'm', 'S', 't', 'f');
 
 -- No function whose body is text that does not set search_path (procedures that commit cannot)
@@ -48,20 +50,23 @@ SELECT signature FROM member_function
 
 -- Functions not everyone may execute
 SELECT signature FROM member_function
- WHERE NOT EXISTS (SELECT FROM aclexplode(coalesce(proacl, acldefault('f', proowner))) WHERE grantee = 0 AND privilege_type = 'EXECUTE')
+ WHERE NOT EXISTS (SELECT FROM aclexplode(coalesce(proacl, acldefault('f', proowner))) WHERE grantee = 0
+   AND privilege_type = 'EXECUTE')
  ORDER BY signature;
 
 -- No function that takes a server path is open to everyone
 SELECT signature FROM member_function f
  WHERE EXISTS (SELECT FROM unnest(coalesce(f.proallargtypes, f.proargtypes::oid[]), f.proargnames) a(type, name)
                 WHERE a.type IN ('text'::regtype, 'text[]'::regtype) AND a.name IN ('source', 'path', 'target', 'file'))
-   AND EXISTS (SELECT FROM aclexplode(coalesce(f.proacl, acldefault('f', f.proowner))) WHERE grantee = 0 AND privilege_type = 'EXECUTE')
+   AND EXISTS (SELECT FROM aclexplode(coalesce(f.proacl, acldefault('f', f.proowner))) WHERE grantee = 0
+     AND privilege_type = 'EXECUTE')
  ORDER BY signature;
 
 -- Written in C: immutable, strict and parallel safe functions of weights and coordinates have no other marking
 SELECT signature FROM member_function
  WHERE lanname = 'c' AND signature ~ '(weights|q4k|q8|point|hilbert|quantize|dot|relative_error)' AND prokind = 'f'
-   AND (provolatile <> 'i' OR proparallel <> 's' OR (NOT proisstrict AND signature !~ 'quantize_q4k_(transition|final)'))
+   AND (provolatile <> 'i' OR proparallel <> 's'
+     OR (NOT proisstrict AND signature !~ 'quantize_q4k_(transition|final)'))
  ORDER BY signature;
 
 DROP EXTENSION hartonomous;

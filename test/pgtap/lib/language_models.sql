@@ -1,4 +1,5 @@
--- For the suites that run models: a little llama in SQL, whose vocabulary is the 256 bytes. Included after model_files.sql.
+-- For the suites that run models: a little llama in SQL, whose vocabulary is the 256 bytes. Included after
+-- model_files.sql.
 
 -- Parts that a test may want to get wrong.
 CREATE FUNCTION lib.llama_keys() RETURNS TABLE (n integer, key text, value bytea) LANGUAGE sql IMMUTABLE AS $$
@@ -8,15 +9,18 @@ CREATE FUNCTION lib.llama_keys() RETURNS TABLE (n integer, key text, value bytea
          (4, 'llama.embedding_length', lib.kv_u32('llama.embedding_length', 16)),
          (5, 'llama.feed_forward_length', lib.kv_u32('llama.feed_forward_length', 24)),
          (6, 'llama.attention.head_count', lib.kv_u32('llama.attention.head_count', 2)),
-         (7, 'llama.attention.layer_norm_rms_epsilon', lib.kv('llama.attention.layer_norm_rms_epsilon', 6, lib.f32(0.00001))),
+         (7, 'llama.attention.layer_norm_rms_epsilon',
+           lib.kv('llama.attention.layer_norm_rms_epsilon', 6, lib.f32(0.00001))),
          (8, 'tokenizer.ggml.model', lib.kv_text('tokenizer.ggml.model', 'llama')),
-         (9, 'tokenizer.ggml.tokens', lib.kv('tokenizer.ggml.tokens', 9, lib.le(8, 4) || lib.le(259, 8) ||
-           lib.str('<unk>') || lib.str('<s>') || lib.str('</s>') ||
-           (SELECT string_agg(lib.str('<0x' || upper(lpad(to_hex(i), 2, '0')) || '>'), '' ORDER BY i) FROM generate_series(0, 255) i))),
-         (10, 'tokenizer.ggml.scores', lib.kv('tokenizer.ggml.scores', 9, lib.le(6, 4) || lib.le(259, 8) || lib.zeros(4 * 259))),
-         (11, 'tokenizer.ggml.token_type', lib.kv('tokenizer.ggml.token_type', 9, lib.le(5, 4) || lib.le(259, 8) ||
-           lib.le(2, 4) || lib.le(3, 4) || lib.le(3, 4) ||
-           (SELECT string_agg(lib.le(6, 4), '') FROM generate_series(0, 255))))
+         (9, 'tokenizer.ggml.tokens', lib.kv('tokenizer.ggml.tokens', 9, lib.le(8, 4) || lib.le(259, 8)
+           || lib.str('<unk>') || lib.str('<s>') || lib.str('</s>')
+           || (SELECT string_agg(lib.str('<0x' || upper(lpad(to_hex(i), 2, '0')) || '>'), '' ORDER BY i)
+             FROM generate_series(0, 255) i))),
+         (10, 'tokenizer.ggml.scores',
+           lib.kv('tokenizer.ggml.scores', 9, lib.le(6, 4) || lib.le(259, 8) || lib.zeros(4 * 259))),
+         (11, 'tokenizer.ggml.token_type', lib.kv('tokenizer.ggml.token_type', 9, lib.le(5, 4) || lib.le(259, 8)
+           || lib.le(2, 4) || lib.le(3, 4) || lib.le(3, 4)
+           || (SELECT string_agg(lib.le(6, 4), '') FROM generate_series(0, 255))))
 $$;
 CREATE FUNCTION lib.llama_tensors(seed double precision DEFAULT 1) RETURNS lib.tensor[] LANGUAGE sql IMMUTABLE
   RETURN ARRAY[

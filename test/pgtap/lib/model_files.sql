@@ -1,7 +1,8 @@
 -- For the suites on models: builds GGUF and safetensors files in SQL, byte by byte and independently of the
 -- project's own writers, so that tests can get them wrong; and says what a model holds. Included with \ir inside the
 -- suite's transaction. HARTONOMOUS_TMP and HARTONOMOUS_MODEL (scripts/test.sh) arrive as settings hartonomous_test.dir
--- and hartonomous_test.model; without them (:has_directory, :has_example_model) what needs files of the server is skipped.
+-- and hartonomous_test.model; without them (:has_directory, :has_example_model) what needs files of the server is
+-- skipped.
 SET LOCAL client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS hartonomous CASCADE;
 CREATE EXTENSION IF NOT EXISTS pgtap;
@@ -10,8 +11,10 @@ GRANT USAGE ON SCHEMA lib TO PUBLIC;
 SELECT set_config('search_path', 'lib, hartonomous, ' || current_setting('search_path'), true) \g /dev/null
 \set test_dir `echo "$HARTONOMOUS_TMP"`
 \set test_model `echo "$HARTONOMOUS_MODEL"`
-SELECT set_config('hartonomous_test.dir', coalesce(nullif(current_setting('hartonomous_test.dir', true), ''), :'test_dir'), true),
-       set_config('hartonomous_test.model', coalesce(nullif(current_setting('hartonomous_test.model', true), ''), :'test_model'), true)
+SELECT set_config('hartonomous_test.dir',
+  coalesce(nullif(current_setting('hartonomous_test.dir', true), ''), :'test_dir'), true),
+       set_config('hartonomous_test.model',
+         coalesce(nullif(current_setting('hartonomous_test.model', true), ''), :'test_model'), true)
   \g /dev/null
 SELECT current_setting('hartonomous_test.dir') <> '' AS has_directory,
        current_setting('hartonomous_test.model') <> '' AS has_example_model \gset
@@ -25,19 +28,21 @@ CREATE FUNCTION lib.example_model() RETURNS text LANGUAGE sql STABLE
 -- Bytes
 
 CREATE FUNCTION lib.reversed(bytes bytea) RETURNS bytea LANGUAGE sql IMMUTABLE
-  RETURN (SELECT coalesce(string_agg(substr(bytes, i, 1), '' ORDER BY i DESC), '') FROM generate_series(1, length(bytes)) i);
+  RETURN (SELECT coalesce(string_agg(substr(bytes, i, 1), '' ORDER BY i DESC), '')
+    FROM generate_series(1, length(bytes)) i);
 CREATE FUNCTION lib.le(number bigint, bytes integer) RETURNS bytea LANGUAGE sql IMMUTABLE
   RETURN substr(lib.reversed(int8send(number)), 1, bytes);
 CREATE FUNCTION lib.zeros(bytes bigint) RETURNS bytea LANGUAGE sql IMMUTABLE
   RETURN decode(repeat('00', bytes::integer), 'hex');
 CREATE FUNCTION lib.str(value text) RETURNS bytea LANGUAGE sql IMMUTABLE
   RETURN lib.le(octet_length(value), 8) || convert_to(value, 'UTF8');
-CREATE FUNCTION lib.f32(variadic numbers real[]) RETURNS bytea LANGUAGE sql IMMUTABLE
+CREATE FUNCTION lib.f32(VARIADIC numbers real[]) RETURNS bytea LANGUAGE sql IMMUTABLE
   RETURN (SELECT coalesce(string_agg(lib.reversed(float4send(x)), '' ORDER BY i), '')
             FROM unnest(numbers) WITH ORDINALITY u (x, i));
 -- Numbers that look like weights: no two runs alike, the same each time.
 CREATE FUNCTION lib.wave(count integer, seed double precision) RETURNS real[] LANGUAGE sql IMMUTABLE
-  RETURN (SELECT array_agg((sin(i * 0.7 + seed) * cos(i * i * 0.013 * (seed + 1)) + 0.1 * sin(seed * 5))::real ORDER BY i)
+  RETURN (
+    SELECT array_agg((sin(i * 0.7 + seed) * cos(i * i * 0.013 * (seed + 1)) + 0.1 * sin(seed * 5))::real ORDER BY i)
             FROM generate_series(1, count) i);
 -- `rows` such runs, their sizes all different, as one matrix.
 CREATE FUNCTION lib.waves(rows integer, columns integer, seed double precision) RETURNS bytea LANGUAGE sql IMMUTABLE
@@ -96,7 +101,8 @@ CREATE FUNCTION lib.little_tensors(seed double precision DEFAULT 1) RETURNS lib.
 CREATE FUNCTION lib.little_gguf(seed double precision DEFAULT 1) RETURNS bytea LANGUAGE sql IMMUTABLE
   RETURN lib.gguf(lib.little_tensors(seed), ARRAY[
     lib.kv_text('general.architecture', 'llama'), lib.kv_u32('general.file_type', 0),
-    lib.kv_u32('llama.block_count', 1), lib.kv('general.scores', 9, lib.le(6, 4) || lib.le(3, 8) || lib.f32(0, -1.5, 'NaN')),
+    lib.kv_u32('llama.block_count', 1),
+    lib.kv('general.scores', 9, lib.le(6, 4) || lib.le(3, 8) || lib.f32(0, -1.5, 'NaN')),
     lib.kv('tokenizer.tokens', 9, lib.le(8, 4) || lib.le(2, 8) || lib.str('<s>') || lib.str('ü'))]);
 
 -- safetensors. `tensors` have dtypes' names and PyTorch shapes.
@@ -173,7 +179,7 @@ END
 $$;
 
 -- Functions and procedures of those names that have no comment.
-CREATE FUNCTION lib.without_comment(variadic names text[]) RETURNS SETOF text LANGUAGE sql STABLE AS $$
+CREATE FUNCTION lib.without_comment(VARIADIC names text[]) RETURNS SETOF text LANGUAGE sql STABLE AS $$
   SELECT p.oid::regprocedure::text FROM pg_proc p
    WHERE p.pronamespace = 'hartonomous'::regnamespace AND p.proname = ANY (names)
      AND obj_description(p.oid, 'pg_proc') IS NULL
