@@ -1,5 +1,5 @@
 # The pages of the documentation are true: each block of SQL runs, in page order, in a database of the page's own, and
-# gives what the page shows; what pages name is there, and links lead somewhere. docs/development/architecture.md says
+# gives what the page shows; what pages name is there, and links lead somewhere. docs/development/testing.md says
 # how pages are written. Run by scripts/test.sh tap; with names of pages (README, store, …) in HARTONOMOUS_PAGES, those only.
 use strict;
 use warnings;

@@ -1,5 +1,5 @@
 # A page of the documentation: its blocks of SQL with the output it shows, and what it names.
-# docs/development/architecture.md says how pages are written so that this can read them.
+# docs/development/testing.md says how pages are written so that this can read them.
 package Page;
 use strict;
 use warnings;
