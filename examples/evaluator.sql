@@ -1,5 +1,5 @@
--- A network that is no language model, measured by a function of one's own: a classifier of ten patterns of 8 x 8
--- pixels, with one hidden layer, and 300 noisy images to test it on. All of it is made here.
+-- A network that is not a language model, measured by a function of the user's: a classifier of ten patterns of 8 x 8
+-- pixels, with one hidden layer, and 300 noisy images to test it on. All of it is created here.
 --
 --   psql -f examples/evaluator.sql        needs the extension in the database
 
@@ -42,7 +42,7 @@ END $$;
 
 SELECT hartonomous.import_safetensors(pg_temp.network(), 'digits') AS digits \gset
 
--- ---- the evaluator: (model) -> share of the images that it classifies rightly ----------------------------------------
+-- ---- the evaluator: (model) -> share of the images that it classifies correctly --------------------------------------
 
 -- One layer: a missing atom is a row of zeros.
 CREATE FUNCTION digit_layer(model integer, tensor text, input hartonomous.weights, bias real[]) RETURNS real[]
@@ -53,7 +53,7 @@ CREATE FUNCTION digit_layer(model integer, tensor text, input hartonomous.weight
     LEFT JOIN hartonomous.tensor_atoms a ON a.model_id = l.model_id AND a.layer_id = l.layer_id AND a.atom_sequence = r
    WHERE l.model_id = model AND l.layer_name = tensor
 $$;
--- It finds its tables whatever the caller's search_path is.
+-- Finds its tables whatever the caller's search_path is.
 CREATE FUNCTION digit_accuracy(model integer) RETURNS double precision LANGUAGE plpgsql STABLE
   SET search_path FROM CURRENT AS $$
 DECLARE
