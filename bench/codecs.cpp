@@ -68,7 +68,7 @@ void copy(benchmark::State& state, std::size_t count) {
 void quantize_rows(benchmark::State& state, format f, std::size_t count, bool by_importance) {
   const span<const float> weighing = by_importance ? span<const float>(importance()) : span<const float>();
   std::vector<std::byte> out(bytes_of(f, count));
-  no_interrupt none;
+  no_interrupts none;
   for (auto _ : state) {
     // Without importance rows do not matter.
     const std::size_t step = by_importance ? row : count;
@@ -83,7 +83,7 @@ void quantize_rows(benchmark::State& state, format f, std::size_t count, bool by
 void dequantize_run(benchmark::State& state, format f, std::size_t count) {
   std::vector<std::byte> blocks(bytes_of(f, count));
   std::vector<float> out(count);
-  no_interrupt none;
+  no_interrupts none;
   quantize(f, span<const float>(weights().data(), count), {}, blocks.data(), none);
   for (auto _ : state) {
     dequantize(f, blocks, count, out.data(), none);
@@ -116,7 +116,7 @@ enum class reading { dot, relative_error, matvec };
 constexpr const char* reading_names[] = {"dot with floats", "relative error", "matvec"};
 
 void read_run(benchmark::State& state, format f, std::size_t count, reading what) {
-  no_interrupt none;
+  no_interrupts none;
   const span<const float> floats(weights().data(), count);
   std::vector<std::byte> blocks(bytes_of(f, count));
   quantize(f, floats, {}, blocks.data(), none);

@@ -129,7 +129,7 @@ void run(const char* path, const char* text_path, std::uint32_t n_ctx) {
   network_test::gguf_tensors tensors(path);
   std::ifstream file(text_path, std::ios::binary);
   const std::string text{std::istreambuf_iterator<char>(file), {}};
-  no_interrupt none;
+  no_interrupts none;
   const auto words = tokenizer::create(tensors.metadata(), none);
   const auto begin = words->adds_bos() ? std::optional<token_id>(words->bos()) : std::nullopt;
   const std::vector<score_window> windows = perplexity_windows(words->encode(text, true, false, none), n_ctx, begin);

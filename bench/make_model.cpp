@@ -54,7 +54,7 @@ void write_model(const char* path, format f, std::size_t tensors, std::uint64_t 
   writer.write_header();
   std::mt19937_64 generator(seed);
   std::vector<std::byte> blocks(bytes_of(f, columns));
-  no_interrupt none;
+  no_interrupts none;
   for (std::size_t i = 0; i < tensors; ++i) {
     writer.begin_tensor(i);
     for (std::uint64_t row = 0; row < rows; ++row) {

@@ -121,7 +121,7 @@ struct matrix_file {
 
 void print_error(const matrix_file& matrix, const factor_view& factors) {
   workers crew;
-  no_interrupt none;
+  no_interrupts none;
   const double error = factor_error(matrix.numbers, factors, crew, none);
   const double least = least_error(matrix.rows, matrix.columns, factors.rank);
   std::printf("%.9g\t%.9g", error, 100.0 * (error / least - 1.0));
@@ -129,7 +129,7 @@ void print_error(const matrix_file& matrix, const factor_view& factors) {
 
 void decompose(const matrix_file& matrix, const svd_request& request, unsigned threads) {
   using clock = std::chrono::steady_clock;
-  no_interrupt none;
+  no_interrupts none;
   const clock::time_point start = clock::now();
   const svd_factors found = [&] {
     workers crew(threads);

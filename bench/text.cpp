@@ -29,8 +29,8 @@ std::string read_file(const char* path) {
 gguf_file read_model(const char* path) {
   const std::string bytes = read_file(path);
   memory_source source(bytes.data(), bytes.size());
-  no_interrupt poll;
-  return read_gguf_header(source, poll);
+  no_interrupts interrupts;
+  return read_gguf_header(source, interrupts);
 }
 
 void report_text(benchmark::State& state, std::size_t bytes) {
@@ -38,20 +38,20 @@ void report_text(benchmark::State& state, std::size_t bytes) {
 }
 
 void create(benchmark::State& state, const gguf_metadata& metadata) {
-  no_interrupt poll;
-  for (auto _ : state) benchmark::DoNotOptimize(tokenizer::create(metadata, poll));
+  no_interrupts interrupts;
+  for (auto _ : state) benchmark::DoNotOptimize(tokenizer::create(metadata, interrupts));
 }
 
 void encode(benchmark::State& state, const tokenizer& words, const std::string& text) {
-  no_interrupt poll;
-  for (auto _ : state) benchmark::DoNotOptimize(words.encode(text, true, false, poll));
+  no_interrupts interrupts;
+  for (auto _ : state) benchmark::DoNotOptimize(words.encode(text, true, false, interrupts));
   report_text(state, text.size());
 }
 
 void decode(benchmark::State& state, const tokenizer& words, const std::string& text) {
-  no_interrupt poll;
-  const std::vector<std::int32_t> tokens = words.encode(text, true, false, poll);
-  for (auto _ : state) benchmark::DoNotOptimize(words.decode(tokens, false, poll));
+  no_interrupts interrupts;
+  const std::vector<std::int32_t> tokens = words.encode(text, true, false, interrupts);
+  for (auto _ : state) benchmark::DoNotOptimize(words.decode(tokens, false, interrupts));
   report_text(state, text.size());
 }
 
@@ -61,8 +61,8 @@ void distance(benchmark::State& state) {
   std::string a(length, 'a'), b(length, 'a');
   for (char& c : a) c = static_cast<char>('a' + random() % 26);
   for (char& c : b) c = static_cast<char>('a' + random() % 26);
-  no_interrupt poll;
-  for (auto _ : state) benchmark::DoNotOptimize(levenshtein(a, b, poll).distance);
+  no_interrupts interrupts;
+  for (auto _ : state) benchmark::DoNotOptimize(levenshtein(a, b, interrupts).distance);
   state.counters["cells"] = benchmark::Counter(static_cast<double>(length) * static_cast<double>(length),
                                                benchmark::Counter::kIsIterationInvariantRate);
 }
@@ -77,8 +77,8 @@ int main(int argc, char** argv) {
   }
   const gguf_file model = read_model(argc == 3 ? argv[1] : "examples/tiny-stories.gguf");
   const std::string text = read_file(argc == 3 ? argv[2] : "examples/heldout.txt");
-  no_interrupt poll;
-  const auto words = tokenizer::create(model, poll);
+  no_interrupts interrupts;
+  const auto words = tokenizer::create(model, interrupts);
   benchmark::RegisterBenchmark("make a tokenizer", create, model)->Unit(benchmark::kMillisecond);
   benchmark::RegisterBenchmark("tokenize", [&](auto& state) {
     encode(state, *words, text);

@@ -26,6 +26,6 @@ struct checkpoint {
 // Large checkpoints come in several files, each with some of the tensors; their order does not matter. `tokenizer`
 // "null" leaves the vocabulary out: such a model runs on token numbers only.
 checkpoint read_checkpoint(const std::vector<byte_source*>& files, std::string_view config, std::string_view tokenizer,
-                           interrupt& poll);
+                           interrupt_checker& interrupts);
 
 }  // namespace hartonomous

@@ -22,7 +22,7 @@ namespace hartonomous {
 //
 // Any bit pattern decodes: a scale that is NaN or infinite gives weights that are.
 // Errors: 0A000 the format is not readable; 22P03 blocks.size() is not bytes_of(f, count).
-void dequantize(format f, span<const std::byte> blocks, std::size_t count, float* out, interrupt& check);
+void dequantize(format f, span<const std::byte> blocks, std::size_t count, float* out, interrupt_checker& interrupts);
 
 // The checks of dequantize() alone.
 void check_run(format f, span<const std::byte> blocks, std::size_t count);
@@ -40,7 +40,8 @@ void check_run(format f, span<const std::byte> blocks, std::size_t count);
 // Errors (positions count from 1): 0A000 the format is not writable; 2202E importance of another length than values;
 // 22023 importance NaN, infinite or negative; 22003 a value the format cannot hold, or a block whose scale overflows
 // half precision.
-void quantize(format f, span<const float> values, span<const float> importance, std::byte* out, interrupt& check);
+void quantize(format f, span<const float> values, span<const float> importance, std::byte* out,
+              interrupt_checker& interrupts);
 
 // ---- for those who add codecs ----------------------------------------------------------------------------------
 

@@ -78,7 +78,7 @@ class q4k_encoder {
   std::vector<std::byte> bytes_;
 };
 
-std::vector<std::byte> quantize_q4k(span<const float> values, std::int64_t block_size, interrupt& check);
+std::vector<std::byte> quantize_q4k(span<const float> values, std::int64_t block_size, interrupt_checker& interrupts);
 
 // Throws what dequantize_q4k would for a wrong length; call it before allocating original_length floats.
 // Errors: 22023 original_length negative or block_size outside 1..2^24; 22P03 bytes of another length than
@@ -87,6 +87,6 @@ void check_q4k_length(span<const std::byte> bytes, std::int64_t original_length,
 
 // `out` takes original_length floats. Errors: as check_q4k_length; 22P03 a scale or minimum that is NaN or infinite.
 void dequantize_q4k(span<const std::byte> bytes, std::int64_t original_length, std::int64_t block_size, float* out,
-                    interrupt& check);
+                    interrupt_checker& interrupts);
 
 }  // namespace hartonomous

@@ -104,7 +104,7 @@ struct gguf_file : gguf_metadata {
 // Reads and checks everything but the tensors' data. Stricter than the specification where ggml is (no nested
 // arrays, bool bytes 0 or 1), laxer in two things that llama.cpp's converters never produce:
 // tensors may leave gaps between them or be out of order.
-gguf_file read_gguf_header(byte_source& source, interrupt& poll);
+gguf_file read_gguf_header(byte_source& source, interrupt_checker& interrupts);
 
 // The metadata as JSON that survives jsonb, which neither keeps the order of object keys nor the spelling of numbers:
 //   {"format":"gguf","version":3,"alignment":32,"kv":[
@@ -113,17 +113,17 @@ gguf_file read_gguf_header(byte_source& source, interrupt& poll);
 // Types: u8 i8 u16 i16 u32 i32 u64 i64 f32 f64 bool string array. Integers have all their digits; floats are the
 // shortest decimal that reads back to the same bits, or, for NaN, infinities and -0, the bits as "0x" and 8 or 16
 // digits; a string (or key) jsonb cannot hold (invalid UTF-8, NUL) is {"hex":"00ff"}.
-std::string metadata_to_json(const gguf_metadata& metadata, interrupt& poll);
+std::string metadata_to_json(const gguf_metadata& metadata, interrupt_checker& interrupts);
 // Replaces `metadata`; on an error it is left as it was. Accepts nothing but the shape above.
-void metadata_from_json(std::string_view json, gguf_metadata& metadata, interrupt& poll);
+void metadata_from_json(std::string_view json, gguf_metadata& metadata, interrupt_checker& interrupts);
 
 inline std::string metadata_to_json(const gguf_metadata& metadata) {
-  no_interrupt poll;
-  return metadata_to_json(metadata, poll);
+  no_interrupts interrupts;
+  return metadata_to_json(metadata, interrupts);
 }
 inline void metadata_from_json(std::string_view json, gguf_metadata& metadata) {
-  no_interrupt poll;
-  metadata_from_json(json, metadata, poll);
+  no_interrupts interrupts;
+  metadata_from_json(json, metadata, interrupts);
 }
 
 // A tensor to be written.

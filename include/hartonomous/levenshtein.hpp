@@ -22,6 +22,6 @@ struct text_distance {
 
 // The texts are UTF-8; a byte that is no part of a character counts as one of its own. Takes time in proportion to the
 // product of the lengths (but for what the texts have in common at either end) over 64, and memory to their sum.
-text_distance levenshtein(std::string_view left, std::string_view right, interrupt& poll);
+text_distance levenshtein(std::string_view left, std::string_view right, interrupt_checker& interrupts);
 
 }  // namespace hartonomous

@@ -23,13 +23,14 @@ struct json_matrix {
 //
 // Errors: 22P02 not JSON, or anything but numbers in one or two levels of arrays; 22023 rows of different lengths;
 // 22003 a number no float can hold; 54000 more than `limit` numbers.
-json_matrix parse_json_matrix(std::string_view json, std::size_t limit, std::size_t expected, interrupt& check);
+json_matrix parse_json_matrix(std::string_view json, std::size_t limit, std::size_t expected,
+                              interrupt_checker& interrupts);
 
 // Appends a matrix to `out`, each number in the fewest digits that read back as the same float: rows x columns as an
 // array of rows, or one flat array. Error 22003 on NaN and infinity, which JSON has not.
 void append_json_rows(std::string& out, span<const float> values, std::size_t rows, std::size_t columns,
-                      interrupt& check);
-void append_json_numbers(std::string& out, span<const float> values, interrupt& check);
+                      interrupt_checker& interrupts);
+void append_json_numbers(std::string& out, span<const float> values, interrupt_checker& interrupts);
 // One number, in the fewest digits that read back as the same.
 void append_json_number(std::string& out, double value);
 

@@ -34,6 +34,6 @@ struct model_file {
 
 // `container` is "gguf" or "safetensors". Errors: 22P03 a malformed file, 22023 an unknown container or a tensor's name
 // that is too long.
-model_file read_model_file(byte_source& source, std::string_view container, interrupt& check);
+model_file read_model_file(byte_source& source, std::string_view container, interrupt_checker& interrupts);
 
 }  // namespace hartonomous

@@ -59,7 +59,7 @@ class transformer {
   // Checks that all tensors are there and fit. Of a tensor, `panel_bytes` are in memory as floats at a time (one row
   // at least). What is referred to outlives the network.
   transformer(const hyperparameters& config, tensor_source& source, unsigned threads, std::uint64_t panel_bytes,
-              interrupt& check);
+              interrupt_checker& interrupts);
   transformer(const transformer&) = delete;
   transformer& operator=(const transformer&) = delete;
   ~transformer();
@@ -67,7 +67,7 @@ class transformer {
   const hyperparameters& config() const noexcept { return config_; }
   std::uint32_t vocabulary() const noexcept { return vocabulary_; }
   workers& threads() noexcept;
-  interrupt& check() noexcept;
+  interrupt_checker& interrupts() noexcept;
   // Nobody, with nullptr.
   void observe(linear_observer* observer) noexcept;
 

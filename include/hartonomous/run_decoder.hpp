@@ -17,7 +17,7 @@ class run_decoder {
   run_decoder(format f, span<const std::byte> blocks, std::size_t count);
 
   // The next piece, valid until the next call; empty at the end. Of aligned floats the piece is their own memory.
-  span<const float> next(interrupt& check);
+  span<const float> next(interrupt_checker& interrupts);
 
  private:
   format format_;

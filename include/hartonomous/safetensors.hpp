@@ -42,10 +42,10 @@ struct safetensors_file {
 // Checks what the reference implementation checks: known dtypes, sizes that agree with the shapes, data without
 // holes or overlaps from the end of the header to the end of the file. Duplicate names are errors too. Members of a
 // tensor other than dtype, shape and data_offsets are skipped.
-safetensors_file read_safetensors_header(byte_source& source, interrupt& poll);
+safetensors_file read_safetensors_header(byte_source& source, interrupt_checker& interrupts);
 inline safetensors_file read_safetensors_header(byte_source& source) {
-  no_interrupt poll;
-  return read_safetensors_header(source, poll);
+  no_interrupts interrupts;
+  return read_safetensors_header(source, interrupts);
 }
 
 // The start of a file: length, JSON, spaces up to a multiple of 8 bytes. Tensors lie back to back in the order given;

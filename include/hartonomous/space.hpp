@@ -43,7 +43,7 @@ inline constexpr std::uint64_t plane_sample_rows = 64;
 // The first two right singular vectors of `sample`, rows x columns row-major; the sign is fixed by making the largest
 // component positive. Deterministic. Rows with NaN, infinity or numbers from 1e30 on count as zero rows.
 principal_plane find_principal_plane(span<const float> sample, std::size_t rows, std::size_t columns, workers& crew,
-                                     interrupt& check);
+                                     interrupt_checker& interrupts);
 
 struct atom_place {
   float x, y, importance;
@@ -83,7 +83,8 @@ class matrix_rows {
 
 // One place an atom, in atom order: the only way in which atoms of matrices are placed. Takes placing_bytes() of
 // memory.
-std::vector<atom_place> place_atoms(const atom_layout& layout, matrix_rows& rows, workers& crew, interrupt& check);
+std::vector<atom_place> place_atoms(const atom_layout& layout, matrix_rows& rows, workers& crew,
+                                    interrupt_checker& interrupts);
 std::uint64_t placing_bytes(const atom_layout& layout) noexcept;
 
 // Where atoms lie that have no place of their own: vectors (norms, biases) and tensors whose format is only carried.

@@ -59,31 +59,31 @@ inline block_run run_of(span<const float> values) {
 // readable; 22P03 the blocks' size does not fit the count.
 
 // sqrt(mean of squares); 0 for an empty run.
-double rms(const block_run& values, interrupt& check);
+double rms(const block_run& values, interrupt_checker& interrupts);
 
 // ||reference - approximation|| / ||reference||, Euclidean. 0 when both norms are 0 (empty runs included), infinity
 // when only the reference is zero. Error 2202E unless the lengths are equal.
-double relative_error(const block_run& reference, const block_run& approximation, interrupt& check);
+double relative_error(const block_run& reference, const block_run& approximation, interrupt_checker& interrupts);
 
 // Sum of products. Error 2202E unless the lengths are equal.
-double dot(const block_run& a, const block_run& b, interrupt& check);
+double dot(const block_run& a, const block_run& b, interrupt_checker& interrupts);
 
 // out[i] = row i of the matrix times x, rounded to float (infinity where that is too small), for a matrix whose rows,
 // as long as x, stand in `matrix` one after the other. Rows need not be whole blocks. `out` takes matrix.count /
 // x.size() floats. Error 2202E when x.size() does not divide matrix.count; an empty matrix and an empty x fit.
-void matvec(const block_run& matrix, span<const float> x, float* out, interrupt& check);
+void matvec(const block_run& matrix, span<const float> x, float* out, interrupt_checker& interrupts);
 
 // For short runs of floats.
 inline double rms(span<const float> values) {
-  no_interrupt none;
+  no_interrupts none;
   return rms(run_of(values), none);
 }
 inline double relative_error(span<const float> reference, span<const float> approximation) {
-  no_interrupt none;
+  no_interrupts none;
   return relative_error(run_of(reference), run_of(approximation), none);
 }
 inline double dot(span<const float> a, span<const float> b) {
-  no_interrupt none;
+  no_interrupts none;
   return dot(run_of(a), run_of(b), none);
 }
 

@@ -42,7 +42,7 @@ struct svd_factors {
 // Errors: 22023 no rows or columns, an energy that is not positive; 22003 NaN or infinity in the matrix, naming the
 // position (from 1), or numbers so large that singular values might leave the range of float.
 svd_factors truncated_svd(span<const float> matrix, std::size_t rows, std::size_t columns, const svd_request& request,
-                          workers& crew, interrupt& check);
+                          workers& crew, interrupt_checker& interrupts);
 
 // About the most memory truncated_svd() takes besides the matrix, its result included, in bytes.
 std::uint64_t svd_work_bytes(std::size_t rows, std::size_t columns, const svd_request& request);
@@ -62,13 +62,13 @@ struct factor_view {
 
 // out += rows from..from + count - 1 of U diag(s) Vt; `out` is count x columns, row-major.
 void add_product(const factor_view& factors, std::size_t from, std::size_t count, float* out, workers& crew,
-                 interrupt& check);
+                 interrupt_checker& interrupts);
 
 // matrix -= U diag(s) Vt, all of it.
-void subtract_product(const factor_view& factors, float* matrix, workers& crew, interrupt& check);
+void subtract_product(const factor_view& factors, float* matrix, workers& crew, interrupt_checker& interrupts);
 
 // ||matrix - U diag(s) Vt|| / ||matrix||, Frobenius; 0 when both norms are 0, infinity when only the matrix is zero.
-double factor_error(span<const float> matrix, const factor_view& factors, workers& crew, interrupt& check);
+double factor_error(span<const float> matrix, const factor_view& factors, workers& crew, interrupt_checker& interrupts);
 
 // What can be wrong with factors by themselves.
 struct factor_condition {
@@ -78,6 +78,6 @@ struct factor_condition {
   // The largest entries of |UᵀU - I| and |Vt Vtᵀ - I|.
   double u_orthonormality = 0.0, vt_orthonormality = 0.0;
 };
-factor_condition examine(const factor_view& factors, workers& crew, interrupt& check);
+factor_condition examine(const factor_view& factors, workers& crew, interrupt_checker& interrupts);
 
 }  // namespace hartonomous

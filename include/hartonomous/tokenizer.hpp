@@ -24,7 +24,7 @@ namespace hartonomous {
 // Immutable once made. A vocabulary of 150 000 tokens takes some tens of MB and a few hundred ms to make: keep it.
 class tokenizer {
  public:
-  static std::unique_ptr<const tokenizer> create(const gguf_metadata& metadata, interrupt& poll);
+  static std::unique_ptr<const tokenizer> create(const gguf_metadata& metadata, interrupt_checker& interrupts);
 
   tokenizer() = default;
   tokenizer(const tokenizer&) = delete;
@@ -35,13 +35,13 @@ class tokenizer {
   // (adds_bos(), adds_eos()); with `parse_special` text that spells a control token is that token, else it is text.
   // Takes O(n log n) time and O(n) memory.
   virtual std::vector<std::int32_t> encode(std::string_view text, bool add_special, bool parse_special,
-                                           interrupt& poll) const = 0;
+                                           interrupt_checker& interrupts) const = 0;
   // Bytes that encode() allocates for such a text, about, result included. Most go to its longest stretch of spaces or
   // of anything else, as vocabularies have words that go across from one to the other at their beginning only.
   static std::uint64_t encode_memory(std::string_view text) noexcept;
   // The text again: control tokens are left out, or with `special` spelled out, and the space that encode() puts
   // before text is taken away. Tokens that a model made may give bytes that are no UTF-8.
-  virtual std::string decode(span<const std::int32_t> tokens, bool special, interrupt& poll) const = 0;
+  virtual std::string decode(span<const std::int32_t> tokens, bool special, interrupt_checker& interrupts) const = 0;
   // Appends the bytes of one token, without taking a space away: for text that grows token by token.
   virtual void append_piece(std::string& out, std::int32_t token, bool special) const = 0;
 
@@ -56,6 +56,6 @@ class tokenizer {
 
 // Error 22P03 when the vocabulary of a tokenizer of a known kind has a token twice: no text could be cut into tokens
 // by it, and llama.cpp cannot load such a file. Cheaper than making the tokenizer, and asks nothing else of it.
-void check_tokens(const gguf_metadata& metadata, interrupt& poll);
+void check_tokens(const gguf_metadata& metadata, interrupt_checker& interrupts);
 
 }  // namespace hartonomous

@@ -28,11 +28,11 @@ struct weights_text {
 weights_text parse_weights_text(std::string_view text);
 
 // The bytes of an even number of digits of either case, to `to`. Error 22P02: a character that is no digit.
-void decode_blocks(std::string_view digits, std::byte* to, interrupt& check);
+void decode_blocks(std::string_view digits, std::byte* to, interrupt_checker& interrupts);
 
 // What stands before the digits; and the digits, two a byte, to `to`.
 std::string weights_text_head(format f, std::uint32_t count);
-void encode_blocks(span<const std::byte> blocks, char* to, interrupt& check);
+void encode_blocks(span<const std::byte> blocks, char* to, interrupt_checker& interrupts);
 
 // ---- binary: format and count as big-endian numbers of 4 bytes, blocks -------------------------------------------
 

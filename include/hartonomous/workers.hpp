@@ -1,8 +1,9 @@
 // Arithmetic on several threads.
 //
-// Threads of the core see no signal of the process (all are blocked in them), own no memory of the caller's and poll
-// nothing: the calling thread takes tasks like the others, polls between them, and waits for the rest with a timed
-// wait. What is computed must not depend on how many threads there are: cut work by its size, never by their number.
+// Threads of the core see no signal of the process (all are blocked in them), own no memory of the caller's and check
+// for no interrupts: the calling thread does, which takes tasks like the others, checks between them, and waits for the
+// rest with a timed wait. What is computed must not depend on how many threads there are: cut work by its size, never
+// by their number.
 //
 // While an object lives, OpenBLAS (and whatever else uses OpenMP) makes no threads of its own on the thread that made
 // it, nor on those that work for it. It ends on the thread that made it.
@@ -32,16 +33,16 @@ class workers {
   unsigned threads() const noexcept { return threads_; }
 
   // Calls task(i) once for every i < count, in any order and on any thread. A task should take a few milliseconds at
-  // most, for the sake of `check`. The first error of a task or of the poll ends the run: tasks that have begun are
+  // most, for the sake of `interrupts`. The first error of a task or of a check ends the run: tasks that have begun are
   // waited for, no other begins, and it is thrown again here.
-  void run(std::size_t count, interrupt& check, const std::function<void(std::size_t)>& task);
+  void run(std::size_t count, interrupt_checker& interrupts, const std::function<void(std::size_t)>& task);
 
  private:
   void start_threads();
   void serve();
   bool do_one_task();
   void fail(std::exception_ptr reason);
-  void wait_for_others(interrupt& check);
+  void wait_for_others(interrupt_checker& interrupts);
 
   unsigned threads_;
   std::vector<std::thread> pool_;

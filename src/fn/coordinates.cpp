@@ -104,7 +104,7 @@ HARTONOMOUS_FUNCTION(dequantize_q8) {
 
 HARTONOMOUS_FUNCTION(quantize_q4k) {
   const real_array_view values(PG_GETARG_DATUM(0));
-  backend_interrupt interrupts;
+  backend_interrupts interrupts;
   const std::vector<std::byte> bytes = quantize_q4k(values.values(), PG_GETARG_INT32(1), interrupts);
   return bytea_datum(bytes.data(), bytes.size());
 }
@@ -114,7 +114,7 @@ HARTONOMOUS_FUNCTION(dequantize_q4k) {
   const std::int64_t length = PG_GETARG_INT64(1), block_size = PG_GETARG_INT32(2);
   check_q4k_length(bytes, length, block_size);
   ArrayType* array = new_real_array(static_cast<std::size_t>(length));
-  backend_interrupt interrupts;
+  backend_interrupts interrupts;
   dequantize_q4k(bytes, length, block_size, elements(array), interrupts);
   PG_RETURN_ARRAYTYPE_P(array);
 }

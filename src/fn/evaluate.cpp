@@ -42,7 +42,7 @@ evaluation_watcher progress_notices() {
     if (!due && !progress.pass_ended) return;
     const std::string text = progress_text(progress, timer.left(progress.part));
     call([&] {
-      // A termination that ereport found pending would end the process from here; the next poll makes an error of it.
+      // A termination that ereport found pending would end the process from here; the next check makes an error of it.
       HOLD_INTERRUPTS();
       ereport(due ? NOTICE : DEBUG1, (errmsg_internal("%s", text.c_str())));
       RESUME_INTERRUPTS();

@@ -47,7 +47,7 @@ class opened_model {
     const std::string container = container_argument(fcinfo, 1);
     const std::string config = json_argument(fcinfo, config_argument);
     const std::string tokenizer = with_tokenizer ? json_argument(fcinfo, config_argument + 1) : "null";
-    backend_interrupt interrupts;
+    backend_interrupts interrupts;
     if (config == "null") {
       if (tokenizer != "null") throw error(sqlstate::invalid_parameter_value, "a tokenizer goes with a config");
       if (sources_.size() > 1) {
@@ -126,14 +126,14 @@ class tensor_bytes {
     if (memory_.size() < count) memory_ = buffer<std::byte>(count);
     for (std::uint64_t done = 0; done < count; done += piece) {
       source_.read(tensor_->offset + offset + done, memory_.data() + done, std::min(piece, count - done));
-      interrupts_.poll();
+      interrupts_.check();
     }
     first_ = offset;
     size_ = count;
   }
 
   byte_source& source_;
-  backend_interrupt interrupts_;
+  backend_interrupts interrupts_;
   const model_tensor* tensor_ = nullptr;
   buffer<std::byte> memory_;
   std::uint64_t first_ = 0, size_ = 0;  // what memory_ holds of the tensor
@@ -159,7 +159,7 @@ class file_rows final : public matrix_rows {
   tensor_bytes& bytes_;
   const model_tensor& tensor_;
   std::uint64_t row_bytes_, next_ = 0;
-  backend_interrupt interrupts_;
+  backend_interrupts interrupts_;
 };
 
 // Loads the tensors of one file.
@@ -202,7 +202,7 @@ class loader {
                   bytes_.at(offset, bytes), places != nullptr ? (*places)[atom] : unplaced);
       offset += bytes;
       if (atom % 64 == 0) {
-        interrupts_.poll();
+        interrupts_.check();
         report(offset);
       }
     }
@@ -217,7 +217,7 @@ class loader {
 
   tensor_bytes bytes_;
   atom_writer& writer_;
-  backend_interrupt interrupts_;
+  backend_interrupts interrupts_;
   std::uint64_t total_bytes_, done_bytes_ = 0;
 };
 
@@ -277,14 +277,14 @@ HARTONOMOUS_FUNCTION(file_sha256) {
   auto* result = static_cast<bytea*>(allocate(VARHDRSZ + PG_SHA256_DIGEST_LENGTH));
   SET_VARSIZE(result, VARHDRSZ + PG_SHA256_DIGEST_LENGTH);
   std::vector<std::uint8_t> piece(1 << 20);
-  backend_interrupt interrupts;
+  backend_interrupts interrupts;
   bool good = pg_cryptohash_init(context) == 0;
   for (const auto& source : sources) {
     for (std::uint64_t at = 0; good && at < source->size(); at += piece.size()) {
       const std::size_t n = std::min<std::uint64_t>(piece.size(), source->size() - at);
       source->read(at, piece.data(), n);
       good = pg_cryptohash_update(context, piece.data(), n) == 0;
-      interrupts.poll();
+      interrupts.check();
     }
   }
   good = good &&

@@ -30,7 +30,7 @@ text_distance distance_of(FunctionCallInfo fcinfo) {
   const std::string_view left = utf8_argument(fcinfo, 0), right = utf8_argument(fcinfo, 1);
   // Code points of both and, for the shorter one, their numbers twice over and their bits.
   require_work_memory(32 * static_cast<std::uint64_t>(left.size() + right.size()), "comparing the texts");
-  backend_interrupt interrupts;
+  backend_interrupts interrupts;
   return levenshtein(left, right, interrupts);
 }
 

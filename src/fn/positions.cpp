@@ -83,7 +83,7 @@ HARTONOMOUS_FUNCTION(tensor_positions) {
   require_work_memory(placing_bytes(tensor.layout) + tensor.layout.atoms() * 2 * sizeof(std::uint64_t),
                       "placing a tensor's atoms");
   workers crew;
-  backend_interrupt interrupts;
+  backend_interrupts interrupts;
   const std::vector<atom_place> places = place_atoms(tensor.layout, rows, crew, interrupts);
   for (std::uint64_t atom : rows.atoms()) return_position(result, atom, places[atom]);
   PG_RETURN_NULL();

@@ -139,7 +139,7 @@ svd_factors decompose(span<const float> matrix, const matrix_size& size, const s
                       std::uint64_t more_bytes) {
   require_work_memory(more_bytes + svd_work_bytes(size.rows, size.columns, request), "singular value decomposition");
   workers crew = crew_of_session();
-  backend_interrupt interrupts;
+  backend_interrupts interrupts;
   return truncated_svd(matrix, size.rows, size.columns, request, crew, interrupts);
 }
 
@@ -169,7 +169,7 @@ bool any_null(FunctionCallInfo fcinfo, int count) {
 HARTONOMOUS_FUNCTION(svd_decompose_json) {
   const matrix_size size = size_arguments(fcinfo);
   const svd_request request = rank_request(fcinfo, 3, size);
-  backend_interrupt interrupts;
+  backend_interrupts interrupts;
   require_work_memory(size.count() * sizeof(float), "reading a matrix from JSON");
   const json_matrix matrix = parse_json_matrix(text_of(fcinfo, 0), size.count() + 1, size.count(), interrupts);
   require_count(matrix.values.size(), size);
@@ -192,7 +192,7 @@ HARTONOMOUS_FUNCTION(svd_decompose_json) {
 
 HARTONOMOUS_FUNCTION(reconstruct_from_svd) {
   constexpr std::size_t limit = max_weights_bytes / sizeof(float);
-  backend_interrupt interrupts;
+  backend_interrupts interrupts;
   const auto parse = [&](int argument) {
     const std::string_view json = text_of(fcinfo, argument);
     require_work_memory(json.size(), "reading a matrix from JSON");
@@ -249,7 +249,7 @@ HARTONOMOUS_FUNCTION(svd_reconstruct) {
   weights_varlena* product = new_weights(format::F32, factors.size().count());
   auto* values = reinterpret_cast<float*>(product->blocks());
   workers crew = crew_of_session();
-  backend_interrupt interrupts;
+  backend_interrupts interrupts;
   const matrix_size& size = factors.size();
   const std::size_t panel = std::max<std::size_t>((std::size_t{1} << 20) / std::max<std::size_t>(size.columns, 1), 1);
   for (std::size_t row = 0; row < size.rows; row += panel) {
@@ -267,7 +267,7 @@ HARTONOMOUS_FUNCTION(svd_error) {
   require_count(original.count(), factors.size());
   const weights_floats matrix(original);
   workers crew = crew_of_session();
-  backend_interrupt interrupts;
+  backend_interrupts interrupts;
   PG_RETURN_FLOAT8(factor_error(matrix.values(), factors.view(), crew, interrupts));
 }
 
@@ -280,7 +280,7 @@ HARTONOMOUS_FUNCTION(svd_residual) {
   auto* values = reinterpret_cast<float*>(residual->blocks());
   decode(original, values);
   workers crew = crew_of_session();
-  backend_interrupt interrupts;
+  backend_interrupts interrupts;
   subtract_product(factors.view(), values, crew, interrupts);
   PG_RETURN_POINTER(residual);
 }
@@ -288,7 +288,7 @@ HARTONOMOUS_FUNCTION(svd_residual) {
 HARTONOMOUS_FUNCTION(svd_check) {
   const factors_argument factors(PG_GETARG_DATUM(0));
   workers crew = crew_of_session();
-  backend_interrupt interrupts;
+  backend_interrupts interrupts;
   const factor_condition found = examine(factors.view(), crew, interrupts);
   const Datum values[] = {BoolGetDatum(found.finite), BoolGetDatum(found.descending),
                           Float8GetDatum(found.smallest_ratio), Float8GetDatum(found.u_orthonormality),

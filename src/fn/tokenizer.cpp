@@ -36,7 +36,7 @@ HARTONOMOUS_FUNCTION(tokenize) {
 HARTONOMOUS_FUNCTION(detokenize) {
   const auto words = tokenizer_argument(fcinfo);
   const integer_array_view tokens(PG_GETARG_DATUM(1));
-  backend_interrupt interrupts;
+  backend_interrupts interrupts;
   std::string bytes = words->decode(tokens.values(), PG_GETARG_BOOL(2), interrupts);
   if (!is_pg_text(bytes)) bytes = to_pg_text(bytes);
   if (bytes.size() > MaxAllocSize - VARHDRSZ) {

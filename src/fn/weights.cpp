@@ -51,7 +51,7 @@ block_run run_of(const weights_view& w) { return {w.id(), w.blocks(), w.count()}
 HARTONOMOUS_FUNCTION(weights_in) {
   const weights_text text = parse_weights_text(PG_GETARG_CSTRING(0));
   weights_varlena* w = new_weights(text.id, text.count);
-  backend_interrupt interrupts;
+  backend_interrupts interrupts;
   decode_blocks(text.digits, w->blocks(), interrupts);
   PG_RETURN_POINTER(w);
 }
@@ -64,7 +64,7 @@ HARTONOMOUS_FUNCTION(weights_out) {
     throw error(sqlstate::program_limit_exceeded, "weights value too large for its text form");
   char* out = static_cast<char*>(allocate(length + 1));
   std::memcpy(out, head.data(), head.size());
-  backend_interrupt interrupts;
+  backend_interrupts interrupts;
   encode_blocks(w.blocks(), out + head.size(), interrupts);
   out[length] = '\0';
   PG_RETURN_CSTRING(out);
@@ -155,19 +155,19 @@ HARTONOMOUS_FUNCTION(weights_hash_extended) {
 
 HARTONOMOUS_FUNCTION(weights_rms) {
   const weights_view w(PG_GETARG_DATUM(0));
-  backend_interrupt interrupts;
+  backend_interrupts interrupts;
   PG_RETURN_FLOAT8(rms(run_of(w), interrupts));
 }
 
 HARTONOMOUS_FUNCTION(weights_relative_error) {
   const weights_view a(PG_GETARG_DATUM(0)), b(PG_GETARG_DATUM(1));
-  backend_interrupt interrupts;
+  backend_interrupts interrupts;
   PG_RETURN_FLOAT8(relative_error(run_of(a), run_of(b), interrupts));
 }
 
 HARTONOMOUS_FUNCTION(weights_dot) {
   const weights_view a(PG_GETARG_DATUM(0)), b(PG_GETARG_DATUM(1));
-  backend_interrupt interrupts;
+  backend_interrupts interrupts;
   PG_RETURN_FLOAT8(dot(run_of(a), run_of(b), interrupts));
 }
 
@@ -176,7 +176,7 @@ HARTONOMOUS_FUNCTION(weights_matvec) {
   const real_array_view vector(PG_GETARG_DATUM(1));
   const std::size_t columns = vector.values().size();
   ArrayType* product = new_real_array(columns != 0 ? matrix.count() / columns : 0);
-  backend_interrupt interrupts;
+  backend_interrupts interrupts;
   matvec(run_of(matrix), vector.values(), elements(product), interrupts);
   PG_RETURN_ARRAYTYPE_P(product);
 }

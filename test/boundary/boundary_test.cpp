@@ -226,7 +226,7 @@ HARTONOMOUS_FUNCTION(boundary_quantize) {
     value = static_cast<float>(random >> 8) * 0x1p-23f - 1.0f;
   }
   std::vector<std::byte> blocks(bytes_of(traits->id, values.size()));
-  backend_interrupt interrupt;
-  for (std::int32_t i = 0; i < PG_GETARG_INT32(2); ++i) quantize(traits->id, values, {}, blocks.data(), interrupt);
+  backend_interrupts interrupts;
+  for (std::int32_t i = 0; i < PG_GETARG_INT32(2); ++i) quantize(traits->id, values, {}, blocks.data(), interrupts);
   PG_RETURN_INT64(static_cast<std::int64_t>(blocks.size()));
 }

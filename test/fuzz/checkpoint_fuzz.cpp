@@ -16,11 +16,11 @@ namespace {
 using namespace hartonomous;
 
 void try_reading(const std::string& file, const std::string& config, const std::string& tokenizer) {
-  no_interrupt poll;
+  no_interrupts interrupts;
   memory_source source(file.data(), file.size());
   checkpoint made;
   try {
-    made = read_checkpoint({&source}, config, tokenizer, poll);
+    made = read_checkpoint({&source}, config, tokenizer, interrupts);
   } catch (const error&) {
     return;
   }
@@ -29,7 +29,7 @@ void try_reading(const std::string& file, const std::string& config, const std::
   gguf_metadata metadata;
   metadata_from_json(made.file.metadata_json, metadata);  // may not fail
   try {
-    tokenizer::create(metadata, poll)->encode("ab a\n<s>", true, true, poll);
+    tokenizer::create(metadata, interrupts)->encode("ab a\n<s>", true, true, interrupts);
   } catch (const error&) {
   }
 }

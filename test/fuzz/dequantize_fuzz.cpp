@@ -36,7 +36,7 @@ bool same_floats(const std::vector<float>& a, const std::vector<float>& b) {
 
 void check_targets(format f, const std::vector<std::byte>& blocks, std::size_t count) {
   const std::vector<float> expected = by_scalar_codec(f, blocks, count);
-  no_interrupt none;
+  no_interrupts none;
   for (const std::int64_t target : fuzz::targets()) {
     const forced_simd_target forced(target);
     std::vector<float> weights(count);
@@ -63,7 +63,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (rest == 0) return 0;
   try {
     std::vector<float> weights(count);
-    no_interrupt none;
+    no_interrupts none;
     dequantize(f, span<const std::byte>(from, size - 2), count, weights.data(), none);
     std::abort();  // bytes left over are an error
   } catch (const error&) {

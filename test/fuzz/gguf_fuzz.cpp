@@ -48,8 +48,8 @@ void check_rewrite(const gguf_file& file, const char* data, std::size_t size) {
   require(bytes.size() == writer.file_size());
   if (file.canonical) require(bytes == std::string(data, size));
   memory_source source(bytes.data(), bytes.size());
-  no_interrupt poll;
-  const gguf_file again = read_gguf_header(source, poll);
+  no_interrupts interrupts;
+  const gguf_file again = read_gguf_header(source, interrupts);
   require(again.canonical && again.kv == file.kv && again.tensors.size() == file.tensors.size());
   for (std::size_t i = 0; i < file.tensors.size(); ++i) {
     require(again.tensors[i].offset == writer.tensors()[i].offset && again.tensors[i].dims == file.tensors[i].dims);
@@ -62,8 +62,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t siz
   const auto data = reinterpret_cast<const char*>(bytes);
   try {
     memory_source source(data, size);
-    no_interrupt poll;
-    const gguf_file file = read_gguf_header(source, poll);
+    no_interrupts interrupts;
+    const gguf_file file = read_gguf_header(source, interrupts);
     try {
       check_json(file);
       check_rewrite(file, data, size);

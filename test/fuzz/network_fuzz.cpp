@@ -67,7 +67,7 @@ void run(const gguf_file& file) {
   for (const gguf_tensor& t : file.tensors) {
     if (t.weights > most_weights) return;
   }
-  no_interrupt none;
+  no_interrupts none;
   even_tensors tensors(file);
   const hyperparameters config = read_hyperparameters(file);
   if (config.blocks > 4) return;
@@ -82,7 +82,7 @@ void run(const gguf_file& file) {
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t size) {
   memory_source source(bytes, size);
-  no_interrupt none;
+  no_interrupts none;
   try {
     run(read_gguf_header(source, none));
   } catch (const error&) {

@@ -88,7 +88,7 @@ outcome quantized(format f, const std::vector<float>& values, const std::vector<
   outcome result;
   result.blocks.resize(bytes_of(f, values.size()));
   try {
-    no_interrupt none;
+    no_interrupts none;
     quantize(f, values, importance, result.blocks.data(), none);
   } catch (const error& e) {
     result = {{}, std::string(e.state()) + ' ' + e.what()};
@@ -130,7 +130,7 @@ bool all_finite(const std::vector<float>& values) {
 
 void check_encoded(format f, const std::vector<std::byte>& blocks, const std::vector<float>& values) {
   std::vector<float> back(values.size());
-  no_interrupt none;
+  no_interrupts none;
   dequantize(f, blocks, back.size(), back.data(), none);
   if (traits_of(f).block_weights > 1) fuzz::require(all_finite(values));
   fuzz::require(all_finite(back) == all_finite(values));

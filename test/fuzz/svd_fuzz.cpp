@@ -19,7 +19,7 @@ void require(bool condition) {
 }
 
 void decompose(const std::vector<float>& matrix, std::size_t rows, std::size_t columns, const svd_request& request) {
-  no_interrupt none;
+  no_interrupts none;
   workers crew;
   svd_factors f;
   try {
@@ -43,7 +43,7 @@ void decompose(const std::vector<float>& matrix, std::size_t rows, std::size_t c
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
-  no_interrupt none;
+  no_interrupts none;
   if (size < 3) return 0;
   svd_request request;
   request.rank = data[0] % 24;

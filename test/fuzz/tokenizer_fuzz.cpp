@@ -107,10 +107,10 @@ std::string with_plain_spaces(const std::string& text) {
 }
 
 void check(const tokenizer& t, const vocabulary& v, const std::string& text, bool parse_special) {
-  no_interrupt poll;
-  const std::vector<std::int32_t> tokens = t.encode(text, false, parse_special, poll);
+  no_interrupts interrupts;
+  const std::vector<std::int32_t> tokens = t.encode(text, false, parse_special, interrupts);
   for (std::int32_t const token : tokens) require(token >= 0 && static_cast<std::size_t>(token) < t.size());
-  std::string const back = t.decode(tokens, true, poll);
+  std::string const back = t.decode(tokens, true, interrupts);
   // The end tokens of chat models are control tokens whatever the metadata says, and those are spelled as they are.
   if (v.round_trips) require(back == (v.bpe ? text : with_plain_spaces(text)));
 }
@@ -119,21 +119,21 @@ void check(const tokenizer& t, const vocabulary& v, const std::string& text, boo
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t size) {
   reader in(bytes, size);
-  no_interrupt poll;
+  no_interrupts interrupts;
   try {
     const vocabulary v = read_vocabulary(in);
-    const auto t = tokenizer::create(v.metadata, poll);
+    const auto t = tokenizer::create(v.metadata, interrupts);
     std::string const text = in.rest();
     check(*t, v, text, false);
     check(*t, v, text, true);
-    t->encode(text, true, true, poll);
+    t->encode(text, true, true, interrupts);
   } catch (const error&) {
   }
   // The metadata as JSON, as a user may have changed it.
   try {
     gguf_metadata metadata;
     metadata_from_json({reinterpret_cast<const char*>(bytes), size}, metadata);
-    tokenizer::create(metadata, poll)->encode("Hello <s> world\n", true, true, poll);
+    tokenizer::create(metadata, interrupts)->encode("Hello <s> world\n", true, true, interrupts);
   } catch (const error&) {
   }
   return 0;

@@ -32,7 +32,7 @@ weights read_text(std::string_view text) {
   const weights_text parsed = parse_weights_text(text);
   require(parsed.digits.size() == 2 * bytes_of(parsed.id, parsed.count));
   weights read = {parsed.id, parsed.count, std::vector<std::byte>(parsed.digits.size() / 2)};
-  no_interrupt none;
+  no_interrupts none;
   decode_blocks(parsed.digits, read.blocks.data(), none);
   return read;
 }
@@ -41,7 +41,7 @@ std::string written_text(const weights& from) {
   std::string text = weights_text_head(from.id, static_cast<std::uint32_t>(from.count));
   const std::size_t head = text.size();
   text.resize(head + 2 * from.blocks.size());
-  no_interrupt none;
+  no_interrupts none;
   encode_blocks(from.blocks, text.data() + head, none);
   return text;
 }

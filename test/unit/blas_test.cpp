@@ -43,7 +43,7 @@ TEST(Blas, IsHeldToOneThreadUntilTheLastObjectEnds) {
 
 TEST(Blas, ProductsAtTheSameTimeAreRight) {
   workers crew(8);
-  no_interrupt none;
+  no_interrupts none;
   srand(1);
   const MatrixXf a = MatrixXf::Random(300, 200), b = MatrixXf::Random(200, 48);
   const MatrixXf expected = a * b;
@@ -59,7 +59,7 @@ TEST(Blas, ProductsAtTheSameTimeAreRight) {
 
 TEST(Blas, EigenvectorsAtTheSameTimeAreRight) {
   workers crew(8);
-  no_interrupt none;
+  no_interrupts none;
   srand(2);
   const MatrixXd a = MatrixXd::Random(60, 60), large = MatrixXd::Random(560, 560);
   const MatrixXd g = a + a.transpose(), h = large + large.transpose();
@@ -69,7 +69,7 @@ TEST(Blas, EigenvectorsAtTheSameTimeAreRight) {
   std::vector<int> wrong(1000);
   crew.run(wrong.size(), none, [&](std::size_t i) {
     workers inner;
-    no_interrupt quiet;
+    no_interrupts quiet;
     wrong[i] = symmetric_eigen(g, inner, quiet).vectors(60) != expected ? 1 : 0;
   });
   EXPECT_EQ(std::count(wrong.begin(), wrong.end(), 1), 0);

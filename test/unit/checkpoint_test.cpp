@@ -36,8 +36,8 @@ struct opened {
       sources.push_back(std::make_unique<memory_source>(bytes.back().data(), bytes.back().size()));
       pointers.push_back(sources.back().get());
     }
-    no_interrupt poll;
-    model = read_checkpoint(pointers, config, tokenizer, poll);
+    no_interrupts interrupts;
+    model = read_checkpoint(pointers, config, tokenizer, interrupts);
   }
   const model_tensor& find(const std::string& name) const {
     for (const model_tensor& t : model.file.tensors) {
@@ -359,9 +359,9 @@ TEST(Checkpoint, ByteLevelVocabulary) {
   EXPECT_EQ(m.get_strings("tokenizer.ggml.merges"), (strings{"a b", "\xc4\xa0 a"}));
   EXPECT_EQ(m.get_uint("tokenizer.ggml.eos_token_id"), 5U);
   EXPECT_EQ(m.find("tokenizer.ggml.add_bos_token"), nullptr);
-  no_interrupt poll;
-  const auto t = tokenizer::create(m, poll);
-  EXPECT_EQ(t->encode("ab a<tool><|end|>", true, true, poll), (std::vector<std::int32_t>{3, 4, 6, 5}));
+  no_interrupts interrupts;
+  const auto t = tokenizer::create(m, interrupts);
+  EXPECT_EQ(t->encode("ab a<tool><|end|>", true, true, interrupts), (std::vector<std::int32_t>{3, 4, 6, 5}));
 }
 
 TEST(Checkpoint, SentencePieceVocabulary) {
@@ -375,9 +375,9 @@ TEST(Checkpoint, SentencePieceVocabulary) {
   EXPECT_EQ(m.get_bool("tokenizer.ggml.add_bos_token"), true);
   EXPECT_EQ(m.get_bool("tokenizer.ggml.add_eos_token"), false);
   EXPECT_EQ(m.get_bool("tokenizer.ggml.add_space_prefix"), true);
-  no_interrupt poll;
-  const auto t = tokenizer::create(m, poll);
-  EXPECT_EQ(t->encode("ab a\n", true, false, poll), (std::vector<std::int32_t>{1, 4, 7, 8, 3}));
+  no_interrupts interrupts;
+  const auto t = tokenizer::create(m, interrupts);
+  EXPECT_EQ(t->encode("ab a\n", true, false, interrupts), (std::vector<std::int32_t>{1, 4, 7, 8, 3}));
 }
 
 // As llama.cpp's converter has them, whatever the tokenizer says of them.
@@ -409,8 +409,8 @@ TEST(Checkpoint, FillersAreTokensOfTheirOwn) {
   const gguf_metadata m = opened(tensors_of("F32"), config_of("Qwen2ForCausalLM"), tokenizer).metadata();
   EXPECT_EQ(m.get_strings("tokenizer.ggml.tokens")->at(6), "[PAD8]");
   EXPECT_EQ(m.get_strings("tokenizer.ggml.tokens")->at(8), "[_PAD8]");
-  no_interrupt poll;
-  EXPECT_NO_THROW(tokenizer::create(m, poll));
+  no_interrupts interrupts;
+  EXPECT_NO_THROW(tokenizer::create(m, interrupts));
 }
 
 // ---- what is wrong ----

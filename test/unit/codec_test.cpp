@@ -43,20 +43,20 @@ std::vector<std::byte> read_golden(const std::string& name) {
 std::vector<float> read_floats(const std::string& name) {
   const std::vector<std::byte> bytes = read_golden(name);
   std::vector<float> values(bytes.size() / sizeof(float));
-  no_interrupt none;
+  no_interrupts none;
   dequantize(format::F32, bytes, values.size(), values.data(), none);
   return values;
 }
 
 std::vector<std::byte> encode(format f, span<const float> values, span<const float> importance = {}) {
-  no_interrupt none;
+  no_interrupts none;
   std::vector<std::byte> bytes(bytes_of(f, values.size()));
   quantize(f, values, importance, bytes.data(), none);
   return bytes;
 }
 
 std::vector<float> decode(format f, span<const std::byte> blocks, std::size_t count) {
-  no_interrupt none;
+  no_interrupts none;
   std::vector<float> values(count);
   dequantize(f, blocks, count, values.data(), none);
   return values;
@@ -224,7 +224,7 @@ TEST_P(Golden, PaddingWithImportanceIsSound) {
 
 TEST_P(Golden, NothingIsNothing) {
   const format f = format_of(GetParam().name);
-  no_interrupt none;
+  no_interrupts none;
   quantize(f, {}, {}, nullptr, none);
   dequantize(f, {}, 0, nullptr, none);
 }
@@ -233,7 +233,7 @@ TEST_P(Golden, BlocksMayStandAnywhere) {
   const format f = format_of(GetParam().name);
   const std::vector<float> values = cosine(0.5f);
   const std::vector<std::byte> expected = encode(f, values);
-  no_interrupt none;
+  no_interrupts none;
   for (std::size_t shift = 1; shift < 4; ++shift) {
     std::vector<std::byte> bytes(expected.size() + shift);
     quantize(f, values, {}, bytes.data() + shift, none);
@@ -246,10 +246,10 @@ TEST_P(Golden, BlocksMayStandAnywhere) {
 
 struct stopped {};
 
-class counting_interrupt final : public interrupt {
+class counting_interrupt final : public interrupt_checker {
  public:
   explicit counting_interrupt(int allowed) : left_(allowed) {}
-  void poll() override {
+  void check() override {
     if (left_-- == 0) throw stopped();
   }
 
@@ -257,12 +257,12 @@ class counting_interrupt final : public interrupt {
   int left_;
 };
 
-TEST(Codec, LongRunsArePolled) {
+TEST(Codec, LongRunsCheckForInterrupts) {
   const std::vector<float> values(1 << 18, 0.5f);
   std::vector<std::byte> bytes(bytes_of(format::Q4_K, values.size()));
   counting_interrupt three(3);
   EXPECT_THROW(quantize(format::Q4_K, values, {}, bytes.data(), three), stopped);
-  no_interrupt none;
+  no_interrupts none;
   quantize(format::Q4_K, values, {}, bytes.data(), none);
   std::vector<float> back(values.size());
   counting_interrupt two(2);
@@ -437,7 +437,7 @@ TEST_P(Golden, ImportanceOutOfProportionIsRefusedOrSound) {
 // ---- the rest of the contract ----------------------------------------------------------------------------------
 
 TEST(Codec, EveryFormatSaysWhatItCanDo) {
-  no_interrupt none;
+  no_interrupts none;
   std::byte block[512] = {};
   float weights[256];
   for (std::uint32_t id = 0; id < 64; ++id) {

@@ -39,13 +39,13 @@ std::vector<int> numbers(const std::vector<std::byte>& bytes) {
 }
 
 std::vector<std::byte> encode(const std::vector<float>& values, std::int64_t block_size = q4k_default_block) {
-  no_interrupt none;
+  no_interrupts none;
   return quantize_q4k(values, block_size, none);
 }
 
 std::vector<float> decode(const std::vector<std::byte>& bytes, std::int64_t length,
                           std::int64_t block_size = q4k_default_block) {
-  no_interrupt none;
+  no_interrupts none;
   check_q4k_length(bytes, length, block_size);
   std::vector<float> values(static_cast<std::size_t>(length));
   dequantize_q4k(bytes, length, block_size, values.data(), none);

@@ -1,4 +1,4 @@
-// An interrupt that counts polls, and says stop at one of them.
+// Counts checks for interrupts, and interrupts at one of them.
 #pragma once
 
 #include <stdexcept>
@@ -7,17 +7,17 @@
 
 namespace hartonomous {
 
-class countdown final : public interrupt {
+class countdown final : public interrupt_checker {
  public:
-  // Throws std::domain_error at this poll, counted from 1; without one never.
+  // Throws std::domain_error at this check, counted from 1; without one never.
   explicit countdown(int stop_at = 0) : stop_at_(stop_at) {}
-  void poll() override {
-    if (++polls_ == stop_at_) throw std::domain_error("cancelled");
+  void check() override {
+    if (++checks_ == stop_at_) throw std::domain_error("cancelled");
   }
-  int polls() const noexcept { return polls_; }
+  int checks() const noexcept { return checks_; }
 
  private:
-  int stop_at_, polls_ = 0;
+  int stop_at_, checks_ = 0;
 };
 
 }  // namespace hartonomous

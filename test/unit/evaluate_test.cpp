@@ -32,7 +32,7 @@ struct model {
     return {read_hyperparameters(tensors.metadata()), tensors, network_threads, panel_bytes, none};
   }
   gguf_tensors tensors;
-  no_interrupt none;
+  no_interrupts none;
   unsigned network_threads;
   std::uint64_t panel_bytes;
 };

@@ -41,12 +41,12 @@ std::vector<sample> samples() {
 
 std::string refusal(const std::string& bytes, bool gguf) {
   memory_source source(bytes.data(), bytes.size());
-  no_interrupt poll;
+  no_interrupts interrupts;
   try {
     if (gguf) {
-      read_gguf_header(source, poll);
+      read_gguf_header(source, interrupts);
     } else {
-      read_safetensors_header(source, poll);
+      read_safetensors_header(source, interrupts);
     }
   } catch (const error& e) {
     EXPECT_STREQ(e.state(), "22P03");

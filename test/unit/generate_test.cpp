@@ -99,7 +99,7 @@ TEST(Sampler, InfiniteLogitsWin) {
 
 TEST(Continuation, GoesOnAsIfTheTextHadBeenRunAtOnce) {
   network_test::gguf_tensors tensors(std::string(HARTONOMOUS_TEST_DIR) + "/golden/random-qwen3.gguf");
-  no_interrupt none;
+  no_interrupts none;
   transformer network(read_hyperparameters(tensors.metadata()), tensors, 1, 1 << 20, none);
   const std::vector<token_id> tokens = {1, 5, 9, 2, 31};
   text_continuation whole(network, 5), parts(network, 6);
@@ -118,7 +118,7 @@ TEST(Continuation, GoesOnAsIfTheTextHadBeenRunAtOnce) {
 
 TEST(Generator, StopsWhereItShould) {
   network_test::gguf_tensors tensors(std::string(HARTONOMOUS_TEST_DIR) + "/golden/random-qwen3.gguf");
-  no_interrupt none;
+  no_interrupts none;
   transformer network(read_hyperparameters(tensors.metadata()), tensors, 1, 1 << 20, none);
   const auto generated = [&](std::vector<token_id> prompt, std::uint32_t most, const text_generator::token_test& ends) {
     text_generator generator(network, std::move(prompt), most, how(0), ends);

@@ -60,8 +60,8 @@ struct builder {
 
 inline gguf_file read(const std::string& bytes) {
   memory_source source(bytes.data(), bytes.size());
-  no_interrupt poll;
-  return read_gguf_header(source, poll);
+  no_interrupts interrupts;
+  return read_gguf_header(source, interrupts);
 }
 
 // The message of the error with this SQLSTATE that reading gives.

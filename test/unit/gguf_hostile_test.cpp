@@ -38,9 +38,9 @@ class huge_source final : public byte_source {
 
 std::string huge_error(const std::string& head) {
   huge_source source(head);
-  no_interrupt poll;
+  no_interrupts interrupts;
   try {
-    read_gguf_header(source, poll);
+    read_gguf_header(source, interrupts);
   } catch (const error& e) {
     EXPECT_STREQ(e.state(), "54000") << e.what();
     return e.what();
@@ -189,9 +189,9 @@ TEST(gguf_hostile, truncation_at_every_byte) {
       // An exact copy, so that the address sanitizer sees a read one byte too far.
       const std::vector<char> copy(bytes.begin(), bytes.begin() + static_cast<std::ptrdiff_t>(size));
       memory_source source(copy.data(), copy.size());
-      no_interrupt poll;
+      no_interrupts interrupts;
       try {
-        read_gguf_header(source, poll);
+        read_gguf_header(source, interrupts);
         ADD_FAILURE() << "accepted " << size << " bytes of " << bytes.size();
       } catch (const error& e) {
         EXPECT_STREQ(e.state(), "22P03");
@@ -220,17 +220,17 @@ TEST(gguf_hostile, every_byte_changed) {
 
 TEST(gguf_hostile, reading_can_be_cancelled) {
   struct stopped {};
-  class cancelling final : public interrupt {
+  class cancelling final : public interrupt_checker {
    public:
-    void poll() override { throw stopped(); }
-  } poll;
+    void check() override { throw stopped(); }
+  } interrupts;
   std::string const bytes = rich_file().bytes();
   memory_source source(bytes.data(), bytes.size());
-  EXPECT_THROW(read_gguf_header(source, poll), stopped);
+  EXPECT_THROW(read_gguf_header(source, interrupts), stopped);
   gguf_metadata metadata = read(bytes);
   std::string const json = metadata_to_json(metadata);
-  EXPECT_THROW(metadata_to_json(metadata, poll), stopped);
-  EXPECT_THROW(metadata_from_json(json, metadata, poll), stopped);
+  EXPECT_THROW(metadata_to_json(metadata, interrupts), stopped);
+  EXPECT_THROW(metadata_from_json(json, metadata, interrupts), stopped);
 }
 
 }  // namespace

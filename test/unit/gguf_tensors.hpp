@@ -23,7 +23,7 @@ class gguf_tensors final : public tensor_source {
     const std::string bytes{std::istreambuf_iterator<char>(file), {}};
     if (bytes.empty()) throw std::runtime_error("no file " + path);
     memory_source source(bytes.data(), bytes.size());
-    no_interrupt none;
+    no_interrupts none;
     const gguf_file header = read_gguf_header(source, none);
     metadata_ = header;
     for (const gguf_tensor& t : header.tensors) {

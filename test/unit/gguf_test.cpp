@@ -151,8 +151,8 @@ TEST(gguf, empty_tensors_and_single_numbers) {
   EXPECT_EQ(file.tensors[4].offset, file.data_start + 32);
   std::string const bytes = b.bytes();
   memory_source whole(bytes.data(), bytes.size());
-  no_interrupt poll;
-  const model_file model = read_model_file(whole, "gguf", poll);
+  no_interrupts interrupts;
+  const model_file model = read_model_file(whole, "gguf", interrupts);
   EXPECT_EQ(model.tensors[0].shape, (std::vector<std::uint64_t>{0, 4}));
   EXPECT_EQ(model.tensors[0].row_length, 4U);
   EXPECT_TRUE(model.tensors[2].shape.empty());

@@ -14,12 +14,12 @@ namespace hartonomous {
 namespace {
 
 std::uint64_t distance(std::string_view a, std::string_view b) {
-  no_interrupt poll;
-  return levenshtein(a, b, poll).distance;
+  no_interrupts interrupts;
+  return levenshtein(a, b, interrupts).distance;
 }
 double similarity(std::string_view a, std::string_view b) {
-  no_interrupt poll;
-  return levenshtein(a, b, poll).similarity();
+  no_interrupts interrupts;
+  return levenshtein(a, b, interrupts).similarity();
 }
 
 TEST(Levenshtein, WorkedExamples) {
@@ -97,18 +97,18 @@ TEST(Levenshtein, AgreesWithTheMatrix) {
   }
 }
 
-class stopping_interrupt final : public interrupt {
+class stopping_interrupt final : public interrupt_checker {
  public:
-  void poll() override {
+  void check() override {
     if (--left == 0) throw error("57014", "enough");
   }
   int left = 20;
 };
 
-TEST(Levenshtein, Polls) {
+TEST(Levenshtein, ChecksForInterrupts) {
   std::string const a(100000, 'a'), b(100000, 'b');
-  stopping_interrupt poll;
-  EXPECT_THROW(levenshtein(a, b, poll), error);
+  stopping_interrupt interrupts;
+  EXPECT_THROW(levenshtein(a, b, interrupts), error);
 }
 
 }  // namespace

@@ -15,7 +15,7 @@ namespace hartonomous {
 namespace {
 
 json_matrix parse(std::string_view json, std::size_t limit = 1000) {
-  no_interrupt none;
+  no_interrupts none;
   return parse_json_matrix(json, limit, limit, none);
 }
 
@@ -78,7 +78,7 @@ TEST(MatrixJson, NumbersComeBackToTheBit) {
     std::memcpy(&value, &bits, sizeof value);
     if (!(std::abs(value) <= std::numeric_limits<float>::max())) value = -0.0f;
   }
-  no_interrupt none;
+  no_interrupts none;
   std::string text;
   append_json_rows(text, values, 64, 64, none);
   const json_matrix back = parse_json_matrix(text, values.size(), values.size(), none);
@@ -90,7 +90,7 @@ TEST(MatrixJson, NumbersComeBackToTheBit) {
 }
 
 TEST(MatrixJson, SpecialsHaveNoText) {
-  no_interrupt none;
+  no_interrupts none;
   std::string text;
   const std::vector<float> bad = {1.0f, std::numeric_limits<float>::quiet_NaN()};
   EXPECT_THROW(append_json_numbers(text, bad, none), error);

@@ -61,7 +61,7 @@ std::vector<float> logits_of(transformer& network, const std::vector<float>& sta
 
 std::vector<float> logits_of(gguf_tensors& tensors, const std::vector<token_id>& tokens, std::size_t last,
                              const setting& s = {}) {
-  no_interrupt none;
+  no_interrupts none;
   transformer network(read_hyperparameters(tensors.metadata()), tensors, s.threads, s.panel_bytes, none);
   const token_sequence sequence = {tokens};
   return logits_of(network, network.run({&sequence, 1}), last, s.logit_panel);
@@ -127,7 +127,7 @@ TEST(Network, PanelsOfAnySizeGiveTheSame) {
 
 TEST(Network, SequencesDoNotSeeEachOther) {
   gguf_tensors tensors(example);
-  no_interrupt none;
+  no_interrupts none;
   transformer network(read_hyperparameters(tensors.metadata()), tensors, 1, large_panel, none);
   // Longer than an attention tile, so that there are several.
   std::vector<token_id> long_one;
@@ -144,7 +144,7 @@ TEST(Network, SequencesDoNotSeeEachOther) {
 TEST(Network, WithACacheTokensMayComeOneByOne) {
   for (const char* name : {"random-llama", "random-qwen2", "random-qwen3"}) {
     gguf_tensors tensors(golden + name + ".gguf");
-    no_interrupt none;
+    no_interrupts none;
     transformer network(read_hyperparameters(tensors.metadata()), tensors, 1, large_panel, none);
     const std::vector<float> expected = floats_of(std::string(name) + ".logits.f32");
     kv_cache cache(network.config(), 12);
@@ -163,7 +163,7 @@ TEST(Network, WithACacheTokensMayComeOneByOne) {
 
 TEST(Network, ReadsEachTensorOnceAPass) {
   gguf_tensors tensors(example);
-  no_interrupt none;
+  no_interrupts none;
   transformer network(read_hyperparameters(tensors.metadata()), tensors, 1, 4096, none);
   tensors.times_opened().clear();
   const token_sequence sequences[] = {{story_tokens}, {story_tokens}};
@@ -185,7 +185,7 @@ TEST(Network, NaNStaysNaN) {
 
 TEST(Network, NoTokensNoStates) {
   gguf_tensors tensors(golden + "random-llama.gguf");
-  no_interrupt none;
+  no_interrupts none;
   transformer network(read_hyperparameters(tensors.metadata()), tensors, 1, large_panel, none);
   EXPECT_TRUE(network.run({}).empty());
 }
@@ -220,22 +220,22 @@ TEST(Network, TensorsMustBeTheArchitectures) {
   EXPECT_EQ(after(without_vocabulary), "55000");
 }
 
-TEST(Network, PollsAndUnwinds) {
-  struct counter final : interrupt {
-    int polls = 0, last = -1;
-    void poll() override {
-      if (++polls == last) throw error("57014", "canceled");
+TEST(Network, ChecksForInterruptsAndUnwinds) {
+  struct counter final : interrupt_checker {
+    int checks = 0, last = -1;
+    void check() override {
+      if (++checks == last) throw error("57014", "canceled");
     }
-  } check;
+  } interrupts;
   gguf_tensors tensors(golden + "random-llama.gguf");
-  transformer network(read_hyperparameters(tensors.metadata()), tensors, 1, large_panel, check);
+  transformer network(read_hyperparameters(tensors.metadata()), tensors, 1, large_panel, interrupts);
   const token_sequence sequence = {random_tokens};
   network.run({&sequence, 1});
-  const int polls = check.polls;
-  ASSERT_GT(polls, 10);
-  for (int last = polls + 1; last <= 2 * polls; ++last) {
-    check.polls = polls;
-    check.last = last;
+  const int checks = interrupts.checks;
+  ASSERT_GT(checks, 10);
+  for (int last = checks + 1; last <= 2 * checks; ++last) {
+    interrupts.checks = checks;
+    interrupts.last = last;
     EXPECT_EQ(state_of([&] { network.run({&sequence, 1}); }), "57014") << last;
   }
 }

@@ -49,7 +49,7 @@ class memory_rows final : public matrix_rows {
 
 std::vector<atom_place> places_of(const std::vector<float>& m, const atom_layout& layout,
                                   std::vector<std::uint64_t> missing = {}) {
-  no_interrupt none;
+  no_interrupts none;
   workers crew;
   memory_rows rows(m, layout.row_length, std::move(missing));
   return place_atoms(layout, rows, crew, none);
@@ -76,7 +76,7 @@ TEST(PrincipalPlane, FindsThePlaneOfRankTwoRows) {
     for (std::size_t j = 0; j < columns; ++j)
       m[i * columns + j] = 5 * weights[2 * i] * u[j] + weights[2 * i + 1] * v[j];
   }
-  no_interrupt none;
+  no_interrupts none;
   workers crew;
   const principal_plane plane = find_principal_plane(m, rows, columns, crew, none);
   EXPECT_NEAR(product(plane.first, plane.first), 1.0, 1e-5);
@@ -92,7 +92,7 @@ TEST(PrincipalPlane, FindsThePlaneOfRankTwoRows) {
 }
 
 TEST(PrincipalPlane, HasZerosWhereThereIsNoDirection) {
-  no_interrupt none;
+  no_interrupts none;
   workers crew;
   const std::vector<float> zero(12, 0.0f), one_row = {3, 4, 0};
   EXPECT_EQ(product(find_principal_plane(zero, 4, 3, crew, none).first, {1, 1, 1}), 0.0);
@@ -102,7 +102,7 @@ TEST(PrincipalPlane, HasZerosWhereThereIsNoDirection) {
 }
 
 TEST(PrincipalPlane, IgnoresRowsThatAreNotFinite) {
-  no_interrupt none;
+  no_interrupts none;
   workers crew;
   std::vector<float> m = {1, 0, 0, std::numeric_limits<float>::quiet_NaN(), 0, 0, 2, 0, 0};
   EXPECT_NEAR(find_principal_plane(m, 3, 3, crew, none).first[0], 1.0, 1e-6);

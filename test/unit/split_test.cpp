@@ -19,8 +19,8 @@ constexpr split_rules llama3 = {true, true, 3, true, false};
 constexpr split_rules qwen2 = {true, true, 1, true, false};
 
 std::vector<std::string> split(const split_rules& rules, std::string_view text) {
-  no_interrupt poll;
-  work_meter work(poll);
+  no_interrupts interrupts;
+  work_meter work(interrupts);
   splitter words(rules, text, work);
   std::vector<std::string> out;
   std::string_view word;

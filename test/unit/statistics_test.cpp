@@ -63,9 +63,9 @@ TEST(Statistics, LengthsMustAgree) {
 
 struct stopped {};
 
-class refusing_interrupt final : public interrupt {
+class refusing_interrupt final : public interrupt_checker {
  public:
-  void poll() override { throw stopped(); }
+  void check() override { throw stopped(); }
 };
 
 TEST(Statistics, CanBeInterrupted) {
@@ -196,21 +196,21 @@ TEST(Statistics, NanAndInfinityCarryThrough) {
 }
 
 std::vector<std::byte> encode(format f, const floats& values) {
-  no_interrupt none;
+  no_interrupts none;
   std::vector<std::byte> blocks(bytes_of(f, values.size()));
   quantize(f, values, {}, blocks.data(), none);
   return blocks;
 }
 
 floats decode(format f, const std::vector<std::byte>& blocks, std::size_t count) {
-  no_interrupt none;
+  no_interrupts none;
   floats values(count);
   dequantize(f, blocks, count, values.data(), none);
   return values;
 }
 
 TEST(Statistics, BlocksCountAsTheirFloats) {
-  no_interrupt none;
+  no_interrupts none;
   const floats a = draw(5000, 5), b = draw(5000, 6);
   for (const format f : {format::F16, format::Q8_0, format::Q4_K}) {
     const std::vector<std::byte> blocks = encode(f, a);
@@ -231,7 +231,7 @@ TEST(Statistics, BlocksCountAsTheirFloats) {
 
 // Rows of all lengths: within a piece, longer than one, and no whole number of blocks.
 TEST(Statistics, MatrixTimesVector) {
-  no_interrupt none;
+  no_interrupts none;
   for (const auto& [rows, columns] : {std::pair{1u, 1u}, std::pair{3u, 5u}, std::pair{40u, 172u}, std::pair{300u, 32u},
                                       std::pair{7u, 4096u}, std::pair{5u, 2049u}, std::pair{100u, 1u}}) {
     const floats x = draw(columns, 7);
@@ -251,7 +251,7 @@ TEST(Statistics, MatrixTimesVector) {
 }
 
 TEST(Statistics, MatrixTimesVectorIsRoundedToFloat) {
-  no_interrupt none;
+  no_interrupts none;
   constexpr float largest = std::numeric_limits<float>::max();
   const floats matrix = {largest, largest, largest, -largest, 1.0f, 0x1p-24f, 1.0f, 0x1.8p-24f};
   float out[4];
@@ -263,7 +263,7 @@ TEST(Statistics, MatrixTimesVectorIsRoundedToFloat) {
 }
 
 TEST(Statistics, VectorsThatDoNotFit) {
-  no_interrupt none;
+  no_interrupts none;
   const floats six(6), four(4), nothing;
   float out[6];
   const auto state = [&](const floats& matrix, const floats& x) -> std::string {

@@ -16,7 +16,7 @@ using Eigen::VectorXd;
 
 class SymmetricEigen : public testing::TestWithParam<Index> {
  protected:
-  no_interrupt none;
+  no_interrupts none;
   workers crew{2};
 
   // Residuals and orthogonality, to rounding relative to the largest eigenvalue.
@@ -81,15 +81,15 @@ TEST_P(SymmetricEigen, AnyNumberOfThreadsGivesTheSame) {
 INSTANTIATE_TEST_SUITE_P(Sizes, SymmetricEigen, testing::Values(1, 2, 3, 32, 33, 34, 100, 512, 530),
                          [](const testing::TestParamInfo<Index>& info) { return std::to_string(info.param); });
 
-TEST(SymmetricEigenCancel, IsPolledThroughout) {
+TEST(SymmetricEigenCancel, ChecksForInterruptsThroughout) {
   workers crew;
   srand(4);
   const MatrixXd a = MatrixXd::Random(600, 600);
   const MatrixXd g = a * a.transpose();
   countdown whole;
   symmetric_eigen(g, crew, whole).vectors(300);
-  EXPECT_GT(whole.polls(), 600);
-  for (const int at : {1, whole.polls() / 2, whole.polls()}) {
+  EXPECT_GT(whole.checks(), 600);
+  for (const int at : {1, whole.checks() / 2, whole.checks()}) {
     countdown stopped(at);
     EXPECT_THROW(symmetric_eigen(g, crew, stopped).vectors(300), std::domain_error);
   }

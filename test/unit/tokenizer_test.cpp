@@ -20,16 +20,16 @@ using strings = std::vector<std::string>;
 constexpr char space[] = "\xe2\x96\x81";  // U+2581
 
 std::unique_ptr<const tokenizer> make(const gguf_metadata& metadata) {
-  no_interrupt poll;
-  return tokenizer::create(metadata, poll);
+  no_interrupts interrupts;
+  return tokenizer::create(metadata, interrupts);
 }
 ids encode(const tokenizer& t, std::string_view text, bool add_special = false, bool parse_special = false) {
-  no_interrupt poll;
-  return t.encode(text, add_special, parse_special, poll);
+  no_interrupts interrupts;
+  return t.encode(text, add_special, parse_special, interrupts);
 }
 std::string decode(const tokenizer& t, const ids& tokens, bool special = false) {
-  no_interrupt poll;
-  return t.decode(tokens, special, poll);
+  no_interrupts interrupts;
+  return t.decode(tokens, special, interrupts);
 }
 
 // A vocabulary in SentencePiece's order: <unk>, <s>, </s>, 256 bytes, then these, their scores minus their rank.
@@ -322,8 +322,8 @@ std::string file(const char* name) {
 std::unique_ptr<const tokenizer> example() {
   std::string const bytes = file("tiny-stories.gguf");
   memory_source source(bytes.data(), bytes.size());
-  no_interrupt poll;
-  return tokenizer::create(read_gguf_header(source, poll), poll);
+  no_interrupts interrupts;
+  return tokenizer::create(read_gguf_header(source, interrupts), interrupts);
 }
 
 // The ids are llama.cpp's.
@@ -359,27 +359,27 @@ TEST(Tokenizer, HeldOutTextGoesThereAndBack) {
 
 // ---- work that can be interrupted, in time and memory that stay in bounds ----
 
-class counting_interrupt final : public interrupt {
+class counting_interrupt final : public interrupt_checker {
  public:
-  void poll() override {
-    if (++polls == limit) throw error("57014", "enough");
+  void check() override {
+    if (++checks == limit) throw error("57014", "enough");
   }
-  int polls = 0;
+  int checks = 0;
   int limit = -1;
 };
 
-TEST(Tokenizer, PollsOnOneLongWord) {
+TEST(Tokenizer, ChecksForInterruptsInOneLongWord) {
   std::string const word(1000000, 'a');
   const gguf_metadata metadata[] = {spm_metadata({"a", "aa", "aaaa"}),
                                     bpe_metadata("gpt-2", {{"a", "a"}, {"aa", "aa"}})};
   for (const gguf_metadata& m : metadata) {
     const auto t = make(m);
-    counting_interrupt poll;
-    EXPECT_NEAR(static_cast<double>(t->encode(word, false, false, poll).size()), 250000, 10);
-    EXPECT_GT(poll.polls, 500);
-    poll.limit = poll.polls / 2;
-    poll.polls = 0;
-    EXPECT_THROW(t->encode(word, false, false, poll), error);
+    counting_interrupt interrupts;
+    EXPECT_NEAR(static_cast<double>(t->encode(word, false, false, interrupts).size()), 250000, 10);
+    EXPECT_GT(interrupts.checks, 500);
+    interrupts.limit = interrupts.checks / 2;
+    interrupts.checks = 0;
+    EXPECT_THROW(t->encode(word, false, false, interrupts), error);
   }
 }
 
@@ -390,12 +390,12 @@ TEST(Tokenizer, MemoryGoesToTheLongestWord) {
   EXPECT_EQ(tokenizer::encode_memory(std::string(1000, 'x')), 72000U);
 }
 
-TEST(Tokenizer, MakingOnePolls) {
+TEST(Tokenizer, MakingOneChecksForInterrupts) {
   strings pieces;
   for (int i = 0; i < 50000; ++i) pieces.push_back("word" + std::to_string(i));
-  counting_interrupt poll;
-  EXPECT_GT(tokenizer::create(spm_metadata(pieces), poll)->memory(), 500000U);
-  EXPECT_GT(poll.polls, 50);
+  counting_interrupt interrupts;
+  EXPECT_GT(tokenizer::create(spm_metadata(pieces), interrupts)->memory(), 500000U);
+  EXPECT_GT(interrupts.checks, 50);
 }
 
 // ---- metadata that is wrong ----
@@ -435,22 +435,22 @@ TEST(Tokenizer, MissingAndIllTypedKeys) {
 
 // What an import asks of a vocabulary: less than what a text does.
 TEST(Tokenizer, TokensThatAreThereTwiceAreFoundWithoutMakingATokenizer) {
-  no_interrupt poll;
+  no_interrupts interrupts;
   gguf_metadata m;
   m.set_strings("tokenizer.ggml.tokens", {"a", "b", "a"});
-  EXPECT_NO_THROW(check_tokens(m, poll));  // of no kind
+  EXPECT_NO_THROW(check_tokens(m, interrupts));  // of no kind
   m.set_string("tokenizer.ggml.model", "bert");
-  EXPECT_NO_THROW(check_tokens(m, poll));  // of a kind that is not known here
+  EXPECT_NO_THROW(check_tokens(m, interrupts));  // of a kind that is not known here
   for (const char* kind : {"llama", "gpt2"}) {
     m.set_string("tokenizer.ggml.model", kind);
     m.set_strings("tokenizer.ggml.tokens", {"a", "b", "a"});
-    EXPECT_THROW(check_tokens(m, poll), error) << kind;
+    EXPECT_THROW(check_tokens(m, interrupts), error) << kind;
     m.set_strings("tokenizer.ggml.tokens", {"a", "b", "", ""});
-    EXPECT_NO_THROW(check_tokens(m, poll));  // empty ones are told apart
+    EXPECT_NO_THROW(check_tokens(m, interrupts));  // empty ones are told apart
     m.set_strings("tokenizer.ggml.tokens", {});
-    EXPECT_NO_THROW(check_tokens(m, poll));
+    EXPECT_NO_THROW(check_tokens(m, interrupts));
     m.set_ints("tokenizer.ggml.tokens", {1, 1});
-    EXPECT_NO_THROW(check_tokens(m, poll));  // an error of its own, once there is a text
+    EXPECT_NO_THROW(check_tokens(m, interrupts));  // an error of its own, once there is a text
   }
 }
 

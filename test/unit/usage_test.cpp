@@ -29,7 +29,7 @@ TEST(Usage, EnergiesFollowTheDefinition) {
 
 TEST(Usage, SeesEveryMatrixAndEveryToken) {
   network_test::gguf_tensors tensors(std::string(HARTONOMOUS_TEST_DIR) + "/golden/random-qwen3.gguf");
-  no_interrupt none;
+  no_interrupts none;
   transformer network(read_hyperparameters(tensors.metadata()), tensors, 2, 1, none);
   usage_meter meter([&](const std::string& name) {
     const matrix_shape shape = *tensors.find(name);

@@ -35,14 +35,14 @@ refusal refusal_of(F&& f) {
 }
 
 bytes decoded(std::string_view digits) {
-  no_interrupt none;
+  no_interrupts none;
   bytes result(digits.size() / 2);
   decode_blocks(digits, result.data(), none);
   return result;
 }
 
 std::string encoded(const bytes& blocks) {
-  no_interrupt none;
+  no_interrupts none;
   std::string digits(2 * blocks.size(), '?');
   encode_blocks(blocks, digits.data(), none);
   return digits;
@@ -123,17 +123,17 @@ TEST(WeightsText, EveryByteComesBack) {
 
 struct stopped {};
 
-class stopping final : public interrupt {
+class stopping final : public interrupt_checker {
  public:
-  void poll() override {
-    if (++polls_ == 3) throw stopped();
+  void check() override {
+    if (++checks_ == 3) throw stopped();
   }
 
  private:
-  int polls_ = 0;
+  int checks_ = 0;
 };
 
-TEST(WeightsText, LongRunsArePolled) {
+TEST(WeightsText, LongRunsCheckForInterrupts) {
   bytes blocks(3 << 20);
   std::string digits(2 * blocks.size(), '0');
   stopping reading, writing;

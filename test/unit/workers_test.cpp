@@ -16,7 +16,7 @@ namespace {
 
 class Workers : public testing::TestWithParam<unsigned> {
  protected:
-  no_interrupt none;
+  no_interrupts none;
   workers crew{GetParam()};
 };
 
@@ -43,9 +43,9 @@ TEST_P(Workers, AnErrorOfATaskComesOutAndTheNextRunIsClean) {
 }
 
 TEST_P(Workers, ACancelEndsTheRun) {
-  countdown check(3);
+  countdown interrupts(3);
   std::atomic<int> done{0};
-  EXPECT_THROW(crew.run(1000, check,
+  EXPECT_THROW(crew.run(1000, interrupts,
                         [&](std::size_t) {
                           std::this_thread::sleep_for(std::chrono::milliseconds(1));
                           ++done;
@@ -55,10 +55,11 @@ TEST_P(Workers, ACancelEndsTheRun) {
 }
 
 TEST_P(Workers, ACancelIsSeenWhileOthersWork) {
-  // The calling thread has nothing left to do and waits for a long task of another, or does it itself and polls after.
-  countdown check(3);
+  // The calling thread has nothing left to do and waits for a long task of another, or does it itself and checks for
+  // interrupts after.
+  countdown interrupts(3);
   const auto caller = std::this_thread::get_id();
-  EXPECT_THROW(crew.run(2, check,
+  EXPECT_THROW(crew.run(2, interrupts,
                         [&](std::size_t) {
                           if (std::this_thread::get_id() != caller) {
                             std::this_thread::sleep_for(std::chrono::milliseconds(60));

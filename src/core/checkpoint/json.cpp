@@ -8,12 +8,12 @@
 
 namespace hartonomous::checkpoint_detail {
 
-json parse_json(std::string_view text, const char* what, interrupt& poll) {
+json parse_json(std::string_view text, const char* what, interrupt_checker& interrupts) {
   constexpr int deepest = 64;
   std::uint32_t events = 0;
   const auto watch = [&](int depth, json::parse_event_t, json&) {
     if (depth > deepest) throw error(sqlstate::program_limit_exceeded, std::string(what) + " is nested too deeply");
-    if (++events % 4096 == 0) poll.poll();
+    if (++events % 4096 == 0) interrupts.check();
     return true;
   };
   try {

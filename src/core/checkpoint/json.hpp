@@ -15,7 +15,7 @@ namespace hartonomous::checkpoint_detail {
 using json = nlohmann::json;
 
 // Error 22P02 when it is not JSON, 54000 when it is nested deeper than 64 levels.
-json parse_json(std::string_view text, const char* what, interrupt& poll);
+json parse_json(std::string_view text, const char* what, interrupt_checker& interrupts);
 
 [[noreturn]] void refuse(const std::string& what, const std::string& detail = {});         // 22023
 [[noreturn]] void not_supported(const std::string& what, const std::string& detail = {});  // 0A000

@@ -193,7 +193,7 @@ void read_added_tokens(const members& tokenizer, token_table& table) {
 }
 
 token_table read_tokens(const members& tokenizer, const members& model, const checkpoint_config& config, bool bytes,
-                        interrupt& poll) {
+                        interrupt_checker& interrupts) {
   constexpr std::uint32_t most = std::uint32_t{1} << 22;
   if (config.vocabulary > most) {
     throw error(sqlstate::program_limit_exceeded,
@@ -205,7 +205,7 @@ token_table read_tokens(const members& tokenizer, const members& model, const ch
   const json& words = model.at("vocab");
   if (!words.is_object()) refuse("tokenizer: model.vocab is not an object");
   for (const auto& [text, id] : words.items()) {
-    if (table.ids.size() % 4096 == 0) poll.poll();
+    if (table.ids.size() % 4096 == 0) interrupts.check();
     table.set(text, natural_of(id, "tokenizer: model.vocab"), bytes && is_byte_token(text) ? byte : normal);
   }
   read_added_tokens(tokenizer, table);
@@ -323,7 +323,8 @@ std::vector<std::string> joined(const std::vector<std::pair<std::string, std::st
 
 }  // namespace
 
-void describe_vocabulary(const json& value, const checkpoint_config& config, gguf_metadata& metadata, interrupt& poll) {
+void describe_vocabulary(const json& value, const checkpoint_config& config, gguf_metadata& metadata,
+                         interrupt_checker& interrupts) {
   const members tokenizer(value, "tokenizer: ");
   const members model = tokenizer.object("model");
   std::string const type = model.text("type").value_or("BPE");
@@ -340,9 +341,9 @@ void describe_vocabulary(const json& value, const checkpoint_config& config, ggu
   if (spm != steps.visible_spaces || spm != model.flag("byte_fallback").value_or(false)) {
     not_supported("the tokenizer is neither byte-level BPE nor a SentencePiece model with tokens for bytes");
   }
-  token_table table = read_tokens(tokenizer, model, config, spm, poll);
+  token_table table = read_tokens(tokenizer, model, config, spm, interrupts);
   const auto merges = read_merges(model);
-  poll.poll();
+  interrupts.check();
   metadata.set_string("tokenizer.ggml.model", spm ? "llama" : "gpt2");
   if (!spm) metadata.set_string("tokenizer.ggml.pre", steps.pre);
   describe_special(tokenizer, model, config, table, metadata);

@@ -115,10 +115,10 @@ bool uses_row_mean_square(format f) {
 }
 
 // Mean of the squares of the row, in float from first to last as the reference has it.
-float mean_square(span<const float> row, interrupt& check) {
+float mean_square(span<const float> row, interrupt_checker& interrupts) {
   float total = 0.0f;
   for (std::size_t at = 0; at < row.size(); at += piece) {
-    check.poll();
+    interrupts.check();
     const std::size_t end = std::min(row.size(), at + piece);
     for (std::size_t i = at; i < end; ++i) total += row[i] * row[i];
   }
@@ -169,14 +169,14 @@ void check_run(format f, span<const std::byte> blocks, std::size_t count) {
   }
 }
 
-void dequantize(format f, span<const std::byte> blocks, std::size_t count, float* out, interrupt& check) {
+void dequantize(format f, span<const std::byte> blocks, std::size_t count, float* out, interrupt_checker& interrupts) {
   const format_traits& traits = traits_of(f);
   check_run(f, blocks, count);
   const codec& with = *find_codec(f);
   const std::byte* from = blocks.data();
   std::size_t left = count;
   while (left >= traits.block_weights) {
-    check.poll();
+    interrupts.check();
     const std::size_t run = std::min(left, piece) / traits.block_weights;
     with.dequantize_blocks(from, out, run);
     from += run * traits.block_bytes;
@@ -190,7 +190,8 @@ void dequantize(format f, span<const std::byte> blocks, std::size_t count, float
   }
 }
 
-void quantize(format f, span<const float> values, span<const float> importance, std::byte* out, interrupt& check) {
+void quantize(format f, span<const float> values, span<const float> importance, std::byte* out,
+              interrupt_checker& interrupts) {
   const format_traits& traits = traits_of(f);
   const codec& with = require(f, traits.writable, "quantize to");
   if (!importance.empty() && importance.size() != values.size()) {
@@ -199,14 +200,14 @@ void quantize(format f, span<const float> values, span<const float> importance, 
                     " importances.");
   }
   for (std::size_t at = 0; at < importance.size(); at += piece) {
-    check.poll();
+    interrupts.check();
     check_importance(importance.subspan(at, std::min(piece, importance.size() - at)), at);
   }
   const bool needs_row = !importance.empty() && uses_row_mean_square(f);
-  const float row = needs_row ? mean_square(values, check) : 0.0f;
+  const float row = needs_row ? mean_square(values, interrupts) : 0.0f;
   const encoder work = {with, traits, values, importance, row, out};
   for (std::size_t at = 0; at < values.size(); at += piece) {
-    check.poll();
+    interrupts.check();
     work.encode(at, std::min(piece, values.size() - at));
   }
 }

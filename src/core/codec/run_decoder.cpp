@@ -23,7 +23,7 @@ run_decoder::run_decoder(format f, span<const std::byte> blocks, std::size_t cou
   if (!are_floats(f, from_)) buffer_.resize(std::min(piece, count));
 }
 
-span<const float> run_decoder::next(interrupt& check) {
+span<const float> run_decoder::next(interrupt_checker& interrupts) {
   const std::size_t count = std::min(piece, left_);
   if (count == 0) return {};
   const std::size_t bytes = bytes_of(format_, count);
@@ -31,10 +31,10 @@ span<const float> run_decoder::next(interrupt& check) {
   from_ += bytes;
   left_ -= count;
   if (buffer_.empty()) {
-    check.poll();
+    interrupts.check();
     return {reinterpret_cast<const float*>(from), count};
   }
-  dequantize(format_, span<const std::byte>(from, bytes), count, buffer_.data(), check);
+  dequantize(format_, span<const std::byte>(from, bytes), count, buffer_.data(), interrupts);
   return {buffer_.data(), count};
 }
 

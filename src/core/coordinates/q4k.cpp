@@ -16,7 +16,7 @@ namespace hartonomous {
 namespace {
 
 constexpr std::size_t header_bytes = 8;
-constexpr std::size_t poll_interval = std::size_t{1} << 16;
+constexpr std::size_t check_interval = std::size_t{1} << 16;
 
 std::size_t nibble_bytes(std::size_t count) { return count / 2 + count % 2; }
 
@@ -28,18 +28,18 @@ std::size_t checked_block_size(std::int64_t block_size) {
   return static_cast<std::size_t>(block_size);
 }
 
-// Polls before the first block and then about every poll_interval values.
-class poller {
+// Checks before the first block and then about every check_interval values.
+class periodic_check {
  public:
-  poller(std::size_t block, interrupt& check)
-      : blocks_(poll_interval / std::min(block, poll_interval)), check_(check) {}
+  periodic_check(std::size_t block, interrupt_checker& interrupts)
+      : blocks_(check_interval / std::min(block, check_interval)), interrupts_(interrupts) {}
   void next() {
-    if (passed_++ % blocks_ == 0) check_.poll();
+    if (passed_++ % blocks_ == 0) interrupts_.check();
   }
 
  private:
   std::size_t blocks_, passed_ = 0;
-  interrupt& check_;
+  interrupt_checker& interrupts_;
 };
 
 // ---- one block -------------------------------------------------------------------------------------------------
@@ -223,14 +223,14 @@ std::vector<std::byte> q4k_encoder::finish() {
   return done;
 }
 
-std::vector<std::byte> quantize_q4k(span<const float> values, std::int64_t block_size, interrupt& check) {
+std::vector<std::byte> quantize_q4k(span<const float> values, std::int64_t block_size, interrupt_checker& interrupts) {
   std::vector<std::byte> bytes(
       static_cast<std::size_t>(q4k_bytes(static_cast<std::int64_t>(values.size()), block_size)));
   const std::size_t block = static_cast<std::size_t>(block_size);
   std::byte* to = bytes.data();
-  poller polls(block, check);
+  periodic_check check(block, interrupts);
   for (std::size_t at = 0; at < values.size(); at += block) {
-    polls.next();
+    check.next();
     const span<const float> of_block(values.data() + at, std::min(block, values.size() - at));
     const std::size_t bad = find_not_finite(of_block);
     if (bad < of_block.size()) refuse_value(of_block[bad], at + bad);
@@ -252,14 +252,14 @@ void check_q4k_length(span<const std::byte> bytes, std::int64_t original_length,
 }
 
 void dequantize_q4k(span<const std::byte> bytes, std::int64_t original_length, std::int64_t block_size, float* out,
-                    interrupt& check) {
+                    interrupt_checker& interrupts) {
   check_q4k_length(bytes, original_length, block_size);
   const std::size_t block = static_cast<std::size_t>(block_size);
   const std::size_t count = static_cast<std::size_t>(original_length);
   const std::byte* from = bytes.data();
-  poller polls(block, check);
+  periodic_check check(block, interrupts);
   for (std::size_t at = 0; at < count; at += block) {
-    polls.next();
+    check.next();
     const std::size_t length = std::min(block, count - at);
     const block_scale with = load_scale(from, at / block);
     decode_nibbles(with, from + header_bytes, length, out + at);

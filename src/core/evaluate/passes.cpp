@@ -65,7 +65,7 @@ std::size_t logit_columns(std::size_t rows) {
 
 void for_rows(transformer& network, std::size_t rows, const std::function<void(std::size_t)>& task) {
   constexpr std::size_t run = 16;
-  network.threads().run((rows + run - 1) / run, network.check(), [&](std::size_t i) {
+  network.threads().run((rows + run - 1) / run, network.interrupts(), [&](std::size_t i) {
     for (std::size_t row = i * run; row < std::min(rows, (i + 1) * run); ++row) task(row);
   });
 }

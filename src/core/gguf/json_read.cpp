@@ -57,7 +57,8 @@ constexpr unsigned bit(place p) noexcept { return 1U << static_cast<unsigned>(p)
 
 class metadata_handler : public nlohmann::json_sax<nlohmann::json> {
  public:
-  metadata_handler(gguf_metadata& out, pass run, interrupt& poll) : out_(out), pass_(run), poll_(poll) {}
+  metadata_handler(gguf_metadata& out, pass run, interrupt_checker& interrupts)
+      : out_(out), pass_(run), interrupts_(interrupts) {}
 
   bool null() override { refuse("A value is null."); }
   bool boolean(bool value) override { return scalar(json_value::of(value)); }
@@ -95,7 +96,7 @@ class metadata_handler : public nlohmann::json_sax<nlohmann::json> {
 
   gguf_metadata& out_;
   pass pass_;
-  interrupt& poll_;
+  interrupt_checker& interrupts_;
   place place_ = place::start;
   hex_state hex_ = hex_state::none;
   std::string hex_text_;
@@ -209,7 +210,7 @@ bool metadata_handler::end_array() {
 
 bool metadata_handler::scalar(const json_value& value) {
   if (hex_ != hex_state::none) refuse("A \"hex\" object is malformed.");
-  if (events_++ % 4096 == 0) poll_.poll();
+  if (events_++ % 4096 == 0) interrupts_.check();
   switch (place_) {
     case place::root_format:
     case place::root_version:
@@ -279,12 +280,12 @@ void metadata_handler::element(const json_value& value) {
 
 }  // namespace
 
-void metadata_from_json(std::string_view json, gguf_metadata& metadata, interrupt& poll) {
+void metadata_from_json(std::string_view json, gguf_metadata& metadata, interrupt_checker& interrupts) {
   // nlohmann's lexer takes a NUL for the end of its input and would not see what follows.
   if (json.find('\0') != std::string_view::npos) refuse("The text contains a NUL character.");
   gguf_metadata parsed;
   for (const pass run : {pass::outline, pass::values}) {
-    metadata_handler handler(parsed, run, poll);
+    metadata_handler handler(parsed, run, interrupts);
     nlohmann::json::sax_parse(json.data(), json.data() + json.size(), &handler);
   }
   std::uint32_t const alignment = parsed.alignment;

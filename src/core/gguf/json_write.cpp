@@ -79,13 +79,13 @@ void append_scalar(std::string& out, gguf_type type, const char* from) {
   }
 }
 
-void append_value(std::string& out, const gguf_kv& kv, interrupt& poll) {
+void append_value(std::string& out, const gguf_kv& kv, interrupt_checker& interrupts) {
   const bool array = kv.type == gguf_type::array;
   if (array) out += '[';
   string_cursor strings(kv.payload);
   std::size_t const width = type_width(kv.element);
   for (std::uint64_t i = 0; i < kv.count; ++i) {
-    if (i % 4096 == 0) poll.poll();
+    if (i % 4096 == 0) interrupts.check();
     if (i > 0) out += ',';
     if (kv.element == gguf_type::string) {
       append_text(out, strings.next());
@@ -98,7 +98,7 @@ void append_value(std::string& out, const gguf_kv& kv, interrupt& poll) {
 
 }  // namespace
 
-std::string metadata_to_json(const gguf_metadata& metadata, interrupt& poll) {
+std::string metadata_to_json(const gguf_metadata& metadata, interrupt_checker& interrupts) {
   std::string out = "{\"format\":\"gguf\",\"version\":";
   append_number(out, metadata.version);
   out += ",\"alignment\":";
@@ -114,7 +114,7 @@ std::string metadata_to_json(const gguf_metadata& metadata, interrupt& poll) {
     out += std::string(",\"type\":\"") + type_name(kv.type) + '"';
     if (kv.type == gguf_type::array) out += std::string(",\"element\":\"") + type_name(kv.element) + '"';
     out += ",\"value\":";
-    append_value(out, kv, poll);
+    append_value(out, kv, interrupts);
     out += '}';
   }
   return out + "]}";

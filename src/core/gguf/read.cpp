@@ -23,8 +23,11 @@ constexpr const char* malformed = sqlstate::invalid_binary_representation;
 // Sequential, buffered, never beyond the end.
 class header_reader {
  public:
-  header_reader(byte_source& source, interrupt& poll)
-      : source_(source), poll_(poll), size_(source.size()), buffer_(std::min<std::uint64_t>(buffer_bytes, size_)) {}
+  header_reader(byte_source& source, interrupt_checker& interrupts)
+      : source_(source),
+        interrupts_(interrupts),
+        size_(source.size()),
+        buffer_(std::min<std::uint64_t>(buffer_bytes, size_)) {}
 
   std::uint64_t position() const noexcept { return position_; }
   std::uint64_t remaining() const noexcept { return size_ - position_; }
@@ -67,14 +70,14 @@ class header_reader {
 
  private:
   void refill() {
-    poll_.poll();
+    interrupts_.check();
     filled_ = std::min<std::uint64_t>(buffer_.size(), remaining());
     used_ = 0;
     source_.read(position_, buffer_.data(), filled_);
   }
 
   byte_source& source_;
-  interrupt& poll_;
+  interrupt_checker& interrupts_;
   std::uint64_t size_;
   std::uint64_t position_ = 0;
   std::vector<char> buffer_;
@@ -84,7 +87,8 @@ class header_reader {
 
 class header_parser {
  public:
-  header_parser(byte_source& source, interrupt& poll) : source_(source), poll_(poll), in_(source, poll) {}
+  header_parser(byte_source& source, interrupt_checker& interrupts)
+      : source_(source), interrupts_(interrupts), in_(source, interrupts) {}
 
   gguf_file parse() {
     file_.file_size = source_.size();
@@ -113,7 +117,7 @@ class header_parser {
   bool is_zero(std::uint64_t from, std::uint64_t to);
 
   byte_source& source_;
-  interrupt& poll_;
+  interrupt_checker& interrupts_;
   header_reader in_;
   gguf_file file_;
   std::uint64_t tensor_count_ = 0;
@@ -236,7 +240,7 @@ void header_parser::read_string_element(gguf_kv& kv, const std::string& what) {
 }
 
 void header_parser::read_tensor(std::uint64_t index) {
-  if (index % 1024 == 0) poll_.poll();
+  if (index % 1024 == 0) interrupts_.check();
   std::string where = "tensor number " + std::to_string(index + 1);
   gguf_tensor tensor;
   const auto length = in_.number<std::uint64_t>(where);
@@ -328,7 +332,7 @@ bool header_parser::is_zero(std::uint64_t from, std::uint64_t to) {
   if (from == to) return true;
   std::vector<char> bytes(std::min<std::uint64_t>(to - from, buffer_bytes));
   while (from < to) {
-    poll_.poll();
+    interrupts_.check();
     std::size_t const part = std::min<std::uint64_t>(to - from, bytes.size());
     source_.read(from, bytes.data(), part);
     if (std::any_of(bytes.begin(), bytes.begin() + part, [](char byte) { return byte != 0; })) return false;
@@ -339,6 +343,8 @@ bool header_parser::is_zero(std::uint64_t from, std::uint64_t to) {
 
 }  // namespace
 
-gguf_file read_gguf_header(byte_source& source, interrupt& poll) { return header_parser(source, poll).parse(); }
+gguf_file read_gguf_header(byte_source& source, interrupt_checker& interrupts) {
+  return header_parser(source, interrupts).parse();
+}
 
 }  // namespace hartonomous

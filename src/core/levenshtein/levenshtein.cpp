@@ -93,8 +93,8 @@ struct block {
 // Takes the rows of one text through the columns of the other.
 class matrix {
  public:
-  matrix(const codes& rows, const codes& columns, interrupt& poll)
-      : number_(rows), rows_(rows), columns_(columns), above_(columns.size(), plus_one), poll_(poll) {
+  matrix(const codes& rows, const codes& columns, interrupt_checker& interrupts)
+      : number_(rows), rows_(rows), columns_(columns), above_(columns.size(), plus_one), interrupts_(interrupts) {
     for (std::uint32_t& c : rows_) c = number_(c);
     for (std::uint32_t& c : columns_) c = number_(c);
   }
@@ -138,7 +138,7 @@ class matrix {
     };
     std::size_t const rounds = columns_.size() + count - 1;
     for (std::size_t round = 0; round < rounds; ++round) {
-      if (round % 16384 == 0) poll_.poll();
+      if (round % 16384 == 0) interrupts_.check();
       for (std::size_t k = count; k-- > 0;) {
         if (round >= k && round - k < columns_.size()) step(k, round - k);
       }
@@ -148,18 +148,18 @@ class matrix {
   numbering number_;
   codes rows_, columns_;
   std::vector<std::uint8_t> above_;  // horizontal differences along the last row done
-  interrupt& poll_;
+  interrupt_checker& interrupts_;
 };
 
 }  // namespace
 
-text_distance levenshtein(std::string_view left, std::string_view right, interrupt& poll) {
+text_distance levenshtein(std::string_view left, std::string_view right, interrupt_checker& interrupts) {
   codes a = code_points(left);
   codes b = code_points(right);
   text_distance result = {0, std::max(a.size(), b.size())};
   drop_common(a, b);
   if (a.size() > b.size()) a.swap(b);
-  result.distance = a.empty() ? b.size() : matrix(a, b, poll).distance();
+  result.distance = a.empty() ? b.size() : matrix(a, b, interrupts).distance();
   return result;
 }
 

@@ -13,7 +13,7 @@ namespace hartonomous {
 class symmetric_eigen {
  public:
   // Reads the lower triangle.
-  symmetric_eigen(Eigen::MatrixXd matrix, workers& crew, interrupt& check);
+  symmetric_eigen(Eigen::MatrixXd matrix, workers& crew, interrupt_checker& interrupts);
 
   // All, descending.
   const Eigen::VectorXd& values() const noexcept { return values_; }
@@ -35,7 +35,7 @@ class symmetric_eigen {
   Eigen::VectorXd diagonal_, subdiagonal_;  // of T; the latter has a last element that is not used
   Eigen::VectorXd scales_;
   workers& crew_;
-  interrupt& check_;
+  interrupt_checker& interrupts_;
 };
 
 }  // namespace hartonomous

@@ -18,7 +18,8 @@ namespace {
 
 class matrix_handler : public nlohmann::json_sax<nlohmann::json> {
  public:
-  matrix_handler(json_matrix& out, std::size_t limit, interrupt& check) : out_(out), limit_(limit), check_(check) {}
+  matrix_handler(json_matrix& out, std::size_t limit, interrupt_checker& interrupts)
+      : out_(out), limit_(limit), interrupts_(interrupts) {}
 
   bool number_integer(number_integer_t value) override { return add(static_cast<double>(value)); }
   bool number_unsigned(number_unsigned_t value) override { return add(static_cast<double>(value)); }
@@ -75,8 +76,8 @@ class matrix_handler : public nlohmann::json_sax<nlohmann::json> {
     if (out_.values.size() == limit_) {
       throw error(sqlstate::program_limit_exceeded, "JSON matrix has more than " + std::to_string(limit_) + " numbers");
     }
-    constexpr std::size_t poll_interval = 1 << 14;
-    if (out_.values.size() % poll_interval == 0) check_.poll();
+    constexpr std::size_t check_interval = 1 << 14;
+    if (out_.values.size() % check_interval == 0) interrupts_.check();
     out_.values.push_back(number);
     return true;
   }
@@ -93,17 +94,18 @@ class matrix_handler : public nlohmann::json_sax<nlohmann::json> {
 
   json_matrix& out_;
   std::size_t limit_;
-  interrupt& check_;
+  interrupt_checker& interrupts_;
   int depth_ = 0;
   std::size_t row_start_ = 0;
 };
 
 }  // namespace
 
-json_matrix parse_json_matrix(std::string_view json, std::size_t limit, std::size_t expected, interrupt& check) {
+json_matrix parse_json_matrix(std::string_view json, std::size_t limit, std::size_t expected,
+                              interrupt_checker& interrupts) {
   json_matrix matrix;
   matrix.values.reserve(std::min({limit, expected, json.size() / 2 + 1}));
-  matrix_handler handler(matrix, limit, check);
+  matrix_handler handler(matrix, limit, interrupts);
   nlohmann::json::sax_parse(json.data(), json.data() + json.size(), &handler);
   return matrix;
 }

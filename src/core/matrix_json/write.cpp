@@ -23,11 +23,11 @@ void append_number(std::string& out, T value) {
 
 void append_json_number(std::string& out, double value) { append_number(out, value); }
 
-void append_json_numbers(std::string& out, span<const float> values, interrupt& check) {
-  constexpr std::size_t poll_interval = 1 << 14;
+void append_json_numbers(std::string& out, span<const float> values, interrupt_checker& interrupts) {
+  constexpr std::size_t check_interval = 1 << 14;
   out += '[';
   for (std::size_t i = 0; i < values.size(); ++i) {
-    if (i % poll_interval == 0) check.poll();
+    if (i % check_interval == 0) interrupts.check();
     if (i != 0) out += ',';
     append_number(out, values[i]);
   }
@@ -35,11 +35,11 @@ void append_json_numbers(std::string& out, span<const float> values, interrupt& 
 }
 
 void append_json_rows(std::string& out, span<const float> values, std::size_t rows, std::size_t columns,
-                      interrupt& check) {
+                      interrupt_checker& interrupts) {
   out += '[';
   for (std::size_t row = 0; row < rows; ++row) {
     if (row != 0) out += ',';
-    append_json_numbers(out, values.subspan(row * columns, columns), check);
+    append_json_numbers(out, values.subspan(row * columns, columns), interrupts);
   }
   out += ']';
 }

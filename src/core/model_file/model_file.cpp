@@ -20,11 +20,11 @@ std::uint64_t product(const std::vector<std::uint64_t>& shape) {
   return n;
 }
 
-model_file from_gguf(byte_source& source, interrupt& check) {
-  const gguf_file header = read_gguf_header(source, check);
-  check_tokens(header, check);
+model_file from_gguf(byte_source& source, interrupt_checker& interrupts) {
+  const gguf_file header = read_gguf_header(source, interrupts);
+  check_tokens(header, interrupts);
   model_file file;
-  file.metadata_json = metadata_to_json(header, check);
+  file.metadata_json = metadata_to_json(header, interrupts);
   for (const gguf_tensor& t : header.tensors) {
     model_tensor m;
     m.name = t.name;
@@ -40,8 +40,8 @@ model_file from_gguf(byte_source& source, interrupt& check) {
   return file;
 }
 
-model_file from_safetensors(byte_source& source, interrupt& check) {
-  safetensors_file header = read_safetensors_header(source, check);
+model_file from_safetensors(byte_source& source, interrupt_checker& interrupts) {
+  safetensors_file header = read_safetensors_header(source, interrupts);
   model_file file;
   // The header itself, to the byte: what it says of an unchanged tensor can be written again as it was.
   file.metadata_json = nlohmann::json{{"format", "safetensors"}, {"header", header.header_json}}.dump();
@@ -69,9 +69,9 @@ model_file from_safetensors(byte_source& source, interrupt& check) {
 
 }  // namespace
 
-model_file read_model_file(byte_source& source, std::string_view container, interrupt& check) {
-  if (container == "gguf") return from_gguf(source, check);
-  if (container == "safetensors") return from_safetensors(source, check);
+model_file read_model_file(byte_source& source, std::string_view container, interrupt_checker& interrupts) {
+  if (container == "gguf") return from_gguf(source, interrupts);
+  if (container == "safetensors") return from_safetensors(source, interrupts);
   throw error(sqlstate::invalid_parameter_value, "unknown model file format \"" + std::string(container) + "\"", {},
               "Formats are \"gguf\" and \"safetensors\".");
 }

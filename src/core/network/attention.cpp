@@ -93,7 +93,7 @@ void block_pass::attend() {
     std::copy_n(batch_.v.data() + s.first * kv_width, s.count * kv_width, s.cache->values(block_) + s.past * kv_width);
   }
   const std::vector<attention_tile> tiles = cut_into_tiles(batch_.sequences, config_.heads);
-  compute_.threads().run(tiles.size(), compute_.check(), [&](std::size_t i) {
+  compute_.threads().run(tiles.size(), compute_.interrupts(), [&](std::size_t i) {
     const attention_tile& tile = tiles[i];
     const sequence_position& s = batch_.sequences[tile.sequence];
     const std::size_t kv_head = tile.head / sharing * size;

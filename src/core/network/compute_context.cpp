@@ -8,7 +8,7 @@
 
 namespace hartonomous::network_detail {
 
-// Whole panels of up to 4 MB: no faster beyond, and a poll for interrupts after each.
+// Whole panels of up to 4 MB: no faster beyond, and a check for interrupts after each.
 std::size_t compute_context::panel_rows(std::uint64_t columns) const noexcept {
   constexpr std::uint64_t most = std::uint64_t{4} << 20;
   return std::max<std::uint64_t>(1, std::min(most, panel_bytes_) / (columns * sizeof(float)));
@@ -26,7 +26,8 @@ void compute_context::for_runs(std::size_t count, std::size_t floats_each,
                                const std::function<void(std::size_t, std::size_t)>& task) {
   constexpr std::size_t floats = 1 << 16;
   const std::size_t run = std::max<std::size_t>(1, floats / std::max<std::size_t>(1, floats_each));
-  threads_.run((count + run - 1) / run, check_, [&](std::size_t i) { task(i * run, std::min(count, (i + 1) * run)); });
+  threads_.run((count + run - 1) / run, interrupts_,
+               [&](std::size_t i) { task(i * run, std::min(count, (i + 1) * run)); });
 }
 
 // Cut into products of a few milliseconds, as many tokens as that allows so that weights are packed seldom; always in
@@ -36,7 +37,7 @@ void compute_context::multiply_panel(const float* x, std::size_t tokens, std::si
   constexpr std::size_t row_run = 256, multiplications = std::size_t{1} << 27;
   const std::size_t token_run = std::clamp<std::size_t>(multiplications / (row_run * columns), 64, 512);
   const std::size_t token_runs = (tokens + token_run - 1) / token_run, row_runs = (rows + row_run - 1) / row_run;
-  threads_.run(token_runs * row_runs, check_, [&](std::size_t task) {
+  threads_.run(token_runs * row_runs, interrupts_, [&](std::size_t task) {
     const std::size_t t = task / row_runs * token_run, r = task % row_runs * row_run;
     multiply_transposed({x + t * columns, std::min(token_run, tokens - t), columns, columns},
                         {panel + r * columns, std::min(row_run, rows - r), columns, columns}, 1.0f, y + t * stride + r,

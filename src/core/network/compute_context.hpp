@@ -16,13 +16,13 @@ namespace hartonomous::network_detail {
 
 class compute_context {
  public:
-  compute_context(tensor_source& source, unsigned threads, std::uint64_t panel_bytes, interrupt& check)
-      : source_(source), threads_(threads), panel_bytes_(panel_bytes), check_(check) {}
+  compute_context(tensor_source& source, unsigned threads, std::uint64_t panel_bytes, interrupt_checker& interrupts)
+      : source_(source), threads_(threads), panel_bytes_(panel_bytes), interrupts_(interrupts) {}
 
   tensor_source& source() noexcept { return source_; }
   workers& threads() noexcept { return threads_; }
   const workers& threads() const noexcept { return threads_; }
-  interrupt& check() noexcept { return check_; }
+  interrupt_checker& interrupts() noexcept { return interrupts_; }
   std::uint64_t panel_bytes() const noexcept { return panel_bytes_; }
   linear_observer* observer() const noexcept { return observer_; }
   void observe(linear_observer* observer) noexcept { observer_ = observer; }
@@ -51,7 +51,7 @@ class compute_context {
   tensor_source& source_;
   workers threads_;
   std::uint64_t panel_bytes_;
-  interrupt& check_;
+  interrupt_checker& interrupts_;
   linear_observer* observer_ = nullptr;
   std::function<void(double)> watcher_;
 };

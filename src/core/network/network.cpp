@@ -55,9 +55,9 @@ std::vector<expected_tensor> tensors_of(const hyperparameters& config, std::uint
 }  // namespace
 
 transformer::transformer(const hyperparameters& config, tensor_source& source, unsigned threads,
-                         std::uint64_t panel_bytes, interrupt& check)
+                         std::uint64_t panel_bytes, interrupt_checker& interrupts)
     : config_(config),
-      compute_(std::make_unique<network_detail::compute_context>(source, threads, panel_bytes, check)) {
+      compute_(std::make_unique<network_detail::compute_context>(source, threads, panel_bytes, interrupts)) {
   check_tensors();
   if (source.find("rope_freqs.weight")) rope_factors_ = compute_->vector_of("rope_freqs.weight");
   if (std::any_of(rope_factors_.begin(), rope_factors_.end(), [](float f) { return !(f > 0.0f); })) {
@@ -68,7 +68,7 @@ transformer::transformer(const hyperparameters& config, tensor_source& source, u
 transformer::~transformer() = default;
 
 workers& transformer::threads() noexcept { return compute_->threads(); }
-interrupt& transformer::check() noexcept { return compute_->check(); }
+interrupt_checker& transformer::interrupts() noexcept { return compute_->interrupts(); }
 void transformer::observe(linear_observer* observer) noexcept { compute_->observe(observer); }
 void transformer::watch(std::function<void(double)> watcher) { compute_->watch(std::move(watcher)); }
 std::size_t transformer::panel_rows(std::uint64_t columns) const noexcept { return compute_->panel_rows(columns); }

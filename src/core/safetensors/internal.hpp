@@ -14,6 +14,6 @@ struct parsed_header {
 };
 
 // The JSON of a header. Checks everything but that the data fills the file. Error 22P03.
-parsed_header parse_header(std::string_view json, interrupt& poll);
+parsed_header parse_header(std::string_view json, interrupt_checker& interrupts);
 
 }  // namespace hartonomous::safetensors_detail

@@ -40,7 +40,7 @@ enum class place {
 
 class header_handler : public nlohmann::json_sax<nlohmann::json> {
  public:
-  header_handler(parsed_header& out, interrupt& poll) : out_(out), poll_(poll) {}
+  header_handler(parsed_header& out, interrupt_checker& interrupts) : out_(out), interrupts_(interrupts) {}
 
   bool null() override {
     // The reference reads "__metadata__": null as no metadata.
@@ -95,7 +95,7 @@ class header_handler : public nlohmann::json_sax<nlohmann::json> {
   void end_tensor();
 
   parsed_header& out_;
-  interrupt& poll_;
+  interrupt_checker& interrupts_;
   place place_ = place::start;
   int depth_ = 0;      // inside a skipped member
   unsigned seen_ = 0;  // members of the tensor
@@ -170,7 +170,7 @@ bool header_handler::key(string_t& name) {
 }
 
 void header_handler::start_tensor(const std::string& name) {
-  if (out_.tensors.size() % 1024 == 0) poll_.poll();
+  if (out_.tensors.size() % 1024 == 0) interrupts_.check();
   if (name.find('\0') != std::string::npos) refuse("tensor name " + show_name(name) + " contains a NUL character");
   if (out_.tensors.size() == safetensors_max_tensors) {
     throw error(sqlstate::program_limit_exceeded, "safetensors: too many tensors",
@@ -280,12 +280,12 @@ void check_contiguous(const std::vector<safetensors_tensor>& tensors) {
 
 }  // namespace
 
-parsed_header parse_header(std::string_view json, interrupt& poll) {
+parsed_header parse_header(std::string_view json, interrupt_checker& interrupts) {
   if (json.empty() || json.front() != '{') refuse("header does not start with '{'");
   // nlohmann's lexer takes a NUL for the end of its input and would not see what follows.
   if (json.find('\0') != std::string_view::npos) refuse("header is not valid JSON", "It contains a NUL character.");
   parsed_header header;
-  header_handler handler(header, poll);
+  header_handler handler(header, interrupts);
   nlohmann::json::sax_parse(json.data(), json.data() + json.size(), &handler);
   check_duplicates(header);
   std::stable_sort(header.tensors.begin(), header.tensors.end(),

@@ -19,7 +19,7 @@ constexpr std::size_t prefix_bytes = 8;
 constexpr const char* malformed = sqlstate::invalid_binary_representation;
 constexpr const char* invalid = sqlstate::invalid_parameter_value;
 
-std::string read_json(byte_source& source, interrupt& poll) {
+std::string read_json(byte_source& source, interrupt_checker& interrupts) {
   std::uint64_t const size = source.size();
   if (size < prefix_bytes) {
     throw error(malformed, "safetensors: file is truncated", "It has " + std::to_string(size) + " bytes.");
@@ -41,7 +41,7 @@ std::string read_json(byte_source& source, interrupt& poll) {
   std::string json(length, '\0');
   constexpr std::size_t chunk = std::size_t{1} << 20;
   for (std::size_t done = 0; done < json.size(); done += chunk) {
-    poll.poll();
+    interrupts.check();
     source.read(prefix_bytes + done, json.data() + done, std::min(chunk, json.size() - done));
   }
   return json;
@@ -95,10 +95,10 @@ void check_unique(const Items& items, Name name, const char* what) {
 
 }  // namespace
 
-safetensors_file read_safetensors_header(byte_source& source, interrupt& poll) {
+safetensors_file read_safetensors_header(byte_source& source, interrupt_checker& interrupts) {
   safetensors_file file;
-  file.header_json = read_json(source, poll);
-  parsed_header header = parse_header(file.header_json, poll);
+  file.header_json = read_json(source, interrupts);
+  parsed_header header = parse_header(file.header_json, interrupts);
   std::uint64_t const data_start = prefix_bytes + file.header_json.size();
   std::uint64_t const data_bytes = source.size() - data_start;
   std::uint64_t const described =
@@ -142,10 +142,10 @@ std::string make_safetensors_header(const std::vector<safetensors_tensor>& tenso
 }
 
 bool header_matches(std::string_view header_json, const std::vector<safetensors_tensor>& tensors) {
-  no_interrupt poll;
+  no_interrupts interrupts;
   parsed_header header;
   try {
-    header = parse_header(header_json, poll);
+    header = parse_header(header_json, interrupts);
   } catch (const error&) {
     return false;
   }

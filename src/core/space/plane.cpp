@@ -9,10 +9,11 @@ namespace hartonomous {
 namespace {
 
 // Rows that are not numbers, or too large to be squared, show nothing.
-std::vector<float> usable_rows(span<const float> sample, std::size_t rows, std::size_t columns, interrupt& check) {
+std::vector<float> usable_rows(span<const float> sample, std::size_t rows, std::size_t columns,
+                               interrupt_checker& interrupts) {
   std::vector<float> usable(sample.begin(), sample.end());
   for (std::size_t i = 0; i < rows; ++i) {
-    check.poll();
+    interrupts.check();
     float* row = usable.data() + i * columns;
     if (!std::all_of(row, row + columns, [](float x) { return std::fabs(x) < 1e30f; })) std::fill_n(row, columns, 0.0f);
   }
@@ -22,7 +23,7 @@ std::vector<float> usable_rows(span<const float> sample, std::size_t rows, std::
 }  // namespace
 
 principal_plane find_principal_plane(span<const float> sample, std::size_t rows, std::size_t columns, workers& crew,
-                                     interrupt& check) {
+                                     interrupt_checker& interrupts) {
   principal_plane plane;
   plane.first.assign(columns, 0.0f);
   plane.second.assign(columns, 0.0f);
@@ -30,7 +31,7 @@ principal_plane find_principal_plane(span<const float> sample, std::size_t rows,
   svd_request request;
   request.rank = 2;
   const svd_factors found =
-      truncated_svd(usable_rows(sample, rows, columns, check), rows, columns, request, crew, check);
+      truncated_svd(usable_rows(sample, rows, columns, interrupts), rows, columns, request, crew, interrupts);
   // A direction whose singular value is nothing beside the first one is none.
   const auto take = [&](std::size_t i, std::vector<float>& direction) {
     if (i >= found.rank || !(found.s[i] > found.s[0] * 1e-6f) || found.s[i] == 0.0f) return;

@@ -126,13 +126,14 @@ void tensor_space::standardise_importance() {
 
 namespace {
 
-principal_plane sample_plane(const atom_layout& layout, matrix_rows& rows, workers& crew, interrupt& check) {
+principal_plane sample_plane(const atom_layout& layout, matrix_rows& rows, workers& crew,
+                             interrupt_checker& interrupts) {
   const std::uint64_t count = std::min(layout.rows, plane_sample_rows);
   std::vector<std::uint64_t> numbers(count);
   for (std::uint64_t i = 0; i < count; ++i) numbers[i] = i * layout.rows / count;
   std::vector<float> sample(count * layout.row_length);
   rows.sample(numbers, sample.data());
-  return find_principal_plane(sample, count, layout.row_length, crew, check);
+  return find_principal_plane(sample, count, layout.row_length, crew, interrupts);
 }
 
 }  // namespace
@@ -141,8 +142,9 @@ std::uint64_t placing_bytes(const atom_layout& layout) noexcept {
   return layout.atoms() * sizeof(atom_place) + plane_sample_rows * layout.row_length * 16;
 }
 
-std::vector<atom_place> place_atoms(const atom_layout& layout, matrix_rows& rows, workers& crew, interrupt& check) {
-  tensor_space space(layout, sample_plane(layout, rows, crew, check));
+std::vector<atom_place> place_atoms(const atom_layout& layout, matrix_rows& rows, workers& crew,
+                                    interrupt_checker& interrupts) {
+  tensor_space space(layout, sample_plane(layout, rows, crew, interrupts));
   std::vector<float> row(layout.row_length);
   for (std::uint64_t i = 0; i < layout.rows; ++i) {
     rows.next(row.data());

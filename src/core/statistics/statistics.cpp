@@ -92,36 +92,36 @@ void require_same_length(std::size_t a, std::size_t b) {
 
 }  // namespace
 
-double rms(const block_run& values, interrupt& check) {
+double rms(const block_run& values, interrupt_checker& interrupts) {
   run_decoder decoder = decoder_of(values);
   running_sum squares;
-  for (span<const float> v = decoder.next(check); !v.empty(); v = decoder.next(check)) {
+  for (span<const float> v = decoder.next(interrupts); !v.empty(); v = decoder.next(interrupts)) {
     squares.add_squares(v.data(), v.size());
   }
   return values.count == 0 ? 0.0 : std::sqrt(squares.total() / static_cast<double>(values.count));
 }
 
-double relative_error(const block_run& reference, const block_run& approximation, interrupt& check) {
+double relative_error(const block_run& reference, const block_run& approximation, interrupt_checker& interrupts) {
   require_same_length(reference.count, approximation.count);
   run_decoder left = decoder_of(reference), right = decoder_of(approximation);
   running_error sums;
-  for (span<const float> a = left.next(check); !a.empty(); a = left.next(check)) {
-    sums.add(a.data(), right.next(check).data(), a.size());
+  for (span<const float> a = left.next(interrupts); !a.empty(); a = left.next(interrupts)) {
+    sums.add(a.data(), right.next(interrupts).data(), a.size());
   }
   return sums.relative();
 }
 
-double dot(const block_run& a, const block_run& b, interrupt& check) {
+double dot(const block_run& a, const block_run& b, interrupt_checker& interrupts) {
   require_same_length(a.count, b.count);
   run_decoder left = decoder_of(a), right = decoder_of(b);
   running_sum products;
-  for (span<const float> x = left.next(check); !x.empty(); x = left.next(check)) {
-    products.add_products(x.data(), right.next(check).data(), x.size());
+  for (span<const float> x = left.next(interrupts); !x.empty(); x = left.next(interrupts)) {
+    products.add_products(x.data(), right.next(interrupts).data(), x.size());
   }
   return products.total();
 }
 
-void matvec(const block_run& matrix, span<const float> x, float* out, interrupt& check) {
+void matvec(const block_run& matrix, span<const float> x, float* out, interrupt_checker& interrupts) {
   if (x.empty() ? matrix.count != 0 : matrix.count % x.size() != 0) {
     throw error(sqlstate::array_subscript_error, "vector does not fit the matrix",
                 "Its length, " + std::to_string(x.size()) + ", must divide the " + std::to_string(matrix.count) +
@@ -130,7 +130,7 @@ void matvec(const block_run& matrix, span<const float> x, float* out, interrupt&
   run_decoder decoder = decoder_of(matrix);
   running_sum row;
   std::size_t column = 0;
-  for (span<const float> w = decoder.next(check); !w.empty(); w = decoder.next(check)) {
+  for (span<const float> w = decoder.next(interrupts); !w.empty(); w = decoder.next(interrupts)) {
     for (std::size_t at = 0; at < w.size();) {
       const std::size_t count = std::min(w.size() - at, x.size() - column);
       row.add_products(w.data() + at, x.data() + column, count);

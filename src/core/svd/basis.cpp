@@ -41,26 +41,26 @@ MatrixXd inverse_upper(const Eigen::LLT<MatrixXd>& cholesky) {
 }
 
 // x -= Q Qᵀ x, by blocks of Q's columns, then of x's rows.
-void orthonormal_basis::remove_projections(Eigen::Ref<MatrixXf> x, workers& crew, interrupt& check) const {
+void orthonormal_basis::remove_projections(Eigen::Ref<MatrixXf> x, workers& crew, interrupt_checker& interrupts) const {
   if (size_ == 0) return;
   constexpr Index part = 64, rows_part = 1024;
   MatrixXf products(size_, x.cols());
-  crew.run(static_cast<std::size_t>((size_ + part - 1) / part), check, [&](std::size_t t) {
+  crew.run(static_cast<std::size_t>((size_ + part - 1) / part), interrupts, [&](std::size_t t) {
     const Index from = static_cast<Index>(t) * part, width = std::min(part, size_ - from);
     products.middleRows(from, width).noalias() = columns_.middleCols(from, width).transpose() * x;
   });
   const Index rows = x.rows();
-  crew.run(static_cast<std::size_t>((rows + rows_part - 1) / rows_part), check, [&](std::size_t t) {
+  crew.run(static_cast<std::size_t>((rows + rows_part - 1) / rows_part), interrupts, [&](std::size_t t) {
     const Index from = static_cast<Index>(t) * rows_part, height = std::min(rows_part, rows - from);
     x.middleRows(from, height).noalias() -= columns_.middleRows(from, height).leftCols(size_) * products;
   });
 }
 
 // Against all columns there are, until a pass takes little away: only then is what is left orthogonal to them.
-bool orthonormal_basis::append_column(MatrixXf column, workers& crew, interrupt& check) {
+bool orthonormal_basis::append_column(MatrixXf column, workers& crew, interrupt_checker& interrupts) {
   if (size_ == columns_.cols()) return false;
   for (float length = 1.0f;;) {
-    remove_projections(column, crew, check);
+    remove_projections(column, crew, interrupts);
     const float left = normalize(column, 0.0f)[0];
     length *= left;
     if (!(length > nothing)) return false;
@@ -71,10 +71,10 @@ bool orthonormal_basis::append_column(MatrixXf column, workers& crew, interrupt&
 }
 
 // A block of columns that are not too dependent, at once; false when they are.
-bool orthonormal_basis::append_block(Eigen::Ref<MatrixXf> x, workers& crew, interrupt& check) {
+bool orthonormal_basis::append_block(Eigen::Ref<MatrixXf> x, workers& crew, interrupt_checker& interrupts) {
   if (size_ + x.cols() > columns_.cols()) return false;
   for (double smallest = 0.0; smallest < double{much};) {
-    remove_projections(x, crew, check);
+    remove_projections(x, crew, interrupts);
     // x inv(R) for the Cholesky factor RᵀR = xᵀx, which is taken in double.
     const MatrixXd wide = x.cast<double>();
     const Eigen::LLT<MatrixXd> cholesky(wide.transpose() * wide);
@@ -88,30 +88,31 @@ bool orthonormal_basis::append_block(Eigen::Ref<MatrixXf> x, workers& crew, inte
   return true;
 }
 
-void orthonormal_basis::append_random(std::uint64_t seed, workers& crew, interrupt& check) {
+void orthonormal_basis::append_random(std::uint64_t seed, workers& crew, interrupt_checker& interrupts) {
   const Index wanted = size_ + 1;
   for (std::uint64_t attempt = 0; size_ < wanted && size_ < columns_.rows(); ++attempt) {
     MatrixXf fresh(columns_.rows(), 1);
     fill_random(seed, static_cast<std::uint64_t>(size_) << 8 | attempt, fresh);
     normalize(fresh, 0.0f);
-    append_column(std::move(fresh), crew, check);
+    append_column(std::move(fresh), crew, interrupts);
   }
 }
 
-Index orthonormal_basis::append(MatrixXf x, bool replace, std::uint64_t seed, workers& crew, interrupt& check) {
+Index orthonormal_basis::append(MatrixXf x, bool replace, std::uint64_t seed, workers& crew,
+                                interrupt_checker& interrupts) {
   const Index before = size_;
   for (Index from = 0; from < x.cols(); from += block) {
     const Index width = std::min(block, x.cols() - from);
     auto part = x.middleCols(from, width);
     normalize(part, 0.0f);
-    remove_projections(part, crew, check);
+    remove_projections(part, crew, interrupts);
     // What is left may be short, and rounding then weighs more: it is projected again, at full length.
     const VectorXf left = normalize(part, nothing);
-    if (left.minCoeff() > nothing && append_block(part, crew, check)) continue;
+    if (left.minCoeff() > nothing && append_block(part, crew, interrupts)) continue;
     for (Index j = 0; j < width; ++j) {
-      check.poll();
-      const bool added = left[j] > nothing && append_column(part.col(j), crew, check);
-      if (!added && replace) append_random(seed, crew, check);
+      interrupts.check();
+      const bool added = left[j] > nothing && append_column(part.col(j), crew, interrupts);
+      if (!added && replace) append_random(seed, crew, interrupts);
     }
   }
   return size_ - before;

@@ -20,11 +20,11 @@ using Eigen::VectorXf;
 // The matrix, lying so that its shorter side comes first: short_side() x long_side().
 class operand {
  public:
-  operand(span<const float> matrix, std::size_t rows, std::size_t columns, workers& crew, interrupt& check)
+  operand(span<const float> matrix, std::size_t rows, std::size_t columns, workers& crew, interrupt_checker& interrupts)
       : data_(matrix.data(), static_cast<Index>(rows), static_cast<Index>(columns)),
         transposed_(rows > columns),
         crew_(crew),
-        check_(check) {}
+        interrupts_(interrupts) {}
 
   bool transposed() const noexcept { return transposed_; }
   Index short_side() const noexcept { return transposed_ ? data_.cols() : data_.rows(); }
@@ -37,7 +37,7 @@ class operand {
   MatrixXd gram() const;
 
   workers& crew() const noexcept { return crew_; }
-  interrupt& check() const noexcept { return check_; }
+  interrupt_checker& interrupts() const noexcept { return interrupts_; }
 
  private:
   using row_major = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
@@ -47,14 +47,14 @@ class operand {
   Eigen::Map<const row_major> data_;
   bool transposed_;
   workers& crew_;
-  interrupt& check_;
+  interrupt_checker& interrupts_;
 };
 
 // Nearly normal numbers, the same on every machine, by position: the sum of four uniform ones.
 void fill_random(std::uint64_t seed, std::uint64_t stream, Eigen::Ref<MatrixXf> out);
 
 // The lower triangle of xᵀ x, in double.
-MatrixXd gram_of_columns(const Eigen::Ref<const MatrixXf>& x, workers& crew, interrupt& check);
+MatrixXd gram_of_columns(const Eigen::Ref<const MatrixXf>& x, workers& crew, interrupt_checker& interrupts);
 
 // inv(R) of the Cholesky factorization RᵀR: what makes columns with that Gram matrix orthonormal.
 MatrixXd inverse_upper(const Eigen::LLT<MatrixXd>& cholesky);
@@ -69,13 +69,13 @@ class orthonormal_basis {
 
   // Adds the directions of x that are new; of those that are not (up to rounding) it adds none, or, with `replace`, a
   // random one instead, so that column i of x gives column i of what is added. Returns how many were added.
-  Index append(MatrixXf x, bool replace, std::uint64_t seed, workers& crew, interrupt& check);
+  Index append(MatrixXf x, bool replace, std::uint64_t seed, workers& crew, interrupt_checker& interrupts);
 
  private:
-  void remove_projections(Eigen::Ref<MatrixXf> x, workers& crew, interrupt& check) const;
-  bool append_block(Eigen::Ref<MatrixXf> x, workers& crew, interrupt& check);
-  bool append_column(MatrixXf column, workers& crew, interrupt& check);
-  void append_random(std::uint64_t seed, workers& crew, interrupt& check);
+  void remove_projections(Eigen::Ref<MatrixXf> x, workers& crew, interrupt_checker& interrupts) const;
+  bool append_block(Eigen::Ref<MatrixXf> x, workers& crew, interrupt_checker& interrupts);
+  bool append_column(MatrixXf column, workers& crew, interrupt_checker& interrupts);
+  void append_random(std::uint64_t seed, workers& crew, interrupt_checker& interrupts);
 
   MatrixXf columns_;
   Index size_ = 0;

@@ -56,7 +56,7 @@ class krylov_space {
   double energy() const { return gram_.topLeftCorner(size_, size_).trace(); }
 
   // Bᵀ B, whose eigenvalues are the squares of the singular values of A within the space.
-  symmetric_eigen eigen() const { return {gram_.topLeftCorner(size_, size_), a_.crew(), a_.check()}; }
+  symmetric_eigen eigen() const { return {gram_.topLeftCorner(size_, size_), a_.crew(), a_.interrupts()}; }
 
   triplets leading(const symmetric_eigen& solved, Index count) const {
     const MatrixXf vectors = solved.vectors(count).cast<float>();
@@ -85,12 +85,12 @@ class krylov_space {
       }
     }
     orthonormal_basis directions(images.rows(), last_);
-    directions.append(images, false, 0, a_.crew(), a_.check());
+    directions.append(images, false, 0, a_.crew(), a_.interrupts());
     return directions.columns();
   }
 
   bool append(MatrixXf block) {
-    last_ = basis_.append(std::move(block), false, 0, a_.crew(), a_.check());
+    last_ = basis_.append(std::move(block), false, 0, a_.crew(), a_.interrupts());
     if (last_ == 0) return false;
     a_.transpose_times(basis_.last(last_), images_.middleCols(size_, last_));
     extend_gram();
@@ -106,7 +106,7 @@ class krylov_space {
     rows.setZero();
     MatrixXd slice(std::min(panel, length), columns);
     for (Index from = 0; from < length; from += panel) {
-      a_.check().poll();
+      a_.interrupts().check();
       auto part = slice.topRows(std::min(panel, length - from));
       part = images_.block(from, 0, part.rows(), columns).cast<double>();
       rows.noalias() += part.rightCols(last_).transpose() * part;
@@ -116,7 +116,7 @@ class krylov_space {
   void multiply(const Eigen::Ref<const MatrixXf>& tall, const MatrixXf& small, MatrixXf& out) const {
     constexpr Index part = 1024;
     const Index rows = tall.rows();
-    a_.crew().run(static_cast<std::size_t>((rows + part - 1) / part), a_.check(), [&](std::size_t t) {
+    a_.crew().run(static_cast<std::size_t>((rows + part - 1) / part), a_.interrupts(), [&](std::size_t t) {
       const Index from = static_cast<Index>(t) * part, height = std::min(part, rows - from);
       out.middleRows(from, height).noalias() = tall.middleRows(from, height) * small;
     });

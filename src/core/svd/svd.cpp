@@ -29,11 +29,11 @@ std::optional<Index> goal::rank_by(const VectorXd& squares) const {
 namespace {
 
 // Sum of squares; refuses what is not a number.
-double checked_total(span<const float> matrix, interrupt& check) {
+double checked_total(span<const float> matrix, interrupt_checker& interrupts) {
   constexpr std::size_t piece = 1 << 18;
   running_sum sum;
   for (std::size_t from = 0; from < matrix.size(); from += piece) {
-    check.poll();
+    interrupts.check();
     const std::size_t count = std::min(piece, matrix.size() - from);
     sum.add_squares(matrix.data() + from, count);
     if (std::isfinite(sum.total())) continue;
@@ -50,19 +50,19 @@ double checked_total(span<const float> matrix, interrupt& check) {
 }
 
 // Rows of `out` are the columns of `in`.
-void store_transposed(const MatrixXf& in, std::vector<float>& out, interrupt& check) {
+void store_transposed(const MatrixXf& in, std::vector<float>& out, interrupt_checker& interrupts) {
   out.resize(static_cast<std::size_t>(in.size()));
-  check.poll();
+  interrupts.check();
   std::copy(in.data(), in.data() + in.size(), out.begin());
 }
 
-void store(const MatrixXf& in, std::vector<float>& out, interrupt& check) {
+void store(const MatrixXf& in, std::vector<float>& out, interrupt_checker& interrupts) {
   constexpr Index panel = 512;
   out.resize(static_cast<std::size_t>(in.size()));
   Eigen::Map<Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>> target(out.data(), in.rows(),
                                                                                            in.cols());
   for (Index from = 0; from < in.rows(); from += panel) {
-    check.poll();
+    interrupts.check();
     const Index height = std::min(panel, in.rows() - from);
     target.middleRows(from, height) = in.middleRows(from, height);
   }
@@ -71,7 +71,7 @@ void store(const MatrixXf& in, std::vector<float>& out, interrupt& check) {
 // Columns that are orthonormal to rounding, whatever was lost on the way; random ones where there is nothing.
 MatrixXf orthonormal(MatrixXf columns, std::uint64_t seed, const operand& a) {
   orthonormal_basis basis(columns.rows(), columns.cols());
-  basis.append(std::move(columns), true, seed + 1, a.crew(), a.check());
+  basis.append(std::move(columns), true, seed + 1, a.crew(), a.interrupts());
   return basis.columns();
 }
 
@@ -93,8 +93,8 @@ svd_factors finish(triplets found, const operand& a, const goal& wanted) {
   result.s.resize(result.rank);
   for (Index i = 0; i < rank; ++i) result.s[static_cast<std::size_t>(i)] = static_cast<float>(found.values[i]);
   result.explained_variance = std::min(found.values.squaredNorm() / wanted.total, 1.0);
-  store(u, result.u, a.check());
-  store_transposed(v, result.vt, a.check());
+  store(u, result.u, a.interrupts());
+  store_transposed(v, result.vt, a.interrupts());
   return result;
 }
 
@@ -137,11 +137,12 @@ Index rank_limit(std::size_t rows, std::size_t columns, const svd_request& reque
 using namespace svd_detail;
 
 svd_factors truncated_svd(span<const float> matrix, std::size_t rows, std::size_t columns, const svd_request& request,
-                          workers& crew, interrupt& check) {
+                          workers& crew, interrupt_checker& interrupts) {
   if (rows == 0 || columns == 0) throw error(sqlstate::invalid_parameter_value, "matrix has no rows or no columns");
   if (!(request.energy > 0.0)) throw error(sqlstate::invalid_parameter_value, "energy must be above 0");
-  const operand a(matrix, rows, columns, crew, check);
-  const goal wanted{rank_limit(rows, columns, request), request.energy, checked_total(matrix, check), request.seed};
+  const operand a(matrix, rows, columns, crew, interrupts);
+  const goal wanted{rank_limit(rows, columns, request), request.energy, checked_total(matrix, interrupts),
+                    request.seed};
   svd_factors result = finish(find(a, wanted), a, wanted);
   result.rows = rows;
   result.columns = columns;

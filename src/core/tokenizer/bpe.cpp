@@ -77,7 +77,8 @@ bpe_encoder::variant bpe_encoder::find_variant(const gguf_metadata& metadata) {
               "It says how text is cut into words before merging.", "Known are " + known + ".");
 }
 
-bpe_encoder::bpe_encoder(const variant& as, const vocabulary& words, const gguf_metadata& metadata, interrupt& poll)
+bpe_encoder::bpe_encoder(const variant& as, const vocabulary& words, const gguf_metadata& metadata,
+                         interrupt_checker& interrupts)
     : words_(words), as_(as) {
   const std::vector<std::string> merges = required(metadata, "tokenizer.ggml.merges", &gguf_metadata::get_strings);
   for (unsigned b = 0; b < 256; ++b) {
@@ -86,7 +87,7 @@ bpe_encoder::bpe_encoder(const variant& as, const vocabulary& words, const gguf_
     byte_symbols_[b] = symbol_of(letter);
   }
   merges_ = hash_table<merge_rule>(merges.size());
-  work_meter work(poll);
+  work_meter work(interrupts);
   for (std::size_t i = 0; i < merges.size(); ++i) {
     work.step();
     // The space between the parts; a first part may begin with one.

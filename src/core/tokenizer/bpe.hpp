@@ -22,7 +22,7 @@ class bpe_encoder {
   };
   static variant find_variant(const gguf_metadata& metadata);
 
-  bpe_encoder(const variant& as, const vocabulary& words, const gguf_metadata& metadata, interrupt& poll);
+  bpe_encoder(const variant& as, const vocabulary& words, const gguf_metadata& metadata, interrupt_checker& interrupts);
 
   void encode(std::string_view text, std::vector<std::int32_t>& out, work_meter& work) const;
   static void append_text(std::string& out, std::string_view token);

@@ -25,16 +25,16 @@ struct candidate {
   std::int32_t id;       // of what they make
 };
 
-// Polls once in a few thousand steps of work.
+// Checks for interrupts once in a few thousand steps of work.
 class work_meter {
  public:
-  explicit work_meter(interrupt& poll) noexcept : poll_(poll) {}
+  explicit work_meter(interrupt_checker& interrupts) noexcept : interrupts_(interrupts) {}
   void step() {
-    if (++steps_ % 4096 == 0) poll_.poll();
+    if (++steps_ % 4096 == 0) interrupts_.check();
   }
 
  private:
-  interrupt& poll_;
+  interrupt_checker& interrupts_;
   std::uint32_t steps_ = 0;
 };
 

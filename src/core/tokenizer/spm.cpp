@@ -51,7 +51,7 @@ void each_pair(std::string_view text, Visit visit) {
 
 }  // namespace
 
-spm_encoder::spm_encoder(const vocabulary& words, interrupt& poll) : words_(words) {
+spm_encoder::spm_encoder(const vocabulary& words, interrupt_checker& interrupts) : words_(words) {
   constexpr char digits[] = "0123456789ABCDEF";
   for (unsigned b = 0; b < 256; ++b) {
     const char named[] = {'<', '0', 'x', digits[b >> 4], digits[b & 15], '>'};
@@ -59,7 +59,7 @@ spm_encoder::spm_encoder(const vocabulary& words, interrupt& poll) : words_(word
     std::int32_t const token = words.tokens.find({named, sizeof named});
     byte_tokens_[b] = token >= 0 ? token : words.tokens.find({&itself, 1});
   }
-  work_meter work(poll);
+  work_meter work(interrupts);
   for (std::size_t i = 0; i < words.tokens.size(); ++i) {
     each_pair(words.tokens[i], [&](std::string_view left, std::string_view right) {
       neighbours_.insert(pair_key(left, right), true);

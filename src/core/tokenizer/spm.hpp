@@ -14,7 +14,7 @@ namespace hartonomous::tokenizer_detail {
 
 class spm_encoder {
  public:
-  spm_encoder(const vocabulary& words, interrupt& poll);
+  spm_encoder(const vocabulary& words, interrupt_checker& interrupts);
 
   // `spaced`: as if a space stood before the text.
   void encode(std::string_view text, bool spaced, std::vector<std::int32_t>& out, work_meter& work) const;

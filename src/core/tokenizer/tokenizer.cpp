@@ -21,8 +21,8 @@ class vocabulary_tokenizer : public tokenizer {
   explicit vocabulary_tokenizer(vocabulary words) : words_(std::move(words)) {}
 
   std::vector<std::int32_t> encode(std::string_view text, bool add_special, bool parse_special,
-                                   interrupt& poll) const override;
-  std::string decode(span<const std::int32_t> tokens, bool special, interrupt& poll) const override;
+                                   interrupt_checker& interrupts) const override;
+  std::string decode(span<const std::int32_t> tokens, bool special, interrupt_checker& interrupts) const override;
   void append_piece(std::string& out, std::int32_t token, bool special) const override;
 
   std::size_t size() const noexcept override { return words_.tokens.size(); }
@@ -58,7 +58,7 @@ class vocabulary_tokenizer : public tokenizer {
 };
 
 std::vector<std::int32_t> vocabulary_tokenizer::encode(std::string_view text, bool add_special, bool parse_special,
-                                                       interrupt& poll) const {
+                                                       interrupt_checker& interrupts) const {
   constexpr std::size_t limit = std::size_t{1} << 30;
   if (text.size() > limit) {
     throw error(sqlstate::program_limit_exceeded, "text is too long to tokenize",
@@ -66,9 +66,9 @@ std::vector<std::int32_t> vocabulary_tokenizer::encode(std::string_view text, bo
   }
   std::vector<std::int32_t> out;
   if (add_special && words_.add_bos) out.push_back(words_.bos);
-  work_meter work(poll);
+  work_meter work(interrupts);
   bool first = true;
-  for (const fragment& piece : cut_special_tokens(words_, text, parse_special, poll)) {
+  for (const fragment& piece : cut_special_tokens(words_, text, parse_special, interrupts)) {
     work.step();
     if (piece.token >= 0) {
       out.push_back(piece.token);
@@ -92,9 +92,10 @@ void vocabulary_tokenizer::append_piece(std::string& out, std::int32_t token, bo
   }
 }
 
-std::string vocabulary_tokenizer::decode(span<const std::int32_t> tokens, bool special, interrupt& poll) const {
+std::string vocabulary_tokenizer::decode(span<const std::int32_t> tokens, bool special,
+                                         interrupt_checker& interrupts) const {
   std::string out;
-  work_meter work(poll);
+  work_meter work(interrupts);
   bool first = true;
   for (std::int32_t const token : tokens) {
     work.step();
@@ -109,7 +110,8 @@ std::string vocabulary_tokenizer::decode(span<const std::int32_t> tokens, bool s
 
 class spm_tokenizer final : public vocabulary_tokenizer {
  public:
-  spm_tokenizer(vocabulary read, interrupt& poll) : vocabulary_tokenizer(std::move(read)), encoder_(words(), poll) {}
+  spm_tokenizer(vocabulary read, interrupt_checker& interrupts)
+      : vocabulary_tokenizer(std::move(read)), encoder_(words(), interrupts) {}
   std::size_t memory() const noexcept override { return vocabulary_tokenizer::memory() + encoder_.memory(); }
 
  private:
@@ -131,8 +133,9 @@ class spm_tokenizer final : public vocabulary_tokenizer {
 
 class bpe_tokenizer final : public vocabulary_tokenizer {
  public:
-  bpe_tokenizer(vocabulary read, const bpe_encoder::variant& as, const gguf_metadata& metadata, interrupt& poll)
-      : vocabulary_tokenizer(std::move(read)), encoder_(as, words(), metadata, poll) {}
+  bpe_tokenizer(vocabulary read, const bpe_encoder::variant& as, const gguf_metadata& metadata,
+                interrupt_checker& interrupts)
+      : vocabulary_tokenizer(std::move(read)), encoder_(as, words(), metadata, interrupts) {}
   std::size_t memory() const noexcept override { return vocabulary_tokenizer::memory() + encoder_.memory(); }
 
  private:
@@ -162,30 +165,30 @@ std::uint64_t tokenizer::encode_memory(std::string_view text) noexcept {
   return of_text * text.size() + of_stretch * longest;
 }
 
-std::unique_ptr<const tokenizer> tokenizer::create(const gguf_metadata& metadata, interrupt& poll) {
+std::unique_ptr<const tokenizer> tokenizer::create(const gguf_metadata& metadata, interrupt_checker& interrupts) {
   std::string const kind = metadata.get_string("tokenizer.ggml.model").value_or("none");
   if (kind == "none" || kind == "no_vocab") {
     throw error(sqlstate::invalid_parameter_value, "the model has no tokenizer", {},
                 "Its metadata has no key tokenizer.ggml.model.");
   }
   if (kind == "llama") {
-    return std::make_unique<spm_tokenizer>(read_vocabulary(metadata, {1, 2, 0, true, true}, poll), poll);
+    return std::make_unique<spm_tokenizer>(read_vocabulary(metadata, {1, 2, 0, true, true}, interrupts), interrupts);
   }
   if (kind == "gpt2") {
     bpe_encoder::variant const as = bpe_encoder::find_variant(metadata);
-    vocabulary words = read_vocabulary(metadata, {11, 11, -1, as.add_bos, false}, poll);
+    vocabulary words = read_vocabulary(metadata, {11, 11, -1, as.add_bos, false}, interrupts);
     words.add_space_prefix = false;  // whatever the metadata says: as in llama.cpp, BPE knows no such thing
-    return std::make_unique<bpe_tokenizer>(std::move(words), as, metadata, poll);
+    return std::make_unique<bpe_tokenizer>(std::move(words), as, metadata, interrupts);
   }
   throw error(sqlstate::feature_not_supported, "unknown tokenizer " + show_name(kind), {},
               "Known are llama (SentencePiece) and gpt2 (byte-level BPE).");
 }
 
-void check_tokens(const gguf_metadata& metadata, interrupt& poll) {
+void check_tokens(const gguf_metadata& metadata, interrupt_checker& interrupts) {
   const gguf_kv* kind = metadata.find("tokenizer.ggml.model");
   if (kind == nullptr || kind->type != gguf_type::string) return;
   std::string const name = *metadata.get_string("tokenizer.ggml.model");
-  if (name == "llama" || name == "gpt2") require_unique_tokens(metadata, poll);
+  if (name == "llama" || name == "gpt2") require_unique_tokens(metadata, interrupts);
 }
 
 }  // namespace hartonomous

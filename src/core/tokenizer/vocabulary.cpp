@@ -13,7 +13,7 @@ namespace hartonomous::tokenizer_detail {
 namespace {
 
 constexpr const char* malformed = sqlstate::invalid_binary_representation;
-constexpr std::size_t poll_every = 4096;  // tokens
+constexpr std::size_t check_interval = 4096;  // tokens
 
 // Models end their answers by other tokens than eos, too, and seldom say so in the metadata. Like llama.cpp's, this
 // list also makes control tokens of them, whatever the metadata says they are.
@@ -21,13 +21,13 @@ constexpr std::string_view known_end_tokens[] = {"<|eot_id|>",    "<|eom_id|>", 
                                                  "<|end|>",       "<|endoftext|>", "<|end_of_text|>",
                                                  "<end_of_turn>", "<EOT>",         "</s>"};
 
-void read_tokens(const gguf_metadata& metadata, vocabulary& words, interrupt& poll) {
+void read_tokens(const gguf_metadata& metadata, vocabulary& words, interrupt_checker& interrupts) {
   const std::vector<std::string> texts = required(metadata, "tokenizer.ggml.tokens", &gguf_metadata::get_strings);
   if (texts.empty() || texts.size() > INT32_MAX) {
     throw error(malformed, "the vocabulary has " + std::to_string(texts.size()) + " tokens");
   }
   for (std::size_t i = 0; i < texts.size(); ++i) {
-    if (i % poll_every == 0) poll.poll();
+    if (i % check_interval == 0) interrupts.check();
     // An empty text matches nothing, but tells its token from others that are empty.
     std::string const text = texts[i].empty() ? "[EMPTY_" + std::to_string(i) + "]" : texts[i];
     const auto id = static_cast<std::size_t>(words.tokens.add(text));
@@ -117,25 +117,25 @@ void collect_cut_first(vocabulary& words) {
                    [&](std::int32_t a, std::int32_t b) { return words.text(a).size() > words.text(b).size(); });
 }
 
-// Where `what` begins in `text` at or after `from`; npos when it does not. Polls while it looks.
-std::size_t find_in(std::string_view text, std::string_view what, std::size_t from, interrupt& poll) {
+// Where `what` begins in `text` at or after `from`; npos when it does not. Checks for interrupts while it looks.
+std::size_t find_in(std::string_view text, std::string_view what, std::size_t from, interrupt_checker& interrupts) {
   constexpr std::size_t window = std::size_t{1} << 20;
   for (; from < text.size(); from += window) {
     std::size_t const at = text.substr(from, window + what.size() - 1).find(what);
     if (at != std::string_view::npos) return from + at;
-    poll.poll();
+    interrupts.check();
   }
   return std::string_view::npos;
 }
 
 }  // namespace
 
-void require_unique_tokens(const gguf_metadata& metadata, interrupt& poll) {
+void require_unique_tokens(const gguf_metadata& metadata, interrupt_checker& interrupts) {
   const gguf_kv* tokens = metadata.find("tokenizer.ggml.tokens");
   if (tokens == nullptr || tokens->type != gguf_type::array || tokens->element != gguf_type::string) return;
   if (tokens->count == 0) return;
   vocabulary words;
-  read_tokens(metadata, words, poll);
+  read_tokens(metadata, words, interrupts);
 }
 
 std::int32_t vocabulary::unknown_for(unsigned char byte) const {
@@ -144,12 +144,13 @@ std::int32_t vocabulary::unknown_for(unsigned char byte) const {
   throw error("22021", std::string("the vocabulary has no token for byte 0x") + digits[byte >> 4] + digits[byte & 15]);
 }
 
-vocabulary read_vocabulary(const gguf_metadata& metadata, const vocabulary_defaults& defaults, interrupt& poll) {
+vocabulary read_vocabulary(const gguf_metadata& metadata, const vocabulary_defaults& defaults,
+                           interrupt_checker& interrupts) {
   vocabulary words;
-  read_tokens(metadata, words, poll);
+  read_tokens(metadata, words, interrupts);
   read_scores(metadata, words);
   read_kinds(metadata, words);
-  poll.poll();
+  interrupts.check();
   words.bos = read_id(metadata, "tokenizer.ggml.bos_token_id", defaults.bos, words);
   words.eos = read_id(metadata, "tokenizer.ggml.eos_token_id", defaults.eos, words);
   words.unknown = read_id(metadata, "tokenizer.ggml.unknown_token_id", defaults.unknown, words);
@@ -163,7 +164,7 @@ vocabulary read_vocabulary(const gguf_metadata& metadata, const vocabulary_defau
 }
 
 std::vector<fragment> cut_special_tokens(const vocabulary& words, std::string_view text, bool parse_special,
-                                         interrupt& poll) {
+                                         interrupt_checker& interrupts) {
   std::vector<fragment> fragments;
   if (text.empty()) return fragments;
   fragments.push_back({text, -1});
@@ -179,7 +180,7 @@ std::vector<fragment> cut_special_tokens(const vocabulary& words, std::string_vi
     for (const fragment& piece : fragments) {
       std::size_t begin = 0;
       while (piece.token < 0) {
-        std::size_t const at = find_in(piece.text, spelled, begin, poll);
+        std::size_t const at = find_in(piece.text, spelled, begin, interrupts);
         if (at == std::string_view::npos) break;
         if (at > begin) cut.push_back({piece.text.substr(begin, at - begin), -1});
         cut.push_back({spelled, token});

@@ -51,9 +51,10 @@ struct vocabulary_defaults {
 };
 
 // Error 22P03 when a token is there twice; metadata that hold no texts of tokens are none of its business.
-void require_unique_tokens(const gguf_metadata& metadata, interrupt& poll);
+void require_unique_tokens(const gguf_metadata& metadata, interrupt_checker& interrupts);
 
-vocabulary read_vocabulary(const gguf_metadata& metadata, const vocabulary_defaults& defaults, interrupt& poll);
+vocabulary read_vocabulary(const gguf_metadata& metadata, const vocabulary_defaults& defaults,
+                           interrupt_checker& interrupts);
 
 // The value of a key that must be there; error 22P03 otherwise. `get` is a getter of gguf_metadata.
 template <class Get>
@@ -71,6 +72,6 @@ struct fragment {
   std::int32_t token;
 };
 std::vector<fragment> cut_special_tokens(const vocabulary& words, std::string_view text, bool parse_special,
-                                         interrupt& poll);
+                                         interrupt_checker& interrupts);
 
 }  // namespace hartonomous::tokenizer_detail

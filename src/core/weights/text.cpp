@@ -27,10 +27,10 @@ std::uint64_t parse_count(std::string_view digits) {
 
 // A long run of bytes in pieces of a fraction of a millisecond.
 template <class Use>
-void for_pieces(std::size_t size, interrupt& check, Use use) {
+void for_pieces(std::size_t size, interrupt_checker& interrupts, Use use) {
   constexpr std::size_t piece = std::size_t{1} << 20;
   for (std::size_t from = 0; from < size; from += piece) {
-    check.poll();
+    interrupts.check();
     use(from, std::min(piece, size - from));
   }
 }
@@ -51,8 +51,8 @@ weights_text parse_weights_text(std::string_view text) {
   return {traits->id, count, digits};
 }
 
-void decode_blocks(std::string_view digits, std::byte* to, interrupt& check) {
-  for_pieces(digits.size() / 2, check, [&](std::size_t from, std::size_t count) {
+void decode_blocks(std::string_view digits, std::byte* to, interrupt_checker& interrupts) {
+  for_pieces(digits.size() / 2, interrupts, [&](std::size_t from, std::size_t count) {
     if (!decode_hex(digits.data() + 2 * from, count, to + from)) {
       refuse("The blocks hold a character that is not a hexadecimal digit.");
     }
@@ -63,8 +63,8 @@ std::string weights_text_head(format f, std::uint32_t count) {
   return std::string(traits_of(f).name) + '[' + std::to_string(count) + "]:";
 }
 
-void encode_blocks(span<const std::byte> blocks, char* to, interrupt& check) {
-  for_pieces(blocks.size(), check,
+void encode_blocks(span<const std::byte> blocks, char* to, interrupt_checker& interrupts) {
+  for_pieces(blocks.size(), interrupts,
              [&](std::size_t from, std::size_t count) { encode_hex(blocks.data() + from, count, to + 2 * from); });
 }
 

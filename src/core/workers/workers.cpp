@@ -99,12 +99,12 @@ void workers::fail(std::exception_ptr reason) {
   next_ = count_;
 }
 
-void workers::run(std::size_t count, interrupt& check, const std::function<void(std::size_t)>& task) {
-  check.poll();
+void workers::run(std::size_t count, interrupt_checker& interrupts, const std::function<void(std::size_t)>& task) {
+  interrupts.check();
   if (threads_ == 1 || count < 2) {
     for (std::size_t i = 0; i < count; ++i) {
       task(i);
-      check.poll();
+      interrupts.check();
     }
     return;
   }
@@ -118,21 +118,21 @@ void workers::run(std::size_t count, interrupt& check, const std::function<void(
   }
   work_.notify_all();
   try {
-    while (do_one_task()) check.poll();
+    while (do_one_task()) interrupts.check();
   } catch (...) {
     fail(std::current_exception());
   }
-  wait_for_others(check);
+  wait_for_others(interrupts);
   if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
 }
 
 // Whatever happens, the tasks that have begun use the caller's memory: it cannot be left before they end.
-void workers::wait_for_others(interrupt& check) {
+void workers::wait_for_others(interrupt_checker& interrupts) {
   std::unique_lock<std::mutex> lock(mutex_);
   while (!done_.wait_for(lock, std::chrono::milliseconds(5), [this] { return running_ == 0; })) {
     lock.unlock();
     try {
-      check.poll();
+      interrupts.check();
     } catch (...) {
       fail(std::current_exception());
     }

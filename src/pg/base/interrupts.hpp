@@ -1,4 +1,4 @@
-// The core's interrupt callback as PostgreSQL understands it.
+// The core's check for interrupts, done as PostgreSQL does it.
 #pragma once
 
 #include "pg/base/boundary.hpp"
@@ -9,9 +9,9 @@ namespace hartonomous::pg {
 
 // Lets PostgreSQL act on whatever is pending (a cancel, a timeout, a termination, a barrier). Its error comes
 // out as pg_error, so the core unwinds and the client sees PostgreSQL's own message.
-class backend_interrupt final : public interrupt {
+class backend_interrupts final : public interrupt_checker {
  public:
-  void poll() override {
+  void check() override {
     if (!INTERRUPTS_PENDING_CONDITION()) return;
     // A termination would end the process from in here, beneath threads that are still at work on its memory. As an
     // error it ends them first; entry() then terminates.

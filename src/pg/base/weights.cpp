@@ -76,7 +76,7 @@ weights_header read_header(Datum datum) {
 }
 
 void decode(const weights_view& w, float* out) {
-  backend_interrupt interrupts;
+  backend_interrupts interrupts;
   dequantize(w.id(), w.blocks(), w.count(), out, interrupts);
 }
 
@@ -93,7 +93,7 @@ weights_floats::weights_floats(const weights_view& w) {
 
 weights_varlena* encode(format f, span<const float> values, span<const float> importance) {
   weights_varlena* w = new_weights(f, values.size());
-  backend_interrupt interrupts;
+  backend_interrupts interrupts;
   quantize(f, values, importance, w->blocks(), interrupts);
   return w;
 }

@@ -37,7 +37,7 @@ class language_model {
   std::uint32_t context(FunctionCallInfo fcinfo, int argument) const;
 
  private:
-  backend_interrupt interrupts_;
+  backend_interrupts interrupts_;
   model_tensors tensors_;
   transformer network_;
   std::shared_ptr<const tokenizer> tokenizer_;

@@ -51,7 +51,7 @@ std::shared_ptr<const tokenizer> make_tokenizer(std::int32_t model, std::uint64_
       "FROM hartonomous.models m WHERE m.model_id OPERATOR(pg_catalog.=) $1",
       "models", {{INT4OID, Int32GetDatum(model)}});
   require_row(found, model);
-  backend_interrupt interrupts;
+  backend_interrupts interrupts;
   gguf_metadata metadata;  // of a model that is not from GGUF: empty
   const bool from_gguf = found.optional(0, 1, TEXTOID) && found.text(0, 1) == "gguf";
   if (from_gguf) metadata_from_json(found.text(0, 2), metadata, interrupts);
@@ -85,7 +85,7 @@ std::shared_ptr<const tokenizer> model_tokenizer(std::int32_t model) {
 std::vector<std::int32_t> encode_text(const tokenizer& words, std::string_view text, bool add_special,
                                       bool parse_special) {
   require_work_memory(tokenizer::encode_memory(text), "tokenizing the text");
-  backend_interrupt interrupts;
+  backend_interrupts interrupts;
   return words.encode(text, add_special, parse_special, interrupts);
 }
 

@@ -104,7 +104,7 @@ bool atom_cursor::fetch() {
   rows_.emplace("tensor_atoms");
   row_ = in_memory_ = 0;
   count_ = rows_->rows();
-  interrupts_.poll();
+  interrupts_.check();
   if (count_ > 0) {
     rows_->values(1, INT4OID, sequences_.data());
     rows_->values(2, weights_, values_.data());
@@ -146,15 +146,15 @@ namespace {
 void write_zeros(const atom_layout& layout, std::uint64_t from, std::uint64_t to, format f, byte_sink& sink) {
   static constexpr std::size_t piece = 8192;
   static constexpr std::byte zeros[piece] = {};
-  backend_interrupt interrupts;
+  backend_interrupts interrupts;
   for (std::uint64_t atom = from; atom < to; ++atom) {
     std::uint64_t left = bytes_of(f, layout.length_of(atom));
     for (; left > piece; left -= piece) {
       sink.write(zeros, piece);
-      interrupts.poll();
+      interrupts.check();
     }
     sink.write(zeros, left);
-    interrupts.poll();
+    interrupts.check();
   }
 }
 

@@ -93,7 +93,7 @@ class atom_cursor {
   std::uint64_t in_memory_ = 0;  // values up to here have been fetched, or left to weights_view
   toast_batch toasted_;
   std::optional<weights_view> atom_;
-  backend_interrupt interrupts_;
+  backend_interrupts interrupts_;
 };
 
 // The rows of a matrix, first to last, as floats; missing atoms are zeros.

@@ -48,7 +48,7 @@ stored_factors::stored_factors(std::size_t rows, std::size_t columns, std::size_
 
 void stored_factors::add_rows(std::size_t from, std::size_t count, float* out) const {
   workers crew(static_cast<unsigned>(current_settings.threads));
-  backend_interrupt interrupts;
+  backend_interrupts interrupts;
   add_product(view(), from, count, out, crew, interrupts);
 }
 
