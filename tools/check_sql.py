@@ -165,11 +165,11 @@ def fixed(path, text):
 
 
 def files(arguments):
-    """The files to look at, those of directories included."""
+    """The files to look at, those of directories included; not what make puts together."""
     for argument in arguments:
         path = pathlib.Path(argument)
         if path.is_dir():
-            yield from sorted(p for p in path.rglob("*") if p.suffix in (".sql", ".spec"))
+            yield from sorted(p for p in path.rglob("*") if p.suffix in (".sql", ".spec") and "--" not in p.name)
         else:
             yield path
 

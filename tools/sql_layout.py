@@ -149,18 +149,13 @@ def shorter(line, limit):
 
 def shorten(text, limit):
     """The text with long lines broken as often as it takes."""
-    stuck = set()
     while True:
         result, changed = [], False
         for line in lines_of(tokenize(text)):
             source = "".join(t.text for t in line.tokens)
-            if not changed and line.longest() > limit and source not in stuck:
-                short = shorter(line, limit)
-                if short is None:
-                    stuck.add(source)
-                else:
-                    source, changed = short, True
-            result.append(source)
+            short = shorter(line, limit) if line.longest() > limit else None
+            changed = changed or short is not None
+            result.append(short or source)
         if not changed:
             return fill_comments(text, limit)
         text = "\n".join(result[:-1]) + "\n" if result[-1] == "" else "\n".join(result)

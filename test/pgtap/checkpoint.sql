@@ -1,7 +1,7 @@
 -- Hugging Face checkpoints: the example model written as one comes back as itself; what is wrong is refused.
 BEGIN;
 \ir lib/model_files.sql
-SELECT no_plan();
+SELECT plan(34);
 SELECT create_store() \g /dev/null
 
 -- A little llama: width 8, two heads of 4, one key head, inner width 6, three tokens.

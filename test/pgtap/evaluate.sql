@@ -2,7 +2,7 @@
 BEGIN;
 \ir lib/model_files.sql
 \ir lib/language_models.sql
-SELECT no_plan();
+SELECT plan(118);
 SELECT create_store() \g /dev/null
 SET LOCAL hartonomous.model_cache_size = '64MB';
 

@@ -2,7 +2,7 @@
 -- user's.
 BEGIN;
 \ir lib/model_files.sql
-SELECT no_plan();
+SELECT plan(4);
 \o /dev/null
 \ir ../../examples/evaluator.sql
 \o

@@ -1,7 +1,7 @@
 -- Export: the same bytes for an unchanged model, and the right ones for a changed model; where it goes; errors.
 BEGIN;
 \ir lib/model_files.sql
-SELECT no_plan();
+SELECT plan(133);
 SELECT import_gguf(little_gguf(), 'little') AS model \gset
 
 CREATE FUNCTION lib.types(file bytea) RETURNS TABLE (name text, type text) LANGUAGE sql STABLE

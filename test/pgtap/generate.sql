@@ -2,7 +2,7 @@
 BEGIN;
 \ir lib/model_files.sql
 \ir lib/language_models.sql
-SELECT no_plan();
+SELECT plan(100);
 SELECT create_store() \g /dev/null
 SELECT import_gguf(llama_gguf(), 'llama') AS m \gset
 SELECT present(:m) AS r1 \gset

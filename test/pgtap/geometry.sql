@@ -1,7 +1,7 @@
 -- The places of a model in three bytes: kept, found, smaller on disk, and undone.
 BEGIN;
 \ir lib/model_files.sql
-SELECT no_plan();
+SELECT plan(38);
 SELECT import_gguf(
   gguf(ARRAY[
     ROW('big.weight', '{8,20000}', 0,

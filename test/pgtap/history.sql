@@ -1,7 +1,7 @@
 -- History: what revisions a model has, how two differ, and which backups a retention keeps.
 BEGIN;
 \ir lib/model_files.sql
-SELECT no_plan();
+SELECT plan(44);
 CREATE FUNCTION lib.tiny_gguf(seed double precision) RETURNS bytea LANGUAGE sql IMMUTABLE
   RETURN gguf(ARRAY[ROW('a.weight', '{32,12}', 0, waves(12, 32, seed))::tensor,
                     ROW('b.weight', '{48,10}', 0, waves(10, 48, seed + 1))::tensor,

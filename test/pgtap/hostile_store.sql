@@ -4,7 +4,7 @@
 BEGIN;
 \ir lib/model_files.sql
 \ir lib/language_models.sql
-SELECT no_plan();
+SELECT plan(141);
 -- Each is to read the store, and not what the one before has kept of it.
 SET LOCAL hartonomous.model_cache_size = 0;
 CREATE ROLE hostile_owner;

@@ -1,7 +1,7 @@
 -- Hostile model files: each is refused with an error that says so, and leaves nothing behind.
 BEGIN;
 \ir lib/model_files.sql
-SELECT no_plan();
+SELECT plan(90);
 SELECT create_store() \g /dev/null
 SELECT import_gguf(little_gguf(), 'present') \g /dev/null
 

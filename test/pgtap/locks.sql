@@ -1,7 +1,7 @@
 -- One writer a model: the lock, where it shows, and when it goes. Two sessions against each other: test/isolation.
 BEGIN;
 \ir lib/model_files.sql
-SELECT no_plan();
+SELECT plan(34);
 SELECT import_gguf(little_gguf(), 'little') AS model \gset
 SELECT import_gguf(little_gguf(2), 'other') AS other \gset
 

@@ -1,7 +1,7 @@
 -- The models themselves: listed, renamed, deleted with everything they had.
 BEGIN;
 \ir lib/model_files.sql
-SELECT no_plan();
+SELECT plan(46);
 SELECT is_empty('SELECT * FROM list_models()', 'without a store there is no model');
 SELECT import_gguf(little_gguf(), 'little') AS little \gset
 SELECT import_gguf(little_gguf(2), 'other') AS other \gset

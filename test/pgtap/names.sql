@@ -1,7 +1,7 @@
 -- Names, patterns and rules that mean nothing are errors which say what is near, in every stage.
 BEGIN;
 \ir lib/model_files.sql
-SELECT no_plan();
+SELECT plan(51);
 
 -- Near names
 SELECT is(

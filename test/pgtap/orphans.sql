@@ -1,7 +1,7 @@
 -- What stays behind when a model is deleted by hand is found, and dropped; nothing else is.
 BEGIN;
 \ir lib/model_files.sql
-SELECT no_plan();
+SELECT plan(30);
 SELECT is_empty('SELECT * FROM check_store()', 'check_store() without a store');
 SELECT is(drop_orphans(), 0::bigint, 'drop_orphans() without a store');
 SELECT import_gguf(little_gguf(), 'kept') AS kept \gset

@@ -2,7 +2,7 @@
 -- runs that were stopped go on, whatever stage they are of.
 BEGIN;
 \ir lib/model_files.sql
-SELECT no_plan();
+SELECT plan(43);
 CREATE FUNCTION lib.deep_gguf(seed double precision) RETURNS bytea LANGUAGE sql IMMUTABLE
   RETURN gguf(ROW('token_embd.weight', '{64,20}', 0, waves(20, 64, seed))::tensor || (SELECT array_agg(t ORDER BY b, k)
       FROM generate_series(0, 3) b,

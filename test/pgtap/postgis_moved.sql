@@ -2,7 +2,7 @@
 BEGIN;
 \ir lib/model_files.sql
 \ir lib/language_models.sql
-SELECT no_plan();
+SELECT plan(20);
 SELECT import_gguf(little_gguf(), 'before') AS model \gset
 SELECT import_gguf(llama_gguf(), 'runs') AS runs \gset
 CREATE FUNCTION lib.neighbours(point text) RETURNS text LANGUAGE plpgsql AS $$

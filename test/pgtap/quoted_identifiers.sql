@@ -2,7 +2,7 @@
 -- the spelling.
 BEGIN;
 \ir lib/model_files.sql
-SELECT no_plan();
+SELECT plan(27);
 SET LOCAL quote_all_identifiers = ON;
 SELECT lives_ok('SELECT create_store()', 'create_store()');
 CREATE INDEX "of the user" ON tensor_atoms (importance_score) WHERE tensor_name <> 'a "quoted" ON ONLY name';

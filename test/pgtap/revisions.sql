@@ -1,7 +1,7 @@
 -- Revisions: every state of a model can be gone back to, and forth, and is then exactly what it was.
 BEGIN;
 \ir lib/model_files.sql
-SELECT no_plan();
+SELECT plan(65);
 CREATE FUNCTION lib.tiny_gguf(seed double precision) RETURNS bytea LANGUAGE sql IMMUTABLE
   RETURN gguf(ARRAY[ROW('a.weight', '{32,12}', 0, waves(12, 32, seed))::tensor, ROW('b.weight', '{48,10}', 0, waves(10,
     48, seed + 1))::tensor,

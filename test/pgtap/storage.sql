@@ -1,7 +1,7 @@
 -- What a model takes on disk: the figures against PostgreSQL's own and against sums made here.
 BEGIN;
 \ir lib/model_files.sql
-SELECT no_plan();
+SELECT plan(32);
 SELECT import_gguf(little_gguf(), 'little') AS model \gset
 
 -- Every row against its table

@@ -1,7 +1,7 @@
 -- create_store(), upgrade_store() and the tables they make: owner, rights, membership, comments.
 BEGIN;
 \ir lib/model_files.sql
-SELECT no_plan();
+SELECT plan(72);
 
 -- Before there is a store
 

@@ -1,7 +1,7 @@
 -- Students: whole models of their own, made of a part of another; and what makes none.
 BEGIN;
 \ir lib/model_files.sql
-SELECT no_plan();
+SELECT plan(122);
 -- Five blocks of a matrix that writes, one that does not, and a vector; lists with an entry a block, and others.
 CREATE FUNCTION lib.deep_gguf(seed double precision, blocks integer DEFAULT 5) RETURNS bytea LANGUAGE sql IMMUTABLE
   RETURN gguf(ROW('token_embd.weight', '{32,12}', 0, waves(12, 32, seed))::tensor || (SELECT array_agg(t ORDER BY b, k)

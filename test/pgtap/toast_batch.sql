@@ -2,7 +2,7 @@
 -- them.
 BEGIN;
 \ir lib/model_files.sql
-SELECT no_plan();
+SELECT plan(22);
 CREATE FUNCTION lib.wide() RETURNS bytea LANGUAGE sql IMMUTABLE
   RETURN (SELECT string_agg(lib.waves(1, 1024, k), '' ORDER BY k) FROM generate_series(1, 300) k);
 -- 300 rows of 4 kB (three chunks each), 300 that stay inline, 3 of 400 kB.

@@ -1,7 +1,7 @@
 -- Text to tokens and back by the vocabulary of a stored model; what is kept between calls, and for how long.
 BEGIN;
 \ir lib/model_files.sql
-SELECT no_plan();
+SELECT plan(51);
 SELECT create_store() \g /dev/null
 
 CREATE FUNCTION lib.kv_texts(key text, VARIADIC items text[]) RETURNS bytea LANGUAGE sql IMMUTABLE

@@ -1,7 +1,7 @@
 -- The original design's names: made, made again, working as they are written there, and anybody's own.
 BEGIN;
 \ir lib/model_files.sql
-SELECT no_plan();
+SELECT plan(45);
 SELECT import_gguf(little_gguf(), 'little') AS m \gset
 SELECT holds(:m) AS before \gset
 

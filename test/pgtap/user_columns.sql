@@ -1,7 +1,7 @@
 -- The tables are the user's: columns, indexes and constraints added to them survive every stage and its undoing.
 BEGIN;
 \ir lib/model_files.sql
-SELECT no_plan();
+SELECT plan(37);
 SELECT create_store() \g /dev/null
 
 -- Import honours what the table asks for
