@@ -17,9 +17,7 @@
 
 HWY_BEFORE_NAMESPACE();
 #if HWY_TARGET != HWY_SCALAR
-namespace hartonomous {
-namespace codecs {
-namespace HWY_NAMESPACE {
+namespace hartonomous::codecs::HWY_NAMESPACE {
 namespace {
 
 // What search_affine() finds for the sub-blocks of a batch, to the bit. The levels it would find are
@@ -169,9 +167,7 @@ HWY_INLINE void fitted_affine_levels(int top, const float* x, float inverse, flo
 }
 
 }  // namespace
-}  // namespace HWY_NAMESPACE
-}  // namespace codecs
-}  // namespace hartonomous
+}  // namespace hartonomous::codecs::HWY_NAMESPACE
 #endif  // HWY_TARGET
 HWY_AFTER_NAMESPACE();
 

@@ -11,9 +11,7 @@
 #include <cstdint>
 
 HWY_BEFORE_NAMESPACE();
-namespace hartonomous {
-namespace codecs {
-namespace HWY_NAMESPACE {
+namespace hartonomous::codecs::HWY_NAMESPACE {
 namespace {
 
 namespace hn = hwy::HWY_NAMESPACE;
@@ -53,14 +51,11 @@ bool all_finite_positive(const float* values, std::size_t count) {
 }
 
 }  // namespace
-}  // namespace HWY_NAMESPACE
-}  // namespace codecs
-}  // namespace hartonomous
+}  // namespace hartonomous::codecs::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
-namespace hartonomous {
-namespace codecs {
+namespace hartonomous::codecs {
 namespace {
 
 HWY_EXPORT(any_in_range);
@@ -76,6 +71,5 @@ bool all_finite_positive(const float* values, std::size_t count) noexcept {
   return HWY_DYNAMIC_DISPATCH(all_finite_positive)(values, count);
 }
 
-}  // namespace codecs
-}  // namespace hartonomous
+}  // namespace hartonomous::codecs
 #endif  // HWY_ONCE

@@ -18,9 +18,7 @@
 
 HWY_BEFORE_NAMESPACE();
 #if HWY_TARGET != HWY_SCALAR
-namespace hartonomous {
-namespace codecs {
-namespace HWY_NAMESPACE {
+namespace hartonomous::codecs::HWY_NAMESPACE {
 namespace {
 
 // As many halves as a vector has floats, as bits.
@@ -82,9 +80,7 @@ HWY_INLINE void store_scale(std::uint16_t half, stored_half& to) {
 }
 
 }  // namespace
-}  // namespace HWY_NAMESPACE
-}  // namespace codecs
-}  // namespace hartonomous
+}  // namespace hartonomous::codecs::HWY_NAMESPACE
 #endif  // HWY_TARGET
 HWY_AFTER_NAMESPACE();
 

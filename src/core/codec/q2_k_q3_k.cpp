@@ -32,45 +32,18 @@ void q2_choose_plain(const float* x, q2_chosen* to) {
   to->dmin = q2_share_of_largest(minimum, to->minimum);
 }
 
-void q2_choose_by_importance(const block_input& in, q2_chosen* to) {
-  const float mean_square = sum_of_squares(in.x, super_block) / static_cast<float>(super_block);
-  float scale[sub_blocks], minimum[sub_blocks], total[sub_blocks];
-  for (int j = 0; j < sub_blocks; ++j) {
-    const float* mine = in.x + j * sub_block;
-    float w[sub_block];
-    importance_weights(mine, in.importance + j * sub_block, mean_square, sub_block, w);
-    total[j] = sum_of(w, sub_block);
-    const affine_fit fit = search_affine(importance_plan(q2_top), sub_block, mine, w, to->q + j * sub_block);
-    scale[j] = fit.scale;
-    minimum[j] = fit.minimum;
-  }
-  to->d = search_positive(q2_top_scale, sub_blocks, scale, total, to->scale);
-  to->dmin = search_positive(q2_top_scale, sub_blocks, minimum, total, to->minimum);
-}
-
-// The levels once more, for the scales as they are stored. A sub-block of scale zero keeps its levels.
-void q2_requantize(const float* x, float d, float dmin, q2_chosen* to) {
-  for (int j = 0; j < sub_blocks; ++j) {
-    const float scale = d * static_cast<float>(to->scale[j]);
-    if (scale == 0.0f) continue;
-    const float minimum = dmin * static_cast<float>(to->minimum[j]);
-    for (int i = j * sub_block; i < (j + 1) * sub_block; ++i) {
-      to->q[i] = static_cast<std::uint8_t>(clamp(nearest_int((x[i] + minimum) / scale), 0, q2_top));
-    }
-  }
-}
-
 void encode_q2_k(const block_input& in, block_q2_k& out) {
   q2_chosen to;
   if (in.importance != nullptr) {
-    q2_choose_by_importance(in, &to);
+    const float mean_square = sum_of_squares(in.x, super_block) / static_cast<float>(super_block);
+    choose_by_importance(q2_top, q2_top_scale, mean_square, in, &to);
   } else {
     q2_choose_plain(in.x, &to);
   }
   out.d.set(to.d);
   out.dmin.set(to.dmin);
   for (int j = 0; j < sub_blocks; ++j) out.scales[j] = static_cast<std::uint8_t>(to.scale[j] | to.minimum[j] << 4);
-  q2_requantize(in.x, out.d.get(), out.dmin.get(), &to);
+  requantize(q2_top, in.x, out.d.get(), out.dmin.get(), &to);
   pack_two_bits(to.q, out.qs);
 }
 

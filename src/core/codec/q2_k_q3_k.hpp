@@ -6,6 +6,7 @@
 #include <cstring>
 #include <limits>
 
+#include "codec/affine_blocks.hpp"
 #include "codec/blocks.hpp"
 #include "codec/rounding.hpp"
 #include "codec/search.hpp"
@@ -32,12 +33,7 @@ inline constexpr int q2_top = 3;
 inline constexpr int q2_top_scale = 15;
 inline constexpr affine_plan q2_plan = {q2_top, -0.5f, 0.1f, 15, true};
 
-struct q2_chosen {
-  std::uint8_t q[super_block];
-  std::uint8_t scale[sub_blocks];
-  std::uint8_t minimum[sub_blocks];
-  float d, dmin;  // before rounding to half
-};
+using q2_chosen = affine_levels<sub_block>;
 
 // Scales and minima as multiples of a 15th of the largest.
 inline float q2_share_of_largest(const float* values, std::uint8_t* levels) {

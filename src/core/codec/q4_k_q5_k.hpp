@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <cstring>
 
+#include "codec/affine_blocks.hpp"
 #include "codec/blocks.hpp"
 #include "codec/rounding.hpp"
 #include "codec/search.hpp"
@@ -14,13 +15,7 @@ inline constexpr int sub_blocks = 8;
 inline constexpr int sub_block = 32;
 inline constexpr int top_scale = 63;
 
-// What an encoder decides before it packs.
-struct chosen {
-  std::uint8_t q[super_block];
-  std::uint8_t scale[sub_blocks];
-  std::uint8_t minimum[sub_blocks];
-  float d, dmin;  // before rounding to half
-};
+using chosen = affine_levels<sub_block>;
 
 // ---- the 12 bytes of scales ------------------------------------------------------------------------------------
 

@@ -19,9 +19,7 @@
 
 HWY_BEFORE_NAMESPACE();
 #if HWY_TARGET != HWY_SCALAR
-namespace hartonomous {
-namespace codecs {
-namespace HWY_NAMESPACE {
+namespace hartonomous::codecs::HWY_NAMESPACE {
 namespace {
 
 // ---- runs ------------------------------------------------------------------------------------------------------
@@ -99,9 +97,7 @@ HWY_INLINE void scale_levels(const std::int8_t* q, floats d, floats m, float* ou
 }
 
 }  // namespace
-}  // namespace HWY_NAMESPACE
-}  // namespace codecs
-}  // namespace hartonomous
+}  // namespace hartonomous::codecs::HWY_NAMESPACE
 #endif  // HWY_TARGET
 HWY_AFTER_NAMESPACE();
 

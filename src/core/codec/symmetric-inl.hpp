@@ -16,9 +16,7 @@
 
 HWY_BEFORE_NAMESPACE();
 #if HWY_TARGET != HWY_SCALAR
-namespace hartonomous {
-namespace codecs {
-namespace HWY_NAMESPACE {
+namespace hartonomous::codecs::HWY_NAMESPACE {
 namespace {
 
 // What the search finds for the sub-blocks of a batch, to the bit. The levels that search_symmetric() would find are
@@ -235,9 +233,7 @@ HWY_INLINE void fitted_symmetric_levels(int half, const float* x, float inverse,
 }
 
 }  // namespace
-}  // namespace HWY_NAMESPACE
-}  // namespace codecs
-}  // namespace hartonomous
+}  // namespace hartonomous::codecs::HWY_NAMESPACE
 #endif  // HWY_TARGET
 HWY_AFTER_NAMESPACE();
 

@@ -18,9 +18,7 @@
 #include "codec/vector.hpp"
 
 HWY_BEFORE_NAMESPACE();
-namespace hartonomous {
-namespace codecs {
-namespace HWY_NAMESPACE {
+namespace hartonomous::codecs::HWY_NAMESPACE {
 
 #if HWY_TARGET == HWY_SCALAR
 
@@ -353,14 +351,11 @@ const codec& q5_1() {
 
 #endif  // HWY_TARGET
 
-}  // namespace HWY_NAMESPACE
-}  // namespace codecs
-}  // namespace hartonomous
+}  // namespace hartonomous::codecs::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
-namespace hartonomous {
-namespace codecs {
+namespace hartonomous::codecs {
 
 HWY_EXPORT(q8_0);
 HWY_EXPORT(q4_0);
@@ -374,6 +369,5 @@ const codec& vector_q4_1() { return HWY_DYNAMIC_DISPATCH(q4_1)(); }
 const codec& vector_q5_0() { return HWY_DYNAMIC_DISPATCH(q5_0)(); }
 const codec& vector_q5_1() { return HWY_DYNAMIC_DISPATCH(q5_1)(); }
 
-}  // namespace codecs
-}  // namespace hartonomous
+}  // namespace hartonomous::codecs
 #endif  // HWY_ONCE

@@ -12,9 +12,7 @@
 #include "codec/vector.hpp"
 
 HWY_BEFORE_NAMESPACE();
-namespace hartonomous {
-namespace codecs {
-namespace HWY_NAMESPACE {
+namespace hartonomous::codecs::HWY_NAMESPACE {
 
 #if HWY_TARGET == HWY_SCALAR
 
@@ -94,14 +92,11 @@ const codec& bf16() {
 
 #endif  // HWY_TARGET
 
-}  // namespace HWY_NAMESPACE
-}  // namespace codecs
-}  // namespace hartonomous
+}  // namespace hartonomous::codecs::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
-namespace hartonomous {
-namespace codecs {
+namespace hartonomous::codecs {
 
 HWY_EXPORT(f16);
 HWY_EXPORT(bf16);
@@ -109,6 +104,5 @@ HWY_EXPORT(bf16);
 const codec& vector_f16() { return HWY_DYNAMIC_DISPATCH(f16)(); }
 const codec& vector_bf16() { return HWY_DYNAMIC_DISPATCH(bf16)(); }
 
-}  // namespace codecs
-}  // namespace hartonomous
+}  // namespace hartonomous::codecs
 #endif  // HWY_ONCE

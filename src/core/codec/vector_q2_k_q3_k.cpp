@@ -14,9 +14,7 @@
 #include "codec/vector.hpp"
 
 HWY_BEFORE_NAMESPACE();
-namespace hartonomous {
-namespace codecs {
-namespace HWY_NAMESPACE {
+namespace hartonomous::codecs::HWY_NAMESPACE {
 
 #if HWY_TARGET == HWY_SCALAR
 
@@ -257,14 +255,11 @@ const codec& q3_k() {
 
 #endif  // HWY_TARGET
 
-}  // namespace HWY_NAMESPACE
-}  // namespace codecs
-}  // namespace hartonomous
+}  // namespace hartonomous::codecs::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
-namespace hartonomous {
-namespace codecs {
+namespace hartonomous::codecs {
 
 HWY_EXPORT(q2_k);
 HWY_EXPORT(q3_k);
@@ -272,6 +267,5 @@ HWY_EXPORT(q3_k);
 const codec& vector_q2_k() { return HWY_DYNAMIC_DISPATCH(q2_k)(); }
 const codec& vector_q3_k() { return HWY_DYNAMIC_DISPATCH(q3_k)(); }
 
-}  // namespace codecs
-}  // namespace hartonomous
+}  // namespace hartonomous::codecs
 #endif  // HWY_ONCE

@@ -15,9 +15,7 @@
 #include "codec/vector.hpp"
 
 HWY_BEFORE_NAMESPACE();
-namespace hartonomous {
-namespace codecs {
-namespace HWY_NAMESPACE {
+namespace hartonomous::codecs::HWY_NAMESPACE {
 
 #if HWY_TARGET == HWY_SCALAR
 
@@ -207,14 +205,11 @@ const codec& q5_k() {
 
 #endif  // HWY_TARGET
 
-}  // namespace HWY_NAMESPACE
-}  // namespace codecs
-}  // namespace hartonomous
+}  // namespace hartonomous::codecs::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
-namespace hartonomous {
-namespace codecs {
+namespace hartonomous::codecs {
 
 HWY_EXPORT(q4_k);
 HWY_EXPORT(q5_k);
@@ -222,6 +217,5 @@ HWY_EXPORT(q5_k);
 const codec& vector_q4_k() { return HWY_DYNAMIC_DISPATCH(q4_k)(); }
 const codec& vector_q5_k() { return HWY_DYNAMIC_DISPATCH(q5_k)(); }
 
-}  // namespace codecs
-}  // namespace hartonomous
+}  // namespace hartonomous::codecs
 #endif  // HWY_ONCE

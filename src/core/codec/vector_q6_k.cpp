@@ -13,9 +13,7 @@
 #include "codec/vector.hpp"
 
 HWY_BEFORE_NAMESPACE();
-namespace hartonomous {
-namespace codecs {
-namespace HWY_NAMESPACE {
+namespace hartonomous::codecs::HWY_NAMESPACE {
 
 #if HWY_TARGET == HWY_SCALAR
 
@@ -132,19 +130,15 @@ const codec& q6_k_codec() {
 
 #endif  // HWY_TARGET
 
-}  // namespace HWY_NAMESPACE
-}  // namespace codecs
-}  // namespace hartonomous
+}  // namespace hartonomous::codecs::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
-namespace hartonomous {
-namespace codecs {
+namespace hartonomous::codecs {
 
 HWY_EXPORT(q6_k_codec);
 
 const codec& vector_q6_k() { return HWY_DYNAMIC_DISPATCH(q6_k_codec)(); }
 
-}  // namespace codecs
-}  // namespace hartonomous
+}  // namespace hartonomous::codecs
 #endif  // HWY_ONCE

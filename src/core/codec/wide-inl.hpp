@@ -18,9 +18,7 @@
 
 HWY_BEFORE_NAMESPACE();
 #if HWY_TARGET != HWY_SCALAR
-namespace hartonomous {
-namespace codecs {
-namespace HWY_NAMESPACE {
+namespace hartonomous::codecs::HWY_NAMESPACE {
 namespace {
 
 HWY_INLINE mask without(mask a, mask b) { return hn::AndNot(b, a); }
@@ -168,9 +166,7 @@ HWY_INLINE bool all_sound(const float* sound, std::size_t count) {
 }
 
 }  // namespace
-}  // namespace HWY_NAMESPACE
-}  // namespace codecs
-}  // namespace hartonomous
+}  // namespace hartonomous::codecs::HWY_NAMESPACE
 #endif  // HWY_TARGET
 HWY_AFTER_NAMESPACE();
 

@@ -16,9 +16,7 @@
 #include <limits>
 
 HWY_BEFORE_NAMESPACE();
-namespace hartonomous {
-namespace network_detail {
-namespace HWY_NAMESPACE {
+namespace hartonomous::network_detail::HWY_NAMESPACE {
 namespace {
 
 namespace hn = hwy::HWY_NAMESPACE;
@@ -174,14 +172,11 @@ void rotate_adjacent(float* x, const float* cosines, const float* sines, std::si
 }
 
 }  // namespace
-}  // namespace HWY_NAMESPACE
-}  // namespace network_detail
-}  // namespace hartonomous
+}  // namespace hartonomous::network_detail::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
-namespace hartonomous {
-namespace network_detail {
+namespace hartonomous::network_detail {
 
 HWY_EXPORT(rms_norm);
 HWY_EXPORT(gated);
@@ -213,6 +208,5 @@ void rotate_halves(float* x, const float* cosines, const float* sines, std::size
   HWY_DYNAMIC_DISPATCH(rotate_halves)(x, cosines, sines, pairs);
 }
 
-}  // namespace network_detail
-}  // namespace hartonomous
+}  // namespace hartonomous::network_detail
 #endif  // HWY_ONCE

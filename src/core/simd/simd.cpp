@@ -10,15 +10,13 @@
 #include <hwy/highway.h>
 
 HWY_BEFORE_NAMESPACE();
-namespace hartonomous {
-namespace HWY_NAMESPACE {
+namespace hartonomous::HWY_NAMESPACE {
 namespace {
 
 std::int64_t this_target() { return HWY_TARGET; }
 
 }  // namespace
-}  // namespace HWY_NAMESPACE
-}  // namespace hartonomous
+}  // namespace hartonomous::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE

@@ -14,9 +14,7 @@
 #include <algorithm>
 
 HWY_BEFORE_NAMESPACE();
-namespace hartonomous {
-namespace statistics_detail {
-namespace HWY_NAMESPACE {
+namespace hartonomous::statistics_detail::HWY_NAMESPACE {
 namespace {
 
 namespace hn = hwy::HWY_NAMESPACE;
@@ -151,14 +149,11 @@ void errors(const float* a, const float* b, std::size_t count, double* HWY_RESTR
 }
 
 }  // namespace
-}  // namespace HWY_NAMESPACE
-}  // namespace statistics_detail
-}  // namespace hartonomous
+}  // namespace hartonomous::statistics_detail::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
-namespace hartonomous {
-namespace statistics_detail {
+namespace hartonomous::statistics_detail {
 
 HWY_EXPORT(products);
 HWY_EXPORT(squares);
@@ -176,6 +171,5 @@ void add_errors(const float* a, const float* b, std::size_t count, double* dista
   HWY_DYNAMIC_DISPATCH(errors)(a, b, count, distance, size);
 }
 
-}  // namespace statistics_detail
-}  // namespace hartonomous
+}  // namespace hartonomous::statistics_detail
 #endif  // HWY_ONCE
