@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-# A second opinion on GGUF models of the llama, qwen2 and qwen3 architectures, in plain numpy and for reading, not for
-# speed: file reader, SentencePiece tokenizer, forward pass, llama.cpp's perplexity, greedy text.
+# A second opinion on GGUF models of the llama, qwen2, qwen3 and qwen3moe architectures, in plain numpy and for reading,
+# not for speed: file reader, SentencePiece tokenizer, forward pass, llama.cpp's perplexity, greedy text.
 #
 #   python3 tools/reference_forward.py MODEL perplexity TEXT_FILE --n-ctx 256 [--max-bytes N]
 #   python3 tools/reference_forward.py MODEL generate "Once upon a time" [--tokens N]
@@ -149,7 +149,7 @@ class Model:
     def __init__(self, reader):
         architecture = reader.metadata["general.architecture"]
         key = lambda name, default=None: reader.metadata.get(f"{architecture}.{name}", default)
-        if architecture not in ("llama", "qwen2", "qwen3"):
+        if architecture not in ("llama", "qwen2", "qwen3", "qwen3moe"):
             raise ValueError(f"the architecture '{architecture}' is not known here")
         self.weights = reader.tensors
         self.layers = key("block_count")
@@ -158,6 +158,7 @@ class Model:
         self.kv_heads = key("attention.head_count_kv", self.heads)
         self.epsilon = key("attention.layer_norm_rms_epsilon")
         self.head = key("attention.key_length", key("embedding_length") // self.heads)
+        self.experts_used = key("expert_used_count")
         self.halves = architecture != "llama"
         self.turned = key("rope.dimension_count", self.head)
         self.speeds, self.magnitude = self.rotation(key)
@@ -221,6 +222,22 @@ class Model:
             out[:, head] = softmax(scores) @ v[:, shared]
         return self.linear(out.reshape(length, -1), prefix + "attn_output")
 
+    def feed_forward(self, x, gate, up, down):
+        gate = x @ gate.T
+        return (gate / (1 + numpy.exp(-gate)) * (x @ up.T)) @ down.T
+
+    def routed(self, x, prefix):
+        """The experts that the router finds likeliest, token by token, weighted by their share of its probabilities."""
+        probabilities = softmax(x @ self.weights[prefix + "ffn_gate_inp.weight"].T)
+        matrices = [self.weights[f"{prefix}ffn_{name}_exps.weight"] for name in ("gate", "up", "down")]
+        out = numpy.zeros_like(x)
+        for token, row in enumerate(probabilities):
+            chosen = numpy.argsort(-row, kind="stable")[:self.experts_used]
+            for expert in chosen:
+                share = row[expert] / row[chosen].sum()
+                out[token] += share * self.feed_forward(x[token], *(matrix[expert] for matrix in matrices))
+        return out
+
     def forward(self, tokens):
         """Logits, one row for every token."""
         x = self.weights["token_embd.weight"][tokens]
@@ -228,6 +245,9 @@ class Model:
             prefix = f"blk.{layer}."
             x = x + self.attention(self.norm(x, prefix + "attn_norm"), prefix)
             h = self.norm(x, prefix + "ffn_norm")
+            if prefix + "ffn_gate_inp.weight" in self.weights:
+                x = x + self.routed(h, prefix)
+                continue
             gate = self.linear(h, prefix + "ffn_gate")
             gate = gate / (1 + numpy.exp(-gate))
             x = x + self.linear(gate * self.linear(h, prefix + "ffn_up"), prefix + "ffn_down")

@@ -1,7 +1,8 @@
 // A Hugging Face checkpoint (safetensors files, config.json, tokenizer.json) read as the GGUF model it amounts to: the
 // metadata llama.cpp's converter would write, its tensor names and its order of rows.
 //
-// Architectures: LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM. Sources: config.json and
+// Architectures: LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM,
+// Qwen3MoeForCausalLM. Sources: config.json and
 // tokenizer.json as the transformers library writes them, and the conversion in llama.cpp (docs/manual/import.md).
 //
 // Errors: text that is not JSON 22P02, a value that is missing or of the wrong type 22023, an architecture, tokenizer

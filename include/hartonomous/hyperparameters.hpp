@@ -49,10 +49,15 @@ struct hyperparameters {
   std::uint32_t kv_heads = 0;  // divides heads
   std::uint32_t head_size = 0;
   std::uint32_t feed_forward = 0;
-  float epsilon = 0.0f;          // of RMSNorm
-  float attention_scale = 0.0f;  // of query times key
+  std::uint32_t experts = 0;              // of a block's feed-forward network; 0: it has no experts
+  std::uint32_t experts_used = 0;         // by each token
+  std::uint32_t expert_feed_forward = 0;  // the width within one
+  float epsilon = 0.0f;                   // of RMSNorm
+  float attention_scale = 0.0f;           // of query times key
   rope_parameters rope;
 
+  // The width within a feed-forward network as a token passes it.
+  std::uint32_t inner_width() const noexcept { return experts > 0 ? expert_feed_forward : feed_forward; }
   std::uint64_t query_width() const noexcept { return std::uint64_t{heads} * head_size; }
   std::uint64_t kv_width() const noexcept { return std::uint64_t{kv_heads} * head_size; }
 };

@@ -17,7 +17,13 @@ struct matrix_shape {
   std::uint64_t columns = 0;
 };
 
-// The rows of one tensor, first to last.
+// Some rows of a tensor, such as those of one expert.
+struct row_range {
+  std::uint64_t first = 0;
+  std::uint64_t count = 0;
+};
+
+// Rows of one tensor, one after the other.
 class row_reader {
  public:
   row_reader() = default;
@@ -37,8 +43,9 @@ class tensor_source {
   virtual ~tensor_source() = default;
   virtual std::vector<std::string> names() const = 0;
   virtual std::optional<matrix_shape> find(const std::string& name) const = 0;
-  // Readers of several tensors, and several of one, may be open at a time.
-  virtual std::unique_ptr<row_reader> open(const std::string& name) = 0;
+  // A reader of those rows; the ones before them are not read. Readers of several tensors, and several of one, may be
+  // open at a time.
+  virtual std::unique_ptr<row_reader> open(const std::string& name, row_range rows) = 0;
   // Some rows, in ascending order without repetition, to `out`.
   virtual void read_rows(const std::string& name, span<const std::uint32_t> rows, float* out) = 0;
 };

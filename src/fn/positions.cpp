@@ -19,7 +19,7 @@ namespace {
 class stored_rows final : public matrix_rows {
  public:
   stored_rows(atom_reader& reader, const stored_tensor& tensor)
-      : reader_(reader), tensor_(tensor), cursor_(reader, tensor), pending_(cursor_.next()) {}
+      : reader_(reader), tensor_(tensor), cursor_(reader, tensor, tensor.all_rows()), pending_(cursor_.next()) {}
 
   // Whether its atoms are weights that can be read; all of a tensor are or none.
   bool readable() const { return pending_ && cursor_.atom().traits().readable; }
@@ -68,9 +68,6 @@ HARTONOMOUS_FUNCTION(tensor_positions) {
   const settled_snapshot snapshot(id);
   spi_session spi;
   const model_tensors catalog(live_atoms(id));
-  if (!catalog.find(name)) {
-    throw error("42704", "model " + std::to_string(id) + " has no tensor \"" + name + "\"");
-  }
   const stored_tensor& tensor = catalog.tensor(name);
   atom_reader reader(live_atoms(id));
   stored_rows rows(reader, tensor);

@@ -19,9 +19,6 @@ HARTONOMOUS_FUNCTION(tensor_weights) {
   spi_session spi;
   const atom_set atoms = atoms_argument(fcinfo, 2, id);
   const model_tensors catalog(atoms);
-  if (!catalog.find(name)) {
-    throw error("42704", "model " + std::to_string(id) + " has no tensor \"" + name + "\"");
-  }
   const stored_tensor& tensor = catalog.tensor(name);
   const std::uint64_t count = tensor.layout.rows * tensor.layout.row_length;
   require_work_memory(count * sizeof(float), "a tensor in F32");
@@ -31,7 +28,7 @@ HARTONOMOUS_FUNCTION(tensor_weights) {
   }();
   auto* values = reinterpret_cast<float*>(result->blocks());
   atom_reader reader(atoms);
-  atom_rows rows(reader, tensor);
+  atom_rows rows(reader, tensor, tensor.all_rows());
   const std::uint64_t height =
       std::max<std::uint64_t>((1 << 20) / std::max<std::uint64_t>(tensor.layout.row_length, 1), 1);
   for (std::uint64_t row = 0; row < tensor.layout.rows; row += height) {

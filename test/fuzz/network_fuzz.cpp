@@ -38,7 +38,11 @@ class even_tensors final : public tensor_source {
     }
     return std::nullopt;
   }
-  std::unique_ptr<row_reader> open(const std::string& name) override { return std::make_unique<reader>(*find(name)); }
+  std::unique_ptr<row_reader> open(const std::string& name, row_range rows) override {
+    const matrix_shape shape = *find(name);
+    require(rows.first + rows.count <= shape.rows);
+    return std::make_unique<reader>(rows.count, shape.columns);
+  }
   void read_rows(const std::string& name, span<const std::uint32_t> rows, float* out) override {
     const matrix_shape shape = *find(name);
     for (std::uint32_t row : rows) require(row < shape.rows);
@@ -48,7 +52,7 @@ class even_tensors final : public tensor_source {
  private:
   class reader final : public row_reader {
    public:
-    explicit reader(matrix_shape shape) : left_(shape.rows), columns_(shape.columns) {}
+    reader(std::uint64_t rows, std::uint64_t columns) : left_(rows), columns_(columns) {}
     const float* next(std::size_t count) override {
       require(count <= left_);
       left_ -= count;

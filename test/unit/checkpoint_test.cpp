@@ -132,6 +132,59 @@ TEST(Checkpoint, Qwen3HasNormsOfHeads) {
             "tensor \"model.layers.0.self_attn.q_norm.weight\" is missing");
 }
 
+// All experts of a block become one tensor, expert after expert.
+TEST(Checkpoint, ExpertsAreOneTensor) {
+  std::vector<tensor> tensors = tensors_of("BF16", false, true);
+  const auto is_dense = [](const tensor& t) { return t.name.find(".mlp.") != std::string::npos; };
+  tensors.erase(std::remove_if(tensors.begin(), tensors.end(), is_dense), tensors.end());
+  std::string const mlp = "model.layers.0.mlp.";
+  tensors.push_back({mlp + "gate.weight", "BF16", {3, 8}, counted(24, 70)});
+  for (const char* expert : {"2", "0", "1"}) {
+    const float first = 10 * static_cast<float>(*expert);
+    tensors.push_back({mlp + "experts." + expert + ".gate_proj.weight", "BF16", {5, 8}, counted(40, first)});
+    tensors.push_back({mlp + "experts." + expert + ".up_proj.weight", "BF16", {5, 8}, counted(40, first + 1)});
+    tensors.push_back({mlp + "experts." + expert + ".down_proj.weight", "BF16", {8, 5}, counted(40, first + 2)});
+  }
+  const auto config = [](const std::string& more) {
+    return config_of("Qwen3MoeForCausalLM", R"(,"head_dim":4,"num_experts":3,"moe_intermediate_size":5)" + more);
+  };
+  std::string const good = config(R"(,"num_experts_per_tok":2,"norm_topk_prob":true)");
+  opened made(tensors, good);
+  std::string expected;
+  for (const char expert : {'0', '1', '2'}) {
+    expected += bytes_of_values("BF16", counted(40, 10 * static_cast<float>(expert) + 2));
+  }
+  EXPECT_EQ(made.data_of("blk.0.ffn_down_exps.weight"), expected);
+  EXPECT_EQ(made.find("blk.0.ffn_down_exps.weight").shape, (std::vector<std::uint64_t>{3, 8, 5}));
+  EXPECT_EQ(made.find("blk.0.ffn_down_exps.weight").weights, 120U);
+  EXPECT_EQ(made.data_of("blk.0.ffn_gate_inp.weight"), bytes_of_values("BF16", counted(24, 70)));
+  const gguf_metadata m = made.metadata();
+  EXPECT_EQ(m.get_string("general.architecture"), "qwen3moe");
+  EXPECT_EQ(m.get_uint("qwen3moe.expert_count"), 3U);
+  EXPECT_EQ(m.get_uint("qwen3moe.expert_used_count"), 2U);
+  EXPECT_EQ(m.get_uint("qwen3moe.expert_feed_forward_length"), 5U);
+
+  EXPECT_EQ(refusal(tensors, config(R"(,"num_experts_per_tok":2)"), "null", "0A000"),
+            "config: norm_topk_prob is not true");
+  EXPECT_EQ(refusal(tensors, config(R"(,"num_experts_per_tok":4,"norm_topk_prob":true)"), "null", "22023"),
+            "config: num_experts_per_tok is more than num_experts");
+  EXPECT_EQ(refusal(tensors, config(R"(,"num_experts_per_tok":2,"norm_topk_prob":true,"decoder_sparse_step":2)"),
+                    "null", "0A000"),
+            "config: decoder_sparse_step is not 1");
+  EXPECT_EQ(refusal(tensors, config(R"(,"num_experts_per_tok":2,"norm_topk_prob":true,"mlp_only_layers":[0])"), "null",
+                    "0A000"),
+            "config: mlp_only_layers is not empty");
+  std::vector<tensor> other = tensors;
+  other.back().dtype = "F16";
+  EXPECT_EQ(refusal(other, good, "null", "0A000"),
+            "tensor \"model.layers.0.mlp.experts.1.down_proj.weight\" is of another type than those of the experts "
+            "before it");
+  other = tensors;
+  other.pop_back();
+  EXPECT_EQ(refusal(other, good, "null", "22P03"),
+            "tensor \"model.layers.0.mlp.experts.1.down_proj.weight\" is missing");
+}
+
 TEST(Checkpoint, TiedEmbeddingsAndLeftOvers) {
   std::string const tied = config_of("LlamaForCausalLM", R"(,"tie_word_embeddings":true)");
   std::vector<tensor> tensors = tensors_of("F32", false, false, false);

@@ -244,7 +244,7 @@ struct watched {
 };
 
 TEST(EvaluationProgress, OfScores) {
-  for (const char* name : {"random-llama.gguf", "random-qwen2.gguf", "random-qwen3.gguf"}) {
+  for (const char* name : {"random-llama.gguf", "random-qwen2.gguf", "random-qwen3.gguf", "random-qwen3moe.gguf"}) {
     model m(name);
     transformer network = m.network();
     const std::vector<score_window> windows = perplexity_windows(some_tokens(5000), 32, 3);

@@ -52,9 +52,9 @@ class gguf_tensors final : public tensor_source {
     const auto found = matrices_.find(name);
     return found == matrices_.end() ? std::nullopt : std::optional<matrix_shape>(found->second.shape);
   }
-  std::unique_ptr<row_reader> open(const std::string& name) override {
+  std::unique_ptr<row_reader> open(const std::string& name, row_range rows) override {
     ++opened_[name];
-    return std::make_unique<reader>(matrices_.at(name));
+    return std::make_unique<reader>(matrices_.at(name), rows);
   }
   void read_rows(const std::string& name, span<const std::uint32_t> rows, float* out) override {
     const matrix& m = matrices_.at(name);
@@ -68,9 +68,11 @@ class gguf_tensors final : public tensor_source {
   // Hands out copies that it spoils afterwards, so that nobody relies on them for longer than is promised.
   class reader final : public row_reader {
    public:
-    explicit reader(const matrix& m) : matrix_(m) {}
+    reader(const matrix& m, row_range rows) : matrix_(m), next_(rows.first), end_(rows.first + rows.count) {
+      if (end_ > m.shape.rows) throw std::logic_error("more rows opened than there are");
+    }
     const float* next(std::size_t count) override {
-      if (next_ + count > matrix_.shape.rows) throw std::logic_error("more rows asked for than there are");
+      if (next_ + count > end_) throw std::logic_error("more rows asked for than there are");
       std::fill(panel_.begin(), panel_.end(), 1e30f);
       const float* from = matrix_.values.data() + next_ * matrix_.shape.columns;
       panel_.assign(from, from + count * matrix_.shape.columns);
@@ -81,7 +83,7 @@ class gguf_tensors final : public tensor_source {
    private:
     const matrix& matrix_;
     std::vector<float> panel_;
-    std::size_t next_ = 0;
+    std::size_t next_, end_;
   };
 
   gguf_metadata metadata_;

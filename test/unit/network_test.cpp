@@ -105,7 +105,8 @@ TEST_P(Reference, AgreesOnEveryInstructionSet) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Architectures, Reference,
-                         testing::Values("tiny-stories", "random-llama", "random-qwen2", "random-qwen3"),
+                         testing::Values("tiny-stories", "random-llama", "random-qwen2", "random-qwen3",
+                                         "random-qwen3moe"),
                          [](const auto& info) {
                            std::string name = info.param;
                            std::replace(name.begin(), name.end(), '-', '_');
@@ -142,7 +143,7 @@ TEST(Network, SequencesDoNotSeeEachOther) {
 }
 
 TEST(Network, WithACacheTokensMayComeOneByOne) {
-  for (const char* name : {"random-llama", "random-qwen2", "random-qwen3"}) {
+  for (const char* name : {"random-llama", "random-qwen2", "random-qwen3", "random-qwen3moe"}) {
     gguf_tensors tensors(golden + name + ".gguf");
     no_interrupts none;
     transformer network(read_hyperparameters(tensors.metadata()), tensors, 1, large_panel, none);
@@ -171,16 +172,44 @@ TEST(Network, ReadsEachTensorOnceAPass) {
   for (const std::string& name : tensors.names()) EXPECT_EQ(tensors.times_opened()[name], 1) << name;
 }
 
+// Of a tensor that holds all experts of a block only the rows of those that a token is given to.
+TEST(Network, ReadsOnlyTheExpertsThatAreUsed) {
+  gguf_tensors tensors(golden + "random-qwen3moe.gguf");
+  no_interrupts none;
+  transformer network(read_hyperparameters(tensors.metadata()), tensors, 1, large_panel, none);
+  const std::vector<float> expected = logits_of(tensors, {random_tokens.front()}, 1);
+  tensors.times_opened().clear();
+  const token_sequence one = {{random_tokens.data(), 1}};
+  network.run({&one, 1});
+  EXPECT_EQ(tensors.times_opened()["blk.0.ffn_up_exps.weight"], 2);
+  // The others may be anything.
+  const std::size_t rows = network.config().expert_feed_forward, width = network.config().width;
+  std::vector<float>& values = tensors.matrices()["blk.0.ffn_up_exps.weight"].values;
+  int matter = 0;
+  for (std::uint32_t expert = 0; expert < network.config().experts; ++expert) {
+    std::vector<float> kept(values.begin() + expert * rows * width, values.begin() + (expert + 1) * rows * width);
+    std::fill_n(values.begin() + expert * rows * width, rows * width, std::nanf(""));
+    matter += logits_of(tensors, {random_tokens.front()}, 1) != expected ? 1 : 0;
+    std::copy(kept.begin(), kept.end(), values.begin() + expert * rows * width);
+  }
+  EXPECT_EQ(matter, 2);
+}
+
 TEST(Network, WithoutWeightsEveryTokenIsAsLikely) {
-  gguf_tensors tensors(golden + "random-qwen3.gguf");
-  for (auto& [name, m] : tensors.matrices()) std::fill(m.values.begin(), m.values.end(), 0.0f);
-  for (float logit : logits_of(tensors, random_tokens, 12)) EXPECT_EQ(logit, 0.0f);
+  for (const char* name : {"random-qwen3", "random-qwen3moe"}) {
+    gguf_tensors tensors(golden + name + ".gguf");
+    for (auto& [tensor, m] : tensors.matrices()) std::fill(m.values.begin(), m.values.end(), 0.0f);
+    for (float logit : logits_of(tensors, random_tokens, 12)) EXPECT_EQ(logit, 0.0f);
+  }
 }
 
 TEST(Network, NaNStaysNaN) {
   gguf_tensors tensors(golden + "random-llama.gguf");
   tensors.matrices()["blk.1.ffn_up.weight"].values[3] = std::nanf("");
   for (float logit : logits_of(tensors, random_tokens, 12)) EXPECT_TRUE(std::isnan(logit));
+  gguf_tensors routed(golden + "random-qwen3moe.gguf");
+  routed.matrices()["blk.1.ffn_gate_inp.weight"].values[3] = std::nanf("");
+  for (float logit : logits_of(routed, random_tokens, 12)) EXPECT_TRUE(std::isnan(logit));
 }
 
 TEST(Network, NoTokensNoStates) {
@@ -293,6 +322,24 @@ TEST(Hyperparameters, WhatIsNotKnownIsRefused) {
   EXPECT_EQ(config_state("llama.rope.scaling.type", "string", "\"longrope\""), "0A000");
   EXPECT_EQ(config_state("llama.attention.head_count_kv", "array", "[2,4]"), "0A000");
   EXPECT_EQ(config_state("llama.attention.value_length", "u32", "8"), "0A000");
+}
+
+TEST(Hyperparameters, Experts) {
+  const auto changed = [](const char* key, std::uint32_t value) {
+    gguf_metadata metadata = gguf_tensors(golden + "random-qwen3moe.gguf").metadata();
+    metadata.set_uint32(std::string("qwen3moe.") + key, value);
+    return state_of([&] { read_hyperparameters(metadata); });
+  };
+  EXPECT_EQ(changed("expert_used_count", 6), "00000");
+  EXPECT_EQ(changed("expert_used_count", 7), "55000");
+  EXPECT_EQ(changed("expert_used_count", 0), "55000");
+  EXPECT_EQ(changed("expert_count", 0), "55000");
+  EXPECT_EQ(changed("expert_feed_forward_length", 0), "55000");
+  EXPECT_EQ(changed("expert_group_count", 1), "00000");
+  EXPECT_EQ(changed("expert_group_count", 2), "0A000");
+  gguf_metadata metadata = gguf_tensors(golden + "random-qwen3moe.gguf").metadata();
+  metadata.set_float("qwen3moe.expert_weights_scale", 2.5F);
+  EXPECT_EQ(state_of([&] { read_hyperparameters(metadata); }), "0A000");
 }
 
 TEST(Hyperparameters, WhatMakesNoSenseIsRefused) {

@@ -69,6 +69,19 @@ void read_heads(const keys& key, hyperparameters& c) {
   c.attention_scale = static_cast<float>(scale != 0.0 ? scale : 1.0 / std::sqrt(static_cast<double>(c.head_size)));
 }
 
+void check_experts(const keys& key, const hyperparameters& c) {
+  if (c.experts == 0) {
+    if (key.number("expert_count").value_or(0) == 0) return;
+    not_supported(std::string("models of architecture ") + c.architecture->name + " with experts cannot be run");
+  }
+  if (c.experts_used > c.experts) {
+    broken(std::to_string(c.experts_used) + " experts of " + std::to_string(c.experts) + " cannot be used");
+  }
+  if (key.number("expert_group_count").value_or(0) > 1) not_supported("experts in groups are not known");
+  const double scale = key.real("expert_weights_scale").value_or(0.0);
+  if (scale != 0.0 && scale != 1.0) not_supported("scaled weights of experts are not known");
+}
+
 }  // namespace
 
 hyperparameters read_hyperparameters(const gguf_metadata& metadata) {
@@ -77,7 +90,7 @@ hyperparameters read_hyperparameters(const gguf_metadata& metadata) {
   const keys key(metadata, c.architecture->name);
   for (const named_size& size : c.architecture->sizes) c.*size.value = key.positive(size.key);
   c.epsilon = static_cast<float>(key.required_real("attention.layer_norm_rms_epsilon"));
-  if (key.number("expert_count").value_or(0) != 0) not_supported("models with experts cannot be run");
+  check_experts(key, c);
   const std::uint32_t window = key.number("attention.sliding_window").value_or(0);
   if (window != 0 && window < c.context) not_supported("attention in a sliding window is not known");
   read_heads(key, c);

@@ -1,5 +1,5 @@
 // llama: rotary positions turn adjacent numbers, all of a head. Llama 1 to 3, Mistral and whatever is converted to it.
-#include "architecture/dense.hpp"
+#include "architecture/blocks.hpp"
 #include "architecture/registry.hpp"
 
 namespace hartonomous::architecture_detail {

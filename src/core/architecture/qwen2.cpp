@@ -1,5 +1,5 @@
 // qwen2: rotary positions turn the halves of a head against each other, perhaps only its first dimensions.
-#include "architecture/dense.hpp"
+#include "architecture/blocks.hpp"
 #include "architecture/registry.hpp"
 
 namespace hartonomous::architecture_detail {

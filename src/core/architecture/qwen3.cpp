@@ -1,5 +1,5 @@
 // qwen3: qwen2 with an RMSNorm of each head's query and key.
-#include "architecture/dense.hpp"
+#include "architecture/blocks.hpp"
 #include "architecture/registry.hpp"
 
 namespace hartonomous::architecture_detail {

@@ -12,11 +12,11 @@
 namespace hartonomous::architecture_detail {
 namespace {
 
-using architectures = std::array<const network_architecture*, 3>;
+using architectures = std::array<const network_architecture*, 4>;
 
 // Made at the first use, so that it does not matter which file's constants are initialized first.
 const architectures& all() {
-  static const architectures known = {&llama, &qwen2, &qwen3};
+  static const architectures known = {&llama, &qwen2, &qwen3, &qwen3moe};
   return known;
 }
 

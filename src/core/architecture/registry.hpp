@@ -11,6 +11,7 @@ namespace hartonomous::architecture_detail {
 extern const network_architecture llama;
 extern const network_architecture qwen2;
 extern const network_architecture qwen3;
+extern const network_architecture qwen3moe;
 
 // By general.architecture. Error 0A000, with a hint that lists those there are.
 const network_architecture& find_architecture(const std::string& name);

@@ -170,6 +170,18 @@ void check_plain(const members& config) {
   require_whole_heads(config);
 }
 
+// Every block has the experts, and what the router gives those that are used is made to sum to 1, as llama.cpp does.
+void check_experts(const members& config, const hyperparameters& network) {
+  if (network.experts == 0) return;
+  if (network.experts_used > network.experts) refuse("config: num_experts_per_tok is more than num_experts");
+  if (!config.flag("norm_topk_prob").value_or(false)) not_supported(config.name("norm_topk_prob") + " is not true");
+  if (config.natural("decoder_sparse_step").value_or(1) != 1) {
+    not_supported(config.name("decoder_sparse_step") + " is not 1");
+  }
+  const json* dense = config.find("mlp_only_layers");
+  if (dense != nullptr && !dense->empty()) not_supported(config.name("mlp_only_layers") + " is not empty");
+}
+
 std::optional<std::uint32_t> read_token(const members& config, const char* key) {
   const json* value = config.find(key);
   if (value == nullptr) return std::nullopt;
@@ -210,6 +222,7 @@ checkpoint_config read_config(const json& value) {
   out.vocabulary = config.positive("vocab_size");
   read_heads(config, network);
   check_attention(config, known.model_class, network);
+  check_experts(config, network);
   out.tied = config.flag("tie_word_embeddings").value_or(false);
   network.epsilon = static_cast<float>(config.number("rms_norm_eps").value_or(1e-6));
   out.bos = read_token(config, "bos_token_id");

@@ -74,6 +74,21 @@ class placer {
   }
 
   void take(const std::string& to, const std::string& from, const shape_t& shape, bool permuted = false) {
+    const std::size_t star = from.find('*');
+    if (star == std::string::npos) return add(to, shape, {origin_of(from, shape, permuted)});
+    std::vector<tensor_origin> experts;
+    for (std::uint64_t expert = 0; expert < shape.front(); ++expert) {
+      std::string const name = from.substr(0, star) + std::to_string(expert) + from.substr(star + 1);
+      experts.push_back(origin_of(name, {shape.begin() + 1, shape.end()}, permuted));
+      if (experts.back().stored != experts.front().stored) {
+        not_supported("tensor \"" + name + "\" is of another type than those of the experts before it");
+      }
+    }
+    add(to, shape, std::move(experts));
+  }
+
+  // All but the place in the model's data.
+  tensor_origin origin_of(const std::string& from, const shape_t& shape, bool permuted) {
     const auto at = places_.find(from);
     if (at == places_.end()) {
       throw error(sqlstate::invalid_binary_representation, "tensor \"" + from + "\" is missing", {},
@@ -91,36 +106,40 @@ class placer {
       not_supported("tensor \"" + from + "\" is not of floats", "Its dtype is " + show_name(tensor.dtype) + ".");
     }
     const bool vector = shape.size() == 1;
-    const format carried = vector ? format::F32 : origin.stored;
-    origin.widened = carried != origin.stored;
+    origin.widened = vector && origin.stored != format::F32;
     origin.file = at->second.file;
     origin.offset = tensor.offset;
-    origin.unit = vector ? sizeof(float) : bytes_of(carried, shape.back());
+    origin.unit = vector ? sizeof(float) : bytes_of(origin.stored, shape.back());
     origin.head_width = permuted ? config_.network.head_size : 0;
-    add(to, carried, shape, std::move(origin));
+    return origin;
   }
 
   void make_factors() {
     tensor_origin origin;
     for (const float factor : config_.rope_factors) append_le(origin.made, half_detail::bits_of(factor), 4);
-    add("rope_freqs.weight", format::F32, {config_.rope_factors.size()}, std::move(origin));
+    add("rope_freqs.weight", {config_.rope_factors.size()}, {std::move(origin)});
   }
 
-  void add(const std::string& name, format carried, const shape_t& shape, tensor_origin origin) {
+  // Each origin is an equal part of the tensor.
+  void add(const std::string& name, const shape_t& shape, std::vector<tensor_origin> origins) {
+    const format carried = origins.front().widened ? format::F32 : origins.front().stored;
     model_tensor tensor;
     tensor.name = name;
     tensor.dtype = traits_of(carried).name;
     tensor.storage = carried;
     tensor.shape = shape;
     tensor.row_length = shape.back();
-    tensor.weights = shape.size() == 1 ? shape[0] : shape[0] * shape[1];  // as many as the file has
+    tensor.weights = 1;  // as many as the files have, which is no more than 64 bits count
+    for (std::uint64_t const n : shape) tensor.weights *= n;
     tensor.offset = end_;
     tensor.bytes = bytes_of(carried, tensor.weights);
-    origin.begin = end_;
-    origin.bytes = tensor.bytes;
-    end_ += tensor.bytes;
+    for (tensor_origin& origin : origins) {
+      origin.begin = end_;
+      origin.bytes = tensor.bytes / origins.size();
+      end_ += origin.bytes;
+      placed_.origins.push_back(std::move(origin));
+    }
     placed_.tensors.push_back(std::move(tensor));
-    placed_.origins.push_back(std::move(origin));
   }
 
   void check_used() const {

@@ -14,7 +14,7 @@
 
 namespace hartonomous::checkpoint_detail {
 
-// Where the bytes of one tensor of the GGUF model come from.
+// Where the bytes of one tensor of the GGUF model, or of one expert in it, come from.
 struct tensor_origin {
   std::uint64_t begin = 0, bytes = 0;  // in the model's data
   std::size_t file = 0;                // which of the checkpoint's
@@ -43,7 +43,7 @@ class tensor_data final : public byte_source {
 
 struct placed_tensors {
   std::vector<model_tensor> tensors;
-  std::vector<tensor_origin> origins;  // of each
+  std::vector<tensor_origin> origins;  // in the order of the data
 };
 
 // Gives every tensor of the files its place in the model. Errors: 22P03 one is missing or of another shape than the

@@ -34,7 +34,7 @@ struct expected_tensor {
   std::string name;                  // after "blk.N."
   std::vector<std::uint64_t> shape;  // row-major, rows first; a vector has one number
   bool required;
-  std::string checkpoint_name = {};  // after "layers.N."; empty: checkpoints have none
+  std::string checkpoint_name = {};  // after "layers.N."; of an expert, * is its number
   // Rotary positions turn pairs of its rows. Checkpoints have the halves of each head as pairs; where the architecture
   // turns adjacent rows, they are read in that order.
   bool has_turned_rows = false;

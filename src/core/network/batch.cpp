@@ -44,13 +44,22 @@ batch::batch(const hyperparameters& config, span<const token_sequence> from, spa
   q.resize(size() * config.query_width());
   k.resize(size() * config.kv_width());
   v.resize(size() * config.kv_width());
-  gate.resize(size() * config.feed_forward);
-  up.resize(size() * config.feed_forward);
+  gate.resize(size() * config.inner_width());
+  up.resize(size() * config.inner_width());
+  if (config.experts == 0) return;
+  router.resize(size() * config.experts);
+  choices.resize(size() * config.experts_used);
+  choosing.reserve(size());
+  gathered.resize(size() * config.width);
+  routed.resize(size() * config.width);
 }
 
 std::uint64_t batch::bytes(const hyperparameters& config, std::uint64_t count, std::uint64_t longest) noexcept {
-  const std::uint64_t per_token = 2 * std::uint64_t{config.width} + config.query_width() + 2 * config.kv_width() +
-                                  2 * std::uint64_t{config.feed_forward};
+  const std::uint64_t widths = config.experts > 0 ? 4 : 2;
+  const std::uint64_t of_router =
+      config.experts > 0 ? std::uint64_t{config.experts} + 2 * std::uint64_t{config.experts_used} + 1 : 0;
+  const std::uint64_t per_token = widths * config.width + config.query_width() + 2 * config.kv_width() +
+                                  2 * std::uint64_t{config.inner_width()} + of_router;
   return sizeof(float) * (count * per_token + longest * config.rope.dimensions);
 }
 

@@ -17,6 +17,12 @@ struct sequence_position {
   kv_cache* cache = nullptr;
 };
 
+// One of the experts that a token uses.
+struct expert_choice {
+  std::uint32_t expert = 0;
+  float weight = 0.0F;
+};
+
 struct batch {
   batch(const hyperparameters& config, span<const token_sequence> from, span<const float> rope_factors);
 
@@ -32,7 +38,13 @@ struct batch {
   std::vector<float> normed;    // tokens x width; also what a part adds to x
   std::vector<float> q;         // tokens x query_width; then what attention gives
   std::vector<float> k, v;      // tokens x kv_width
-  std::vector<float> gate, up;  // tokens x feed_forward
+  std::vector<float> gate, up;  // tokens x inner_width
+
+  // Of a model with experts.
+  std::vector<float> router;            // tokens x experts
+  std::vector<expert_choice> choices;   // tokens x experts_used
+  std::vector<std::uint32_t> choosing;  // those of `choices` that are the expert at hand
+  std::vector<float> gathered, routed;  // tokens x width: what an expert is given; what all make of it
 };
 
 }  // namespace hartonomous::network_detail

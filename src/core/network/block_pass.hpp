@@ -35,12 +35,18 @@ class block_pass {
   void project_attention();
   // normed = ffn_down (silu(ffn_gate normed) * ffn_up normed) (SwiGLU, Shazeer 2020)
   void gated_feed_forward();
+  // normed = sum over the experts that each token chooses of the same, times the router's weight
+  void routed_feed_forward();
   // x += normed
   void add_to_stream();
 
  private:
   std::string name(const char* of) const { return block_tensor(block_, of); }
   void rotate_heads(float* x, std::size_t heads);
+  // gate = silu(gate) * up
+  void gate_rows(std::size_t rows, std::size_t inner);
+  // For the tokens in `choosing`: adds what the expert makes of them to `routed`.
+  void run_expert(std::uint32_t expert);
 
   const hyperparameters& config_;
   std::uint32_t block_;
@@ -52,5 +58,6 @@ class block_pass {
 std::vector<expected_tensor> attention_tensors(const hyperparameters& config);  // without the norms of heads
 std::vector<expected_tensor> head_norm_tensors(const hyperparameters& config);
 std::vector<expected_tensor> gated_feed_forward_tensors(const hyperparameters& config);
+std::vector<expected_tensor> routed_feed_forward_tensors(const hyperparameters& config);
 
 }  // namespace hartonomous::network_detail

@@ -16,7 +16,7 @@ std::size_t compute_context::panel_rows(std::uint64_t columns) const noexcept {
 
 std::vector<float> compute_context::vector_of(const std::string& tensor) {
   const std::size_t columns = source_.find(tensor)->columns;
-  const auto reader = source_.open(tensor);
+  const auto reader = source_.open(tensor, {0, 1});
   const float* values = reader->next(1);
   return {values, values + columns};
 }
@@ -48,17 +48,21 @@ void compute_context::multiply_panel(const float* x, std::size_t tokens, std::si
 
 void compute_context::linear(const std::string& name, const float* x, std::size_t tokens, std::size_t columns, float* y,
                              std::size_t rows) {
-  const std::string weight = name + ".weight";
-  if (observer_ != nullptr) observer_->input(weight, x, tokens, columns);
-  const auto reader = source_.open(weight);
-  const std::size_t panel = panel_rows(columns);
-  for (std::size_t first = 0; first < rows; first += panel) {
-    const std::size_t count = std::min(panel, rows - first);
-    const float* weights = reader->next(count);
-    if (observer_ != nullptr) observer_->rows(weight, first, count, weights, columns);
-    multiply_panel(x, tokens, columns, weights, count, y + first, rows);
-  }
+  multiply_rows(name + ".weight", {0, rows}, x, tokens, columns, y);
   if (source_.find(name + ".bias")) add_bias(name + ".bias", y, tokens, rows);
+}
+
+void compute_context::multiply_rows(const std::string& matrix, row_range rows, const float* x, std::size_t tokens,
+                                    std::size_t columns, float* y) {
+  if (observer_ != nullptr) observer_->input(matrix, x, tokens, columns);
+  const auto reader = source_.open(matrix, rows);
+  const std::size_t panel = panel_rows(columns);
+  for (std::size_t first = 0; first < rows.count; first += panel) {
+    const std::size_t count = std::min<std::size_t>(panel, rows.count - first);
+    const float* weights = reader->next(count);
+    if (observer_ != nullptr) observer_->rows(matrix, rows.first + first, count, weights, columns);
+    multiply_panel(x, tokens, columns, weights, count, y + first, rows.count);
+  }
 }
 
 void compute_context::add_bias(const std::string& tensor, float* y, std::size_t tokens, std::size_t rows) {

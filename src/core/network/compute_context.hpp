@@ -38,7 +38,10 @@ class compute_context {
   // y = W x + b, tokens x rows, of the tensors name.weight and, where there is one, name.bias.
   void linear(const std::string& name, const float* x, std::size_t tokens, std::size_t columns, float* y,
               std::size_t rows);
-  // The product with some rows of a matrix, to columns of y, which is `stride` wide.
+  // y = W x, tokens x rows.count, of some rows of a matrix.
+  void multiply_rows(const std::string& matrix, row_range rows, const float* x, std::size_t tokens, std::size_t columns,
+                     float* y);
+  // The product with a panel of rows, to columns of y, which is `stride` wide.
   void multiply_panel(const float* x, std::size_t tokens, std::size_t columns, const float* panel, std::size_t rows,
                       float* y, std::size_t stride);
   // RMSNorm of each row, times the vector `weight`; out may be x.

@@ -28,10 +28,14 @@ void block_pass::gated_feed_forward() {
   float *gate = batch_.gate.data(), *up = batch_.up.data();
   compute_.linear(name("ffn_gate"), batch_.normed.data(), tokens, width, gate, inner);
   compute_.linear(name("ffn_up"), batch_.normed.data(), tokens, width, up, inner);
-  compute_.for_runs(tokens, inner, [&](std::size_t from, std::size_t to) {
-    gated(gate + from * inner, up + from * inner, (to - from) * inner);
-  });
+  gate_rows(tokens, inner);
   compute_.linear(name("ffn_down"), gate, tokens, inner, batch_.normed.data(), width);
+}
+
+void block_pass::gate_rows(std::size_t rows, std::size_t inner) {
+  compute_.for_runs(rows, inner, [&](std::size_t from, std::size_t to) {
+    gated(batch_.gate.data() + from * inner, batch_.up.data() + from * inner, (to - from) * inner);
+  });
 }
 
 void block_pass::add_to_stream() {

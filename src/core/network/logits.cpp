@@ -17,7 +17,7 @@ logit_reader::logit_reader(transformer& network, const float* states, std::size_
   if (compute.observer() != nullptr) {
     compute.observer()->input(network_.output_, states, rows, network_.config_.width);
   }
-  reader_ = compute.source().open(network_.output_);
+  reader_ = compute.source().open(network_.output_, {0, network_.vocabulary_});
   logits_.resize(rows_ * panel_);
 }
 

@@ -103,7 +103,9 @@ std::uint64_t transformer::run_bytes(std::uint64_t tokens, std::uint64_t longest
 double transformer::multiplications(std::uint64_t tokens, std::uint64_t states) const {
   double of_block = 0.0;
   for (const expected_tensor& t : config_.architecture->block_tensors(config_)) {
-    if (t.shape.size() > 1) of_block += static_cast<double>(t.rows()) * static_cast<double>(t.columns());
+    if (t.shape.size() == 1) continue;
+    const double used = t.shape.size() == 3 ? static_cast<double>(config_.experts_used) / config_.experts : 1.0;
+    of_block += used * static_cast<double>(t.rows()) * static_cast<double>(t.columns());
   }
   return static_cast<double>(tokens) * static_cast<double>(config_.blocks) * of_block +
          static_cast<double>(states) * static_cast<double>(vocabulary_) * static_cast<double>(config_.width);

@@ -11,7 +11,7 @@
 namespace hartonomous::pg {
 namespace {
 
-// A tensor in the cache.
+// Rows in the cache.
 class kept_rows final : public row_reader {
  public:
   kept_rows(const float* values, std::size_t columns) : at_(values), columns_(columns) {}
@@ -26,33 +26,32 @@ class kept_rows final : public row_reader {
   std::size_t columns_;
 };
 
-// A tensor that goes into the cache while it is read.
+// Rows that go into the cache while they are read.
 class keeping_rows final : public row_reader {
  public:
   keeping_rows(atom_reader& reader, const stored_tensor& tensor, const tensor_key& key, float* room)
-      : rows_(reader, tensor), layout_(tensor.layout), key_(key), at_(room) {}
+      : rows_(reader, tensor, key.rows), key_(key), at_(room) {}
   const float* next(std::size_t count) override {
     float* panel = at_;
     rows_.read(count, panel);
-    at_ += count * layout_.row_length;
+    at_ += count * key_.layout.row_length;
     done_ += count;
-    if (done_ == layout_.rows) tensor_cache::complete(key_);
+    if (done_ == key_.rows.count) tensor_cache::complete(key_);
     return panel;
   }
 
  private:
   atom_rows rows_;
-  atom_layout layout_;
   tensor_key key_;
   float* at_;
   std::uint64_t done_ = 0;
 };
 
-// A tensor of which only a panel is in memory.
+// Rows of which only a panel is in memory.
 class passing_rows final : public row_reader {
  public:
-  passing_rows(atom_reader& reader, const stored_tensor& tensor)
-      : rows_(reader, tensor), columns_(tensor.layout.row_length) {}
+  passing_rows(atom_reader& reader, const stored_tensor& tensor, row_range rows)
+      : rows_(reader, tensor, rows), columns_(tensor.layout.row_length) {}
   const float* next(std::size_t count) override {
     if (panel_.size() < count * columns_) panel_ = buffer<float>(count * columns_);
     rows_.read(count, panel_.data());
@@ -93,30 +92,39 @@ std::optional<matrix_shape> model_tensors::find(const std::string& name) const {
   return matrix_shape{layout.rows, layout.row_length};
 }
 
+const stored_tensor& model_tensors::tensor(const std::string& name) const {
+  const auto found = tensors_.find(name);
+  if (found == tensors_.end()) {
+    throw error("42704", "model " + std::to_string(model()) + " has no tensor \"" + name + "\"");
+  }
+  return found->second.stored;
+}
+
 const atom_reader::fingerprint& model_tensors::state_of(entry& e) {
   if (!e.state) e.state = reader_.fingerprint_of(e.stored);
   return *e.state;
 }
 
-std::unique_ptr<row_reader> model_tensors::open(const std::string& name) {
+std::unique_ptr<row_reader> model_tensors::open(const std::string& name, row_range rows) {
   entry& e = tensors_.at(name);
   const atom_layout& layout = e.stored.layout;
   // Finding out its versions takes a scan.
-  if (!tensor_cache::may_hold(layout)) return std::make_unique<passing_rows>(reader_, e.stored);
-  const tensor_key key = {e.stored.layer, layout, state_of(e)};
+  if (!tensor_cache::may_hold(layout, rows.count)) return std::make_unique<passing_rows>(reader_, e.stored, rows);
+  const tensor_key key = {e.stored.layer, layout, rows, state_of(e)};
   if (const float* values = tensor_cache::find(key)) return std::make_unique<kept_rows>(values, layout.row_length);
   if (float* room = tensor_cache::reserve(key)) {
     return std::make_unique<keeping_rows>(reader_, e.stored, key, room);
   }
-  return std::make_unique<passing_rows>(reader_, e.stored);
+  return std::make_unique<passing_rows>(reader_, e.stored, rows);
 }
 
 void model_tensors::read_rows(const std::string& name, span<const std::uint32_t> rows, float* out) {
   entry& e = tensors_.at(name);
   const atom_layout& layout = e.stored.layout;
   const std::size_t columns = layout.row_length;
-  const float* values =
-      tensor_cache::may_hold(layout) ? tensor_cache::find({e.stored.layer, layout, state_of(e)}) : nullptr;
+  const float* values = tensor_cache::may_hold(layout, layout.rows)
+                            ? tensor_cache::find({e.stored.layer, layout, e.stored.all_rows(), state_of(e)})
+                            : nullptr;
   if (values != nullptr) {
     for (std::size_t i = 0; i < rows.size(); ++i) std::copy_n(values + rows[i] * columns, columns, out + i * columns);
     return;

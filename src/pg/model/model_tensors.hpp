@@ -19,11 +19,12 @@ class model_tensors final : public tensor_source {
 
   std::vector<std::string> names() const override;
   std::optional<matrix_shape> find(const std::string& name) const override;
-  std::unique_ptr<row_reader> open(const std::string& name) override;
+  std::unique_ptr<row_reader> open(const std::string& name, row_range rows) override;
   void read_rows(const std::string& name, span<const std::uint32_t> rows, float* out) override;
   std::int32_t model() const noexcept { return reader_.atoms().model(); }
   const atom_set& atoms() const noexcept { return reader_.atoms(); }
-  const stored_tensor& tensor(const std::string& name) const { return tensors_.at(name).stored; }
+  // Error 42704 when there is none of that name.
+  const stored_tensor& tensor(const std::string& name) const;
 
  private:
   struct entry {

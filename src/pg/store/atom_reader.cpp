@@ -25,9 +25,12 @@ SPIPlanPtr atom_reader::plan(purpose what, bool placed) {
   switch (what) {
     case all:
     case some:
-      query =
-          atoms_.select("a.atom_sequence, a.atom_data", placed, what == some ? " AND a.atom_sequence = ANY ($4)" : "") +
-          " ORDER BY atom_sequence";
+    case range:
+      query = atoms_.select("a.atom_sequence, a.atom_data", placed,
+                            what == some    ? " AND a.atom_sequence = ANY ($4)"
+                            : what == range ? " AND a.atom_sequence >= $5 AND a.atom_sequence < $6"
+                                            : "") +
+              " ORDER BY atom_sequence";
       break;
     default:
       // A row's version is where it stands, in which file, who wrote it, and in which command: a table that is emptied
@@ -45,27 +48,32 @@ SPIPlanPtr atom_reader::plan(purpose what, bool placed) {
           ") a GROUP BY tableoid) part";
   }
   const Oid region = atoms_.region() ? atoms_.region()->type : INT4OID;
-  Oid types[] = {INT4OID, INT8OID, region, INT4ARRAYOID};
+  Oid types[] = {INT4OID, INT8OID, region, INT4ARRAYOID, INT4OID, INT4OID};
   // A region is planned for as the constant it is: its box is then found once, not once an atom.
   const int options = atoms_.region() ? CURSOR_OPT_CUSTOM_PLAN : 0;
   call([&] {
-    plan = SPI_prepare_cursor(query.c_str(), 4, types, options);
+    plan = SPI_prepare_cursor(query.c_str(), 6, types, options);
     if (plan == nullptr) elog(ERROR, "SPI_prepare_cursor failed: %s", SPI_result_code_string(SPI_result));
     SPI_keepplan(plan);
   });
   return plan;
 }
 
-Portal atom_reader::open(purpose what, const stored_tensor& tensor, Datum sequences) {
+Portal atom_reader::open(purpose what, const stored_tensor& tensor, Datum sequences, std::int32_t first,
+                         std::int32_t end) {
   const SPIPlanPtr prepared = plan(what, tensor.placed);
-  Datum values[] = {Int32GetDatum(atoms_.model()), Int64GetDatum(tensor.layer),
-                    atoms_.region() ? atoms_.region()->value : Datum{0}, sequences};
-  const char nulls[] = {' ', ' ', atoms_.region() ? ' ' : 'n', what == some ? ' ' : 'n', '\0'};
+  Datum values[] = {Int32GetDatum(atoms_.model()),
+                    Int64GetDatum(tensor.layer),
+                    atoms_.region() ? atoms_.region()->value : Datum{0},
+                    sequences,
+                    Int32GetDatum(first),
+                    Int32GetDatum(end)};
+  const char nulls[] = {' ', ' ', atoms_.region() ? ' ' : 'n', what == some ? ' ' : 'n', ' ', ' ', '\0'};
   return call([&] { return SPI_cursor_open(nullptr, prepared, values, nulls, true); });
 }
 
 atom_reader::fingerprint atom_reader::fingerprint_of(const stored_tensor& tensor) {
-  Portal portal = open(versions, tensor, Datum{0});
+  Portal portal = open(versions, tensor);
   call([&] { SPI_cursor_fetch(portal, true, 1); });
   const fingerprint found = [] {
     const query_result row("tensor_atoms");
@@ -83,8 +91,16 @@ std::optional<stored_factors> atom_reader::factors_of(const stored_tensor& tenso
 
 // ---- the cursor ------------------------------------------------------------------------------------------------
 
-atom_cursor::atom_cursor(atom_reader& reader, const stored_tensor& tensor)
-    : tensor_(tensor), portal_(reader.open(atom_reader::all, tensor, Datum{0})) {}
+atom_cursor::atom_cursor(atom_reader& reader, const stored_tensor& tensor, row_range rows) : tensor_(tensor) {
+  if (rows.first == 0 && rows.count == tensor.layout.rows) {
+    portal_ = reader.open(atom_reader::all, tensor);
+    return;
+  }
+  const std::uint64_t per_row = tensor.layout.atoms_per_row();
+  const auto first = static_cast<std::int32_t>(rows.first * per_row);
+  portal_ =
+      reader.open(atom_reader::range, tensor, Datum{0}, first, first + static_cast<std::int32_t>(rows.count * per_row));
+}
 
 atom_cursor::atom_cursor(atom_reader& reader, const stored_tensor& tensor, const std::vector<std::int32_t>& sequences)
     : tensor_(tensor) {
@@ -193,10 +209,10 @@ void copy_dense(const stored_tensor& tensor, atom_rows rows, format f, byte_sink
 
 void atom_reader::copy_tensor(const stored_tensor& tensor, format f, byte_sink& sink) {
   if (std::optional<stored_factors> factors = factors_of(tensor)) {
-    copy_dense(tensor, atom_rows(*this, tensor, std::move(factors)), f, sink);
+    copy_dense(tensor, atom_rows(*this, tensor, tensor.all_rows(), std::move(factors)), f, sink);
     return;
   }
-  atom_cursor cursor(*this, tensor);
+  atom_cursor cursor(*this, tensor, tensor.all_rows());
   std::uint64_t next = 0;
   while (cursor.next()) {
     write_zeros(tensor.layout, next, cursor.sequence(), f, sink);

@@ -15,6 +15,7 @@
 
 #include "hartonomous/bytes.hpp"
 #include "hartonomous/space.hpp"
+#include "hartonomous/tensor_source.hpp"
 
 namespace hartonomous::pg {
 
@@ -24,6 +25,8 @@ struct stored_tensor {
   std::string name;
   atom_layout layout;
   bool placed;  // its atoms have places of their own: it is no vector
+
+  row_range all_rows() const noexcept { return {0, layout.rows}; }
 };
 
 class atom_cursor;
@@ -54,11 +57,13 @@ class atom_reader {
 
  private:
   friend class atom_cursor;
-  enum purpose { all, some, versions, purposes };
+  enum purpose { all, some, range, versions, purposes };
 
   bool takes_factors(bool placed) const { return !(placed && atoms_.region()); }
   SPIPlanPtr plan(purpose what, bool placed);
-  Portal open(purpose what, const stored_tensor& tensor, Datum sequences);
+  // `sequences` are those of `some`, `first` and `end` those of `range`.
+  Portal open(purpose what, const stored_tensor& tensor, Datum sequences = {}, std::int32_t first = 0,
+              std::int32_t end = 0);
 
   atom_set atoms_;
   SPIPlanPtr plans_[purposes][2] = {};
@@ -67,7 +72,8 @@ class atom_reader {
 // The atoms of a tensor one after the other.
 class atom_cursor {
  public:
-  atom_cursor(atom_reader& reader, const stored_tensor& tensor);
+  // Those of some rows; the ones before them are not read.
+  atom_cursor(atom_reader& reader, const stored_tensor& tensor, row_range rows);
   // Only those of these numbers.
   atom_cursor(atom_reader& reader, const stored_tensor& tensor, const std::vector<std::int32_t>& sequences);
   atom_cursor(const atom_cursor&) = delete;
@@ -96,12 +102,17 @@ class atom_cursor {
   backend_interrupts interrupts_;
 };
 
-// The rows of a matrix, first to last, as floats; missing atoms are zeros.
+// Rows of a matrix, one after the other, as floats; missing atoms are zeros.
 class atom_rows {
  public:
-  atom_rows(atom_reader& reader, const stored_tensor& tensor) : atom_rows(reader, tensor, reader.factors_of(tensor)) {}
-  atom_rows(atom_reader& reader, const stored_tensor& tensor, std::optional<stored_factors> factors)
-      : tensor_(tensor), factors_(std::move(factors)), cursor_(reader, tensor), pending_(cursor_.next()) {}
+  atom_rows(atom_reader& reader, const stored_tensor& tensor, row_range rows)
+      : atom_rows(reader, tensor, rows, reader.factors_of(tensor)) {}
+  atom_rows(atom_reader& reader, const stored_tensor& tensor, row_range rows, std::optional<stored_factors> factors)
+      : tensor_(tensor),
+        factors_(std::move(factors)),
+        cursor_(reader, tensor, rows),
+        pending_(cursor_.next()),
+        next_row_(rows.first) {}
   // The next `count` rows, to `out`.
   void read(std::size_t count, float* out);
 

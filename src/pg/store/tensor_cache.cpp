@@ -30,12 +30,14 @@ std::uint64_t call_number = 0;
 
 std::uint64_t limit() noexcept { return static_cast<std::uint64_t>(current_settings.model_cache_kb) * 1024; }
 
-std::uint64_t bytes_of(const atom_layout& layout) noexcept { return layout.rows * layout.row_length * sizeof(float); }
+std::uint64_t bytes_of(const atom_layout& layout, std::uint64_t rows) noexcept {
+  return rows * layout.row_length * sizeof(float);
+}
 
 bool same(const tensor_key& a, const tensor_key& b) noexcept {
   return a.layer == b.layer && a.layout.rows == b.layout.rows && a.layout.row_length == b.layout.row_length &&
-         a.layout.atom_size == b.layout.atom_size && a.state.atoms == b.state.atoms &&
-         a.state.versions == b.state.versions;
+         a.layout.atom_size == b.layout.atom_size && a.rows.first == b.rows.first && a.rows.count == b.rows.count &&
+         a.state.atoms == b.state.atoms && a.state.versions == b.state.versions;
 }
 
 kept_tensor* lookup(const tensor_key& key) noexcept {
@@ -75,8 +77,8 @@ void tensor_cache::begin_call() noexcept {
   }
 }
 
-bool tensor_cache::may_hold(const atom_layout& layout) noexcept {
-  const std::uint64_t bytes = bytes_of(layout);
+bool tensor_cache::may_hold(const atom_layout& layout, std::uint64_t rows) noexcept {
+  const std::uint64_t bytes = bytes_of(layout, rows);
   return bytes > 0 && bytes <= limit();
 }
 
@@ -88,8 +90,8 @@ const float* tensor_cache::find(const tensor_key& key) noexcept {
 }
 
 float* tensor_cache::reserve(const tensor_key& key) {
-  if (!may_hold(key.layout) || lookup(key) != nullptr) return nullptr;
-  const std::uint64_t bytes = bytes_of(key.layout);
+  if (!may_hold(key.layout, key.rows.count) || lookup(key) != nullptr) return nullptr;
+  const std::uint64_t bytes = bytes_of(key.layout, key.rows.count);
   while (kept_bytes + bytes > limit()) {
     kept_tensor* gone = oldest(false);
     if (gone == nullptr) return nullptr;

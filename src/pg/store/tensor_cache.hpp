@@ -10,11 +10,15 @@
 #include <cstddef>
 #include <cstdint>
 
+#include "hartonomous/tensor_source.hpp"
+
 namespace hartonomous::pg {
 
+// Some rows of a tensor.
 struct tensor_key {
   std::int64_t layer;
   atom_layout layout;
+  row_range rows;
   atom_reader::fingerprint state;
 };
 
@@ -23,8 +27,8 @@ class tensor_cache {
   // To be called first by every function that uses the cache. What it finds or keeps from then on stays until the next
   // one begins: a model larger than the cache keeps a part of itself there instead of chasing it through.
   static void begin_call() noexcept;
-  // Whether a tensor can be there at all: one that is not larger than the cache.
-  static bool may_hold(const atom_layout& layout) noexcept;
+  // Whether so many rows can be there at all: those that are not larger than the cache.
+  static bool may_hold(const atom_layout& layout, std::uint64_t rows) noexcept;
   // nullptr when it is not there.
   static const float* find(const tensor_key& key) noexcept;
   // Room for a tensor that is about to be read; nullptr when there is none. Is found after complete() only.

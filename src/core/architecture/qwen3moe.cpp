@@ -1,0 +1,30 @@
+// qwen3moe: qwen3 with experts, of which each token uses some.
+#include "architecture/blocks.hpp"
+#include "architecture/registry.hpp"
+
+namespace hartonomous::architecture_detail {
+namespace {
+
+constexpr checkpoint_class classes[] = {{"Qwen3MoeForCausalLM", false}};
+
+constexpr named_size sizes[] = {
+    {"block_count", "num_hidden_layers", &hyperparameters::blocks},
+    {"context_length", "max_position_embeddings", &hyperparameters::context},
+    {"embedding_length", "hidden_size", &hyperparameters::width},
+    {"feed_forward_length", "intermediate_size", &hyperparameters::feed_forward},
+    {"attention.head_count", "num_attention_heads", &hyperparameters::heads},
+    {"expert_count", "num_experts", &hyperparameters::experts},
+    {"expert_used_count", "num_experts_per_tok", &hyperparameters::experts_used},
+    {"expert_feed_forward_length", "moe_intermediate_size", &hyperparameters::expert_feed_forward}};
+
+}  // namespace
+
+const network_architecture qwen3moe = {"qwen3moe",
+                                       classes,
+                                       sizes,
+                                       rope_pairs::halves,
+                                       true,
+                                       routed_block_tensors_with_head_norms,
+                                       run_routed_block_with_head_norms};
+
+}  // namespace hartonomous::architecture_detail

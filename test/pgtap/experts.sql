@@ -1,0 +1,97 @@
+-- Models whose feed-forward network has experts: run from the store, of which only the experts that are used are read.
+BEGIN;
+\ir lib/model_files.sql
+\ir lib/language_models.sql
+SELECT plan(16);
+SELECT create_store() \g /dev/null
+SET LOCAL hartonomous.model_cache_size = 0;
+
+-- The little llama as a qwen3, and with more keys and tensors.
+CREATE FUNCTION lib.qwen_gguf(architecture text, sizes jsonb, without text[], tensors lib.tensor[]) RETURNS bytea
+LANGUAGE sql IMMUTABLE RETURN llama_gguf(1,
+  without || ARRAY(SELECT key FROM llama_keys() WHERE key ~ '^(general|llama)\.'),
+  ARRAY[kv_text('general.architecture', architecture),
+        kv(architecture || '.attention.layer_norm_rms_epsilon', 6, f32(0.00001))]
+    || ARRAY(SELECT kv_u32(architecture || '.' || key, value::integer) FROM jsonb_each_text(sizes)),
+  tensors || ARRAY[ROW('blk.0.attn_q_norm.weight', '{8}', 0, waves(1, 8, 20)),
+                   ROW('blk.0.attn_k_norm.weight', '{8}', 0, waves(1, 8, 21))]::lib.tensor[]);
+CREATE FUNCTION lib.sizes(more jsonb DEFAULT '{}') RETURNS jsonb LANGUAGE sql IMMUTABLE
+  RETURN '{"block_count": 1, "context_length": 64, "embedding_length": 16, "feed_forward_length": 24,
+           "attention.head_count": 2}'::jsonb || more;
+-- The bytes of a matrix of the little llama.
+CREATE FUNCTION lib.matrix(tensor text) RETURNS bytea LANGUAGE sql IMMUTABLE
+  RETURN (SELECT t.data FROM unnest(llama_tensors()) t WHERE t.name = tensor);
+-- Four experts, each token using two: 0 and 1 have opposite rows in the router, 2 and 3 zeros. The likeliest two are
+-- then 0 or 1, and 2; expert 3 is never used. All but that are the little llama's own matrices.
+CREATE FUNCTION lib.routed_gguf(more jsonb DEFAULT '{}', dims bigint[] DEFAULT '{16,24,4}') RETURNS bytea
+LANGUAGE sql IMMUTABLE RETURN qwen_gguf('qwen3moe',
+  sizes('{"expert_count": 4, "expert_used_count": 2, "expert_feed_forward_length": 24}'::jsonb || more),
+  '{blk.0.ffn_gate.weight,blk.0.ffn_up.weight,blk.0.ffn_down.weight}',
+  ARRAY[ROW('blk.0.ffn_gate_inp.weight', '{16,4}', 0,
+            f32(VARIADIC wave(16, 3)) || f32(VARIADIC ARRAY(SELECT -w FROM unnest(wave(16, 3)) w)) || zeros(128)),
+        ROW('blk.0.ffn_gate_exps.weight', dims, 0, (SELECT m || m || m || waves(24, 16, 30)
+                                                      FROM matrix('blk.0.ffn_gate.weight') m)),
+        ROW('blk.0.ffn_up_exps.weight', dims, 0, (SELECT m || m || m || waves(24, 16, 31)
+                                                    FROM matrix('blk.0.ffn_up.weight') m)),
+        ROW('blk.0.ffn_down_exps.weight', '{24,16,4}', 0, (SELECT m || m || m || waves(16, 24, 32)
+                                                             FROM matrix('blk.0.ffn_down.weight') m))]::lib.tensor[]);
+CREATE FUNCTION lib.story() RETURNS text LANGUAGE sql IMMUTABLE
+  RETURN left(repeat('the-cat-sat.the-dog-ran,and-the-cow-did-not.', 10), 200);
+
+SELECT import_gguf(qwen_gguf('qwen3', sizes(), '{}', '{}'), 'dense') AS dense \gset
+SELECT import_gguf(routed_gguf(), 'routed') AS m \gset
+SELECT perplexity(:dense, story(), 32) AS expected \gset
+SELECT perplexity(:m, story(), 32) AS p \gset
+SELECT ok(abs(:'p'::float8 / :'expected'::float8 - 1) < 1e-5,
+  'experts that are alike make what one network makes');
+SELECT is((SELECT array_agg(token_id ORDER BY position) FROM score_tokens(:m, 'abc')),
+  (SELECT array_agg(token_id ORDER BY position) FROM score_tokens(:dense, 'abc')), 'scores');
+
+-- The cache has the rows of each expert for itself.
+SET LOCAL hartonomous.model_cache_size = '64MB';
+SELECT is(perplexity(:m, story(), 32), :'p'::float8, 'the same through the cache');
+SELECT is(perplexity(:m, story(), 32), :'p'::float8, 'and from it');
+SELECT release_model_cache() AS kept \gset
+-- The three vectors of norms, two norms of heads, output matrix, queries, keys, values, their output, router and 3 x 3
+-- matrices of experts.
+SELECT is(:kept, 4 * (3 * 16 + 2 * 8 + 16 * (259 + 4 * 16 + 4) + 3 * 3 * 16 * 24),
+  'which holds no expert that is not used');
+SET LOCAL hartonomous.model_cache_size = '4kB';
+SELECT is(perplexity(:m, story(), 32), :'p'::float8, 'with a cache smaller than all experts of a block');
+SET LOCAL hartonomous.model_cache_size = 0;
+
+-- What is read. An atom that does not fit its matrix is an error to who reads it.
+CREATE FUNCTION lib.break_row(model integer, tensor text, row_number integer) RETURNS void LANGUAGE sql AS $$
+  UPDATE tensor_atoms SET atom_data = quantize('{1,2,3}'::real[], 'F32')
+   WHERE model_id = model AND tensor_name = tensor AND atom_sequence = row_number $$;
+SAVEPOINT whole;
+SELECT break_row(:m, 'blk.0.ffn_up_exps.weight', 72), break_row(:m, 'blk.0.ffn_down_exps.weight', 48) \g /dev/null
+SELECT is(perplexity(:m, story(), 32), :'p'::float8, 'the rows behind those of the last expert used are not read');
+SELECT break_row(:m, 'blk.0.ffn_up_exps.weight', 71) \g /dev/null
+SELECT throws_ok(format('SELECT perplexity(%s, story(), 32)', :m), '55000',
+  'atom 71 of tensor "blk.0.ffn_up_exps.weight" does not fit its matrix', 'its own are');
+ROLLBACK TO whole;
+SELECT is((SELECT count(*) FROM tensor_atoms a, generate_series(24, 47) r WHERE a.model_id = :m
+             AND a.tensor_name = 'blk.0.ffn_gate_exps.weight' AND a.atom_sequence = r), 24::bigint, 'an atom a row');
+DELETE FROM tensor_atoms WHERE model_id = :m AND tensor_name = 'blk.0.ffn_gate_exps.weight' AND atom_sequence = 30;
+SELECT isnt(perplexity(:m, story(), 32), :'p'::float8, 'a row that is missing in one expert counts as zeros');
+ROLLBACK TO whole;
+
+-- All experts' rows in one matrix, which may then have factors: the rows of an expert are made from them.
+SELECT import_gguf(routed_gguf('{}', '{16,96}'), 'flat') AS flat \gset
+SELECT is(perplexity(:flat, story(), 32), :'p'::float8, 'the rows of all experts may stand in a matrix');
+CALL svd_compress_model(:flat, rank => 4, layer_pattern => '%_exps.weight', factor_format => 'F32');
+SELECT is((SELECT count(*) FROM svd_compressed_layers WHERE model_id = :flat), 2::bigint, 'two of them as factors');
+SELECT perplexity(import_gguf(export_gguf(:flat), 'multiplied out'), story(), 32) AS p4 \gset
+SELECT isnt(:'p4'::float8, :'p'::float8, 'which change the model');
+SELECT ok(abs(perplexity(:flat, story(), 32) / :'p4'::float8 - 1) < 1e-5, 'and act as the matrices that they make');
+
+-- Errors
+SELECT throws_ok(format('SELECT perplexity(%s, story(), 32)',
+    import_gguf(routed_gguf('{"expert_used_count": 5}'), 'five')),
+  '55000', '5 experts of 4 cannot be used', 'more experts than there are');
+SELECT throws_ok(format('SELECT perplexity(%s, story(), 32)',
+    import_gguf(llama_gguf(1, '{}', ARRAY[kv_u32('llama.expert_count', 8)]), 'mixtral')),
+  '0A000', 'models of architecture llama with experts cannot be run', 'experts of another architecture');
+SELECT * FROM finish();
+ROLLBACK;
