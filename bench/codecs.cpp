@@ -137,10 +137,6 @@ void read_run(benchmark::State& state, format f, std::size_t count, reading what
 
 // ---- the table -------------------------------------------------------------------------------------------------
 
-constexpr format formats[] = {format::F32,  format::F16,  format::BF16, format::Q8_0,  format::Q4_0,
-                              format::Q4_1, format::Q5_0, format::Q5_1, format::Q2_K,  format::Q3_K,
-                              format::Q4_K, format::Q5_K, format::Q6_K, format::IQ4_NL};
-
 bool has_importance(format f) { return traits_of(f).block_weights > 1 && f != format::Q8_0; }
 
 std::string name_of(const char* where, const char* what, format f) {
@@ -157,7 +153,7 @@ void register_all() {
   };
   add("L2/memcpy", [](benchmark::State& s) { copy(s, in_cache); });
   add("64 MiB/memcpy", [](benchmark::State& s) { copy(s, in_memory); });
-  for (const format f : formats) {
+  for (const format f : readable_formats()) {
     for (const direction way : {direction::quantize, direction::quantize_by_importance, direction::dequantize}) {
       if (way == direction::quantize_by_importance && !has_importance(f)) continue;
       for (const auto& [where, count] : {std::pair{"L2", in_cache}, std::pair{"64 MiB", in_memory}}) {
@@ -199,11 +195,11 @@ class table final : public benchmark::BenchmarkReporter {
     std::printf("%-8s%-24s%9s%18s%18s%10s\n", "format", "", "scalar", "L2", "64 MiB", "x scalar");
     std::printf("%-32s%9s%9.1f%18.1f\n", "memcpy", "", medians_["L2/memcpy"], medians_["64 MiB/memcpy"]);
     for (const direction way : {direction::quantize, direction::quantize_by_importance, direction::dequantize}) {
-      for (const format f : formats) print_line(way, f);
+      for (const format f : readable_formats()) print_line(way, f);
     }
     std::printf("\n%-32s%9s%18s%18s\n", "reading, GB/s of float32", "", "L2 (x decoding)", "64 MiB");
     for (const char* what : reading_names) {
-      for (const format f : formats) print_reading(what, f);
+      for (const format f : readable_formats()) print_reading(what, f);
     }
   }
 

@@ -5,6 +5,9 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <vector>
+
+#include "hartonomous/span.hpp"
 
 namespace hartonomous {
 
@@ -54,6 +57,11 @@ struct format_traits {
   bool readable;  // dequantize() knows it; otherwise the blocks are carried as they are
   bool writable;  // quantize() knows it
 };
+
+// All of them, in the order of their ids.
+span<const format_traits> all_formats() noexcept;
+// Those that dequantize() knows, which are those that quantize() knows.
+std::vector<format> readable_formats();
 
 // nullptr when the id or the (case-insensitive) name is not one of the formats above.
 const format_traits* find_format(std::uint32_t id) noexcept;

@@ -10,15 +10,13 @@ using namespace hartonomous::pg;
 
 HARTONOMOUS_FUNCTION(formats) {
   result_rows rows(fcinfo);
-  for (std::uint32_t id = 0; id < 64; ++id) {
-    const format_traits* t = find_format(id);
-    if (t == nullptr) continue;
-    const Datum values[] = {call([&] { return CStringGetTextDatum(t->name); }),
-                            Int32GetDatum(static_cast<int32>(id)),
-                            Int32GetDatum(static_cast<int32>(t->block_weights)),
-                            Int32GetDatum(static_cast<int32>(t->block_bytes)),
-                            BoolGetDatum(t->readable),
-                            BoolGetDatum(t->writable)};
+  for (const format_traits& t : all_formats()) {
+    const Datum values[] = {call([&] { return CStringGetTextDatum(t.name); }),
+                            Int32GetDatum(static_cast<int32>(t.id)),
+                            Int32GetDatum(static_cast<int32>(t.block_weights)),
+                            Int32GetDatum(static_cast<int32>(t.block_bytes)),
+                            BoolGetDatum(t.readable),
+                            BoolGetDatum(t.writable)};
     const bool nulls[6] = {};
     rows.add(values, nulls);
   }

@@ -25,11 +25,7 @@ constexpr std::size_t blocks = 37;
 std::string name_of(const testing::TestParamInfo<format>& info) { return traits_of(info.param).name; }
 
 class VectorCodec : public testing::TestWithParam<format> {};
-INSTANTIATE_TEST_SUITE_P(AllFormats, VectorCodec,
-                         testing::Values(format::F32, format::F16, format::BF16, format::Q8_0, format::Q4_0,
-                                         format::Q4_1, format::Q5_0, format::Q5_1, format::IQ4_NL, format::Q2_K,
-                                         format::Q3_K, format::Q4_K, format::Q5_K, format::Q6_K),
-                         name_of);
+INSTANTIATE_TEST_SUITE_P(AllFormats, VectorCodec, testing::ValuesIn(readable_formats()), name_of);
 
 using generator = std::mt19937_64;
 using half_detail::float_of;

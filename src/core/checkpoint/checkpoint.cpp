@@ -6,6 +6,7 @@
 #include "checkpoint/config.hpp"
 #include "checkpoint/tensors.hpp"
 #include "checkpoint/vocabulary.hpp"
+#include "hartonomous/quantization.hpp"
 
 namespace hartonomous {
 
@@ -13,8 +14,8 @@ namespace {
 
 using namespace checkpoint_detail;
 
-// general.file_type of the matrices' format.
-std::uint32_t file_type_of(format f) noexcept { return f == format::F16 ? 1 : f == format::BF16 ? 32 : 0; }
+// general.file_type of the matrices' format: F32, F16 or BF16.
+std::uint32_t file_type_of(format f) { return static_cast<std::uint32_t>(find_mix(traits_of(f).name)->type); }
 
 }  // namespace
 

@@ -69,6 +69,16 @@ bool same_name(const char* ours, const char* name, std::size_t length) noexcept 
 
 }  // namespace
 
+span<const format_traits> all_formats() noexcept { return {table, sizeof table / sizeof table[0]}; }
+
+std::vector<format> readable_formats() {
+  std::vector<format> readable;
+  for (const format_traits& traits : table) {
+    if (traits.readable) readable.push_back(traits.id);
+  }
+  return readable;
+}
+
 const format_traits* find_format(std::uint32_t id) noexcept {
   for (const format_traits& traits : table) {
     if (static_cast<std::uint32_t>(traits.id) == id) return &traits;

@@ -98,12 +98,22 @@ weights_varlena* encode(format f, span<const float> values, span<const float> im
   return w;
 }
 
+namespace {
+
+std::string list_formats() {
+  std::string names;
+  for (const format f : readable_formats()) names += (names.empty() ? "" : ", ") + std::string(traits_of(f).name);
+  return names;
+}
+
+}  // namespace
+
 format format_argument(text* name) {
   const format_traits* traits = find_format(VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name));
   if (traits != nullptr) return traits->id;
   throw error(sqlstate::invalid_parameter_value,
               "unknown weight format \"" + std::string(VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name)) + "\"", {},
-              "Formats are ggml's: F32, F16, BF16, Q8_0, Q4_0, Q4_1, Q5_0, Q5_1, Q2_K, Q3_K, Q4_K, Q5_K, Q6_K.");
+              "Formats are ggml's: " + list_formats() + ".");
 }
 
 }  // namespace hartonomous::pg

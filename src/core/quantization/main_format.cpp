@@ -1,0 +1,95 @@
+// Telling by its tensors which mix a model was quantized to (quantization.hpp).
+#include <algorithm>
+#include <cstddef>
+#include <map>
+#include <set>
+#include <tuple>
+
+#include "hartonomous/quantization.hpp"
+
+namespace hartonomous {
+
+namespace {
+
+// The name without its block's number: tensors of one kind.
+std::string kind_of(std::string_view name) {
+  std::string kind(name);
+  const std::size_t begin = kind.find_first_of("0123456789");
+  if (begin == std::string::npos) return kind;
+  const std::size_t end = kind.find_first_not_of("0123456789", begin);
+  return kind.erase(begin, end == std::string::npos ? end : end - begin);
+}
+
+struct candidate {
+  std::string name;
+  std::size_t rank;  // 0 a format by itself, then the mixes, smallest first
+  std::uint64_t weights;
+};
+
+std::uint64_t added(std::uint64_t a, std::uint64_t b) noexcept { return a > UINT64_MAX - b ? UINT64_MAX : a + b; }
+
+class mix_recognizer {
+ public:
+  mix_recognizer(const mix_traits& traits, span<const stored_tensor_outline> tensors) : tensors_(tensors) {
+    std::vector<quantized_tensor> quantized;
+    kinds_.reserve(tensors.size());
+    for (const stored_tensor_outline& tensor : tensors) {
+      quantized.push_back({tensor.name, tensor.matrix && may_quantize(tensor.name, traits.gguf)});
+      kinds_.push_back(kind_of(tensor.name));
+    }
+    planner_.emplace(traits, quantized);
+  }
+
+  // Weights of the matrices that have a format which the mix gives to tensors of their kind. Not block by block, for
+  // the blocks of a student are numbered anew.
+  std::uint64_t weights_of(const quantization_mix& mix, bool asked) const {
+    const std::vector<format> given = planner_->formats(mix, false);
+    std::set<std::pair<std::string_view, format>> possible;
+    for (std::size_t i = 0; i < tensors_.size(); ++i) {
+      if (!tensors_[i].matrix) continue;
+      possible.emplace(kinds_[i], fitting_format(given[i], tensors_[i].run));
+      possible.emplace(kinds_[i], fitting_format(mix.base, tensors_[i].run));
+    }
+    std::uint64_t weights = 0;
+    for (std::size_t i = 0; i < tensors_.size(); ++i) {
+      if (!tensors_[i].matrix || possible.count({kinds_[i], tensors_[i].stored}) == 0) continue;
+      // Rows that fit no quantized block are F16 in every mix, and tell nothing of one that nobody asked for.
+      if (tensors_[i].stored != format::F16 || asked) weights = added(weights, tensors_[i].weights);
+    }
+    return weights;
+  }
+
+ private:
+  span<const stored_tensor_outline> tensors_;
+  std::vector<std::string> kinds_;
+  std::optional<mix_planner> planner_;
+};
+
+}  // namespace
+
+std::optional<std::string> main_format(const mix_traits& traits, span<const stored_tensor_outline> tensors,
+                                       const quantization_mix* asked) {
+  std::map<format, std::uint64_t> by_format;
+  for (const stored_tensor_outline& tensor : tensors) {
+    if (!tensor.matrix) continue;
+    std::uint64_t& weights = by_format[tensor.stored];
+    weights = added(weights, tensor.weights);
+  }
+  if (by_format.empty()) return std::nullopt;
+  std::vector<candidate> candidates;
+  for (const auto& [stored, weights] : by_format) candidates.push_back({traits_of(stored).name, 0, weights});
+  const mix_recognizer recognizer(traits, tensors);
+  std::size_t rank = 0;
+  for (const quantization_mix& mix : quantization_mixes()) {
+    candidates.push_back({mix.name, ++rank, recognizer.weights_of(mix, &mix == asked)});
+    if (candidates.back().weights == 0) candidates.pop_back();
+  }
+  const std::string wanted = asked != nullptr ? asked->name : "";
+  const auto better = [&](const candidate& a, const candidate& b) {
+    const bool a_asked = a.name == wanted, b_asked = b.name == wanted;
+    return std::tie(b.weights, b_asked, a.rank, a.name) < std::tie(a.weights, a_asked, b.rank, b.name);
+  };
+  return std::min_element(candidates.begin(), candidates.end(), better)->name;
+}
+
+}  // namespace hartonomous

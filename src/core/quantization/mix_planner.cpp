@@ -1,0 +1,191 @@
+// What a mix gives each tensor of a model: llama-quantize's rules, case by case (quantization.hpp).
+#include <algorithm>
+#include <array>
+#include <cstddef>
+#include <tuple>
+
+#include "hartonomous/quantization.hpp"
+
+namespace hartonomous {
+
+mix_planner::mix_planner(const mix_traits& traits, span<const quantized_tensor> tensors) : traits_(traits) {
+  places_.reserve(tensors.size());
+  for (const quantized_tensor& tensor : tensors) {
+    const tensor_name parsed = parse_tensor_name(tensor.name);
+    const category is = category_of(parsed);
+    // llama.cpp reads the number only where a name begins with blk: it sorts dec.blk.10 before dec.blk.2.
+    const bool numbered = !traits.gguf || tensor.name.substr(0, 4) == "blk.";
+    places_.push_back({is, numbered ? parsed.block : -1, 0});
+    if (is == category::attn_v) ++attn_v_count_;
+    if (is == category::output) has_output_ = true;
+  }
+  number_places(tensors);
+}
+
+mix_planner::category mix_planner::category_of(const tensor_name& parsed) noexcept {
+  if (!parsed.known_to_mixes) return category::other;
+  switch (parsed.role) {
+    case tensor_role::output:
+      return category::output;
+    case tensor_role::token_embedding:
+      return category::token_embedding;
+    // What holds the values, alone or among others, is treated alike.
+    case tensor_role::attn_v:
+    case tensor_role::attn_qkv:
+    case tensor_role::attn_kv_b:
+      return category::attn_v;
+    case tensor_role::attn_k:
+      return category::attn_k;
+    case tensor_role::attn_output:
+      return category::attn_output;
+    case tensor_role::ffn_down:
+      return category::ffn_down;
+    default:
+      return category::other;
+  }
+}
+
+// llama.cpp goes through the tensors by block and name and counts those it quantizes.
+void mix_planner::number_places(span<const quantized_tensor> tensors) {
+  std::vector<std::size_t> order(tensors.size());
+  for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
+  std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
+    return std::tie(places_[a].block, tensors[a].name) < std::tie(places_[b].block, tensors[b].name);
+  });
+  std::array<std::int64_t, static_cast<std::size_t>(category::ffn_down) + 1> counted{};
+  for (const std::size_t i : order) {
+    if (tensors[i].quantized) places_[i].ordinal = counted.at(static_cast<std::size_t>(places_[i].is))++;
+  }
+}
+
+std::vector<format> mix_planner::formats(const quantization_mix& mix, bool by_importance) const {
+  const bool plain = mix.base == format::F32 || mix.base == format::F16 || mix.base == format::BF16;
+  std::vector<format> given(places_.size(), mix.base);
+  if (plain) return given;
+  for (std::size_t i = 0; i < given.size(); ++i) given[i] = quantized_format(mix, places_[i], by_importance);
+  return given;
+}
+
+format mix_planner::quantized_format(const quantization_mix& mix, const place& at, bool by_importance) const {
+  switch (at.is) {
+    case category::output:
+      return output_format(mix);
+    case category::token_embedding:
+      // It is the output matrix, too, where there is no other.
+      return has_output_ ? mix.base : output_format(mix);
+    case category::attn_v:
+      return attn_v_format(mix, at);
+    case category::attn_k:
+      return traits_.experts == 8 ? format::Q8_0 : mix.base;
+    case category::attn_output:
+      return attn_output_format(mix);
+    case category::ffn_down:
+      return ffn_down_format(mix, at, by_importance);
+    case category::other:
+      break;
+  }
+  return mix.base;
+}
+
+format mix_planner::output_format(const quantization_mix& mix) const {
+  return traits_.falcon || mix.base == format::Q8_0 ? format::Q8_0 : format::Q6_K;
+}
+
+format mix_planner::attn_v_format(const quantization_mix& mix, const place& at) const {
+  if (traits_.experts == 8) return format::Q8_0;
+  const bool grouped = traits_.heads_per_kv >= 4;
+  format given = mix.base;
+  switch (mix.type) {
+    case file_type::Q2_K:
+      given = grouped ? format::Q4_K : format::Q3_K;
+      break;
+    case file_type::Q2_K_S:
+      if (grouped) given = format::Q4_K;
+      break;
+    case file_type::Q3_K_M:
+      given = at.ordinal < 2 ? format::Q5_K : format::Q4_K;
+      break;
+    case file_type::Q3_K_L:
+      given = format::Q5_K;
+      break;
+    case file_type::IQ4_NL:
+      if (grouped) given = format::Q5_K;
+      break;
+    case file_type::Q4_K_M:
+    case file_type::Q5_K_M:
+      if (uses_more_bits(at.ordinal, attn_v_count_)) given = format::Q6_K;
+      break;
+    case file_type::Q4_K_S:
+      if (at.ordinal < 4) given = format::Q5_K;
+      break;
+    default:
+      break;
+  }
+  if (traits_.seventy_billion && (given == format::Q3_K || given == format::Q4_K)) return format::Q5_K;
+  return given;
+}
+
+format mix_planner::attn_output_format(const quantization_mix& mix) const {
+  if (traits_.falcon) return mix.type == file_type::Q3_K_L ? format::Q4_K : mix.base;
+  if (traits_.experts == 8) {
+    switch (mix.type) {
+      case file_type::Q2_K:
+      case file_type::Q3_K_S:
+      case file_type::Q3_K_M:
+      case file_type::IQ4_NL:
+      case file_type::Q4_K_S:
+      case file_type::Q4_K_M:
+        return format::Q5_K;
+      default:
+        return mix.base;
+    }
+  }
+  switch (mix.type) {
+    case file_type::Q2_K:
+      return format::Q3_K;
+    case file_type::Q3_K_M:
+      return format::Q4_K;
+    case file_type::Q3_K_L:
+      return format::Q5_K;
+    default:
+      return mix.base;
+  }
+}
+
+format mix_planner::ffn_down_format(const quantization_mix& mix, const place& at, bool by_importance) const {
+  // With experts a block may have several, in whatever order: then its number counts. So it does where names of
+  // checkpoints say nothing of experts.
+  const std::int64_t i = traits_.experts > 1 || !traits_.gguf ? at.block : at.ordinal;
+  const std::int64_t n = traits_.blocks;
+  const bool first_eighth = i < n / 8;
+  const bool more_bits = uses_more_bits(i, n);
+  switch (mix.type) {
+    case file_type::Q2_K:
+      return format::Q3_K;
+    case file_type::Q2_K_S:
+      return first_eighth ? format::Q4_K : mix.base;
+    case file_type::Q3_K_M:
+      if (i < n / 16) return format::Q5_K;
+      return !traits_.falcon || more_bits ? format::Q4_K : mix.base;
+    case file_type::Q3_K_L:
+      return traits_.falcon ? format::Q4_K : format::Q5_K;
+    case file_type::Q4_K_M:
+      if (traits_.falcon && i >= n / 16) return more_bits ? format::Q5_K : mix.base;
+      return traits_.falcon || more_bits ? format::Q6_K : mix.base;
+    case file_type::Q5_K_M:
+      return more_bits ? format::Q6_K : mix.base;
+    case file_type::Q4_K_S:
+      return first_eighth && !traits_.falcon ? format::Q5_K : mix.base;
+    case file_type::IQ4_NL:
+      return first_eighth && !by_importance ? format::Q5_K : mix.base;
+    // Without importance Q4_1 and Q5_1 can go wrong in the first blocks.
+    case file_type::Q4_0:
+      return first_eighth && by_importance ? format::Q4_1 : mix.base;
+    case file_type::Q5_0:
+      return first_eighth && by_importance ? format::Q5_1 : mix.base;
+    default:
+      return mix.base;
+  }
+}
+
+}  // namespace hartonomous

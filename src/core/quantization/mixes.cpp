@@ -1,0 +1,66 @@
+// The table of mixes and what they look at in a model (quantization.hpp).
+#include <algorithm>
+
+#include "hartonomous/quantization.hpp"
+
+namespace hartonomous {
+
+namespace {
+
+constexpr quantization_mix mixes[] = {
+    {"Q2_K_S", file_type::Q2_K_S, format::Q2_K},   {"Q2_K", file_type::Q2_K, format::Q2_K},
+    {"Q3_K_S", file_type::Q3_K_S, format::Q3_K},   {"Q3_K_M", file_type::Q3_K_M, format::Q3_K},
+    {"Q3_K_L", file_type::Q3_K_L, format::Q3_K},   {"Q4_0", file_type::Q4_0, format::Q4_0},
+    {"IQ4_NL", file_type::IQ4_NL, format::IQ4_NL}, {"Q4_K_S", file_type::Q4_K_S, format::Q4_K},
+    {"Q4_K_M", file_type::Q4_K_M, format::Q4_K},   {"Q4_1", file_type::Q4_1, format::Q4_1},
+    {"Q5_0", file_type::Q5_0, format::Q5_0},       {"Q5_K_S", file_type::Q5_K_S, format::Q5_K},
+    {"Q5_K_M", file_type::Q5_K_M, format::Q5_K},   {"Q5_1", file_type::Q5_1, format::Q5_1},
+    {"Q6_K", file_type::Q6_K, format::Q6_K},       {"Q8_0", file_type::Q8_0, format::Q8_0},
+    {"F16", file_type::F16, format::F16},          {"BF16", file_type::BF16, format::BF16},
+    {"F32", file_type::F32, format::F32},
+};
+
+}  // namespace
+
+span<const quantization_mix> quantization_mixes() noexcept { return {mixes, sizeof mixes / sizeof mixes[0]}; }
+
+const quantization_mix* find_mix(std::string_view name) {
+  std::string wanted(name);
+  for (char& c : wanted) c = c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
+  if (wanted == "Q3_K" || wanted == "Q4_K" || wanted == "Q5_K") wanted += "_M";
+  for (const quantization_mix& mix : mixes) {
+    if (wanted == mix.name) return &mix;
+  }
+  return nullptr;
+}
+
+const quantization_mix* find_mix(file_type type) noexcept {
+  for (const quantization_mix& mix : mixes) {
+    if (mix.type == type) return &mix;
+  }
+  return nullptr;
+}
+
+mix_traits mix_traits_of(bool gguf, std::string_view architecture, std::int64_t blocks, std::int64_t experts,
+                         std::int64_t heads, std::int64_t kv_heads) noexcept {
+  mix_traits traits;
+  traits.gguf = gguf;
+  traits.blocks = std::clamp<std::int64_t>(blocks, 0, INT32_MAX);
+  traits.experts = experts;
+  if (kv_heads != 0) traits.heads_per_kv = heads / kv_heads;
+  traits.falcon = architecture == "falcon";
+  if (architecture == "llama" || architecture == "llama-embed") {
+    traits.seventy_billion = blocks == 80 && heads != 0 && heads != kv_heads;
+  } else if (architecture == "qwen2" || architecture == "deci" || architecture == "olmo") {
+    traits.seventy_billion = blocks == 80;
+  } else if (architecture == "jais2") {
+    traits.seventy_billion = blocks == 68;
+  }
+  return traits;
+}
+
+bool uses_more_bits(std::int64_t block, std::int64_t blocks) noexcept {
+  return block < blocks / 8 || block >= 7 * blocks / 8 || (block - blocks / 8) % 3 == 2;
+}
+
+}  // namespace hartonomous
