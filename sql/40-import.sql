@@ -35,23 +35,6 @@ BEGIN
 END
 $$;
 
-CREATE FUNCTION hartonomous.layer_number(tensor_name text) RETURNS integer
-  LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE COST 50
-  RETURN coalesce((regexp_match(tensor_name, '(?:^|\.)(?:blk|layers?|h|blocks?)\.(\d{1,6})\.'))[1]::integer, -1);
-COMMENT ON FUNCTION hartonomous.layer_number(text) IS 'block number in a tensor''s name, -1 outside blocks';
-
-CREATE FUNCTION hartonomous.layer_type(tensor_name text, tensor_shape bigint[]) RETURNS text
-  LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE COST 50
-  RETURN CASE
-    WHEN tensor_name ~ '(^|[._])(norm|ln_?\d*|ln_f|layernorm)([._]|$)|_norm|layer_?norm|batch_?norm' THEN 'norm'
-    WHEN tensor_name ~ 'embd|embed|^token_types\.|(^|\.)wte\.|(^|\.)wpe\.' THEN 'embedding'
-    WHEN tensor_name ~ '^output\.|lm_head' THEN 'output'
-    WHEN tensor_name ~ 'attn|attention|[._][qkvo]_proj' THEN 'attention'
-    WHEN tensor_name ~ 'ffn|mlp|feed_forward|(gate|up|down)_proj' THEN 'ffn'
-    ELSE 'other' END;
-COMMENT ON FUNCTION hartonomous.layer_type(text, bigint[]) IS
-  'attention, ffn, norm, embedding, output or other, from a tensor''s name';
-
 CREATE FUNCTION hartonomous.gguf_value(metadata jsonb, key text) RETURNS jsonb
   LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE COST 250
 BEGIN ATOMIC
@@ -178,7 +161,7 @@ BEGIN
   INSERT INTO hartonomous.model_layers (model_id, layer_idx, layer_name, layer_type, tensor_shape, tensor_dtype,
                                         parameter_count, row_length, atom_size, position)
     SELECT model, hartonomous.layer_number(t.tensor_name), t.tensor_name,
-           hartonomous.layer_type(t.tensor_name, t.tensor_shape), t.tensor_shape, t.tensor_dtype, t.parameter_count,
+           hartonomous.layer_type(t.tensor_name), t.tensor_shape, t.tensor_dtype, t.parameter_count,
            t.row_length, hartonomous.effective_atom_size(import_model.atom_size, t.row_length, t.storage_format),
            t.position
       FROM hartonomous.file_tensors(source, container, config) t;

@@ -123,38 +123,17 @@ $$;
 COMMENT ON FUNCTION hartonomous.asked_preset(integer) IS
   'the file type (format_presets()) that a model was last quantized to, or that its file names; NULL when none is known';
 
--- By what the tensors are, so that it holds of students, of parts, after rollback. Where rows fit no block of a K format,
--- several mixes come out alike: then what was asked for decides. Of others that fit as well, the smaller.
+-- By what the tensors are, so that it holds of students, of parts, after rollback.
 CREATE FUNCTION hartonomous.main_format(model integer, plan jsonb) RETURNS text
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
-  SET enable_nestloop = off SET jit = off
 AS $$
-DECLARE
-  asked constant text := hartonomous.asked_preset(model);
 BEGIN
   RETURN (
-    WITH matrices AS (
-      SELECT p.layer_id, regexp_replace(p.layer_name, '\d+', '') AS kind, p.storage_format, p.parameter_count,
-             least(gcd(p.row_length, p.atom_size), p.row_length) AS run
-        FROM hartonomous.planned_tensors(plan) p WHERE hartonomous.is_matrix(p.tensor_shape)),
-    -- Not block by block, for the blocks of a student are numbered anew: all that a mix gives to tensors of a kind.
-    given AS (
-      SELECT DISTINCT n.preset, n.n, m.kind, m.run, g.format
-        FROM hartonomous.format_presets() WITH ORDINALITY n (preset, file_type, base_format, n)
-        JOIN hartonomous.preset_formats(model) f ON f.mix = n.preset
-        JOIN matrices m ON m.layer_id = f.layer_id
-       CROSS JOIN LATERAL (VALUES (f.format), (n.base_format)) g (format)),
-    mixes AS (
-      SELECT DISTINCT g.preset, g.n, g.kind, hartonomous.fitting_format(g.format, g.run) AS format FROM given g),
-    candidates AS (
-      SELECT m.storage_format AS name, 0 AS mix, sum(m.parameter_count) AS weights FROM matrices m GROUP BY 1
-      UNION ALL
-      -- Rows that fit no quantized block are F16 in every mix, and tell nothing of one that nobody asked for.
-      SELECT x.preset, x.n, sum(m.parameter_count)
-        FROM mixes x JOIN matrices m ON m.kind = x.kind AND m.storage_format = x.format
-       WHERE m.storage_format <> 'F16' OR x.preset = asked GROUP BY 1, 2)
-    SELECT c.name FROM candidates c ORDER BY c.weights DESC, (c.name = asked) IS TRUE DESC, c.mix, c.name LIMIT 1);
+    SELECT hartonomous.recognized_format(hartonomous.mix_traits_of(model), coalesce(hartonomous.asked_preset(model), ''),
+             array_agg(p.layer_name), array_agg(hartonomous.is_matrix(p.tensor_shape)), array_agg(p.storage_format),
+             array_agg(p.parameter_count), array_agg(least(gcd(p.row_length, p.atom_size), p.row_length)))
+      FROM hartonomous.planned_tensors(plan) p);
 END
 $$;
 COMMENT ON FUNCTION hartonomous.main_format(integer, jsonb) IS

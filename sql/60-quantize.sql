@@ -1,35 +1,5 @@
 -- Quantizing a model: every matrix rewritten in a smaller format.
 
--- The formats llama-quantize falls back to when a row is no whole number of blocks.
-CREATE FUNCTION hartonomous.fitting_format(format text, run_length bigint) RETURNS text
-  LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE COST 250
-  SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-  wanted text := upper(format);
-  known record;
-BEGIN
-  SELECT * INTO known FROM hartonomous.formats() f WHERE f.format = wanted;
-  IF known IS NULL THEN
-    RAISE EXCEPTION 'unknown weight format "%"', format
-      USING ERRCODE = '22023',
-            HINT = 'SELECT format FROM hartonomous.formats() WHERE writable; a model can also have a mix: SELECT hartonomous.format_presets();';
-  END IF;
-  IF NOT known.writable THEN
-    RAISE EXCEPTION 'format % cannot be written', wanted
-      USING ERRCODE = '0A000', HINT = 'SELECT format FROM hartonomous.formats() WHERE writable;';
-  END IF;
-  IF run_length % known.block_weights = 0 THEN
-    RETURN wanted;
-  END IF;
-  wanted := CASE wanted WHEN 'Q4_K' THEN 'Q5_0' WHEN 'Q5_K' THEN 'Q5_1' WHEN 'Q6_K' THEN 'Q8_0'
-                        WHEN 'Q2_K' THEN 'Q4_0' WHEN 'Q3_K' THEN 'Q4_0' ELSE 'F16' END;
-  RETURN hartonomous.fitting_format(wanted, run_length);
-END
-$$;
-COMMENT ON FUNCTION hartonomous.fitting_format(text, bigint) IS
-  'the format itself when a run of that length is whole blocks of it, else what llama-quantize falls back to; 22023 when unknown, 0A000 when it cannot be written';
-
 -- Here and in other plans sets of tensors are joined by hashing, never by nested loops: of a model that was imported
 -- since statistics were gathered the planner expects a handful of tensors, and loops over thousands take minutes. Nor is anything
 -- compiled (jit): that takes longer than a plan does.
@@ -136,27 +106,6 @@ END
 $$;
 COMMENT ON FUNCTION hartonomous.quantize_plan(text, text, text, jsonb, boolean, regclass) IS 'the same for a model by its name';
 
--- llama-quantize's own list. Most of its exceptions may stand anywhere in a name; tables of positions and of token types
--- only when they are the model's own. RWKV's small matrices are named one by one, for its large ones are time_mix_, too.
-CREATE FUNCTION hartonomous.is_quantizable_name(layer_name text, container text) RETURNS boolean
-  LANGUAGE sql IMMUTABLE PARALLEL SAFE COST 1
-  RETURN CASE WHEN container = 'gguf'
-              THEN layer_name LIKE '%weight' AND layer_name <> ALL (ARRAY['position_embd.weight', 'token_types.weight'])
-                   AND layer_name !~ '(_norm|ffn_gate_inp|ffn_gate_tid2eid|shortconv\.conv|indexer\.[kq]_proj|attn_rel_b)\.weight'
-                   AND layer_name !~ 'time_mix_(first|w[012]|v[012]|a[012]|g[12]|decay_w[12]|lerp_fused)\.weight'
-                   AND layer_name !~ '(altup|laurel|per_layer_model_proj|ssm_conv1d|a\.rvq\.codebook|mm\.a\.code_embd)'
-                   AND layer_name !~ '(\.position_embd|sam\.pos_embd|sam\.neck\.|sam\.net_|\.rel_pos|\.patch_embd|\.patch_merger)'
-              ELSE layer_name NOT LIKE '%bias' END;
-COMMENT ON FUNCTION hartonomous.is_quantizable_name(text, text) IS
-  'whether a tensor of that name may be quantized: llama-quantize''s rules for GGUF, all but biases otherwise';
-
--- As ggml counts: dimensions of one do not make a matrix of a vector.
-CREATE FUNCTION hartonomous.is_matrix(tensor_shape bigint[]) RETURNS boolean
-  LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE COST 1
-  RETURN 1 < ANY (tensor_shape[1:cardinality(tensor_shape) - 1]);
-COMMENT ON FUNCTION hartonomous.is_matrix(bigint[]) IS
-  'whether a tensor of that shape has more than one row: only such tensors are quantized';
-
 CREATE FUNCTION hartonomous.column_importance_of(source regclass, model integer)
   RETURNS TABLE (layer_id bigint, column_importance real[])
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 300
@@ -212,7 +161,7 @@ BEGIN
   SELECT l.layer_name INTO missing
     FROM ROWS FROM (unnest(layers), unnest(targets)) AS t (layer_id, target) JOIN hartonomous.model_layers l USING (layer_id)
    WHERE t.target = 'Q2_K' AND (t.layer_id = ANY (weighed)) IS NOT TRUE
-     AND hartonomous.tensor_category(l.layer_name) <> ALL (ARRAY['output', 'token_embd'])
+     AND hartonomous.tensor_role(l.layer_name) <> ALL (ARRAY['output', 'token_embedding'])
    ORDER BY l.position LIMIT 1;
   IF missing IS NOT NULL THEN
     RAISE EXCEPTION 'Q2_K_S needs the importance of the columns of tensor "%"', missing

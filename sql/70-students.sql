@@ -48,7 +48,7 @@ BEGIN
   PERFORM hartonomous.current_revision(model);
   RETURN QUERY EXECUTE $sql$
     WITH matrices AS (
-      SELECT l.layer_idx, l.layer_id, l.layer_name ~ '(attn_output|ffn_down|o_proj|down_proj|c_proj)\.weight$' AS writes
+      SELECT l.layer_idx, l.layer_id, hartonomous.writes_residual(l.layer_name) AS writes
         FROM hartonomous.model_layers l WHERE l.model_id = $1 AND l.layer_idx >= 0 AND cardinality(l.tensor_shape) > 1),
     chosen AS (
       SELECT m.layer_idx, m.layer_id FROM matrices m
@@ -133,7 +133,7 @@ BEGIN
   RETURN QUERY
     SELECT l.layer_id, coalesce(b.n::integer - 1, -1),
            CASE WHEN b.n IS NULL THEN l.layer_name
-                ELSE regexp_replace(l.layer_name, '((?:^|\.)(?:blk|layers?|h|blocks?)\.)\d{1,6}\.', '\1' || b.n - 1 || '.') END,
+                ELSE hartonomous.with_layer_number(l.layer_name, b.n::integer - 1) END,
            (row_number() OVER (ORDER BY l.position))::integer - 1
       FROM hartonomous.model_layers l
       LEFT JOIN unnest(blocks) WITH ORDINALITY b (block, n) ON b.block = l.layer_idx

@@ -6,6 +6,7 @@
 #include "pg/base/interrupts.hpp"
 #include "pg/store/layer_row.hpp"
 #include "pg/base/rows.hpp"
+#include "pg/base/text.hpp"
 
 #include <algorithm>
 #include <cstdint>
@@ -74,10 +75,6 @@ class opened_model {
   std::vector<std::unique_ptr<byte_source>> sources_;
   checkpoint model_;
 };
-
-Datum text_datum(const std::string& s) {
-  return call([&] { return PointerGetDatum(cstring_to_text_with_len(s.data(), static_cast<int>(s.size()))); });
-}
 
 Datum bigint_array(const std::vector<std::uint64_t>& numbers) {
   return call([&] {

@@ -46,19 +46,6 @@ SELECT is_empty($$SELECT layer_name FROM model_layers l
      (SELECT ST_Extent(a.weights_geometry)::text FROM tensor_atoms a WHERE a.layer_id = l.layer_id)$$,
   'a layer''s geometry is the envelope of its atoms');
 
-SELECT is((layer_number(name), layer_type(name, '{2,2}'))::text, expected, name) FROM (VALUES
-  ('blk.12.attn_k.weight', '(12,attention)'), ('blk.3.ffn_norm.weight', '(3,norm)'),
-  ('output_norm.weight', '(-1,norm)'), ('model.layers.7.self_attn.q_proj.weight', '(7,attention)'),
-  ('model.layers.7.mlp.gate_proj.weight', '(7,ffn)'), ('model.layers.0.input_layernorm.weight', '(0,norm)'),
-  ('transformer.h.11.ln_1.bias', '(11,norm)'), ('transformer.wte.weight', '(-1,embedding)'),
-  ('model.embed_tokens.weight', '(-1,embedding)'), ('lm_head.weight', '(-1,output)'),
-  ('per_layer_token_embd.weight', '(-1,embedding)'), ('token_types.weight', '(-1,embedding)'),
-  ('output.weight', '(-1,output)'), ('blk.1.attn_output.weight', '(1,attention)'),
-  ('token_embd_norm.weight', '(-1,norm)'), ('conv1.weight', '(-1,other)'), ('features.0.weight', '(-1,other)'),
-  ('blk.99999999.x', '(-1,other)'), ('', '(-1,other)')) v (name, expected);
-SELECT is(layer_number(NULL), NULL, 'layer_number(NULL)');
-SELECT is(layer_type(NULL, '{1}'), NULL, 'layer_type(NULL)');
-
 -- The atoms' rows
 
 SELECT results_eq(
@@ -453,8 +440,7 @@ SELECT throws_ok($$SELECT import_gguf(NULL::text, 'x')$$, '22004', NULL, 'NULL p
 SELECT throws_ok($$SELECT import_safetensors(NULL::oid, 'x')$$, '22004', NULL, 'NULL large object');
 SELECT throws_ok($$SELECT import_model(little_gguf(), NULL, 'x', 1)$$, '22004', NULL, 'NULL container');
 SELECT lives_ok($$SELECT import_gguf(little_gguf(), E'a name; DROP TABLE "x"\n''%s''')$$, 'any name will do');
-SELECT is_empty($$SELECT without_comment('file_metadata', 'file_tensors', 'file_sha256', 'load_atoms', 'layer_number',
-  'layer_type', 'gguf_value',
+SELECT is_empty($$SELECT without_comment('file_metadata', 'file_tensors', 'file_sha256', 'load_atoms', 'gguf_value',
   'effective_atom_size', 'check_import', 'import_model', 'load_and_describe', 'import_gguf', 'import_safetensors')$$,
     'every function has a comment');
 

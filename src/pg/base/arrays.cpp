@@ -58,6 +58,37 @@ array_view<T>::array_view(Datum datum) : original_(DatumGetPointer(datum)) {
 template class array_view<float>;
 template class array_view<std::int32_t>;
 
+array_elements::array_elements(Datum array, Oid element_type) {
+  bool* is_null = nullptr;
+  call([&] {
+    int16 length;
+    bool by_value;
+    char alignment;
+    get_typlenbyvalalign(element_type, &length, &by_value, &alignment);
+    deconstruct_array(DatumGetArrayTypeP(array), element_type, length, by_value, alignment, &values_, &is_null,
+                      &count_);
+  });
+  for (int i = 0; i < count_; ++i) {
+    if (is_null[i]) throw error("22004", "array must not contain nulls");
+  }
+}
+
+std::string_view array_elements::text(std::size_t i) const {
+  const struct varlena* value = call([&] { return PG_DETOAST_DATUM_PACKED(values_[i]); });
+  return {VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value)};
+}
+
+Datum text_array(const std::vector<std::string_view>& values) {
+  return call([&] {
+    auto* elements = static_cast<Datum*>(palloc(sizeof(Datum) * (values.size() + 1)));
+    for (std::size_t i = 0; i < values.size(); ++i) {
+      elements[i] = PointerGetDatum(cstring_to_text_with_len(values[i].data(), static_cast<int>(values[i].size())));
+    }
+    return PointerGetDatum(
+        construct_array(elements, static_cast<int>(values.size()), TEXTOID, -1, false, TYPALIGN_INT));
+  });
+}
+
 ArrayType* new_real_array(std::size_t count) { return new_array<float>(count); }
 ArrayType* new_integer_array(std::size_t count) { return new_array<std::int32_t>(count); }
 

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cstdint>
+#include <string_view>
+#include <vector>
 
 #include "pg/base/memory.hpp"
 
@@ -31,6 +33,23 @@ extern template class array_view<float>;
 extern template class array_view<std::int32_t>;
 using real_array_view = array_view<float>;
 using integer_array_view = array_view<std::int32_t>;
+
+// The elements of an array argument of any type, in storage order; error 22004 on a NULL element.
+class array_elements {
+ public:
+  array_elements(Datum array, Oid element_type);
+  std::size_t size() const noexcept { return static_cast<std::size_t>(count_); }
+  Datum operator[](std::size_t i) const noexcept { return values_[i]; }
+  // Of text[]; as long as the memory context of the constructor.
+  std::string_view text(std::size_t i) const;
+
+ private:
+  Datum* values_ = nullptr;
+  int count_ = 0;
+};
+
+// text[] of as many names.
+Datum text_array(const std::vector<std::string_view>& values);
 
 // A new one-dimensional array with room for `count` elements (uninitialised); error 54000 beyond what one holds.
 ArrayType* new_real_array(std::size_t count);

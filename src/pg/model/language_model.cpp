@@ -82,8 +82,4 @@ std::string text_argument(FunctionCallInfo fcinfo, int argument, const char* nam
   return {VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value)};
 }
 
-Datum text_datum(std::string_view text) {
-  return call([&] { return PointerGetDatum(cstring_to_text_with_len(text.data(), static_cast<int>(text.size()))); });
-}
-
 }  // namespace hartonomous::pg

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "pg/base/interrupts.hpp"
+#include "pg/base/text.hpp"
 #include "pg/model/model_tensors.hpp"
 
 #include <cstdint>
@@ -52,6 +53,5 @@ std::int32_t model_argument(FunctionCallInfo fcinfo);
 atom_set atoms_argument(FunctionCallInfo fcinfo, int argument, std::int32_t model);
 // Error 22004, naming it, when it is NULL.
 std::string text_argument(FunctionCallInfo fcinfo, int argument, const char* name);
-Datum text_datum(std::string_view text);
 
 }  // namespace hartonomous::pg

@@ -1,0 +1,134 @@
+// Which format each tensor of a model gets (sql/37-quantization.sql).
+#include "pg/base/arrays.hpp"
+#include "pg/base/composite.hpp"
+#include "pg/base/rows.hpp"
+#include "pg/base/text.hpp"
+#include "pg/base/weights.hpp"
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "hartonomous/quantization.hpp"
+
+using namespace hartonomous;
+using namespace hartonomous::pg;
+
+namespace {
+
+// A value of the SQL type mix_traits; what is NULL there is unknown, and 0 here.
+mix_traits traits_argument(FunctionCallInfo fcinfo, int argument) {
+  const composite_view row(PG_GETARG_DATUM(argument));
+  const auto number = [&](const char* field) {
+    const std::optional<Datum> value = row.get(field);
+    return value ? DatumGetInt64(*value) : 0;
+  };
+  const std::optional<Datum> gguf = row.get("gguf");
+  const std::optional<Datum> name = row.get("architecture");
+  const text* architecture = name ? call([&] { return DatumGetTextPP(*name); }) : nullptr;
+  return mix_traits_of(gguf && DatumGetBool(*gguf), architecture != nullptr ? view_of(architecture) : "",
+                       number("blocks"), number("experts"), number("heads"), number("kv_heads"));
+}
+
+const quantization_mix& mix_argument(FunctionCallInfo fcinfo, int argument) {
+  const std::string_view name = text_view_argument(fcinfo, argument);
+  const quantization_mix* mix = find_mix(name);
+  if (mix != nullptr) return *mix;
+  std::string names;
+  for (const quantization_mix& known : quantization_mixes())
+    names += (names.empty() ? "" : ", ") + std::string(known.name);
+  throw error(sqlstate::invalid_parameter_value, "unknown preset \"" + std::string(name) + "\"", {},
+              "Presets are " + names + ".");
+}
+
+void require_equal_length(std::size_t a, std::size_t b) {
+  if (a != b) throw error("2202E", "the arrays must have as many elements as there are names");
+}
+
+std::uint64_t size_of(Datum number) {
+  const int64 value = DatumGetInt64(number);
+  if (value < 0) throw error(sqlstate::numeric_value_out_of_range, "sizes of tensors cannot be negative");
+  return static_cast<std::uint64_t>(value);
+}
+
+}  // namespace
+
+HARTONOMOUS_FUNCTION(format_presets) {
+  result_rows rows(fcinfo);
+  for (const quantization_mix& mix : quantization_mixes()) {
+    const Datum values[] = {text_datum(mix.name), Int32GetDatum(static_cast<int32>(mix.type)),
+                            text_datum(traits_of(mix.base).name)};
+    const bool nulls[3] = {};
+    rows.add(values, nulls);
+  }
+  PG_RETURN_NULL();
+}
+
+HARTONOMOUS_FUNCTION(preset_named) {
+  const quantization_mix* mix = find_mix(text_view_argument(fcinfo, 0));
+  if (mix == nullptr) PG_RETURN_NULL();
+  return text_datum(mix->name);
+}
+
+HARTONOMOUS_FUNCTION(fitting_format) {
+  const std::string_view name = text_view_argument(fcinfo, 0);
+  const format_traits* wanted = find_format(name.data(), name.size());
+  if (wanted == nullptr) {
+    throw error(sqlstate::invalid_parameter_value, "unknown weight format \"" + std::string(name) + "\"", {},
+                "SELECT format FROM hartonomous.formats() WHERE writable; a model can also have a mix: "
+                "SELECT hartonomous.format_presets();");
+  }
+  // Only whether blocks divide it matters, so that a damaged store's negative length is as good as any.
+  const int64 length = PG_GETARG_INT64(1);
+  const std::uint64_t run = length < 0 ? 0 - static_cast<std::uint64_t>(length) : static_cast<std::uint64_t>(length);
+  return text_datum(traits_of(fitting_format(wanted->id, run)).name);
+}
+
+HARTONOMOUS_FUNCTION(is_quantizable_name) {
+  const bool gguf = !PG_ARGISNULL(1) && text_view_argument(fcinfo, 1) == "gguf";
+  if (PG_ARGISNULL(0)) PG_RETURN_NULL();
+  PG_RETURN_BOOL(may_quantize(text_view_argument(fcinfo, 0), gguf));
+}
+
+HARTONOMOUS_FUNCTION(mix_formats) {
+  const mix_traits traits = traits_argument(fcinfo, 0);
+  const quantization_mix& mix = mix_argument(fcinfo, 1);
+  const array_elements names(PG_GETARG_DATUM(3), TEXTOID);
+  const array_elements matrices(PG_GETARG_DATUM(4), BOOLOID);
+  require_equal_length(matrices.size(), names.size());
+  std::vector<quantized_tensor> tensors;
+  tensors.reserve(names.size());
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    tensors.push_back({names.text(i), DatumGetBool(matrices[i]) && may_quantize(names.text(i), traits.gguf)});
+  }
+  std::vector<std::string_view> given;
+  given.reserve(tensors.size());
+  for (const format f : mix_planner(traits, tensors).formats(mix, PG_GETARG_BOOL(2)))
+    given.push_back(traits_of(f).name);
+  return text_array(given);
+}
+
+HARTONOMOUS_FUNCTION(recognized_format) {
+  const mix_traits traits = traits_argument(fcinfo, 0);
+  const quantization_mix* asked = find_mix(text_view_argument(fcinfo, 1));
+  const array_elements names(PG_GETARG_DATUM(2), TEXTOID);
+  const array_elements matrices(PG_GETARG_DATUM(3), BOOLOID);
+  const array_elements formats(PG_GETARG_DATUM(4), TEXTOID);
+  const array_elements weights(PG_GETARG_DATUM(5), INT8OID);
+  const array_elements runs(PG_GETARG_DATUM(6), INT8OID);
+  for (const array_elements* other : {&matrices, &formats, &weights, &runs}) {
+    require_equal_length(other->size(), names.size());
+  }
+  std::vector<stored_tensor_outline> tensors;
+  tensors.reserve(names.size());
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    tensors.push_back({names.text(i), DatumGetBool(matrices[i]),
+                       format_argument(call([&] { return DatumGetTextPP(formats[i]); })), size_of(weights[i]),
+                       size_of(runs[i])});
+  }
+  const std::optional<std::string> name = main_format(traits, tensors, asked);
+  if (!name) PG_RETURN_NULL();
+  return text_datum(*name);
+}

@@ -1,0 +1,21 @@
+// SQL's text as C++ sees it, and back.
+#pragma once
+
+#include "pg/base/boundary.hpp"
+
+#include <string_view>
+
+namespace hartonomous::pg {
+
+inline std::string_view view_of(const text* value) { return {VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value)}; }
+
+// As long as the memory context in which the function is called.
+inline std::string_view text_view_argument(FunctionCallInfo fcinfo, int argument) {
+  return view_of(call([&] { return PG_GETARG_TEXT_PP(argument); }));
+}
+
+inline Datum text_datum(std::string_view value) {
+  return call([&] { return PointerGetDatum(cstring_to_text_with_len(value.data(), static_cast<int>(value.size()))); });
+}
+
+}  // namespace hartonomous::pg
