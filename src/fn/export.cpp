@@ -196,7 +196,7 @@ Datum export_model(FunctionCallInfo fcinfo, const make_output& make) {
   const std::string container(VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name));
   if (container == "gguf") return export_as_gguf(model, make);
   if (container == "safetensors") return export_as_safetensors(model, make);
-  throw error(sqlstate::invalid_parameter_value, "unknown model file format \"" + container + "\"");
+  throw error(sqlstate::invalid_parameter_value, "unknown container \"" + container + "\"");
 }
 
 }  // namespace

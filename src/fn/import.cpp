@@ -50,16 +50,16 @@ class opened_model {
     const std::string tokenizer = with_tokenizer ? json_argument(fcinfo, config_argument + 1) : "null";
     backend_interrupts interrupts;
     if (config == "null") {
-      if (tokenizer != "null") throw error(sqlstate::invalid_parameter_value, "a tokenizer goes with a config");
+      if (tokenizer != "null") throw error(sqlstate::invalid_parameter_value, "a tokenizer requires a config");
       if (sources_.size() > 1) {
-        throw error(sqlstate::invalid_parameter_value, "only with a config several files make a model", {},
-                    "Give the checkpoint's config.json as the argument config.");
+        throw error(sqlstate::invalid_parameter_value, "several files require a config", {},
+                    "Pass the checkpoint's config.json as the argument config.");
       }
       model_.file = read_model_file(*sources_.front(), container, interrupts);
       return;
     }
     if (container != "safetensors") {
-      throw error(sqlstate::invalid_parameter_value, "a config goes with a safetensors file");
+      throw error(sqlstate::invalid_parameter_value, "a config requires a safetensors file");
     }
     require_work_memory(16 * (config.size() + tokenizer.size()), "reading the config and the tokenizer");
     std::vector<byte_source*> files;
@@ -173,7 +173,7 @@ class loader {
       write_atoms(tensor, layer.layout, nullptr);
       return {unplaced.x, unplaced.y, unplaced.x, unplaced.y};
     }
-    require_work_memory(placing_bytes(layer.layout), "placing a tensor's atoms");
+    require_work_memory(placing_bytes(layer.layout), "computing the positions of a tensor's atoms");
     workers crew;
     file_rows rows(bytes_, tensor);
     const std::vector<atom_place> places = place_atoms(layer.layout, rows, crew, interrupts_);
@@ -226,7 +226,7 @@ std::vector<target_layer> read_layers(std::int32_t model, const model_file& file
       "WHERE model_id = $1 ORDER BY position",
       "model_layers", {{INT4OID, Int32GetDatum(model)}});
   if (found.rows() != file.tensors.size()) {
-    throw error("55000", "the model's layers are not those of the file");
+    throw error("55000", "the model's tensors are not those of the file");
   }
   std::vector<target_layer> layers;
   for (std::uint64_t i = 0; i < found.rows(); ++i) {

@@ -50,7 +50,7 @@ HARTONOMOUS_FUNCTION(lock_model) {
   });
   if (result == LOCKACQUIRE_NOT_AVAIL) {
     throw error("55P03", "model " + std::to_string(model) + " is being changed by another session", {},
-                "Wait for it, or look in pg_locks for the session.");
+                "Wait for it, or find the session in pg_locks.");
   }
   PG_RETURN_VOID();
 }

@@ -78,7 +78,7 @@ HARTONOMOUS_FUNCTION(tensor_positions) {
     PG_RETURN_NULL();
   }
   require_work_memory(placing_bytes(tensor.layout) + tensor.layout.atoms() * 2 * sizeof(std::uint64_t),
-                      "placing a tensor's atoms");
+                      "computing the positions of a tensor's atoms");
   workers crew;
   backend_interrupts interrupts;
   const std::vector<atom_place> places = place_atoms(tensor.layout, rows, crew, interrupts);

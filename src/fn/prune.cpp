@@ -25,7 +25,8 @@ struct prune_state {
 void check_rule(const prune_state& state) {
   const bool ratio_fits = !state.keep_ratio || (*state.keep_ratio >= 0.0 && *state.keep_ratio <= 1.0);
   if (state.keep_ratio.has_value() == state.threshold.has_value() || !ratio_fits) {
-    throw error(sqlstate::invalid_parameter_value, "give either a keep_ratio between 0 and 1 or a threshold");
+    throw error(sqlstate::invalid_parameter_value,
+                "exactly one of keep_ratio, between 0 and 1, and threshold must be given");
   }
 }
 

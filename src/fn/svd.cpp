@@ -45,7 +45,7 @@ matrix_size size_arguments(FunctionCallInfo fcinfo) {
 
 void require_count(std::size_t found, const matrix_size& size) {
   if (found == size.count()) return;
-  throw error(sqlstate::array_subscript_error, "matrix has not rows x cols numbers",
+  throw error(sqlstate::array_subscript_error, "matrix does not have rows x cols numbers",
               "It has " + std::to_string(found) + ", " + std::to_string(size.rows) + " x " +
                   std::to_string(size.columns) + " are " + std::to_string(size.count()) + ".");
 }
@@ -61,7 +61,7 @@ svd_request rank_request(FunctionCallInfo fcinfo, int argument, const matrix_siz
   if (request.rank > most) {
     call([&] {
       ereport(NOTICE,
-              (errmsg("rank %d is more than a %zu x %zu matrix has: taking %zu", rank, size.rows, size.columns, most)));
+              (errmsg("rank %d exceeds that of a %zu x %zu matrix: using %zu", rank, size.rows, size.columns, most)));
     });
     request.rank = most;
   }
@@ -174,7 +174,7 @@ HARTONOMOUS_FUNCTION(svd_decompose_json) {
   const json_matrix matrix = parse_json_matrix(text_of(fcinfo, 0), size.count() + 1, size.count(), interrupts);
   require_count(matrix.values.size(), size);
   if (matrix.nested && (matrix.rows != size.rows || matrix.columns != size.columns)) {
-    throw error(sqlstate::array_subscript_error, "matrix has not rows x cols numbers",
+    throw error(sqlstate::array_subscript_error, "matrix does not have rows x cols numbers",
                 "It has " + std::to_string(matrix.rows) + " rows of " + std::to_string(matrix.columns) + ".");
   }
   const svd_factors f = decompose(matrix.values, size, request, size.count() * sizeof(float));

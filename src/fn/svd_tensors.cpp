@@ -42,7 +42,7 @@ HARTONOMOUS_FUNCTION(weights_slice) {
   const int64 first = PG_GETARG_INT64(1), count = PG_GETARG_INT64(2);
   const auto total = static_cast<int64>(w.count());
   if (first < 0 || count < 0 || first > total || count > total - first) {
-    throw error(sqlstate::invalid_parameter_value, "slice lies outside the weights",
+    throw error(sqlstate::invalid_parameter_value, "slice is out of range",
                 "There are " + std::to_string(total) + "; asked for are " + std::to_string(count) + " from " +
                     std::to_string(first) + " on.");
   }

@@ -83,7 +83,7 @@ SELECT is(source_sha256,
   'several files: their sha256') FROM models WHERE model_id = :parts;
 SELECT throws_ok(
   format('SELECT import_safetensors(ARRAY[%L, %L], ''x'')', server_path('1.safetensors'), server_path('2.safetensors')),
-  '22023', 'only with a config several files make a model');
+  '22023', 'several files require a config');
 SELECT throws_ok(
   format('SELECT import_safetensors(ARRAY[%L], ''x'', config => little_config())', server_path('1.safetensors')),
   '22P03', NULL, 'one of several files is not enough');
@@ -113,9 +113,9 @@ SELECT throws_ok(
   ('{}', '{"normalizer": {"type": "Lowercase"}}', '0A000', 'unknown normalizer "Lowercase" of the tokenizer'))
   v (config, tokenizer, state, message);
 SELECT throws_ok('SELECT import_safetensors(little_checkpoint(), ''x'', tokenizer => little_tokenizer())', '22023',
-  'a tokenizer goes with a config');
+  'a tokenizer requires a config');
 SELECT throws_ok('SELECT file_metadata(little_gguf(), ''gguf'', little_config())', '22023',
-  'a config goes with a safetensors file');
+  'a config requires a safetensors file');
 SELECT is(store_state(), :'before', 'nothing is left');
 
 -- The example model as a checkpoint. Rows of queries and keys go back where Hugging Face has them.

@@ -383,7 +383,7 @@ SELECT is(file_metadata(little_gguf(), 'gguf'), metadata, 'file_metadata()') FRO
 SELECT is(file_metadata(NULL::bytea, 'gguf'), NULL, 'file_metadata(NULL)');
 SELECT is_empty($$SELECT * FROM file_tensors(NULL::bytea, 'gguf')$$, 'file_tensors(NULL)');
 SELECT is(file_sha256(NULL::bytea), NULL, 'file_sha256(NULL)');
-SELECT throws_ok($$SELECT file_metadata('x'::bytea, 'zip')$$, '22023', 'unknown model file format "zip"',
+SELECT throws_ok($$SELECT file_metadata('x'::bytea, 'zip')$$, '22023', 'unknown container "zip"',
   'an unknown container');
 
 -- Large objects

@@ -84,7 +84,7 @@ SELECT throws_ok(format('SELECT tokenize(%s, ''a'')', :types), '22P03',
 SELECT vocabulary('beyond', kv_text('tokenizer.ggml.model', 'llama'), kv_texts('tokenizer.ggml.tokens', 'a', 'b'),
   kv_u32('tokenizer.ggml.bos_token_id', 2)) AS beyond \gset
 SELECT throws_ok(format('SELECT tokenize(%s, ''a'')', :beyond), '22P03',
-  'metadata key "tokenizer.ggml.bos_token_id" names a token beyond the vocabulary');
+  'metadata key "tokenizer.ggml.bos_token_id" names a token that is out of range');
 SET LOCAL hartonomous.max_work_memory = '4MB';
 SELECT throws_ok(format('SELECT tokenize(%s, repeat(''a'', 100000))', :spm), '53200', NULL, 'a word beyond the budget');
 SELECT throws_ok(format('SELECT tokenize(%s, repeat(''ab a '', 200000))', :spm), '53200', NULL,

@@ -513,7 +513,7 @@ TEST(Checkpoint, TokenizersThatAreWrong) {
   EXPECT_EQ(refused(replaced(byte_level, "\"NFC\"", "\"Lowercase\""), "0A000"),
             "unknown normalizer \"Lowercase\" of the tokenizer");
   EXPECT_EQ(refused(replaced(byte_level, "?[^", "?[^x"), "0A000"),
-            "unknown pattern by which the tokenizer cuts text into words");
+            "the tokenizer splits text into words by an unknown pattern");
   refused(replaced(byte_level, "\"add_prefix_space\":false", "\"add_prefix_space\":true"), "0A000");
   refused(replaced(byte_level, "\"type\":\"ByteLevel\"", "\"type\":\"Whitespace\""), "0A000");
   refused(replaced(sentence_piece, "\"byte_fallback\":true", "\"byte_fallback\":false"), "0A000");
@@ -523,11 +523,11 @@ TEST(Checkpoint, TokenizersThatAreWrong) {
   refused(replaced(byte_level, "\"a b\"", "[\"a\"]"), "22023");
   refused(replaced(byte_level, "\"content\":\"<tool>\"", "\"content\":1"), "22023");
   EXPECT_EQ(refused(replaced(byte_level, "\"content\":\"<tool>\"", "\"content\":\"ab\""), "22023"),
-            "tokenizer: token \"ab\" is given twice");
+            "tokenizer: token \"ab\" occurs twice");
   EXPECT_EQ(refused(replaced(byte_level, "\"id\":6", "\"id\":3"), "22023"),
-            "tokenizer: number 3 is that of two tokens");
+            "tokenizer: number 3 belongs to two tokens");
   EXPECT_EQ(refused(replaced(byte_level, "\"ab\":3", "\"ab\":1"), "22023"),
-            "tokenizer: number 1 is that of two tokens");
+            "tokenizer: number 1 belongs to two tokens");
   // Members that change the tokens.
   const auto in_model = [](const char* text, const std::string& more) {
     return replaced(text, "\"type\":\"BPE\"", "\"type\":\"BPE\"," + more);
@@ -539,17 +539,17 @@ TEST(Checkpoint, TokenizersThatAreWrong) {
   EXPECT_EQ(refused(in_model(byte_level, R"("dropout":0.1)"), "0A000"),
             "the tokenizer merges at random: tokenizer: model.dropout");
   EXPECT_EQ(refused(replaced(byte_level, "\"Isolated\"", "\"Removed\""), "0A000"),
-            "the tokenizer cuts text into words by behavior \"Removed\"");
+            "the tokenizer splits text into words by behavior \"Removed\"");
   EXPECT_EQ(refused(replaced(byte_level, "\"Isolated\"", "\"Isolated\",\"invert\":true"), "0A000"),
-            "the tokenizer cuts text into words by behavior \"Isolated\", inverted");
+            "the tokenizer splits text into words by behavior \"Isolated\", inverted");
   EXPECT_EQ(refused(replaced(byte_level, "{\"type\":\"Split\"",
                              R"({"type":"Digits","individual_digits":true},{"type":"Split")"),
                     "0A000"),
             "unknown step \"Split\" of the tokenizer");
   EXPECT_EQ(refused(replaced(sentence_piece, "{\"String\":\" \"}", "{\"String\":\"_\"}"), "0A000"),
-            "the tokenizer replaces something else than spaces by visible ones");
+            "the tokenizer replaces something other than spaces by visible spaces");
   EXPECT_EQ(refused(replaced(sentence_piece, "{\"String\":\" \"}", "{\"Regex\":\" +\"}"), "0A000"),
-            "the tokenizer replaces something else than spaces by visible ones");
+            "the tokenizer replaces something other than spaces by visible spaces");
   EXPECT_EQ(refused(replaced(sentence_piece, "\"TemplateProcessing\"", "\"RobertaProcessing\""), "0A000"),
             "unknown post-processor \"RobertaProcessing\" of the tokenizer");
   for (const std::string& same :

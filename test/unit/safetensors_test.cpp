@@ -206,7 +206,7 @@ TEST(safetensors, refuses_bad_json) {
   EXPECT_NE(json_error(R"({"__metadata__":{"a":null}})").find("header holds null"), std::string::npos);
   EXPECT_NE(json_error(R"({"__metadata__":{"a":{}}})").find("header holds an object"), std::string::npos);
   EXPECT_NE(json_error(R"({"__metadata__":[]})").find("header holds an array"), std::string::npos);
-  EXPECT_EQ(json_error(R"({"__metadata__":{},"__metadata__":{}})"), "safetensors: \"__metadata__\" is given twice");
+  EXPECT_EQ(json_error(R"({"__metadata__":{},"__metadata__":{}})"), "safetensors: \"__metadata__\" occurs twice");
   EXPECT_EQ(json_error(R"({"__metadata__":{"a":"1","a":"2"}})"), "safetensors: duplicate metadata key \"a\"");
   EXPECT_EQ(json_error(R"({"a\u0000":{}})"), "safetensors: tensor name \"a\\x00\" contains a NUL character");
 }

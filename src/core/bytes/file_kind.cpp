@@ -55,13 +55,13 @@ file_kind recognize_text(std::string_view head) noexcept {
   text.remove_prefix(std::min(text.find_first_not_of(" \t\r\n"), text.size()));
   for (const char* tag : {"<!doctype html", "<html", "<head", "<?xml"}) {
     if (begins_with_word(text, tag)) {
-      return {"a web page", "The download may have been answered with an error or a page to log in."};
+      return {"a web page", "The download may have returned an error or a login page."};
     }
   }
   if (!begins_with(text, "{")) return {};
   if (text.find("\"weight_map\"") != std::string_view::npos) {
     return {"the index of a checkpoint in several files",
-            "Give the paths of the files it names as an array, with the checkpoint's config."};
+            "Pass the paths of the files it names as an array, together with the checkpoint's config."};
   }
   return {"a JSON text", ""};
 }

@@ -92,7 +92,7 @@ class placer {
     const auto at = places_.find(from);
     if (at == places_.end()) {
       throw error(sqlstate::invalid_binary_representation, "tensor \"" + from + "\" is missing", {},
-                  "A checkpoint in several files is given as an array of all their paths.");
+                  "For a checkpoint in several files, pass an array of all their paths.");
     }
     at->second.used = true;
     const safetensors_tensor& tensor = *at->second.tensor;

@@ -32,7 +32,7 @@ std::vector<const json*> steps_of(const members& tokenizer, const char* key, con
   if (value == nullptr) return {};
   if (type_of(*value, tokenizer.name(key)) != "Sequence") return {value};
   const json& all = tokenizer.object(key).at(list);
-  if (!all.is_array()) refuse(tokenizer.name(key) + " is a sequence of no steps");
+  if (!all.is_array()) refuse(tokenizer.name(key) + " has no steps");
   std::vector<const json*> steps;
   for (const json& step : all) steps.push_back(&step);
   return steps;
@@ -54,7 +54,7 @@ void read_normalizers(const members& tokenizer, pipeline& out) {
       out.space_before = true;
     } else if (type == "Replace" && at.text("content") == visible_space) {
       if (at.object("pattern").text("String") != " ") {
-        not_supported("the tokenizer replaces something else than spaces by visible ones");
+        not_supported("the tokenizer replaces something other than spaces by visible spaces");
       }
       out.visible_spaces = true;
     } else if (type != "NFC") {  // which GGUF's tokenizers leave out, too
@@ -84,12 +84,12 @@ const char* name_of_pattern(const std::string& regex, bool whole_words) {
     const char* name = whole_words ? p.pre : p.pre_merged;
     if (regex == p.regex && name != nullptr) return name;
   }
-  not_supported("unknown pattern by which the tokenizer cuts text into words", "It is " + show_name(regex) + ".");
+  not_supported("the tokenizer splits text into words by an unknown pattern", "It is " + show_name(regex) + ".");
 }
 
 void read_metaspace(const members& step, pipeline& out) {
   if (step.text("replacement").value_or(visible_space) != visible_space) {
-    not_supported("the tokenizer has another visible space than U+2581");
+    not_supported("the visible space of the tokenizer is not U+2581");
   }
   out.visible_spaces = true;
   std::string const scheme = step.text("prepend_scheme").value_or("always");
@@ -101,7 +101,7 @@ void check_split(const members& step) {
   const bool inverted = step.flag("invert").value_or(false);
   std::string const behavior = step.text("behavior").value_or("Isolated");
   if (behavior != (inverted ? "Removed" : "Isolated")) {
-    not_supported("the tokenizer cuts text into words by behavior " + show_name(behavior) +
+    not_supported("the tokenizer splits text into words by behavior " + show_name(behavior) +
                   (inverted ? ", inverted" : ""));
   }
 }
@@ -150,11 +150,11 @@ struct token_table {
     }
     const auto [place, is_new] = ids.emplace(text, id);
     if (!is_new && place->second != id) {
-      refuse("tokenizer: token " + show_name(text) + " is given twice",
+      refuse("tokenizer: token " + show_name(text) + " occurs twice",
              "Its numbers are " + std::to_string(place->second) + " and " + std::to_string(id) + ".");
     }
     if (types[id] != 0 && texts[id] != text) {
-      refuse("tokenizer: number " + std::to_string(id) + " is that of two tokens",
+      refuse("tokenizer: number " + std::to_string(id) + " belongs to two tokens",
              "They are " + show_name(texts[id]) + " and " + show_name(text) + ".");
     }
     texts[id] = text;

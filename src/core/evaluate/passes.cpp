@@ -43,7 +43,7 @@ std::vector<pass> plan_passes(const transformer& network, span<const score_windo
     if (alone > memory) {
       throw error(sqlstate::out_of_memory, "a context of " + std::to_string(size) + " tokens needs too much memory",
                   "It needs " + std::to_string(alone) + " bytes; the limit is " + std::to_string(memory) + " bytes.",
-                  "Raise hartonomous.max_work_memory for this session, or take a smaller n_ctx.");
+                  "Raise hartonomous.max_work_memory for this session, or use a smaller n_ctx.");
     }
     const bool fits = !passes.empty() && tokens + size <= enough_tokens &&
                       bytes_needed(network, tokens + size, std::max(longest, size),

@@ -39,7 +39,7 @@ std::vector<score_window> perplexity_windows(span<const token_id> tokens, std::u
                 "the text has too few tokens for a context of " + std::to_string(n_ctx),
                 "It has " + std::to_string(tokens.size()) + "; perplexity needs " +
                     std::to_string(2 * std::size_t{n_ctx}) + ".",
-                "Take a longer text or a smaller n_ctx.");
+                "Use a longer text or a smaller n_ctx.");
   }
   std::vector<score_window> windows;
   for (std::size_t at = 0; at + n_ctx <= tokens.size(); at += n_ctx) {

@@ -82,8 +82,7 @@ double token_sampler::draw() noexcept {
 chosen_token token_sampler::choose(span<const float> logits) {
   std::vector<std::size_t> tokens = candidates(logits, how_.temperature == 0.0 ? 1 : how_.top_k);
   if (tokens.empty()) {
-    throw error(sqlstate::object_not_in_prerequisite_state,
-                "the model predicts nothing: none of its logits is a number");
+    throw error(sqlstate::object_not_in_prerequisite_state, "the model predicts nothing: all of its logits are NaN");
   }
   std::size_t chosen = tokens.front();
   if (how_.temperature > 0.0) {
@@ -98,7 +97,7 @@ chosen_token token_sampler::choose(span<const float> logits) {
 }
 
 std::vector<float> text_continuation::append(span<const token_id> tokens) {
-  if (tokens.empty()) throw error(sqlstate::invalid_parameter_value, "there is no token to go on from");
+  if (tokens.empty()) throw error(sqlstate::invalid_parameter_value, "the prompt has no tokens");
   std::vector<float> states;
   std::size_t last = 0;
   for (std::size_t at = 0; at < tokens.size(); at += part) {
@@ -122,7 +121,7 @@ text_generator::text_generator(transformer& network, std::vector<token_id> promp
       pending_(std::move(prompt)),
       left_(max_tokens),
       ends_text_(std::move(ends_text)) {
-  if (pending_.empty()) throw error(sqlstate::invalid_parameter_value, "there is no token to go on from");
+  if (pending_.empty()) throw error(sqlstate::invalid_parameter_value, "the prompt has no tokens");
   if (pending_.size() > network.config().context) {
     throw error(sqlstate::invalid_parameter_value, "the prompt has " + std::to_string(pending_.size()) +
                                                        " tokens, but the model's context is " +

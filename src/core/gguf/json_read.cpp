@@ -124,7 +124,7 @@ bool metadata_handler::start_object(std::size_t) {
              (place_ == place::entry_key || place_ == place::entry_value || place_ == place::elements)) {
     hex_ = hex_state::opened;
   } else {
-    refuse("An object stands where none is allowed.");
+    refuse("An object is not allowed here.");
   }
   return true;
 }
@@ -134,7 +134,7 @@ void metadata_handler::enter(const std::string& name, const std::pair<const char
   unsigned& seen = place_ == place::root ? root_seen_ : entry_seen_;
   for (const auto& member : members) {
     if (name != member.first) continue;
-    if ((seen & bit(member.second)) != 0) refuse("Member " + show_name(name) + " is given twice.");
+    if ((seen & bit(member.second)) != 0) refuse("Member " + show_name(name) + " occurs twice.");
     seen |= bit(member.second);
     place_ = member.second;
     return;
@@ -194,11 +194,11 @@ bool metadata_handler::start_array(std::size_t) {
     place_ = place::entries;
   } else if (place_ == place::entry_value) {
     if (pass_ == pass::values && entry().type != gguf_type::array) {
-      refuse("The value of key " + show_name(entry().key) + " is an array; its type is not.");
+      refuse("The value of key " + show_name(entry().key) + " is an array, but its type is not.");
     }
     place_ = place::elements;
   } else {
-    refuse("An array stands where none is allowed.");
+    refuse("An array is not allowed here.");
   }
   return true;
 }
@@ -224,7 +224,7 @@ bool metadata_handler::scalar(const json_value& value) {
       break;
     case place::entry_value:
       if (pass_ == pass::values && entry().type == gguf_type::array) {
-        refuse("The value of key " + show_name(entry().key) + " is no array; its type is.");
+        refuse("The value of key " + show_name(entry().key) + " is not an array, but its type is.");
       }
       element(value);
       place_ = place::entry;
@@ -233,7 +233,7 @@ bool metadata_handler::scalar(const json_value& value) {
       element(value);
       break;
     default:
-      refuse("A value stands where none is allowed.");
+      refuse("A value is not allowed here.");
   }
   return true;
 }

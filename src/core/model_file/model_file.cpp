@@ -72,7 +72,7 @@ model_file from_safetensors(byte_source& source, interrupt_checker& interrupts) 
 model_file read_model_file(byte_source& source, std::string_view container, interrupt_checker& interrupts) {
   if (container == "gguf") return from_gguf(source, interrupts);
   if (container == "safetensors") return from_safetensors(source, interrupts);
-  throw error(sqlstate::invalid_parameter_value, "unknown model file format \"" + std::string(container) + "\"", {},
+  throw error(sqlstate::invalid_parameter_value, "unknown container \"" + std::string(container) + "\"", {},
               "Formats are \"gguf\" and \"safetensors\".");
 }
 

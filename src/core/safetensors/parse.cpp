@@ -156,7 +156,7 @@ bool header_handler::key(string_t& name) {
     if (name != "__metadata__") {
       start_tensor(name);
     } else if (metadata_seen_) {
-      refuse("\"__metadata__\" is given twice");
+      refuse("\"__metadata__\" occurs twice");
     } else {
       metadata_seen_ = true;
       place_ = place::metadata;

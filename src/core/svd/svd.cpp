@@ -43,7 +43,7 @@ double checked_total(span<const float> matrix, interrupt_checker& interrupts) {
   }
   constexpr double largest = 1e37;
   if (sum.total() > largest * largest) {
-    throw error(sqlstate::numeric_value_out_of_range, "matrix has too large numbers",
+    throw error(sqlstate::numeric_value_out_of_range, "matrix has numbers that are too large",
                 "Its singular values might be out of range for type real.");
   }
   return sum.total();

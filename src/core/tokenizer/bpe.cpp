@@ -74,7 +74,7 @@ bpe_encoder::variant bpe_encoder::find_variant(const gguf_metadata& metadata) {
   std::string known;
   for (const named_variant& v : variants) known += (known.empty() ? "" : ", ") + std::string(v.name);
   throw error(sqlstate::feature_not_supported, "unknown pre-tokenizer " + show_name(name),
-              "It says how text is cut into words before merging.", "Known are " + known + ".");
+              "It tells how text is split into words before merging.", "Known are " + known + ".");
 }
 
 bpe_encoder::bpe_encoder(const variant& as, const vocabulary& words, const gguf_metadata& metadata,

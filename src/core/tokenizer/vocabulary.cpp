@@ -76,7 +76,7 @@ std::int32_t read_id(const gguf_metadata& metadata, const char* key, std::int32_
   if (!id || *id == none)
     return fallback >= 0 && static_cast<std::size_t>(fallback) < words.tokens.size() ? fallback : -1;
   if (*id >= words.tokens.size()) {
-    throw error(malformed, std::string("metadata key \"") + key + "\" names a token beyond the vocabulary",
+    throw error(malformed, std::string("metadata key \"") + key + "\" names a token that is out of range",
                 "Its value is " + std::to_string(*id) + "; the vocabulary has " + std::to_string(words.tokens.size()) +
                     " tokens.");
   }
@@ -88,7 +88,7 @@ bool read_add(const gguf_metadata& metadata, const char* key, bool fallback, std
   const bool add = metadata.get_bool(key).value_or(fallback);
   if (add && token < 0) {
     throw error(malformed, std::string("metadata key \"") + token_key + "\" is missing",
-                "The tokenizer is to add this token to every text.");
+                "The tokenizer would add this token to every text.");
   }
   return add;
 }

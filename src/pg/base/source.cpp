@@ -19,7 +19,7 @@ class file_source final : public byte_source {
         [&] { return OpenTransientFile(path_.c_str(), O_RDONLY | O_NONBLOCK | PG_BINARY); });  // a FIFO must not block
     if (fd_ < 0) {
       fail("could not open file",
-           "The server opens the file. One that only the client has can be given as bytea or as a large object.");
+           "The server opens the file. Pass a file of the client as bytea or as a large object.");
     }
     struct stat status;
     if (fstat(fd_, &status) != 0) fail("could not stat file");

@@ -48,7 +48,7 @@ void query_result::require_type(int column, Oid type) const {
   const char* is = call([&] { return format_type_be(found); });
   const char* expected = call([&] { return format_type_be(type); });
   throw error("42804", name_of(column) + " is of type " + is + " instead of " + expected, {},
-              std::string("Give the column the type it was made with: ") + expected + ".");
+              std::string("Restore the type with which the column was created: ") + expected + ".");
 }
 
 void query_result::is_null(int column, const char* what) const {

@@ -100,7 +100,7 @@ atom_set atoms_of_revision(std::int32_t model, std::int32_t revision) {
   const query_result found = select(
       "SELECT r.base_revision_id, r.base_is_live, r.put_back, r.taken_out FROM hartonomous.revision_atoms($1, $2) r",
       "model_revisions", {{INT4OID, Int32GetDatum(model)}, {INT4OID, Int32GetDatum(revision)}});
-  if (found.rows() != 1) throw error(sqlstate::object_not_in_prerequisite_state, "the revision is not kept");
+  if (found.rows() != 1) throw error(sqlstate::object_not_in_prerequisite_state, "the revision is not available");
   const bool base_is_live = found.boolean(0, 2);
   const std::vector<std::int32_t> put_back = found.integers(0, 3);
   // What is put back later stands in the place of what was there before, and what is taken out is taken out last.

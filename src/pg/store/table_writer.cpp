@@ -56,7 +56,7 @@ void check_target(Relation relation, std::int32_t model, std::int32_t revision) 
     ereport(ERROR,
             (errcode(ERRCODE_WRONG_OBJECT_TYPE),
              errmsg("\"%s\" is not the partition of the store for revision %d of model %d", name, revision, model),
-             errhint("create_atoms_partition() makes it.")));
+             errhint("create_atoms_partition() creates it.")));
   }
   // Foreign keys are triggers, too.
   if (fires_on_insert(relation->trigdesc)) {
