@@ -37,7 +37,7 @@ export PG_CONFIG
 
 BUILD_PACKAGES=(g++ make libeigen3-dev libhwy-dev libicu-dev libopenblas-openmp-dev nlohmann-json3-dev
   "postgresql-$PG_MAJOR" "postgresql-server-dev-$PG_MAJOR" "postgresql-$PG_MAJOR-postgis-3")
-TEST_PACKAGES=(cmake ninja-build libgtest-dev libbenchmark-dev cppcheck perl python3
+TEST_PACKAGES=(cmake ninja-build libgtest-dev libbenchmark-dev cppcheck perl python3 libipc-run-perl
   "clang-$CLANG_MAJOR" "libclang-rt-$CLANG_MAJOR-dev" "clang-tidy-$CLANG_MAJOR" "clang-format-$CLANG_MAJOR"
   "postgresql-$PG_MAJOR-pgtap" libtap-parser-sourcehandler-pgtap-perl)
 
@@ -199,10 +199,14 @@ CONF
   }
   unset PGDATABASE PGSERVICE PGPASSWORD PGOPTIONS PGHOSTADDR PGSSLMODE PGTZ PGDATESTYLE
   export PGHOST=$SCRATCH/socket PGPORT=5432 PGUSER=postgres BINDIR
-  export HARTONOMOUS_TMP=$SCRATCH/files HARTONOMOUS_DATA=$data HARTONOMOUS_LOG=$SCRATCH/server/postgresql.log
-  # What the server is to read must not depend on the rights to the source tree.
+  export HARTONOMOUS_TMP=$SCRATCH/files
+  copy_examples
+}
+
+# What the server is to read must not depend on the rights to the source tree.
+copy_examples() {
   export HARTONOMOUS_EXAMPLES=$SCRATCH/examples HARTONOMOUS_MODEL=$SCRATCH/examples/tiny-stories.gguf
-  [ ! -d "$ROOT/examples" ] || cp -r "$ROOT/examples" "$HARTONOMOUS_EXAMPLES"
+  [ ! -d "$ROOT/examples" ] || cp -rT "$ROOT/examples" "$HARTONOMOUS_EXAMPLES"
 }
 
 stop_server() {

@@ -19,17 +19,17 @@
 #   pgtap      pgTAP: behaviour, each suite in a database of its own
 #   isolation  sessions side by side
 #   tap        tests that need a whole server: dump, crash, upgrade, privileges
-#   log        the server's log shows no crash
+#   log        the servers' logs show no crash but those made on purpose, by kill -9
 #
 # "sql" stands for regress, pgtap and isolation; "core" for unit, sanitize, lint and fuzz.
 #
 # Environment, besides what lib.sh reads: HARTONOMOUS_FUZZ_SECONDS (60) is the time for each fuzzer.
 #
-# What tests find in theirs: PGHOST, PGPORT, PGUSER (a superuser); BINDIR, the server's programs; HARTONOMOUS_TMP, a
-# directory everyone may write to; HARTONOMOUS_DATA and HARTONOMOUS_LOG, the server's; HARTONOMOUS_EXAMPLES and
-# HARTONOMOUS_MODEL, examples/ and its model where the server can read them; HARTONOMOUS_STAGE, the installed files;
-# HARTONOMOUS_BOUNDARY, the module of test/boundary. A test that crashes backends on purpose appends a line with
-# their number to $HARTONOMOUS_TMP/allowed_crashes.
+# What tests find in theirs: HARTONOMOUS_EXAMPLES and HARTONOMOUS_MODEL, examples/ and its model where the server can
+# read them; HARTONOMOUS_STAGE, the installed files. Those of pgtap, regress and isolation share a server: PGHOST,
+# PGPORT, PGUSER (a superuser); BINDIR, its programs; HARTONOMOUS_TMP, a directory everyone may write to. Those of tap
+# and boundary run as the server's user, with PostgreSQL's Perl modules, and make servers of their own;
+# HARTONOMOUS_BOUNDARY is the module of test/boundary.
 set -uo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 cd "$ROOT" || exit 1
@@ -95,7 +95,8 @@ cmake_build() {
 }
 
 stage_unit() {
-  cmake_build release release
+  # Not the module, which PGXS has built.
+  cmake_build release release --target unit_tests
   ctest --test-dir build/release -j "$JOBS" --output-on-failure
 }
 
@@ -141,12 +142,36 @@ stage_fuzz() {
     xargs -n 1 -P "$JOBS" bash -c 'fuzz_one "$1"' fuzz_one
 }
 
-run_prove() { prove --norc --comments --timer "$@" </dev/null; }
+# Runs TAP tests as the server's user, where PostgreSQL's modules find what they need: the programs, the settings by
+# which a server finds the extension, and a directory for data and logs.
+run_prove() {
+  local modules tests=("$@") source=$ROOT
+  modules=$(dirname "$("$PG_CONFIG" --pgxs)")/../test
+  install -d -m 755 "$SCRATCH/tap"
+  staged_settings >"$SCRATCH/tap.conf"
+  copy_examples
+  if [ "$(id -u)" = 0 ]; then
+    chown postgres: "$SCRATCH/tap"
+    as_server test -r "$ROOT/test/tap/docs.t" || { copy_source && source=$SCRATCH/source; }
+  fi
+  export TESTDIR=$SCRATCH/tap TESTDATADIR=$SCRATCH/tap/tmp_check TESTLOGDIR=$SCRATCH/tap/tmp_check/log
+  export TEMP_CONFIG=$SCRATCH/tap.conf PG_REGRESS=$modules/regress/pg_regress PG_TEST_TIMEOUT_DEFAULT=600
+  export PATH=$BINDIR:$PATH
+  cd "$SCRATCH/tap"
+  as_server prove --norc --timer -j "$JOBS" -I "$modules/perl" "${tests[@]/#/$source/}" </dev/null
+}
+
+# The source tree where the server's user can read it.
+copy_source() {
+  mkdir "$SCRATCH/source"
+  tar -C "$ROOT" -c --exclude=./.git --exclude='./build*' --exclude='*.o' . | tar -C "$SCRATCH/source" -x
+  chmod -R a+rX "$SCRATCH/source"
+}
 
 stage_boundary() {
   cmake_build release release --target boundary_test
-  cp build/release/boundary_test.so "$SCRATCH/files/"
-  export HARTONOMOUS_BOUNDARY=$SCRATCH/files/boundary_test.so
+  install -m 755 build/release/boundary_test.so "$SCRATCH/"
+  export HARTONOMOUS_BOUNDARY=$SCRATCH/boundary_test.so
   run_prove test/tap/boundary.t
 }
 
@@ -188,27 +213,37 @@ stage_tap() {
 }
 
 stage_log() {
-  local allowed=0 crashes
-  [ ! -e "$HARTONOMOUS_TMP/allowed_crashes" ] ||
-    allowed=$(awk '{ sum += $1 } END { print sum + 0 }' "$HARTONOMOUS_TMP/allowed_crashes")
-  crashes=$(grep -c 'terminated by signal' "$HARTONOMOUS_LOG" || true)
-  if grep -q 'PANIC: \|TRAP: ' "$HARTONOMOUS_LOG" || [ "$crashes" -gt "$allowed" ]; then
-    grep -n -B 5 'terminated by signal\|PANIC: \|TRAP: ' "$HARTONOMOUS_LOG"
+  local logs=()
+  [ ! -e "$SCRATCH/server" ] || logs+=("$SCRATCH/server/postgresql.log")
+  [ ! -e "$SCRATCH/tap" ] || logs+=("$SCRATCH"/tap/tmp_check/log/*.log)
+  [ ${#logs[@]} -gt 0 ] || return $SKIP
+  if grep -H -B 5 'PANIC: \|TRAP: \|terminated by signal [^9]\|terminated by signal 9[0-9]' "${logs[@]}"; then
     return 1
   fi
-  echo "server log: $crashes backends crashed, $allowed of them allowed to"
+  echo "server logs: no crash in ${#logs[@]}"
 }
 
 # ---- running them ------------------------------------------------------------------------------------------------
 
 # The lines of a stage's output that are worth showing when it passes: what the runners themselves conclude.
 CLOSING='^100% tests passed|^All tests successful|^Files=|^Result: | All [0-9]+ tests passed|^[a-z0-9_]+_fuzz: '
-CLOSING+='|^layout not checked|^clang-tidy and|^installing: |^server log: |^ok  *# skip|^# (cancel|resident)'
+CLOSING+='|^layout not checked|^clang-tidy and|^installing: |^server logs: |^ok  *# skip|^# (cancel|resident)'
 
 FAILED=()
 BEGUN=$EPOCHREALTIME
 
 seconds_since() { awk -v a="$1" -v b="$EPOCHREALTIME" 'BEGIN { printf "%.1f", b - a }'; }
+
+# How tools say that something is wrong: shown first, with what follows, since the end of a log may be far away.
+FINDING='Failed test |: (fatal )?error: |psql:.*(ERROR|FATAL): |: Failure$|AddressSanitizer: |: runtime error: '
+
+# The names of the tests that failed, as prove, ctest, pg_regress and fuzz_one list them.
+failed_tests() {
+  sed -nE -e 's/^([^ ]*\.(t|sql)) +\(Wstat: .*/\1/p' \
+    -e 's/^\t *[0-9]+ - (.*) \((Failed|Timeout|SEGFAULT|.*[Aa]bort.*)\)$/\1/p' \
+    -e 's/^test ([^ ]+) +\.\.\. FAILED.*/\1/p' -e 's/^not ok [0-9]+ +[-+] ([^ ]+) .*/\1/p' \
+    -e 's/^([a-z0-9_]+_fuzz) FAILED.*/\1/p' "$1" | sort -u
+}
 
 # report NAME STATUS BEGIN: the stage's line.
 report() {
@@ -223,7 +258,7 @@ report() {
     ok) grep -E "$CLOSING" "$log" || true ;;
     FAILED)
       FAILED+=("$1")
-      grep -h -A 6 -E 'Failed test |: (fatal )?error: ' "$log" | head -n 60 || true
+      grep -h -A 6 -E "$FINDING" "$log" | head -n 60 || true
       tail -n "${HARTONOMOUS_TAIL:-80}" "$log"
       ;;
   esac
@@ -255,7 +290,8 @@ need_build() {
   BUILT=no
   run_stage build || return 1
   BUILT=yes
-  export HARTONOMOUS_STAGE=$SCRATCH/stage
+  BINDIR=$("$PG_CONFIG" --bindir)
+  export BINDIR HARTONOMOUS_STAGE=$SCRATCH/stage
 }
 
 SERVER=
@@ -276,7 +312,15 @@ run_wanted() {
   shift
   case $name in
     build) need_build ;;
-    boundary | regress | pgtap | isolation | tap)
+    boundary | tap)
+      if need_build; then
+        run_stage "$name" "$@"
+      else
+        printf '%-10s not run: no build\n' "$name"
+        FAILED+=("$name")
+      fi
+      ;;
+    regress | pgtap | isolation)
       if need_server; then
         run_stage "$name" "$@"
       else
@@ -284,7 +328,7 @@ run_wanted() {
         FAILED+=("$name")
       fi
       ;;
-    log) [ "$SERVER" != yes ] || run_stage log ;;
+    log) [ -z "$BUILT" ] || run_stage log ;;
     *) run_stage "$name" "$@" ;;
   esac
 }
@@ -295,7 +339,7 @@ keep_logs() {
   mkdir -p build/test-logs
   cp "$SCRATCH"/log/* build/test-logs/
   [ ! -e "$SCRATCH/server/postgresql.log" ] || cp "$SCRATCH/server/postgresql.log" build/test-logs/
-  cp "${HARTONOMOUS_TMP:-$SCRATCH}"/*.log build/test-logs/ 2>/dev/null || true  # of clusters that tests made
+  cp "$SCRATCH"/tap/tmp_check/log/* build/test-logs/ 2>/dev/null || true
   echo "logs: build/test-logs"
 }
 
@@ -321,23 +365,33 @@ parse_arguments() {
   [ $# = 0 ] || [ ${#WANTED[@]} = 1 ] || usage 2 >&2
 }
 
-WANTED=()
-parse_arguments "$@"
-[ ${#WANTED[@]} -gt 0 ] || WANTED=("${STAGES[@]}")
+# A function, so that bash has read all of this file before it runs any: it may be edited meanwhile.
+main() {
+  local name
+  WANTED=()
+  parse_arguments "$@"
+  [ ${#WANTED[@]} -gt 0 ] || WANTED=("${STAGES[@]}")
 
-make_scratch
-run_stage packages || exit 1
-for name in "${WANTED[@]}"; do
-  case $name in
-    packages | log) ;;
-    *) run_wanted "$name" ${REST[@]+"${REST[@]}"} ;;
-  esac
-done
-run_wanted log
+  make_scratch
+  run_stage packages || exit 1
+  for name in "${WANTED[@]}"; do
+    case $name in
+      packages | log) ;;
+      *) run_wanted "$name" ${REST[@]+"${REST[@]}"} ;;
+    esac
+  done
+  run_wanted log
 
-if [ ${#FAILED[@]} -gt 0 ]; then
-  keep_logs
-  echo "FAILED: ${FAILED[*]} ($(seconds_since "$BEGUN") s)"
-  exit 1
-fi
-echo "all passed: ${WANTED[*]} ($(seconds_since "$BEGUN") s)"
+  if [ ${#FAILED[@]} -gt 0 ]; then
+    keep_logs
+    for name in "${FAILED[@]}"; do
+      [ ! -e "$SCRATCH/log/$name" ] || failed_tests "$SCRATCH/log/$name" | sed "s/^/$name: /"
+    done
+    echo "FAILED: ${FAILED[*]} ($(seconds_since "$BEGUN") s)"
+    exit 1
+  fi
+  echo "all passed: ${WANTED[*]} ($(seconds_since "$BEGUN") s)"
+}
+
+main "$@"
+exit

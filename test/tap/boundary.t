@@ -1,25 +1,23 @@
-# Errors between C++ and PostgreSQL (src/pg/base/boundary.hpp): they arrive whole, leak nothing, and a cancel gets through.
+# Errors between C++ and PostgreSQL (src/pg/base/boundary.hpp): they arrive whole, leak nothing, and a cancel gets
+# through.
 # The functions called here are test/boundary/boundary_test.cpp. Run by scripts/test.sh boundary.
 use strict;
 use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
+use Server;
 use Session;
 use Test::More;
 
 my $module = $ENV{HARTONOMOUS_BOUNDARY} or die "HARTONOMOUS_BOUNDARY is not set: run scripts/test.sh boundary\n";
-my $database = 'boundary';
 
 sub median { my @sorted = sort { $a <=> $b } @_; return $sorted[@sorted / 2]; }
 sub most { my @sorted = sort { $a <=> $b } @_; return $sorted[-1]; }
 
 # ---- set-up ------------------------------------------------------------------------------------------------------
 
-my $admin = Session->new;
-$admin->query("DROP DATABASE IF EXISTS $database;");
-is($admin->query("CREATE DATABASE $database;"), '', 'a database for the tests');
-
-my $session = Session->new(database => $database);
+my $server = Server->new;
+my ($admin, $session) = ($server->session('postgres'), $server->session('postgres'));
 my %functions = (
     'throw(kind text) RETURNS void' => 'throw',
     'ereport() RETURNS void' => 'ereport',
@@ -99,7 +97,7 @@ is($session->query('SELECT boundary_destroyed();') - $destroyed, 10, 'ten crossi
 # ---- memory ------------------------------------------------------------------------------------------------------
 
 # Errors that end in the client, one statement each, and errors that end in PL/pgSQL, all in one statement.
-my $file = ($ENV{HARTONOMOUS_TMP} || '/tmp') . "/boundary_$$.sql";
+my $file = $server->basedir . '/statements.sql';
 
 sub many_statements {
     my ($sql, $count) = @_;
@@ -148,7 +146,6 @@ stays_flat('errors from C++ in one statement',
 stays_flat('errors from the server in one statement',
     sub { one_statement('boundary_ereport()', $_[0]) }, $count);
 stays_flat('errors swallowed in C++', sub { many_statements(q{SELECT boundary_swallow('SELECT 1/0')}, $_[0]) }, 2000);
-unlink $file;
 
 # ---- cancelling --------------------------------------------------------------------------------------------------
 
@@ -218,6 +215,5 @@ like($session->finish, qr/\AFATAL:  57P01: terminating connection/, '... as Post
 $session->close;
 is($admin->query('SELECT 1;'), '1', '... and the server goes on');
 
-$admin->query("DROP DATABASE $database WITH (FORCE);");
 $admin->close;
 done_testing();

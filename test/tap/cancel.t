@@ -5,19 +5,16 @@ use strict;
 use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
-use File::Path ();
 use Model;
+use Server;
 use Session;
 use Test::More;
 use Time::HiRes qw(sleep time);
 
 my $samples = $ENV{HARTONOMOUS_CANCELS} // 5;
 my $bound = 2;    # seconds
-my $tmp = $ENV{HARTONOMOUS_TMP} or die "HARTONOMOUS_TMP is not set: run scripts/test.sh tap\n";
-my $work = "$tmp/cancel$$";
-mkdir $work or die "$work: $!\n";
-chmod 0777, $work;
-END { File::Path::remove_tree($work) if $work }
+my $server = Server->new;
+my $work = $server->basedir;
 
 large_gguf("$work/large.gguf", 12);
 # A matrix whose rows are long, and one large file of nothing.
@@ -26,9 +23,9 @@ open my $hole, '>', "$work/hole" or die $!;
 truncate $hole, 1e9;
 close $hole;
 
-fresh_database('cancel');
-my $worker = Session->new(database => 'cancel', settings => '-c client_min_messages=warning');
-my $killer = Session->new(database => 'cancel');
+$server->database('cancel');
+my $worker = $server->quiet_session('cancel');
+my $killer = $server->session('cancel');
 my $pid = $worker->pid;
 
 sub went {
@@ -158,5 +155,4 @@ is $worker->query('SELECT 1;'), 1, 'the session goes on';
 is $worker->query('SELECT count(*) FROM hartonomous.models;'), $runs ? 3 : 2, 'no other model is left';
 is_deeply [glob "$work/*.tmp.*"], [], 'no temporary file is left';
 $_->close for $worker, $killer;
-sql('postgres', 'DROP DATABASE cancel WITH (FORCE)');
 done_testing;

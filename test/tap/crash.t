@@ -5,28 +5,28 @@ use strict;
 use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
-use Cluster;
 use Model;
+use Server;
 use Session;
 use Test::More;
 
-my $cluster = Cluster->new;
-my $host = $cluster->host;
-my $file = large_gguf("$host/large.gguf", 16);
-mkdir "$host/out" or die $!;
-chmod 0777, "$host/out";
+my $server = Server->new;
+my $work = $server->basedir;
+my $file = large_gguf("$work/large.gguf", 16);
+mkdir "$work/out" or die $!;
+chmod 0777, "$work/out";
 
 # A session in the cluster, its messages included.
-sub session { return Session->new(host => $host, database => 'crash') }
+sub session { return $server->session('crash') }
 sub ask { return session()->query($_[0]) }
 
-fresh_database('crash', host => $host);
+$server->database('crash');
 my $watcher = session();
 like $watcher->query("SELECT hartonomous.import_gguf('$file', 'large');"), qr/^1$/m, 'a model of 64 MB';
 like $watcher->query("SELECT hartonomous.import_gguf('$file', 'twin');"), qr/^2$/m, 'and its twin';
 my $original = $watcher->query(digest_query(1));
 like $watcher->query('CALL hartonomous.quantize_model(2, \'Q4_K\');'), qr/revision 3/, 'the twin is quantized undisturbed';
-$watcher->query("SELECT hartonomous.export_gguf(2, '$host/twin-q4.gguf');");
+$watcher->query("SELECT hartonomous.export_gguf(2, '$work/twin-q4.gguf');");
 
 # ---- what is looked at -------------------------------------------------------------------------------------------
 
@@ -45,7 +45,7 @@ SQL
     is $session->query(<<'SQL'), '', "after $after: no lock";
 SELECT pid FROM pg_locks WHERE locktype = 'object' AND classid = 'hartonomous.models'::regclass;
 SQL
-    is_deeply [glob "$host/out/*"], [], "after $after: no file";
+    is_deeply [glob "$work/out/*"], [], "after $after: no file";
 }
 
 sub unchanged {
@@ -68,7 +68,7 @@ my $done_list = 'SELECT string_agg(concat_ws(\' \', layer_id, seconds, s.xmin), 
 
 sub kill_backend {
     my ($session) = @_;
-    ok $cluster->crash($session->pid), 'the server recovers';
+    ok $server->crash($session->pid), 'the server recovers';
     $session->finish;
     $session->close;
 }
@@ -98,8 +98,8 @@ subtest 'kill -9 in the middle of quantize_model' => sub {
     my $after = $reader->query("$done_list;");
     is substr($after, 0, length $before), $before, 'what was done before was not done again';
     is scalar(my @steps = split /,/, $after), 16, 'the rest was';
-    $reader->query("SELECT hartonomous.export_gguf(1, '$host/large-q4.gguf');");
-    is system('cmp', '-s', "$host/large-q4.gguf", "$host/twin-q4.gguf"), 0, 'the same bytes as without a crash';
+    $reader->query("SELECT hartonomous.export_gguf(1, '$work/large-q4.gguf');");
+    is system('cmp', '-s', "$work/large-q4.gguf", "$work/twin-q4.gguf"), 0, 'the same bytes as without a crash';
     like $reader->query('SELECT hartonomous.rollback_model(1);'), qr/^1$/m, 'rolled back';
     unchanged('rollback');
 };
@@ -159,7 +159,7 @@ sub in_the_middle {
 # what holds it up.
 my $busy = sub { "SELECT count(*) FROM pg_locks WHERE pid = $_[0] AND mode = 'AccessExclusiveLock' AND granted;" };
 my $one_step = sub { steps_done() };
-my $tmp_file = sub { sub { my ($f) = glob "$host/out/*.tmp.*"; defined $f && (-s $f // 0) > 1e6 } };
+my $tmp_file = sub { sub { my ($f) = glob "$work/out/*.tmp.*"; defined $f && (-s $f // 0) > 1e6 } };
 my $blocked = sub { "SELECT cardinality(pg_blocking_pids($_[0]));" };
 my $holder;    # holds something up until it is closed
 my @work = (
@@ -180,8 +180,8 @@ my @work = (
     ['delete_model waiting for a reader', 'SELECT hartonomous.delete_model(1);', $blocked, sub {
             $holder->query('SELECT count(*) FROM hartonomous.tensor_atoms WHERE model_id = 1;');
         }],
-    ['export_gguf', "SELECT hartonomous.export_gguf(1, '$host/out/large.gguf');", $tmp_file],
-    ['export_safetensors', "SELECT hartonomous.export_safetensors(1, '$host/out/large.safetensors');", $tmp_file],
+    ['export_gguf', "SELECT hartonomous.export_gguf(1, '$work/out/large.gguf');", $tmp_file],
+    ['export_safetensors', "SELECT hartonomous.export_safetensors(1, '$work/out/large.safetensors');", $tmp_file],
 );
 
 my $how;
@@ -224,7 +224,7 @@ sub interrupted {
         }
         note "$name: too late, try $try";
         $worker->finish if !$middle;
-        unlink glob "$host/out/*";
+        unlink glob "$work/out/*";
         $worker->query('ROLLBACK;');
         $watcher->query('SELECT hartonomous.rollback_model(1, 1);');
     }
@@ -257,11 +257,11 @@ subtest 'after all that' => sub {
     like $watcher->query('SELECT hartonomous.rollback_model(1, 1);'), qr/^1$/m, 'rolled back over both';
     unchanged('everything');
     nothing_left('everything');
-    $watcher->query("SELECT hartonomous.export_gguf(1, '$host/again.gguf');");
-    is system('cmp', '-s', "$host/again.gguf", $file), 0, 'the model exports as it was imported';
+    $watcher->query("SELECT hartonomous.export_gguf(1, '$work/again.gguf');");
+    is system('cmp', '-s', "$work/again.gguf", $file), 0, 'the model exports as it was imported';
 };
 
-my @signals = $cluster->log_text =~ /terminated by signal (\d+)/g;
+my @signals = $server->log_text =~ /terminated by signal (\d+)/g;
 is_deeply \@signals, [9, 9, 9], 'no backend crashed but those that were killed';
 $watcher->close;
 done_testing;

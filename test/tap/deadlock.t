@@ -4,20 +4,20 @@ use strict;
 use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
-use Cluster;
 use Model;
+use Server;
 use Session;
 use Test::More;
 
 # PostgreSQL looks for deadlocks soon here: whoever waits for somebody that waits for him is found out at once.
-my $cluster = Cluster->new(deadlock_timeout => '40ms');
-my $host = $cluster->host;
-sub session { return Session->new(host => $host, database => 'deadlock', settings => '-c client_min_messages=warning') }
+my $server = Server->new(deadlock_timeout => '40ms');
+my $work = $server->basedir;
+sub session { return $server->quiet_session('deadlock') }
 
-fresh_database('deadlock', host => $host);
+$server->database('deadlock');
 my ($stage, $other, $third) = (session(), session(), session());
-small_gguf("$host/small.gguf", 1);
-is $stage->query("SELECT hartonomous.import_gguf('$host/small.gguf', '$_->[1]');"), $_->[0], "model $_->[1]"
+small_gguf("$work/small.gguf", 1);
+is $stage->query("SELECT hartonomous.import_gguf('$work/small.gguf', '$_->[1]');"), $_->[0], "model $_->[1]"
     for [1, 'one'], [2, 'two'];
 $_->query('SET hartonomous.swap_timeout = \'60s\';') for $stage, $other;
 
@@ -30,7 +30,7 @@ sub waits {
 
 # While a swap of model two waits for a transaction that has read, this one does more.
 my @more = (
-    ['imports a model', "SELECT hartonomous.import_gguf('$host/small.gguf', 'new') > 0;"],
+    ['imports a model', "SELECT hartonomous.import_gguf('$work/small.gguf', 'new') > 0;"],
     ['prunes in place', 'CALL hartonomous.prune_by_importance(\'one\', 0.9, method => \'in_place\');'],
     ['makes a backup', 'SELECT hartonomous.backup_model(\'one\') > 0;'],
     ['makes a student', 'SELECT hartonomous.extract_by_importance(\'one\', 0.5, \'student\') > 0;'],
@@ -53,9 +53,9 @@ for my $case (@more) {
 }
 
 subtest 'imports while another model is swapped again and again' => sub {
-    large_gguf("$host/large.gguf", 2);
+    large_gguf("$work/large.gguf", 2);
     for my $n (1 .. 3) {
-        $other->start("SELECT hartonomous.import_gguf('$host/large.gguf', 'large $n') > 0;");
+        $other->start("SELECT hartonomous.import_gguf('$work/large.gguf', 'large $n') > 0;");
         for my $wanted ('F16', 'Q8_0') {
             is $stage->query("CALL hartonomous.quantize_model('two', '$wanted', requantize => true);"), '', "stage, $wanted";
         }
@@ -102,6 +102,6 @@ subtest 'a try does not wait while others wait for it' => sub {
         'wait_for_lockers(): a mode it does not know';
 };
 
-unlike $cluster->log_text, qr/deadlock detected|terminated by signal/, 'no deadlock, no crash';
+unlike $server->log_text, qr/deadlock detected|terminated by signal/, 'no deadlock, no crash';
 $_->close for $stage, $other, $third;
 done_testing;

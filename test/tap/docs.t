@@ -10,6 +10,7 @@ use lib "$FindBin::Bin/lib";
 use File::Copy qw(copy);
 use File::Path ();
 use Page;
+use Server;
 use Session;
 use Test::More;
 
@@ -21,9 +22,9 @@ my @pages = map { s{^\Q$root\E/}{}r }
 my %prose;
 my %blocks;
 for my $page (@pages) { ($prose{$page}, @{ $blocks{$page} }) = read_page("$root/$page") }
-my $work = "$ENV{HARTONOMOUS_TMP}/docs$$";
+my $server = Server->new;
+my $work = $server->basedir;
 chomp(my $libraries = qx("$ENV{BINDIR}/pg_config" --pkglibdir));
-END { File::Path::remove_tree($work) if $work }
 
 # ---- the blocks run ----------------------------------------------------------------------------------------------
 
@@ -86,17 +87,18 @@ sub run_page {
     my ($name) = 'docs_' . lc($page =~ s{^.*/|\.md$}{}gr =~ s/\W/_/gr);
     my $path = directory($page);
     my $roles = 'SELECT quote_ident(rolname) FROM pg_roles ORDER BY oid;';
-    my %before = map { $_ => 1 } split /\n/, sql('postgres', $roles);
+    my %before = map { $_ => 1 } split /\n/, $server->safe_psql('postgres', $roles);
     # A page that shows how the extension is made starts without.
     if (grep { $_->{kind} eq 'sql' && !defined $_->{not_run} && $_->{text} =~ /^CREATE EXTENSION hartonomous/m } @blocks) {
-        sql('postgres', "CREATE DATABASE $name");
+        $server->safe_psql('postgres', "CREATE DATABASE $name");
     } else {
-        fresh_database($name);
+        $server->database($name);
     }
     # Where libraries are that sessions load when they begin: not yet installed.
-    sql('postgres', "ALTER DATABASE $name SET dynamic_library_path = '\$libdir:$ENV{HARTONOMOUS_STAGE}$libraries'")
+    $server->safe_psql('postgres',
+        "ALTER DATABASE $name SET dynamic_library_path = '\$libdir:$ENV{HARTONOMOUS_STAGE}$libraries'")
         if $ENV{HARTONOMOUS_STAGE};
-    my $session = Session->new(database => $name);
+    my $session = $server->session($name);
     $session->query('\set VERBOSITY default');
     while (my $block = shift @blocks) {
         next if $block->{kind} ne 'sql';
@@ -105,8 +107,9 @@ sub run_page {
         is run_block($session, $block, $shown, $path), '', "$page: $block->{heading}, line $block->{line}";
     }
     $session->close;
-    sql('postgres', "DROP DATABASE $name WITH (FORCE)");
-    sql('postgres', "DROP ROLE $_") for grep { !$before{$_} } split /\n/, sql('postgres', $roles);
+    $server->safe_psql('postgres', "DROP DATABASE $name WITH (FORCE)");
+    $server->safe_psql('postgres', "DROP ROLE $_")
+        for grep { !$before{$_} } split /\n/, $server->safe_psql('postgres', $roles);
 }
 
 for my $page (@pages) {
@@ -155,8 +158,8 @@ subtest 'files that are named exist' => sub {
 };
 
 subtest 'functions, tables and settings that are named exist' => sub {
-    fresh_database('docs_names');
-    my $session = Session->new(database => 'docs_names', settings => '-c client_min_messages=warning');
+    $server->database('docs_names');
+    my $session = $server->quiet_session('docs_names');
     $session->query('SELECT hartonomous.create_store(); SELECT hartonomous.formats(); SELECT hartonomous.install_tsql_names();');
     my %function = map { $_ => 1 } split /\n/, $session->query('SELECT DISTINCT proname FROM pg_proc;');
     my %member = map { $_ => 1 } split /\n/, $session->query(<<'SQL');
@@ -195,13 +198,12 @@ SQL
         is join(', ', sort keys %lost), '', $page;
     }
     $session->close;
-    sql('postgres', 'DROP DATABASE docs_names WITH (FORCE)');
 };
 
 # The lines of the reference are the functions that users call, with their arguments; [] holds those that have a default.
 subtest 'the manual has every public function, table, type and setting, and no other function' => sub {
-    fresh_database('docs_reference');
-    my $session = Session->new(database => 'docs_reference', settings => '-c client_min_messages=warning');
+    $server->database('docs_reference');
+    my $session = $server->quiet_session('docs_reference');
     $session->query('SELECT hartonomous.create_store(); SELECT hartonomous.formats();');
     my $internal = $session->query("SELECT count(*) FROM pg_namespace WHERE nspname = 'hartonomous_internal';");
     my $signatures = $session->query(<<'SQL');
@@ -220,7 +222,6 @@ UNION SELECT typname FROM pg_type WHERE typnamespace = 'hartonomous'::regnamespa
 UNION SELECT name FROM pg_settings WHERE name LIKE 'hartonomous.%' ORDER BY 1;
 SQL
     $session->close;
-    sql('postgres', 'DROP DATABASE docs_reference WITH (FORCE)');
     my %explained = map { $_ => 1 } map { /[\w.]+/g } map { spans($prose{$_}) } grep { m{^docs/manual/} } @pages;
     is join("\n", grep { !$explained{$_} && !$explained{"hartonomous.$_"} } @others), '', 'tables, types and settings';
     my %public = map { $_ => 1 } split /\n/, $signatures;

@@ -6,14 +6,12 @@ use FindBin;
 use lib "$FindBin::Bin/lib";
 use File::Path ();
 use Model;
+use Server;
 use Session;
 use Test::More;
 
-my $tmp = $ENV{HARTONOMOUS_TMP} or die "HARTONOMOUS_TMP is not set: run scripts/test.sh tap\n";
-my $work = "$tmp/dump$$";
-mkdir $work or die "$work: $!\n";
-chmod 0777, $work;
-END { File::Path::remove_tree($work) if $work }
+my $server = Server->new;
+my $work = $server->basedir;
 
 small_gguf("$work/one.gguf", 1);
 small_gguf("$work/two.gguf", 2);
@@ -21,8 +19,8 @@ small_gguf("$work/later.gguf", 3);
 
 # ---- the database that is dumped ---------------------------------------------------------------------------------
 
-fresh_database('dump_source');
-my $source = Session->new(database => 'dump_source', settings => '-c client_min_messages=warning');
+$server->database('dump_source');
+my $source = $server->quiet_session('dump_source');
 my $said = $source->query(<<SQL);
 SELECT 'hartonomous.models'::regclass IS NULL;
 SQL
@@ -58,7 +56,7 @@ CALL hartonomous.quantize_model_geometry('placed');
 --
 SELECT count(*) FROM hartonomous.install_tsql_names();
 --
-DO \$\$ BEGIN CREATE ROLE dump_reader; EXCEPTION WHEN duplicate_object THEN NULL; END \$\$;
+CREATE ROLE dump_reader;
 --
 GRANT SELECT ON hartonomous.tensor_atoms, hartonomous.models TO dump_reader;
 --
@@ -116,15 +114,12 @@ cmp_ok $source->query("SELECT count(*) FROM hartonomous.tensor_atoms WHERE note 
 
 sub run {
     my ($program, @arguments) = @_;
-    my $command = join ' ', program($program), map { "'$_'" } @arguments;
-    my $output = `$command 2>&1`;
-    is $?, 0, "$program @arguments[0 .. 1]" or diag $output;
-    is $output, '', '... without a message';
+    $server->command_checks_all([$program, @arguments], 0, [qr/^$/], [qr/^$/], "$program @arguments[0 .. 1]");
 }
 
 sub restored {
     my ($name) = @_;
-    my $session = Session->new(database => $name, settings => '-c client_min_messages=warning');
+    my $session = $server->quiet_session($name);
     is $session->query($question{$_}), $expected{$_}, "the same $_" for sort keys %question;
     my $went = sub {
         my ($what, $statement) = @_;
@@ -172,7 +167,7 @@ for my $way (@ways) {
         File::Path::remove_tree($file);
         unlink $file;
         run('pg_dump', @$dump, '-f', $file, 'dump_source');
-        sql('postgres', $_) for 'DROP DATABASE IF EXISTS dump_target WITH (FORCE)', 'CREATE DATABASE dump_target';
+        $server->safe_psql('postgres', $_) for 'DROP DATABASE IF EXISTS dump_target WITH (FORCE)', 'CREATE DATABASE dump_target';
         run('pg_restore', @$restore, '--exit-on-error', '-d', 'dump_target', $file);
         restored('dump_target');
     };
@@ -181,7 +176,8 @@ for my $way (@ways) {
 # A dump of the restored database is the dump of the source: nothing drifts.
 $source->close;
 my @schema = map {
-    my $text = `@{[program('pg_dump')]} --schema-only $_ 2>&1`;
+    run('pg_dump', '--schema-only', '-f', "$work/schema", $_);
+    my $text = PostgreSQL::Test::Utils::slurp_file("$work/schema");
     $text =~ s/^(?:--|\\).*\n//mg;
     $text;
 } 'dump_source', 'dump_target';
@@ -189,6 +185,4 @@ my $stage = qr/tensor_atoms_m\d+_r\d+/;
 my @of_store = map { join "\n", grep { !/$stage/ } split /\n\n+/ } @schema;
 is $of_store[1], $of_store[0], 'the schema dumps alike, partitions made since aside';
 
-sql('postgres', "DROP DATABASE IF EXISTS $_ WITH (FORCE)") for 'dump_source', 'dump_target';
-sql('postgres', 'DROP ROLE dump_reader');
 done_testing;

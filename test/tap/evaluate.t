@@ -4,14 +4,16 @@ use strict;
 use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
+use Server;
 use Session;
 use Test::More;
 
 plan skip_all => 'no example model' unless $ENV{HARTONOMOUS_MODEL} && -e $ENV{HARTONOMOUS_MODEL};
 (my $text = $ENV{HARTONOMOUS_MODEL}) =~ s{[^/]*$}{heldout.txt};
 
-fresh_database('evaluate');
-my $session = Session->new(database => 'evaluate');
+my $server = Server->new;
+$server->database('evaluate');
+my $session = $server->session('evaluate');
 $session->query("SELECT hartonomous.import_gguf('$ENV{HARTONOMOUS_MODEL}', 'runs');");
 $session->query("SELECT hartonomous.add_validation_set('text', left(pg_read_file('$text'), 8000));");
 $session->query('SELECT text AS text FROM hartonomous.validation_sets \gset');
@@ -32,5 +34,4 @@ for my $name (sort keys %said) {
     like($progress[-1], qr/evaluated 100\.0 %/, "$name: all, at the end");
 }
 $session->close;
-sql('postgres', 'DROP DATABASE evaluate');
 done_testing();

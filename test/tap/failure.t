@@ -5,15 +5,17 @@ use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
 use Model;
+use Server;
 use Session;
 use Test::More;
 
-fresh_database('failure');
-my $tmp = $ENV{HARTONOMOUS_TMP} or die "HARTONOMOUS_TMP is not set: run scripts/test.sh tap\n";
-sub session { return Session->new(database => 'failure', settings => '-c client_min_messages=warning') }
+my $server = Server->new;
+$server->database('failure');
+my $work = $server->basedir;
+sub session { return $server->quiet_session('failure') }
 my ($session, $other) = (session(), session());
-small_gguf("$tmp/failure.gguf", 1);
-is $session->query("SELECT hartonomous.import_gguf('$tmp/failure.gguf', 'm');"), 1, 'import';
+small_gguf("$work/small.gguf", 1);
+is $session->query("SELECT hartonomous.import_gguf('$work/small.gguf', 'm');"), 1, 'import';
 my $imported = $session->query(digest_query(1));
 my $partitions = 'SELECT string_agg(relname, \' \' ORDER BY relname) FROM pg_class WHERE relname ~ \'^tensor_atoms_m1_r\\d+$\';';
 my $last_run = 'SELECT state, error_sqlstate, error_message, finished_at IS NOT NULL FROM hartonomous.compression_runs ORDER BY run_id DESC LIMIT 1;';
@@ -72,8 +74,8 @@ subtest 'an error with a constraint\'s name' => sub {
 };
 
 subtest 'too little memory' => sub {
-    large_gguf("$tmp/failure-large.gguf", 1);
-    is $session->query("SELECT hartonomous.import_gguf('$tmp/failure-large.gguf', 'large');"), 2, 'a model with a larger matrix';
+    large_gguf("$work/large.gguf", 1);
+    is $session->query("SELECT hartonomous.import_gguf('$work/large.gguf', 'large');"), 2, 'a model with a larger matrix';
     $session->query('SET hartonomous.max_work_memory = \'4MB\';');
     is sqlstate($session->query('CALL hartonomous.svd_compress_model(\'large\', rank => 16);')), '53200', 'refused';
     like $session->query($last_run), qr/^failed\|53200\|/, 'the run says so';

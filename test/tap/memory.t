@@ -4,23 +4,20 @@ use strict;
 use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
-use File::Path ();
 use List::Util 'sum';
 use Model;
+use Server;
 use Session;
 use Test::More;
 
 plan skip_all => 'needs /proc' if !-r '/proc/self/status';
-my $tmp = $ENV{HARTONOMOUS_TMP} or die "HARTONOMOUS_TMP is not set: run scripts/test.sh tap\n";
-my $work = "$tmp/memory$$";
-mkdir $work or die "$work: $!\n";
-chmod 0777, $work;
-END { File::Path::remove_tree($work) if $work }
+my $server = Server->new;
+my $work = $server->basedir;
 write_gguf("$work/tiny.gguf", tensors => [['blk.0.ffn_up.weight', 'F32', 64, 32], ['output_norm.weight', 'F32', 64]]);
 write_gguf("$work/large.gguf",
     tensors => [['one.weight', 'F32', 4096, 4096], map { ["blk.$_.ffn_up.weight", 'F32', 1024, 1024] } 0 .. 3]);
 
-fresh_database('memory');
+$server->database('memory');
 my $session;
 
 # How much memory grows over so many runs of the statements, the first tenth not counted: caches fill then. Nor is the
@@ -28,7 +25,7 @@ my $session;
 # An array of statements among them is run once, at the start.
 sub grows {
     my ($name, $runs, $limit, $expected, @statements) = @_;
-    $session = Session->new(database => 'memory', settings => '-c client_min_messages=warning');
+    $session = $server->quiet_session('memory');
     my ($wrong, @seen) = ('');
     for my $run (1 .. $runs) {
         for my $statement (map { ref ? $run == 1 ? @$_ : () : $_ } @statements) {
@@ -164,7 +161,7 @@ sub peak {
     return ($most - $before, $printed);
 }
 
-$session = Session->new(database => 'memory', settings => '-c client_min_messages=warning');
+$session = $server->quiet_session('memory');
 $session->query($_) for 'SET hartonomous.max_work_memory = \'8MB\';', 'SET maintenance_work_mem = \'8MB\';',
     'SET max_parallel_workers_per_gather = 0;', 'SELECT hartonomous.formats();';
 for my $step (
@@ -205,5 +202,4 @@ if ($runs) {
     diag sprintf 'resident %-28s %+6d kB at most, max_work_memory 8 MB', 'a model of 91 MB', $growth;
 }
 $session->close;
-sql('postgres', 'DROP DATABASE memory WITH (FORCE)');
 done_testing;

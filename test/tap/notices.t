@@ -3,11 +3,13 @@ use strict;
 use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
+use Server;
 use Session;
 use Test::More;
 
-fresh_database('notices');
-my $session = Session->new(database => 'notices');
+my $server = Server->new;
+$server->database('notices');
+my $session = $server->session('notices');
 $session->query('\set VERBOSITY terse');
 
 # A safetensors file of four matrices of 8 rows: two of floats, and two of bytes, whose format is only carried.

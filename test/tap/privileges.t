@@ -4,24 +4,20 @@ use strict;
 use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
-use File::Path ();
 use Model;
+use Server;
 use Session;
 use Test::More;
 
-my $tmp = $ENV{HARTONOMOUS_TMP} or die "HARTONOMOUS_TMP is not set: run scripts/test.sh tap\n";
-my $work = "$tmp/privileges$$";
-mkdir $work or die "$work: $!\n";
-chmod 0777, $work;
-END { File::Path::remove_tree($work) if $work }
+my $server = Server->new;
+my $work = $server->basedir;
 small_gguf("$work/model.gguf");
 
 my @roles = qw(hart_plain hart_reader hart_owner);
-fresh_database('privileges');
-my $super = Session->new(database => 'privileges', settings => '-c client_min_messages=warning');
-$super->query("DROP ROLE IF EXISTS $_;") for @roles;
+$server->database('privileges');
+my $super = $server->quiet_session('privileges');
 $super->query("CREATE ROLE $_ LOGIN;") for @roles;
-sub as { return Session->new(database => 'privileges', user => $_[0], settings => '-c client_min_messages=warning') }
+sub as { return $server->quiet_session('privileges', user => $_[0]) }
 my ($plain, $reader, $owner) = map { as($_) } @roles;
 
 $super->query("CREATE TABLE file AS SELECT pg_read_binary_file('$work/model.gguf') AS bytes;");
@@ -246,12 +242,12 @@ $traps .= "CREATE DOMAIN evil.$_ AS pg_catalog.$_ CHECK (evil.sprung());\n"
 $traps .= "CREATE TYPE evil.record AS (trap integer);\n";
 
 subtest 'a search_path full of traps' => sub {
-    my $builder = as('postgres');
+    my $builder = as();
     my $said = $builder->query("SET client_min_messages = notice; $first $traps");
     my ($number) = $said =~ /traps: (\d+)/;
     unlike $said, qr/ERROR/, 'are laid';
     cmp_ok $number // 0, '>', 2500, '... in number';
-    my $victim = as('postgres');
+    my $victim = as();
     $victim->query('SET search_path = evil, pg_catalog;');
     like $victim->query($_), qr/trap|has no field/, "caught: $_" for
         'SELECT 1 = 1;', 'SELECT count(*) FROM pg_class;', 'SELECT upper(\'a\');', 'SELECT \'x\'::text;',
@@ -292,6 +288,4 @@ subtest 'a search_path full of traps' => sub {
 };
 
 $_->close for $super, $plain, $reader, $owner;
-sql('postgres', 'DROP DATABASE privileges WITH (FORCE)');
-sql('postgres', "DROP ROLE $_") for @roles;
 done_testing;

@@ -4,18 +4,18 @@ use strict;
 use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
-use Cluster;
 use Model;
+use Server;
 use Session;
 use Test::More;
 
-my $cluster = Cluster->new(wal_level => 'logical');
-my $host = $cluster->host;
-fresh_database('published', host => $host);
-my $session = Session->new(host => $host, database => 'published', settings => '-c client_min_messages=warning');
+my $server = Server->new(wal_level => 'logical');
+my $work = $server->basedir;
+$server->database('published');
+my $session = $server->quiet_session('published');
 $session->query('CREATE PUBLICATION everything FOR ALL TABLES;');
-small_gguf("$host/small.gguf", 1);
-is $session->query("SELECT hartonomous.import_gguf('$host/small.gguf', 'm');"), 1, 'import';
+small_gguf("$work/small.gguf", 1);
+is $session->query("SELECT hartonomous.import_gguf('$work/small.gguf', 'm');"), 1, 'import';
 my $imported = $session->query(digest_query(1));
 
 is $session->query('CALL hartonomous.prune_by_importance(\'m\', 0.9, method => \'in_place\');'), '', 'pruned in place';

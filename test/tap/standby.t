@@ -4,22 +4,21 @@ use strict;
 use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
-use Cluster;
+use Server;
 use Session;
 use Test::More;
 
 plan skip_all => 'no example model' unless $ENV{HARTONOMOUS_MODEL} && -e $ENV{HARTONOMOUS_MODEL};
 
-my $primary = Cluster->new;
-my %there = (host => $primary->host, database => 'copied', settings => '-c client_min_messages=warning');
-fresh_database('copied', host => $primary->host);
-my $writer = Session->new(%there);
+my $primary = Server->new;
+$primary->database('copied');
+my $writer = $primary->quiet_session('copied');
 is $writer->query("SELECT hartonomous.import_gguf('$ENV{HARTONOMOUS_MODEL}', 'tiny');"), 1, 'a model on the primary';
 
 my $standby = $primary->standby;
-my $reader = Session->new(%there, host => $standby->host);
+my $reader = $standby->quiet_session('copied');
 is $reader->query('SELECT pg_is_in_recovery();'), 't', 'a standby';
-my $file = "$ENV{HARTONOMOUS_TMP}/standby$$.gguf";
+my $file = $standby->basedir . '/exported.gguf';
 my $text = "repeat('Once upon a time there was a girl. ', 40)";
 my %reads = (
     'generation' => "SELECT hartonomous.generate_text('tiny', 'Once upon a time', 5);",
@@ -43,7 +42,6 @@ for my $what (sort keys %reads) {
 }
 is $reader->query("SELECT hartonomous.export_gguf('tiny', '$file');"), -s $ENV{HARTONOMOUS_MODEL}, 'export to a file';
 is system('cmp', '-s', $file, $ENV{HARTONOMOUS_MODEL}), 0, '... the model';
-unlink $file;
 
 my %writes = (
     'a stage' => "CALL hartonomous.quantize_model('tiny', 'Q8_0');",
@@ -59,8 +57,8 @@ ok wait_until(60, sub { $reader->query("SELECT stage FROM hartonomous.list_model
 like $reader->query($reads{evaluation}), qr/^t$/, '... and the standby evaluates what it made';
 
 $writer->close;
-$standby->pg_ctl('promote');
-ok wait_until(60, sub { $reader->query('SELECT pg_is_in_recovery();') eq 'f' }), 'promoted';
+$standby->promote;
+ok $standby->poll_query_until('copied', 'SELECT NOT pg_is_in_recovery()'), 'promoted';
 is $reader->query("SELECT hartonomous.rollback_model('tiny');"), 1, 'it rolls back';
 is $reader->query("CALL hartonomous.quantize_model('tiny', 'Q8_0');"), '', '... and quantizes';
 is $reader->query("SELECT count(*) FROM hartonomous.check_model('tiny');"), 0, '... and all is well';

@@ -4,20 +4,20 @@ use strict;
 use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
-use Cluster;
 use Model;
+use Server;
 use Session;
 use Test::More;
 
-my $cluster = Cluster->new(
+my $server = Server->new(
     autovacuum => 'on', autovacuum_naptime => '1s', autovacuum_max_workers => 8, deadlock_timeout => '1s');
-my $host = $cluster->host;
-sub session { return Session->new(host => $host, database => 'swap', settings => '-c client_min_messages=warning') }
+my $work = $server->basedir;
+sub session { return $server->quiet_session('swap') }
 
-fresh_database('swap', host => $host);
+$server->database('swap');
 my ($stage, $other) = (session(), session());
-small_gguf("$host/small.gguf", 1);
-is $stage->query("SELECT hartonomous.import_gguf('$host/small.gguf', '$_->[1]');"), $_->[0], "model $_->[1]"
+small_gguf("$work/small.gguf", 1);
+is $stage->query("SELECT hartonomous.import_gguf('$work/small.gguf', '$_->[1]');"), $_->[0], "model $_->[1]"
     for [1, 'one'], [2, 'two'];
 $stage->query('SET hartonomous.swap_timeout = \'20s\';');
 $other->query('SET statement_timeout = \'15s\';');
@@ -50,8 +50,8 @@ subtest 'a transaction that reads and then writes' => sub {
 };
 
 subtest 'a tensor large enough for parallel workers, changed at the last moment' => sub {
-    large_gguf("$host/large.gguf", 1);
-    is $stage->query("SELECT hartonomous.import_gguf('$host/large.gguf', 'large');"), 3, 'import';
+    large_gguf("$work/large.gguf", 1);
+    is $stage->query("SELECT hartonomous.import_gguf('$work/large.gguf', 'large');"), 3, 'import';
     $other->query('BEGIN;');
     $other->query('DELETE FROM hartonomous.tensor_atoms WHERE model_id = 3 AND atom_sequence < 24;');
     $stage->start('CALL hartonomous.quantize_model(3, \'Q4_K\');');
@@ -74,24 +74,24 @@ subtest 'another model\'s partition in use' => sub {
 };
 
 subtest 'an export that meets a swap' => sub {
-    is $stage->query("SELECT hartonomous.export_gguf(2, '$host/before.gguf') > 0;"), 't', 'before';
+    is $stage->query("SELECT hartonomous.export_gguf(2, '$work/before.gguf') > 0;"), 't', 'before';
     $stage->query('BEGIN;');
     $stage->query('CALL hartonomous.quantize_model(2, \'Q8_0\');');
-    $other->start("SELECT hartonomous.export_gguf(2, '$host/during.gguf') > 0;");
+    $other->start("SELECT hartonomous.export_gguf(2, '$work/during.gguf') > 0;");
     ok waits($other), 'during the swap it waits';
     my $repeatable = session();
     $repeatable->query('BEGIN ISOLATION LEVEL REPEATABLE READ;');
     $repeatable->query('SELECT count(*) FROM hartonomous.models;');
     $stage->query('COMMIT;');
     is $other->finish, 't', 'then it goes on';
-    $stage->query("SELECT hartonomous.export_gguf(2, '$host/after.gguf');");
-    is system('cmp', '-s', "$host/during.gguf", "$host/after.gguf"), 0, 'and writes the model after the swap';
-    is sqlstate($repeatable->query("SELECT hartonomous.export_gguf(2, '$host/repeatable.gguf');")), '40001',
+    $stage->query("SELECT hartonomous.export_gguf(2, '$work/after.gguf');");
+    is system('cmp', '-s', "$work/during.gguf", "$work/after.gguf"), 0, 'and writes the model after the swap';
+    is sqlstate($repeatable->query("SELECT hartonomous.export_gguf(2, '$work/repeatable.gguf');")), '40001',
         'a snapshot from before cannot export any more';
-    ok !-e "$host/repeatable.gguf", '... and writes nothing';
+    ok !-e "$work/repeatable.gguf", '... and writes nothing';
     $stage->query('SELECT hartonomous.rollback_model(2);');
-    $stage->query("SELECT hartonomous.export_gguf(2, '$host/back.gguf');");
-    is system('cmp', '-s', "$host/back.gguf", "$host/before.gguf"), 0, 'rolled back, the model is what it was';
+    $stage->query("SELECT hartonomous.export_gguf(2, '$work/back.gguf');");
+    is system('cmp', '-s', "$work/back.gguf", "$work/before.gguf"), 0, 'rolled back, the model is what it was';
 };
 
 subtest 'an evaluation that meets a swap' => sub {
@@ -142,9 +142,9 @@ subtest 'autovacuum at work' => sub {
     my $progress = "SELECT count(*) FROM pg_stat_progress_vacuum WHERE relid = '$partition'::regclass;";
     ok wait_until(90, sub { $other->query($progress) }), 'it is at the live partition';
     is $stage->query('CALL hartonomous.quantize_model(1, \'F16\');'), '', 'and makes way for a swap';
-    like $cluster->log_text, qr/canceling autovacuum task/, 'says the log';
+    like $server->log_text, qr/canceling autovacuum task/, 'says the log';
 };
 
-unlike $cluster->log_text, qr/deadlock detected|terminated by signal/, 'no deadlock, no crash';
+unlike $server->log_text, qr/deadlock detected|terminated by signal/, 'no deadlock, no crash';
 $_->close for $stage, $other;
 done_testing;

@@ -1,36 +1,48 @@
-# A psql that stays open: statements go in one after another, or are left running while others do something.
+# A psql that stays open: PostgreSQL::Test::BackgroundPsql. Unlike that it hands over the messages with the results, and
+# it can leave a statement running while the test does something else, even one that its server process does not survive.
 package Session;
 use strict;
 use warnings;
-use IPC::Open2;
+use parent 'PostgreSQL::Test::BackgroundPsql';
 use Exporter 'import';
 
-our @EXPORT = qw(sql sqlstate fresh_database program digest_query wait_until);
+our @EXPORT = qw(sqlstate digest_query wait_until);
 
-# The path of one of PostgreSQL's programs.
-sub program { return ($ENV{BINDIR} ? "$ENV{BINDIR}/" : '') . $_[0] }
+# Makes one of what Server's background_psql() gives.
+sub of {
+    my ($class, $psql) = @_;
+    my $self = bless $psql, $class;
+    $self->set_query_timer_restart(1);
+    $self->{pid} = $self->query('SELECT pg_backend_pid()');
+    return $self;
+}
 
-# Options: host, user, database, settings (as in PGOPTIONS). A busy machine may refuse for a moment (no process to be
-# had): that is told, and tried again. Crashes do not hide behind it, for the tests look for them in the server's log.
-sub new {
-    my ($class, %o) = @_;
-    local $ENV{PGHOST} = $o{host} // $ENV{PGHOST};
-    local $ENV{PGUSER} = $o{user} // $ENV{PGUSER};
-    local $ENV{PGOPTIONS} = $o{settings} // $ENV{PGOPTIONS} // '';
-    local $ENV{PGDATABASE} = $o{database} // 'postgres';
-    my $command = program('psql');
-    my $said;
-    for my $try (1 .. 5) {
-        my $self = bless {}, $class;
-        $self->{process} = open2($self->{out}, $self->{in}, "exec $command -XAtq 2>&1");
-        $said = $self->query('\set VERBOSITY verbose');
-        $self->{pid} = $self->query('SELECT pg_backend_pid();');
-        return $self if $self->{pid} =~ /^\d+$/;
-        $said .= $self->{pid};
-        warn "no session at try $try: $said\n";
-        select undef, undef, undef, 1;
-    }
-    die "no session: $said\n";
+# Sends a statement (with its semicolon) without waiting for the answer, which finish() returns. All that is to be sent
+# is sent now: psql may be gone later, with the server's process.
+sub start {
+    my ($self, $statement) = @_;
+    my $printed = $self->query_until(qr/^begun\n/m, "\\echo begun\n$statement\n;\n\\echo ended\n\\warn ended\n");
+    $self->{stdout} = $printed =~ s/\A.*?^begun\n//msr;
+}
+
+# What the statement printed: messages, then results; all that is left when psql has ended.
+sub finish {
+    my ($self) = @_;
+    my $ended = qr/^ended\n/m;
+    $self->{timeout}->start;
+    eval { $self->{run}->pump until $self->{stdout} =~ $ended && $self->{stderr} =~ $ended; 1 }
+        or $@ =~ /ended prematurely/
+        or die $@;
+    my ($printed, $said) = map { s/$ended//r } @$self{'stdout', 'stderr'};
+    @$self{'stdout', 'stderr'} = ('', '');
+    $said =~ s/^psql:<stdin>:\d+: //mg;
+    return join "\n", grep { length } map { s/\n\z//r } $said, $printed;
+}
+
+sub query {
+    my ($self, $statement) = @_;
+    $self->start($statement);
+    return $self->finish;
 }
 
 # The server process, and its anonymous memory in kB: shared buffers do not count.
@@ -41,76 +53,30 @@ sub resident {
     return $kilobytes;
 }
 
-# Sends a statement (with its semicolon) without waiting for the answer.
-sub start {
-    my ($self, $statement) = @_;
-    local $SIG{PIPE} = 'IGNORE';
-    print { $self->{in} } "$statement\n\\echo :::done:::\n";
-    $self->{in}->flush;
-}
-
-# What the statement printed, results and messages; all that is left once the session has ended.
-sub finish {
-    my ($self) = @_;
-    my ($out, $text) = ($self->{out}, '');
-    while (my $line = <$out>) {
-        last if $line eq ":::done:::\n";
-        $text .= $line;
-    }
-    chomp $text;
-    return $text;
-}
-
-sub query {
-    my ($self, $statement) = @_;
-    $self->start($statement);
-    return $self->finish;
-}
-
 sub close {
     my ($self) = @_;
-    return unless $self->{process};
-    local $SIG{PIPE} = 'IGNORE';
-    close $self->{in};
-    my $out = $self->{out};
-    while (defined(my $rest = <$out>)) { }
-    close $out;
-    local $?;
-    waitpid delete $self->{process}, 0;
+    return if $self->{closed}++;
+    $self->{stdin} .= "\\q\n" if $self->{run}->pumpable;
+    eval { $self->{run}->finish };
 }
-sub DESTROY { $_[0]->close }
-
-# One statement in a session of its own. Options as for new().
-sub sql {
-    my ($database, $statement, %o) = @_;
-    my $session = Session->new(database => $database, %o);
-    return $session->query($statement =~ /;\s*\z/ ? $statement : "$statement;");
+sub DESTROY {
+    my ($self) = @_;
+    local ($@, $?);
+    $self->close if ${^GLOBAL_PHASE} ne 'DESTRUCT';
 }
 
 # The SQLSTATE of the (first) error in what a session printed; '' when there is none.
 sub sqlstate {
     my ($printed) = @_;
-    return $printed =~ /^(?:psql:[^ ]* )?(?:ERROR|FATAL):  ([0-9A-Z]{5}):/m ? $1 : '';
+    return $printed =~ /^(?:ERROR|FATAL):  ([0-9A-Z]{5}):/m ? $1 : '';
 }
 
-# A database with the extension and nothing else.
-sub fresh_database {
-    my ($name, %o) = @_;
-    my $session = Session->new(database => 'postgres', %o);
-    $session->query('SET client_min_messages = warning;');
-    $session->query("DROP DATABASE IF EXISTS $name WITH (FORCE);");
-    my $said = $session->query("CREATE DATABASE $name;");
-    $session = Session->new(database => $name, %o, settings => '-c client_min_messages=warning');
-    $said .= $session->query('CREATE EXTENSION hartonomous CASCADE;');
-    die "no database $name: $said\n" if $said =~ /ERROR|FATAL/;
-}
-
-# A query for one text that stands for every atom of a model, its place included; of all its backups with a table.
+# A query for one text that stands for every atom of a model, its position included; of all its backups with a table.
 sub digest_query {
     my ($model, $table) = @_;
     $table //= 'hartonomous.tensor_atoms';
-    return "SELECT count(*) || ' ' || coalesce(md5(string_agg(concat_ws(':', revision_id, layer_id, atom_sequence, x, y,"
-        . " importance_score, encode(content_hash, 'hex'), quantization_format), ','"
+    return "SELECT count(*) || ' ' || coalesce(md5(string_agg(concat_ws(':', revision_id, layer_id, atom_sequence,"
+        . " x, y, importance_score, encode(content_hash, 'hex'), quantization_format), ','"
         . " ORDER BY revision_id, layer_id, atom_sequence)), '') FROM $table WHERE model_id = $model;";
 }
 
