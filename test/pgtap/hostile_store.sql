@@ -145,21 +145,21 @@ EXCEPTION WHEN SQLSTATE 'HT000' THEN RETURN SQLERRM;
 END $$;
 SELECT is(said(spoiling, call), said, spoiling) FROM (VALUES
   (column_replaced('tensor_atoms', 'atom_data', 'bigint DEFAULT 1094795585'), 'SELECT generate_text(%s, ''cat'', 2)',
-    '42804 column "atom_data" of table "tensor_atoms" is of type bigint instead of hartonomous.weights (Give the '
-    'column the type it was made with: hartonomous.weights.)'),
+    '42804 column "atom_data" of table "tensor_atoms" is of type bigint instead of hartonomous.weights (Restore the '
+    'type with which the column was created: hartonomous.weights.)'),
   (column_replaced('tensor_atoms', 'atom_data', 'weights'), 'SELECT generate_text(%s, ''cat'', 2)',
     '22004 column "atom_data" of table "tensor_atoms" is NULL (The store''s functions never leave it NULL: restore the '
     'value, or import the model again.)'),
   (column_replaced('tensor_atoms', 'atom_sequence', 'bigint DEFAULT 1'),
     'SELECT tensor_weights(%s, ''blk.0.attn_q.weight'')',
-    '42804 column "atom_sequence" of table "tensor_atoms" is of type bigint instead of integer (Give the column the '
-    'type it was made with: integer.)'),
+    '42804 column "atom_sequence" of table "tensor_atoms" is of type bigint instead of integer (Restore the '
+    'type with which the column was created: integer.)'),
   (column_replaced('model_layers', 'layer_name', 'integer DEFAULT 5'), 'SELECT perplexity(%s, ''cat cat cat cat'', 8)',
-    '42804 column "layer_name" of table "model_layers" is of type integer instead of text (Give the column the type it '
-    'was made with: text.)'),
+    '42804 column "layer_name" of table "model_layers" is of type integer instead of text (Restore the '
+    'type with which the column was created: text.)'),
   (column_replaced('models', 'metadata', 'integer DEFAULT 5'), 'SELECT tokenize(%s, ''cat'')',
-    '42804 column "metadata" of table "models" is of type integer instead of jsonb (Give the column the type it was '
-    'made with: jsonb.)'),
+    '42804 column "metadata" of table "models" is of type integer instead of jsonb (Restore the '
+    'type with which the column was created: jsonb.)'),
   (column_replaced('svd_compressed_layers', 'u_matrix', 'weights'),
     'SELECT tensor_weights(%s, ''blk.0.ffn_up.weight'')',
     '22004 column "u_matrix" of table "svd_compressed_layers" is NULL (The store''s functions never leave it NULL: '
