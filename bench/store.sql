@@ -63,8 +63,8 @@ DROP TABLE copied;
 VACUUM ANALYZE :mpart;
 BEGIN;
 SELECT clock_timestamp() AS t0 \gset
-SELECT array_agg(layer_id) AS layers, array_agg(minimum_importance) AS cuts
-  FROM hartonomous.prune_plan(:million, keep_ratio => 0.4) \gset
+SELECT array_agg(layer_id) AS layers, array_agg((arguments ->> 'minimum_importance')::real) AS cuts
+  FROM hartonomous.prune_plan(:million, keep_ratio => 0.4) WHERE operation IS NOT NULL \gset
 DELETE FROM :mpart a USING unnest(:'layers'::bigint[], :'cuts'::real[]) AS c (layer_id, cut)
  WHERE a.layer_id = c.layer_id AND a.importance_score < c.cut;
 SELECT clock_timestamp() AS t1 \gset

@@ -164,14 +164,8 @@ BEGIN
   CREATE TABLE hartonomous.compression_steps (
     run_id bigint NOT NULL REFERENCES hartonomous.compression_runs ON DELETE CASCADE,
     layer_id bigint NOT NULL,
-    target_format text,
-    minimum_importance real,
-    column_importance real[],
-    planned_formats jsonb,
-    geometry_format text,
-    region real[],
-    factors jsonb,
-    outside_region boolean NOT NULL DEFAULT false,
+    operation text NOT NULL,
+    arguments jsonb NOT NULL DEFAULT '{}',
     state text NOT NULL DEFAULT 'waiting' CHECK (state IN ('waiting', 'done')),
     atoms_before bigint,
     atoms_after bigint,
@@ -297,10 +291,10 @@ BEGIN
     'of the error that ended a failed run, or that stopped a running one';
   COMMENT ON COLUMN hartonomous.compression_runs.error_message IS 'the message of that error';
   COMMENT ON TABLE hartonomous.compression_steps IS 'a row is one tensor''s share of a job';
-  COMMENT ON COLUMN hartonomous.compression_steps.factors IS 'what svd_compress_model asks for: rank or energy, format';
+  COMMENT ON COLUMN hartonomous.compression_steps.operation IS
+    'what becomes of the tensor: copy, quantize, prune, encode_geometry, factor';
+  COMMENT ON COLUMN hartonomous.compression_steps.arguments IS 'of the operation: docs/operations.md';
   COMMENT ON COLUMN hartonomous.compression_steps.outcome IS 'what became of the tensor, in words';
-  COMMENT ON COLUMN hartonomous.compression_steps.column_importance IS
-    'how much an error matters in each column of the matrix, for the choice of scales';
   COMMENT ON TABLE hartonomous.validation_sets IS 'a row is a text that models are measured on';
   COMMENT ON TABLE hartonomous.validation_results IS
     'a row is a measurement of a revision: docs/manual/evaluate.md; columns named _error are standard errors';
@@ -310,8 +304,6 @@ BEGIN
   COMMENT ON COLUMN hartonomous.atom_usage_stats.usage_count IS 'tokens it took part in';
   COMMENT ON COLUMN hartonomous.atom_usage_stats.avg_retrieval_score IS
     'its mean energy a token: the sum over its weights of (weight x input)^2';
-  COMMENT ON COLUMN hartonomous.compression_steps.planned_formats IS
-    'the format an atom gets for each quantization_format planned for it';
 END
 $$;
 COMMENT ON FUNCTION hartonomous.comment_store() IS 'writes the comments on the tables of the store';

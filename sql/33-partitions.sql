@@ -396,8 +396,8 @@ CREATE FUNCTION hartonomous.drop_atoms_partition(model integer, revision integer
 AS $$
 BEGIN
   EXECUTE format('DROP TABLE IF EXISTS hartonomous.%I', hartonomous.atoms_partition(model, revision));
-  DELETE FROM hartonomous.svd_compressed_layers f WHERE f.model_id = model AND f.revision_id = revision;
+  PERFORM hartonomous.drop_forms(model, revision);
 END
 $$;
 COMMENT ON FUNCTION hartonomous.drop_atoms_partition(integer, integer) IS
-  'drops a partition, if it is there, and the factors beside it';
+  'drops a partition, if it is there, and what stands beside it';

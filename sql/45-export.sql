@@ -34,8 +34,8 @@ BEGIN
                         ORDER BY f.block_bytes::float8 / f.block_weights DESC, f.ggml_type LIMIT 1),
                       hartonomous.carried_format(l.tensor_dtype)) AS format
         FROM hartonomous.model_layers l LEFT JOIN present p USING (layer_id)
-        LEFT JOIN hartonomous.svd_compressed_layers d
-          ON d.model_id = l.model_id AND d.layer_id = l.layer_id AND d.revision_id = hartonomous.live_base(l.model_id)
+        LEFT JOIN (SELECT f.layer_id, min(f.dense_format) AS dense_format
+                     FROM hartonomous.stored_forms($1, hartonomous.live_base($1)) f GROUP BY f.layer_id) d USING (layer_id)
        WHERE l.model_id = $1)
     SELECT c.position, c.layer_id, c.layer_name, c.tensor_shape, c.row_length, c.atom_size, c.parameter_count, c.present,
            CASE WHEN $2 = 'gguf' THEN c.format ELSE hartonomous.plain_format(c.format, c.tensor_dtype) END,

@@ -15,7 +15,7 @@ AS $$
 BEGIN
   RETURN (SELECT coalesce(sum(pg_total_relation_size(
                    hartonomous.partition_of(model, r.revision_id))
-                 + hartonomous.factor_disk_bytes(model, r.revision_id)), 0)
+                 + hartonomous.form_disk_bytes(model, r.revision_id)), 0)
             FROM hartonomous.model_revisions r
            WHERE r.model_id = model AND hartonomous.partition_exists(model, r.revision_id));
 END
@@ -27,19 +27,6 @@ CREATE FUNCTION hartonomous.model_disk_bytes(model text) RETURNS bigint
   LANGUAGE sql STABLE PARALLEL UNSAFE COST 5000
   RETURN hartonomous.model_disk_bytes(hartonomous.model_id(model));
 COMMENT ON FUNCTION hartonomous.model_disk_bytes(text) IS 'the same for a model by its name';
-
--- The table of factors is shared by all models, so each row is counted by itself.
-CREATE FUNCTION hartonomous.factor_disk_bytes(model integer, base integer) RETURNS bigint
-  LANGUAGE plpgsql STABLE PARALLEL SAFE COST 250
-  SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-  RETURN (SELECT coalesce(sum(pg_column_size(f.u_matrix) + pg_column_size(f.s_vector) + pg_column_size(f.vt_matrix)), 0)
-            FROM hartonomous.svd_compressed_layers f WHERE f.model_id = model AND f.revision_id = base);
-END
-$$;
-COMMENT ON FUNCTION hartonomous.factor_disk_bytes(integer, integer) IS
-  'bytes that the factors beside a partition take, as stored';
 
 CREATE FUNCTION hartonomous.storage_report(model integer)
   RETURNS TABLE (revision_id integer, stage text, state text, table_name text, atoms bigint,
@@ -77,13 +64,13 @@ BEGIN
       EXECUTE format('SELECT count(*), coalesce(sum(hartonomous.weights_bytes(atom_data)), 0) FROM %s WHERE model_id = $1 AND revision_id = $2',
                      coalesce(part.parent, part.partition))
         INTO atoms, logical_bytes USING model, part.id;
-      logical_bytes := logical_bytes + coalesce(hartonomous.stored_factor_bytes(model, part.id), 0);
+      logical_bytes := logical_bytes + hartonomous.form_bytes(model, part.id);
     END IF;
-    physical_bytes := pg_total_relation_size(part.partition) + hartonomous.factor_disk_bytes(model, part.id);
+    physical_bytes := pg_total_relation_size(part.partition) + hartonomous.form_disk_bytes(model, part.id);
     index_bytes := pg_indexes_size(part.partition);
     SELECT coalesce(pg_total_relation_size(nullif(c.reltoastrelid, 0)), 0) INTO toast_bytes
       FROM pg_class c WHERE c.oid = part.partition;
-    factor_bytes := hartonomous.factor_disk_bytes(model, part.id);
+    factor_bytes := hartonomous.form_disk_bytes(model, part.id);
     table_bytes := physical_bytes - index_bytes - toast_bytes - factor_bytes;
     RETURN NEXT;
   END LOOP;

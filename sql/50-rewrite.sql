@@ -1,10 +1,9 @@
 -- The rewriting stage: a new partition is written tensor by tensor beside the live one, then they are swapped.
 --
--- prune, quantize and backup all run through here; a stage only plans its steps (one a tensor: a target format or what
--- planned formats mean, with or without importance of columns, a least importance of atoms, a region, a form of places,
--- or nothing). Each step is committed where the caller may commit, so a stopped run goes on
--- with the same call. Readers and plain writers go on meanwhile: before the swap, tensors that were changed since
--- they were copied are copied again.
+-- All stages run through here; a stage only plans its steps (53-stages.sql): one a tensor, an operation and its arguments
+-- (51-operations.sql). Each step is committed where the caller may commit, so a stopped run goes on with the same call.
+-- Readers and plain writers go on meanwhile: before the swap, tensors that were changed since they were copied are copied
+-- again.
 
 CREATE FUNCTION hartonomous.start_run(model integer, stage text, kind text, parameters jsonb) RETURNS bigint
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
@@ -125,69 +124,11 @@ $$;
 COMMENT ON FUNCTION hartonomous.abandon_run(bigint) IS
   'gives up a run that was stopped, and drops what it wrote, which gives its disk space back; 42704 when there is no such run, 55000 when it is not running, 55P03 when a session is at work on its model';
 
--- Which rows a tensor has at the moment: changes when any of them is inserted, updated or deleted.
 CREATE FUNCTION hartonomous.columns_fingerprint(partition regclass) RETURNS text
   LANGUAGE sql STABLE PARALLEL SAFE COST 50
   RETURN quote_literal(md5(array_to_string(hartonomous.atom_columns(partition), ',')));
 COMMENT ON FUNCTION hartonomous.columns_fingerprint(regclass) IS
   'a literal that changes when a user adds or drops columns of the atoms';
-
-CREATE FUNCTION hartonomous.factors_fingerprint(partition regclass, layer bigint) RETURNS text
-  LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 250
-  SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-  RETURN coalesce((SELECT ':' || f.xmin::text FROM hartonomous.svd_compressed_layers f
-                    WHERE f.layer_id = layer
-                      AND partition = to_regclass(format('hartonomous.%I', hartonomous.atoms_partition(f.model_id, f.revision_id)))),
-                  '');
-END
-$$;
-COMMENT ON FUNCTION hartonomous.factors_fingerprint(regclass, bigint) IS
-  'a text that changes when the factors of a tensor beside a partition do; empty when there are none';
-
-CREATE FUNCTION hartonomous.atoms_fingerprint(partition regclass, layer bigint,
-                                              OUT atoms bigint, OUT bytes bigint, OUT fingerprint text)
-  LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000
-  SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-  EXECUTE format($sql$
-    SELECT count(*), coalesce(sum(hartonomous.weights_bytes(atom_data)), 0),
-           count(*) || ':' || coalesce(sum(xmin::text::bigint), 0) || ':' || %s
-      FROM %s WHERE layer_id = $1$sql$, hartonomous.columns_fingerprint(partition), partition)
-    INTO atoms, bytes, fingerprint USING layer;
-  fingerprint := fingerprint || hartonomous.factors_fingerprint(partition, layer);
-END
-$$;
-COMMENT ON FUNCTION hartonomous.atoms_fingerprint(regclass, bigint) IS
-  'atoms and bytes of a tensor in a partition, and a text that changes when any of its rows or their columns do';
-
--- Rows longer than atom_size are cut into atoms of that size, the last one shorter.
-CREATE FUNCTION hartonomous.part_of_row(of_columns real[], atom_size integer, atom_sequence integer) RETURNS real[]
-  LANGUAGE sql IMMUTABLE PARALLEL SAFE COST 1
-BEGIN ATOMIC
-  SELECT CASE WHEN cardinality(of_columns) <= atom_size THEN of_columns
-              ELSE of_columns[p.first + 1 : p.first + atom_size] END
-    FROM (VALUES (atom_sequence % ((cardinality(of_columns) + atom_size - 1) / nullif(atom_size, 0)) * atom_size)) AS p (first);
-END;
-COMMENT ON FUNCTION hartonomous.part_of_row(real[], integer, integer) IS
-  'of one number a matrix column, those of the columns that an atom lies in; NULL for atoms of 0 weights';
-
--- NULL, in a field or as a whole: as it is.
-CREATE TYPE hartonomous.atom_changes AS (
-  target_format text, planned_formats jsonb, column_importance real[], geometry_format text,
-  minimum_importance real, region real[], outside_region boolean
-);
-COMMENT ON TYPE hartonomous.atom_changes IS
-  'what becomes of a tensor''s atoms: they get target_format, or each what planned_formats says its quantization_format means, scales chosen by column_importance (one number a column); coordinates get geometry_format; those below minimum_importance go, and those outside the region (or, outside_region, in it)';
-
-CREATE FUNCTION hartonomous.copy_atoms(source regclass, target regclass, revision integer, layer bigint,
-    changes hartonomous.atom_changes DEFAULT NULL, into_layer bigint DEFAULT NULL, parallel boolean DEFAULT true)
-  RETURNS TABLE (atoms bigint, bytes bigint)
-  AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 5000 ROWS 1;
-COMMENT ON FUNCTION hartonomous.copy_atoms(regclass, regclass, integer, bigint, hartonomous.atom_changes, bigint, boolean) IS
-  'copies a tensor''s atoms into a partition, changed as asked; as atoms of into_layer when that is given; may read in parallel; returns what it wrote; 22023 on an unknown format or on target_format beside planned_formats, 42704 when there is no such layer, 42809 when the target is not the partition that create_atoms_partition() makes for the revision, 0A000 when it has triggers, foreign keys or policies, 42501 without the right to INSERT there';
 
 CREATE FUNCTION hartonomous.rewrite_layer(run bigint, layer bigint) RETURNS void
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
@@ -197,10 +138,7 @@ DECLARE
   started timestamptz := clock_timestamp();
   job hartonomous.compression_runs;
   step hartonomous.compression_steps;
-  source regclass;
-  target regclass;
-  written bigint;
-  written_bytes bigint;
+  written record;
 BEGIN
   PERFORM hartonomous.require_run(run);
   SELECT * INTO STRICT job FROM hartonomous.compression_runs r WHERE r.run_id = run;
@@ -208,65 +146,27 @@ BEGIN
   IF step.run_id IS NULL THEN
     RAISE EXCEPTION 'run % has no step for layer %', run, coalesce(layer::text, 'NULL') USING ERRCODE = '42704';
   END IF;
-  source := hartonomous.live_partition(job.model_id);
-  target := hartonomous.partition_of(job.model_id, job.revision_id);
   -- Taken before the rows are read: what changes in between is copied once more than needed, never missed.
   SELECT f.atoms, f.bytes, f.fingerprint INTO step.atoms_before, step.bytes_before, step.source_fingerprint
-    FROM hartonomous.atoms_fingerprint(source, layer) f;
-  step.bytes_before := step.bytes_before
-    + coalesce(hartonomous.stored_factor_bytes(job.model_id, hartonomous.live_base(job.model_id), layer), 0);
+    FROM hartonomous.tensor_fingerprint(job.model_id, hartonomous.live_base(job.model_id), layer) f;
   IF step.state = 'done' THEN
-    EXECUTE format('DELETE FROM %s WHERE layer_id = $1', target) USING layer;
-    DELETE FROM hartonomous.svd_compressed_layers f
-     WHERE f.model_id = job.model_id AND f.revision_id = job.revision_id AND f.layer_id = layer;
+    EXECUTE format('DELETE FROM %s WHERE layer_id = $1', hartonomous.partition_of(job.model_id, job.revision_id)) USING layer;
+    PERFORM hartonomous.drop_forms(job.model_id, job.revision_id, layer);
   END IF;
-  IF step.factors IS NOT NULL THEN
-    SELECT f.written, f.bytes, f.outcome INTO written, written_bytes, step.outcome
-      FROM hartonomous.factor_layer(job.model_id, layer, job.revision_id, source, target, step.factors) f;
-  END IF;
-  IF written IS NULL THEN
-    SELECT c.atoms, c.bytes INTO written, written_bytes
-      FROM hartonomous.copy_atoms(source, target, job.revision_id, layer,
-             ROW(step.target_format, step.planned_formats, step.column_importance, step.geometry_format,
-                 step.minimum_importance, step.region, step.outside_region)::hartonomous.atom_changes,
-             -- Workers take longer to start than to quantize a small tensor.
-             parallel => step.bytes_before > 1048576) c;
-    written_bytes := written_bytes
-      + hartonomous.copy_factors(job.model_id, hartonomous.live_base(job.model_id), layer, job.model_id,
-                                 job.revision_id, layer, step.target_format);
-  END IF;
+  SELECT * INTO written
+    FROM hartonomous.perform_operation(step.operation, step.arguments, job.model_id, layer, job.model_id, job.revision_id, layer,
+                                       -- Workers take longer to start than to quantize a small tensor.
+                                       parallel => step.bytes_before > 1048576);
   UPDATE hartonomous.compression_steps s
      SET state = 'done', atoms_before = step.atoms_before, bytes_before = step.bytes_before,
-         source_fingerprint = step.source_fingerprint, atoms_after = written, bytes_after = written_bytes,
-         outcome = step.outcome,
+         source_fingerprint = step.source_fingerprint, atoms_after = written.atoms, bytes_after = written.bytes,
+         outcome = coalesce(written.outcome, s.outcome),
          seconds = extract(epoch FROM clock_timestamp() - started)
    WHERE s.run_id = run AND s.layer_id = layer;
 END
 $$;
 COMMENT ON FUNCTION hartonomous.rewrite_layer(bigint, bigint) IS
   'does one step of a run: writes a tensor of the live partition, changed as the step says, into the run''s';
-
-CREATE FUNCTION hartonomous.changed_layers(run bigint) RETURNS SETOF bigint
-  LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 10
-  SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-  source regclass;
-BEGIN
-  PERFORM hartonomous.require_run(run);
-  SELECT hartonomous.live_partition(r.model_id) INTO STRICT source
-    FROM hartonomous.compression_runs r WHERE r.run_id = run;
-  RETURN QUERY EXECUTE format($sql$
-    SELECT s.layer_id
-      FROM hartonomous.compression_steps s
-      LEFT JOIN (SELECT layer_id, count(*) || ':' || sum(xmin::text::bigint) AS rows
-                   FROM %s GROUP BY layer_id) now ON now.layer_id = s.layer_id
-     WHERE s.run_id = $1 AND s.source_fingerprint IS DISTINCT FROM coalesce(now.rows, '0:0') || ':' || %s
-                                                               || hartonomous.factors_fingerprint($2, s.layer_id)
-     ORDER BY s.layer_id$sql$, source, hartonomous.columns_fingerprint(source)) USING run, source;
-END
-$$;
-COMMENT ON FUNCTION hartonomous.changed_layers(bigint) IS 'tensors whose atoms were changed after the run copied them';
 
 CREATE FUNCTION hartonomous.copy_changed_layers(run bigint) RETURNS void
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000

@@ -132,3 +132,56 @@ END
 $$;
 COMMENT ON PROCEDURE hartonomous.execute_run(bigint) IS
   'does the steps of a run that are still to do, committing each outside a transaction block, then finishes it; the caller holds the model''s lock';
+
+-- Whoever is at work on a model holds its lock. A run that says it is running while nobody does was cancelled or killed.
+CREATE FUNCTION hartonomous.run_progress(model integer DEFAULT NULL)
+  RETURNS TABLE (run_id bigint, model_name text, stage text, state text, steps_done bigint, steps bigint,
+                 bytes_before bigint, bytes_after bigint, seconds double precision, pid integer,
+                 error_sqlstate text, error_message text, started_at timestamptz, finished_at timestamptz)
+  LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 100
+  SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  IF to_regclass('hartonomous.models') IS NULL THEN
+    RETURN;
+  END IF;
+  IF model IS NOT NULL THEN
+    PERFORM hartonomous.current_revision(model);
+  END IF;
+  RETURN QUERY
+    SELECT r.run_id, m.model_name, r.stage,
+           CASE WHEN r.state = 'running' AND (h.pid IS NULL OR r.run_id < max(r.run_id) OVER (PARTITION BY r.model_id))
+                THEN 'stopped' ELSE r.state END,
+           s.done, s.steps, coalesce(r.bytes_before, s.before), coalesce(r.bytes_after, s.after), s.seconds,
+           CASE WHEN r.state = 'running' AND r.run_id = max(r.run_id) OVER (PARTITION BY r.model_id) THEN h.pid END,
+           r.error_sqlstate, r.error_message, r.started_at, r.finished_at
+      FROM hartonomous.compression_runs r
+      JOIN hartonomous.models m ON m.model_id = r.model_id
+      LEFT JOIN LATERAL (
+        SELECT count(*) FILTER (WHERE c.state = 'done') AS done, count(*) AS steps,
+               sum(c.bytes_before)::bigint AS before, sum(c.bytes_after)::bigint AS after, sum(c.seconds) AS seconds
+          FROM hartonomous.compression_steps c WHERE c.run_id = r.run_id) s ON true
+      LEFT JOIN LATERAL (
+        SELECT l.pid FROM pg_locks l
+         WHERE l.locktype = 'object' AND l.granted AND l.classid = 'hartonomous.models'::regclass
+           AND l.objid = r.model_id::oid AND l.objsubid = 0 AND l.mode = 'ExclusiveLock'
+           AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database()) LIMIT 1) h ON true
+     WHERE run_progress.model IS NULL OR r.model_id = run_progress.model
+     ORDER BY r.run_id DESC;
+END
+$$;
+COMMENT ON FUNCTION hartonomous.run_progress(integer) IS
+  'a row a run, of a model or of all, newest first: running (pid is the session at work), stopped (nobody is: the same call goes on, abandon_run() gives it up), completed, failed or abandoned; tensors done, bytes and seconds of these, the error that ended or stopped it; 42704 when there is no such model; none without a store';
+
+CREATE FUNCTION hartonomous.run_progress(model text)
+  RETURNS TABLE (run_id bigint, model_name text, stage text, state text, steps_done bigint, steps bigint,
+                 bytes_before bigint, bytes_after bigint, seconds double precision, pid integer,
+                 error_sqlstate text, error_message text, started_at timestamptz, finished_at timestamptz)
+  LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 100
+  SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN QUERY SELECT * FROM hartonomous.run_progress(hartonomous.model_id(model));
+END
+$$;
+COMMENT ON FUNCTION hartonomous.run_progress(text) IS 'the same for a model by its name';

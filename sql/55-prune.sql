@@ -83,8 +83,8 @@ BEGIN
                 WHEN f.layer_id IS NOT NULL AND $5 THEN 'factored' END
       FROM tensors t
       LEFT JOIN carried c ON c.layer_id = t.layer_id
-      LEFT JOIN hartonomous.svd_compressed_layers f
-        ON f.model_id = $1 AND f.layer_id = t.layer_id AND f.revision_id = hartonomous.live_base($1)
+      LEFT JOIN (SELECT DISTINCT s.layer_id FROM hartonomous.stored_forms($1, hartonomous.live_base($1)) s) f
+        ON f.layer_id = t.layer_id
      ORDER BY t.position$sql$ USING model, layer_pattern, include_vectors, include_embeddings, counts_imported;
 END
 $$;
@@ -94,12 +94,11 @@ COMMENT ON FUNCTION hartonomous.prunable_tensors(integer, text, boolean, boolean
 CREATE FUNCTION hartonomous.prune_plan(model integer, keep_ratio double precision DEFAULT NULL,
     threshold real DEFAULT NULL, scope text DEFAULT 'tensor', layer_pattern text DEFAULT '%',
     include_vectors boolean DEFAULT false, include_embeddings boolean DEFAULT false, keep_ratio_of text DEFAULT 'imported')
-  RETURNS TABLE (layer_id bigint, layer_name text, minimum_importance real, atoms bigint, removed bigint, bytes bigint,
-                 removed_bytes bigint, imported_atoms bigint, reason text)
+  RETURNS SETOF hartonomous.tensor_plan
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 300
   SET search_path = pg_catalog, pg_temp
+  SET extra_float_digits = 1
 AS $$
-#variable_conflict use_column
 DECLARE
   -- Through the parent, for which readers have rights.
   atoms_of_model text := format('(SELECT * FROM hartonomous.tensor_atoms WHERE model_id = %s)', model);
@@ -125,28 +124,36 @@ BEGIN
   RETURN QUERY EXECUTE format($sql$
     WITH tensors AS (
       SELECT * FROM ROWS FROM (unnest($1), unnest($4), unnest($5), unnest($6)) WITH ORDINALITY
-                    AS t (layer_id, layer_name, imported_atoms, reason, n))
-    SELECT t.layer_id, t.layer_name, CASE WHEN t.reason IS NULL THEN (s.c).cut END, coalesce((s.c).atoms, 0),
-           coalesce((s.c).removed, 0), coalesce((s.c).bytes, 0), coalesce((s.c).removed_bytes, 0), t.imported_atoms, t.reason
-      FROM tensors t
-      -- Tensor by tensor, by the key: joined to all atoms the tensors would have to be sorted with them.
-      CROSS JOIN LATERAL (SELECT hartonomous.prune_cut(a.importance_score, hartonomous.weights_bytes(a.atom_data),
-                                   CASE WHEN t.reason IS NULL THEN $2 END,
-                                   CASE WHEN t.reason IS NULL THEN $3 ELSE '-Infinity' END,
-                                   CASE WHEN $7 THEN t.imported_atoms END) AS c
-                            FROM %s a WHERE a.layer_id = t.layer_id) s
-     ORDER BY t.n$sql$, atoms_of_model)
-    USING tensors.layers, keep_ratio, threshold, tensors.names, tensors.imported, tensors.reasons, of_imported;
+                    AS t (layer_id, layer_name, imported_atoms, reason, n)),
+    beside AS MATERIALIZED (
+      SELECT f.layer_id, sum(f.bytes)::bigint AS bytes FROM hartonomous.stored_forms($8, hartonomous.live_base($8)) f
+       GROUP BY f.layer_id),
+    cuts AS (
+      SELECT t.*, (s.c).cut, coalesce((s.c).atoms, 0) AS atoms, coalesce((s.c).removed, 0) AS removed,
+             coalesce((s.c).bytes, 0) AS bytes, coalesce((s.c).removed_bytes, 0) AS removed_bytes
+        FROM tensors t
+        -- Tensor by tensor, by the key: joined to all atoms the tensors would have to be sorted with them.
+        CROSS JOIN LATERAL (SELECT hartonomous.prune_cut(a.importance_score, hartonomous.weights_bytes(a.atom_data),
+                                     CASE WHEN t.reason IS NULL THEN $2 END,
+                                     CASE WHEN t.reason IS NULL THEN $3 ELSE '-Infinity' END,
+                                     CASE WHEN $7 THEN t.imported_atoms END) AS c
+                              FROM %s a WHERE a.layer_id = t.layer_id) s)
+    SELECT c.layer_id, c.layer_name, CASE WHEN c.removed > 0 THEN 'prune' END,
+           CASE WHEN c.removed > 0 THEN jsonb_build_object('minimum_importance', c.cut) END,
+           c.atoms, c.atoms - c.removed, c.bytes + coalesce(b.bytes, 0), c.bytes + coalesce(b.bytes, 0) - c.removed_bytes,
+           coalesce(c.reason, CASE WHEN c.removed = 0 THEN 'nothing to prune' END),
+           jsonb_build_object('imported_atoms', c.imported_atoms)
+      FROM cuts c LEFT JOIN beside b USING (layer_id) ORDER BY c.n$sql$, atoms_of_model)
+    USING tensors.layers, keep_ratio, threshold, tensors.names, tensors.imported, tensors.reasons, of_imported, model;
 END
 $$;
 COMMENT ON FUNCTION hartonomous.prune_plan(integer, double precision, real, text, text, boolean, boolean, text) IS
-  'what prune_by_importance would remove, a row a tensor: atoms with importance below minimum_importance; imported_atoms is how many it has when none is missing, of which keep_ratio is a share; reason says why a tensor is passed over';
+  'what prune_by_importance would remove, a row a tensor (see tensor_plan): atoms with importance below minimum_importance; details say how many atoms it has when none is missing (imported_atoms), of which keep_ratio is a share; reason says why a tensor is passed over';
 
 CREATE FUNCTION hartonomous.prune_plan(model text, keep_ratio double precision DEFAULT NULL,
     threshold real DEFAULT NULL, scope text DEFAULT 'tensor', layer_pattern text DEFAULT '%',
     include_vectors boolean DEFAULT false, include_embeddings boolean DEFAULT false, keep_ratio_of text DEFAULT 'imported')
-  RETURNS TABLE (layer_id bigint, layer_name text, minimum_importance real, atoms bigint, removed bigint, bytes bigint,
-                 removed_bytes bigint, imported_atoms bigint, reason text)
+  RETURNS SETOF hartonomous.tensor_plan
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 300
   SET search_path = pg_catalog, pg_temp
 AS $$
@@ -158,8 +165,27 @@ $$;
 COMMENT ON FUNCTION hartonomous.prune_plan(text, double precision, real, text, text, boolean, boolean, text) IS
   'the same for a model by its name';
 
-CREATE FUNCTION hartonomous.prune_in_place(model integer, parameters jsonb, layers bigint[], cuts real[],
-    region real[] DEFAULT NULL, keep_inside boolean DEFAULT false) RETURNS integer
+-- The region as a literal, so that the planner knows what it selects, and can take an index on places.
+CREATE FUNCTION hartonomous.pruned_atoms(arguments jsonb) RETURNS text
+  LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE COST 250
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  box text := (SELECT '{' || string_agg(s.side, ',' ORDER BY s.n) || '}'
+                 FROM jsonb_array_elements_text(arguments -> 'region') WITH ORDINALITY s (side, n));
+BEGIN
+  RETURN concat_ws(' OR ',
+    'a.importance_score < ' || quote_literal(arguments ->> 'minimum_importance') || '::real',
+    'hartonomous.in_region(a.weights_geometry, a.weights_geometry_q8, ' || quote_literal(box) || '::real[])'
+      || CASE WHEN (arguments ->> 'outside_region')::boolean THEN '' ELSE ' IS NOT TRUE' END);
+END
+$$;
+COMMENT ON FUNCTION hartonomous.pruned_atoms(jsonb) IS
+  'which atoms a the operation "prune" with these arguments, which have been checked, removes, as a condition of a query: those that copy_atoms() does not copy';
+
+-- Tensors that are pruned alike go at once, by an index on places if there is one.
+CREATE FUNCTION hartonomous.prune_in_place(model integer, stage text, parameters jsonb, plan hartonomous.tensor_plan[])
+  RETURNS integer
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
@@ -169,23 +195,24 @@ DECLARE
   source regclass := hartonomous.live_partition(model);
   delta regclass;
   list text;
+  alike record;
   removed bigint;
   removed_bytes bigint;
 BEGIN
   SELECT * INTO STRICT parent
     FROM hartonomous.model_revisions r WHERE r.revision_id = hartonomous.current_revision(model);
-  revision := hartonomous.new_revision(model, 'prune', 'in_place', parameters);
+  revision := hartonomous.new_revision(model, stage, 'in_place', parameters);
   delta := hartonomous.create_atoms_partition(model, revision);
   list := hartonomous.moved_columns(source, delta);
-  EXECUTE format($sql$
-    WITH gone AS (
-      DELETE FROM %1$s a USING unnest($1, $2) AS c(layer_id, cut)
-       WHERE a.layer_id = c.layer_id AND %5$s RETURNING a.*)
-    INSERT INTO %2$s (revision_id, %3$s) SELECT %4$s, %3$s FROM gone
-    $sql$, source, delta, list, revision,
-    CASE WHEN region IS NULL THEN 'a.importance_score < c.cut'
-         ELSE 'hartonomous.in_region(a.weights_geometry, a.weights_geometry_q8, $3)'
-              || CASE WHEN keep_inside THEN ' IS NOT TRUE' ELSE '' END END) USING layers, cuts, region;
+  FOR alike IN
+    SELECT p.arguments, array_agg(p.layer_id) AS layers FROM unnest(plan) p WHERE p.operation = 'prune' GROUP BY p.arguments
+  LOOP
+    EXECUTE format($sql$
+      WITH gone AS (DELETE FROM %1$s a WHERE a.layer_id = ANY ($1) AND (%5$s) RETURNING a.*)
+      INSERT INTO %2$s (revision_id, %3$s) SELECT %4$s, %3$s FROM gone
+      $sql$, source, delta, list, revision,
+      hartonomous.pruned_atoms(alike.arguments)) USING alike.layers;
+  END LOOP;
   EXECUTE format('SELECT count(*), coalesce(sum(hartonomous.weights_bytes(atom_data)), 0) FROM %s', delta)
     INTO removed, removed_bytes;
   PERFORM hartonomous.attach_backup(model, revision);
@@ -197,8 +224,8 @@ BEGIN
   RETURN revision;
 END
 $$;
-COMMENT ON FUNCTION hartonomous.prune_in_place(integer, jsonb, bigint[], real[], real[], boolean) IS
-  'a revision whose atoms below the given cuts, or in (or outside) a region, are deleted from the live partition and kept in a delta; the caller holds the model''s lock';
+COMMENT ON FUNCTION hartonomous.prune_in_place(integer, text, jsonb, hartonomous.tensor_plan[]) IS
+  'a revision whose atoms are those that the operations "prune" of a plan leave: the others are deleted from the live partition and kept in a delta; the caller holds the model''s lock';
 
 CREATE FUNCTION hartonomous.prune_notice(dry_run boolean, removed bigint, atoms bigint, removed_bytes bigint, bytes bigint)
   RETURNS text
@@ -209,132 +236,97 @@ CREATE FUNCTION hartonomous.prune_notice(dry_run boolean, removed bigint, atoms 
 COMMENT ON FUNCTION hartonomous.prune_notice(boolean, bigint, bigint, bigint, bigint) IS
   'the line that a pruning prints';
 
-CREATE FUNCTION hartonomous.passed_over(tensors bigint, why text) RETURNS text
-  LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE COST 50
-  RETURN CASE WHEN tensors > 0
-              THEN format('; passed over %s tensor%s %s', tensors, CASE WHEN tensors > 1 THEN 's' ELSE '' END, why) ELSE '' END;
-COMMENT ON FUNCTION hartonomous.passed_over(bigint, text) IS
-  'what the notice of a stage says of tensors that it left alone; nothing when there are none';
-
--- What both ways of pruning come to, once it is planned.
-CREATE PROCEDURE hartonomous.execute_prune(model integer, parameters pg_catalog.jsonb, method text, dry_run boolean,
-    planned pg_catalog.jsonb, layers bigint[], cuts real[], region real[] DEFAULT NULL, keep_inside boolean DEFAULT false)
-  LANGUAGE plpgsql
-AS $$
-DECLARE
-  commits boolean := hartonomous.can_commit();
-  started pg_catalog.timestamptz := pg_catalog.clock_timestamp();
-  atoms bigint := planned OPERATOR(pg_catalog.->>) 'atoms';
-  removed bigint := planned OPERATOR(pg_catalog.->>) 'removed';
-  bytes bigint := planned OPERATOR(pg_catalog.->>) 'bytes';
-  removed_bytes bigint := planned OPERATOR(pg_catalog.->>) 'removed_bytes';
-  passed_over pg_catalog.text := coalesce(planned OPERATOR(pg_catalog.->>) 'passed_over', '');
-  run bigint;
-BEGIN
-  IF removed OPERATOR(pg_catalog.=) 0 THEN
-    RAISE NOTICE '%', pg_catalog.concat('nothing to prune of ', atoms, ' atoms', ' (imported: '
-      OPERATOR(pg_catalog.||) (planned OPERATOR(pg_catalog.->>) 'imported_atoms') OPERATOR(pg_catalog.||) ')', passed_over);
-    RETURN;
-  END IF;
-  IF dry_run THEN
-    RAISE NOTICE '%', hartonomous.prune_notice(true, removed, atoms, removed_bytes, bytes) OPERATOR(pg_catalog.||) passed_over;
-    RETURN;
-  END IF;
-  -- A rewrite costs what is kept, deleting in place costs what goes and leaves dead rows behind.
-  IF (method OPERATOR(pg_catalog.=) 'in_place') OR ((method OPERATOR(pg_catalog.=) 'auto')
-      AND (removed OPERATOR(pg_catalog.<) (atoms OPERATOR(pg_catalog.*) 0.2))) THEN
-    PERFORM hartonomous.prune_in_place(model, parameters, layers, cuts, region, keep_inside);
-    IF commits THEN
-      COMMIT;
-    END IF;
-  ELSE
-    run := hartonomous.start_run(model, 'prune', 'rewrite', parameters);
-    INSERT INTO hartonomous.compression_steps (run_id, layer_id, minimum_importance, region, outside_region)
-      SELECT run, l.layer_id, c.cut, CASE WHEN c.layer_id IS NOT NULL THEN region END, NOT keep_inside
-        FROM hartonomous.model_layers l
-        LEFT JOIN ROWS FROM (pg_catalog.unnest(layers), pg_catalog.unnest(cuts)) AS c (layer_id, cut)
-          ON c.layer_id OPERATOR(pg_catalog.=) l.layer_id
-       WHERE l.model_id OPERATOR(pg_catalog.=) model
-      ON CONFLICT DO NOTHING;
-    CALL hartonomous.execute_run(run);
-  END IF;
-  RAISE NOTICE '%, revision %, % s%', hartonomous.prune_notice(false, removed, atoms, removed_bytes, bytes),
-    hartonomous.current_revision(model),
-    pg_catalog.round(EXTRACT(epoch FROM pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) started), 1), passed_over;
-END
-$$;
-COMMENT ON PROCEDURE hartonomous.execute_prune(integer, jsonb, text, boolean, jsonb, bigint[], real[], real[], boolean) IS
-  'does, or in a dry run only says, what prune_by_importance() or prune_region() has planned (atoms, imported_atoms, removed, bytes, removed_bytes, what was passed_over): in place or by rewriting; the caller holds the model''s lock';
-
--- Tensors are counted by the reasons that prune_plan() gives.
-CREATE FUNCTION hartonomous.planned_pruning(model integer, keep_ratio double precision, threshold real, scope text,
-    layer_pattern text, include_vectors boolean, include_embeddings boolean, keep_ratio_of text,
-    OUT numbers jsonb, OUT layers bigint[], OUT cuts real[])
-  LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000
+CREATE FUNCTION hartonomous.report_pruning(model integer, parameters jsonb, plan hartonomous.tensor_plan[], result jsonb)
+  RETURNS void
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 250
   SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  embeddings bigint;
-  opaque bigint;
-  factored bigint;
+  n record;
+  passed_over text;
 BEGIN
-  SELECT jsonb_build_object('atoms', sum(p.atoms) FILTER (WHERE p.reason IS NULL),
-           'imported_atoms', sum(p.imported_atoms) FILTER (WHERE p.reason IS NULL), 'removed', sum(p.removed),
-           'bytes', sum(p.bytes) FILTER (WHERE p.reason IS NULL), 'removed_bytes', sum(p.removed_bytes)),
-         array_agg(p.layer_id) FILTER (WHERE p.reason IS NULL),
-         array_agg(p.minimum_importance) FILTER (WHERE p.reason IS NULL),
-         count(*) FILTER (WHERE p.reason = 'embedding or output'), count(*) FILTER (WHERE p.reason = 'opaque'),
-         count(*) FILTER (WHERE p.reason = 'factored')
-    INTO numbers, layers, cuts, embeddings, opaque, factored
-    FROM hartonomous.prune_plan(model, keep_ratio, threshold, scope, layer_pattern, include_vectors, include_embeddings,
-                                keep_ratio_of) p;
-  IF layers IS NULL THEN
-    RAISE EXCEPTION 'model % has no tensor like "%" to prune', model, layer_pattern
-      USING ERRCODE = '22023',
-            DETAIL = format('Of those like it %s are embeddings or output, of %s the format is only carried, %s are factored; others are vectors.',
-                            embeddings, opaque, factored),
-            HINT = CASE WHEN embeddings > 0 THEN 'include_embeddings => true prunes embeddings and output, too.'
-                        WHEN opaque + factored = 0 THEN 'include_vectors => true prunes vectors, too.'
-                        ELSE 'SELECT * FROM hartonomous.prune_plan(...); shows why each tensor is passed over.' END;
+  SELECT sum(p.atoms_before)::bigint AS atoms, sum((p.details ->> 'imported_atoms')::bigint) AS imported,
+         sum(p.atoms_before - p.atoms_after)::bigint AS removed, sum(p.bytes_before)::bigint AS bytes,
+         sum(p.bytes_before - p.bytes_after)::bigint AS removed_bytes
+    INTO n FROM unnest(plan) p WHERE p.operation IS NOT NULL OR p.reason = 'nothing to prune';
+  SELECT hartonomous.passed_over(count(*) FILTER (WHERE p.reason = 'embedding or output'), 'of embeddings or output')
+         || hartonomous.passed_over_opaque(plan)
+         || hartonomous.passed_over(count(*) FILTER (WHERE p.reason = 'factored'), 'held as factors')
+    INTO passed_over FROM unnest(plan) p;
+  IF result IS NULL THEN
+    RAISE NOTICE '%', concat('nothing to prune of ', n.atoms, ' atoms', ' (imported: ' || n.imported || ')', passed_over);
+  ELSIF result ? 'dry_run' THEN
+    RAISE NOTICE '%', hartonomous.prune_notice(true, n.removed, n.atoms, n.removed_bytes, n.bytes) || passed_over;
+  ELSE
+    RAISE NOTICE '%, revision %, % s%', hartonomous.prune_notice(false, n.removed, n.atoms, n.removed_bytes, n.bytes),
+      result ->> 'revision', result ->> 'seconds', passed_over;
   END IF;
-  numbers := numbers || jsonb_build_object('passed_over',
-    hartonomous.passed_over(embeddings, 'of embeddings or output')
-    || hartonomous.passed_over(opaque, 'whose format is only carried')
-    || hartonomous.passed_over(factored, 'held as factors'));
 END
 $$;
-COMMENT ON FUNCTION hartonomous.planned_pruning(integer, double precision, real, text, text, boolean, boolean, text) IS
-  'prune_plan() as execute_prune() takes it; 22023 when no tensor is left to prune';
+COMMENT ON FUNCTION hartonomous.report_pruning(integer, jsonb, hartonomous.tensor_plan[], jsonb) IS
+  'says what a pruning did, would do, or found nothing to do; tensors are counted by the reasons that its plan gives';
 
--- Cancelled or killed in place: nothing has happened. In a rewrite: see execute_run(). A second caller waits for
--- the model's lock, or with nowait fails with 55P03.
+CREATE FUNCTION hartonomous.plan_pruning(model integer, parameters jsonb) RETURNS SETOF hartonomous.tensor_plan
+  LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 300
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  plan hartonomous.tensor_plan[];
+  n record;
+BEGIN
+  plan := ARRAY(SELECT p FROM hartonomous.prune_plan(model, (parameters ->> 'keep_ratio')::float8,
+    (parameters ->> 'threshold')::real, parameters ->> 'scope', parameters ->> 'layer_pattern',
+    (parameters ->> 'include_vectors')::boolean, (parameters ->> 'include_embeddings')::boolean,
+    coalesce(parameters ->> 'keep_ratio_of', 'imported')) p);
+  SELECT count(*) FILTER (WHERE p.operation IS NOT NULL OR p.reason = 'nothing to prune') AS prunable,
+         count(*) FILTER (WHERE p.reason = 'embedding or output') AS embeddings,
+         count(*) FILTER (WHERE p.reason = 'opaque') AS opaque, count(*) FILTER (WHERE p.reason = 'factored') AS factored
+    INTO n FROM unnest(plan) p;
+  IF n.prunable = 0 THEN
+    RAISE EXCEPTION 'model % has no tensor like "%" to prune', model, parameters ->> 'layer_pattern'
+      USING ERRCODE = '22023',
+            DETAIL = format('Of those like it %s are embeddings or output, of %s the format is only carried, %s are factored; others are vectors.',
+                            n.embeddings, n.opaque, n.factored),
+            HINT = CASE WHEN n.embeddings > 0 THEN 'include_embeddings => true prunes embeddings and output, too.'
+                        WHEN n.opaque + n.factored = 0 THEN 'include_vectors => true prunes vectors, too.'
+                        ELSE 'SELECT * FROM hartonomous.prune_plan(...); shows why each tensor is passed over.' END;
+  END IF;
+  RETURN QUERY SELECT p.* FROM unnest(plan) p;
+END
+$$;
+COMMENT ON FUNCTION hartonomous.plan_pruning(integer, jsonb) IS
+  'prune_plan() for prune_by_importance(); 22023 when no tensor is left to prune';
+
+CREATE FUNCTION hartonomous.prune_parameters(keep_ratio double precision, threshold real, scope text, layer_pattern text,
+    dry_run boolean, method text, include_vectors boolean, include_embeddings boolean, keep_ratio_of text) RETURNS jsonb
+  LANGUAGE plpgsql STABLE PARALLEL SAFE COST 250
+  SET search_path = pg_catalog, pg_temp SET extra_float_digits = 1
+AS $$
+BEGIN
+  PERFORM hartonomous.check_prune_arguments(keep_ratio, threshold, scope, method, keep_ratio_of);
+  IF dry_run IS NULL THEN  -- whoever says it meant something: it must not prune
+    RAISE EXCEPTION 'dry_run cannot be NULL' USING ERRCODE = '22004';
+  END IF;
+  RETURN jsonb_strip_nulls(jsonb_build_object(
+    'keep_ratio', keep_ratio, 'threshold', threshold, 'scope', scope, 'layer_pattern', layer_pattern,
+    'include_vectors', include_vectors, 'include_embeddings', include_embeddings,
+    'keep_ratio_of', CASE WHEN keep_ratio IS NOT NULL THEN keep_ratio_of END));
+END
+$$;
+COMMENT ON FUNCTION hartonomous.prune_parameters(double precision, real, text, text, boolean, text, boolean, boolean, text) IS
+  'the arguments of prune_by_importance() as its revision keeps them; 22023 when they do not fit together, 22004 when dry_run is NULL';
+
+-- Cancelled, killed, called twice: as run_stage().
 CREATE PROCEDURE hartonomous.prune_by_importance(model integer, keep_ratio double precision DEFAULT NULL,
     threshold real DEFAULT NULL, scope text DEFAULT 'tensor', layer_pattern text DEFAULT '%',
     dry_run boolean DEFAULT false, method text DEFAULT 'auto', include_vectors boolean DEFAULT false,
     include_embeddings boolean DEFAULT false, keep_ratio_of text DEFAULT 'imported', nowait boolean DEFAULT false)
   LANGUAGE plpgsql
 AS $$
-DECLARE
-  commits boolean := hartonomous.can_commit();
-  plan pg_catalog.record;
 BEGIN
-  PERFORM hartonomous.check_prune_arguments(keep_ratio, threshold, scope, method, keep_ratio_of);
-  IF dry_run IS NULL THEN  -- whoever says it meant something: it must not prune
-    RAISE EXCEPTION 'dry_run cannot be NULL' USING ERRCODE = '22004';
-  END IF;
-  PERFORM hartonomous.current_revision(model);
-  PERFORM hartonomous.lock_model(model, nowait, commits);
-  SELECT * INTO plan
-    FROM hartonomous.planned_pruning(model, keep_ratio, threshold, scope, layer_pattern, include_vectors,
-                                     include_embeddings, keep_ratio_of);
-  CALL hartonomous.execute_prune(model, pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object(
-      'keep_ratio', keep_ratio, 'threshold', threshold, 'scope', scope, 'layer_pattern', layer_pattern,
-      'include_vectors', include_vectors, 'include_embeddings', include_embeddings,
-      'keep_ratio_of', CASE WHEN keep_ratio IS NOT NULL THEN keep_ratio_of END)), method, dry_run, plan.numbers,
-    plan.layers, plan.cuts);
-  IF commits THEN
-    PERFORM hartonomous.unlock_model(model);
-  END IF;
+  CALL hartonomous.run_stage(model, 'prune_by_importance',
+    hartonomous.prune_parameters(keep_ratio, threshold, scope, layer_pattern, dry_run, method, include_vectors,
+                                 include_embeddings, keep_ratio_of), nowait, method, dry_run);
 END
 $$;
 COMMENT ON PROCEDURE hartonomous.prune_by_importance(integer, double precision, real, text, text, boolean, text, boolean, boolean, text, boolean) IS

@@ -56,15 +56,55 @@ $$;
 COMMENT ON FUNCTION hartonomous.rank_within(text, bigint, bigint, bigint) IS
   'the largest rank of which factors of rows x cols take at most so many bytes; 0 when none does';
 
--- Factors go with the partition they stand beside: whoever writes one from another copies them, too.
-CREATE FUNCTION hartonomous.copy_factors(model integer, base integer, layer bigint, into_model integer,
-    into_base integer, into_layer bigint, target_format text DEFAULT NULL) RETURNS bigint
-  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+-- Factors as a form of tensors (34-forms.sql): they go with the partition they stand beside, and whoever writes one from
+-- another copies them, too.
+CREATE FUNCTION hartonomous.stored_factors(model integer, base integer, layer bigint)
+  RETURNS TABLE (layer_id bigint, form text, format text, dense_format text, bytes bigint, disk_bytes bigint,
+                 version text, block_runs bigint[], other_bytes bigint, most_bytes bigint)
+  LANGUAGE plpgsql STABLE PARALLEL SAFE COST 5000 ROWS 100
   SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-  DELETE FROM hartonomous.svd_compressed_layers f
-   WHERE f.model_id = into_model AND f.revision_id = into_base AND f.layer_id = into_layer;
+  RETURN QUERY
+    SELECT f.layer_id, 'factors', hartonomous.weights_format(f.u_matrix), f.dense_format,
+           hartonomous.weights_bytes(f.u_matrix) + hartonomous.weights_bytes(f.s_vector) + hartonomous.weights_bytes(f.vt_matrix),
+           (pg_column_size(f.u_matrix) + pg_column_size(f.s_vector) + pg_column_size(f.vt_matrix))::bigint, f.xmin::text,
+           ARRAY[hartonomous.weights_count(f.u_matrix), hartonomous.weights_count(f.vt_matrix)],
+           hartonomous.weights_bytes(f.s_vector), hartonomous.most_factor_bytes()
+      FROM hartonomous.svd_compressed_layers f
+     WHERE f.model_id = model AND f.revision_id = base AND (layer IS NULL OR f.layer_id = layer);
+END
+$$;
+COMMENT ON FUNCTION hartonomous.stored_factors(integer, integer, bigint) IS 'factors as stored_forms() lists them';
+
+CREATE FUNCTION hartonomous.factor_norms(model integer, base integer)
+  RETURNS TABLE (layer_id bigint, norm double precision)
+  LANGUAGE plpgsql STABLE PARALLEL SAFE COST 5000 ROWS 100
+  SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  -- U and VT are orthonormal: the norm of what they make is that of s.
+  RETURN QUERY
+    SELECT f.layer_id, sqrt(hartonomous.weights_count(f.s_vector)) * hartonomous.weights_rms(f.s_vector)
+      FROM hartonomous.svd_compressed_layers f WHERE f.model_id = model AND f.revision_id = base;
+END
+$$;
+COMMENT ON FUNCTION hartonomous.factor_norms(integer, integer) IS 'the Frobenius norms of factored tensors, for form_norms()';
+
+-- "quantize" changes factors with their tensor, but what is planned for single atoms says nothing of them; "prune" leaves
+-- them, unless only atoms are wanted.
+CREATE FUNCTION hartonomous.copy_factors(operation text, arguments jsonb, model integer, base integer, layer bigint,
+    into_model integer, into_base integer, into_layer bigint) RETURNS bigint
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  target_format text := CASE WHEN operation = 'quantize' THEN arguments ->> 'format' END;
+  copied bigint;
+BEGIN
+  IF operation = 'prune' AND (arguments ->> 'atoms_only')::boolean THEN
+    RETURN 0;
+  END IF;
   INSERT INTO hartonomous.svd_compressed_layers AS n
          (model_id, revision_id, layer_id, layer_name, rank, u_matrix, s_vector, vt_matrix, original_rows, original_cols,
           original_bytes, compression_ratio, explained_variance, relative_error, dense_format)
@@ -80,26 +120,14 @@ BEGIN
     FROM hartonomous.svd_compressed_layers f,
          LATERAL (SELECT CASE WHEN target_format IS NULL THEN f.u_matrix ELSE hartonomous.quantize(f.u_matrix, target_format) END AS u,
                          CASE WHEN target_format IS NULL THEN f.vt_matrix ELSE hartonomous.quantize(f.vt_matrix, target_format) END AS vt) q
-   WHERE f.model_id = model AND f.revision_id = base AND f.layer_id = layer;
-  RETURN coalesce(hartonomous.stored_factor_bytes(into_model, into_base, into_layer), 0);
+   WHERE f.model_id = model AND f.revision_id = base AND f.layer_id = layer
+  RETURNING hartonomous.weights_bytes(n.u_matrix) + hartonomous.weights_bytes(n.s_vector) + hartonomous.weights_bytes(n.vt_matrix)
+    INTO copied;
+  RETURN coalesce(copied, 0);
 END
 $$;
-COMMENT ON FUNCTION hartonomous.copy_factors(integer, integer, bigint, integer, integer, bigint, text) IS
-  'the factors of a tensor beside one partition for a tensor beside another, in another format when one is given; returns their bytes, 0 when there are none';
-
-CREATE FUNCTION hartonomous.stored_factor_bytes(model integer, base integer, layer bigint DEFAULT NULL) RETURNS bigint
-  LANGUAGE plpgsql STABLE PARALLEL SAFE COST 250
-  SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-  RETURN (SELECT sum(hartonomous.weights_bytes(f.u_matrix) + hartonomous.weights_bytes(f.s_vector)
-                     + hartonomous.weights_bytes(f.vt_matrix))::bigint
-            FROM hartonomous.svd_compressed_layers f
-           WHERE f.model_id = model AND f.revision_id = base AND (layer IS NULL OR f.layer_id = layer));
-END
-$$;
-COMMENT ON FUNCTION hartonomous.stored_factor_bytes(integer, integer, bigint) IS
-  'bytes of the factors that stand beside a partition, of one tensor or of all; NULL when there are none';
+COMMENT ON FUNCTION hartonomous.copy_factors(text, jsonb, integer, integer, bigint, integer, integer, bigint) IS
+  'the factors of a tensor beside one partition for a tensor beside another, changed as an operation says; returns their bytes, 0 when there are none';
 
 -- The newest kept state from before a tensor was factored.
 CREATE FUNCTION hartonomous.unfactored_revision(model integer, layer bigint) RETURNS integer

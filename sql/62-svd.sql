@@ -3,13 +3,11 @@
 CREATE FUNCTION hartonomous.svd_plan(model integer, rank integer DEFAULT NULL, energy double precision DEFAULT NULL,
     target_ratio double precision DEFAULT NULL, layer_pattern text DEFAULT '%', factor_format text DEFAULT 'F16',
     min_gain double precision DEFAULT 0, residual_ratio double precision DEFAULT 0)
-  RETURNS TABLE (layer_id bigint, layer_name text, rows bigint, cols bigint, present_bytes bigint,
-                 planned_rank integer, most_rank integer, planned_bytes bigint, reason text)
+  RETURNS SETOF hartonomous.tensor_plan
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 300
   SET search_path = pg_catalog, pg_temp
-  SET enable_nestloop = off SET jit = off
+  SET enable_nestloop = off SET jit = off SET extra_float_digits = 1
 AS $$
-#variable_conflict use_column
 DECLARE
   container text;
 BEGIN
@@ -33,11 +31,12 @@ BEGIN
   SELECT m.metadata ->> 'format' INTO container FROM hartonomous.models m WHERE m.model_id = model;
   RETURN QUERY EXECUTE $sql$
     WITH present AS (
-      SELECT a.layer_id, sum(hartonomous.weights_bytes(a.atom_data))::bigint AS bytes,
+      SELECT a.layer_id, count(*) AS atoms, sum(hartonomous.weights_bytes(a.atom_data))::bigint AS bytes,
              array_agg(DISTINCT hartonomous.weights_format(a.atom_data)) AS formats
         FROM hartonomous.tensor_atoms a WHERE a.model_id = $1 GROUP BY a.layer_id),
     matrices AS (
-      SELECT l.layer_id, l.layer_name, l.position, l.tensor_shape[1] AS rows, l.tensor_shape[2] AS cols, p.bytes,
+      SELECT l.layer_id, l.layer_name, l.position, l.tensor_shape[1] AS rows, l.tensor_shape[2] AS cols, p.atoms, p.bytes,
+             f.bytes AS beside,
              CASE WHEN cardinality(l.tensor_shape) <> 2 OR least(l.tensor_shape[1], l.tensor_shape[2]) < 2 THEN 'no matrix'
                   WHEN NOT hartonomous.is_quantizable_name(l.layer_name, $2) THEN 'kept by name'
                   WHEN f.layer_id IS NOT NULL THEN 'factored already'
@@ -48,8 +47,8 @@ BEGIN
                   END AS kept
         FROM hartonomous.model_layers l
         LEFT JOIN present p USING (layer_id)
-        LEFT JOIN hartonomous.svd_compressed_layers f
-          ON f.model_id = l.model_id AND f.layer_id = l.layer_id AND f.revision_id = hartonomous.live_base(l.model_id)
+        LEFT JOIN (SELECT s.layer_id, sum(s.bytes)::bigint AS bytes
+                     FROM hartonomous.stored_forms($1, hartonomous.live_base($1)) s GROUP BY s.layer_id) f USING (layer_id)
        WHERE l.model_id = $1 AND l.layer_name LIKE $3),
     budgets AS (
       -- Smaller than now, and by min_gain; what residual atoms take comes off.
@@ -78,21 +77,25 @@ BEGIN
                         hartonomous.human_bytes(r.would_take), hartonomous.human_bytes(r.bytes))
                     WHEN r.wanted = 0 THEN 'not even rank 1 is as small as that' END) AS why
         FROM weighed r)
-    SELECT j.layer_id, j.layer_name, j.rows, j.cols, j.bytes, CASE WHEN j.why IS NULL THEN j.wanted END,
-           CASE WHEN j.why IS NULL THEN j.most END,
-           CASE WHEN j.why IS NULL THEN hartonomous.factor_bytes($4, j.rows, j.cols, j.wanted) END, j.why
-      FROM judged j ORDER BY j.position
-    $sql$ USING model, container, layer_pattern, factor_format, svd_plan.rank, target_ratio, min_gain, residual_ratio;
+    SELECT j.layer_id, j.layer_name, CASE WHEN j.why IS NULL THEN 'factor' END,
+           CASE WHEN j.why IS NULL THEN jsonb_strip_nulls(jsonb_build_object('rank', j.wanted, 'energy', $9, 'most_rank', j.most,
+             'format', upper($4), 'residual_ratio', $8, 'dense_format', e.storage_format)) END,
+           coalesce(j.atoms, 0), CASE WHEN j.why IS NULL THEN floor(j.atoms * $8)::bigint ELSE coalesce(j.atoms, 0) END,
+           coalesce(j.bytes, 0) + coalesce(j.beside, 0),
+           CASE WHEN j.why IS NULL THEN hartonomous.factor_bytes($4, j.rows, j.cols, j.wanted)
+                                        + (floor(j.atoms * $8) * j.bytes / j.atoms)::bigint
+                ELSE coalesce(j.bytes, 0) + coalesce(j.beside, 0) END, j.why, NULL::jsonb
+      FROM judged j LEFT JOIN hartonomous.export_plan($1) e ON e.layer_id = j.layer_id ORDER BY j.position
+    $sql$ USING model, container, layer_pattern, factor_format, svd_plan.rank, target_ratio, min_gain, residual_ratio, energy;
 END
 $$;
 COMMENT ON FUNCTION hartonomous.svd_plan(integer, integer, double precision, double precision, text, text, double precision, double precision) IS
-  'what svd_compress_model would do, a row a tensor of the pattern: bytes now, rank (NULL: found by energy, at most most_rank) and bytes of its factors, or why it is left alone; 22023 unless one of rank, energy, target_ratio is given';
+  'what svd_compress_model would do, a row a tensor of the pattern (see tensor_plan): the rank of its factors, or the energy by which it is found, at most most_rank, and the bytes they take (NULL when the rank is still to be found), or why it is left alone; 22023 unless one of rank, energy, target_ratio is given';
 
 CREATE FUNCTION hartonomous.svd_plan(model text, rank integer DEFAULT NULL, energy double precision DEFAULT NULL,
     target_ratio double precision DEFAULT NULL, layer_pattern text DEFAULT '%', factor_format text DEFAULT 'F16',
     min_gain double precision DEFAULT 0, residual_ratio double precision DEFAULT 0)
-  RETURNS TABLE (layer_id bigint, layer_name text, rows bigint, cols bigint, present_bytes bigint,
-                 planned_rank integer, most_rank integer, planned_bytes bigint, reason text)
+  RETURNS SETOF hartonomous.tensor_plan
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 300
   SET search_path = pg_catalog, pg_temp
 AS $$
@@ -103,10 +106,9 @@ END
 $$;
 COMMENT ON FUNCTION hartonomous.svd_plan(text, integer, double precision, double precision, text, text, double precision, double precision) IS 'the same for a model by its name';
 
--- asked: rank or energy, most_rank, format, residual_ratio, dense_format. Nothing is written, and written is NULL, when the tensor
--- is left alone.
-CREATE FUNCTION hartonomous.factor_layer(model integer, layer bigint, revision integer, source regclass,
-    target regclass, asked jsonb, OUT written bigint, OUT bytes bigint, OUT outcome text)
+-- The arguments are those of the operation "factor". Nothing is written, and atoms is NULL, when the tensor is left alone.
+CREATE FUNCTION hartonomous.factor_tensor(model integer, layer bigint, into_model integer, into_base integer,
+    into_layer bigint, arguments jsonb, OUT atoms bigint, OUT bytes bigint, OUT outcome text)
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
@@ -114,48 +116,54 @@ DECLARE
   tensor hartonomous.model_layers;
   matrix hartonomous.weights;
   factors hartonomous.svd_factors;
+  source regclass := hartonomous.live_partition(model);
   before bigint;
   error float8;
 BEGIN
+  IF into_model <> model OR into_layer <> layer THEN
+    RAISE EXCEPTION 'a tensor can be factored in its own model only' USING ERRCODE = '0A000';
+  END IF;
   SELECT * INTO STRICT tensor FROM hartonomous.model_layers l WHERE l.layer_id = layer;
   EXECUTE format('SELECT sum(hartonomous.weights_bytes(atom_data)) FROM %s WHERE layer_id = $1', source)
     INTO before USING layer;
   matrix := hartonomous.tensor_weights(model, tensor.layer_name);
   BEGIN
     factors := hartonomous.svd_decompose(matrix, tensor.tensor_shape[1]::integer, tensor.tensor_shape[2]::integer,
-      least((asked ->> 'rank')::integer, (asked ->> 'most_rank')::integer), coalesce((asked ->> 'energy')::float8, 1));
+      least((arguments ->> 'rank')::integer, (arguments ->> 'most_rank')::integer), coalesce((arguments ->> 'energy')::float8, 1));
   EXCEPTION WHEN numeric_value_out_of_range THEN
     outcome := 'left alone: ' || SQLERRM;
     RETURN;
   END;
-  IF factors.explained_variance < (asked ->> 'energy')::float8 * (1 - 1e-6) THEN
+  IF factors.explained_variance < (arguments ->> 'energy')::float8 * (1 - 1e-6) THEN
     outcome := format('left alone: rank %s, the most that saves space, explains %s %%', factors.rank,
                       round(factors.explained_variance::numeric * 100, 2));
     RETURN;
   END IF;
-  factors := hartonomous.quantize_factors(factors, asked ->> 'format');
+  factors := hartonomous.quantize_factors(factors, arguments ->> 'format');
   error := hartonomous.svd_error(matrix, factors);
   INSERT INTO hartonomous.svd_compressed_layers
          (model_id, revision_id, layer_id, layer_name, rank, u_matrix, s_vector, vt_matrix, original_rows, original_cols,
           original_bytes, explained_variance, relative_error, dense_format)
-  VALUES (model, revision, layer, tensor.layer_name, factors.rank, factors.u, factors.s::hartonomous.weights, factors.vt,
+  VALUES (model, into_base, layer, tensor.layer_name, factors.rank, factors.u, factors.s::hartonomous.weights, factors.vt,
           factors.rows, factors.cols, before, factors.explained_variance, error,
-          asked ->> 'dense_format');
-  bytes := hartonomous.stored_factor_bytes(model, revision, layer);
-  written := 0;
-  IF (asked ->> 'residual_ratio')::float8 > 0 THEN
-    SELECT r.atoms, factor_layer.bytes + r.bytes INTO written, bytes
-      FROM hartonomous.write_residual(source, target, revision, layer, hartonomous.svd_residual(matrix, factors),
-                                      (asked ->> 'residual_ratio')::float8) r;
+          coalesce(arguments ->> 'dense_format',
+                   (SELECT e.storage_format FROM hartonomous.export_plan(model) e WHERE e.layer_id = layer)));
+  bytes := hartonomous.form_bytes(model, into_base, layer);
+  atoms := 0;
+  IF (arguments ->> 'residual_ratio')::float8 > 0 THEN
+    SELECT r.atoms, factor_tensor.bytes + r.bytes INTO atoms, bytes
+      FROM hartonomous.write_residual(source, hartonomous.partition_of(model, into_base), into_base, layer,
+                                      hartonomous.svd_residual(matrix, factors),
+                                      (arguments ->> 'residual_ratio')::float8) r;
   END IF;
-  UPDATE hartonomous.svd_compressed_layers f SET compression_ratio = before::float8 / factor_layer.bytes
-   WHERE f.model_id = model AND f.revision_id = revision AND f.layer_id = layer;
+  UPDATE hartonomous.svd_compressed_layers f SET compression_ratio = before::float8 / factor_tensor.bytes
+   WHERE f.model_id = model AND f.revision_id = into_base AND f.layer_id = layer;
   outcome := format('rank %s, %s %% explained, error %s', factors.rank,
                     round(factors.explained_variance::numeric * 100, 2), round(error::numeric, 4));
 END
 $$;
-COMMENT ON FUNCTION hartonomous.factor_layer(integer, bigint, integer, regclass, regclass, jsonb) IS
-  'writes a live tensor as factors beside a run''s partition, and what residual atoms are asked for into it; says what came of it';
+COMMENT ON FUNCTION hartonomous.factor_tensor(integer, bigint, integer, integer, bigint, jsonb) IS
+  'carries out the operation "factor": writes a live tensor as factors beside a run''s partition, and what residual atoms are asked for into it; says what came of it; 0A000 into another model';
 
 CREATE FUNCTION hartonomous.write_residual(source regclass, target regclass, revision integer,
     layer bigint, residual hartonomous.weights, ratio double precision, OUT atoms bigint, OUT bytes bigint)
@@ -195,83 +203,83 @@ $$;
 COMMENT ON FUNCTION hartonomous.write_residual(regclass, regclass, integer, bigint, hartonomous.weights, double precision) IS
   'writes the atoms of a residual with the most energy, that share of those the tensor has, in the formats these have';
 
--- Cancelled or killed: the tensors done stay, and the same call goes on; the live model is untouched until the swap.
--- A second caller waits for the model's lock, or with nowait fails with 55P03.
+CREATE FUNCTION hartonomous.plan_factoring(model integer, parameters jsonb) RETURNS SETOF hartonomous.tensor_plan
+  LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 300
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  plan hartonomous.tensor_plan[];
+  clamped bigint;
+BEGIN
+  plan := ARRAY(SELECT p FROM hartonomous.svd_plan(model, (parameters ->> 'rank')::integer, (parameters ->> 'energy')::float8,
+    (parameters ->> 'target_ratio')::float8, parameters ->> 'layer_pattern', parameters ->> 'factor_format',
+    (parameters ->> 'min_gain')::float8, (parameters ->> 'residual_ratio')::float8) p);
+  SELECT count(*) INTO clamped FROM unnest(plan) p
+   WHERE (p.arguments ->> 'rank')::integer < (parameters ->> 'rank')::integer;
+  IF clamped > 0 THEN
+    RAISE NOTICE 'rank % is more than % tensors have: they keep all they have', parameters ->> 'rank', clamped;
+  END IF;
+  RETURN QUERY SELECT p.* FROM unnest(plan) p;
+END
+$$;
+COMMENT ON FUNCTION hartonomous.plan_factoring(integer, jsonb) IS 'svd_plan() for svd_compress_model()';
+
+CREATE FUNCTION hartonomous.report_factoring(model integer, parameters jsonb, plan hartonomous.tensor_plan[], result jsonb)
+  RETURNS void
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 250
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  run bigint := result ->> 'run';
+BEGIN
+  IF result IS NULL THEN
+    RAISE NOTICE 'no tensor is brought into factors: nothing done%', hartonomous.passed_over_opaque(plan)
+      USING DETAIL = coalesce(
+              (SELECT string_agg(k.said, '; ' ORDER BY k.n DESC, k.said)
+                 FROM (SELECT count(*) AS n, format('%s tensors: %s', count(*), p.reason) AS said
+                         FROM unnest(plan) p GROUP BY p.reason ORDER BY count(*) DESC, p.reason LIMIT 5) k), ''),
+            HINT = 'svd_plan() says why of each.';
+    RETURN;
+  END IF;
+  RAISE NOTICE 'factored % of % tensors (see svd_outcomes(%)), % -> %, revision %, % s%',
+    (SELECT count(*) FROM hartonomous.compression_steps c WHERE c.run_id = run AND c.outcome LIKE 'rank %'),
+    (SELECT count(p.operation) FROM unnest(plan) p), run,
+    hartonomous.human_bytes((result ->> 'bytes_before')::bigint), hartonomous.human_bytes((result ->> 'bytes_after')::bigint),
+    result ->> 'revision', result ->> 'seconds', hartonomous.passed_over_opaque(plan);
+END
+$$;
+COMMENT ON FUNCTION hartonomous.report_factoring(integer, jsonb, hartonomous.tensor_plan[], jsonb) IS
+  'says what svd_compress_model() did, or why it found nothing to do';
+
+CREATE FUNCTION hartonomous.svd_parameters(rank integer, energy double precision, target_ratio double precision,
+    layer_pattern text, factor_format text, min_gain double precision, residual boolean, residual_ratio double precision)
+  RETURNS jsonb
+  LANGUAGE plpgsql STABLE PARALLEL SAFE COST 250
+  SET search_path = pg_catalog, pg_temp SET extra_float_digits = 1
+AS $$
+BEGIN
+  IF residual IS NULL THEN
+    RAISE EXCEPTION 'residual cannot be NULL' USING ERRCODE = '22004';
+  END IF;
+  RETURN jsonb_strip_nulls(jsonb_build_object('rank', rank, 'energy', energy, 'target_ratio', target_ratio,
+    'layer_pattern', layer_pattern, 'factor_format', upper(factor_format), 'min_gain', min_gain,
+    'residual_ratio', CASE WHEN residual THEN residual_ratio ELSE 0 END));
+END
+$$;
+COMMENT ON FUNCTION hartonomous.svd_parameters(integer, double precision, double precision, text, text, double precision, boolean, double precision) IS
+  'the arguments of svd_compress_model() as its revision keeps them; 22004 when residual is NULL';
+
+-- Cancelled, killed, called twice: as run_stage().
 CREATE PROCEDURE hartonomous.svd_compress_model(model integer, rank integer DEFAULT NULL,
     energy double precision DEFAULT NULL, target_ratio double precision DEFAULT NULL, layer_pattern text DEFAULT '%',
     factor_format text DEFAULT 'F16', min_gain double precision DEFAULT 0, residual boolean DEFAULT false,
     residual_ratio double precision DEFAULT 0.05, nowait boolean DEFAULT false)
   LANGUAGE plpgsql
 AS $$
-DECLARE
-  commits boolean := hartonomous.can_commit();
-  started pg_catalog.timestamptz := pg_catalog.clock_timestamp();
-  kept_ratio pg_catalog.float8 := CASE WHEN residual THEN residual_ratio ELSE 0 END;
-  plan pg_catalog.record;
-  run bigint;
-  done pg_catalog.record;
 BEGIN
-  IF residual IS NULL THEN
-    RAISE EXCEPTION 'residual cannot be NULL' USING ERRCODE = '22004';
-  END IF;
-  PERFORM hartonomous.current_revision(model);
-  PERFORM hartonomous.lock_model(model, nowait, commits);
-  SELECT pg_catalog.count(*) FILTER (WHERE p.reason IS NULL) AS wanted,
-         pg_catalog.array_agg(p.layer_id) FILTER (WHERE p.reason IS NULL) AS layers,
-         pg_catalog.array_agg(p.planned_rank) FILTER (WHERE p.reason IS NULL) AS ranks,
-         pg_catalog.array_agg(p.most_rank) FILTER (WHERE p.reason IS NULL) AS most,
-         pg_catalog.array_agg(p.layer_id) FILTER (WHERE p.reason IS NOT NULL) AS others,
-         pg_catalog.array_agg(p.reason) FILTER (WHERE p.reason IS NOT NULL) AS reasons,
-         pg_catalog.count(*) FILTER (WHERE p.planned_rank OPERATOR(pg_catalog.<) rank) AS clamped,
-         hartonomous.passed_over(pg_catalog.count(*) FILTER (WHERE p.reason OPERATOR(pg_catalog.=) 'opaque'),
-                                 'whose format is only carried') AS passed_over
-    INTO plan
-    FROM hartonomous.svd_plan(model, rank, energy, target_ratio, layer_pattern, factor_format, min_gain, kept_ratio) p;
-  IF plan.wanted OPERATOR(pg_catalog.=) 0 THEN
-    RAISE NOTICE 'no tensor is brought into factors: nothing done%', plan.passed_over
-      USING DETAIL = (SELECT pg_catalog.string_agg(k.said, '; ' ORDER BY k.n DESC, k.said)
-                        FROM (SELECT pg_catalog.count(*) AS n, pg_catalog.format('%s tensors: %s', pg_catalog.count(*), r.reason) AS said
-                                FROM pg_catalog.unnest(plan.reasons) r (reason) GROUP BY r.reason
-                               ORDER BY pg_catalog.count(*) DESC, r.reason LIMIT 5) k),
-            HINT = 'svd_plan() says why of each.';
-    IF commits THEN
-      PERFORM hartonomous.unlock_model(model);
-    END IF;
-    RETURN;
-  END IF;
-  IF plan.clamped OPERATOR(pg_catalog.>) 0 THEN
-    RAISE NOTICE 'rank % is more than % tensors have: they keep all they have', rank, plan.clamped;
-  END IF;
-  run := hartonomous.start_run(model, 'svd', 'rewrite', pg_catalog.jsonb_strip_nulls(pg_catalog.jsonb_build_object(
-    'rank', rank, 'energy', energy, 'target_ratio', target_ratio, 'layer_pattern', layer_pattern,
-    'factor_format', pg_catalog.upper(factor_format), 'min_gain', min_gain, 'residual_ratio', kept_ratio)));
-  INSERT INTO hartonomous.compression_steps (run_id, layer_id, factors)
-    SELECT run, p.layer_id, pg_catalog.jsonb_build_object('rank', p.planned, 'energy', energy, 'most_rank', p.most,
-                                                         'format', factor_format, 'residual_ratio', kept_ratio,
-                                                         'dense_format', e.storage_format)
-      FROM ROWS FROM (pg_catalog.unnest(plan.layers), pg_catalog.unnest(plan.ranks), pg_catalog.unnest(plan.most))
-             AS p (layer_id, planned, most)
-      JOIN hartonomous.export_plan(model) e ON e.layer_id OPERATOR(pg_catalog.=) p.layer_id
-    ON CONFLICT DO NOTHING;
-  INSERT INTO hartonomous.compression_steps (run_id, layer_id, outcome)
-    SELECT run, l.layer_id, 'left alone: ' OPERATOR(pg_catalog.||) p.reason
-      FROM hartonomous.model_layers l
-      LEFT JOIN ROWS FROM (pg_catalog.unnest(plan.others), pg_catalog.unnest(plan.reasons)) AS p (layer_id, reason)
-        ON p.layer_id OPERATOR(pg_catalog.=) l.layer_id
-     WHERE l.model_id OPERATOR(pg_catalog.=) model
-    ON CONFLICT DO NOTHING;
-  CALL hartonomous.execute_run(run);
-  SELECT r.bytes_before AS before, r.bytes_after AS after, s.factored INTO STRICT done
-    FROM hartonomous.compression_runs r,
-         LATERAL (SELECT pg_catalog.count(*) FILTER (WHERE c.outcome OPERATOR(pg_catalog.~~) 'rank %') AS factored
-                    FROM hartonomous.compression_steps c WHERE c.run_id OPERATOR(pg_catalog.=) r.run_id) s
-   WHERE r.run_id OPERATOR(pg_catalog.=) run;
-  RAISE NOTICE 'factored % of % tensors (see svd_outcomes(%)), % -> %, revision %, % s%', done.factored, plan.wanted,
-    run, hartonomous.human_bytes(done.before), hartonomous.human_bytes(done.after), hartonomous.current_revision(model),
-    pg_catalog.round(EXTRACT(epoch FROM pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) started), 1), plan.passed_over;
-  IF commits THEN
-    PERFORM hartonomous.unlock_model(model);
-  END IF;
+  CALL hartonomous.run_stage(model, 'svd_compress_model',
+    hartonomous.svd_parameters(rank, energy, target_ratio, layer_pattern, factor_format, min_gain, residual, residual_ratio),
+    nowait);
 END
 $$;
 COMMENT ON PROCEDURE hartonomous.svd_compress_model(integer, integer, double precision, double precision, text, text, double precision, boolean, double precision, boolean) IS
@@ -304,4 +312,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous.svd_outcomes(bigint) IS
-  'what became of each tensor of the pattern in a run of svd_compress_model: its factors, or why it was left alone';
+  'what became of each tensor of the pattern in a run of svd_compress_model: its factors, or why it was left alone; of a run of any stage, why tensors were left alone';

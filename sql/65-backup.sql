@@ -10,9 +10,7 @@ DECLARE
 BEGIN
   PERFORM hartonomous.current_revision(model);
   PERFORM hartonomous.lock_model(model, nowait);
-  run := hartonomous.start_run(model, stage, 'copy', '{}');
-  INSERT INTO hartonomous.compression_steps (run_id, layer_id)
-    SELECT run, l.layer_id FROM hartonomous.model_layers l WHERE l.model_id = model;
+  run := hartonomous.begin_run(model, stage, 'copy', '{}');
   CALL hartonomous.execute_run(run);
   RETURN (SELECT r.revision_id FROM hartonomous.compression_runs r WHERE r.run_id = run);
 END

@@ -131,8 +131,8 @@ BEGIN
   LOCK TABLE ONLY hartonomous.tensor_atoms, ONLY hartonomous.tensor_atoms_backup IN ACCESS SHARE MODE;
   RETURN QUERY
     SELECT c.layer_id, c.layer_name, c.atoms_a, c.atoms_b, c.removed, c.added, c.re_encoded,
-           c.bytes_a + coalesce(hartonomous.stored_factor_bytes(ra.model_id, ra.base_revision_id, c.layer_id), 0),
-           c.bytes_b + coalesce(hartonomous.stored_factor_bytes(rb.model_id, rb.base_revision_id, c.layer_id), 0)
+           c.bytes_a + hartonomous.form_bytes(ra.model_id, ra.base_revision_id, c.layer_id),
+           c.bytes_b + hartonomous.form_bytes(rb.model_id, rb.base_revision_id, c.layer_id)
       FROM hartonomous.compare_revisions(a, b) c
       LEFT JOIN hartonomous.model_revisions ra ON ra.revision_id = a
       LEFT JOIN hartonomous.model_revisions rb ON rb.revision_id = b;

@@ -72,8 +72,7 @@ BEGIN
   RETURN QUERY
     SELECT l.layer_id, l.layer_name, l.position, cardinality(l.tensor_shape) > 1 FROM hartonomous.model_layers l
      WHERE l.model_id = model
-       AND NOT EXISTS (SELECT FROM hartonomous.svd_compressed_layers f
-                        WHERE f.model_id = model AND f.revision_id = base AND f.layer_id = l.layer_id);
+       AND l.layer_id NOT IN (SELECT f.layer_id FROM hartonomous.stored_forms(model, base) f);
 END
 $$;
 COMMENT ON FUNCTION hartonomous.dense_tensors(integer) IS
@@ -143,8 +142,7 @@ BEGIN
       CROSS JOIN LATERAL (SELECT hartonomous.expected_atoms(l.parameter_count, l.row_length, l.atom_size) AS atoms) e
       LEFT JOIN (SELECT a.layer_id, count(*) AS atoms FROM hartonomous.tensor_atoms a WHERE a.model_id = $1
                   GROUP BY a.layer_id) p USING (layer_id)
-      LEFT JOIN hartonomous.svd_compressed_layers f
-        ON f.model_id = l.model_id AND f.layer_id = l.layer_id AND f.revision_id = hartonomous.live_base(l.model_id)
+      LEFT JOIN (SELECT DISTINCT s.layer_id FROM hartonomous.stored_forms($1, hartonomous.live_base($1)) s) f USING (layer_id)
      WHERE l.model_id = $1
     UNION ALL
     -- A block that has no tensor at all, between others that have.

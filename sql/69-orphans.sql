@@ -21,14 +21,16 @@ COMMENT ON FUNCTION hartonomous.orphaned_partitions() IS 'partitions of atoms wh
 CREATE FUNCTION hartonomous.orphaned_rows() RETURNS TABLE (relation text, condition text)
   LANGUAGE sql IMMUTABLE PARALLEL SAFE COST 50 ROWS 10
 BEGIN ATOMIC
-  SELECT t.relation, coalesce(t.condition, 'NOT EXISTS (SELECT FROM hartonomous.models m WHERE m.model_id = t.model_id)')
+  SELECT f.relation, 'NOT hartonomous.partition_exists(t.model_id, t.revision_id) OR NOT EXISTS '
+         '(SELECT FROM hartonomous.model_revisions r WHERE r.model_id = t.model_id AND r.revision_id = t.revision_id)'
+    FROM unnest(hartonomous.form_tables()) f (relation)
+  UNION ALL
+  (SELECT t.relation, coalesce(t.condition, 'NOT EXISTS (SELECT FROM hartonomous.models m WHERE m.model_id = t.model_id)')
     FROM (VALUES
-      (1, 'svd_compressed_layers', 'NOT hartonomous.partition_exists(t.model_id, t.revision_id) OR NOT EXISTS '
-         '(SELECT FROM hartonomous.model_revisions r WHERE r.model_id = t.model_id AND r.revision_id = t.revision_id)'),
       (2, 'compression_steps', 'NOT EXISTS (SELECT FROM hartonomous.compression_runs r WHERE r.run_id = t.run_id)'),
       (3, 'compression_runs', NULL), (4, 'validation_results', NULL), (5, 'atom_usage_stats', NULL),
       (6, 'model_layers', NULL), (7, 'model_revisions', NULL)) t (n, relation, condition)
-   ORDER BY t.n;
+   ORDER BY t.n);
 END;
 COMMENT ON FUNCTION hartonomous.orphaned_rows() IS
   'a row a table of the store, those that refer to others first: the condition (t is the table) under which what a row belongs to is gone';

@@ -58,9 +58,7 @@ BEGIN
         FROM hartonomous.tensor_atoms a
        WHERE a.model_id = $1 AND a.layer_id IN (SELECT c.layer_id FROM chosen c) GROUP BY a.layer_id
       UNION ALL
-      -- U and VT are orthonormal: the norm of what they make is that of s.
-      SELECT f.layer_id, sqrt(hartonomous.weights_count(f.s_vector)) * hartonomous.weights_rms(f.s_vector)
-        FROM hartonomous.svd_compressed_layers f WHERE f.model_id = $1 AND f.revision_id = hartonomous.live_base($1))
+      SELECT f.layer_id, f.norm FROM hartonomous.form_norms($1, hartonomous.live_base($1)) f)
     SELECT c.layer_idx, coalesce(sum(n.norm), 0) FROM chosen c LEFT JOIN norms n USING (layer_id)
      GROUP BY c.layer_idx ORDER BY c.layer_idx$sql$ USING model;
 END
@@ -143,54 +141,46 @@ $$;
 COMMENT ON FUNCTION hartonomous.student_tensors(integer, integer[]) IS
   'the tensors of a model that a student with those blocks has, and their numbers, names and positions in it: all outside blocks, and of the blocks given, which are numbered anew from 0';
 
-CREATE FUNCTION hartonomous.copy_student_atoms(parent integer, student integer, revision integer, blocks integer[],
-                                               cuts jsonb, region real[], partition regclass)
+CREATE FUNCTION hartonomous.copy_student_tensors(parent integer, student integer, revision integer, blocks integer[],
+                                                 plan hartonomous.tensor_plan[])
   RETURNS TABLE (atoms bigint, bytes bigint, of_matrices bigint)
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000 ROWS 1
   SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  source regclass := hartonomous.live_partition(parent);
   tensor record;
-  changes hartonomous.atom_changes;
   copied record;
-  of_factors bigint;
 BEGIN
   atoms := 0;
   bytes := 0;
   of_matrices := 0;
   FOR tensor IN
-    SELECT t.layer_id, l.layer_id AS into_layer, (cuts ->> t.layer_id::text)::real AS cut, l.parameter_count,
-           cardinality(l.tensor_shape) > 1 AS matrix
+    SELECT t.layer_id, l.layer_id AS into_layer, l.parameter_count, coalesce(p.operation, 'copy') AS operation,
+           CASE WHEN p.operation IS NULL THEN '{}' ELSE p.arguments END AS arguments,
+           cardinality(l.tensor_shape) > 1
+             AND (plan IS NULL OR p.operation IS NOT NULL OR p.reason IN ('nothing to prune', 'factored')) AS chosen
       FROM hartonomous.student_tensors(parent, blocks) t
       JOIN hartonomous.model_layers l ON l.model_id = student AND l.position = t.position
+      LEFT JOIN unnest(plan) p ON p.layer_id = t.layer_id
      ORDER BY t.position
   LOOP
-    changes.minimum_importance := tensor.cut;
-    changes.region := CASE WHEN tensor.matrix THEN region END;
     SELECT * INTO copied
-      FROM hartonomous.copy_atoms(source, partition, revision, tensor.layer_id, changes, into_layer => tensor.into_layer,
-                                  -- Workers take longer to start than to read a small tensor.
-                                  parallel => tensor.parameter_count > 1048576);
+      FROM hartonomous.perform_operation(tensor.operation, tensor.arguments, parent, tensor.layer_id, student, revision,
+                                         -- Workers take longer to start than to read a small tensor.
+                                         tensor.into_layer, parallel => tensor.parameter_count > 1048576);
     atoms := atoms + copied.atoms;
     bytes := bytes + copied.bytes;
-    -- Factors have no place in space: of a region they are no part.
-    of_factors := CASE WHEN region IS NULL
-                       THEN hartonomous.copy_factors(parent, hartonomous.live_base(parent), tensor.layer_id, student,
-                                                     revision, tensor.into_layer) ELSE 0 END;
-    bytes := bytes + of_factors;
-    of_matrices := of_matrices + CASE WHEN tensor.matrix AND (cuts IS NULL OR tensor.cut IS NOT NULL OR of_factors > 0)
-                                      THEN copied.bytes + of_factors ELSE 0 END;
+    of_matrices := of_matrices + CASE WHEN tensor.chosen THEN copied.bytes ELSE 0 END;
   END LOOP;
   RETURN NEXT;
 END
 $$;
-COMMENT ON FUNCTION hartonomous.copy_student_atoms(integer, integer, integer, integer[], jsonb, real[], regclass) IS
-  'fills the partition of a student: of its matrices the atoms that are in the region and not below the cut of their tensor, of vectors all; of_matrices are the bytes of the matrices that are chosen from, when there are cuts, else of all';
+COMMENT ON FUNCTION hartonomous.copy_student_tensors(integer, integer, integer, integer[], hartonomous.tensor_plan[]) IS
+  'fills the partition of a student: of each tensor what a plan of its parent''s leaves, of those it does not name all; of_matrices are the bytes of the matrices that are chosen from, when there is a plan, else of all';
 
 -- One transaction: cancelled, killed or failed, it leaves nothing.
 CREATE FUNCTION hartonomous.create_student(parent integer, student_name text, parameters jsonb,
-    blocks integer[] DEFAULT NULL, cuts jsonb DEFAULT NULL, region real[] DEFAULT NULL) RETURNS integer
+    blocks integer[] DEFAULT NULL, plan hartonomous.tensor_plan[] DEFAULT NULL) RETURNS integer
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
@@ -225,7 +215,7 @@ BEGIN
     || jsonb_build_object('parent_model', parent, 'parent_revision', before.revision_id));
   partition := hartonomous.create_atoms_partition(student, revision);
   SELECT * INTO copied
-    FROM hartonomous.copy_student_atoms(parent, student, revision, blocks, cuts, region, partition);
+    FROM hartonomous.copy_student_tensors(parent, student, revision, blocks, plan);
   IF copied.of_matrices = 0 THEN
     RAISE EXCEPTION 'no atom of a matrix of model % would be left', parent USING ERRCODE = '22023';
   END IF;
@@ -241,8 +231,8 @@ BEGIN
   RETURN student;
 END
 $$;
-COMMENT ON FUNCTION hartonomous.create_student(integer, text, jsonb, integer[], jsonb, real[]) IS
-  'a new model of some blocks of another (all when NULL), of matrices without the atoms below cuts (an object: number of a layer to importance) or outside a region; the caller has locked the parent; 22023 when no atom of a matrix is left, 42710 when the name is taken';
+COMMENT ON FUNCTION hartonomous.create_student(integer, text, jsonb, integer[], hartonomous.tensor_plan[]) IS
+  'a new model of some blocks of another (all when NULL), of each tensor what a plan of that one leaves; the caller has locked the parent; 22023 when no atom of a matrix is left, 42710 when the name is taken';
 
 -- An atom without coordinates, as after quantize_model_geometry(), leaves the envelope that its layer had.
 CREATE FUNCTION hartonomous.describe_student(student integer) RETURNS void

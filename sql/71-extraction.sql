@@ -11,28 +11,25 @@ END
 $$;
 COMMENT ON FUNCTION hartonomous.student_name(integer, text) IS 'the name a student gets when none is given';
 
-CREATE FUNCTION hartonomous.importance_cuts(parent integer, keep_ratio double precision, threshold real, scope text,
-                                           include_embeddings boolean) RETURNS jsonb
+CREATE FUNCTION hartonomous.student_plan(parent integer, keep_ratio double precision, threshold real, scope text,
+                                         include_embeddings boolean) RETURNS hartonomous.tensor_plan[]
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  cuts jsonb;
-  any_importance boolean;
+  plan hartonomous.tensor_plan[];
 BEGIN
-  SELECT jsonb_object_agg(p.layer_id, coalesce(p.minimum_importance, '-Infinity')) FILTER (WHERE p.reason IS NULL),
-         bool_or(p.reason IS NULL OR p.reason = 'factored') INTO cuts, any_importance
-    FROM hartonomous.prune_plan(parent, keep_ratio, threshold, scope,
-                                include_embeddings => importance_cuts.include_embeddings) p;
-  IF any_importance IS NOT TRUE THEN
+  plan := ARRAY(SELECT p FROM hartonomous.prune_plan(parent, keep_ratio, threshold, scope,
+                                                     include_embeddings => student_plan.include_embeddings) p);
+  IF NOT EXISTS (SELECT FROM unnest(plan) p WHERE p.operation IS NOT NULL OR p.reason IN ('nothing to prune', 'factored')) THEN
     RAISE EXCEPTION 'model % has no matrix to choose from by importance', parent
       USING ERRCODE = '22023', HINT = 'Embeddings and output are left whole unless include_embeddings => true.';
   END IF;
-  RETURN coalesce(cuts, '{}');
+  RETURN plan;
 END
 $$;
-COMMENT ON FUNCTION hartonomous.importance_cuts(integer, double precision, real, text, boolean) IS
-  'where prune_plan() cuts the matrices of a model: an object, number of a layer to least importance; factored ones are not cut; 22023 when there is nothing to choose from';
+COMMENT ON FUNCTION hartonomous.student_plan(integer, double precision, real, text, boolean) IS
+  'prune_plan() for a student: factored matrices are not cut; 22023 when there is nothing to choose from';
 
 CREATE FUNCTION hartonomous.extract_by_importance(parent integer, target_size_ratio double precision,
     new_model_name text DEFAULT NULL, scope text DEFAULT 'tensor', include_embeddings boolean DEFAULT false,
@@ -48,7 +45,7 @@ BEGIN
     coalesce(new_model_name, hartonomous.student_name(parent, round(100 * target_size_ratio::numeric) || '%')),
     jsonb_build_object('strategy', 'importance', 'target_size_ratio', target_size_ratio, 'scope', scope,
                        'include_embeddings', include_embeddings),
-    cuts => hartonomous.importance_cuts(parent, target_size_ratio, NULL, scope, include_embeddings));
+    plan => hartonomous.student_plan(parent, target_size_ratio, NULL, scope, include_embeddings));
 END
 $$;
 COMMENT ON FUNCTION hartonomous.extract_by_importance(integer, double precision, text, text, boolean, boolean) IS
@@ -116,6 +113,21 @@ $$;
 COMMENT ON FUNCTION hartonomous.extract_by_layers(integer, integer, text, text, integer[], boolean) IS
   'a student with so many blocks of a model, the first or those of most influence, and all that lies outside blocks; blocks are numbered anew; "influence" keeps the protected ones (NULL: the first two and the last); returns its number; 22023 when there are not so many blocks or the strategy is unknown, 42704, 42710, 55P03 with nowait';
 
+-- Factors have no place in space: of a region they are no part.
+CREATE FUNCTION hartonomous.student_plan(parent integer, box real[]) RETURNS hartonomous.tensor_plan[]
+  LANGUAGE plpgsql STABLE PARALLEL SAFE COST 250
+  SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN ARRAY(
+    SELECT ROW(l.layer_id, l.layer_name, 'prune', jsonb_build_object('region', hartonomous.reals_json(box), 'atoms_only', true),
+               NULL, NULL, NULL, NULL, NULL, NULL)::hartonomous.tensor_plan
+      FROM hartonomous.model_layers l WHERE l.model_id = parent AND cardinality(l.tensor_shape) > 1);
+END
+$$;
+COMMENT ON FUNCTION hartonomous.student_plan(integer, real[]) IS
+  'a plan for a student that has of its matrices the atoms in a box, and no factors';
+
 CREATE FUNCTION hartonomous.extract_by_spatial_region(parent integer, min_x real, max_x real, min_y real, max_y real,
     min_z real DEFAULT -10, max_z real DEFAULT 10, new_model_name text DEFAULT NULL, nowait boolean DEFAULT false)
   RETURNS integer
@@ -128,7 +140,7 @@ BEGIN
   PERFORM hartonomous.lock_parent(parent, nowait);
   RETURN hartonomous.create_student(parent,
     coalesce(new_model_name, hartonomous.student_name(parent, 'Region_' || array_to_string(box, '_'))),
-    jsonb_build_object('strategy', 'spatial', 'region', box), region => box);
+    jsonb_build_object('strategy', 'spatial', 'region', box), plan => hartonomous.student_plan(parent, box));
 END
 $$;
 COMMENT ON FUNCTION hartonomous.extract_by_spatial_region(integer, real, real, real, real, real, real, text, boolean) IS
@@ -162,7 +174,7 @@ BEGIN
     jsonb_build_object('strategy', 'subset', 'blocks', blocks, 'importance_threshold', importance_threshold,
                        'include_embeddings', CASE WHEN importance_threshold IS NOT NULL THEN include_embeddings END),
     blocks, CASE WHEN importance_threshold IS NOT NULL
-                 THEN hartonomous.importance_cuts(parent, NULL, importance_threshold, 'tensor', include_embeddings) END);
+                 THEN hartonomous.student_plan(parent, NULL, importance_threshold, 'tensor', include_embeddings) END);
 END
 $$;
 COMMENT ON FUNCTION hartonomous.extract_student_model(integer, integer[], real, text, boolean, boolean, boolean) IS

@@ -3,13 +3,12 @@
 
 CREATE FUNCTION hartonomous.region_plan(model integer, region real[], keep_inside boolean DEFAULT false,
     layer_pattern text DEFAULT '%', include_vectors boolean DEFAULT false)
-  RETURNS TABLE (layer_id bigint, layer_name text, atoms bigint, removed bigint, bytes bigint, removed_bytes bigint,
-                 reason text)
+  RETURNS SETOF hartonomous.tensor_plan
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 300
   SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-  PERFORM hartonomous.region(region[1], region[2], region[3], region[4], region[5], region[6]);  -- 22023 when it is none
+  region := hartonomous.region(region[1], region[2], region[3], region[4], region[5], region[6]);  -- 22023 when it is none
   -- Through the parent, for which readers have rights. What is in the region apart, so that the index can find it.
   RETURN QUERY EXECUTE $sql$
     WITH inside AS (
@@ -18,27 +17,32 @@ BEGIN
        WHERE a.model_id = $1 AND hartonomous.in_region(a.weights_geometry, a.weights_geometry_q8, $2) GROUP BY a.layer_id),
     every AS (
       SELECT a.layer_id, count(*) AS atoms, sum(hartonomous.weights_bytes(a.atom_data)) AS bytes
-        FROM hartonomous.tensor_atoms a WHERE a.model_id = $1 GROUP BY a.layer_id)
-    SELECT t.layer_id, t.layer_name, coalesce(e.atoms, 0),
-           CASE WHEN t.reason IS NOT NULL THEN 0
-                WHEN $3 THEN coalesce(e.atoms, 0) - coalesce(i.atoms, 0) ELSE coalesce(i.atoms, 0) END,
-           coalesce(e.bytes, 0)::bigint,
-           (CASE WHEN t.reason IS NOT NULL THEN 0
-                 WHEN $3 THEN coalesce(e.bytes, 0) - coalesce(i.bytes, 0) ELSE coalesce(i.bytes, 0) END)::bigint, t.reason
-      -- A region is what it is, embeddings or not; but weights that cannot be read have no place of their own.
-      FROM hartonomous.prunable_tensors($1, $4, $5, true, false) WITH ORDINALITY
-           AS t (layer_id, layer_name, imported_atoms, reason, n)
-      LEFT JOIN every e USING (layer_id) LEFT JOIN inside i USING (layer_id)
-     ORDER BY t.n$sql$ USING model, region, keep_inside, layer_pattern, include_vectors;
+        FROM hartonomous.tensor_atoms a WHERE a.model_id = $1 GROUP BY a.layer_id),
+    beside AS (
+      SELECT f.layer_id, sum(f.bytes) AS bytes FROM hartonomous.stored_forms($1, hartonomous.live_base($1)) f GROUP BY f.layer_id),
+    counted AS (
+      SELECT t.*, coalesce(e.atoms, 0) AS atoms, coalesce(e.bytes, 0)::bigint AS bytes, coalesce(b.bytes, 0)::bigint AS beside,
+             CASE WHEN t.reason IS NOT NULL THEN 0
+                  WHEN $3 THEN coalesce(e.atoms, 0) - coalesce(i.atoms, 0) ELSE coalesce(i.atoms, 0) END AS removed,
+             (CASE WHEN t.reason IS NOT NULL THEN 0
+                   WHEN $3 THEN coalesce(e.bytes, 0) - coalesce(i.bytes, 0) ELSE coalesce(i.bytes, 0) END)::bigint AS removed_bytes
+        -- A region is what it is, embeddings or not; but weights that cannot be read have no place of their own.
+        FROM hartonomous.prunable_tensors($1, $4, $5, true, false) WITH ORDINALITY
+             AS t (layer_id, layer_name, imported_atoms, reason, n)
+        LEFT JOIN every e USING (layer_id) LEFT JOIN inside i USING (layer_id) LEFT JOIN beside b USING (layer_id))
+    SELECT c.layer_id, c.layer_name, CASE WHEN c.removed > 0 THEN 'prune' END,
+           CASE WHEN c.removed > 0 THEN jsonb_build_object('region', hartonomous.reals_json($2), 'outside_region', NOT $3) END,
+           c.atoms, c.atoms - c.removed, c.bytes + c.beside, c.bytes + c.beside - c.removed_bytes,
+           coalesce(c.reason, CASE WHEN c.removed = 0 THEN 'nothing to prune' END), NULL::jsonb
+      FROM counted c ORDER BY c.n$sql$ USING model, region, keep_inside, layer_pattern, include_vectors;
 END
 $$;
 COMMENT ON FUNCTION hartonomous.region_plan(integer, real[], boolean, text, boolean) IS
-  'what prune_region would remove, a row a tensor: atoms in the region, or, keep_inside, those that are not; reason says why a tensor is passed over; 42704 when there is no such model, 22023 when the region is none or no tensor is like the pattern';
+  'what prune_region would remove, a row a tensor (see tensor_plan): atoms in the region, or, keep_inside, those that are not; reason says why a tensor is passed over; 42704 when there is no such model, 22023 when the region is none or no tensor is like the pattern';
 
 CREATE FUNCTION hartonomous.region_plan(model text, region real[], keep_inside boolean DEFAULT false,
     layer_pattern text DEFAULT '%', include_vectors boolean DEFAULT false)
-  RETURNS TABLE (layer_id bigint, layer_name text, atoms bigint, removed bigint, bytes bigint, removed_bytes bigint,
-                 reason text)
+  RETURNS SETOF hartonomous.tensor_plan
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 300
   SET search_path = pg_catalog, pg_temp
 AS $$
@@ -49,40 +53,54 @@ END
 $$;
 COMMENT ON FUNCTION hartonomous.region_plan(text, real[], boolean, text, boolean) IS 'the same for a model by its name';
 
--- Cancelled or killed in place: nothing has happened. In a rewrite: see execute_run(). A second caller waits for
--- the model's lock, or with nowait fails with 55P03.
+CREATE FUNCTION hartonomous.plan_region_pruning(model integer, parameters jsonb) RETURNS SETOF hartonomous.tensor_plan
+  LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 300
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  plan hartonomous.tensor_plan[];
+BEGIN
+  plan := ARRAY(SELECT p FROM hartonomous.region_plan(model,
+    ARRAY(SELECT r.side::real FROM jsonb_array_elements_text(parameters -> 'region') WITH ORDINALITY r (side, n) ORDER BY r.n),
+    (parameters ->> 'keep_inside')::boolean, parameters ->> 'layer_pattern', (parameters ->> 'include_vectors')::boolean) p);
+  IF NOT EXISTS (SELECT FROM unnest(plan) p WHERE p.operation IS NOT NULL OR p.reason = 'nothing to prune') THEN
+    RAISE EXCEPTION 'model % has no tensor like "%" to prune', model, parameters ->> 'layer_pattern'
+      USING ERRCODE = '22023', DETAIL = 'Those like it are vectors, or their format is only carried.';
+  END IF;
+  RETURN QUERY SELECT p.* FROM unnest(plan) p;
+END
+$$;
+COMMENT ON FUNCTION hartonomous.plan_region_pruning(integer, jsonb) IS
+  'region_plan() for prune_region(); 22023 when no tensor is left to prune';
+
+CREATE FUNCTION hartonomous.region_parameters(region real[], keep_inside boolean, layer_pattern text, dry_run boolean,
+    method text, include_vectors boolean) RETURNS jsonb
+  LANGUAGE plpgsql STABLE PARALLEL SAFE COST 250
+  SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  region := hartonomous.region(region[1], region[2], region[3], region[4], region[5], region[6]);
+  PERFORM hartonomous.check_prune_arguments(1, NULL, 'tensor', method);
+  IF dry_run IS NULL OR keep_inside IS NULL THEN
+    RAISE EXCEPTION 'dry_run and keep_inside cannot be NULL' USING ERRCODE = '22004';
+  END IF;
+  RETURN jsonb_build_object('region', hartonomous.reals_json(region), 'keep_inside', keep_inside,
+                            'layer_pattern', layer_pattern, 'include_vectors', include_vectors);
+END
+$$;
+COMMENT ON FUNCTION hartonomous.region_parameters(real[], boolean, text, boolean, text, boolean) IS
+  'the arguments of prune_region() as its revision keeps them; 22023 when the region is none or the method unknown, 22004 when dry_run or keep_inside is NULL';
+
+-- Cancelled, killed, called twice: as run_stage().
 CREATE PROCEDURE hartonomous.prune_region(model integer, region real[], keep_inside boolean DEFAULT false,
     layer_pattern text DEFAULT '%', dry_run boolean DEFAULT false, method text DEFAULT 'auto',
     include_vectors boolean DEFAULT false, nowait boolean DEFAULT false)
   LANGUAGE plpgsql
 AS $$
-DECLARE
-  commits boolean := hartonomous.can_commit();
-  box real[] := hartonomous.region(region[1], region[2], region[3], region[4], region[5], region[6]);
-  plan pg_catalog.record;
 BEGIN
-  PERFORM hartonomous.check_prune_arguments(1, NULL, 'tensor', method);
-  IF dry_run IS NULL OR keep_inside IS NULL THEN
-    RAISE EXCEPTION 'dry_run and keep_inside cannot be NULL' USING ERRCODE = '22004';
-  END IF;
-  PERFORM hartonomous.current_revision(model);
-  PERFORM hartonomous.lock_model(model, nowait, commits);
-  SELECT pg_catalog.jsonb_build_object('removed', pg_catalog.sum(p.removed), 'removed_bytes', pg_catalog.sum(p.removed_bytes),
-           'atoms', pg_catalog.sum(p.atoms) FILTER (WHERE p.reason IS NULL),
-           'bytes', pg_catalog.sum(p.bytes) FILTER (WHERE p.reason IS NULL),
-           'passed_over', hartonomous.passed_over(pg_catalog.count(p.reason), 'whose format is only carried')) AS numbers,
-         pg_catalog.array_agg(p.layer_id) FILTER (WHERE p.reason IS NULL) AS layers
-    INTO plan FROM hartonomous.region_plan(model, box, keep_inside, layer_pattern, include_vectors) p;
-  IF plan.layers IS NULL THEN
-    RAISE EXCEPTION 'model % has no tensor like "%" to prune', model, layer_pattern
-      USING ERRCODE = '22023', DETAIL = 'Those like it are vectors, or their format is only carried.';
-  END IF;
-  CALL hartonomous.execute_prune(model, pg_catalog.jsonb_build_object('region', box, 'keep_inside', keep_inside,
-      'layer_pattern', layer_pattern, 'include_vectors', include_vectors), method, dry_run, plan.numbers, plan.layers,
-    NULL, box, keep_inside);
-  IF commits THEN
-    PERFORM hartonomous.unlock_model(model);
-  END IF;
+  CALL hartonomous.run_stage(model, 'prune_region',
+    hartonomous.region_parameters(region, keep_inside, layer_pattern, dry_run, method, include_vectors),
+    nowait, method, dry_run);
 END
 $$;
 COMMENT ON PROCEDURE hartonomous.prune_region(integer, real[], boolean, text, boolean, text, boolean, boolean) IS

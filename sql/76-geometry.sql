@@ -1,55 +1,105 @@
 -- The places of all atoms of a model in 3 bytes each (or 6, or 12) instead of two numbers, a point and a curve index.
 
--- Cancelled or killed: the tensors done stay, and the same call goes on; the live model is untouched until the swap.
--- A second caller waits for the model's lock, or with nowait fails with 55P03.
-CREATE PROCEDURE hartonomous.quantize_model_geometry(model integer, format text DEFAULT 'Q8_0',
-    nowait boolean DEFAULT false)
-  LANGUAGE plpgsql
+CREATE FUNCTION hartonomous.geometry_plan(model integer, format text DEFAULT 'Q8_0') RETURNS SETOF hartonomous.tensor_plan
+  LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 300
+  SET search_path = pg_catalog, pg_temp
+  SET enable_nestloop = off SET jit = off
 AS $$
 DECLARE
-  commits boolean := hartonomous.can_commit();
-  started pg_catalog.timestamptz := pg_catalog.clock_timestamp();
-  places bigint;
-  before bigint;
-  after bigint;
-  run bigint;
-  revision integer;
+  wrong record;
 BEGIN
   IF format IS NULL THEN
     RAISE EXCEPTION 'format cannot be NULL' USING ERRCODE = '22004';
   END IF;
-  format := pg_catalog.upper(format);
+  format := upper(format);
   PERFORM hartonomous.encode_point(0, 0, 0, format);  -- 22023 before any work
   PERFORM hartonomous.current_revision(model);
-  PERFORM hartonomous.lock_model(model, nowait, commits);
-  places := hartonomous.plain_places(model, format);
-  IF places OPERATOR(pg_catalog.=) 0 THEN
+  SELECT count(*) AS atoms, min(v.tensor_atom_id) AS first INTO wrong
+    FROM hartonomous.validate_coordinates(model) v
+   WHERE v.fault = 'not a number' OR v.fault = 'outside' AND (format = 'Q8_0' OR 'Infinity' IN (abs(v.x), abs(v.y), abs(v.z)));
+  IF wrong.atoms > 0 THEN
+    RAISE EXCEPTION '% atoms have places that % cannot hold', wrong.atoms, format
+      USING ERRCODE = '22003', DETAIL = pg_catalog.format('The first is atom %s.', wrong.first),
+            HINT = 'SELECT hartonomous.clamp_coordinates(model); brings them into the space.';
+  END IF;
+  -- Through the parent, for which readers have rights.
+  RETURN QUERY EXECUTE $sql$
+    WITH present AS (
+      SELECT a.layer_id, count(*) AS atoms, count(a.weights_geometry) AS places, count(a.weights_geometry_q8) AS encoded,
+             sum(hartonomous.weights_bytes(a.atom_data))::bigint AS bytes
+        FROM hartonomous.tensor_atoms a WHERE a.model_id = $1 GROUP BY a.layer_id),
+    beside AS (
+      SELECT f.layer_id, sum(f.bytes)::bigint AS bytes FROM hartonomous.stored_forms($1, hartonomous.live_base($1)) f
+       GROUP BY f.layer_id)
+    SELECT l.layer_id, l.layer_name, CASE WHEN p.places > 0 THEN 'encode_geometry' END,
+           CASE WHEN p.places > 0 THEN jsonb_build_object('format', $2) END, coalesce(p.atoms, 0), coalesce(p.atoms, 0), s.bytes, s.bytes,
+           CASE WHEN p.places > 0 THEN NULL WHEN p.encoded > 0 THEN 'already there' ELSE 'no places' END,
+           jsonb_build_object('places', coalesce(p.places, 0))
+      FROM hartonomous.model_layers l LEFT JOIN present p ON p.layer_id = l.layer_id LEFT JOIN beside b ON b.layer_id = l.layer_id
+     CROSS JOIN LATERAL (SELECT coalesce(p.bytes, 0) + coalesce(b.bytes, 0) AS bytes) s
+     WHERE l.model_id = $1 ORDER BY l.position$sql$ USING model, format;
+END
+$$;
+COMMENT ON FUNCTION hartonomous.geometry_plan(integer, text) IS
+  'what quantize_model_geometry would do, a row a tensor (see tensor_plan); details say how many places (of atoms) are to be encoded; weights stay as they are, what is saved are columns beside them; 22023 on another format, 22003 when an atom lies where it cannot follow, 42704 when there is no such model';
+
+CREATE FUNCTION hartonomous.geometry_plan(model text, format text DEFAULT 'Q8_0') RETURNS SETOF hartonomous.tensor_plan
+  LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 300
+  SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN QUERY SELECT * FROM hartonomous.geometry_plan(hartonomous.model_id(model), format);
+END
+$$;
+COMMENT ON FUNCTION hartonomous.geometry_plan(text, text) IS 'the same for a model by its name';
+
+CREATE FUNCTION hartonomous.plan_encoding(model integer, parameters jsonb) RETURNS SETOF hartonomous.tensor_plan
+  LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 300
+  SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN QUERY SELECT * FROM hartonomous.geometry_plan(model, parameters ->> 'format');
+END
+$$;
+COMMENT ON FUNCTION hartonomous.plan_encoding(integer, jsonb) IS 'geometry_plan() for quantize_model_geometry()';
+
+CREATE FUNCTION hartonomous.report_encoding(model integer, parameters jsonb, plan hartonomous.tensor_plan[], result jsonb)
+  RETURNS void
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 250
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  places bigint := (SELECT sum((p.details ->> 'places')::bigint) FROM unnest(plan) p);
+  before bigint := result ->> 'disk_before';
+  after bigint := result ->> 'disk_after';
+BEGIN
+  IF result IS NULL THEN
     RAISE NOTICE 'model % has no place to quantize: nothing done', model;
-    IF commits THEN
-      PERFORM hartonomous.unlock_model(model);
-    END IF;
     RETURN;
   END IF;
-  before := pg_catalog.pg_total_relation_size(hartonomous.live_partition(model));
-  run := hartonomous.start_run(model, 'quantize_geometry', 'rewrite', pg_catalog.jsonb_build_object('format', format));
-  INSERT INTO hartonomous.compression_steps (run_id, layer_id, geometry_format)
-    SELECT run, l.layer_id, format FROM hartonomous.model_layers l WHERE l.model_id OPERATOR(pg_catalog.=) model
-    ON CONFLICT DO NOTHING;
-  CALL hartonomous.execute_run(run);
-  revision := hartonomous.current_revision(model);
-  after := pg_catalog.pg_total_relation_size(hartonomous.live_partition(model));
   UPDATE hartonomous.model_revisions r
-     SET metrics = r.metrics OPERATOR(pg_catalog.||) pg_catalog.jsonb_build_object(
-           'places', places, 'disk_bytes_before', before, 'disk_bytes_after', after)
-   WHERE r.revision_id OPERATOR(pg_catalog.=) revision;
-  RAISE NOTICE 'quantized % places to %, % -> % on disk (% %%), revision %, % s', places, format,
-    hartonomous.human_bytes(before), hartonomous.human_bytes(after),
-    pg_catalog.to_char(100.0 OPERATOR(pg_catalog.*) (after OPERATOR(pg_catalog.-) before) OPERATOR(pg_catalog./) before, 'FMSG990.0'),
-    revision, pg_catalog.round(EXTRACT(epoch FROM pg_catalog.clock_timestamp() OPERATOR(pg_catalog.-) started), 1);
-  IF commits THEN
-    COMMIT;
-    PERFORM hartonomous.unlock_model(model);
+     SET metrics = r.metrics || jsonb_build_object('places', places, 'disk_bytes_before', before, 'disk_bytes_after', after)
+   WHERE r.revision_id = (result ->> 'revision')::integer;
+  RAISE NOTICE 'quantized % places to %, % -> % on disk (% %%), revision %, % s', places, parameters ->> 'format',
+    hartonomous.human_bytes(before), hartonomous.human_bytes(after), to_char(100.0 * (after - before) / before, 'FMSG990.0'),
+    result ->> 'revision', result ->> 'seconds';
+END
+$$;
+COMMENT ON FUNCTION hartonomous.report_encoding(integer, jsonb, hartonomous.tensor_plan[], jsonb) IS
+  'says what quantize_model_geometry() saved on disk, and keeps it with the revision; or that there was nothing to do';
+
+-- Cancelled, killed, called twice: as run_stage().
+CREATE PROCEDURE hartonomous.quantize_model_geometry(model integer, format text DEFAULT 'Q8_0',
+    nowait boolean DEFAULT false)
+  LANGUAGE plpgsql
+AS $$
+BEGIN
+  IF format IS NULL THEN
+    RAISE EXCEPTION 'format cannot be NULL' USING ERRCODE = '22004';
   END IF;
+  PERFORM hartonomous.encode_point(0, 0, 0, pg_catalog.upper(format));  -- 22023 before the lock
+  CALL hartonomous.run_stage(model, 'quantize_model_geometry',
+    pg_catalog.jsonb_build_object('format', pg_catalog.upper(format)), nowait);
 END
 $$;
 COMMENT ON PROCEDURE hartonomous.quantize_model_geometry(integer, text, boolean) IS
@@ -63,27 +113,3 @@ BEGIN
 END
 $$;
 COMMENT ON PROCEDURE hartonomous.quantize_model_geometry(text, text, boolean) IS 'the same for a model by its name';
-
-CREATE FUNCTION hartonomous.plain_places(model integer, format text) RETURNS bigint
-  LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000
-  SET search_path = pg_catalog, pg_temp
-AS $$
-DECLARE
-  wrong record;
-  places bigint;
-BEGIN
-  SELECT count(*) AS atoms, min(v.tensor_atom_id) AS first INTO wrong
-    FROM hartonomous.validate_coordinates(model) v
-   WHERE v.fault = 'not a number' OR v.fault = 'outside' AND (format = 'Q8_0' OR 'Infinity' IN (abs(v.x), abs(v.y), abs(v.z)));
-  IF wrong.atoms > 0 THEN
-    RAISE EXCEPTION '% atoms have places that % cannot hold', wrong.atoms, format
-      USING ERRCODE = '22003', DETAIL = format('The first is atom %s.', wrong.first),
-            HINT = 'SELECT hartonomous.clamp_coordinates(model); brings them into the space.';
-  END IF;
-  EXECUTE 'SELECT count(*) FROM hartonomous.tensor_atoms a WHERE a.model_id = $1 AND a.weights_geometry IS NOT NULL'
-    INTO places USING model;
-  RETURN places;
-END
-$$;
-COMMENT ON FUNCTION hartonomous.plain_places(integer, text) IS
-  'how many atoms of a model have places that are not quantized; 22003 when some lie where the format cannot follow';

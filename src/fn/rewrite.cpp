@@ -1,9 +1,13 @@
-// copy_atoms: one tensor's atoms from one partition into another, changed on the way (sql/50-rewrite.sql).
-#include "pg/base/composite.hpp"
+// copy_atoms: one tensor's atoms from one partition into another, changed on the way as an operation says
+// (sql/51-operations.sql).
+#include "pg/base/arrays.hpp"
 #include "pg/base/rows.hpp"
 #include "pg/base/spi.hpp"
-#include "pg/store/table_writer.hpp"
 #include "pg/base/weights.hpp"
+#include "pg/store/table_writer.hpp"
+#include "pg/store/tensor_operation.hpp"
+
+#include <algorithm>
 
 extern "C" {
 #include "lib/stringinfo.h"
@@ -61,36 +65,47 @@ void check_types(DestReceiver* self, int, TupleDesc from) {
 }
 void ignore(DestReceiver*) {}
 
-// What copy_atoms is asked to change, and what it has to know of the layers for it.
+// What copy_atoms is asked to change, and what it has to know of the layers for it. No more than flags: the functions
+// that make the query run where errors of PostgreSQL's jump over C++ frames.
 struct changes {
-  bool quantized, planned, by_column, placed, cut, by_region, outside;
+  bool quantized, planned, by_column, encoded, cut, by_region, outside;
   bool moved;                          // into another model's layer
   int32 model, into_model, atom_size;  // of the layer copied from; into_model: of the one copied to
 };
 
-// Parameters of the query: $1 layer, $2 the changes as SQL has them, $3 layer copied into and $4 its name.
-constexpr int parameter_count = 4;
+// The parameters of the query, in their order.
+enum parameter {
+  of_layer,
+  into_layer,
+  into_name,
+  to_format,
+  planned_formats,
+  by_importance,
+  least,
+  in_box,
+  parameters
+};
+constexpr Oid parameter_types[parameters] = {INT8OID,  INT8OID,        TEXTOID,   TEXTOID,
+                                             JSONBOID, FLOAT4ARRAYOID, FLOAT4OID, FLOAT4ARRAYOID};
 
 // What the atom's own word for its planned format means in this tensor.
-constexpr const char* planned_format = "(($2).planned_formats OPERATOR(pg_catalog.->>) quantization_format)";
+constexpr const char* planned_format = "($5 OPERATOR(pg_catalog.->>) quantization_format)";
 
 // What stands for a column in the query: itself, or what it is changed to. NULL for itself.
 const char* expression_of(const char* column, int32 revision, const changes& asked) {
   const auto is = [column](const char* name) { return std::strcmp(column, name) == 0; };
   if (is("revision_id")) return psprintf("%d", revision);
   if (is("model_id") && asked.moved) return psprintf("%d", asked.into_model);
-  if (is("layer_id") && asked.moved) return "$3";
-  if (is("tensor_name") && asked.moved) return "$4";
-  if ((is("x") || is("y")) && asked.placed) return "NULL::pg_catalog.float4";
-  if (is("weights_geometry_q8") && asked.placed) {
-    return "COALESCE(hartonomous.encode_point(x, y, importance_score, ($2).geometry_format), weights_geometry_q8)";
+  if (is("layer_id") && asked.moved) return "$2";
+  if (is("tensor_name") && asked.moved) return "$3";
+  if ((is("x") || is("y")) && asked.encoded) return "NULL::pg_catalog.float4";
+  if (is("weights_geometry_q8") && asked.encoded) {
+    return "COALESCE(hartonomous.encode_point(x, y, importance_score, $4), weights_geometry_q8)";
   }
   if (is("atom_data") && (asked.quantized || asked.planned)) {
     const char* importance =
-        asked.by_column
-            ? psprintf(", hartonomous.part_of_row(($2).column_importance, %d, atom_sequence)", asked.atom_size)
-            : "";
-    if (!asked.planned) return psprintf("hartonomous.quantize(atom_data, ($2).target_format%s)", importance);
+        asked.by_column ? psprintf(", hartonomous.part_of_row($6, %d, atom_sequence)", asked.atom_size) : "";
+    if (!asked.planned) return psprintf("hartonomous.quantize(atom_data, $4%s)", importance);
     return psprintf(
         "CASE WHEN %s OPERATOR(pg_catalog.<>) hartonomous.weights_format(atom_data) "
         "THEN hartonomous.quantize(atom_data, %s%s) ELSE atom_data END",
@@ -157,31 +172,55 @@ const char* build_query(atom_receiver& receiver, Oid source, int32 revision, con
                    quote_qualified_identifier(get_namespace_name(get_rel_namespace(source)), get_rel_name(source)),
                    asked.model);
   if (asked.cut) {
-    appendStringInfoString(
-        &query, " AND (importance_score OPERATOR(pg_catalog.>=) ($2).minimum_importance OR importance_score IS NULL)");
+    appendStringInfoString(&query, " AND (importance_score OPERATOR(pg_catalog.>=) $7 OR importance_score IS NULL)");
   }
   if (asked.by_region) {
-    appendStringInfoString(&query, " AND hartonomous.in_region(weights_geometry, weights_geometry_q8, ($2).region)");
+    appendStringInfoString(&query, " AND hartonomous.in_region(weights_geometry, weights_geometry_q8, $8)");
     if (asked.outside) appendStringInfoString(&query, " IS NOT TRUE");
   }
   return query.data;
 }
 
-changes read_changes(Datum row) {
-  const composite_view view(row);
+changes flags_of(const tensor_operation& operation) {
   changes asked = {};
-  asked.quantized = view.get("target_format").has_value();
-  asked.planned = view.get("planned_formats").has_value();
-  asked.by_column = view.get("column_importance").has_value();
-  asked.placed = view.get("geometry_format").has_value();
-  asked.cut = view.get("minimum_importance").has_value();
-  asked.by_region = view.get("region").has_value();
-  asked.outside = DatumGetBool(view.get("outside_region").value_or(BoolGetDatum(false)));
-  if (asked.quantized && asked.planned) throw error("22023", "give target_format or planned_formats, not both");
-  if (asked.quantized) {  // 22023 before any row is read
-    format_argument(call([&] { return DatumGetTextPP(*view.get("target_format")); }));
-  }
+  asked.quantized = operation.format && !operation.encodes_geometry;
+  asked.planned = operation.planned_formats.has_value();
+  asked.by_column = operation.column_importance.has_value();
+  asked.encoded = operation.encodes_geometry;
+  asked.cut = operation.minimum_importance.has_value();
+  asked.by_region = operation.region.has_value();
+  asked.outside = operation.outside_region;
   return asked;
+}
+
+Datum text_datum(const std::string& value) {
+  return call([&] { return PointerGetDatum(cstring_to_text_with_len(value.data(), static_cast<int>(value.size()))); });
+}
+
+Datum array_datum(const std::vector<float>& values) {
+  ArrayType* array = new_real_array(values.size());
+  std::copy(values.begin(), values.end(), elements(array));
+  return PointerGetDatum(array);
+}
+
+struct query_values {
+  Datum values[parameters];
+  bool nulls[parameters];
+  void set(parameter which, Datum value) {
+    values[which] = value;
+    nulls[which] = false;
+  }
+};
+
+query_values values_of(const tensor_operation& operation) {
+  query_values to = {};
+  std::fill_n(to.nulls, static_cast<int>(parameters), true);
+  if (operation.format) to.set(to_format, text_datum(*operation.format));
+  if (operation.planned_formats) to.set(planned_formats, *operation.planned_formats);
+  if (operation.column_importance) to.set(by_importance, array_datum(*operation.column_importance));
+  if (operation.minimum_importance) to.set(least, Float4GetDatum(*operation.minimum_importance));
+  if (operation.region) to.set(in_box, array_datum(*operation.region));
+  return to;
 }
 
 // The models of the layer copied from and of the one copied into, and that one's name.
@@ -195,8 +234,12 @@ Datum look_up_layers(Datum layer, Datum into, changes& asked) {
   asked.model = found.integer(0, 1);
   asked.atom_size = found.integer(0, 2, 1);
   asked.into_model = found.integer(0, 3);
-  const std::string name = found.text(0, 4);
-  return call([&] { return PointerGetDatum(cstring_to_text_with_len(name.data(), static_cast<int>(name.size()))); });
+  return text_datum(found.text(0, 4));
+}
+
+std::string operation_name(FunctionCallInfo fcinfo, int argument) {
+  text* const name = call([&] { return PG_GETARG_TEXT_PP(argument); });
+  return std::string(VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name));
 }
 
 }  // namespace
@@ -204,21 +247,26 @@ Datum look_up_layers(Datum layer, Datum into, changes& asked) {
 // The rows come from a query of its own, which PostgreSQL may run in parallel: the workers quantize while this
 // process writes. INSERT ... SELECT could not: it never plans in parallel.
 HARTONOMOUS_FUNCTION(copy_atoms) {
-  for (int required : {0, 1, 2, 3, 6}) {
-    if (PG_ARGISNULL(required)) throw error("22004", "only changes and into_layer may be NULL");
+  for (int required : {0, 1, 2, 3, 4, 5, 7}) {
+    if (PG_ARGISNULL(required)) throw error("22004", "only into_layer may be NULL");
   }
   const Oid source = PG_GETARG_OID(0), target = PG_GETARG_OID(1);
   const int32 revision = PG_GETARG_INT32(2);
   const Datum layer = PG_GETARG_DATUM(3);
-  const bool unchanged = PG_ARGISNULL(4), moved = !PG_ARGISNULL(5), parallel = PG_GETARG_BOOL(6);
-  changes asked = unchanged ? changes{} : read_changes(PG_GETARG_DATUM(4));
+  const bool moved = !PG_ARGISNULL(6), parallel = PG_GETARG_BOOL(7);
+  const std::string name = operation_name(fcinfo, 4);
+  const tensor_operation operation = read_operation(name, PG_GETARG_DATUM(5));
+  if (!operation.changes_atoms) {
+    throw error("22023", "operation \"" + name + "\" is not one that copies atoms", {},
+                "hartonomous.perform_operation() carries out any operation.");
+  }
+  changes asked = flags_of(operation);
   asked.moved = moved;
-  const Datum into = moved ? PG_GETARG_DATUM(5) : layer;
+  query_values given = values_of(operation);
   spi_session spi;
-  const Datum into_name = look_up_layers(layer, into, asked);
-  Oid parameter_types[parameter_count] = {INT8OID, get_fn_expr_argtype(fcinfo->flinfo, 4), INT8OID, TEXTOID};
-  const Datum arguments[parameter_count] = {layer, PG_GETARG_DATUM(4), into, into_name};
-  const bool nulls[parameter_count] = {false, unchanged, false, false};
+  given.set(of_layer, layer);
+  given.set(into_layer, moved ? PG_GETARG_DATUM(6) : layer);
+  given.set(into_name, look_up_layers(layer, given.values[into_layer], asked));
   atom_receiver receiver = {};
   try {
     call([&] {
@@ -230,19 +278,20 @@ HARTONOMOUS_FUNCTION(copy_atoms) {
       receiver.writer.open(target, asked.into_model, revision);
       receiver.atom_data = receiver.writer.position_of("atom_data", weights_type());
       const char* query = build_query(receiver, source, revision, asked);
-      ParamListInfo parameters = makeParamList(parameter_count);
-      for (int i = 0; i < parameter_count; ++i) {
-        parameters->params[i].value = arguments[i];
-        parameters->params[i].isnull = nulls[i];
-        parameters->params[i].pflags = PARAM_FLAG_CONST;
-        parameters->params[i].ptype = parameter_types[i];
+      Oid types[parameters];
+      ParamListInfo list = makeParamList(parameters);
+      for (int i = 0; i < parameters; ++i) {
+        types[i] = parameter_types[i];
+        list->params[i].value = given.values[i];
+        list->params[i].isnull = given.nulls[i];
+        list->params[i].pflags = PARAM_FLAG_CONST;
+        list->params[i].ptype = types[i];
       }
       SPIExecuteOptions options = {};
-      options.params = parameters;
+      options.params = list;
       options.read_only = false;  // a fresh snapshot, as a statement of its own would have
       options.dest = &receiver.base;
-      SPIPlanPtr plan =
-          SPI_prepare_cursor(query, parameter_count, parameter_types, parallel ? CURSOR_OPT_PARALLEL_OK : 0);
+      SPIPlanPtr plan = SPI_prepare_cursor(query, parameters, types, parallel ? CURSOR_OPT_PARALLEL_OK : 0);
       if (plan == nullptr || SPI_execute_plan_extended(plan, &options) != SPI_OK_SELECT) {
         elog(ERROR, "query failed: %s", query);
       }
@@ -261,4 +310,11 @@ HARTONOMOUS_FUNCTION(copy_atoms) {
   const bool value_nulls[2] = {};
   rows.add(values, value_nulls);
   PG_RETURN_NULL();
+}
+
+HARTONOMOUS_FUNCTION(check_operation) {
+  if (PG_ARGISNULL(0)) throw error("22004", "an operation needs a name");
+  if (PG_ARGISNULL(1)) throw error("22004", "arguments of an operation cannot be NULL");
+  read_operation(operation_name(fcinfo, 0), PG_GETARG_DATUM(1));
+  PG_RETURN_VOID();
 }

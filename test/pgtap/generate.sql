@@ -184,7 +184,7 @@ BEGIN
     ORDER BY tensor_atom_id) FROM atom_usage_stats));
   FOR s IN SELECT shape FROM lib.shapes LOOP
     RETURN NEXT generate_text(model, 'cat', 20, region => s);
-    RETURN NEXT (SELECT string_agg(format('%s %s', layer_name, removed), ',' ORDER BY layer_id)
+    RETURN NEXT (SELECT string_agg(format('%s %s', layer_name, atoms_before - atoms_after), ',' ORDER BY layer_id)
       FROM region_plan(model, region(s)));
   END LOOP;
   student := extract_by_spatial_region(model, 10, 60, 0, 80);

@@ -135,6 +135,8 @@ SELECT throws_ok(format('CALL quantize_model_geometry(%s)', arguments), state, N
   ) v (arguments, state);
 SELECT import_gguf(gguf(NULL), 'empty') AS e \gset
 SELECT lives_ok(format('CALL quantize_model_geometry(%s)', :e), 'a model without atoms');
-SELECT is_empty($$SELECT without_comment('quantize_model_geometry', 'plain_places')$$, 'every function has a comment');
+SELECT is_empty(
+  $$SELECT without_comment('quantize_model_geometry', 'geometry_plan', 'plan_encoding', 'report_encoding')$$,
+  'every function has a comment');
 SELECT * FROM finish();
 ROLLBACK;

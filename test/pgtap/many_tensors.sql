@@ -25,7 +25,7 @@ SELECT cmp_ok(calls_of(format(query, :many)), '<=', 3000::bigint, query) FROM (V
   ('SELECT * FROM svd_plan(%s, rank => 1)'), ('SELECT * FROM export_plan(%s)'), ('SELECT main_format(%s)'),
   ('SELECT * FROM prune_plan(%s, 0.5)')) v (query);
 SET LOCAL track_functions = 'none';
-SELECT is((SELECT count(*) FROM quantize_plan(:many, 'Q4_K_M') WHERE target_format IS NOT NULL), 300::bigint,
+SELECT is((SELECT count(*) FROM quantize_plan(:many, 'Q4_K_M') WHERE operation IS NOT NULL), 300::bigint,
   'all of them are planned');
 SELECT * FROM finish();
 ROLLBACK;

@@ -121,7 +121,7 @@ SELECT throws_ok(format('CALL quantize_model(%s, ''Q6_K_M'')', :tied), '22023', 
 -- Overrides: the first that fits; null keeps
 SELECT results_eq(
   format(
-    $$SELECT layer_name, target_format, reason
+    $$SELECT layer_name, arguments ->> 'format', reason
       FROM quantize_plan(%s, 'Q4_K_M',
         overrides => '[{"pattern": "%%norm%%", "format": "Q8_0"},
   {"pattern": "blk.0.attn_v%%", "format": "q8_0"}, {"pattern": "blk.0.%%", "format": null},
@@ -180,8 +180,8 @@ SELECT is(has(:m, 'quantization_format'),
   'above 5, above 2, and the rest; what is never quantized has no plan');
 SELECT results_eq(
   format(
-    'SELECT layer_name, present_format, target_format, reason, planned_formats, requantizes FROM quantize_plan(%s)',
-    :m),
+    'SELECT layer_name, details ->> ''present_format'', details ->> ''target_format'', reason, arguments -> '
+    '''planned_formats'', (details ->> ''requantizes'')::boolean FROM quantize_plan(%s)', :m),
   $$VALUES ('a.weight', 'F32', 'F16+Q4_K+Q8_0', NULL, '{"F16": "F16", "Q4_K": "Q4_K", "Q8_0": "Q8_0"}'::jsonb, false),
     ('b.weight', 'F32', 'F16+Q5_0+Q8_0', 'rows fit no block of Q4_K', '{"F16": "F16", "Q4_K": "Q5_0", "Q8_0": "Q8_0"}',
       false),
@@ -197,7 +197,7 @@ SELECT is(count(*), 0::bigint, 'as quantize() makes it') FROM tensor_atoms a JOI
   USING (layer_id, atom_sequence) WHERE a.model_id = :m
   AND b.revision_id = :r1 AND a.atom_data <> quantize(b.atom_data, weights_format(a.atom_data));
 SELECT is_empty(format('SELECT * FROM check_model(%s)', :m), 'nothing is wrong with it');
-SELECT results_eq(format('SELECT target_format, reason FROM quantize_plan(%s) WHERE layer_name ~ ''^[abc]\.''', :m),
+SELECT results_eq(format('SELECT operation, reason FROM quantize_plan(%s) WHERE layer_name ~ ''^[abc]\.''', :m),
   $$VALUES (NULL, 'already there'), (NULL, 'already there'), (NULL, 'already there')$$, 'all is as planned');
 SELECT present(:m) AS r2 \gset
 CALL quantize_model('m');

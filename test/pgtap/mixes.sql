@@ -28,12 +28,12 @@ CREATE FUNCTION lib.mix(model text, preset text, by_importance boolean) RETURNS 
   SELECT coalesce(
     string_agg(concat_ws(':', name, format, CASE WHEN blocks <> '{-1}' THEN ranges(blocks) END), ' '
       ORDER BY name COLLATE "C", format), '') FROM (
-    SELECT regexp_replace(layer_name, '^blk\.\d+\.|\.weight$', '', 'g') AS name, target_format AS format,
+    SELECT regexp_replace(layer_name, '^blk\.\d+\.|\.weight$', '', 'g') AS name, arguments ->> 'format' AS format,
            array_agg(layer_number(layer_name) ORDER BY layer_number(layer_name)) AS blocks
       FROM quantize_plan(model, preset, column_importance => CASE
         WHEN by_importance THEN 'lib.importance'::regclass END)
-     WHERE target_format <> (SELECT base_format FROM format_presets() p WHERE p.preset = mix.preset) GROUP BY 1, 2) x);
-       END $$;
+     WHERE arguments ->> 'format' <> (SELECT base_format FROM format_presets() p WHERE p.preset = mix.preset)
+    GROUP BY 1, 2) x); END $$;
 CREATE TABLE lib.importance (layer_name text, column_importance real[]);
 
 CREATE TABLE lib.fixture (model text, file bytea);
@@ -138,12 +138,12 @@ INSERT INTO lib.importance VALUES ('blk.7.attn_q.weight', array_fill(1::real, AR
 SELECT lives_ok('CALL quantize_model(''dense'', ''Q2_K_S'', column_importance => ''lib.importance'')',
   'that of the embedding is not asked for');
 SELECT lives_ok('CALL quantize_model(''narrow'', ''Q2_K_S'')', 'nor where no tensor has two bits in the end');
-SELECT throws_ok('SELECT require_importance(999, ''{1}'', ''{Q2_K}'', ''models'')', '42703', NULL,
+SELECT throws_ok('SELECT quantize_plan(''dense'', ''Q2_K'', column_importance => ''compression_runs'')', '42703', NULL,
   'a relation without the columns');
 
 -- Pure: one format everywhere
-SELECT is(array_agg(DISTINCT target_format), '{Q4_K}', 'in a plan')
-  FROM quantize_plan('grouped', 'Q4_K_S', pure => true) WHERE target_format IS NOT NULL;
+SELECT is(array_agg(DISTINCT arguments ->> 'format'), '{Q4_K}', 'in a plan')
+  FROM quantize_plan('grouped', 'Q4_K_S', pure => true) WHERE operation IS NOT NULL;
 CALL quantize_model('grouped', 'q3_k', pure => true);
 SELECT is(array_agg(DISTINCT weights_format(atom_data)), '{F32,Q3_K}', 'carried out') FROM tensor_atoms
   WHERE model_id = model_id('grouped');

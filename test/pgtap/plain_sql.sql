@@ -113,20 +113,25 @@ BEGIN
 END $$;
 SELECT is(
   resumed(:n, 'quantize_geometry', '{"format": "Q8_0"}',
-    'INSERT INTO compression_steps (run_id, layer_id, geometry_format) SELECT $run, layer_id, ''Q8_0'' '
-    'FROM model_layers WHERE model_id = '
-  || :n, format('CALL quantize_model_geometry(%s)', :n)), 'resumed', 'quantize_model_geometry');
+    'INSERT INTO compression_steps (run_id, layer_id, operation, arguments) SELECT $run, layer_id, operation, '
+    'arguments FROM geometry_plan(' || :n || ')', format('CALL quantize_model_geometry(%s)', :n)), 'resumed',
+  'quantize_model_geometry');
 SELECT is(
   resumed(:n, 'prune',
     '{"region": [0, 100, 0, 60, -10, 10], "keep_inside": false, "layer_pattern": "%", "include_vectors": false}',
-    'INSERT INTO compression_steps (run_id, layer_id, region, outside_region) SELECT $run, layer_id, CASE WHEN '
-  'cardinality(tensor_shape) > 1 THEN ''{0,100,0,60,-10,10}''::real[] END, true FROM model_layers WHERE model_id = '
-  || :n, format('CALL prune_region(%s, ''{0,100,0,60,-10,10}'', method => ''rewrite'')', :n)), 'resumed',
+    'INSERT INTO compression_steps (run_id, layer_id, operation, arguments)
+    SELECT $run, layer_id, coalesce(operation, ''copy''), coalesce(arguments, ''{}'')
+      FROM model_layers LEFT JOIN region_plan('
+    || :n
+    || ', ''{0,100,0,60,-10,10}'') USING (layer_id) WHERE model_id = '
+    || :n, format('CALL prune_region(%s, ''{0,100,0,60,-10,10}'', method => ''rewrite'')', :n)), 'resumed',
   'prune_region');
 SELECT * FROM assign_mixed_precision(:n, '[{"importance_above": 0, "format": "Q8_0"}, {"format": "Q4_0"}]') \g /dev/null
 SELECT is(resumed(:n, 'quantize', '{"requantize": false, "layer_pattern": "%"}',
-  'INSERT INTO compression_steps (run_id, layer_id, planned_formats) SELECT $run, layer_id, planned_formats '
-  'FROM quantize_plan(' || :n || ')',
+  'INSERT INTO compression_steps (run_id, layer_id, operation, arguments)
+    SELECT $run, layer_id, coalesce(operation, ''copy''), coalesce(arguments, ''{}'') FROM quantize_plan('
+  || :n
+  || ')',
   format('CALL quantize_model(%s)', :n)), 'resumed', 'quantize_model by plan');
 
 SELECT * FROM finish();

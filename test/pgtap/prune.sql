@@ -57,7 +57,9 @@ DECLARE
   plan record;
   made record;
 BEGIN
-  EXECUTE format('SELECT sum(p.removed) AS removed, sum(p.removed_bytes) AS bytes FROM prune_plan(%s, %s) p', model,
+  EXECUTE format(
+    'SELECT sum(p.atoms_before - p.atoms_after) AS removed, sum(p.bytes_before - p.bytes_after) AS bytes '
+    'FROM prune_plan(%s, %s) p', model,
     regexp_replace(arguments, ', method => ''\w+''', '')) INTO plan;
   EXECUTE format('CALL prune_by_importance(%s, %s, dry_run => true)', model, arguments);
   IF holds(model) <> before OR present(model) <> began THEN RETURN 'a dry run changed the model'; END IF;
@@ -132,20 +134,26 @@ SELECT is(pruned(:t, 'keep_ratio => 0', 'a:0,1,2,3,4,5,6,7,8,9 b:0,1,2,3,4,5,6,7
 -- The plan
 SELECT results_eq(
   format(
-    'SELECT layer_name, minimum_importance, atoms, removed, bytes, removed_bytes '
-    'FROM prune_plan(%s, keep_ratio => 0.5)', :m),
-  $$VALUES ('a.weight', 6::real, 10::bigint, 5::bigint, 160::bigint, 80::bigint), ('b.weight', 16, 10, 5, 320, 160)$$,
+    'SELECT layer_name, operation, arguments, atoms_before, atoms_after, bytes_before, bytes_after, reason '
+    'FROM prune_plan(%s, keep_ratio => 0.5)',
+    :m),
+  $$VALUES ('a.weight', 'prune', '{"minimum_importance": 6}'::jsonb, 10::bigint, 5::bigint, 160::bigint, 80::bigint,
+    NULL),
+    ('b.weight', 'prune', '{"minimum_importance": 16}', 10, 5, 320, 160, NULL)$$,
   'prune_plan by ratio');
 SELECT results_eq(
   format(
-    'SELECT layer_name, minimum_importance, atoms, removed FROM prune_plan(%s, keep_ratio => 0.5, scope => ''model'', '
-    'include_vectors => true)',
+    'SELECT layer_name, arguments, atoms_before, atoms_after, reason '
+    'FROM prune_plan(%s, keep_ratio => 0.5, scope => ''model'', include_vectors => true)',
     :m),
-  $$VALUES ('a.weight', 10::real, 10::bigint, 9::bigint), ('b.weight', 10, 10, 0), ('v.weight', 10, 1, 0)$$,
+  $$VALUES ('a.weight', '{"minimum_importance": 10}'::jsonb, 10::bigint, 1::bigint, NULL),
+    ('b.weight', NULL, 10, 10, 'nothing to prune'),
+    ('v.weight', NULL, 1, 1, 'nothing to prune')$$,
   'prune_plan over the model, vectors too: the tenth of 21 is tied with the eleventh, the vector');
-SELECT results_eq(format('SELECT layer_name, minimum_importance, atoms, removed FROM prune_plan(%s, threshold => 3)',
+SELECT results_eq(format('SELECT layer_name, arguments, atoms_before, atoms_after FROM prune_plan(%s, threshold => 3)',
   :m),
-  $$VALUES ('a.weight', 3::real, 10::bigint, 2::bigint), ('b.weight', 3, 10, 0)$$, 'prune_plan by threshold');
+  $$VALUES ('a.weight', '{"minimum_importance": 3}'::jsonb, 10::bigint, 8::bigint), ('b.weight', NULL, 10, 10)$$,
+  'prune_plan by threshold');
 
 -- A ratio is one of what was imported: asked for again, it changes nothing.
 CREATE FUNCTION lib.pruned_twice(model integer, arguments text) RETURNS text LANGUAGE plpgsql AS $$
@@ -178,13 +186,19 @@ SELECT is(pruned_twice(:r, arguments || method), expected, 'twice: ' || argument
   ) v (arguments, expected), unnest(ARRAY[', method => ''in_place''', ', method => ''rewrite''']) method;
 DELETE FROM tensor_atoms WHERE model_id = :r AND tensor_name = 'a.weight' AND atom_sequence IN (7, 8);
 SELECT results_eq(
-  format('SELECT layer_name, atoms, removed, imported_atoms FROM prune_plan(%s, keep_ratio => 0.7)', :r),
+  format(
+    'SELECT layer_name, atoms_before, atoms_before - atoms_after, (details ->> ''imported_atoms'')::bigint '
+    'FROM prune_plan(%s, keep_ratio => 0.7)', :r),
   $$VALUES ('a.weight', 8::bigint, 1::bigint, 10::bigint), ('b.weight', 10, 3, 10)$$,
   'atoms deleted otherwise count, too');
-SELECT results_eq(format('SELECT layer_name, removed FROM prune_plan(%s, keep_ratio => 0.4, scope => ''model'')', :r),
+SELECT results_eq(
+  format('SELECT layer_name, atoms_before - atoms_after FROM prune_plan(%s, keep_ratio => 0.4, scope => ''model'')',
+    :r),
   $$VALUES ('a.weight', 8::bigint), ('b.weight', 2)$$, 'over the model as well');
 SELECT results_eq(
-  format('SELECT layer_name, removed FROM prune_plan(%s, keep_ratio => 0.7, keep_ratio_of => ''present'')', :r),
+  format(
+    'SELECT layer_name, atoms_before - atoms_after FROM prune_plan(%s, keep_ratio => 0.7, keep_ratio_of => '
+    '''present'')', :r),
   $$VALUES ('a.weight', 2::bigint), ('b.weight', 3)$$, 'unless the ratio is one of the atoms that are there');
 
 -- Embeddings and output are spared, and so is what cannot be read or is held as factors
@@ -203,17 +217,14 @@ BEGIN
 END $$;
 SELECT results_eq(
   format(
-    'SELECT layer_name, minimum_importance, atoms, removed, reason FROM prune_plan(%s, keep_ratio => 0.5, scope => %L)',
+    'SELECT layer_name, arguments, atoms_before, atoms_before - atoms_after, reason '
+    'FROM prune_plan(%s, keep_ratio => 0.5, scope => %L)',
     :s, scope),
-  $$VALUES ('token_embd.weight', NULL::real, 10::bigint, 0::bigint, 'embedding or output'),
-    ('blk.0.ffn_up.weight', 6, 10, 5, NULL), ('blk.0.ffn_down.weight', NULL, 10, 0, 'opaque'),
+  $$VALUES ('token_embd.weight', NULL::jsonb, 10::bigint, 0::bigint, 'embedding or output'),
+    ('blk.0.ffn_up.weight', '{"minimum_importance": 6}', 10, 5, NULL), ('blk.0.ffn_down.weight', NULL, 10, 0, 'opaque'),
     ('blk.0.attn_q.weight', NULL, 5, 0, 'factored'), ('output.weight', NULL, 10, 0, 'embedding or output')$$,
   'what is passed over, scope ' || scope)
   FROM unnest('{tensor,model}'::text[]) scope;
-SELECT is(p.numbers - 'bytes' - 'removed_bytes', jsonb_build_object('atoms', 10, 'imported_atoms', 10, 'removed', 5,
-  'passed_over', '; passed over 2 tensors of embeddings or output; passed over 1 tensor whose format is only carried; '
-  'passed over 1 tensor held as factors'), 'what the notice says of them')
-  FROM planned_pruning(:s, 0.5, NULL, 'tensor', '%', false, false, 'imported') p;
 CREATE FUNCTION lib.left_after(model integer, arguments text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
   result text;
@@ -280,8 +291,11 @@ SELECT lives_ok($$CALL prune_by_importance('m', keep_ratio => 0.5, include_vecto
 SELECT is(remains(:m), 'a:5,6,7,8,9 b:5,6,7,8,9 v:0', 'by the model''s name');
 SELECT is(prune_notice(false, 1, 3, 1024, 20480), 'pruned 1 of 3 atoms (33.3 %), 20.0 KiB -> 19.0 KiB', 'the notice');
 SELECT is(prune_notice(true, 0, 0, 0, 0), 'would prune 0 of 0 atoms (0.0 %), 0 B -> 0 B', 'the notice of nothing');
-SELECT is_empty($$SELECT without_comment('check_prune_arguments', 'prunable_tensors', 'prune_plan', 'planned_pruning',
-  'passed_over', 'prune_in_place', 'prune_by_importance', 'prune_notice', 'prune_cut_transition', 'prune_cut_final')$$,
+SELECT is_empty(
+  $$SELECT without_comment('check_prune_arguments', 'prunable_tensors', 'prune_plan', 'plan_pruning', 'report_pruning',
+    'prune_parameters',
+    'passed_over', 'prune_in_place', 'prune_by_importance', 'prune_notice', 'prune_cut_transition',
+    'prune_cut_final')$$,
   'every function has a comment');
 
 SELECT * FROM finish();

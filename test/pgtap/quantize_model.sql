@@ -16,16 +16,18 @@ SELECT throws_ok($$SELECT fitting_format('IQ4_XS', 256)$$, '0A000', 'format IQ4_
 SELECT is(fitting_format(NULL, 256), NULL, 'fitting_format(NULL)');
 
 -- The plan
-SELECT results_eq(format('SELECT layer_name, present_format, target_format, reason FROM quantize_plan(%s, ''Q4_K'')',
-  :model),
+SELECT results_eq(
+  format(
+    'SELECT layer_name, details ->> ''present_format'', arguments ->> ''format'', reason '
+    'FROM quantize_plan(%s, ''Q4_K'')',
+    :model),
   $$VALUES ('token_embd.weight', 'F32', 'Q5_0', 'rows fit no block of Q4_K'),
            ('blk.0.attn_norm.weight', 'F32', NULL, 'vector'), ('blk.0.attn_q.weight', 'F32', 'Q4_K', NULL),
            ('blk.0.ffn_down.weight', 'F32', 'F16', 'rows fit no block of Q6_K'),
            ('output.weight', 'F32', 'F16', 'rows fit no block of Q6_K')$$, 'quantize_plan()');
-SELECT results_eq(format('SELECT layer_name, target_format, reason FROM quantize_plan(%s, ''f32'', ''blk%%'')', :model),
-  $$VALUES ('token_embd.weight', NULL, 'not like the pattern'), ('blk.0.attn_norm.weight', NULL, 'vector'),
-    ('blk.0.attn_q.weight', NULL, 'already there'), ('blk.0.ffn_down.weight', NULL, 'already there'),
-    ('output.weight', NULL, 'not like the pattern')$$,
+SELECT results_eq(format('SELECT layer_name, operation, reason FROM quantize_plan(%s, ''f32'', ''blk%%'')', :model),
+  $$VALUES ('blk.0.attn_norm.weight', NULL, 'vector'), ('blk.0.attn_q.weight', NULL, 'already there'),
+    ('blk.0.ffn_down.weight', NULL, 'already there')$$,
   'reasons to leave a tensor alone');
 SELECT import_gguf(gguf(ARRAY[ROW('blk.0.ffn_gate_inp.weight', '{32,2}', 0, waves(2, 32, 1))::tensor,
   ROW('position_embd.weight', '{32,2}', 0, waves(2, 32, 2))::tensor, ROW('blk.0.odd_norm.weight', '{32,2}', 0, waves(2,
@@ -34,7 +36,8 @@ SELECT import_gguf(gguf(ARRAY[ROW('blk.0.ffn_gate_inp.weight', '{32,2}', 0, wave
   ROW('gone.weight', '{32,2}', 0, waves(2, 32, 5))::tensor, ROW('w.weight', '{32,2}', 0, waves(2, 32, 6))::tensor]),
     'names') AS names \gset
 DELETE FROM tensor_atoms WHERE model_id = :names AND tensor_name = 'gone.weight';
-SELECT results_eq(format('SELECT layer_name, target_format, reason FROM quantize_plan(%s, ''Q8_0'')', :names),
+SELECT results_eq(
+  format('SELECT layer_name, arguments ->> ''format'', reason FROM quantize_plan(%s, ''Q8_0'')', :names),
   $$VALUES ('blk.0.ffn_gate_inp.weight', NULL, 'kept by name'), ('position_embd.weight', NULL, 'kept by name'),
     ('blk.0.odd_norm.weight', NULL, 'kept by name'), ('table', NULL, 'kept by name'), ('mx.weight', NULL, 'opaque'),
     ('gone.weight', NULL, 'empty'), ('w.weight', 'Q8_0', NULL)$$,
@@ -51,7 +54,7 @@ SELECT is(is_matrix(shape), expected, shape::text)
     (NULL, NULL)) v (shape, expected);
 SELECT import_gguf(gguf(ARRAY[ROW('blk.0.time_mix_lerp_w.weight', '{256,1,1}', 0, waves(1, 256, 1))::tensor,
   ROW('blk.0.time_mix_key.weight', '{256,2}', 0, waves(2, 256, 2))::tensor]), 'rows of one') AS one \gset
-SELECT results_eq(format('SELECT layer_name, target_format, reason FROM quantize_plan(%s, ''Q8_0'')', :one),
+SELECT results_eq(format('SELECT layer_name, arguments ->> ''format'', reason FROM quantize_plan(%s, ''Q8_0'')', :one),
   $$VALUES ('blk.0.time_mix_lerp_w.weight', NULL, 'vector'), ('blk.0.time_mix_key.weight', 'Q8_0', NULL)$$,
   'a matrix of one row is a vector, as for ggml');
 SELECT lives_ok(format('CALL quantize_model(%s, ''Q8_0'')', :names), 'it is done as planned');
@@ -73,7 +76,8 @@ BEGIN
   EXECUTE format('CALL quantize_model(%s, %L)', model, format);
   SELECT count(*) INTO wrong FROM was w JOIN plan p USING (layer_id) LEFT JOIN (SELECT * FROM tensor_atoms
     WHERE model_id = model) a USING (layer_id, atom_sequence)
-   WHERE a.atom_data IS NULL OR a.atom_data <> quantize(w.atom_data, coalesce(p.target_format, 'F32')) OR a.x <> w.x
+   WHERE a.atom_data IS NULL OR a.atom_data <> quantize(w.atom_data, coalesce(p.arguments ->> 'format', 'F32'))
+   OR a.x <> w.x
      OR a.y <> w.y OR a.importance_score <> w.importance_score OR a.tensor_name <> w.tensor_name
       OR a.hilbert_index <> w.hilbert_index OR a.revision_id <> present(model) OR a.content_hash <>
         sha256(a.atom_data::bytea);
@@ -124,7 +128,7 @@ SELECT holds(:model) AS undisturbed \gset
 SELECT throws_ok(
   format('CALL quantize_model(%s, ''Q4_K'', layer_pattern => ''output.weight'', column_importance => ''imatrix'')',
     :model),
-  '22023', 'imatrix names no tensor that is to be quantized', 'importance for other tensors');
+  '22023', 'lib.imatrix names no tensor that is to be quantized', 'importance for other tensors');
 CREATE TABLE short AS SELECT layer_name, column_importance[2:] FROM imatrix;
 SELECT throws_ok(format('CALL quantize_model(%s, ''Q4_K'', column_importance => ''short'')', :model), '2202E', NULL,
   'importance of another length');
@@ -180,7 +184,7 @@ SELECT rollback_model(:model) \g /dev/null
 SELECT is(holds(:model), :'before', 'and the whole one');
 SELECT import_gguf(little_gguf(), 'cut', atom_size => 96) AS cut \gset
 SELECT results_eq(
-  format('SELECT layer_name, target_format FROM quantize_plan(%s, ''Q8_0'') WHERE target_format IS NOT NULL',
+  format('SELECT layer_name, arguments ->> ''format'' FROM quantize_plan(%s, ''Q8_0'') WHERE operation IS NOT NULL',
     :cut),
   $$VALUES ('token_embd.weight', 'Q8_0'), ('blk.0.attn_q.weight', 'Q8_0'), ('blk.0.ffn_down.weight', 'F16'),
     ('output.weight', 'F16')$$, 'atoms of 96 are whole blocks of 32');
@@ -190,7 +194,7 @@ SELECT ok(export_gguf(:cut) = export_gguf(:model), 'the file is the same as with
 SELECT rollback_model(:model) \g /dev/null
 SELECT import_gguf(little_gguf(), 'odd cut', atom_size => 100) AS odd \gset
 SELECT is(count(*), 0::bigint, 'atoms of 100 of a row of 256 are whole blocks of nothing') FROM quantize_plan(:odd,
-  'Q8_0') WHERE layer_name = 'blk.0.attn_q.weight' AND target_format <> 'F16';
+  'Q8_0') WHERE layer_name = 'blk.0.attn_q.weight' AND arguments ->> 'format' <> 'F16';
 
 -- Weights that are no numbers stop it, and nothing has happened
 UPDATE tensor_atoms SET atom_data = array_fill('NaN'::real, ARRAY[64]) WHERE model_id = :model AND tensor_name =
@@ -220,7 +224,7 @@ SELECT throws_ok('CALL quantize_model(NULL::int, ''Q8_0'')', '42704', NULL, 'NUL
 SELECT throws_ok('CALL quantize_model(''nobody'', ''Q8_0'')', '42704', NULL, 'no such name');
 SELECT throws_ok('SELECT * FROM quantize_plan(999, ''Q8_0'')', '42704', NULL, 'quantize_plan of no model');
 SELECT throws_ok('SELECT * FROM quantize_plan(NULL, ''Q8_0'')', '42704', NULL, 'quantize_plan(NULL)');
-SELECT is(count(target_format), 0::bigint, 'quantize_plan() of no format is of those planned: none')
+SELECT is(count(operation), 0::bigint, 'quantize_plan() of no format is of those planned: none')
   FROM quantize_plan(:model, NULL);
 SELECT throws_ok(format('CALL quantize_model(%s, ''Q8_0'', NULL)', :cut), '22004', NULL, 'a pattern that is NULL');
 SELECT throws_ok(format('CALL quantize_model(%s, ''Q8_0'', requantize => NULL)', :cut), '22004', NULL,
@@ -228,7 +232,8 @@ SELECT throws_ok(format('CALL quantize_model(%s, ''Q8_0'', requantize => NULL)',
 SELECT throws_ok(format('SELECT * FROM quantize_plan(%s, ''Q8_0'', NULL)', :model), '22004', NULL,
   'nor has a plan one');
 SELECT is_empty(
-  $$SELECT without_comment('fitting_format', 'quantize_plan', 'is_quantizable_name', 'is_matrix', 'quantize_model')$$,
+  $$SELECT without_comment('fitting_format', 'quantize_plan', 'is_quantizable_name', 'is_matrix', 'quantize_model',
+    'plan_quantizing', 'report_quantizing', 'quantize_parameters', 'require_importance')$$,
   'every function has a comment');
 
 SELECT * FROM finish();

@@ -74,7 +74,9 @@ AS $$ BEGIN RETURN (SELECT string_agg(s, ' ' ORDER BY s) FROM (SELECT left(tenso
 CREATE FUNCTION lib.pruned(model integer, arguments text, expected text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE before text := holds(model); began integer := present(model); planned record; gone bigint;
 BEGIN
-  EXECUTE format('SELECT sum(removed) AS removed, sum(removed_bytes) AS bytes FROM region_plan(%s, %s)', model,
+  EXECUTE format(
+    'SELECT sum(atoms_before - atoms_after) AS removed, sum(bytes_before - bytes_after) AS bytes '
+    'FROM region_plan(%s, %s)', model,
     regexp_replace(arguments, ', method => ''\w+''', '')) INTO planned;
   EXECUTE format('CALL prune_region(%s, %s, dry_run => true)', model, arguments);
   IF holds(model) <> before THEN RETURN 'a dry run changed the model'; END IF;
@@ -140,14 +142,14 @@ SELECT import_gguf(
     23, decode(repeat('5a', 1360), 'hex'))::tensor]), 'opaque') AS o \gset
 SELECT results_eq(
   format(
-    'SELECT layer_name, atoms, removed, removed_bytes > 0, reason '
+    'SELECT layer_name, atoms_before, atoms_before - atoms_after, bytes_before > bytes_after, reason '
     'FROM region_plan(%s, region(0, 100, 0, 100, -10, 10), keep_inside => %L)',
     :o, keep),
   format(
-    $$VALUES ('token_embd.weight', 10::bigint, %s::bigint, %L::boolean, NULL),
+    $$VALUES ('token_embd.weight', 10::bigint, %s::bigint, %L::boolean, %L),
       ('blk.0.ffn_up.weight', 10, 0, false, 'opaque')$$,
-    CASE WHEN keep THEN 0 ELSE 10 END, NOT keep), 'region_plan, keep_inside => ' || keep)
-  FROM unnest('{true,false}'::boolean[]) keep;
+    CASE WHEN keep THEN 0 ELSE 10 END, NOT keep, CASE WHEN keep THEN 'nothing to prune' END),
+  'region_plan, keep_inside => ' || keep) FROM unnest('{true,false}'::boolean[]) keep;
 CALL prune_region(:o, region(0, 100, 0, 100, -10, 10));
 SELECT results_eq(format('SELECT tensor_name, count(*) FROM tensor_atoms WHERE model_id = %s GROUP BY 1', :o),
   $$VALUES ('blk.0.ffn_up.weight', 10::bigint)$$, 'what is left');
@@ -302,8 +304,8 @@ SELECT is(
     AND p.y >= 10 AND p.x + p.y <= 39.9), 'and finds what lies there');
 
 SELECT is_empty(
-  $$SELECT without_comment('in_geometry', 'atom_position', 'region_plan', 'prune_region', 'execute_prune',
-    'nearest_atoms', 'spatial_statistics')$$,
+  $$SELECT without_comment('in_geometry', 'atom_position', 'region_plan', 'prune_region', 'plan_region_pruning',
+    'region_parameters', 'nearest_atoms', 'spatial_statistics')$$,
   'every function has a comment');
 SELECT * FROM finish();
 ROLLBACK;

@@ -11,7 +11,7 @@ UPDATE tensor_atoms SET importance_score = atom_sequence, quantization_format = 
 
 -- Copies a.weight into a partition of its own and says what there is of each format and tensor.
 CREATE SEQUENCE lib.copies START 1000;
-CREATE FUNCTION lib.copied(changes atom_changes DEFAULT NULL, into_layer bigint DEFAULT NULL,
+CREATE FUNCTION lib.copied(operation text DEFAULT 'copy', arguments jsonb DEFAULT '{}', into_layer bigint DEFAULT NULL,
   parallel boolean DEFAULT true)
   RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
@@ -21,7 +21,7 @@ DECLARE
   said text;
 BEGIN
   SELECT * INTO wrote FROM copy_atoms(live_partition(model_id('m')), target, revision, layer(model_id('m'), 'a.weight'),
-                                      changes, into_layer, parallel);
+                                      operation, arguments, into_layer, parallel);
   EXECUTE format(
     'SELECT string_agg(n || '' '' || f || '' of '' || t, '', '' ORDER BY f) FROM (SELECT weights_format(atom_data) AS f,
     tensor_name AS t, count(*) AS n FROM %s GROUP BY 1, 2) x',
@@ -33,33 +33,30 @@ CREATE FUNCTION lib.newest() RETURNS text LANGUAGE sql
   RETURN atoms_partition(model_id('m'), currval('lib.copies')::integer);
 
 SELECT is(copied(), '10 atoms, 10240 bytes: 10 F32 of a.weight', 'as it is');
-SELECT is(copied(ROW(NULL, NULL, NULL, NULL, NULL, NULL, NULL)), '10 atoms, 10240 bytes: 10 F32 of a.weight',
-  'no change asked for is none');
 SELECT is(copied(parallel => false), '10 atoms, 10240 bytes: 10 F32 of a.weight', 'without workers');
 SELECT is(copied(into_layer => :b), '10 atoms, 10240 bytes: 10 F32 of b.weight', 'as atoms of another layer');
-SELECT is(copied(ROW('Q8_0', NULL, NULL, NULL, NULL, NULL, NULL)), '10 atoms, 2720 bytes: 10 Q8_0 of a.weight',
-  'target_format');
-SELECT is(copied(ROW(NULL, '{"small": "Q4_K"}', NULL, NULL, NULL, NULL, NULL)),
+SELECT is(copied('quantize', '{"format": "Q8_0"}'), '10 atoms, 2720 bytes: 10 Q8_0 of a.weight', 'quantize');
+SELECT is(copied('quantize', '{"planned_formats": {"small": "Q4_K"}}'),
   '10 atoms, 7600 bytes: 7 F32 of a.weight, 3 Q4_K of a.weight',
   'planned_formats');
-SELECT is(copied(ROW(NULL, NULL, NULL, NULL, 4, NULL, NULL)), '6 atoms, 6144 bytes: 6 F32 of a.weight',
-  'minimum_importance');
-SELECT is(copied(ROW(NULL, NULL, NULL, NULL, NULL, region(-1, 101, -1, 101, 2.5, 6.5), NULL)),
-  '4 atoms, 4096 bytes: 4 F32 of a.weight', 'region');
-SELECT is(copied(ROW(NULL, NULL, NULL, NULL, NULL, region(-1, 101, -1, 101, 2.5, 6.5), true)),
+SELECT is(copied('prune', '{"minimum_importance": 4}'), '6 atoms, 6144 bytes: 6 F32 of a.weight', 'minimum_importance');
+SELECT is(copied('prune', '{"region": [-1, 101, -1, 101, 2.5, 6.5]}'), '4 atoms, 4096 bytes: 4 F32 of a.weight',
+  'region');
+SELECT is(copied('prune', '{"region": [-1, 101, -1, 101, 2.5, 6.5], "outside_region": true}'),
   '6 atoms, 6144 bytes: 6 F32 of a.weight', 'outside_region');
-SELECT is(copied(ROW(NULL, NULL, NULL, NULL, 1000, NULL, NULL)), '0 atoms, 0 bytes', 'none');
-SELECT is(copied(ROW('Q4_0', NULL, NULL, NULL, 4, region(-1, 101, -1, 101, 2.5, 6.5), NULL)),
-  '3 atoms, 432 bytes: 3 Q4_0 of a.weight', 'several at once');
+SELECT is(copied('prune', '{"minimum_importance": 1000}'), '0 atoms, 0 bytes', 'none');
+SELECT is(copied('prune', '{"minimum_importance": 4, "region": [-1, 101, -1, 101, "-Infinity", 6.5]}'),
+  '3 atoms, 3072 bytes: 3 F32 of a.weight', 'both');
 
-SELECT copied(ROW(NULL, NULL, NULL, 'Q8_0', NULL, NULL, NULL)), newest() AS partition \gset
+SELECT copied('encode_geometry', '{"format": "Q8_0"}'), newest() AS partition \gset
 SELECT results_eq('SELECT n.x IS NULL, n.y IS NULL, n.weights_geometry_q8 FROM ' || :'partition'
   || ' n ORDER BY n.atom_sequence',
   'SELECT true, true, encode_point(a.x, a.y, a.importance_score, ''Q8_0'') FROM ' || :'source'
   || ' a WHERE a.layer_id = ' || :a
-  || ' ORDER BY a.atom_sequence', 'geometry_format');
+  || ' ORDER BY a.atom_sequence', 'encode_geometry');
 SELECT array_agg((1 + i % 7)::real) AS importance FROM generate_series(1, 256) i \gset
-SELECT copied(ROW('Q4_K', NULL, :'importance', NULL, NULL, NULL, NULL)), newest() AS partition \gset
+SELECT copied('quantize', jsonb_build_object('format', 'Q4_K', 'column_importance', reals_json(:'importance'))),
+  newest() AS partition \gset
 SELECT is(count(*) FILTER (WHERE n.atom_data = quantize(a.atom_data, 'Q4_K', :'importance')), 10::bigint,
   'column_importance')
   FROM :partition n JOIN tensor_atoms a USING (layer_id, atom_sequence);
@@ -67,13 +64,13 @@ SELECT is(count(*) FILTER (WHERE n.atom_data = quantize(a.atom_data, 'Q4_K')), 0
   FROM :partition n JOIN tensor_atoms a USING (layer_id, atom_sequence);
 
 SELECT throws_ok(format('SELECT copy_atoms(%s)', arguments), state, message, arguments) FROM (VALUES
-  ('NULL, ''%1$s'', 9, %2$s', '22004', 'only changes and into_layer may be NULL'),
+  ('NULL, ''%1$s'', 9, %2$s', '22004', 'only into_layer may be NULL'),
   ('''%1$s'', ''%1$s'', 9, -1', '42704', 'there is no such layer'),
   ('''%1$s'', ''%1$s'', 9, %2$s, into_layer => -1', '42704', 'there is no such layer'),
-  ('''%1$s'', ''%1$s'', 9, %2$s, parallel => NULL', '22004', 'only changes and into_layer may be NULL'),
-  ('''%1$s'', ''%1$s'', 9, %2$s, ROW(''Q9'', NULL, NULL, NULL, NULL, NULL, NULL)', '22023', NULL),
-  ('''%1$s'', ''%1$s'', 9, %2$s, ROW(''Q8_0'', ''{}'', NULL, NULL, NULL, NULL, NULL)', '22023',
-    'give target_format or planned_formats, not both'))
+  ('''%1$s'', ''%1$s'', 9, %2$s, parallel => NULL', '22004', 'only into_layer may be NULL'),
+  ('''%1$s'', ''%1$s'', 9, %2$s, NULL', '22004', 'only into_layer may be NULL'),
+  ('''%1$s'', ''%1$s'', 9, %2$s, ''factor'', ''{"rank": 1, "format": "F16"}''', '22023',
+    'operation "factor" is not one that copies atoms'))
   v (pattern, state, message), LATERAL (SELECT format(pattern, :'source', :a)) f (arguments);
 
 -- Sources of any kind, and partitions whose owner changed them: values of other types than theirs would be read as if
@@ -186,8 +183,8 @@ SELECT throws_ok($$SELECT raise_error(NULL, NULL, NULL, NULL, NULL, NULL, NULL, 
   '... of nothing');
 SELECT is(try_step(-1, 1) ->> 'sqlstate', '42704', 'try_step() returns the error');
 SELECT is_empty(
-  $$SELECT without_comment('require_run', 'copy_atoms', 'rewrite_layer', 'start_run', 'execute_run', 'finish_run',
-    'close_run', 'abandon_run',
+  $$SELECT without_comment('require_run', 'copy_atoms', 'check_operation', 'perform_operation', 'reals_json',
+    'begin_run', 'rewrite_layer', 'start_run', 'execute_run', 'finish_run', 'close_run', 'abandon_run',
     'do_step', 'try_step', 'note_failure', 'execute_step', 'raise_error', 'raise_failure')$$,
   'every function has a comment');
 SELECT * FROM finish();

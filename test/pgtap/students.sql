@@ -119,7 +119,7 @@ SELECT is(wrong_with(extract_by_importance(:p, ratio, 'r' || ratio)), '', 'ratio
 SELECT ok(export_gguf(model_id('r1')) = deep_gguf(1), 'all of it is the same file');
 SELECT throws_ok(format('SELECT extract_by_importance(%s, 0.01, ''none'')', :p), '22023', NULL,
   'too little to leave anything')
-  WHERE NOT EXISTS (SELECT FROM prune_plan(:p, 0.01) WHERE removed < atoms);
+  WHERE NOT EXISTS (SELECT FROM prune_plan(:p, 0.01) WHERE atoms_after > 0);
 
 -- By layers
 CREATE FUNCTION lib.blocks_of(student integer) RETURNS integer[] LANGUAGE sql VOLATILE
@@ -337,7 +337,7 @@ SELECT throws_ok(format('SELECT extract_by_layers(%s, 2, ''influence'')', :examp
 SELECT is_empty(
   $$SELECT without_comment('check_ratio', 'block_count', 'model_blocks', 'block_influence', 'student_metadata',
     'lock_parent', 'student_tensors',
-    'copy_student_atoms', 'create_student', 'describe_student', 'student_name', 'importance_cuts',
+    'copy_student_tensors', 'create_student', 'describe_student', 'student_name', 'student_plan',
     'extract_by_importance',
     'influential_blocks', 'extract_by_layers', 'extract_by_spatial_region', 'extract_student_model', 'central_region',
     'dynamic_student_extraction', 'region', 'region_geometry', 'in_region')$$, 'every function has a comment');

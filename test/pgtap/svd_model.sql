@@ -25,31 +25,34 @@ CREATE FUNCTION lib.q(query text) RETURNS text
 -- ---- the plan ----
 SELECT results_eq(
   format(
-    'SELECT layer_name, rows, cols, present_bytes, planned_rank, most_rank, planned_bytes, reason '
-    'FROM svd_plan(%s, rank => 8)', :model),
-  $$VALUES ('token_embd.weight', 40::bigint, 96::bigint, 15360::bigint, 8, 40, 2208::bigint, NULL),
-           ('blk.0.attn_norm.weight', 96, NULL, 384, NULL, NULL, NULL, 'no matrix'),
-           ('blk.0.attn_q.weight', 128, 64, 32768, 8, 64, 3104, NULL),
-           ('blk.0.ffn_up.weight', 90, 50, 9000, 8, 31, 2272, NULL),
-           ('blk.0.ffn_down.weight', 64, 64, 16384, 8, 63, 2080, NULL),
-           ('blk.0.odd_norm.weight', 64, 64, 16384, NULL, NULL, NULL, 'kept by name')$$, 'svd_plan() by rank');
+    'SELECT layer_name, operation, bytes_before, (arguments ->> ''rank'')::int, (arguments ->> ''most_rank'')::int, '
+    'bytes_after, reason FROM svd_plan(%s, rank => 8)', :model),
+  $$VALUES ('token_embd.weight', 'factor', 15360::bigint, 8, 40, 2208::bigint, NULL),
+           ('blk.0.attn_norm.weight', NULL, 384, NULL, NULL, 384, 'no matrix'),
+           ('blk.0.attn_q.weight', 'factor', 32768, 8, 64, 3104, NULL),
+           ('blk.0.ffn_up.weight', 'factor', 9000, 8, 31, 2272, NULL),
+           ('blk.0.ffn_down.weight', 'factor', 16384, 8, 63, 2080, NULL),
+           ('blk.0.odd_norm.weight', NULL, 16384, NULL, NULL, 16384, 'kept by name')$$, 'svd_plan() by rank');
 SELECT results_eq(
-  format('SELECT layer_name, planned_rank, reason FROM svd_plan(%s, rank => 40, layer_pattern => ''%%ffn%%'')', :model),
+  format(
+    'SELECT layer_name, (arguments ->> ''rank'')::int, reason '
+    'FROM svd_plan(%s, rank => 40, layer_pattern => ''%%ffn%%'')', :model),
   $$VALUES ('blk.0.ffn_up.weight', NULL::int, 'factors of rank 40 would take 11.1 KiB, not less than 9000 B'),
            ('blk.0.ffn_down.weight', 40, NULL)$$, 'no rank that saves nothing; only what is like the pattern');
 SELECT results_eq(
   format(
-    'SELECT layer_name, planned_rank, planned_bytes <= 0.25 * present_bytes '
+    'SELECT layer_name, (arguments ->> ''rank'')::int, bytes_after <= 0.25 * bytes_before '
     'FROM svd_plan(%s, target_ratio => 0.25) WHERE reason IS NULL', :model),
   $$VALUES ('token_embd.weight', 13, true), ('blk.0.attn_q.weight', 21, true), ('blk.0.ffn_up.weight', 7, true),
            ('blk.0.ffn_down.weight', 15, true)$$, 'by target_ratio');
 SELECT results_eq(
   format(
-    'SELECT planned_rank, most_rank, reason FROM svd_plan(%s, energy => 0.9, layer_pattern => ''%%attn_q%%'', min_gain '
-    '=> 0.5)', :model),
-  $$VALUES (NULL::int, 42, NULL::text)$$, 'by energy the rank is not known yet; min_gain bounds it');
+    'SELECT bytes_after, (arguments ->> ''most_rank'')::int, reason '
+    'FROM svd_plan(%s, energy => 0.9, layer_pattern => ''%%attn_q%%'', min_gain => 0.5)', :model),
+  $$VALUES (NULL::bigint, 42, NULL::text)$$, 'by energy the rank is not known yet; min_gain bounds it');
 SELECT is(
-  (SELECT planned_rank FROM svd_plan(:model, rank => 99, layer_pattern => '%ffn_down%', factor_format => 'Q4_0')), 64,
+  (SELECT (arguments ->> 'rank')::int
+    FROM svd_plan(:model, rank => 99, layer_pattern => '%ffn_down%', factor_format => 'Q4_0')), 64,
   'no more than the matrix has');
 SELECT throws_ok(format('SELECT * FROM svd_plan(%s%s)', :model, a), state, NULL, 'svd_plan' || a) FROM (VALUES
   ('', '22023'), (', rank => 3, energy => 0.5', '22023'), (', rank => 0', '22023'), (', rank => -1', '22023'),
@@ -66,21 +69,22 @@ SAVEPOINT limits;
 CREATE OR REPLACE FUNCTION hartonomous.most_factor_bytes() RETURNS bigint LANGUAGE sql IMMUTABLE PARALLEL SAFE
   RETURN 2000;
 SELECT results_eq(
-  format('SELECT planned_rank, reason FROM svd_plan(%s, rank => 8, layer_pattern => ''%%attn_q%%'')', :model),
+  format('SELECT (arguments ->> ''rank'')::int, reason FROM svd_plan(%s, rank => 8, layer_pattern => ''%%attn_q%%'')',
+    :model),
   format('VALUES (NULL::int, %L)', 'factors of rank 8 would take '
     || human_bytes(factor_bytes('F16', 128, 64, 8)) || ', more than the ' || human_bytes(2000)
     || ' that one row holds'),
   'a rank whose factors are too large for a row: the plan says so');
-SELECT is((SELECT most_rank FROM svd_plan(:model, energy => 0.9, layer_pattern => '%attn_q%')), 5,
-  'energy is sought below that');
-SELECT is((SELECT planned_rank FROM svd_plan(:model, target_ratio => 0.9, layer_pattern => '%attn_q%')), 5,
-  '... and a share');
+SELECT is((SELECT (arguments ->> 'most_rank')::int FROM svd_plan(:model, energy => 0.9, layer_pattern => '%attn_q%')),
+  5, 'energy is sought below that');
+SELECT is((SELECT (arguments ->> 'rank')::int FROM svd_plan(:model, target_ratio => 0.9, layer_pattern => '%attn_q%')),
+  5, '... and a share');
 CALL svd_compress_model(:model, rank => 4, layer_pattern => '%attn_q%');
 SELECT is((SELECT reason FROM quantize_plan(:model, 'F32') WHERE layer_name = 'blk.0.attn_q.weight'),
   'factors larger than one row holds',
   'nor are factors brought into a larger format');
-SELECT is((SELECT target_format FROM quantize_plan(:model, 'Q8_0') WHERE layer_name = 'blk.0.attn_q.weight'), 'Q8_0',
-  '... into a smaller they are');
+SELECT is((SELECT arguments ->> 'format' FROM quantize_plan(:model, 'Q8_0') WHERE layer_name = 'blk.0.attn_q.weight'),
+  'Q8_0', '... into a smaller they are');
 SELECT throws_ok(
   'UPDATE svd_compressed_layers SET u_matrix = quantize(u_matrix, ''F32''), vt_matrix = quantize(vt_matrix, ''F32'')',
   '23514', NULL,

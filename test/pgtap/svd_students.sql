@@ -23,7 +23,7 @@ SELECT is(state, CASE WHEN layer_name LIKE '%ffn_down%' THEN 'factored' ELSE 'co
 SELECT is_empty(format('SELECT * FROM check_model(%s)', :m), 'nothing is wrong with it');
 SELECT is(array_agg(round(influence::numeric, 2) ORDER BY layer_idx), :'influence'::numeric[],
   'influence is what it was') FROM block_influence(:m);
-SELECT is(bytes_b, stored_factor_bytes(:m, :r2, layer_id), 'a difference counts the bytes of factors')
+SELECT is(bytes_b, form_bytes(:m, :r2, layer_id), 'a difference counts the bytes of factors')
   FROM diff_revisions(:r1, :r2)
   WHERE layer_name = 'blk.1.ffn_down.weight';
 CREATE FUNCTION lib.same(student integer, tensor text, parent integer, of text) RETURNS double precision
@@ -44,7 +44,7 @@ SELECT results_eq(format('SELECT layer_name FROM svd_compressed_layers WHERE mod
 SELECT ok(same(:s, 'blk.1.ffn_down.weight', :m, 'blk.2.ffn_down.weight') < 1e-6, 'and they are the parent''s');
 SELECT is((SELECT logical_bytes FROM list_models() WHERE model_id = :s),
   (SELECT sum(weights_bytes(atom_data)) FROM tensor_atoms WHERE model_id = :s)::bigint +
-  stored_factor_bytes(:s, present(:s)), 'its bytes are counted');
+  form_bytes(:s, present(:s)), 'its bytes are counted');
 SELECT is_empty(format('SELECT * FROM check_model(%s)', :s), 'nothing is wrong with the student');
 SELECT extract_by_importance(:m, 0.5, 'half') AS s \gset
 SELECT ok(same(:s, 'blk.1.ffn_down.weight', :m, 'blk.1.ffn_down.weight') < 1e-6,

@@ -124,10 +124,13 @@ subtest 'a run that was stopped is abandoned' => sub {
     my $sleeps = "SELECT count(*) FROM pg_stat_activity WHERE pid = @{[$session->pid]} AND wait_event = 'PgSleep';";
     ok wait_until(60, sub { $other->query($sleeps) }), 'a run is at work';
     my $run = $other->query('SELECT max(run_id) FROM hartonomous.compression_runs;');
+    my $progress = 'SELECT run_id, state, steps_done, steps, pid, error_sqlstate FROM hartonomous.run_progress(\'m\') LIMIT 1;';
+    is $other->query($progress), "$run|running|3|7|@{[$session->pid]}|", 'which its progress shows';
     is sqlstate($other->query("SELECT hartonomous.abandon_run($run);")), '55P03', 'which cannot be abandoned';
     $other->query("SELECT pg_cancel_backend(@{[$session->pid]});");
     is sqlstate($session->finish), '57014', 'it is cancelled';
     is $other->query($last_run), 'running|||f', '... and is to be resumed';
+    is $other->query($progress), "$run|stopped|3|7||", '... and nobody is at work on it';
     like $other->query($partitions), qr/_r1 .*_r/, '... with what it wrote';
     is $other->query("SELECT hartonomous.abandon_run($run);"), '', 'now it can';
     is $other->query($last_run), 'abandoned|||t', '... and says so';

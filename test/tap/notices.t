@@ -56,4 +56,14 @@ says('CALL hartonomous.svd_compress_model(\'m\', rank => 1);', qr/^NOTICE:  no t
 says('CALL hartonomous.prune_by_importance(\'m\', 0.5);', qr/^ERROR:  model 1 has no tensor like "%" to prune$/m,
     'nothing is left but what is passed over');
 
+# A plan of one's own
+$session->query('SELECT hartonomous.rollback_model(\'m\', 1);');
+$session->query('CREATE TABLE mine AS SELECT * FROM hartonomous.quantize_plan(\'m\', \'Q8_0\') WHERE layer_name LIKE \'up%\';');
+says('CALL hartonomous.run_plan(\'m\', \'mine\', hartonomous.plan_from(\'mine\'), dry_run => true);',
+    qr/^NOTICE:  would change 1 tensors \(quantize 1\), 1024 B -> 272 B$/m);
+says('CALL hartonomous.run_plan(\'m\', \'mine\', hartonomous.plan_from(\'mine\'));',
+    qr/^NOTICE:  mine: 1 tensors \(quantize 1\), 4096 B -> 3344 B, revision \d+, \d+\.\d s$/m);
+says('CALL hartonomous.run_plan(\'m\', \'mine\', hartonomous.plan_from(\'mine\'));',
+    qr/^NOTICE:  the plan changes no tensor: nothing done$/m);
+
 done_testing();

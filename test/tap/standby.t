@@ -31,7 +31,7 @@ my %reads = (
     'faults' => "SELECT count(*) FROM hartonomous.check_model('tiny');",
     'history' => "SELECT stage, state FROM hartonomous.model_history('tiny');",
     'plan of quantizing' => "SELECT count(*) FROM hartonomous.quantize_plan('tiny', 'Q4_K_M');",
-    'plan of pruning' => "SELECT sum(removed) FROM hartonomous.prune_plan('tiny', 0.8);",
+    'plan of pruning' => "SELECT sum(atoms_before - atoms_after) FROM hartonomous.prune_plan('tiny', 0.8);",
     'plan of factoring' => "SELECT count(*) FROM hartonomous.svd_plan('tiny', rank => 8);",
     'export as a value' => 'SELECT sha256(hartonomous.export_gguf(1)) = source_sha256 FROM hartonomous.models;',
 );

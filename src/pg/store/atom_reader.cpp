@@ -40,11 +40,7 @@ SPIPlanPtr atom_reader::plan(purpose what, bool placed) {
           "pg_relation_filenode(tableoid), n, versions), 0)), 0) FROM (SELECT tableoid, count(*) AS n, "
           "bit_xor(hash_record_extended(ROW(ctid, xmin, cmin), 0)) AS versions FROM (" +
           atoms_.select("a.tableoid, a.ctid, a.xmin, a.cmin", placed) +
-          (takes_factors(placed) ? " UNION ALL SELECT f.tableoid, f.ctid, f.xmin, f.cmin "
-                                   "FROM hartonomous.svd_compressed_layers f WHERE f.model_id = $1 AND f.layer_id = $2 "
-                                   "AND f.revision_id = " +
-                                       std::to_string(atoms_.base_revision())
-                                 : std::string()) +
+          (what == versions_of_all_forms ? " UNION ALL " + forms().versions() : std::string()) +
           ") a GROUP BY tableoid) part";
   }
   const Oid region = atoms_.region() ? atoms_.region()->type : INT4OID;
@@ -73,7 +69,7 @@ Portal atom_reader::open(purpose what, const stored_tensor& tensor, Datum sequen
 }
 
 atom_reader::fingerprint atom_reader::fingerprint_of(const stored_tensor& tensor) {
-  Portal portal = open(versions, tensor);
+  Portal portal = open(has_other_forms(tensor) ? versions_of_all_forms : versions, tensor);
   call([&] { SPI_cursor_fetch(portal, true, 1); });
   const fingerprint found = [] {
     const query_result row("tensor_atoms");
@@ -84,9 +80,18 @@ atom_reader::fingerprint atom_reader::fingerprint_of(const stored_tensor& tensor
   return found;
 }
 
-std::optional<stored_factors> atom_reader::factors_of(const stored_tensor& tensor) const {
-  if (!takes_factors(tensor.placed)) return std::nullopt;
-  return find_factors(atoms_.model(), atoms_.base_revision(), tensor.layer, tensor.name, tensor.layout);
+const forms_beside_atoms& atom_reader::forms() {
+  if (!forms_) forms_.emplace(atoms_.model(), atoms_.base_revision());
+  return *forms_;
+}
+
+bool atom_reader::has_other_forms(const stored_tensor& tensor) {
+  return !(tensor.placed && atoms_.region()) && forms().has(tensor.layer);
+}
+
+std::vector<std::unique_ptr<tensor_part>> atom_reader::parts_of(const stored_tensor& tensor) {
+  if (!has_other_forms(tensor)) return {};
+  return forms().open(tensor.layer, tensor.name, tensor.layout);
 }
 
 // ---- the cursor ------------------------------------------------------------------------------------------------
@@ -188,8 +193,8 @@ void write_atom(const weights_view& atom, format f, byte_sink& sink) {
   }
 }
 
-// Of a tensor with factors every row is made anew.
-void copy_dense(const stored_tensor& tensor, atom_rows rows, format f, byte_sink& sink) {
+// Of a tensor that is more than its atoms every row is made anew.
+void copy_dense(const stored_tensor& tensor, atom_rows&& rows, format f, byte_sink& sink) {
   const atom_layout& layout = tensor.layout;
   const std::uint64_t height =
       std::clamp<std::uint64_t>((1 << 20) / std::max<std::uint64_t>(layout.row_length, 1), 1, 256);
@@ -208,8 +213,8 @@ void copy_dense(const stored_tensor& tensor, atom_rows rows, format f, byte_sink
 }  // namespace
 
 void atom_reader::copy_tensor(const stored_tensor& tensor, format f, byte_sink& sink) {
-  if (std::optional<stored_factors> factors = factors_of(tensor)) {
-    copy_dense(tensor, atom_rows(*this, tensor, tensor.all_rows(), std::move(factors)), f, sink);
+  if (has_other_forms(tensor)) {
+    copy_dense(tensor, atom_rows(*this, tensor, tensor.all_rows()), f, sink);
     return;
   }
   atom_cursor cursor(*this, tensor, tensor.all_rows());
@@ -238,7 +243,7 @@ void atom_rows::read(std::size_t count, float* out) {
     pending_ = cursor_.next();
   }
   std::fill(out + (written - first), out + (end - first), 0.0f);
-  if (factors_) factors_->add_rows(next_row_, count, out);
+  for (const auto& part : parts_) part->add_rows(next_row_, count, out);
   next_row_ += count;
 }
 
@@ -258,8 +263,8 @@ void atom_reader::read_rows(const stored_tensor& tensor, span<const std::uint32_
     if (place == rows.size() || rows[place] != row) continue;  // not asked for
     decode(cursor.atom(), out + place * layout.row_length + layout.column_of(cursor.sequence()));
   }
-  if (const std::optional<stored_factors> factors = factors_of(tensor)) {
-    for (std::size_t i = 0; i < rows.size(); ++i) factors->add_rows(rows[i], 1, out + i * layout.row_length);
+  for (const auto& part : parts_of(tensor)) {
+    for (std::size_t i = 0; i < rows.size(); ++i) part->add_rows(rows[i], 1, out + i * layout.row_length);
   }
 }
 

@@ -1,10 +1,10 @@
 // Reads the atoms of one tensor in order: as blocks of a chosen format, or as rows of floats. The one place where it
-// is decided where a tensor's rows come from: the product of its factors, if it has any, plus its atoms.
+// is decided where a tensor's rows come from: its atoms, plus what its other forms add (tensor_forms.hpp).
 #pragma once
 
 #include "pg/store/atom_set.hpp"
 #include "pg/base/interrupts.hpp"
-#include "pg/store/stored_factors.hpp"
+#include "pg/store/tensor_forms.hpp"
 #include "pg/store/toast_batch.hpp"
 #include "pg/base/weights.hpp"
 
@@ -52,20 +52,22 @@ class atom_reader {
     std::int64_t versions;
   };
   fingerprint fingerprint_of(const stored_tensor& tensor);
-  // Factors have no place in space: of a region they are no part.
-  std::optional<stored_factors> factors_of(const stored_tensor& tensor) const;
+  // What stands beside the tensor's atoms. It has no place in space: of a region it is no part.
+  std::vector<std::unique_ptr<tensor_part>> parts_of(const stored_tensor& tensor);
 
  private:
   friend class atom_cursor;
-  enum purpose { all, some, range, versions, purposes };
+  enum purpose { all, some, range, versions, versions_of_all_forms, purposes };
 
-  bool takes_factors(bool placed) const { return !(placed && atoms_.region()); }
+  const forms_beside_atoms& forms();
+  bool has_other_forms(const stored_tensor& tensor);
   SPIPlanPtr plan(purpose what, bool placed);
   // `sequences` are those of `some`, `first` and `end` those of `range`.
   Portal open(purpose what, const stored_tensor& tensor, Datum sequences = {}, std::int32_t first = 0,
               std::int32_t end = 0);
 
   atom_set atoms_;
+  std::optional<forms_beside_atoms> forms_;  // once it has been asked for
   SPIPlanPtr plans_[purposes][2] = {};
 };
 
@@ -106,10 +108,8 @@ class atom_cursor {
 class atom_rows {
  public:
   atom_rows(atom_reader& reader, const stored_tensor& tensor, row_range rows)
-      : atom_rows(reader, tensor, rows, reader.factors_of(tensor)) {}
-  atom_rows(atom_reader& reader, const stored_tensor& tensor, row_range rows, std::optional<stored_factors> factors)
       : tensor_(tensor),
-        factors_(std::move(factors)),
+        parts_(reader.parts_of(tensor)),
         cursor_(reader, tensor, rows),
         pending_(cursor_.next()),
         next_row_(rows.first) {}
@@ -118,7 +118,7 @@ class atom_rows {
 
  private:
   const stored_tensor& tensor_;
-  std::optional<stored_factors> factors_;
+  std::vector<std::unique_ptr<tensor_part>> parts_;
   atom_cursor cursor_;
   bool pending_;  // the cursor is at an atom that has not been read
   std::uint64_t next_row_ = 0;

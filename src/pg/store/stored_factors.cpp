@@ -52,17 +52,19 @@ void stored_factors::add_rows(std::size_t from, std::size_t count, float* out) c
   add_product(view(), from, count, out, crew, interrupts);
 }
 
-std::optional<stored_factors> find_factors(std::int32_t model, std::int32_t base_revision, std::int64_t layer,
-                                           const std::string& tensor, const atom_layout& layout) {
+std::unique_ptr<tensor_part> open_factors(const tensor_place& place) {
   const query_result found = select(
       "SELECT f.rank, f.u_matrix, f.s_vector, f.vt_matrix FROM hartonomous.svd_compressed_layers f "
       "WHERE f.model_id = $1 AND f.revision_id = $2 AND f.layer_id = $3",
       "svd_compressed_layers",
-      {{INT4OID, Int32GetDatum(model)}, {INT4OID, Int32GetDatum(base_revision)}, {INT8OID, Int64GetDatum(layer)}});
-  if (found.rows() == 0) return std::nullopt;
+      {{INT4OID, Int32GetDatum(place.model)},
+       {INT4OID, Int32GetDatum(place.base_revision)},
+       {INT8OID, Int64GetDatum(place.layer)}});
+  if (found.rows() == 0) return nullptr;
   const Oid weights = call([] { return weights_type(); });
-  return stored_factors(layout.rows, layout.row_length, static_cast<std::size_t>(found.integer(0, 1, 1)),
-                        found.value(0, 2, weights), found.value(0, 3, weights), found.value(0, 4, weights), tensor);
+  return std::make_unique<stored_factors>(place.layout.rows, place.layout.row_length,
+                                          static_cast<std::size_t>(found.integer(0, 1, 1)), found.value(0, 2, weights),
+                                          found.value(0, 3, weights), found.value(0, 4, weights), place.tensor);
 }
 
 }  // namespace hartonomous::pg

@@ -1,0 +1,113 @@
+// Operations and their arguments (tensor_operation.hpp).
+#include "pg/store/tensor_operation.hpp"
+
+#include <algorithm>
+#include <cstdint>
+
+#include "hartonomous/format.hpp"
+#include "pg/base/json_object.hpp"
+
+namespace hartonomous::pg {
+namespace {
+
+void require_writable(const std::string& name) {
+  const format_traits* found = find_format(name.data(), name.size());
+  if (found == nullptr) {
+    throw error(sqlstate::invalid_parameter_value, "unknown weight format \"" + name + "\"", {},
+                "SELECT format FROM hartonomous.formats() WHERE writable;");
+  }
+  if (!found->writable) {
+    throw error(sqlstate::feature_not_supported, std::string("format ") + found->name + " cannot be written", {},
+                "SELECT format FROM hartonomous.formats() WHERE writable;");
+  }
+}
+
+void read_copy(json_object&, tensor_operation&) {}
+
+void read_quantize(json_object& arguments, tensor_operation& to) {
+  to.format = arguments.text("format");
+  const auto planned = arguments.texts("planned_formats");
+  to.planned_formats = arguments.value("planned_formats");
+  to.column_importance = arguments.reals("column_importance");
+  if (to.format.has_value() == planned.has_value()) {
+    throw error("22023", "operation \"quantize\" needs either \"format\" or \"planned_formats\"");
+  }
+  if (to.format) require_writable(*to.format);
+  if (!planned) return;
+  for (const auto& [name, format] : *planned) require_writable(format);
+}
+
+// A minimum that is NaN, which PostgreSQL orders above all numbers, leaves no atom that has an importance.
+void read_prune(json_object& arguments, tensor_operation& to) {
+  to.minimum_importance = arguments.real("minimum_importance");
+  to.region = arguments.reals("region");
+  to.outside_region = arguments.boolean("outside_region").value_or(false);
+  arguments.boolean("atoms_only");
+  if (!to.minimum_importance && !to.region) {
+    throw error("22023", "operation \"prune\" needs \"minimum_importance\" or \"region\"");
+  }
+  if (!to.region) return;
+  const std::vector<float>& box = *to.region;
+  const auto is_side = [&](std::size_t i) { return box[i] <= box[i + 1]; };
+  if (box.size() != 6 || !is_side(0) || !is_side(2) || !is_side(4)) {
+    arguments.refuse("region", "must be min_x, max_x, min_y, max_y, min_z, max_z, no maximum below its minimum");
+  }
+}
+
+void read_encode_geometry(json_object& arguments, tensor_operation& to) {
+  to.encodes_geometry = true;
+  to.format = arguments.text("format");
+  const std::string format = to.format.value_or(std::string());
+  if (format != "Q8_0" && format != "F16" && format != "F32") {
+    arguments.refuse("format", "must be Q8_0, F16 or F32");
+  }
+}
+
+// Read again, and carried out, by factor_tensor() (sql/62-svd.sql).
+void read_factor(json_object& arguments, tensor_operation& to) {
+  to.changes_atoms = false;
+  to.format = arguments.text("format");
+  const auto rank = arguments.integer("rank", 1, INT32_MAX);
+  arguments.integer("most_rank", 1, INT32_MAX);
+  const auto energy = arguments.number("energy");
+  const double residual = arguments.number("residual_ratio").value_or(0);
+  const auto dense = arguments.text("dense_format");
+  if (rank.has_value() == energy.has_value()) {
+    throw error("22023", "operation \"factor\" needs either \"rank\" or \"energy\"");
+  }
+  if (energy && !(*energy > 0 && *energy <= 1)) arguments.refuse("energy", "must be above 0 and at most 1");
+  if (!(residual >= 0 && residual < 1)) arguments.refuse("residual_ratio", "must be at least 0 and below 1");
+  if (!to.format) arguments.refuse("format", "is missing");
+  require_writable(*to.format);
+  if (dense && find_format(dense->data(), dense->size()) == nullptr) arguments.refuse("dense_format", "is unknown");
+}
+
+struct known_operation {
+  const char* name;
+  void (*read)(json_object& arguments, tensor_operation& to);
+};
+
+constexpr known_operation operations[] = {{"copy", read_copy},
+                                          {"quantize", read_quantize},
+                                          {"prune", read_prune},
+                                          {"encode_geometry", read_encode_geometry},
+                                          {"factor", read_factor}};
+
+}  // namespace
+
+tensor_operation read_operation(const std::string& name, Datum arguments) {
+  const known_operation* const known = std::find_if(std::begin(operations), std::end(operations),
+                                                    [&](const known_operation& e) { return name == e.name; });
+  if (known == std::end(operations)) {
+    std::string list;
+    for (const known_operation& e : operations) list += std::string(list.empty() ? "\"" : ", \"") + e.name + "\"";
+    throw error("22023", "unknown operation \"" + name + "\"", {}, "Operations are " + list + ".");
+  }
+  json_object object(arguments, "arguments of operation \"" + name + "\"");
+  tensor_operation result;
+  known->read(object, result);
+  object.require_no_others();
+  return result;
+}
+
+}  // namespace hartonomous::pg
