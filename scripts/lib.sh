@@ -188,6 +188,7 @@ logging_collector = off
 log_line_prefix = '%m [%p] %q%d '
 timezone = 'UTC'
 max_connections = 50
+max_locks_per_transaction = 128
 shared_buffers = ${SHARED_BUFFERS:-256MB}
 max_wal_size = 2GB
 fsync = off

@@ -198,7 +198,7 @@ stage_pgtap() {
   "$BINDIR/psql" -X -d suite -v ON_ERROR_STOP=1 \
     -c 'CREATE EXTENSION hartonomous CASCADE' -c 'CREATE EXTENSION pgtap'
   export FRESH_TEMPLATE=suite
-  pg_prove --norc --comments --timer --psql-bin scripts/fresh_psql.sh "$@" </dev/null
+  pg_prove --norc --comments --timer -j "$JOBS" --psql-bin scripts/fresh_psql.sh "$@" </dev/null
 }
 
 stage_tap() {

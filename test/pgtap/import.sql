@@ -1,7 +1,7 @@
 -- Import: what becomes of a file, column by column; sources; arguments. Hostile files: import_hostile.sql.
 BEGIN;
 \ir lib/model_files.sql
-SELECT plan(144);
+SELECT plan(123);
 
 -- The model's row
 

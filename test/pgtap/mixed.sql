@@ -1,7 +1,7 @@
 -- Mixed precision: llama-quantize's mixes, overrides by pattern, and a format planned for each atom.
 BEGIN;
 \ir lib/model_files.sql
-SELECT no_plan();
+SELECT plan(244);
 -- So many blocks with every kind of tensor that the mixes tell apart, rows of 256 or as given.
 CREATE FUNCTION lib.deep_gguf(blocks integer, tied boolean DEFAULT false, experts integer DEFAULT 0,
   columns integer DEFAULT 256) RETURNS bytea

@@ -2,7 +2,7 @@
 -- of all of them are in the unit tests of core/quantization, which say where the expected formats are from.
 BEGIN;
 \ir lib/model_files.sql
-SELECT no_plan();
+SELECT plan(55);
 -- A model of so many blocks, each with the tensors named, and two or no matrices outside.
 CREATE FUNCTION lib.blocks_gguf(architecture text, blocks integer, names text[], keys json DEFAULT '{}',
   tied boolean DEFAULT false,

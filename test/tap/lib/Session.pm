@@ -1,5 +1,5 @@
 # A psql that stays open: PostgreSQL::Test::BackgroundPsql. Unlike that it hands over the messages with the results, and
-# it can leave a statement running while the test does something else, even one that its server process does not survive.
+# it can leave a statement running while the test does something else, even one that ends its server process.
 package Session;
 use strict;
 use warnings;
