@@ -6,7 +6,7 @@ MODULE_big = hartonomous
 SOURCES = $(sort $(wildcard src/core/*/*.cpp src/pg/*/*.cpp src/fn/*.cpp))
 OBJS = $(SOURCES:.cpp=.o)
 
-SQL_FRAGMENTS = $(addprefix sql/,$(shell cat sql/manifest))
+SQL_FRAGMENTS = $(addprefix sql/,$(shell sed -n "s/^\([a-z/_]*\.sql\):.*/\1/p" sql/manifest))
 SQL_SCRIPT = sql/$(EXTENSION)--$(EXTVERSION).sql
 DATA_built = $(SQL_SCRIPT)
 DATA = $(wildcard sql/upgrade/*.sql)

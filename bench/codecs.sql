@@ -4,7 +4,7 @@
 SET client_min_messages = warning;
 CREATE EXTENSION hartonomous CASCADE;
 SELECT hartonomous.import_gguf(:'dir' || '/atoms.gguf', 'atoms') AS model \gset
-SELECT hartonomous.live_partition(:model) AS part \gset
+SELECT hartonomous_internal.live_partition(:model) AS part \gset
 SELECT sum(hartonomous.weights_count(atom_data)) * 4 AS float_bytes FROM :part \gset
 CREATE TABLE measured (format text, seconds float8);
 

@@ -12,35 +12,35 @@ CREATE TABLE IF NOT EXISTS bench (round int, what text, seconds float8);
 -- columns and end with the same indexes. Import also hashes the file, places the atoms and analyses the partition.
 -- An import that is not measured comes first: it makes the store and the rows, and warms what both use.
 SELECT hartonomous.import_gguf(:'dir' || '/big.gguf', 'warm') AS warm \gset
-SELECT hartonomous.live_partition(:warm) AS part \gset
+SELECT hartonomous_internal.live_partition(:warm) AS part \gset
 \set copyfile :dir '/rows.copy'
 COPY (SELECT 999999, 999999, :rest FROM :part) TO :'copyfile' BINARY;
-SELECT hartonomous.index_atoms_partition(hartonomous.create_atoms_partition(999999, 999999)),
-       hartonomous.attach_live(999999, 999999);
+SELECT hartonomous_internal.index_atoms_partition(hartonomous_internal.create_atoms_partition(999999, 999999)),
+       hartonomous_internal.attach_live(999999, 999999);
 CHECKPOINT;
 SELECT clock_timestamp() AS t0 \gset
 COPY hartonomous.tensor_atoms (model_id, revision_id, :rest) FROM :'copyfile' BINARY;
 INSERT INTO bench SELECT :round, 'COPY, rows of 4096', extract(epoch FROM clock_timestamp() - :'t0');
-SELECT hartonomous.drop_atoms_partition(999999, 999999);
+SELECT hartonomous_internal.drop_atoms_partition(999999, 999999);
 CHECKPOINT;
 SELECT clock_timestamp() AS t0 \gset
 SELECT hartonomous.import_gguf(:'dir' || '/big.gguf', 'big') AS big \gset
 INSERT INTO bench SELECT :round, 'import, rows of 4096', extract(epoch FROM clock_timestamp() - :'t0');
-SELECT hartonomous.live_partition(:big) AS part \gset
+SELECT hartonomous_internal.live_partition(:big) AS part \gset
 
 CHECKPOINT;
 SELECT clock_timestamp() AS t0 \gset
 SELECT hartonomous.import_gguf(:'dir' || '/million.gguf', 'million', 32) AS million \gset
 INSERT INTO bench SELECT :round, 'import, a million atoms of 32', extract(epoch FROM clock_timestamp() - :'t0');
-SELECT hartonomous.live_partition(:million) AS mpart \gset
+SELECT hartonomous_internal.live_partition(:million) AS mpart \gset
 COPY (SELECT 999999, 999999, :rest FROM :mpart) TO :'copyfile' BINARY;
-SELECT hartonomous.index_atoms_partition(hartonomous.create_atoms_partition(999999, 999999)),
-       hartonomous.attach_live(999999, 999999);
+SELECT hartonomous_internal.index_atoms_partition(hartonomous_internal.create_atoms_partition(999999, 999999)),
+       hartonomous_internal.attach_live(999999, 999999);
 CHECKPOINT;
 SELECT clock_timestamp() AS t0 \gset
 COPY hartonomous.tensor_atoms (model_id, revision_id, :rest) FROM :'copyfile' BINARY;
 INSERT INTO bench SELECT :round, 'COPY, a million atoms of 32', extract(epoch FROM clock_timestamp() - :'t0');
-SELECT hartonomous.drop_atoms_partition(999999, 999999);
+SELECT hartonomous_internal.drop_atoms_partition(999999, 999999);
 
 -- Quantizing by rewrite against copying its output, the codec's own time apart.
 SET max_parallel_workers_per_gather = 0;
@@ -52,7 +52,7 @@ CHECKPOINT;
 SELECT clock_timestamp() AS t0 \gset
 CALL hartonomous.quantize_model(:big, 'Q8_0');
 INSERT INTO bench SELECT :round, 'quantize_model (Q8_0)', extract(epoch FROM clock_timestamp() - :'t0');
-SELECT hartonomous.live_partition(:big) AS part \gset
+SELECT hartonomous_internal.live_partition(:big) AS part \gset
 CHECKPOINT;
 SELECT clock_timestamp() AS t0 \gset
 CREATE TABLE copied AS SELECT * FROM :part;
@@ -90,15 +90,15 @@ CHECKPOINT;
 SELECT clock_timestamp() AS t0 \gset
 SELECT hartonomous.extract_by_importance(:million, 0.4) AS student \gset
 INSERT INTO bench SELECT :round, 'student of 40 % of a million', extract(epoch FROM clock_timestamp() - :'t0');
-SELECT hartonomous.importance_cuts(:million, 0.4, NULL, 'tensor', false) AS cuts \gset
-SELECT hartonomous.live_partition(:million) AS mpart \gset
+SELECT hartonomous_internal.importance_cuts(:million, 0.4, NULL, 'tensor', false) AS cuts \gset
+SELECT hartonomous_internal.live_partition(:million) AS mpart \gset
 CHECKPOINT;
 SELECT clock_timestamp() AS t0 \gset
 CREATE TABLE copied AS SELECT a.* FROM :mpart a JOIN jsonb_each_text(:'cuts') c (layer, cut)
   ON a.layer_id = c.layer::bigint AND a.importance_score >= c.cut::real;
 INSERT INTO bench SELECT :round, 'CREATE TABLE AS of its rows', extract(epoch FROM clock_timestamp() - :'t0');
 ALTER TABLE copied ADD PRIMARY KEY (model_id, layer_id, atom_sequence);
-CREATE INDEX ON copied USING gist (weights_geometry hartonomous.gist_points);
+CREATE INDEX ON copied USING gist (weights_geometry hartonomous_internal.gist_points);
 ANALYZE copied;
 INSERT INTO bench SELECT :round, 'the same with its indexes', extract(epoch FROM clock_timestamp() - :'t0');
 DROP TABLE copied;

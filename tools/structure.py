@@ -2,10 +2,13 @@
 # Prints how the source hangs together, so that a change of structure can show its figures before and after.
 #
 #   python3 tools/structure.py [CHECKOUT]
+#   python3 tools/structure.py --check       exits with 1 when sql/manifest is not what the scripts need
+#   python3 tools/structure.py --manifest    prints sql/manifest as it should be
 #
-# SQL scripts are files below sql/ named in sql/manifest. A script depends on another when it names a function, type or
-# aggregate that the other creates; names that a DO block puts together at run time are not seen. Lines are counted
-# without blank ones. A repeated run is six or more lines that stand in two places, white space apart.
+# SQL scripts are files below sql/ named in sql/manifest, which has a line for each: its name, a colon, and the scripts it
+# needs, all of which stand above it. A script needs another when it names a function, procedure, aggregate or type that
+# the other creates; names that are put together at run time are not seen, and names in a HINT are read by people.
+# Lines are counted without blank ones. A repeated run is six or more lines that stand in two places, white space apart.
 import collections
 import pathlib
 import re
@@ -13,23 +16,26 @@ import subprocess
 import sys
 
 DEFINITION = re.compile(
-    r"CREATE (?:OR REPLACE )?(FUNCTION|PROCEDURE|AGGREGATE|TYPE|DOMAIN|VIEW) (hartonomous(?:_internal)?)\.(\w+)")
+    r"CREATE (?:OR REPLACE )?(FUNCTION|PROCEDURE|AGGREGATE|TYPE) (hartonomous(?:_internal)?)\.(\w+)")
 MENTION = re.compile(r"\bhartonomous(?:_internal)?\.(\w+)")
 RUN_LENGTH = 6
 
 
 def manifest(root):
-    names = [line.split("#")[0].split() for line in (root / "sql/manifest").read_text().splitlines()]
-    return [words[0] for words in names if words]
+    """Of each script, in the order of the manifest, the scripts it is said to need."""
+    lines = [line.split("#")[0].replace(":", " ").split() for line in (root / "sql/manifest").read_text().splitlines()]
+    return {words[0]: words[1:] for words in lines if words}
 
 
-def without_comments(text):
-    return re.sub(r"--[^\n]*", "", text)
+def code_of(text):
+    text = re.sub(r"^COMMENT ON .*?;$", "", text, flags=re.MULTILINE | re.DOTALL)
+    text = re.sub(r"--[^\n]*", "", text)
+    return re.sub(r"HINT = .*?(?=;$|,\n)", "", text, flags=re.MULTILINE | re.DOTALL)
 
 
 def dependencies(root, scripts):
     """Of each script, the scripts whose names it uses; and the definitions as (kind, schema, name)."""
-    text = {name: without_comments((root / "sql" / name).read_text()) for name in scripts}
+    text = {name: code_of((root / "sql" / name).read_text()) for name in scripts}
     home, definitions = {}, []
     for name in scripts:
         for kind, schema, defined in DEFINITION.findall(text[name]):
@@ -87,8 +93,51 @@ def repeated_runs(root, names):
     return sum((name, first - 1) not in repeated for name, first in repeated)
 
 
+def in_order(uses):
+    """The scripts, each below all it needs, else as they come; without those of a cycle."""
+    ordered = []
+    while ready := [name for name in uses if name not in ordered and uses[name] <= set(ordered)]:
+        ordered.append(ready[0])
+    return ordered
+
+
+def check_manifest(root):
+    stated = manifest(root)
+    uses, _ = dependencies(root, stated)
+    wrong = [f"sql/manifest does not name sql/{name}" for name in sorted(
+        str(path.relative_to(root / "sql")) for folder in ("api", "internal") for path in (root / "sql" / folder).glob("*.sql"))
+             if name not in stated]
+    wrong += ["these scripts need each other: " + " ".join(component) for component in cycles(uses)]
+    position = {name: n for n, name in enumerate(stated)}
+    for name, needs in stated.items():
+        wrong += [f"{name} needs {other}: say so in sql/manifest" for other in sorted(uses[name] - set(needs))]
+        wrong += [f"{name} does not need {other}" for other in needs if other not in uses[name]]
+        wrong += [f"{name} needs {other}, which stands below it" for other in sorted(uses[name])
+                  if position[other] > position[name]]
+        wrong += [f"{name} is of the API and creates something in hartonomous_internal" for _ in [0]
+                  if name.startswith("api/") and created_in(root, name, "hartonomous_internal")]
+    print("\n".join(wrong) if wrong else "sql/manifest: in order")
+    return 1 if wrong else 0
+
+
+def created_in(root, name, schema):
+    return any(s == schema for _, s, _ in DEFINITION.findall(code_of((root / "sql" / name).read_text())))
+
+
+def print_manifest(root):
+    uses, _ = dependencies(root, manifest(root))
+    print("# The scripts of the extension in the order in which they are put together. Behind the colon: what each needs.")
+    print("# `python3 tools/structure.py --manifest` prints this file from what the scripts say.")
+    for name in in_order(uses):
+        print(f"{name}: {' '.join(sorted(uses[name]))}".rstrip())
+
+
 def main():
-    root = pathlib.Path(sys.argv[1] if len(sys.argv) > 1 else pathlib.Path(__file__).parent.parent)
+    arguments = sys.argv[1:]
+    if arguments[:1] in (["--check"], ["--manifest"]):
+        root = pathlib.Path(__file__).parent.parent
+        sys.exit(check_manifest(root) if arguments[0] == "--check" else print_manifest(root))
+    root = pathlib.Path(arguments[0] if arguments else pathlib.Path(__file__).parent.parent)
     scripts = manifest(root)
     uses, definitions = dependencies(root, scripts)
     position = {name: n for n, name in enumerate(scripts)}

@@ -19,6 +19,7 @@ inline constexpr char invalid_parameter_value[] = "22023";
 inline constexpr char array_subscript_error[] = "2202E";
 inline constexpr char invalid_binary_representation[] = "22P03";
 inline constexpr char invalid_text_representation[] = "22P02";
+inline constexpr char undefined_object[] = "42704";
 inline constexpr char object_not_in_prerequisite_state[] = "55000";
 inline constexpr char out_of_memory[] = "53200";
 inline constexpr char program_limit_exceeded[] = "54000";

@@ -1,4 +1,4 @@
-// The seed design's coordinate codecs (sql/20-coordinates.sql).
+// The seed design's coordinate codecs (sql/api/coordinates.sql).
 #include "pg/base/aggregate.hpp"
 #include "pg/base/arrays.hpp"
 #include "pg/base/composite.hpp"

@@ -1,4 +1,4 @@
-// Measuring language models (sql/82-evaluate.sql).
+// Measuring language models (sql/api/evaluate.sql).
 #include "pg/base/arrays.hpp"
 #include "pg/base/composite.hpp"
 #include "pg/model/language_model.hpp"

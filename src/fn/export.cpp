@@ -1,4 +1,4 @@
-// Writing models to files (sql/45-export.sql).
+// Writing models to files (sql/internal/export.sql).
 #include "pg/store/atom_reader.hpp"
 #include "pg/base/files.hpp"
 #include "pg/store/layer_row.hpp"
@@ -67,11 +67,11 @@ export_plan read_plan(std::int32_t model, const char* container) {
   const query_argument of_model = {INT4OID, Int32GetDatum(model)},
                        of_container = {TEXTOID, call([&] { return CStringGetTextDatum(container); })};
   const query_result planned =
-      select("SELECT hartonomous.export_plan_json($1, $2) AS plan", "model_layers", {of_model, of_container});
+      select("SELECT hartonomous_internal.export_plan_json($1, $2) AS plan", "model_layers", {of_model, of_container});
   const query_argument of_plan = {JSONBOID, planned.value(0, 1, JSONBOID)};
   {
     const query_result found =
-        select("SELECT m.metadata::text, m.file_type FROM hartonomous.export_metadata($1, $2, $3) m", "models",
+        select("SELECT m.metadata::text, m.file_type FROM hartonomous_internal.export_metadata($1, $2, $3) m", "models",
                {of_model, of_container, of_plan});
     if (found.optional(0, 1, TEXTOID)) plan.metadata = found.text(0, 1);
     const std::optional<Datum> file_type = found.optional(0, 2, INT4OID);
@@ -79,7 +79,7 @@ export_plan read_plan(std::int32_t model, const char* container) {
   }
   const query_result found = select(
       "SELECT p.layer_id, p.layer_name, p.export_dtype, p.tensor_shape, p.row_length, p.atom_size, "
-      "p.parameter_count, p.storage_format FROM hartonomous.planned_tensors($1) p",
+      "p.parameter_count, p.storage_format FROM hartonomous_internal.planned_tensors($1) p",
       "model_layers", {of_plan});
   for (std::uint64_t i = 0; i < found.rows(); ++i) plan.layers.push_back(read_layer(found, i));
   return plan;

@@ -1,4 +1,4 @@
-// formats() (sql/10-weights.sql).
+// formats() (sql/api/weights.sql).
 #include "pg/base/rows.hpp"
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-// Text from language models (sql/84-generate.sql).
+// Text from language models (sql/api/generate.sql).
 #include "pg/base/aggregate.hpp"
 #include "pg/model/language_model.hpp"
 #include "pg/store/settled_snapshot.hpp"

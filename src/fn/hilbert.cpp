@@ -1,4 +1,4 @@
-// hilbert_index, and the order in which an index of points is built (sql/25-hilbert.sql).
+// hilbert_index, and the order in which an index of points is built (sql/api/hilbert.sql).
 #include "pg/base/boundary.hpp"
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// Reading model files into atoms (sql/40-import.sql).
+// Reading model files into atoms (sql/internal/import.sql).
 #include "pg/base/arrays.hpp"
 #include "pg/store/atom_writer.hpp"
 #include "pg/base/files.hpp"

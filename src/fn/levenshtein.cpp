@@ -1,4 +1,4 @@
-// Levenshtein's distance and similarity of two texts (sql/81-levenshtein.sql).
+// Levenshtein's distance and similarity of two texts (sql/api/levenshtein.sql).
 #include "pg/base/interrupts.hpp"
 #include "pg/base/memory.hpp"
 

@@ -1,4 +1,4 @@
-// One writer a model, and whether a procedure may commit (sql/32-locks.sql).
+// One writer a model, and whether a procedure may commit (sql/internal/locks.sql).
 #include "pg/base/boundary.hpp"
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-// Positions of stored atoms, computed from their weights as at their import (sql/68-check.sql).
+// Positions of stored atoms, computed from their weights as at their import (sql/api/check.sql).
 #include "pg/base/guc.hpp"
 #include "pg/model/language_model.hpp"
 #include "pg/base/rows.hpp"

@@ -1,4 +1,4 @@
-// The aggregate prune_cut (sql/55-prune.sql).
+// The aggregate prune_cut (sql/internal/prune.sql).
 #include "pg/base/aggregate.hpp"
 #include "pg/base/composite.hpp"
 #include "pg/base/memory.hpp"

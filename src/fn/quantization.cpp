@@ -1,4 +1,4 @@
-// Which format each tensor of a model gets (sql/37-quantization.sql).
+// Which format each tensor of a model gets (sql/internal/quantization.sql).
 #include "pg/base/arrays.hpp"
 #include "pg/base/composite.hpp"
 #include "pg/base/rows.hpp"

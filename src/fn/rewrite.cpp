@@ -1,5 +1,5 @@
 // copy_atoms: one tensor's atoms from one partition into another, changed on the way as an operation says
-// (sql/51-operations.sql).
+// (sql/internal/operations.sql).
 #include "pg/base/arrays.hpp"
 #include "pg/base/rows.hpp"
 #include "pg/base/spi.hpp"
@@ -104,7 +104,7 @@ const char* expression_of(const char* column, int32 revision, const changes& ask
   }
   if (is("atom_data") && (asked.quantized || asked.planned)) {
     const char* importance =
-        asked.by_column ? psprintf(", hartonomous.part_of_row($6, %d, atom_sequence)", asked.atom_size) : "";
+        asked.by_column ? psprintf(", hartonomous_internal.part_of_row($6, %d, atom_sequence)", asked.atom_size) : "";
     if (!asked.planned) return psprintf("hartonomous.quantize(atom_data, $4%s)", importance);
     return psprintf(
         "CASE WHEN %s OPERATOR(pg_catalog.<>) hartonomous.weights_format(atom_data) "
@@ -258,7 +258,7 @@ HARTONOMOUS_FUNCTION(copy_atoms) {
   const tensor_operation operation = read_operation(name, PG_GETARG_DATUM(5));
   if (!operation.changes_atoms) {
     throw error("22023", "operation \"" + name + "\" is not one that copies atoms", {},
-                "hartonomous.perform_operation() carries out any operation.");
+                "hartonomous_internal.perform_operation() carries out any operation.");
   }
   changes asked = flags_of(operation);
   asked.moved = moved;

@@ -1,4 +1,4 @@
-// Singular value decomposition of matrices in JSON, arrays and weights (sql/28-svd.sql).
+// Singular value decomposition of matrices in JSON, arrays and weights (sql/api/svd.sql).
 #include "pg/base/arrays.hpp"
 #include "pg/base/composite.hpp"
 #include "pg/base/guc.hpp"

@@ -1,4 +1,4 @@
-// SQL type `weights`: input, output, casts and accessors (sql/10-weights.sql).
+// SQL type `weights`: input, output, casts and accessors (sql/api/weights.sql).
 #include "pg/base/arrays.hpp"
 #include "pg/base/interrupts.hpp"
 #include "pg/base/weights.hpp"

@@ -132,7 +132,7 @@ CREATE FUNCTION lib.torch_name(name text) RETURNS text LANGUAGE sql IMMUTABLE
 CREATE FUNCTION lib.torch_row(name text, r integer, head integer) RETURNS integer LANGUAGE sql IMMUTABLE
   RETURN CASE WHEN name ~ 'attn_[qk]\.weight' THEN r / head * head + r % 2 * (head / 2) + r % head / 2 ELSE r END;
 CREATE FUNCTION lib.number(model integer, key text) RETURNS numeric LANGUAGE sql STABLE
-AS $$ SELECT (hartonomous.gguf_value(m.metadata, key) #>> '{}')::numeric FROM hartonomous.models m
+AS $$ SELECT (hartonomous_internal.gguf_value(m.metadata, key) #>> '{}')::numeric FROM hartonomous.models m
   WHERE m.model_id = model $$;
 CREATE FUNCTION lib.example_checkpoint(model integer) RETURNS bytea LANGUAGE plpgsql STABLE AS $$
 DECLARE
@@ -163,10 +163,10 @@ CREATE FUNCTION lib.example_tokenizer(model integer) RETURNS jsonb LANGUAGE sql 
   WITH token AS MATERIALIZED (
     SELECT i - 1 AS id, t #>> '{}' AS text, (s #>> '{}')::float8 AS score, (k #>> '{}')::int AS kind
       FROM hartonomous.models m, ROWS
-    FROM (jsonb_array_elements(hartonomous.gguf_value(m.metadata, 'tokenizer.ggml.tokens')),
-        jsonb_array_elements(hartonomous.gguf_value(m.metadata, 'tokenizer.ggml.scores')),
+    FROM (jsonb_array_elements(hartonomous_internal.gguf_value(m.metadata, 'tokenizer.ggml.tokens')),
+        jsonb_array_elements(hartonomous_internal.gguf_value(m.metadata, 'tokenizer.ggml.scores')),
         jsonb_array_elements(
-          hartonomous.gguf_value(m.metadata, 'tokenizer.ggml.token_type'))) WITH ORDINALITY u (t, s, k, i)
+          hartonomous_internal.gguf_value(m.metadata, 'tokenizer.ggml.token_type'))) WITH ORDINALITY u (t, s, k, i)
      WHERE m.model_id = model)
   SELECT jsonb_build_object('model', jsonb_build_object('type', 'BPE', 'byte_fallback', true, 'unk_token', '<unk>',
       'vocab', (SELECT jsonb_object_agg(text, id) FROM token), 'merges', (

@@ -116,7 +116,7 @@ BEGIN
 END $$;
 SELECT all_revisions_measure(:m, revision) FROM lib.measured ORDER BY revision DESC;
 SELECT throws_ok(format('SELECT perplexity(%s, story(), 32, 99999)', :m), '22023',
-  'model ' || :m || ' has no revision 99999', 'no such revision');
+  'model "' || model_name(:m) || '" has no revision 99999', 'no such revision');
 SELECT import_gguf(llama_gguf(5), 'other') AS o \gset
 SELECT throws_ok(format('SELECT perplexity(%s, story(), 32, %s)', :o, :r1), '22023', NULL, 'another model''s revision');
 SELECT is(present(:m), :r1, 'the last of them is live');

@@ -192,7 +192,7 @@ SELECT results_eq(format('SELECT * FROM planned_tensors(export_plan_json(%s, %L)
 -- Every atom is looked at once for the plan, and the plan is made once
 CREATE FUNCTION lib.calls(name text) RETURNS bigint LANGUAGE sql AS $$
   SELECT coalesce(sum(pg_stat_get_xact_function_calls(p.oid)), 0)::bigint FROM pg_proc p
-    WHERE p.pronamespace = 'hartonomous'::regnamespace AND p.proname = name $$;
+    WHERE p.pronamespace IN ('hartonomous'::regnamespace, 'hartonomous_internal'::regnamespace) AND p.proname = name $$;
 CREATE FUNCTION lib.calls_of_export(model integer, container text, name text) RETURNS bigint LANGUAGE plpgsql AS $$
 DECLARE before bigint := calls(name);
 BEGIN

@@ -3,7 +3,8 @@ BEGIN;
 SET LOCAL client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS hartonomous CASCADE;
 CREATE EXTENSION IF NOT EXISTS pgtap;
-SELECT set_config('search_path', 'hartonomous, ' || current_setting('search_path'), true) \g /dev/null
+SELECT set_config('search_path', 'hartonomous, hartonomous_internal, ' || current_setting('search_path'), true)
+  \g /dev/null
 
 SELECT plan(48);
 
@@ -55,7 +56,7 @@ CREATE TEMP TABLE points AS SELECT i, CASE WHEN i % 50 = 1 THEN NULL
   st_makepoint(-500, 1e30, 'Infinity') WHEN i % 50 = 4 THEN st_makepoint(i % 100, 7)
   WHEN i % 50 = 5 THEN st_makepoint('NaN', 1, 1) ELSE
   st_makepoint(i * 37 % 101, i * 53 % 97, i % 20 - 10) END AS place FROM generate_series(1, 20000) i;
-CREATE INDEX points_place ON points USING gist (place hartonomous.gist_points);
+CREATE INDEX points_place ON points USING gist (place hartonomous_internal.gist_points);
 ANALYZE points;
 CREATE FUNCTION pg_temp.found(box geometry, by_index boolean) RETURNS text LANGUAGE plpgsql AS $$
 BEGIN

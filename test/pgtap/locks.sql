@@ -67,7 +67,8 @@ SELECT is(swap_blockers(ARRAY['models'::regclass], 'ACCESS EXCLUSIVE', NULL),
 -- back.
 SAVEPOINT here;
 CREATE SEQUENCE lib.tries;
-CREATE OR REPLACE FUNCTION hartonomous.try_lock_for_swap(partitions regclass[], live_mode text, backup_mode text,
+CREATE OR REPLACE FUNCTION hartonomous_internal.try_lock_for_swap(partitions regclass[], live_mode text,
+  backup_mode text,
   run bigint) RETURNS void
   LANGUAGE plpgsql AS $$ BEGIN
     IF nextval('lib.tries') < 3 THEN RAISE EXCEPTION 'planted' USING ERRCODE = '40P01'; END IF;

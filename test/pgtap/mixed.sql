@@ -169,7 +169,7 @@ BEGIN
   RETURN said;
 END $$;
 SELECT throws_ok(format('CALL quantize_model(%s)', :m), '22023',
-  format('no format is given, and none is planned for any atom of model %s', :m),
+  'no format is given, and none is planned for any atom of model "m"',
   'nothing is planned yet');
 SELECT set_eq(
   format('SELECT planned_format, tensors::int, atoms::int, weights::int FROM assign_mixed_precision(%s)', :m),

@@ -12,14 +12,15 @@ BEGIN
   EXECUTE format(
     'SELECT string_agg(n::text, '' '' ORDER BY n.distance, n.tensor_atom_id) '
     'FROM hartonomous.nearest_atoms(''before'', %L::%I.geometry, 5) n',
-                 point, hartonomous.postgis_schema()) INTO found;
+                 point, hartonomous_internal.postgis_schema()) INTO found;
   RETURN found;
 END $$;
 CREATE FUNCTION lib.encoded(point text) RETURNS bytea LANGUAGE plpgsql AS $$
 DECLARE
   found bytea;
 BEGIN
-  EXECUTE format('SELECT hartonomous.quantize_geometry(%L::%I.geometry, ''F32'')', point, hartonomous.postgis_schema())
+  EXECUTE format('SELECT hartonomous.quantize_geometry(%L::%I.geometry, ''F32'')', point,
+    hartonomous_internal.postgis_schema())
     INTO found;
   RETURN found;
 END $$;
@@ -56,7 +57,8 @@ SELECT lives_ok(statement, statement) FROM unnest(ARRAY[
 SELECT is_empty($$SELECT c.* FROM models m, check_model(m.model_id) c$$, 'check_model() finds nothing wrong');
 -- PL/pgSQL is read when it runs, and queries in strings, too: neither may have been given the name.
 SELECT is_empty($$SELECT p.oid::regprocedure FROM pg_proc p
-                   WHERE p.pronamespace = 'hartonomous'::regnamespace AND p.prosrc ~ '\mpublic\M\.'$$,
+                   WHERE p.pronamespace IN ('hartonomous'::regnamespace, 'hartonomous_internal'::regnamespace)
+                   AND p.prosrc ~ '\mpublic\M\.'$$,
   'no text names the schema that it was in');
 SELECT is_empty($$SELECT without_comment('point_coordinates', 'geometry_text')$$, 'every function has a comment');
 SELECT * FROM finish();

@@ -4,7 +4,8 @@ BEGIN;
 SET LOCAL client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS hartonomous CASCADE;
 CREATE EXTENSION IF NOT EXISTS pgtap;
-SELECT set_config('search_path', 'hartonomous, ' || current_setting('search_path'), true) \g /dev/null
+SELECT set_config('search_path', 'hartonomous, hartonomous_internal, ' || current_setting('search_path'), true)
+  \g /dev/null
 
 CREATE TEMP TABLE row_of (name text PRIMARY KEY, x real[]) ON COMMIT DROP;
 INSERT INTO row_of VALUES

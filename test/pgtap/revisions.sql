@@ -214,7 +214,9 @@ SELECT throws_ok('SELECT partition_of(1, 9999)', '42P01', NULL, 'partition_of() 
 SELECT throws_ok('SELECT partition_of(NULL, 1)', '22004', NULL, 'partition_of(NULL)');
 SELECT is(revision_chain(:r3), ARRAY[:r3, :r2, :r1], 'revision_chain() in place');
 SELECT is(revision_chain(:r4), ARRAY[:r4], 'revision_chain() of a base');
-SELECT is_empty($$SELECT p.oid::regprocedure FROM pg_proc p WHERE pronamespace = 'hartonomous'::regnamespace
+SELECT is_empty(
+  $$SELECT p.oid::regprocedure FROM pg_proc p
+    WHERE pronamespace IN ('hartonomous'::regnamespace, 'hartonomous_internal'::regnamespace)
   AND obj_description(p.oid, 'pg_proc') IS NULL$$, 'every function has a comment');
 
 SELECT * FROM finish();

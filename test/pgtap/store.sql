@@ -127,7 +127,7 @@ SELECT is_empty($$SELECT t FROM unnest(store_tables()) t WHERE obj_description(f
 CREATE SCHEMA traps;
 CREATE TABLE traps.models (model_id integer);
 CREATE TABLE traps.pg_extension (extname name);
-SET LOCAL search_path = traps, hartonomous, lib, public;
+SET LOCAL search_path = traps, hartonomous, hartonomous_internal, lib, public;
 SELECT is(import_gguf(little_gguf(4), 'trapped'), 3, 'a search_path full of traps is not looked at');
 SELECT lives_ok('CALL prune_by_importance(''trapped'', keep_ratio => 0.5)', 'for procedures either');
 

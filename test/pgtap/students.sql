@@ -295,7 +295,7 @@ SELECT is(fails(replace(statement, '$p', :'p')), state, statement) FROM (VALUES
   ('SELECT * FROM block_influence(9999)', '42704'), ('SELECT block_count(9999)', '42704')) v (statement, state);
 SELECT import_gguf(gguf(ARRAY[ROW('a.weight', '{8,4}', 0, waves(4, 8, 1))::tensor]), 'flat') AS flat \gset
 SELECT throws_ok(format('SELECT extract_by_layers(%s, 1)', :flat), '22023',
-  format('model %s has no numbered blocks to choose from', :flat),
+  'model "flat" has no numbered blocks to choose from',
   'a model without blocks has no layers to take');
 SELECT throws_ok(format('SELECT dynamic_student_extraction(%s, ''layer'')', :flat), '22023', NULL,
   'nor a share of them');

@@ -66,7 +66,7 @@ SELECT throws_ok(format('SELECT * FROM svd_plan(%s%s)', :model, a), state, NULL,
 SELECT ok(2 * most_factor_bytes() + 65536 < 1073741824,
   'two characters a byte, and a line of COPY is shorter than 1 GB');
 SAVEPOINT limits;
-CREATE OR REPLACE FUNCTION hartonomous.most_factor_bytes() RETURNS bigint LANGUAGE sql IMMUTABLE PARALLEL SAFE
+CREATE OR REPLACE FUNCTION hartonomous_internal.most_factor_bytes() RETURNS bigint LANGUAGE sql IMMUTABLE PARALLEL SAFE
   RETURN 2000;
 SELECT results_eq(
   format('SELECT (arguments ->> ''rank'')::int, reason FROM svd_plan(%s, rank => 8, layer_pattern => ''%%attn_q%%'')',

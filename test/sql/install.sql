@@ -70,4 +70,4 @@ SELECT signature FROM member_function
  ORDER BY signature;
 
 DROP EXTENSION hartonomous;
-SELECT count(*) AS left_behind FROM pg_namespace WHERE nspname = 'hartonomous';
+SELECT count(*) AS left_behind FROM pg_namespace WHERE nspname LIKE 'hartonomous%';

@@ -112,7 +112,7 @@ push @functions, (
     ['perplexity', 'SELECT hartonomous.perplexity(\'runs\', text) FROM hartonomous.validation_sets;'],
     ['perplexity, two threads', 'SET LOCAL hartonomous.threads = 2; SELECT hartonomous.perplexity(\'runs\', text) FROM hartonomous.validation_sets;'],
     ['score_tokens', 'SELECT count(*) FROM hartonomous.validation_sets s, hartonomous.score_tokens(\'runs\', s.text);'],
-    ['validate_model_accuracy', 'SELECT * FROM hartonomous.validate_model_accuracy(\'runs\', \'text\', hartonomous.current_revision(hartonomous.model_id(\'runs\')));'],
+    ['validate_model_accuracy', 'SELECT * FROM hartonomous.validate_model_accuracy(\'runs\', \'text\', hartonomous_internal.current_revision(hartonomous.model_id(\'runs\')));'],
     ['record_usage', 'SELECT hartonomous.record_usage(\'runs\', text) FROM hartonomous.validation_sets;'],
     ['generate_text, nothing kept', 'SET LOCAL hartonomous.model_cache_size = 0; SELECT hartonomous.generate_text(\'runs\', \'Once\', 300);'],
     ['generate_tokens, kept', 'SELECT count(*) FROM hartonomous.generate_tokens(\'runs\', \'Once\', 500);'],

@@ -38,7 +38,7 @@ sub nothing_left {
 SELECT c.relname FROM pg_class c WHERE relnamespace = 'hartonomous'::regnamespace AND relkind = 'r'
  AND relname LIKE 'tensor\_atoms\_m%' AND NOT EXISTS (
  SELECT FROM hartonomous.model_revisions r WHERE r.state <> 'dropped'
- AND c.relname = hartonomous.atoms_partition(r.model_id, r.revision_id))
+ AND c.relname = hartonomous_internal.atoms_partition(r.model_id, r.revision_id))
 UNION ALL SELECT f.layer_name FROM hartonomous.svd_compressed_layers f JOIN hartonomous.model_revisions r USING (revision_id)
  WHERE r.state = 'dropped';
 SQL

@@ -82,7 +82,7 @@ subtest 'a reader holds a swap up, and nobody else' => sub {
 };
 
 subtest 'a try does not wait while others wait for it' => sub {
-    my $partition = $stage->query('SELECT hartonomous.live_partition(1);');
+    my $partition = $stage->query('SELECT hartonomous_internal.live_partition(1);');
     $other->query('BEGIN;');
     $other->query('SELECT count(*) FROM hartonomous.tensor_atoms WHERE model_id = 1;');
     $stage->query('BEGIN;');
@@ -92,13 +92,13 @@ subtest 'a try does not wait while others wait for it' => sub {
     ok wait_until(60, sub { $third->query(
         'SELECT count(*) FROM pg_locks WHERE NOT granted AND clock_timestamp() - waitstart > interval \'30ms\';') }),
         '... for longer than a try is patient';
-    my $said = $stage->query("SELECT hartonomous.lock_briefly('hartonomous.tensor_atoms', 'ACCESS EXCLUSIVE', ARRAY['$partition'::regclass]);");
+    my $said = $stage->query("SELECT hartonomous_internal.lock_briefly('hartonomous.tensor_atoms', 'ACCESS EXCLUSIVE', ARRAY['$partition'::regclass]);");
     is sqlstate($said), '55P03', 'the parent cannot be had';
     like $said, qr/others are waiting for what is locked/, '... and is not waited for';
     $stage->query('ROLLBACK;');
     is $other->finish, '', 'the writer goes on';
     $other->query('ROLLBACK;');
-    is sqlstate($stage->query('SELECT hartonomous.wait_for_lockers(\'hartonomous.tensor_atoms\', \'SHARE\');')), '22023',
+    is sqlstate($stage->query('SELECT hartonomous_internal.wait_for_lockers(\'hartonomous.tensor_atoms\', \'SHARE\');')), '22023',
         'wait_for_lockers(): a mode it does not know';
 };
 

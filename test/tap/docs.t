@@ -151,7 +151,7 @@ subtest 'files that are named exist' => sub {
         my $text = join "\n", $prose{$page}, map { $_->{text} } @{ $blocks{$page} };
         my @named = map { s/[.-]+$//r }
             $text =~ m{(?<![\w/.])((?:bench|docs|examples|scripts|sql|src|test|tools)/[\w./-]++)(?!<)}g;
-        push @named, map { m{^(?:pgtap/|isolation/)} ? "test/$_.*" : m{^tap/} ? "test/$_.t" : m{^\d\d-\w+$} ? "sql/$_.sql" : () }
+        push @named, map { m{^(?:pgtap/|isolation/)} ? "test/$_.*" : m{^tap/} ? "test/$_.t" : m{^(?:api|internal)/\w+$} ? "sql/$_.sql" : () }
             spans($prose{$page});
         is join(', ', grep { !grep { -e } glob "$root/$_" } @named), '', $page;
     }

@@ -53,7 +53,7 @@ says('CALL hartonomous.quantize_model(\'m\', \'Q8_0\');', qr/^NOTICE:  no tensor
 $session->query('SELECT hartonomous.rollback_model(\'m\');');
 says('CALL hartonomous.svd_compress_model(\'m\', rank => 1);', qr/^NOTICE:  factored 2 of 2 tensors .* s$carried/m);
 says('CALL hartonomous.svd_compress_model(\'m\', rank => 1);', qr/^NOTICE:  no tensor is brought into factors: nothing done$carried/m);
-says('CALL hartonomous.prune_by_importance(\'m\', 0.5);', qr/^ERROR:  model 1 has no tensor like "%" to prune$/m,
+says('CALL hartonomous.prune_by_importance(\'m\', 0.5);', qr/^ERROR:  model "m" has no tensor like "%" to prune$/m,
     'nothing is left but what is passed over');
 
 # A plan of one's own

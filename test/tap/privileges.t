@@ -58,38 +58,40 @@ subtest 'the owner of the store' => sub {
 
 subtest 'server files' => sub {
     my @takers = split /\n/, $super->query(<<'SQL');
-SELECT p.oid::regprocedure FROM pg_proc p WHERE pronamespace = 'hartonomous'::regnamespace
- AND ('path' = ANY (proargnames)
+SELECT p.oid::regprocedure FROM pg_proc p
+ WHERE pronamespace IN ('hartonomous'::regnamespace, 'hartonomous_internal'::regnamespace)
+   AND ('path' = ANY (proargnames)
       OR proargtypes[array_position(proargnames, 'source') - 1] IN ('text'::regtype, 'text[]'::regtype))
  ORDER BY 1::text;
 SQL
-    cmp_ok scalar @takers, '>=', 16, 'functions that take a path';
+    cmp_ok scalar @takers, '>=', 12, 'functions that take a path';
     $super->query('GRANT SELECT ON ' . $super->query($tables) . ' TO hart_plain;');
     # Arguments by type, the first text being the path unless a model's name or a container comes first.
     my %call = (
         file_metadata => "'$work/model.gguf', 'gguf'", file_tensors => "'$work/model.gguf', 'gguf'",
-        file_sha256 => "'$work/model.gguf'", load_atoms => "'$work/model.gguf', 'gguf', 'file', 1, 1",
+        file_sha256 => "'$work/model.gguf'",
         import_gguf => "'$work/model.gguf', 'n'", import_safetensors => "'$work/model.gguf', 'n'",
-        export_to_file => "1, 'gguf', '$work/out'", 'export_gguf(integer' => "1, '$work/out'",
-        'export_gguf(text' => "'m'::text, '$work/out'", 'export_safetensors(integer' => "1, '$work/out'",
-        'export_safetensors(text' => "'m'::text, '$work/out'");
+        export_to_file => "1, 'gguf', '$work/out'", export_gguf => "1, '$work/out'",
+        export_safetensors => "1, '$work/out'");
     my %statement;
     for my $function (@takers) {
-        my ($name) = $function =~ /^hartonomous\.(\w+)/;
-        my ($key) = grep { index($function, "hartonomous.$_") == 0 } sort { length $b <=> length $a } keys %call;
-        if (!$key) {
+        my ($name) = $function =~ /^(\w+\.\w+)/;
+        my $arguments = $call{ $name =~ s/.*\.//r };
+        if (!$arguments) {
             fail "$function: no call of it here";
             next;
         }
-        my $arguments = $call{$key};
         my ($before, $behind) = $function =~ /\(text\[\]/ ? ('ARRAY[', ']') : ('', '::text');
         $arguments =~ s/^('[^']*')/$before$1$behind/;
-        $statement{$function} = "SELECT FROM hartonomous.$name($arguments);";
+        $statement{$function} = "SELECT FROM $name($arguments);";
         denied($plain, $statement{$function}, "$function is not for everyone", qr/permission denied for function/);
     }
     $super->query("GRANT EXECUTE ON FUNCTION $_ TO hart_plain;") for @takers;
     denied($plain, $statement{$_}, "$_ is not even for who was granted it", qr/pg_(read|write)_server_files/)
         for sort keys %statement;
+    # Its source may be of any type, so it is granted to everyone, and looks itself.
+    denied($plain, "SELECT hartonomous_internal.load_atoms('$work/model.gguf'::text, 'gguf', 'hartonomous.models', 1, 1);",
+        'load_atoms() reads no file for who may not', qr/pg_read_server_files/);
     ok !-e "$work/out", 'nothing was written';
     $super->query('GRANT pg_read_server_files TO hart_plain;');
     like $plain->query("SELECT hartonomous.file_sha256('$work/model.gguf'::text);"), qr/^\\x[0-9a-f]{64}$/,
@@ -121,14 +123,14 @@ subtest 'a reader' => sub {
         'SELECT hartonomous.rollback_model(1, 2);',
         'SELECT hartonomous.backup_model(1);',
         'SELECT hartonomous.drop_backup(2);',
-        'SELECT hartonomous.lock_model(1);',
+        'SELECT hartonomous_internal.lock_model(1);',
         'SELECT hartonomous.import_gguf(bytes, \'mine\') FROM file;',
         'SELECT hartonomous.create_store(\'hart_reader\'); DELETE FROM hartonomous.models;',
         'DELETE FROM hartonomous.tensor_atoms;',
         'UPDATE hartonomous.tensor_atoms SET quantization_format = \'F16\';',
-        'SELECT hartonomous.make_current(1, 2);',
-        'SELECT hartonomous.drop_atoms_partition(1, 1);',
-        'SELECT hartonomous.swap_partitions(1, 1, 2);';
+        'SELECT hartonomous_internal.make_current(1, 2);',
+        'SELECT hartonomous_internal.drop_atoms_partition(1, 1);',
+        'SELECT hartonomous_internal.swap_partitions(1, 1, 2);';
     allowed($owner, 'SELECT hartonomous.export_gguf(1) = bytes FROM file;', 't', 'and nothing has changed');
     $super->query($_) for 'ALTER TABLE hartonomous.tensor_atoms ENABLE ROW LEVEL SECURITY;',
         'CREATE POLICY few ON hartonomous.tensor_atoms FOR SELECT TO hart_reader USING (importance_score < 0);';
@@ -150,8 +152,8 @@ subtest 'the owner\'s indexes' => sub {
 
 subtest 'writing atoms' => sub {
     $super->query($_) for 'CREATE TABLE few (model_id integer, layer_id bigint, atom_data hartonomous.weights);',
-        'GRANT SELECT, INSERT ON few TO hart_reader;', 'SELECT hartonomous.create_atoms_partition(1, 4711);';
-    my $copy = sub { "SELECT atoms FROM hartonomous.copy_atoms('hartonomous.tensor_atoms', '$_[0]', 4711, 1);" };
+        'GRANT SELECT, INSERT ON few TO hart_reader;', 'SELECT hartonomous_internal.create_atoms_partition(1, 4711);';
+    my $copy = sub { "SELECT atoms FROM hartonomous_internal.copy_atoms('hartonomous.tensor_atoms', '$_[0]', 4711, 1);" };
     my $partition = 'hartonomous.tensor_atoms_m1_r4711';
     is sqlstate($reader->query($copy->('few'))), '42809', 'not into any table that may be written';
     denied($reader, $copy->($partition), 'into a partition of the store, but not without a grant');
@@ -160,12 +162,12 @@ subtest 'writing atoms' => sub {
     $super->query($_) for "ALTER TABLE $partition ENABLE ROW LEVEL SECURITY;",
         "CREATE POLICY none ON $partition FOR INSERT TO hart_reader WITH CHECK (false);";
     is sqlstate($reader->query($copy->($partition))), '0A000', '... but not around its policies';
-    $super->query('SELECT hartonomous.drop_atoms_partition(1, 4711);');
+    $super->query('SELECT hartonomous_internal.drop_atoms_partition(1, 4711);');
 };
 
 # ---- whose rights, and whose names -------------------------------------------------------------------------------
 
-my $ours = 'pronamespace = \'hartonomous\'::regnamespace';
+my $ours = 'pronamespace IN (\'hartonomous\'::regnamespace, \'hartonomous_internal\'::regnamespace)';
 is $super->query("SELECT string_agg(oid::regprocedure::text, ' ') FROM pg_proc WHERE $ours AND prosecdef;"), '',
     'no function runs with its owner\'s rights';
 is $super->query("SELECT string_agg(p.oid::regprocedure::text, ' ') FROM pg_proc p JOIN pg_language l ON l.oid = prolang"

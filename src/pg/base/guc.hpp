@@ -5,7 +5,7 @@ namespace hartonomous::pg {
 
 struct settings {
   int max_work_memory_kb;  // hartonomous.max_work_memory
-  int swap_timeout_ms;     // hartonomous.swap_timeout; read by lock_for_swap() (sql/33-partitions.sql)
+  int swap_timeout_ms;     // hartonomous.swap_timeout; read by lock_for_swap() (sql/internal/partitions.sql)
   int threads;             // hartonomous.threads
   int model_cache_kb;      // hartonomous.model_cache_size
 };

@@ -15,8 +15,8 @@ namespace {
 
 // Without the vocabulary, which may be many megabytes.
 hyperparameters read_config(std::int32_t model) {
-  const query_result found = select("SELECT hartonomous.hyperparameters($1)::pg_catalog.text AS metadata", "models",
-                                    {{INT4OID, Int32GetDatum(model)}});
+  const query_result found = select("SELECT hartonomous_internal.hyperparameters($1)::pg_catalog.text AS metadata",
+                                    "models", {{INT4OID, Int32GetDatum(model)}});
   gguf_metadata metadata;
   metadata_from_json(found.text(0, 1), metadata);
   return read_hyperparameters(metadata);
@@ -66,10 +66,8 @@ std::uint32_t language_model::context(FunctionCallInfo fcinfo, int argument) con
 // ---- arguments and results -------------------------------------------------------------------------------------
 
 std::int32_t model_argument(FunctionCallInfo fcinfo) {
-  if (PG_ARGISNULL(0)) throw error("42704", "model NULL does not exist");
-  if (call([&] { return get_fn_expr_argtype(fcinfo->flinfo, 0); }) != TEXTOID) return PG_GETARG_INT32(0);
-  const spi_session spi;
-  return select("SELECT hartonomous.model_id($1)", "models", {{TEXTOID, PG_GETARG_DATUM(0)}}).integer(0, 1);
+  if (PG_ARGISNULL(0)) throw error(sqlstate::undefined_object, "model NULL does not exist");
+  return PG_GETARG_INT32(0);
 }
 
 atom_set atoms_argument(FunctionCallInfo fcinfo, int argument, std::int32_t model) {

@@ -47,7 +47,7 @@ class language_model {
 // What evaluation may allocate.
 std::uint64_t work_memory() noexcept;
 
-// Argument 0, a model by its number or its name; 42704 when there is none of that name, or when it is NULL.
+// Argument 0, a model (type regmodel) as its number; 42704 when it is NULL.
 std::int32_t model_argument(FunctionCallInfo fcinfo);
 // A model's atoms in the revision that an argument names; NULL is the live one. Within an spi_session.
 atom_set atoms_argument(FunctionCallInfo fcinfo, int argument, std::int32_t model);

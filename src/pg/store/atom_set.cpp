@@ -1,5 +1,5 @@
 // Queries for the atoms of a revision (atom_set.hpp). A revision that its partition does not hold at the moment is put
-// together from the partition and the deltas beside it (sql/35-revisions.sql); nothing is moved.
+// together from the partition and the deltas beside it (sql/internal/revisions.sql); nothing is moved.
 #include "pg/store/atom_set.hpp"
 
 #include "pg/store/atoms_partition.hpp"
@@ -98,7 +98,8 @@ atom_set live_atoms(std::int32_t model) {
 
 atom_set atoms_of_revision(std::int32_t model, std::int32_t revision) {
   const query_result found = select(
-      "SELECT r.base_revision_id, r.base_is_live, r.put_back, r.taken_out FROM hartonomous.revision_atoms($1, $2) r",
+      "SELECT r.base_revision_id, r.base_is_live, r.put_back, r.taken_out FROM hartonomous_internal.revision_atoms($1, "
+      "$2) r",
       "model_revisions", {{INT4OID, Int32GetDatum(model)}, {INT4OID, Int32GetDatum(revision)}});
   if (found.rows() != 1) throw error(sqlstate::object_not_in_prerequisite_state, "the revision is not available");
   const bool base_is_live = found.boolean(0, 2);

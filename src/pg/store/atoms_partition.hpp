@@ -1,4 +1,4 @@
-// The partition of atoms that a revision wrote (sql/33-partitions.sql), by its name.
+// The partition of atoms that a revision wrote (sql/internal/partitions.sql), by its name.
 #pragma once
 
 #include "pg/base/boundary.hpp"

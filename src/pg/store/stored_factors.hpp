@@ -1,4 +1,5 @@
-// The factors U, s, Vt of a tensor, as the store has them (sql/61-factors.sql): decoded, ready to be multiplied out.
+// The factors U, s, Vt of a tensor, as the store has them (sql/internal/factors.sql): decoded, ready to be multiplied
+// out.
 #pragma once
 
 #include "pg/base/memory.hpp"

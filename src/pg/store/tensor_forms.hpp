@@ -1,4 +1,4 @@
-// The forms in which a tensor may be stored beside its atoms (sql/34-forms.sql), as readers see them: each adds
+// The forms in which a tensor may be stored beside its atoms (sql/internal/forms.sql), as readers see them: each adds
 // something to the rows that the atoms make.
 #pragma once
 

@@ -63,7 +63,7 @@ void read_encode_geometry(json_object& arguments, tensor_operation& to) {
   }
 }
 
-// Read again, and carried out, by factor_tensor() (sql/62-svd.sql).
+// Read again, and carried out, by factor_tensor() (sql/api/svd_model.sql).
 void read_factor(json_object& arguments, tensor_operation& to) {
   to.changes_atoms = false;
   to.format = arguments.text("format");

@@ -1,5 +1,5 @@
 // What becomes of a tensor: an operation's name and its arguments, as a step of a run stores them
-// (sql/51-operations.sql), read and checked. A new operation is an entry in the list of tensor_operation.cpp.
+// (sql/internal/operations.sql), read and checked. A new operation is an entry in the list of tensor_operation.cpp.
 #pragma once
 
 #include "pg/base/boundary.hpp"

@@ -8,7 +8,8 @@ CREATE EXTENSION IF NOT EXISTS hartonomous CASCADE;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 CREATE SCHEMA lib;
 GRANT USAGE ON SCHEMA lib TO PUBLIC;
-SELECT set_config('search_path', 'lib, hartonomous, ' || current_setting('search_path'), true) \g /dev/null
+SELECT set_config('search_path', 'lib, hartonomous, hartonomous_internal, ' || current_setting('search_path'), true)
+  \g /dev/null
 \set test_dir `echo "$HARTONOMOUS_TMP"`
 \set test_model `echo "$HARTONOMOUS_MODEL"`
 SELECT set_config('hartonomous_test.dir',
@@ -181,11 +182,13 @@ $$;
 -- Functions and procedures of those names that have no comment.
 CREATE FUNCTION lib.without_comment(VARIADIC names text[]) RETURNS SETOF text LANGUAGE sql STABLE AS $$
   SELECT p.oid::regprocedure::text FROM pg_proc p
-   WHERE p.pronamespace = 'hartonomous'::regnamespace AND p.proname = ANY (names)
+   WHERE p.pronamespace IN ('hartonomous'::regnamespace, 'hartonomous_internal'::regnamespace)
+   AND p.proname = ANY (names)
      AND obj_description(p.oid, 'pg_proc') IS NULL
   UNION ALL
   SELECT n || ' does not exist' FROM unnest(names) n
-   WHERE NOT EXISTS (SELECT FROM pg_proc p WHERE p.pronamespace = 'hartonomous'::regnamespace AND p.proname = n)
+   WHERE NOT EXISTS (SELECT FROM pg_proc p
+     WHERE p.pronamespace IN ('hartonomous'::regnamespace, 'hartonomous_internal'::regnamespace) AND p.proname = n)
 $$;
 
 RESET check_function_bodies;

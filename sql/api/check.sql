@@ -1,0 +1,215 @@
+-- Troubleshooting: what may be wrong with a model's atoms, found and, where that can be, mended.
+
+CREATE FUNCTION hartonomous.validate_coordinates(model hartonomous.regmodel)
+  RETURNS TABLE (tensor_atom_id bigint, layer_name text, atom_sequence integer, x real, y real, z real, fault text)
+  LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 100
+  SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  PERFORM hartonomous_internal.current_revision(model);
+  -- Through the parent, for which readers have rights. NaN is greater than all numbers.
+  RETURN QUERY EXECUTE $sql$
+    SELECT f.tensor_atom_id, f.tensor_name, f.atom_sequence, f.x, f.y, f.z, f.fault
+      FROM (SELECT a.tensor_atom_id, a.tensor_name, a.atom_sequence, a.layer_id, p.x, p.y, p.z,
+                   CASE WHEN p.x IS NULL OR p.y IS NULL OR p.z IS NULL THEN 'missing'
+                        WHEN 'NaN' IN (p.x, p.y, p.z) THEN 'not a number'
+                        WHEN p.x NOT BETWEEN 0 AND 100 OR p.y NOT BETWEEN 0 AND 100 OR p.z NOT BETWEEN -10 AND 10
+                        THEN 'outside' END AS fault
+              FROM hartonomous.tensor_atoms a
+              CROSS JOIN LATERAL (
+                SELECT coalesce(a.x, (hartonomous.decode_point(a.weights_geometry_q8)).x) AS x,
+                       coalesce(a.y, (hartonomous.decode_point(a.weights_geometry_q8)).y) AS y,
+                       a.importance_score AS z) p
+             WHERE a.model_id = $1) f
+     WHERE f.fault IS NOT NULL ORDER BY f.layer_id, f.atom_sequence$sql$ USING model;
+END
+$$;
+COMMENT ON FUNCTION hartonomous.validate_coordinates(hartonomous.regmodel) IS
+  'atoms whose place is missing, not a number, or outside x and y in [0, 100] and z (importance) in [-10, 10]; none when all is well; 42704 when there is no such model';
+
+-- What cannot be brought into the space, NaN and NULL, goes to its middle; importance that is NaN to 10, which pruning
+-- spares. Changing rows moves no weights, so it is no revision of its own.
+CREATE FUNCTION hartonomous.clamp_coordinates(model hartonomous.regmodel, nowait boolean DEFAULT false) RETURNS bigint
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  clamped bigint;
+BEGIN
+  PERFORM hartonomous_internal.current_revision(model);
+  PERFORM hartonomous_internal.lock_model(model, nowait);
+  EXECUTE $sql$
+    UPDATE hartonomous.tensor_atoms a
+       SET x = CASE WHEN a.weights_geometry_q8 IS NULL OR a.x IS NOT NULL
+                    THEN least(greatest(coalesce(nullif(a.x, 'NaN'), 50), 0), 100) END,
+           y = CASE WHEN a.weights_geometry_q8 IS NULL OR a.y IS NOT NULL
+                    THEN least(greatest(coalesce(nullif(a.y, 'NaN'), 50), 0), 100) END,
+           importance_score = least(greatest(coalesce(nullif(a.importance_score, 'NaN'), 10), -10), 10)
+      FROM hartonomous.validate_coordinates($1) v
+     WHERE a.model_id = $1 AND a.tensor_atom_id = v.tensor_atom_id$sql$ USING model;
+  GET DIAGNOSTICS clamped = ROW_COUNT;
+  RETURN clamped;
+END
+$$;
+COMMENT ON FUNCTION hartonomous.clamp_coordinates(hartonomous.regmodel, boolean) IS
+  'brings the atoms that validate_coordinates() names into the space, and says how many: what is outside to its edge, what is missing or not a number to its middle (50, 50) and to importance 10; 42704, 55P03 with nowait';
+
+-- Changing rows moves no weights, so it is no revision of its own. A position stays in the form in which it is stored.
+-- Compiling a statement for each tensor takes longer than running it.
+CREATE FUNCTION hartonomous.recompute_positions(model hartonomous.regmodel, nowait boolean DEFAULT false) RETURNS bigint
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp SET jit = off
+AS $$
+DECLARE
+  tensor record;
+  changed bigint;
+  total bigint := 0;
+BEGIN
+  PERFORM hartonomous_internal.current_revision(model);
+  PERFORM hartonomous_internal.lock_model(model, nowait);
+  FOR tensor IN SELECT * FROM hartonomous_internal.dense_tensors(model) d ORDER BY d.position LOOP
+    EXECUTE format($sql$
+      WITH computed AS MATERIALIZED (SELECT * FROM hartonomous_internal.tensor_positions($1, $3)),
+      positions AS MATERIALIZED (  -- of atoms that are elsewhere
+        SELECT n.* FROM hartonomous.tensor_atoms a JOIN computed c USING (atom_sequence)
+         CROSS JOIN LATERAL (
+           SELECT c.atom_sequence, CASE WHEN a.x IS NOT NULL OR a.weights_geometry_q8 IS NULL THEN c.x END AS x,
+                  CASE WHEN a.y IS NOT NULL OR a.weights_geometry_q8 IS NULL THEN c.y END AS y, c.importance_score,
+                  hartonomous.encode_point(c.x, c.y, c.importance_score,
+                    CASE octet_length(a.weights_geometry_q8) WHEN 3 THEN 'Q8_0' WHEN 6 THEN 'F16' WHEN 12 THEN 'F32' END) AS q8) n
+         WHERE a.model_id = $1 AND a.layer_id = $2
+           AND (a.x, a.y, a.importance_score, a.weights_geometry_q8)
+               IS DISTINCT FROM (n.x, n.y, n.importance_score, n.q8)),
+      changed AS (
+        UPDATE hartonomous.tensor_atoms a
+           SET x = p.x, y = p.y, importance_score = p.importance_score, weights_geometry_q8 = p.q8
+          FROM positions p
+         WHERE a.model_id = $1 AND a.layer_id = $2 AND a.atom_sequence = p.atom_sequence RETURNING 1),
+      described AS (
+        UPDATE hartonomous.model_layers l SET weights_geometry = e.envelope
+          FROM (SELECT %1$I.ST_MakeEnvelope(min(c.x), min(c.y), max(c.x), max(c.y)) AS envelope FROM computed c) e
+         WHERE l.layer_id = $2 AND e.envelope IS NOT NULL)
+      SELECT count(*) FROM changed$sql$, hartonomous_internal.postgis_schema())
+      INTO changed USING model, tensor.layer_id, tensor.layer_name;
+    total := total + changed;
+  END LOOP;
+  RETURN total;
+END
+$$;
+COMMENT ON FUNCTION hartonomous.recompute_positions(hartonomous.regmodel, boolean) IS
+  'computes x, y and importance of a model''s atoms from the weights they have now, as an import would, and says how many atoms that changed: none of a model as it was imported; tensors that are factored are left as they are; 42704, 55P03 with nowait';
+
+CREATE FUNCTION hartonomous.layer_completeness(model hartonomous.regmodel)
+  RETURNS TABLE (layer_idx integer, layer_id bigint, layer_name text, expected bigint, present bigint, missing bigint,
+                 share numeric, state text)
+  LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 300
+  SET search_path = pg_catalog, pg_temp
+  SET enable_nestloop = off SET jit = off
+AS $$
+BEGIN
+  PERFORM hartonomous_internal.current_revision(model);
+  RETURN QUERY EXECUTE $sql$
+    SELECT l.layer_idx, l.layer_id, l.layer_name, e.atoms, coalesce(p.atoms, 0),
+           e.atoms - coalesce(p.atoms, 0), round(coalesce(p.atoms, 0)::numeric / nullif(e.atoms, 0), 4),
+           CASE WHEN coalesce(p.atoms, 0) = e.atoms THEN 'complete'
+                WHEN f.layer_id IS NOT NULL THEN 'factored'
+                WHEN p.atoms IS NULL THEN 'empty' ELSE 'sparse' END
+      FROM hartonomous.model_layers l
+      CROSS JOIN LATERAL (SELECT hartonomous_internal.expected_atoms(l.parameter_count, l.row_length, l.atom_size) AS atoms) e
+      LEFT JOIN (SELECT a.layer_id, count(*) AS atoms FROM hartonomous.tensor_atoms a WHERE a.model_id = $1
+                  GROUP BY a.layer_id) p USING (layer_id)
+      LEFT JOIN (SELECT DISTINCT s.layer_id FROM hartonomous_internal.stored_forms($1, hartonomous_internal.live_base($1)) s) f USING (layer_id)
+     WHERE l.model_id = $1
+    UNION ALL
+    -- A block that has no tensor at all, between others that have.
+    SELECT g.idx::integer, NULL, NULL, NULL, NULL, NULL, NULL, 'no such block'
+      FROM (SELECT max(l.layer_idx) AS last FROM hartonomous.model_layers l WHERE l.model_id = $1) b
+      CROSS JOIN LATERAL generate_series(0, b.last) g (idx)
+     WHERE NOT EXISTS (SELECT FROM hartonomous.model_layers l WHERE l.model_id = $1 AND l.layer_idx = g.idx)
+     ORDER BY 1, 2$sql$ USING model;
+END
+$$;
+COMMENT ON FUNCTION hartonomous.layer_completeness(hartonomous.regmodel) IS
+  'a row a tensor, in the order of blocks: how many of its atoms are there (missing ones are zeros, or, of a factored tensor, nothing beside its factors), and a row for each block that has no tensor; 42704 when there is no such model';
+
+CREATE FUNCTION hartonomous.check_model(model hartonomous.regmodel)
+  RETURNS TABLE (fault text, object text, atoms bigint, detail text)
+  LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 10
+  SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  PERFORM hartonomous_internal.current_revision(model);
+  RETURN QUERY SELECT * FROM hartonomous_internal.check_partitions(model);
+  RETURN QUERY SELECT * FROM hartonomous_internal.check_layers(model);
+  RETURN QUERY SELECT * FROM hartonomous_internal.check_atoms(model);
+  RETURN QUERY SELECT * FROM hartonomous_internal.check_importance(model);
+  RETURN QUERY
+    SELECT 'place ' || v.fault, v.layer_name, count(*), format('atom %s first', min(v.atom_sequence))
+      FROM hartonomous.validate_coordinates(model) v GROUP BY v.fault, v.layer_name ORDER BY 1, 2;
+END
+$$;
+COMMENT ON FUNCTION hartonomous.check_model(hartonomous.regmodel) IS
+  'everything that can be found wrong with a model, a row a fault and object, none when all is well: partitions and their constraints, shapes, blocks, atoms (hash, length, place in the matrix, NaN, of no layer), importance that does not follow from weights, places in space; missing atoms are no fault (layer_completeness() shows them); 42704 when there is no such model';
+
+CREATE FUNCTION hartonomous.check_store()
+  RETURNS TABLE (fault text, object text, rows bigint, detail text)
+  LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 10
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  orphans record;
+BEGIN
+  IF to_regclass('hartonomous.models') IS NULL THEN
+    RETURN;
+  END IF;
+  RETURN QUERY
+    SELECT 'orphaned partition', c.relname::text, NULL::bigint,
+           format('%s on disk', hartonomous.human_bytes(pg_total_relation_size(p)))
+      FROM hartonomous_internal.orphaned_partitions() p JOIN pg_class c ON c.oid = p;
+  FOR orphans IN SELECT * FROM hartonomous_internal.orphaned_rows() LOOP
+    EXECUTE format('SELECT count(*) FROM hartonomous.%I t WHERE %s', orphans.relation, orphans.condition) INTO rows;
+    IF rows > 0 THEN
+      fault := 'orphaned rows';
+      object := orphans.relation;
+      detail := 'what they belong to is gone';
+      RETURN NEXT;
+    END IF;
+  END LOOP;
+  RETURN QUERY
+    SELECT c.fault, c.object, c.atoms, format('of model %s', m.model_id) || coalesce(': ' || c.detail, '')
+      FROM hartonomous.models m, hartonomous_internal.check_partitions(m.model_id) c
+     WHERE c.fault <> 'orphaned partition' ORDER BY m.model_id;
+END
+$$;
+COMMENT ON FUNCTION hartonomous.check_store() IS
+  'what is wrong with the store as a whole, a row a fault, none when all is well: partitions and rows of models that are gone (drop_orphans() drops them), partitions that are missing or in the wrong place; reads no atoms, which check_model() does; nothing without a store';
+
+CREATE FUNCTION hartonomous.drop_orphans() RETURNS bigint
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  partitions regclass[];
+  partition regclass;
+  orphans record;
+  freed bigint := 0;
+BEGIN
+  IF to_regclass('hartonomous.models') IS NULL THEN
+    RETURN 0;
+  END IF;
+  partitions := ARRAY(SELECT hartonomous_internal.orphaned_partitions());
+  IF partitions <> '{}' THEN
+    PERFORM hartonomous_internal.lock_for_swap(partitions, 'ACCESS EXCLUSIVE', 'ACCESS EXCLUSIVE');
+  END IF;
+  FOREACH partition IN ARRAY partitions LOOP
+    freed := freed + pg_total_relation_size(partition);
+    EXECUTE format('DROP TABLE %s', partition);
+  END LOOP;
+  FOR orphans IN SELECT * FROM hartonomous_internal.orphaned_rows() LOOP
+    EXECUTE format('DELETE FROM hartonomous.%I t WHERE %s', orphans.relation, orphans.condition);
+  END LOOP;
+  RETURN freed;
+END
+$$;
+COMMENT ON FUNCTION hartonomous.drop_orphans() IS
+  'drops the partitions and rows that check_store() calls orphaned; returns the bytes of disk that the partitions took, freed when the transaction commits; 55P03 when readers of the atoms do not end; 0 without a store';

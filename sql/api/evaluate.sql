@@ -1,0 +1,147 @@
+-- Evaluation: a language model run from its atoms, and measured.
+
+-- row_security = off, here and below: a policy that hides atoms makes an error, not another model.
+CREATE FUNCTION hartonomous.perplexity(model hartonomous.regmodel, text text, n_ctx integer DEFAULT NULL,
+                                       revision integer DEFAULT NULL) RETURNS double precision
+  AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp SET row_security = off;
+COMMENT ON FUNCTION hartonomous.perplexity(hartonomous.regmodel, text, integer, integer) IS
+  'perplexity of a model on a text as llama.cpp defines it: pieces of n_ctx tokens (default: 512, or the model''s context when that is less), the second half of each scored; of the live revision or a kept one; 22023 on a text of fewer than 2 x n_ctx tokens or an n_ctx beyond the model''s context, 0A000 on models that cannot be run, 55000 when tensors are missing or have wrong shapes';
+
+CREATE FUNCTION hartonomous.score_tokens(model hartonomous.regmodel, text text, n_ctx integer DEFAULT NULL,
+                                         revision integer DEFAULT NULL)
+  RETURNS TABLE ("position" integer, token_id integer, token text, log_probability double precision)
+  AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 5000 ROWS 1000
+  SET search_path = pg_catalog, pg_temp SET row_security = off;
+COMMENT ON FUNCTION hartonomous.score_tokens(hartonomous.regmodel, text, integer, integer) IS
+  'natural logarithm of each token''s probability after those before it, NULL for the first; longer texts than n_ctx in windows that overlap by half; tokens as text, bytes that are no character as <0xNN>; errors as perplexity()';
+
+CREATE FUNCTION hartonomous.add_validation_set(name text, text text) RETURNS bytea
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 250
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  hash bytea;
+BEGIN
+  IF name IS NULL OR name = '' OR text IS NULL THEN
+    RAISE EXCEPTION 'a validation set needs a name and a text' USING ERRCODE = '22004';
+  END IF;
+  PERFORM hartonomous.create_store();
+  INSERT INTO hartonomous.validation_sets (validation_set, text) VALUES (name, add_validation_set.text)
+    ON CONFLICT (validation_set) DO NOTHING;
+  SELECT s.text_sha256 INTO STRICT hash FROM hartonomous.validation_sets s WHERE s.validation_set = name;
+  -- Results of different texts under one name could not be compared.
+  IF hash <> hartonomous_internal.text_sha256(add_validation_set.text) THEN
+    RAISE EXCEPTION 'validation set "%" exists already, with another text', name
+      USING ERRCODE = '42710', HINT = 'Take another name, or DELETE it from hartonomous.validation_sets.';
+  END IF;
+  RETURN hash;
+END
+$$;
+COMMENT ON FUNCTION hartonomous.add_validation_set(text, text) IS
+  'keeps a text that models are measured on; returns its sha256; 42710 when there is another text of that name';
+
+CREATE FUNCTION hartonomous.validate_model_accuracy(model hartonomous.regmodel, validation_set text,
+    baseline_revision integer DEFAULT NULL, n_ctx integer DEFAULT NULL, revision integer DEFAULT NULL)
+  RETURNS TABLE (revision_id integer, perplexity double precision, perplexity_error double precision,
+                 perplexity_ratio double precision, perplexity_ratio_error double precision,
+                 kl_divergence double precision, kl_divergence_error double precision,
+                 same_top double precision, same_top_error double precision,
+                 tokens bigint, seconds double precision, result_id bigint)
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000 ROWS 1
+  SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+  started timestamptz := clock_timestamp();
+  measured integer := coalesce(validate_model_accuracy.revision, hartonomous_internal.current_revision(model));
+  source hartonomous.validation_sets;
+  m record;
+BEGIN
+  SELECT * INTO source FROM hartonomous.validation_sets s
+   WHERE s.validation_set = validate_model_accuracy.validation_set;
+  IF source.validation_set IS NULL THEN
+    RAISE EXCEPTION 'validation set "%" does not exist', coalesce(validate_model_accuracy.validation_set, 'NULL')
+      USING ERRCODE = '42704', HINT = 'SELECT hartonomous.add_validation_set(name, text);';
+  END IF;
+  SELECT * INTO STRICT m FROM hartonomous_internal.measure_accuracy(model, source.text, validate_model_accuracy.n_ctx, measured,
+                                                           baseline_revision);
+  RETURN QUERY
+    INSERT INTO hartonomous.validation_results AS r
+        (model_id, revision_id, baseline_revision_id, validation_set, text_sha256, n_ctx, tokens, perplexity,
+         perplexity_error, perplexity_ratio, perplexity_ratio_error, kl_divergence, kl_divergence_error, same_top,
+         same_top_error, seconds)
+      VALUES (model, measured, baseline_revision, source.validation_set, source.text_sha256, m.used_n_ctx, m.tokens,
+              m.perplexity, m.perplexity_error, m.perplexity_ratio, m.perplexity_ratio_error, m.kl_divergence,
+              m.kl_divergence_error, m.same_top, m.same_top_error, extract(epoch FROM clock_timestamp() - started))
+      RETURNING r.revision_id, r.perplexity, r.perplexity_error, r.perplexity_ratio, r.perplexity_ratio_error,
+                r.kl_divergence, r.kl_divergence_error, r.same_top, r.same_top_error, r.tokens, r.seconds, r.result_id;
+END
+$$;
+COMMENT ON FUNCTION hartonomous.validate_model_accuracy(hartonomous.regmodel, text, integer, integer, integer) IS
+  'measures a revision (default: the live one) on a validation set and keeps the result in validation_results; against a baseline revision also the ratio of perplexities, the KL divergence from its predictions and the share of tokens with the same likeliest prediction; columns named _error are standard errors; 42704 when there is no such model or set; else as perplexity()';
+
+-- The function is given by the caller, now: nothing that is stored is executed.
+CREATE FUNCTION hartonomous.validate_model_accuracy(model hartonomous.regmodel, evaluator regprocedure)
+  RETURNS TABLE (revision_id integer, score double precision, seconds double precision, result_id bigint)
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000 ROWS 1
+  SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+  started timestamptz := clock_timestamp();
+  measured integer := hartonomous_internal.current_revision(model);
+  callee text;
+  result double precision;
+BEGIN
+  SELECT format('%I.%I', n.nspname, p.proname) INTO callee
+    FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
+   WHERE p.oid = evaluator AND p.prokind = 'f' AND NOT p.proretset AND p.prorettype = 'float8'::regtype
+     AND p.pronargs = 1 AND p.proargtypes[0] = 'integer'::regtype;
+  IF callee IS NULL THEN
+    RAISE EXCEPTION '% is not a function of a model''s number that returns a double precision',
+                    coalesce(evaluator::text, 'NULL')
+      USING ERRCODE = '42883';
+  END IF;
+  EXECUTE format('SELECT %s($1::integer)', callee) INTO STRICT result USING model;
+  RETURN QUERY
+    INSERT INTO hartonomous.validation_results AS r (model_id, revision_id, evaluator, score, seconds)
+      VALUES (model, measured, evaluator::text, result, extract(epoch FROM clock_timestamp() - started))
+      RETURNING r.revision_id, r.score, r.seconds, r.result_id;
+END
+$$;
+COMMENT ON FUNCTION hartonomous.validate_model_accuracy(hartonomous.regmodel, regprocedure) IS
+  'measures the live revision of any network by a function of the user''s, (model integer) -> double precision, which is called with search_path pg_catalog, and keeps the result in validation_results; 42883 when the function is none of that kind';
+
+CREATE FUNCTION hartonomous.record_usage(model hartonomous.regmodel, text text, n_ctx integer DEFAULT NULL) RETURNS bigint
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  recorded bigint;
+BEGIN
+  PERFORM hartonomous_internal.current_revision(model);
+  INSERT INTO hartonomous.atom_usage_stats AS s
+      (model_id, tensor_atom_id, usage_count, last_used, avg_retrieval_score)
+    SELECT model, a.tensor_atom_id, used.usage_count, clock_timestamp(), used.energy
+      FROM hartonomous_internal.measure_usage(model, text, n_ctx) u
+      CROSS JOIN LATERAL unnest(u.usage_counts, u.energies) WITH ORDINALITY used (usage_count, energy, n)
+      JOIN hartonomous.tensor_atoms a
+        ON a.model_id = model AND a.layer_id = u.layer_id AND a.atom_sequence = used.n - 1
+     WHERE used.usage_count > 0
+    ON CONFLICT (model_id, tensor_atom_id) DO UPDATE
+      SET avg_retrieval_score = (s.avg_retrieval_score * s.usage_count
+                                 + excluded.avg_retrieval_score * excluded.usage_count)
+                                / (s.usage_count + excluded.usage_count),
+          usage_count = s.usage_count + excluded.usage_count, last_used = excluded.last_used;
+  GET DIAGNOSTICS recorded = ROW_COUNT;
+  RETURN recorded;
+END
+$$;
+COMMENT ON FUNCTION hartonomous.record_usage(hartonomous.regmodel, text, integer) IS
+  'runs a text through the live revision and adds to atom_usage_stats which atoms took part, in how many tokens and with what mean energy (matrices; vectors take part in everything); returns the number of atoms; the text in windows as score_tokens(); errors as perplexity()';
+
+CREATE FUNCTION hartonomous.release_model_cache() RETURNS bigint
+  AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1;
+COMMENT ON FUNCTION hartonomous.release_model_cache() IS
+  'gives up the tensors that this session keeps (hartonomous.model_cache_size); returns the bytes freed';

@@ -1,0 +1,50 @@
+-- What an export would write.
+
+-- A tensor goes out in the format its atoms have. Where they differ, all go out in the one with the most bits among
+-- them, so that none loses anything; where atoms or rows are not whole blocks of that, in F32. A tensor without atoms
+-- is zeros in the format it came in. One that is factored goes out multiplied out, in the format it had before: factors
+-- save no bytes in such a file.
+CREATE FUNCTION hartonomous.export_plan(model hartonomous.regmodel, container text DEFAULT 'gguf')
+  RETURNS TABLE ("position" integer, layer_id bigint, layer_name text, tensor_shape bigint[], row_length bigint,
+                 atom_size integer, parameter_count bigint, present_format text, storage_format text, export_dtype text)
+  LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 300
+  SET search_path = pg_catalog, pg_temp
+  SET enable_nestloop = off SET jit = off
+AS $$
+#variable_conflict use_column
+BEGIN
+  PERFORM hartonomous_internal.current_revision(model);
+  IF container IS NULL OR container NOT IN ('gguf', 'safetensors') THEN
+    RAISE EXCEPTION 'unknown model file format "%"', container
+      USING ERRCODE = '22023', HINT = 'Formats are "gguf" and "safetensors".';
+  END IF;
+  -- Through the parent, for which readers have rights.
+  RETURN QUERY EXECUTE $sql$
+    WITH present AS (
+      SELECT f.layer_id, array_agg(f.format ORDER BY f.format) AS formats
+        FROM (SELECT a.layer_id, hartonomous.weights_format(a.atom_data) AS format
+                FROM hartonomous.tensor_atoms a WHERE a.model_id = $1 GROUP BY 1, 2) f
+       GROUP BY f.layer_id),
+    chosen AS (
+      SELECT l.*, array_to_string(p.formats, '+') AS present,
+             coalesce(d.dense_format, (SELECT CASE WHEN gcd(gcd(l.row_length, l.atom_size),
+                                              coalesce(l.tensor_shape[cardinality(l.tensor_shape)], 1))
+                                          % f.block_weights = 0 THEN f.format ELSE 'F32' END
+                         FROM hartonomous.formats() f WHERE f.format = ANY (p.formats)
+                        ORDER BY f.block_bytes::float8 / f.block_weights DESC, f.ggml_type LIMIT 1),
+                      hartonomous_internal.carried_format(l.tensor_dtype)) AS format
+        FROM hartonomous.model_layers l LEFT JOIN present p USING (layer_id)
+        LEFT JOIN (SELECT f.layer_id, min(f.dense_format) AS dense_format
+                     FROM hartonomous_internal.stored_forms($1, hartonomous_internal.live_base($1)) f GROUP BY f.layer_id) d USING (layer_id)
+       WHERE l.model_id = $1)
+    SELECT c.position, c.layer_id, c.layer_name, c.tensor_shape, c.row_length, c.atom_size, c.parameter_count, c.present,
+           CASE WHEN $2 = 'gguf' THEN c.format ELSE hartonomous_internal.plain_format(c.format, c.tensor_dtype) END,
+           CASE WHEN $2 = 'gguf' THEN c.format
+                WHEN hartonomous_internal.carried_format(c.tensor_dtype) = hartonomous_internal.plain_format(c.format, c.tensor_dtype)
+                THEN c.tensor_dtype
+                ELSE hartonomous_internal.plain_format(c.format, c.tensor_dtype) END
+      FROM chosen c ORDER BY c.position$sql$ USING model, container;
+END
+$$;
+COMMENT ON FUNCTION hartonomous.export_plan(hartonomous.regmodel, text) IS
+  'what an export writes, a row a tensor: the formats its atoms have and the one it goes out in';

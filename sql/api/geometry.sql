@@ -1,0 +1,18 @@
+-- The positions of all atoms of a model in 3 bytes each (or 6, or 12) instead of two numbers, a point and a curve index.
+
+-- Cancelled, killed, called twice: as run_stage().
+CREATE PROCEDURE hartonomous.quantize_model_geometry(model hartonomous.regmodel, format text DEFAULT 'Q8_0',
+    nowait boolean DEFAULT false)
+  LANGUAGE plpgsql
+AS $$
+BEGIN
+  IF format IS NULL THEN
+    RAISE EXCEPTION 'format cannot be NULL' USING ERRCODE = '22004';
+  END IF;
+  PERFORM hartonomous.encode_point(0, 0, 0, pg_catalog.upper(format));  -- 22023 before the lock
+  CALL hartonomous_internal.run_stage(model, 'quantize_model_geometry',
+    pg_catalog.jsonb_build_object('format', pg_catalog.upper(format)), nowait);
+END
+$$;
+COMMENT ON PROCEDURE hartonomous.quantize_model_geometry(hartonomous.regmodel, text, boolean) IS
+  'keeps the places of a model''s atoms in weights_geometry_q8 only, in Q8_0 (3 bytes), F16 (6) or F32 (12); x, y, weights_geometry and hilbert_index become NULL, neighbours and regions go on by the index on the quantized form; says what that saves on disk; rollback_model() undoes it; 22023 on another format, 22003 when an atom lies outside the space';

@@ -1,0 +1,98 @@
+-- Import: a GGUF or safetensors file becomes rows. A source is a server path (text; needs pg_read_server_files),
+-- the file itself (bytea), or a large object (oid). With the config.json of a Hugging Face checkpoint, a safetensors file
+-- becomes the GGUF model it amounts to; JSON null means that there is none. Large checkpoints come in several files: their
+-- paths are an array (text[]).
+
+CREATE FUNCTION hartonomous.import_safetensors(source text, model_name text, atom_size integer DEFAULT 8192,
+    config jsonb DEFAULT NULL, tokenizer jsonb DEFAULT NULL) RETURNS integer
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN hartonomous_internal.import_model(source, 'safetensors', model_name, atom_size, coalesce(config, 'null'),
+                                  coalesce(tokenizer, 'null'));
+END
+$$;
+COMMENT ON FUNCTION hartonomous.import_safetensors(text, text, integer, jsonb, jsonb) IS
+  'imports a model file and returns the model''s number; an atom is a matrix row, split above atom_size weights; config and tokenizer (config.json, tokenizer.json of a Llama, Qwen2 or Qwen3 checkpoint) make a model that runs and exports to GGUF; 22P03 on a malformed file, 0A000 on a piece of a model, 22023 and 0A000 on a config or tokenizer that is wrong or not known, 42710 when the name is taken, 42501 without the right to read files';
+
+CREATE FUNCTION hartonomous.import_safetensors(source text[], model_name text, atom_size integer DEFAULT 8192,
+    config jsonb DEFAULT NULL, tokenizer jsonb DEFAULT NULL) RETURNS integer
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN hartonomous_internal.import_model(source, 'safetensors', model_name, atom_size, coalesce(config, 'null'),
+                                  coalesce(tokenizer, 'null'));
+END
+$$;
+COMMENT ON FUNCTION hartonomous.import_safetensors(text[], text, integer, jsonb, jsonb) IS 'the same from the files of a checkpoint';
+
+CREATE FUNCTION hartonomous.import_safetensors(source bytea, model_name text, atom_size integer DEFAULT 8192,
+    config jsonb DEFAULT NULL, tokenizer jsonb DEFAULT NULL) RETURNS integer
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN hartonomous_internal.import_model(source, 'safetensors', model_name, atom_size, coalesce(config, 'null'),
+                                  coalesce(tokenizer, 'null'));
+END
+$$;
+COMMENT ON FUNCTION hartonomous.import_safetensors(bytea, text, integer, jsonb, jsonb) IS 'the same from a file in memory';
+
+CREATE FUNCTION hartonomous.import_safetensors(source oid, model_name text, atom_size integer DEFAULT 8192,
+    config jsonb DEFAULT NULL, tokenizer jsonb DEFAULT NULL) RETURNS integer
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN hartonomous_internal.import_model(source, 'safetensors', model_name, atom_size, coalesce(config, 'null'),
+                                  coalesce(tokenizer, 'null'));
+END
+$$;
+COMMENT ON FUNCTION hartonomous.import_safetensors(oid, text, integer, jsonb, jsonb) IS 'the same from a large object';
+
+CREATE FUNCTION hartonomous.import_gguf(source text, model_name text, atom_size integer DEFAULT 8192)
+  RETURNS integer
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN hartonomous_internal.import_model(source, 'gguf', model_name, atom_size);
+END
+$$;
+COMMENT ON FUNCTION hartonomous.import_gguf(text, text, integer) IS
+  'imports a model file and returns the model''s number; an atom is a matrix row, split above atom_size weights; 22P03 on a malformed file, 0A000 on a piece of a split model, 42710 when the name is taken, 42501 without the right to read files';
+
+CREATE FUNCTION hartonomous.import_gguf(source bytea, model_name text, atom_size integer DEFAULT 8192)
+  RETURNS integer
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN hartonomous_internal.import_model(source, 'gguf', model_name, atom_size);
+END
+$$;
+COMMENT ON FUNCTION hartonomous.import_gguf(bytea, text, integer) IS 'the same from a file in memory';
+
+CREATE FUNCTION hartonomous.import_gguf(source oid, model_name text, atom_size integer DEFAULT 8192)
+  RETURNS integer
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN hartonomous_internal.import_model(source, 'gguf', model_name, atom_size);
+END
+$$;
+COMMENT ON FUNCTION hartonomous.import_gguf(oid, text, integer) IS 'the same from a large object';
+
+REVOKE ALL ON FUNCTION hartonomous.file_metadata(text, text, jsonb, jsonb),
+  hartonomous.file_metadata(text[], text, jsonb, jsonb), hartonomous.file_tensors(text, text, jsonb),
+  hartonomous.file_tensors(text[], text, jsonb), hartonomous.file_sha256(text), hartonomous.file_sha256(text[]),
+  hartonomous.import_gguf(text, text, integer), hartonomous.import_safetensors(text, text, integer, jsonb, jsonb),
+  hartonomous.import_safetensors(text[], text, integer, jsonb, jsonb) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION hartonomous.file_metadata(text, text, jsonb, jsonb),
+  hartonomous.file_metadata(text[], text, jsonb, jsonb), hartonomous.file_tensors(text, text, jsonb),
+  hartonomous.file_tensors(text[], text, jsonb), hartonomous.file_sha256(text), hartonomous.file_sha256(text[]),
+  hartonomous.import_gguf(text, text, integer), hartonomous.import_safetensors(text, text, integer, jsonb, jsonb),
+  hartonomous.import_safetensors(text[], text, integer, jsonb, jsonb) TO pg_read_server_files;

@@ -1,0 +1,32 @@
+-- Pruning is a DELETE: the least important atoms of a tensor leave the model; missing atoms are zeros.
+
+-- Cancelled, killed, called twice: as run_stage().
+CREATE PROCEDURE hartonomous.prune_by_importance(model hartonomous.regmodel, keep_ratio double precision DEFAULT NULL,
+    threshold real DEFAULT NULL, scope text DEFAULT 'tensor', layer_pattern text DEFAULT '%',
+    dry_run boolean DEFAULT false, method text DEFAULT 'auto', include_vectors boolean DEFAULT false,
+    include_embeddings boolean DEFAULT false, keep_ratio_of text DEFAULT 'imported', nowait boolean DEFAULT false)
+  LANGUAGE plpgsql
+AS $$
+BEGIN
+  CALL hartonomous_internal.run_stage(model, 'prune_by_importance',
+    hartonomous_internal.prune_parameters(keep_ratio, threshold, scope, layer_pattern, dry_run, method, include_vectors,
+                                 include_embeddings, keep_ratio_of), nowait, method, dry_run);
+END
+$$;
+COMMENT ON PROCEDURE hartonomous.prune_by_importance(hartonomous.regmodel, double precision, real, text, text, boolean, text, boolean, boolean, text, boolean) IS
+  'removes the least important atoms: all but a share of those imported (keep_ratio; keep_ratio_of => ''present'': of those there now) or those below a score (threshold), ranked within each tensor or over the whole model; not of embeddings and output unless include_embeddings; in place when few go, else by rewriting; rollback_model() undoes it; 22023 on arguments that do not fit';
+
+-- Cancelled, killed, called twice: as run_stage().
+CREATE PROCEDURE hartonomous.prune_region(model hartonomous.regmodel, region real[], keep_inside boolean DEFAULT false,
+    layer_pattern text DEFAULT '%', dry_run boolean DEFAULT false, method text DEFAULT 'auto',
+    include_vectors boolean DEFAULT false, nowait boolean DEFAULT false)
+  LANGUAGE plpgsql
+AS $$
+BEGIN
+  CALL hartonomous_internal.run_stage(model, 'prune_region',
+    hartonomous_internal.region_parameters(region, keep_inside, layer_pattern, dry_run, method, include_vectors),
+    nowait, method, dry_run);
+END
+$$;
+COMMENT ON PROCEDURE hartonomous.prune_region(hartonomous.regmodel, real[], boolean, text, boolean, text, boolean, boolean) IS
+  'removes the atoms of matrices that lie in a region (see region()), or, keep_inside, those that do not; in place when few go, else by rewriting; rollback_model() undoes it; 22023 when the region is none or arguments do not fit';

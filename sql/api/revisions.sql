@@ -1,0 +1,162 @@
+-- Revisions as users see them: backup and rollback (every stage can be undone), what there is, how two of them differ,
+-- and which backups are worth keeping.
+
+CREATE FUNCTION hartonomous.backup_model(model hartonomous.regmodel, stage text DEFAULT 'backup', nowait boolean DEFAULT false)
+  RETURNS integer
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  run bigint;
+BEGIN
+  PERFORM hartonomous_internal.current_revision(model);
+  PERFORM hartonomous_internal.lock_model(model, nowait);
+  run := hartonomous_internal.begin_run(model, stage, 'copy', '{}');
+  CALL hartonomous_internal.execute_run(run);
+  RETURN (SELECT r.revision_id FROM hartonomous.compression_runs r WHERE r.run_id = run);
+END
+$$;
+COMMENT ON FUNCTION hartonomous.backup_model(hartonomous.regmodel, text, boolean) IS
+  'writes a full copy of a model''s atoms as a backup revision, whose number it returns; after it, plain DELETE and UPDATE can be rolled back; one transaction: a cancel or crash leaves nothing; 55P03 with nowait';
+
+CREATE FUNCTION hartonomous.rollback_model(model hartonomous.regmodel, revision integer DEFAULT NULL, nowait boolean DEFAULT false)
+  RETURNS integer
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  present integer := hartonomous_internal.current_revision(model);
+  present_base integer;
+  wanted integer;
+  target record;  -- a row type would have to be there before there is a store
+BEGIN
+  PERFORM hartonomous_internal.lock_model(model, nowait);
+  present := hartonomous_internal.current_revision(model);
+  -- By itself: in a WHERE the planner, too, would ask, with a snapshot from before the lock.
+  wanted := coalesce(revision, hartonomous_internal.rollback_target(model));
+  SELECT * INTO target FROM hartonomous.model_revisions r WHERE r.model_id = model AND r.revision_id = wanted;
+  IF target.revision_id IS NULL THEN
+    RAISE EXCEPTION 'model "%" has no revision %', model, revision USING ERRCODE = '22023';
+  END IF;
+  IF target.state <> 'backup' THEN
+    RAISE EXCEPTION 'revision % of model "%" is %', target.revision_id, model, target.state
+      USING ERRCODE = '55000',
+            HINT = 'Revisions in state "backup" can be returned to: see hartonomous.model_revisions.';
+  END IF;
+  SELECT r.base_revision_id INTO STRICT present_base FROM hartonomous.model_revisions r WHERE r.revision_id = present;
+  PERFORM hartonomous_internal.hold_revision(target.revision_id);
+  IF target.base_revision_id <> present_base THEN
+    PERFORM hartonomous_internal.swap_partitions(model, present_base, target.base_revision_id);
+  END IF;
+  PERFORM hartonomous_internal.make_current(model, target.revision_id);
+  RAISE NOTICE 'model "%" is at revision % (%)', model, target.revision_id, target.stage;
+  RETURN target.revision_id;
+END
+$$;
+COMMENT ON FUNCTION hartonomous.rollback_model(hartonomous.regmodel, integer, boolean) IS
+  'takes a model to another kept revision, back or forth, by default the one rollback_target() names, in one transaction; a cancel or crash leaves it where it was; 22023 when it has no such revision, 55000 when that is not kept, 55P03 with nowait';
+
+CREATE FUNCTION hartonomous.drop_backup(revision integer, nowait boolean DEFAULT false) RETURNS bigint
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  target record;  -- as above
+  before bigint;
+  after bigint;
+BEGIN
+  SELECT * INTO target FROM hartonomous.model_revisions r WHERE r.revision_id = drop_backup.revision;
+  IF target.revision_id IS NULL THEN
+    RAISE EXCEPTION 'revision % does not exist', coalesce(revision::text, 'NULL') USING ERRCODE = '42704';
+  END IF;
+  PERFORM hartonomous_internal.lock_model(target.model_id, nowait);
+  SELECT * INTO target FROM hartonomous.model_revisions r WHERE r.revision_id = drop_backup.revision;
+  IF target.state IS DISTINCT FROM 'backup' THEN  -- gone with its model, perhaps
+    RAISE EXCEPTION 'revision % is %, not a backup', revision, coalesce(target.state, 'deleted') USING ERRCODE = '55000';
+  END IF;
+  PERFORM hartonomous_internal.lock_for_swap(coalesce(
+    (SELECT array_agg(i.inhrelid::regclass)
+       FROM pg_inherits i
+       JOIN hartonomous.model_revisions r
+         ON i.inhrelid = to_regclass(format('hartonomous.%I', hartonomous_internal.atoms_partition(r.model_id, r.revision_id)))
+      WHERE r.model_id = target.model_id AND i.inhparent = 'hartonomous.tensor_atoms_backup'::regclass), '{}'), NULL, 'ACCESS EXCLUSIVE');
+  before := hartonomous.model_disk_bytes(target.model_id);
+  UPDATE hartonomous.model_revisions r SET state = 'dropped' WHERE r.revision_id = drop_backup.revision;
+  PERFORM hartonomous_internal.drop_unneeded_partitions(target.model_id);
+  after := hartonomous.model_disk_bytes(target.model_id);
+  RETURN before - after;
+END
+$$;
+COMMENT ON FUNCTION hartonomous.drop_backup(integer, boolean) IS
+  'gives up a backup revision and the partitions that no other kept revision needs; returns the bytes of disk freed; 42704 when there is no such revision, 55000 when it is not a backup';CREATE FUNCTION hartonomous.model_history(model hartonomous.regmodel)
+  RETURNS TABLE (revision_id integer, parent_revision_id integer, stage text, kind text, state text, atoms bigint,
+                 logical_bytes bigint, bytes_of_parent numeric, parameters jsonb, metrics jsonb, created_at timestamptz)
+  LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 10
+  SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+BEGIN
+  PERFORM hartonomous_internal.current_revision(model);
+  RETURN QUERY
+    SELECT r.revision_id, r.parent_revision_id, r.stage, r.kind, r.state, r.atom_count, r.logical_bytes,
+           round(r.logical_bytes::numeric / nullif(p.logical_bytes, 0), 3), r.parameters, r.metrics, r.created_at
+      FROM hartonomous.model_revisions r
+      LEFT JOIN hartonomous.model_revisions p ON p.revision_id = r.parent_revision_id
+     WHERE r.model_id = model ORDER BY r.revision_id;
+END
+$$;
+COMMENT ON FUNCTION hartonomous.model_history(hartonomous.regmodel) IS
+  'a row a revision, oldest first, dropped ones too: atoms and bytes of weights as its stage left them, and the bytes as a share of its parent''s; 42704 when there is no such model';
+
+-- No swap comes between the look at the revisions and that at the atoms; and both see one snapshot, taken after the
+-- lock, because the function that looks is STABLE.
+CREATE FUNCTION hartonomous.diff_revisions(a integer, b integer)
+  RETURNS TABLE (layer_id bigint, layer_name text, atoms_a bigint, atoms_b bigint, removed bigint, added bigint,
+                 re_encoded bigint, bytes_a bigint, bytes_b bigint)
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000 ROWS 300
+  SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  LOCK TABLE ONLY hartonomous.tensor_atoms, ONLY hartonomous.tensor_atoms_backup IN ACCESS SHARE MODE;
+  RETURN QUERY
+    SELECT c.layer_id, c.layer_name, c.atoms_a, c.atoms_b, c.removed, c.added, c.re_encoded,
+           c.bytes_a + hartonomous_internal.form_bytes(ra.model_id, ra.base_revision_id, c.layer_id),
+           c.bytes_b + hartonomous_internal.form_bytes(rb.model_id, rb.base_revision_id, c.layer_id)
+      FROM hartonomous_internal.compare_revisions(a, b) c
+      LEFT JOIN hartonomous.model_revisions ra ON ra.revision_id = a
+      LEFT JOIN hartonomous.model_revisions rb ON rb.revision_id = b;
+END
+$$;
+COMMENT ON FUNCTION hartonomous.diff_revisions(integer, integer) IS
+  'how revision b of a model differs from revision a, a row a tensor: atoms only a has (removed), only b has (added), both have with other bytes (re_encoded), and bytes of atoms and factors; 42704 when there is no such revision, 55000 when it is not kept, 22023 when they are of two models';
+
+CREATE FUNCTION hartonomous.apply_retention(model hartonomous.regmodel, keep_last integer DEFAULT NULL, max_age interval DEFAULT NULL,
+                                            nowait boolean DEFAULT false)
+  RETURNS TABLE (revision_id integer, stage text, created_at timestamptz, freed_bytes bigint)
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000 ROWS 10
+  SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+BEGIN
+  IF keep_last IS NULL AND max_age IS NULL THEN
+    RAISE EXCEPTION 'give keep_last, max_age or both' USING ERRCODE = '22023';
+  ELSIF keep_last < 0 OR max_age < interval '0' THEN
+    RAISE EXCEPTION 'keep_last and max_age cannot be negative' USING ERRCODE = '22023';
+  END IF;
+  PERFORM hartonomous_internal.current_revision(model);
+  PERFORM hartonomous_internal.lock_model(model, nowait);
+  PERFORM hartonomous_internal.current_revision(model);
+  FOR revision_id, stage, created_at IN
+    SELECT b.revision_id, b.stage, b.created_at
+      FROM (SELECT r.revision_id, r.stage, r.created_at, row_number() OVER (ORDER BY r.revision_id DESC) AS newer
+              FROM hartonomous.model_revisions r WHERE r.model_id = model AND r.state = 'backup') b
+     WHERE b.newer > keep_last OR b.created_at < clock_timestamp() - max_age
+     ORDER BY b.revision_id
+  LOOP
+    freed_bytes := hartonomous.drop_backup(revision_id, nowait);
+    RETURN NEXT;
+  END LOOP;
+END
+$$;
+COMMENT ON FUNCTION hartonomous.apply_retention(hartonomous.regmodel, integer, interval, boolean) IS
+  'drops the backups of a model that are not among its keep_last newest or are older than max_age, never the live revision; a row each; 42704 when there is no such model, 22023 without or with negative limits, 55P03 with nowait';

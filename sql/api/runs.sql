@@ -1,0 +1,64 @@
+-- Runs as users handle them.
+
+CREATE FUNCTION hartonomous.abandon_run(run bigint) RETURNS void
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  found record;  -- a row type would have to be there before there is a store
+BEGIN
+  SELECT r.model_id, r.state INTO found FROM hartonomous.compression_runs r WHERE r.run_id = run;
+  IF found.model_id IS NULL THEN
+    RAISE EXCEPTION 'run % does not exist', coalesce(run::text, 'NULL') USING ERRCODE = '42704';
+  END IF;
+  -- Whoever is at work holds the lock: such a run is cancelled (pg_cancel_backend), not abandoned.
+  PERFORM hartonomous_internal.lock_model(found.model_id, nowait => true);
+  SELECT r.state INTO found.state FROM hartonomous.compression_runs r WHERE r.run_id = run;
+  IF found.state IS DISTINCT FROM 'running' THEN
+    RAISE EXCEPTION 'run % is %: there is nothing to give up', run, coalesce(found.state, 'deleted') USING ERRCODE = '55000';
+  END IF;
+  PERFORM hartonomous_internal.close_run(run, 'abandoned');
+END
+$$;
+COMMENT ON FUNCTION hartonomous.abandon_run(bigint) IS
+  'gives up a run that was stopped, and drops what it wrote, which gives its disk space back; 42704 when there is no such run, 55000 when it is not running, 55P03 when a session is at work on its model';
+
+-- Whoever is at work on a model holds its lock. A run that says it is running while nobody does was cancelled or killed.
+CREATE FUNCTION hartonomous.run_progress(model hartonomous.regmodel DEFAULT NULL)
+  RETURNS TABLE (run_id bigint, model_name text, stage text, state text, steps_done bigint, steps bigint,
+                 bytes_before bigint, bytes_after bigint, seconds double precision, pid integer,
+                 error_sqlstate text, error_message text, started_at timestamptz, finished_at timestamptz)
+  LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 100
+  SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  IF to_regclass('hartonomous.models') IS NULL THEN
+    RETURN;
+  END IF;
+  IF model IS NOT NULL THEN
+    PERFORM hartonomous_internal.current_revision(model);
+  END IF;
+  RETURN QUERY
+    SELECT r.run_id, m.model_name, r.stage,
+           CASE WHEN r.state = 'running' AND (h.pid IS NULL OR r.run_id < max(r.run_id) OVER (PARTITION BY r.model_id))
+                THEN 'stopped' ELSE r.state END,
+           s.done, s.steps, coalesce(r.bytes_before, s.before), coalesce(r.bytes_after, s.after), s.seconds,
+           CASE WHEN r.state = 'running' AND r.run_id = max(r.run_id) OVER (PARTITION BY r.model_id) THEN h.pid END,
+           r.error_sqlstate, r.error_message, r.started_at, r.finished_at
+      FROM hartonomous.compression_runs r
+      JOIN hartonomous.models m ON m.model_id = r.model_id
+      LEFT JOIN LATERAL (
+        SELECT count(*) FILTER (WHERE c.state = 'done') AS done, count(*) AS steps,
+               sum(c.bytes_before)::bigint AS before, sum(c.bytes_after)::bigint AS after, sum(c.seconds) AS seconds
+          FROM hartonomous.compression_steps c WHERE c.run_id = r.run_id) s ON true
+      LEFT JOIN LATERAL (
+        SELECT l.pid FROM pg_locks l
+         WHERE l.locktype = 'object' AND l.granted AND l.classid = 'hartonomous.models'::regclass
+           AND l.objid = r.model_id::oid AND l.objsubid = 0 AND l.mode = 'ExclusiveLock'
+           AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database()) LIMIT 1) h ON true
+     WHERE run_progress.model IS NULL OR r.model_id = run_progress.model
+     ORDER BY r.run_id DESC;
+END
+$$;
+COMMENT ON FUNCTION hartonomous.run_progress(hartonomous.regmodel) IS
+  'a row a run, of a model or of all, newest first: running (pid is the session at work), stopped (nobody is: the same call goes on, abandon_run() gives it up), completed, failed or abandoned; tensors done, bytes and seconds of these, the error that ended or stopped it; 42704 when there is no such model; none without a store';

@@ -1,0 +1,102 @@
+-- Factoring a model: its matrices rewritten as factors, by singular value decomposition (api/svd.sql).
+
+CREATE FUNCTION hartonomous.verify_svd(model hartonomous.regmodel)
+  RETURNS TABLE (layer_name text, rows integer, cols integer, rank integer, factor_format text,
+                 explained_variance double precision, stored_error double precision, measured_error double precision,
+                 smallest_ratio double precision, orthonormality double precision, problem text)
+  LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 300
+  SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+  kept hartonomous.svd_compressed_layers;
+  tensor hartonomous.model_layers;
+  factors hartonomous.svd_factors;
+  found record;
+  before integer;
+BEGIN
+  PERFORM hartonomous_internal.current_revision(model);
+  -- Names and sizes first: what is damaged must not keep the rest from being looked at.
+  FOR kept IN
+    SELECT f.* FROM hartonomous.svd_compressed_layers f
+     WHERE f.model_id = model AND f.revision_id = hartonomous_internal.live_base(model) ORDER BY f.layer_id
+  LOOP
+    SELECT * INTO tensor FROM hartonomous.model_layers l WHERE l.layer_id = kept.layer_id AND l.model_id = model;
+    layer_name := kept.layer_name;
+    rows := kept.original_rows;
+    cols := kept.original_cols;
+    rank := kept.rank;
+    explained_variance := kept.explained_variance;
+    stored_error := kept.relative_error;
+    measured_error := NULL;
+    smallest_ratio := NULL;
+    orthonormality := NULL;
+    factor_format := NULL;
+    problem := NULL;
+    BEGIN
+      factor_format := hartonomous.weights_format(kept.u_matrix);
+      IF tensor.layer_id IS NULL THEN
+        problem := 'the model has no such tensor';
+      ELSIF ARRAY[rows, cols]::bigint[] <> tensor.tensor_shape THEN
+        problem := format('%s x %s, but the tensor is %s', rows, cols, array_to_string(tensor.tensor_shape, ' x '));
+      ELSE
+        factors := ROW(kept.u_matrix, hartonomous.dequantize(kept.s_vector), kept.vt_matrix, rows, cols, rank,
+                       kept.explained_variance)::hartonomous.svd_factors;
+        found := hartonomous.svd_check(factors);
+        smallest_ratio := found.smallest_ratio;
+        orthonormality := greatest(found.u_orthonormality, found.vt_orthonormality);
+        before := hartonomous_internal.unfactored_revision(model, kept.layer_id);
+        IF found.finite AND before IS NOT NULL THEN
+          measured_error := hartonomous.svd_error(hartonomous.tensor_weights(model, kept.layer_name, before), factors);
+        END IF;
+        problem := CASE WHEN NOT found.finite THEN 'NaN or infinity in the factors'
+                        WHEN NOT found.descending THEN 'singular values not in order'
+                        WHEN smallest_ratio < 1e-6 THEN 'singular values near zero: a smaller rank loses nothing'
+                        WHEN orthonormality > CASE WHEN factor_format IN ('F32', 'F16', 'BF16') THEN 0.02 ELSE 0.5 END
+                        THEN 'vectors not orthonormal'
+                        WHEN abs(measured_error - stored_error) > 0.01 * stored_error + 1e-4
+                        THEN 'the error is not what was measured when the tensor was factored' END;
+      END IF;
+    EXCEPTION WHEN array_subscript_error THEN
+      -- svd_check's, or svd_error's: factors that do not fit.
+      problem := 'the factors do not fit each other';
+    WHEN data_exception OR data_corrupted THEN
+      problem := 'damaged: ' || SQLERRM;
+    END;
+    RETURN NEXT;
+  END LOOP;
+END
+$$;
+COMMENT ON FUNCTION hartonomous.verify_svd(hartonomous.regmodel) IS
+  'looks at the factors of a model''s live revision, a row a tensor: sizes, finite numbers, singular values near zero, orthonormality, and the error against the newest kept revision from before (measured now; NULL when none is kept); problem is NULL where there is none';
+
+-- Cancelled, killed, called twice: as run_stage().
+CREATE PROCEDURE hartonomous.svd_compress_model(model hartonomous.regmodel, rank integer DEFAULT NULL,
+    energy double precision DEFAULT NULL, target_ratio double precision DEFAULT NULL, layer_pattern text DEFAULT '%',
+    factor_format text DEFAULT 'F16', min_gain double precision DEFAULT 0, residual boolean DEFAULT false,
+    residual_ratio double precision DEFAULT 0.05, nowait boolean DEFAULT false)
+  LANGUAGE plpgsql
+AS $$
+BEGIN
+  CALL hartonomous_internal.run_stage(model, 'svd_compress_model',
+    hartonomous_internal.svd_parameters(rank, energy, target_ratio, layer_pattern, factor_format, min_gain, residual, residual_ratio),
+    nowait);
+END
+$$;
+COMMENT ON PROCEDURE hartonomous.svd_compress_model(hartonomous.regmodel, integer, double precision, double precision, text, text, double precision, boolean, double precision, boolean) IS
+  'rewrites matrices as factors U, s, VT: of one rank, of the least rank that explains a share of energy, or of the rank whose factors take a share target_ratio of the bytes; tensors that would not be smaller, by min_gain, are left alone; with residual the atoms of what is left that have the most energy stay, residual_ratio of all; rollback_model() undoes it; 22023 unless one of the three is given';
+
+CREATE FUNCTION hartonomous.svd_outcomes(run bigint)
+  RETURNS TABLE (layer_name text, bytes_before bigint, bytes_after bigint, seconds double precision, outcome text)
+  LANGUAGE plpgsql STABLE PARALLEL SAFE COST 5000 ROWS 300
+  SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+BEGIN
+  RETURN QUERY SELECT l.layer_name, s.bytes_before, s.bytes_after, s.seconds, s.outcome
+                 FROM hartonomous.compression_steps s JOIN hartonomous.model_layers l ON l.layer_id = s.layer_id
+                WHERE s.run_id = svd_outcomes.run AND s.outcome IS NOT NULL ORDER BY l.position;
+END
+$$;
+COMMENT ON FUNCTION hartonomous.svd_outcomes(bigint) IS
+  'what became of each tensor of the pattern in a run of svd_compress_model: its factors, or why it was left alone; of a run of any stage, why tensors were left alone';

@@ -1,0 +1,45 @@
+-- The names of the original design, which was written for SQL Server, in a schema of their own. PostgreSQL folds the case
+-- of names, so dbo.clr_SvdDecompose finds dbo.clr_svddecompose. docs/manual/coming-from-sql-server.md goes through its
+-- snippets.
+
+CREATE FUNCTION hartonomous.install_tsql_names(schema_name name DEFAULT 'dbo') RETURNS SETOF text
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000 ROWS 20
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  postgis name := hartonomous_internal.postgis_schema();
+  defined record;
+  other name;
+BEGIN
+  IF schema_name IS NULL OR schema_name IN ('hartonomous', 'hartonomous_internal', 'pg_catalog', 'information_schema') OR schema_name LIKE 'pg\_%' THEN
+    RAISE EXCEPTION 'the names of the original design cannot go into schema "%"', schema_name USING ERRCODE = '22023';
+  END IF;
+  IF to_regclass('hartonomous.models') IS NULL THEN
+    PERFORM hartonomous.create_store();
+  END IF;
+  -- Not IF NOT EXISTS, which asks for the right to create schemas even when this one is there.
+  IF to_regnamespace(quote_ident(schema_name)) IS NULL THEN
+    EXECUTE format('CREATE SCHEMA %I', schema_name);
+  END IF;
+  FOR defined IN SELECT * FROM hartonomous_internal.tsql_definitions() LOOP
+    CONTINUE WHEN CASE WHEN defined.needs LIKE '%(%' THEN to_regprocedure('hartonomous.' || format(defined.needs, '', postgis))::oid
+                       ELSE to_regclass('hartonomous.' || defined.needs)::oid END IS NULL;
+    -- What another role made stays that role's when it is replaced: it could change again what callers trust.
+    SELECT pg_get_userbyid(o.owner) INTO other
+      FROM (SELECT p.proname AS name, p.proowner AS owner FROM pg_proc p WHERE p.pronamespace = to_regnamespace(quote_ident(schema_name))
+            UNION ALL
+            SELECT c.relname, c.relowner FROM pg_class c WHERE c.relnamespace = to_regnamespace(quote_ident(schema_name))) o
+     WHERE o.name = lower(split_part(defined.name, '(', 1)) AND pg_get_userbyid(o.owner) <> current_user LIMIT 1;
+    IF other IS NOT NULL THEN
+      RAISE EXCEPTION '%.% belongs to role "%"', quote_ident(schema_name), split_part(defined.name, '(', 1), other
+        USING ERRCODE = '42501', HINT = format('Drop it first, or call this function as "%s".', other);
+    END IF;
+    EXECUTE format(defined.definition, schema_name, postgis,
+                   CASE WHEN current_setting('server_version_num')::integer >= 150000
+                        THEN 'WITH (security_invoker = true)' ELSE '' END);
+    RETURN NEXT format('%I.%s', schema_name, defined.name);
+  END LOOP;
+END
+$$;
+COMMENT ON FUNCTION hartonomous.install_tsql_names(name) IS
+  'makes, in a schema (and that, when it is not there), functions, procedures and views with the names of the original SQL Server design; called again it makes them anew, and those that have come to be possible; returns what it made; 22023 on a schema that is not for users, 42501 without the right to create, or when another role has made one of the names before';

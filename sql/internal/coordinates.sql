@@ -1,0 +1,25 @@
+-- Parts of the coordinate codecs: points of PostGIS taken apart, and the steps of the aggregates.
+
+-- PostGIS may live in any schema, and move to another one. So no text of a function names its schema: functions in SQL
+-- (RETURN) are bound to PostGIS's functions when they are created, others look the schema up. Decoding is an expression and no query, so that it is inlined, also into indexes.
+CREATE FUNCTION hartonomous_internal.point_coordinates(point geometry) RETURNS double precision[]
+  LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE COST 50
+  RETURN CASE WHEN GeometryType(point) = 'POINT' AND ST_Zmflag(point) = 2 AND NOT ST_IsEmpty(point)
+              THEN ARRAY[ST_X(point), ST_Y(point), ST_Z(point)] END;
+CREATE FUNCTION hartonomous_internal.geometry_text(geometry geometry) RETURNS text
+  LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE COST 250
+  RETURN ST_AsText(geometry);
+COMMENT ON FUNCTION hartonomous_internal.point_coordinates(geometry) IS
+  'x, y and z of a PointZ; NULL when it is another geometry';
+COMMENT ON FUNCTION hartonomous_internal.geometry_text(geometry) IS 'a geometry as text, for messages';
+
+CREATE FUNCTION hartonomous_internal.quantize_q4k_transition(internal, real) RETURNS internal
+  AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 1;
+COMMENT ON FUNCTION hartonomous_internal.quantize_q4k_transition(internal, real) IS 'transition of quantize_q4k(real)';
+CREATE FUNCTION hartonomous_internal.quantize_q4k_transition(internal, real, integer) RETURNS internal
+  AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 1;
+COMMENT ON FUNCTION hartonomous_internal.quantize_q4k_transition(internal, real, integer) IS
+  'transition of quantize_q4k(real, integer)';
+CREATE FUNCTION hartonomous_internal.quantize_q4k_final(internal) RETURNS bytea
+  AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 50;
+COMMENT ON FUNCTION hartonomous_internal.quantize_q4k_final(internal) IS 'result of the aggregates quantize_q4k';

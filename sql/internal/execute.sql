@@ -1,0 +1,173 @@
+-- The steps of a run one after the other: committed where the caller may commit, and what becomes of a run that an error ends.
+
+CREATE FUNCTION hartonomous_internal.finish_run(run bigint) RETURNS integer
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  job hartonomous.compression_runs;
+  made hartonomous.model_revisions;
+  outgoing integer;
+BEGIN
+  PERFORM hartonomous_internal.require_run(run);
+  SELECT * INTO STRICT job FROM hartonomous.compression_runs r WHERE r.run_id = run;
+  SELECT * INTO STRICT made FROM hartonomous.model_revisions r WHERE r.revision_id = job.revision_id;
+  SELECT r.base_revision_id INTO STRICT outgoing
+    FROM hartonomous.model_revisions r WHERE r.revision_id = made.parent_revision_id;
+  IF made.kind = 'copy' THEN
+    PERFORM hartonomous_internal.attach_backup(job.model_id, made.revision_id, run);
+  ELSE
+    PERFORM hartonomous_internal.require_read_committed();
+    PERFORM hartonomous_internal.swap_partitions(job.model_id, outgoing, made.revision_id, run);
+  END IF;
+  UPDATE hartonomous.model_revisions r
+     SET atom_count = s.atoms, logical_bytes = s.bytes, state = 'backup',
+         physical_bytes = pg_total_relation_size(
+           hartonomous_internal.partition_of(job.model_id, made.revision_id))
+    FROM (SELECT sum(c.atoms_after) AS atoms, sum(c.bytes_after) AS bytes
+            FROM hartonomous.compression_steps c WHERE c.run_id = run) s
+   WHERE r.revision_id = made.revision_id;
+  IF made.kind <> 'copy' THEN
+    PERFORM hartonomous_internal.make_current(job.model_id, made.revision_id);
+  END IF;
+  UPDATE hartonomous.compression_runs r
+     SET state = 'completed', finished_at = clock_timestamp(), error_sqlstate = NULL, error_message = NULL, bytes_before = s.before, bytes_after = s.after
+    FROM (SELECT sum(c.bytes_before) AS before, sum(c.bytes_after) AS after
+            FROM hartonomous.compression_steps c WHERE c.run_id = run) s
+   WHERE r.run_id = run;
+  RETURN made.revision_id;
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.finish_run(bigint) IS
+  'copies again what was changed meanwhile, puts the run''s partition in its place, and returns its revision';CREATE FUNCTION hartonomous_internal.do_step(run bigint, layer bigint) RETURNS void
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  target regclass;
+BEGIN
+  IF layer IS NOT NULL THEN
+    PERFORM hartonomous_internal.rewrite_layer(run, layer);
+    RETURN;
+  END IF;
+  PERFORM hartonomous_internal.require_run(run);
+  SELECT hartonomous_internal.partition_of(r.model_id, r.revision_id) INTO STRICT target
+    FROM hartonomous.compression_runs r WHERE r.run_id = run;
+  -- A run stopped between here and the swap has its indexes already.
+  IF EXISTS (SELECT FROM pg_index i WHERE i.indrelid = target) THEN
+    PERFORM hartonomous_internal.finish_run(run);
+  ELSE
+    PERFORM hartonomous_internal.index_atoms_partition(target);
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.do_step(bigint, bigint) IS
+  'the next step of a run: a tensor, or without one the indexes and, called again, the end';
+
+-- A cancel is no error of the step (OTHERS leaves it out): it stops the run where it is.
+CREATE FUNCTION hartonomous_internal.try_step(run bigint, layer bigint) RETURNS jsonb
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  message text;
+  detail text;
+  hint text;
+  in_schema text;
+  in_table text;
+  in_column text;
+  in_constraint text;
+  tensor text;
+BEGIN
+  PERFORM hartonomous_internal.do_step(run, layer);
+  RETURN NULL;
+EXCEPTION WHEN OTHERS THEN
+  GET STACKED DIAGNOSTICS message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT,
+    in_schema = SCHEMA_NAME, in_table = TABLE_NAME, in_column = COLUMN_NAME, in_constraint = CONSTRAINT_NAME;
+  -- Raised again, the error has lost the context that named the tensor.
+  SELECT l.layer_name INTO tensor FROM hartonomous.model_layers l WHERE l.layer_id = layer;
+  detail := concat_ws(E'\n', nullif(detail, ''), 'Tensor "' || tensor || '" was being rewritten.');
+  RETURN jsonb_build_object('sqlstate', SQLSTATE, 'message', message, 'detail', detail, 'hint', hint, 'schema', in_schema,
+                            'table', in_table, 'column', in_column, 'constraint', in_constraint);
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.try_step(bigint, bigint) IS
+  'do_step(); NULL, or, undone, the error that it met';
+
+-- What the same call can overcome when it is made again leaves the run as it is, to go on from there.
+CREATE FUNCTION hartonomous_internal.note_failure(run bigint, failure jsonb) RETURNS void
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  IF failure ->> 'sqlstate' IN ('55P03', '40P01', '40001') THEN
+    UPDATE hartonomous.compression_runs r
+       SET error_sqlstate = failure ->> 'sqlstate', error_message = failure ->> 'message'
+     WHERE r.run_id = run;
+  ELSE
+    PERFORM hartonomous_internal.close_run(run, 'failed', failure ->> 'sqlstate', failure ->> 'message');
+  END IF;
+EXCEPTION WHEN OTHERS THEN
+  -- Not instead of the error itself, which is about to be raised.
+  RAISE WARNING 'run % is not tidied up: %', run, SQLERRM USING HINT = format('SELECT hartonomous.abandon_run(%s);', run);
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.note_failure(bigint, jsonb) IS
+  'records the error that a step of a run met, as try_step() returns it: the run has failed and what it wrote is dropped, unless a repeat can overcome it (55P03, 40P01, 40001)';
+
+-- An error of a step is caught, recorded and committed, and raised again. Inside a transaction block nothing is recorded:
+-- it goes with everything else.
+CREATE PROCEDURE hartonomous_internal.execute_step(run bigint, layer bigint, commits boolean)
+  LANGUAGE plpgsql
+AS $$
+DECLARE
+  failure pg_catalog.jsonb;
+BEGIN
+  IF NOT commits THEN
+    PERFORM hartonomous_internal.do_step(run, layer);
+    RETURN;
+  END IF;
+  failure := hartonomous_internal.try_step(run, layer);
+  IF failure IS NOT NULL THEN
+    PERFORM hartonomous_internal.note_failure(run, failure);
+  END IF;
+  COMMIT;
+  IF failure IS NOT NULL THEN
+    PERFORM hartonomous_internal.raise_failure(failure);
+  END IF;
+END
+$$;
+COMMENT ON PROCEDURE hartonomous_internal.execute_step(bigint, bigint, boolean) IS
+  'does the next step of a run and, when it may, commits it; an error is recorded first, and raised then';
+
+-- Cancelled or killed: the steps committed so far stay, and the same call goes on from there; inside a transaction
+-- block nothing is committed and nothing stays. A second caller waits for the model's lock or fails with 55P03.
+CREATE PROCEDURE hartonomous_internal.execute_run(run bigint)
+  LANGUAGE plpgsql
+AS $$
+DECLARE
+  commits boolean := hartonomous_internal.can_commit();
+  layer bigint;
+  target pg_catalog.regclass;
+BEGIN
+  PERFORM hartonomous_internal.require_run(run);
+  IF commits THEN
+    COMMIT;
+  END IF;
+  FOR layer IN
+    SELECT s.layer_id FROM hartonomous.compression_steps s
+     WHERE s.run_id OPERATOR(pg_catalog.=) run AND s.state OPERATOR(pg_catalog.=) 'waiting'
+     ORDER BY s.layer_id
+  LOOP
+    CALL hartonomous_internal.execute_step(run, layer, commits);
+  END LOOP;
+  SELECT hartonomous_internal.partition_of(r.model_id, r.revision_id) INTO STRICT target
+    FROM hartonomous.compression_runs r WHERE r.run_id OPERATOR(pg_catalog.=) run;
+  IF NOT EXISTS (SELECT FROM pg_catalog.pg_index i WHERE i.indrelid OPERATOR(pg_catalog.=) target) THEN
+    CALL hartonomous_internal.execute_step(run, NULL, commits);
+  END IF;
+  CALL hartonomous_internal.execute_step(run, NULL, commits);
+END
+$$;
+COMMENT ON PROCEDURE hartonomous_internal.execute_run(bigint) IS
+  'does the steps of a run that are still to do, committing each outside a transaction block, then finishes it; the caller holds the model''s lock';

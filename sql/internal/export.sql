@@ -1,0 +1,125 @@
+-- The steps of an export: the plan as one value, the header, the file type, the writing.
+
+-- A plan takes a look at every atom: an export makes it once, and passes it on.
+CREATE FUNCTION hartonomous_internal.export_plan_json(model integer, container text DEFAULT 'gguf') RETURNS jsonb
+  LANGUAGE sql STABLE PARALLEL UNSAFE COST 5000
+BEGIN ATOMIC
+  SELECT coalesce(jsonb_agg(p ORDER BY p.position), '[]') FROM hartonomous.export_plan(model, container) p;
+END;
+COMMENT ON FUNCTION hartonomous_internal.export_plan_json(integer, text) IS 'export_plan() as one value: an array, an object a tensor';
+
+CREATE FUNCTION hartonomous_internal.planned_tensors(plan jsonb)
+  RETURNS TABLE ("position" integer, layer_id bigint, layer_name text, tensor_shape bigint[], row_length bigint,
+                 atom_size integer, parameter_count bigint, present_format text, storage_format text, export_dtype text)
+  LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE COST 50 ROWS 300
+BEGIN ATOMIC
+  SELECT p.position, p.layer_id, p.layer_name, p.tensor_shape, p.row_length, p.atom_size, p.parameter_count,
+         p.present_format, p.storage_format, p.export_dtype
+    FROM jsonb_to_recordset(plan) p ("position" integer, layer_id bigint, layer_name text, tensor_shape bigint[],
+           row_length bigint, atom_size integer, parameter_count bigint, present_format text, storage_format text,
+           export_dtype text)
+   ORDER BY p.position;
+END;
+COMMENT ON FUNCTION hartonomous_internal.planned_tensors(jsonb) IS 'the rows of export_plan() that export_plan_json() made one value of';
+
+-- What was asked for last, here or, of a student, of its parent; else what the file said it was.
+CREATE FUNCTION hartonomous_internal.asked_preset(model integer) RETURNS text
+  LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN coalesce((
+    WITH RECURSIVE line (n, stage, parameters, before) AS (
+      SELECT 1, r.stage, r.parameters, coalesce(r.parent_revision_id, (r.parameters ->> 'parent_revision')::integer)
+        FROM hartonomous.model_revisions r WHERE r.revision_id = hartonomous_internal.current_revision(model)
+      UNION ALL
+      SELECT l.n + 1, r.stage, r.parameters, coalesce(r.parent_revision_id, (r.parameters ->> 'parent_revision')::integer)
+        FROM line l JOIN hartonomous.model_revisions r ON r.revision_id = l.before)
+      CYCLE before SET circle USING path
+    SELECT hartonomous_internal.preset_named(l.parameters ->> 'format') FROM line l
+     WHERE l.stage = 'quantize' AND l.parameters ? 'format' ORDER BY l.n LIMIT 1), (
+    SELECT p.preset FROM hartonomous.models m
+      JOIN hartonomous.format_presets() p
+        ON p.file_type::text = hartonomous_internal.gguf_value(m.metadata, 'general.file_type') #>> '{}'
+     WHERE m.model_id = model));
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.asked_preset(integer) IS
+  'the file type (format_presets()) that a model was last quantized to, or that its file names; NULL when none is known';
+
+-- By what the tensors are, so that it holds of students, of parts, after rollback.
+CREATE FUNCTION hartonomous_internal.main_format(model integer, plan jsonb) RETURNS text
+  LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN (
+    SELECT hartonomous_internal.recognized_format(hartonomous_internal.mix_traits_of(model), coalesce(hartonomous_internal.asked_preset(model), ''),
+             array_agg(p.layer_name), array_agg(hartonomous_internal.is_matrix(p.tensor_shape)), array_agg(p.storage_format),
+             array_agg(p.parameter_count), array_agg(least(gcd(p.row_length, p.atom_size), p.row_length)))
+      FROM hartonomous_internal.planned_tensors(plan) p);
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.main_format(integer, jsonb) IS
+  'main_format() of a model whose export_plan() is known, as export_plan_json() gives it';
+
+CREATE FUNCTION hartonomous_internal.main_format(model integer) RETURNS text
+  LANGUAGE sql STABLE PARALLEL UNSAFE COST 5000
+  RETURN hartonomous_internal.main_format(model, hartonomous_internal.export_plan_json(model));
+COMMENT ON FUNCTION hartonomous_internal.main_format(integer) IS
+  'the format, or mix of formats (format_presets()), that the most weights of a model''s matrices have in an export; NULL when it has no matrix';
+
+CREATE FUNCTION hartonomous_internal.export_metadata(model integer, container text, plan jsonb,
+    OUT metadata text, OUT file_type integer)
+  LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  m hartonomous.models;
+  tensors record;
+BEGIN
+  PERFORM hartonomous_internal.current_revision(model);
+  SELECT * INTO STRICT m FROM hartonomous.models o WHERE o.model_id = model;
+  IF container = 'safetensors' THEN
+    metadata := CASE WHEN m.metadata ->> 'format' = 'safetensors' THEN m.metadata ->> 'header' ELSE '' END;
+    RETURN;
+  END IF;
+  SELECT count(*) FILTER (WHERE p.storage_format <> l.tensor_dtype) AS changed,
+         count(*) FILTER (WHERE p.present_format <> p.storage_format) AS widened INTO tensors
+    FROM hartonomous_internal.planned_tensors(plan) p JOIN hartonomous.model_layers l USING (layer_id);
+  IF tensors.widened > 0 THEN
+    RAISE NOTICE '% tensors hold atoms in several formats, or in blocks their rows do not fill, and go out in one that holds all: see export_plan()', tensors.widened;
+  END IF;
+  IF m.metadata ->> 'format' = 'gguf' THEN
+    metadata := m.metadata::text;
+    IF tensors.changed = 0 THEN
+      RETURN;  -- as it came: so are the bytes
+    END IF;
+  ELSE
+    metadata := jsonb_build_object('format', 'gguf', 'version', 3, 'alignment', 32, 'kv', jsonb_build_array(
+      jsonb_build_object('key', 'general.architecture', 'type', 'string', 'value', coalesce(m.architecture, 'unknown')),
+      jsonb_build_object('key', 'general.name', 'type', 'string', 'value', m.model_name)))::text;
+  END IF;
+  -- llama.cpp's numbers. A format alone has that of the mix of which it is the short name there.
+  SELECT p.file_type INTO file_type FROM hartonomous.format_presets() p
+   WHERE p.preset = hartonomous_internal.preset_named(hartonomous_internal.main_format(model, plan));
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.export_metadata(integer, text, jsonb) IS
+  'what goes into the header of an export with that export_plan_json(), and the general.file_type to set when formats are not the source file''s any more';
+
+-- row_security = off: a policy that hides atoms makes an error, not zeros in the file.
+CREATE FUNCTION hartonomous_internal.export_to_file(model integer, container text, path text) RETURNS bigint
+  AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp SET row_security = off;
+COMMENT ON FUNCTION hartonomous_internal.export_to_file(integer, text, text) IS
+  'writes a model to a server file, complete or not at all; returns its bytes';
+CREATE FUNCTION hartonomous_internal.export_to_bytea(model integer, container text) RETURNS bytea
+  AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp SET row_security = off;
+COMMENT ON FUNCTION hartonomous_internal.export_to_bytea(integer, text) IS
+  'a model as the bytes of a file; 54000 from 1 GB on, 53200 beyond hartonomous.max_work_memory';
+CREATE FUNCTION hartonomous_internal.export_to_large_object(model integer, container text) RETURNS oid
+  AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp SET row_security = off;
+COMMENT ON FUNCTION hartonomous_internal.export_to_large_object(integer, text) IS 'writes a model to a new large object';

@@ -1,0 +1,160 @@
+-- Where the atoms of any kept revision are, and what undoing a stage leads to.
+
+-- What "undo" means: a copy taken of the current state, if there is one (so that plain DML is undone); otherwise
+-- the state before the last stage. A copy stands for what it is a copy of.
+CREATE FUNCTION hartonomous_internal.rollback_target(model integer) RETURNS integer
+  LANGUAGE plpgsql STABLE PARALLEL SAFE COST 250
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  present hartonomous.model_revisions;
+  seen integer[] := '{}';
+  target integer;
+BEGIN
+  SELECT * INTO STRICT present
+    FROM hartonomous.model_revisions r WHERE r.revision_id = hartonomous_internal.current_revision(model);
+  SELECT max(r.revision_id) INTO target
+    FROM hartonomous.model_revisions r
+   WHERE r.parent_revision_id = present.revision_id AND r.kind = 'copy' AND r.state = 'backup';
+  IF target IS NOT NULL THEN
+    RETURN target;
+  END IF;
+  WHILE present.kind = 'copy' AND present.parent_revision_id IS NOT NULL LOOP
+    IF present.parent_revision_id = ANY (seen) THEN
+      RAISE EXCEPTION 'the parents of revision % lead back to it', present.revision_id USING ERRCODE = '55000';
+    END IF;
+    seen := seen || present.parent_revision_id;
+    SELECT * INTO STRICT present FROM hartonomous.model_revisions r WHERE r.revision_id = present.parent_revision_id;
+  END LOOP;
+  IF present.parent_revision_id IS NULL THEN
+    RAISE EXCEPTION 'model "%" is at its first revision: there is nothing to roll back to', model::hartonomous.regmodel
+      USING ERRCODE = '55000';
+  END IF;
+  RETURN present.parent_revision_id;
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.rollback_target(integer) IS
+  'the revision rollback_model(model) goes to: the newest copy of the current one, else its parent; 55000 when there is none';
+
+CREATE FUNCTION hartonomous_internal.atoms_source(model integer, revision integer) RETURNS text
+  LANGUAGE sql STABLE STRICT PARALLEL SAFE COST 50
+BEGIN ATOMIC
+  SELECT format('(SELECT * FROM %s WHERE model_id = %s AND revision_id = %s)', i.inhparent::regclass, model, revision)
+    FROM pg_inherits i
+   WHERE i.inhrelid = to_regclass(format('hartonomous.%I', hartonomous_internal.atoms_partition(model, revision)));
+END;
+COMMENT ON FUNCTION hartonomous_internal.atoms_source(integer, integer) IS
+  'the atoms of one partition, as a table in a query; NULL when it is not there or attached to nothing';
+
+-- The rows of a state, without bringing its partition into it: those that hold_revision() would put back or take out
+-- are added or left out here. Through the parents, for which readers have rights.
+CREATE FUNCTION hartonomous_internal.revision_query(revision integer, columns text) RETURNS text
+  LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE COST 250
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  target hartonomous.model_revisions;
+  held_chain integer[];
+  own_chain integer[] := hartonomous_internal.revision_chain(revision);
+  removed text[];  -- whose atoms are not in the state
+  sources text[];  -- whose atoms are, each but for those of the sources before it
+BEGIN
+  SELECT * INTO STRICT target FROM hartonomous.model_revisions r WHERE r.revision_id = revision;
+  SELECT hartonomous_internal.revision_chain(r.held_revision_id) INTO STRICT held_chain
+    FROM hartonomous.model_revisions r WHERE r.revision_id = target.base_revision_id;
+  SELECT array_agg(hartonomous_internal.atoms_source(target.model_id, d)) INTO removed
+    FROM unnest(own_chain) d WHERE d <> ALL (held_chain);
+  -- What is put back last stands in the place of all else.
+  SELECT array_agg(hartonomous_internal.atoms_source(target.model_id, d.delta) ORDER BY d.n DESC) INTO sources
+    FROM unnest(held_chain) WITH ORDINALITY d (delta, n) WHERE d.delta <> ALL (own_chain);
+  sources := sources || hartonomous_internal.atoms_source(target.model_id, target.base_revision_id);
+  -- OFFSET 0 keeps the planner from computing the columns later: sorts and joins, which may go to disk, would carry all
+  -- weights that are stored inline.
+  RETURN (SELECT string_agg(format('SELECT * FROM (SELECT %s FROM %s a OFFSET 0) a WHERE true', columns, s.source)
+                 || (SELECT coalesce(string_agg(format(
+                       ' AND NOT EXISTS (SELECT FROM %s b WHERE b.layer_id = a.layer_id AND b.atom_sequence = a.atom_sequence)',
+                       other), ''), '')
+                       FROM unnest(removed || sources[:s.n - 1]) other), ' UNION ALL ' ORDER BY s.n)
+            FROM unnest(sources) WITH ORDINALITY s (source, n));
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.revision_query(integer, text) IS
+  'a query for the atoms of a kept revision, whatever state its partition is in; the columns are of a, layer_id and atom_sequence among them';
+
+CREATE FUNCTION hartonomous_internal.compare_revisions(a integer, b integer)
+  RETURNS TABLE (layer_id bigint, layer_name text, atoms_a bigint, atoms_b bigint, removed bigint, added bigint,
+                 re_encoded bigint, bytes_a bigint, bytes_b bigint)
+  LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 300
+  SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+  columns constant text := 'a.layer_id, a.atom_sequence, a.content_hash, hartonomous.weights_bytes(a.atom_data) AS bytes';
+  given integer;
+  found record;
+  model integer;
+BEGIN
+  FOREACH given IN ARRAY ARRAY[a, b] LOOP
+    SELECT r.model_id, r.state INTO found FROM hartonomous.model_revisions r WHERE r.revision_id = given;
+    IF found.model_id IS NULL THEN
+      RAISE EXCEPTION 'revision % does not exist', coalesce(given::text, 'NULL') USING ERRCODE = '42704';
+    ELSIF found.state NOT IN ('live', 'backup') THEN
+      RAISE EXCEPTION 'the atoms of revision % are not there: it is %', given, found.state USING ERRCODE = '55000';
+    ELSIF model <> found.model_id THEN
+      RAISE EXCEPTION 'revisions % and % are of different models', a, b USING ERRCODE = '22023';
+    END IF;
+    model := found.model_id;
+  END LOOP;
+  RETURN QUERY EXECUTE format($sql$
+    SELECT l.layer_id, l.layer_name, coalesce(d.atoms_a, 0), coalesce(d.atoms_b, 0), coalesce(d.removed, 0),
+           coalesce(d.added, 0), coalesce(d.re_encoded, 0), coalesce(d.bytes_a, 0)::bigint, coalesce(d.bytes_b, 0)::bigint
+      FROM hartonomous.model_layers l
+      LEFT JOIN (
+        SELECT layer_id, count(a.atom_sequence) AS atoms_a, count(b.atom_sequence) AS atoms_b,
+               count(*) FILTER (WHERE b.atom_sequence IS NULL) AS removed,
+               count(*) FILTER (WHERE a.atom_sequence IS NULL) AS added,
+               count(*) FILTER (WHERE a.content_hash <> b.content_hash OR a.bytes <> b.bytes) AS re_encoded,
+               sum(a.bytes) AS bytes_a, sum(b.bytes) AS bytes_b
+          FROM (%s) a FULL JOIN (%s) b USING (layer_id, atom_sequence) GROUP BY layer_id) d USING (layer_id)
+     WHERE l.model_id = $1 ORDER BY l.position$sql$,
+    hartonomous_internal.revision_query(a, columns), hartonomous_internal.revision_query(b, columns)) USING model;
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.compare_revisions(integer, integer) IS
+  'diff_revisions() in the snapshot of the calling query';-- The partition that holds a revision, and what its partition lacks or has too much of at the moment: reading a kept
+-- revision moves nothing (internal/revisions.sql says what deltas are).
+CREATE FUNCTION hartonomous_internal.revision_atoms(model integer, revision integer)
+  RETURNS TABLE (base_revision_id integer, base_is_live boolean, put_back integer[], taken_out integer[])
+  LANGUAGE plpgsql STABLE PARALLEL SAFE COST 250 ROWS 1
+  SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+  target hartonomous.model_revisions;
+  held_chain integer[];
+  chain integer[];
+BEGIN
+  SELECT * INTO target FROM hartonomous.model_revisions r
+   WHERE r.model_id = model AND r.revision_id = revision_atoms.revision;
+  IF target.revision_id IS NULL THEN
+    RAISE EXCEPTION 'model "%" has no revision %', model::hartonomous.regmodel, revision_atoms.revision USING ERRCODE = '22023';
+  END IF;
+  IF target.state NOT IN ('live', 'backup') THEN
+    RAISE EXCEPTION 'revision % of model "%" is %', target.revision_id, model::hartonomous.regmodel, target.state USING ERRCODE = '55000';
+  END IF;
+  SELECT hartonomous_internal.revision_chain(r.held_revision_id) INTO STRICT held_chain
+    FROM hartonomous.model_revisions r WHERE r.revision_id = target.base_revision_id;
+  chain := hartonomous_internal.revision_chain(target.revision_id);
+  RETURN QUERY
+    SELECT target.base_revision_id,
+           EXISTS (SELECT FROM hartonomous.model_revisions r
+                    WHERE r.revision_id = hartonomous_internal.current_revision(model)
+                      AND r.base_revision_id = target.base_revision_id),
+           ARRAY(SELECT u.step FROM unnest(held_chain) WITH ORDINALITY u (step, n)
+                  WHERE u.step <> ALL (chain) ORDER BY u.n),
+           ARRAY(SELECT u.step FROM unnest(chain) WITH ORDINALITY u (step, n)
+                  WHERE u.step <> ALL (held_chain) ORDER BY u.n DESC);
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.revision_atoms(integer, integer) IS
+  'where the atoms of a kept revision are: the partition of a revision, without the atoms of the deltas taken_out, with those of the deltas put_back, in that order; 22023 when the model has no such revision, 55000 when it is not kept';

@@ -1,0 +1,144 @@
+-- The steps of an import, whatever the container: checks, rows of the model and its tensors, atoms.
+
+CREATE FUNCTION hartonomous_internal.load_atoms(source anyelement, container text, partition regclass, model integer,
+    revision integer, config jsonb DEFAULT 'null')
+  RETURNS TABLE (layer_id bigint, atoms bigint, bytes bigint, min_x real, min_y real, max_x real, max_y real)
+  AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE COST 5000 ROWS 300
+  SET search_path = pg_catalog, pg_temp;
+COMMENT ON FUNCTION hartonomous_internal.load_atoms(anyelement, text, regclass, integer, integer, jsonb) IS
+  'writes the tensors of a file, whose layers the model has, into a new partition; progress in pg_stat_progress_copy; 42809 when that is not the one which create_atoms_partition() makes for the model and the revision, 0A000 when it has triggers, foreign keys or policies, 42501 without the right to INSERT there';
+
+CREATE FUNCTION hartonomous_internal.check_import(model_name text, atom_size integer) RETURNS void
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 250
+  SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  PERFORM hartonomous_internal.check_name(model_name);
+  IF atom_size IS NULL OR atom_size NOT BETWEEN 1 AND 1048576 THEN
+    RAISE EXCEPTION 'atom_size must be between 1 and 1048576, not %', coalesce(atom_size::text, 'NULL')
+      USING ERRCODE = '22023';
+  END IF;
+  PERFORM hartonomous.create_store();
+  IF EXISTS (SELECT FROM hartonomous.models m WHERE m.model_name = check_import.model_name) THEN
+    PERFORM hartonomous_internal.refuse_name(model_name);
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.check_import(text, integer) IS
+  'makes the store if there is none; 22023 on a bad name or atom size, 42710 when the model exists';
+
+-- llama.cpp marks every piece of a split GGUF file with its number (from 0) and how many there are, as integers of
+-- whatever width; Hugging Face's pieces of a checkpoint say it in their names only.
+CREATE FUNCTION hartonomous_internal.refuse_piece(properties jsonb, file_name text) RETURNS void
+  LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE COST 250
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  pieces numeric := CASE WHEN jsonb_typeof(hartonomous_internal.gguf_value(properties, 'split.count')) = 'number'
+                         THEN (hartonomous_internal.gguf_value(properties, 'split.count') #>> '{}')::numeric END;
+  piece numeric := CASE WHEN jsonb_typeof(hartonomous_internal.gguf_value(properties, 'split.no')) = 'number'
+                        THEN (hartonomous_internal.gguf_value(properties, 'split.no') #>> '{}')::numeric END;
+  part text[] := regexp_match(file_name, '(?:^|[/\\])[^/\\]*-(\d{5})-of-(\d{5})\.safetensors$');
+BEGIN
+  IF pieces > 1 OR piece > 0 THEN
+    RAISE EXCEPTION 'the file is piece % of % of a split model, not the whole model',
+        coalesce((piece + 1)::text, 'unknown'), coalesce(pieces::text, 'several')
+      USING ERRCODE = '0A000', HINT = 'Merge the pieces first: llama-gguf-split --merge <first piece> <whole file>.';
+  ELSIF part[2]::integer > 1 THEN
+    RAISE EXCEPTION 'the file is piece % of % of a checkpoint, not the whole model', part[1]::integer, part[2]::integer
+      USING ERRCODE = '0A000',
+            HINT = 'Give the paths of all pieces as an array, with the checkpoint''s config. Under a name without "-of-" a piece is imported by itself.';
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.refuse_piece(jsonb, text) IS
+  'the error 0A000 of an import of one piece of a model; properties are the file''s metadata, file_name is NULL when there is none to judge by';
+
+-- One statement, one transaction: cancelled, killed or failed, it leaves nothing.
+CREATE FUNCTION hartonomous_internal.import_model(source anyelement, container text, model_name text, atom_size integer,
+    config jsonb DEFAULT 'null', tokenizer jsonb DEFAULT 'null') RETURNS integer
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  started constant timestamptz := clock_timestamp();
+  model integer;
+  revision integer;
+  partition regclass;
+  properties jsonb;
+  imported record;
+BEGIN
+  IF source IS NULL THEN
+    RAISE EXCEPTION 'the source of a model cannot be NULL' USING ERRCODE = '22004';
+  END IF;
+  IF container IS NULL THEN
+    RAISE EXCEPTION 'the container of a model cannot be NULL' USING ERRCODE = '22004';
+  END IF;
+  PERFORM hartonomous_internal.check_import(model_name, atom_size);
+  properties := hartonomous.file_metadata(source, container, config, tokenizer);
+  PERFORM hartonomous_internal.refuse_piece(properties, CASE WHEN pg_typeof(source) = 'text'::regtype AND config = 'null'
+                                                    THEN source::text END);
+  INSERT INTO hartonomous.models (model_name, architecture, metadata, source_sha256)
+    VALUES (import_model.model_name, hartonomous_internal.gguf_value(properties, 'general.architecture') #>> '{}', properties,
+            hartonomous.file_sha256(source))
+    ON CONFLICT ON CONSTRAINT models_model_name_key DO NOTHING
+    RETURNING model_id INTO model;
+  IF model IS NULL THEN  -- by another session, since check_import() looked
+    PERFORM hartonomous_internal.refuse_name(model_name);
+  END IF;
+  INSERT INTO hartonomous.model_layers (model_id, layer_idx, layer_name, layer_type, tensor_shape, tensor_dtype,
+                                        parameter_count, row_length, atom_size, position)
+    SELECT model, hartonomous_internal.layer_number(t.tensor_name), t.tensor_name,
+           hartonomous_internal.layer_type(t.tensor_name), t.tensor_shape, t.tensor_dtype, t.parameter_count,
+           t.row_length, hartonomous_internal.effective_atom_size(import_model.atom_size, t.row_length, t.storage_format),
+           t.position
+      FROM hartonomous.file_tensors(source, container, config) t;
+  revision := hartonomous_internal.new_revision(model, 'import', 'import', jsonb_build_object('atom_size', atom_size));
+  partition := hartonomous_internal.create_atoms_partition(model, revision);
+  PERFORM hartonomous_internal.load_and_describe(source, container, partition, model, revision, config);
+  PERFORM hartonomous_internal.index_atoms_partition(partition);
+  PERFORM hartonomous_internal.attach_live(model, revision);
+  UPDATE hartonomous.model_revisions r SET physical_bytes = pg_total_relation_size(partition)
+   WHERE r.revision_id = revision;
+  PERFORM hartonomous_internal.make_current(model, revision);
+  SELECT m.parameter_count AS parameters, r.logical_bytes AS bytes,
+         (SELECT count(*) FROM hartonomous.model_layers l WHERE l.model_id = model) AS tensors INTO STRICT imported
+    FROM hartonomous.models m JOIN hartonomous.model_revisions r ON r.revision_id = revision WHERE m.model_id = model;
+  RAISE NOTICE 'imported model % "%": % tensors, % parameters, %, revision %, % s', model, model_name, imported.tensors,
+    imported.parameters, hartonomous.human_bytes(imported.bytes), revision,
+    round(extract(epoch FROM clock_timestamp() - started), 1);
+  RETURN model;
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.import_model(anyelement, text, text, integer, jsonb, jsonb) IS
+  'imports a model file of either container; see import_gguf and import_safetensors';
+
+CREATE FUNCTION hartonomous_internal.load_and_describe(source anyelement, container text, partition regclass, model integer,
+                                              revision integer, config jsonb) RETURNS void
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  postgis name := hartonomous_internal.postgis_schema();
+BEGIN
+  EXECUTE format($sql$
+    WITH loaded AS MATERIALIZED (SELECT * FROM hartonomous_internal.load_atoms($1, $2, $3, $4, $5, $6)),
+    described AS (
+      UPDATE hartonomous.model_layers l
+         SET weights_geometry = %1$I.ST_MakeEnvelope(d.min_x, d.min_y, d.max_x, d.max_y)
+        FROM loaded d WHERE l.layer_id = d.layer_id AND d.atoms > 0)
+    UPDATE hartonomous.model_revisions r
+       SET atom_count = d.atoms, logical_bytes = d.bytes
+      FROM (SELECT coalesce(sum(atoms), 0) AS atoms, coalesce(sum(bytes), 0) AS bytes FROM loaded) d
+     WHERE r.revision_id = $5$sql$, postgis) USING source, container, partition, model, revision, config;
+  UPDATE hartonomous.models m
+     SET parameter_count = l.parameters,
+         model_type = CASE WHEN l.attention THEN 'transformer' ELSE 'network' END
+    FROM (SELECT coalesce(sum(parameter_count), 0) AS parameters,
+                 coalesce(bool_or(layer_type = 'attention'), false) AS attention
+            FROM hartonomous.model_layers WHERE model_id = model) l
+   WHERE m.model_id = model;
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.load_and_describe(anyelement, text, regclass, integer, integer, jsonb) IS
+  'loads the atoms of a model being imported and records what they amount to';

@@ -1,0 +1,37 @@
+-- Parts of messages, and errors raised with given texts.
+
+CREATE FUNCTION hartonomous_internal.near_names(wanted text, names text[]) RETURNS text
+  LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  literal constant text := lower(left(regexp_replace(wanted, '[%*?\\]', '', 'g'), 200));
+BEGIN
+  -- Names that contain what was written come before those that only look like it. strpos() finds an empty text in all.
+  RETURN (SELECT string_agg('"' || n.name || '"', ', ' ORDER BY n.place)
+            FROM (SELECT u.name, row_number() OVER (ORDER BY strpos(lower(u.name), literal) > 0 DESC,
+                           hartonomous.levenshtein_similarity(literal, lower(left(u.name, 200))) DESC, u.name) AS place
+                    FROM unnest(names) u (name)) n
+           WHERE n.place <= 4);
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.near_names(text, text[]) IS
+  'up to four of the names given, the most like a text or a LIKE pattern first, in quotes; NULL when there are none';
+
+CREATE FUNCTION hartonomous_internal.raise_error(sqlstate text, message text, detail text, hint text, schema_name text,
+                                        table_name text, column_name text, constraint_name text) RETURNS void
+  AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL SAFE COST 1;
+COMMENT ON FUNCTION hartonomous_internal.raise_error(text, text, text, text, text, text, text, text) IS
+  'raises an error with the fields that are given; NULL and empty ones are left out, which RAISE cannot';
+CREATE FUNCTION hartonomous_internal.raise_failure(failure jsonb) RETURNS void
+  LANGUAGE sql VOLATILE PARALLEL SAFE COST 50
+  RETURN hartonomous_internal.raise_error(failure ->> 'sqlstate', failure ->> 'message', failure ->> 'detail', failure ->> 'hint',
+                                 failure ->> 'schema', failure ->> 'table', failure ->> 'column', failure ->> 'constraint');
+COMMENT ON FUNCTION hartonomous_internal.raise_failure(jsonb) IS 'raises again the error that try_step() has caught';
+
+CREATE FUNCTION hartonomous_internal.passed_over(tensors bigint, why text) RETURNS text
+  LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE COST 50
+  RETURN CASE WHEN tensors > 0
+              THEN format('; passed over %s tensor%s %s', tensors, CASE WHEN tensors > 1 THEN 's' ELSE '' END, why) ELSE '' END;
+COMMENT ON FUNCTION hartonomous_internal.passed_over(bigint, text) IS
+  'what the notice of a stage says of tensors that it left alone; nothing when there are none';

@@ -1,0 +1,91 @@
+-- What is known of a model by its number: its live revision, its name, its metadata; and which names it may have.
+
+CREATE FUNCTION hartonomous_internal.current_revision(model integer) RETURNS integer
+  LANGUAGE plpgsql STABLE PARALLEL SAFE COST 50
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  revision integer;
+BEGIN
+  IF to_regclass('hartonomous.models') IS NOT NULL THEN  -- without a store there is no model
+    SELECT m.current_revision INTO revision FROM hartonomous.models m WHERE m.model_id = model;
+  END IF;
+  IF revision IS NULL THEN
+    RAISE EXCEPTION 'model % does not exist', coalesce(model::text, 'NULL')
+      USING ERRCODE = '42704', HINT = 'SELECT * FROM hartonomous.list_models(); shows those there are.';
+  END IF;
+  RETURN revision;
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.current_revision(integer) IS 'the live revision of a model; 42704 when there is no such model';
+
+CREATE FUNCTION hartonomous_internal.model_name(model integer) RETURNS text
+  LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE COST 50
+  SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  -- Text output must not fail: without a store, or for who may not read it, a model has no name.
+  IF has_table_privilege(to_regclass('hartonomous.models'), 'SELECT') IS TRUE THEN
+    RETURN (SELECT m.model_name FROM hartonomous.models m WHERE m.model_id = model);
+  END IF;
+  RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.model_name(integer) IS
+  'the name of a model; NULL when there is none of that number, or none that the caller may see';
+
+-- Names are in B-tree indexes, whose entries have at most 2704 bytes: with a margin for what stands beside them.
+CREATE FUNCTION hartonomous_internal.check_name(model_name text) RETURNS void
+  LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE COST 1
+  SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  IF model_name IS NULL OR model_name = '' THEN
+    RAISE EXCEPTION 'a model needs a name' USING ERRCODE = '22023';
+  END IF;
+  IF octet_length(model_name) > 2048 THEN
+    RAISE EXCEPTION 'the name of a model must have at most 2048 bytes, not %', octet_length(model_name)
+      USING ERRCODE = '22023';
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.check_name(text) IS 'error 22023 for what cannot be a model''s name';
+
+CREATE FUNCTION hartonomous_internal.refuse_name(model_name text) RETURNS void
+  LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE COST 1
+  SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RAISE EXCEPTION 'model "%" exists already', model_name USING ERRCODE = '42710';
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.refuse_name(text) IS 'the error 42710 of an import whose name is taken';
+
+CREATE FUNCTION hartonomous_internal.gguf_metadata_of(model integer) RETURNS jsonb
+  LANGUAGE plpgsql STABLE PARALLEL SAFE COST 250
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  found jsonb;
+BEGIN
+  PERFORM hartonomous_internal.current_revision(model);
+  SELECT m.metadata INTO STRICT found FROM hartonomous.models m WHERE m.model_id = model;
+  IF (found ->> 'format') IS DISTINCT FROM 'gguf' THEN
+    RAISE EXCEPTION 'model "%" has no metadata of a language model', model::hartonomous.regmodel
+      USING ERRCODE = '0A000', HINT = 'Import it from GGUF, or measure it by a function of your own: docs/manual/evaluate.md.';
+  END IF;
+  RETURN found;
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.gguf_metadata_of(integer) IS
+  'metadata of a model as GGUF has it; 42704 when there is no such model, 0A000 when it has none';
+
+CREATE FUNCTION hartonomous_internal.hyperparameters(model integer) RETURNS jsonb
+  LANGUAGE sql STABLE PARALLEL SAFE COST 250
+BEGIN ATOMIC
+  SELECT jsonb_set(m.metadata, '{kv}', coalesce((SELECT jsonb_agg(kv ORDER BY n)
+           FROM jsonb_array_elements(m.metadata -> 'kv') WITH ORDINALITY u (kv, n)
+          WHERE kv ->> 'key' NOT LIKE 'tokenizer.%'), '[]'))
+    FROM (SELECT hartonomous_internal.gguf_metadata_of(model)) AS m (metadata);
+END;
+COMMENT ON FUNCTION hartonomous_internal.hyperparameters(integer) IS 'the same without the tokenizer''s';

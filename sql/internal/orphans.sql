@@ -1,0 +1,36 @@
+-- What no model owns any more: partitions that stayed behind when a row of models was deleted by hand (delete_model()
+-- takes them along), and rows that foreign keys would have deleted, had they not been switched off.
+
+CREATE FUNCTION hartonomous_internal.orphaned_partitions() RETURNS SETOF regclass
+  LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 10
+  SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN QUERY
+    SELECT p.oid::regclass
+      FROM (SELECT c.oid, regexp_match(c.relname, '^tensor_atoms_m(\d{1,10})_r(\d{1,10})$')::bigint[] AS numbers
+              FROM pg_class c WHERE c.relnamespace = 'hartonomous'::regnamespace AND c.relkind = 'r') p
+     WHERE p.numbers IS NOT NULL
+       AND NOT EXISTS (SELECT FROM hartonomous.model_revisions r JOIN hartonomous.models m USING (model_id)
+                        WHERE r.model_id = p.numbers[1] AND r.revision_id = p.numbers[2])
+     ORDER BY p.numbers;
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.orphaned_partitions() IS 'partitions of atoms whose model, or revision, is gone';
+
+CREATE FUNCTION hartonomous_internal.orphaned_rows() RETURNS TABLE (relation text, condition text)
+  LANGUAGE sql IMMUTABLE PARALLEL SAFE COST 50 ROWS 10
+BEGIN ATOMIC
+  SELECT f.relation, 'NOT hartonomous_internal.partition_exists(t.model_id, t.revision_id) OR NOT EXISTS '
+         '(SELECT FROM hartonomous.model_revisions r WHERE r.model_id = t.model_id AND r.revision_id = t.revision_id)'
+    FROM unnest(hartonomous_internal.form_tables()) f (relation)
+  UNION ALL
+  (SELECT t.relation, coalesce(t.condition, 'NOT EXISTS (SELECT FROM hartonomous.models m WHERE m.model_id = t.model_id)')
+    FROM (VALUES
+      (2, 'compression_steps', 'NOT EXISTS (SELECT FROM hartonomous.compression_runs r WHERE r.run_id = t.run_id)'),
+      (3, 'compression_runs', NULL), (4, 'validation_results', NULL), (5, 'atom_usage_stats', NULL),
+      (6, 'model_layers', NULL), (7, 'model_revisions', NULL)) t (n, relation, condition)
+   ORDER BY t.n);
+END;
+COMMENT ON FUNCTION hartonomous_internal.orphaned_rows() IS
+  'a row a table of the store, those that refer to others first: the condition (t is the table) under which what a row belongs to is gone';

@@ -1,0 +1,149 @@
+-- Partitions of atoms: a table for each revision that wrote one; its name, its columns and its indexes.
+
+CREATE FUNCTION hartonomous_internal.atoms_partition(model integer, revision integer) RETURNS text
+  LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE COST 1
+  RETURN 'tensor_atoms_m' || model || '_r' || revision;
+COMMENT ON FUNCTION hartonomous_internal.atoms_partition(integer, integer) IS
+  'name, in schema hartonomous, of the partition that a revision wrote (its atoms, or what it removed)';
+
+CREATE FUNCTION hartonomous_internal.partition_exists(model integer, revision integer) RETURNS boolean
+  LANGUAGE sql STABLE STRICT PARALLEL SAFE COST 50
+  RETURN to_regclass(format('hartonomous.%I', hartonomous_internal.atoms_partition(model, revision))) IS NOT NULL;
+COMMENT ON FUNCTION hartonomous_internal.partition_exists(integer, integer) IS 'whether that partition is there';
+
+CREATE FUNCTION hartonomous_internal.partition_of(model integer, revision integer) RETURNS regclass
+  LANGUAGE sql STABLE PARALLEL SAFE COST 50
+  RETURN format('hartonomous.%I', hartonomous_internal.atoms_partition(model, revision))::regclass;
+COMMENT ON FUNCTION hartonomous_internal.partition_of(integer, integer) IS 'that partition; 42P01 when it is not there, 22004 for NULL';
+
+-- The columns a workflow copies: all that are not generated, the user's own among them.
+CREATE FUNCTION hartonomous_internal.atom_columns(relation regclass, also_in regclass DEFAULT NULL) RETURNS name[]
+  LANGUAGE sql STABLE PARALLEL SAFE COST 50
+BEGIN ATOMIC
+  SELECT array_agg(a.attname ORDER BY a.attnum)
+    FROM pg_attribute a
+   WHERE a.attrelid = relation AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
+     AND (also_in IS NULL OR EXISTS (
+           SELECT FROM pg_attribute b
+            WHERE b.attrelid = also_in AND b.attname = a.attname AND NOT b.attisdropped AND b.attgenerated = ''));
+END;
+COMMENT ON FUNCTION hartonomous_internal.atom_columns(regclass, regclass) IS
+  'columns of a table of atoms that are stored and not generated, in order; only those also in the second table when given';
+
+-- revision_id says which partition a row lies in: the one column that changes when a row moves.
+CREATE FUNCTION hartonomous_internal.moved_columns(source regclass, target regclass) RETURNS text
+  LANGUAGE sql STABLE PARALLEL SAFE COST 50
+BEGIN ATOMIC
+  SELECT string_agg(quote_ident(c), ', ' ORDER BY n)
+    FROM unnest(hartonomous_internal.atom_columns(source, target)) WITH ORDINALITY AS columns (c, n) WHERE c <> 'revision_id';
+END;
+COMMENT ON FUNCTION hartonomous_internal.moved_columns(regclass, regclass) IS
+  'columns that a row takes along from one table of atoms to another, as a list for a query: all but revision_id';
+
+CREATE FUNCTION hartonomous_internal.create_atoms_partition(model integer, revision integer) RETURNS regclass
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  partition text := hartonomous_internal.atoms_partition(model, revision);
+  owner name;
+BEGIN
+  -- The CHECK implies the bound of either parent, so that attaching never scans. Parallel workers by number and not
+  -- by size: the planner sees the rows' size without TOAST and not what decoding them costs.
+  EXECUTE format($ddl$
+    CREATE TABLE hartonomous.%I (
+      LIKE hartonomous.tensor_atoms
+        INCLUDING DEFAULTS INCLUDING GENERATED INCLUDING STORAGE INCLUDING COMPRESSION INCLUDING CONSTRAINTS,
+      CONSTRAINT %I CHECK (model_id = %s AND revision_id = %s))
+      WITH (parallel_workers = 4)
+    $ddl$, partition, partition || '_bound', model, revision);
+  -- Until it has its primary key, and a delta for ever: else a publication would forbid to delete from it.
+  EXECUTE format('ALTER TABLE hartonomous.%I REPLICA IDENTITY FULL', partition);
+  -- Weights have no order, so that to count the distinct ones is the most part of ANALYZE; and nobody searches by them.
+  EXECUTE format('ALTER TABLE hartonomous.%I ALTER atom_data SET STATISTICS 0', partition);
+  SELECT pg_get_userbyid(c.relowner) INTO STRICT owner
+    FROM pg_class c WHERE c.oid = 'hartonomous.tensor_atoms'::regclass;
+  IF owner <> current_user THEN
+    EXECUTE format('ALTER TABLE hartonomous.%I OWNER TO %I', partition, owner);
+  END IF;
+  RETURN format('hartonomous.%I', partition)::regclass;
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.create_atoms_partition(integer, integer) IS
+  'a table of atoms that is attached to nothing yet and has no index yet';
+
+-- A user may have added columns to tensor_atoms; both sides of an ATTACH must have them.
+CREATE FUNCTION hartonomous_internal.add_missing_columns(target regclass, pattern regclass) RETURNS void
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 250
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  missing record;
+BEGIN
+  FOR missing IN
+    SELECT a.attname, format_type(a.atttypid, a.atttypmod)
+           || CASE WHEN a.attcollation <> t.typcollation THEN ' COLLATE ' || a.attcollation::regcollation ELSE '' END
+           || CASE WHEN a.attgenerated <> '' THEN format(' GENERATED ALWAYS AS (%s) STORED', pg_get_expr(d.adbin, d.adrelid))
+                   WHEN d.adbin IS NOT NULL THEN ' DEFAULT ' || pg_get_expr(d.adbin, d.adrelid) ELSE '' END
+           || CASE WHEN a.attnotnull AND pattern = 'hartonomous.tensor_atoms'::regclass THEN ' NOT NULL' ELSE '' END
+           AS definition
+      FROM pg_attribute a
+      JOIN pg_type t ON t.oid = a.atttypid
+      LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
+     WHERE a.attrelid = pattern AND a.attnum > 0 AND NOT a.attisdropped
+       AND NOT EXISTS (SELECT FROM pg_attribute b
+                        WHERE b.attrelid = target AND b.attname = a.attname AND NOT b.attisdropped)
+     ORDER BY a.attnum
+  LOOP
+    EXECUTE format('ALTER TABLE %s ADD COLUMN %I %s', target, missing.attname, missing.definition);
+  END LOOP;
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.add_missing_columns(regclass, regclass) IS
+  'adds to a table of atoms the columns that another has and it has not, as ALTER TABLE on that one has added them';
+
+CREATE FUNCTION hartonomous_internal.drop_foreign_columns(target regclass) RETURNS void
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 250
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  foreign_column name;
+BEGIN
+  FOR foreign_column IN
+    SELECT a.attname FROM pg_attribute a
+     WHERE a.attrelid = target AND a.attnum > 0 AND NOT a.attisdropped
+       AND NOT EXISTS (SELECT FROM pg_attribute b WHERE b.attrelid = 'hartonomous.tensor_atoms'::regclass
+                          AND b.attname = a.attname AND NOT b.attisdropped)
+  LOOP
+    EXECUTE format('ALTER TABLE %s DROP COLUMN %I', target, foreign_column);
+  END LOOP;
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.drop_foreign_columns(regclass) IS
+  'drops from a detached partition the columns that a user has dropped from tensor_atoms since';
+
+-- Attached to an empty table that is like tensor_atoms, the partition gets from PostgreSQL whatever indexes and keys that
+-- one has, the user's own too: the ATTACH to tensor_atoms itself then adopts them instead of building them under its lock.
+CREATE FUNCTION hartonomous_internal.index_atoms_partition(partition regclass) RETURNS void
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  pattern text := (SELECT c.relname || '_pattern' FROM pg_class c WHERE c.oid = partition);
+BEGIN
+  IF pattern IS NULL THEN
+    RAISE EXCEPTION 'table % does not exist', coalesce(partition::oid::text, 'NULL') USING ERRCODE = '42P01';
+  END IF;
+  PERFORM hartonomous_internal.add_missing_columns(partition, 'hartonomous.tensor_atoms');
+  PERFORM hartonomous_internal.drop_foreign_columns(partition);
+  EXECUTE format('CREATE TABLE hartonomous.%I (LIKE hartonomous.tensor_atoms INCLUDING GENERATED INCLUDING INDEXES) PARTITION BY LIST (model_id)',
+                 pattern);
+  EXECUTE format('ALTER TABLE hartonomous.%I ATTACH PARTITION %s DEFAULT', pattern, partition);
+  EXECUTE format('ALTER TABLE hartonomous.%I DETACH PARTITION %s', pattern, partition);
+  EXECUTE format('DROP TABLE hartonomous.%I', pattern);
+  EXECUTE format('ALTER TABLE %s REPLICA IDENTITY DEFAULT', partition);
+  EXECUTE format('ANALYZE %s', partition);
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.index_atoms_partition(regclass) IS
+  'builds on a filled partition the primary key and every index that tensor_atoms has, and analyses it';

@@ -1,0 +1,110 @@
+-- What pruning asks of a model: which tensors, where to cut.
+
+CREATE FUNCTION hartonomous_internal.check_prune_arguments(keep_ratio double precision, threshold real, scope text, method text,
+    keep_ratio_of text DEFAULT 'imported') RETURNS void
+  LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE COST 50
+  SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  IF (keep_ratio IS NULL) = (threshold IS NULL) THEN
+    RAISE EXCEPTION 'give either keep_ratio or threshold' USING ERRCODE = '22023';
+  END IF;
+  IF NOT keep_ratio BETWEEN 0 AND 1 THEN  -- NaN is greater than 1 here
+    RAISE EXCEPTION 'keep_ratio must be between 0 and 1, not %', keep_ratio USING ERRCODE = '22023';
+  END IF;
+  IF threshold = 'NaN' THEN
+    RAISE EXCEPTION 'threshold is not a number' USING ERRCODE = '22023';
+  END IF;
+  IF scope IS NULL OR scope NOT IN ('tensor', 'model') THEN
+    RAISE EXCEPTION 'unknown scope "%"', scope
+      USING ERRCODE = '22023', HINT = 'Scopes are "tensor" (rank within each tensor) and "model" (one ranking).';
+  END IF;
+  IF method IS NULL OR method NOT IN ('auto', 'in_place', 'rewrite') THEN
+    RAISE EXCEPTION 'unknown method "%"', method
+      USING ERRCODE = '22023', HINT = 'Methods are "auto", "in_place" and "rewrite".';
+  END IF;
+  IF keep_ratio_of IS NULL OR keep_ratio_of NOT IN ('imported', 'present') THEN
+    RAISE EXCEPTION 'unknown keep_ratio_of "%"', keep_ratio_of
+      USING ERRCODE = '22023',
+            HINT = 'keep_ratio is a share of the atoms that were "imported" or, each time anew, of those "present".';
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.check_prune_arguments(double precision, real, text, text, text) IS
+  '22023 when the arguments of a pruning do not fit together';
+
+CREATE TYPE hartonomous_internal.prune_summary AS (
+  cut real, atoms bigint, removed bigint, bytes bigint, removed_bytes bigint
+);
+COMMENT ON TYPE hartonomous_internal.prune_summary IS
+  'what pruning a group of atoms means: those with importance below cut are removed';
+
+CREATE FUNCTION hartonomous_internal.prune_cut_transition(internal, real, bigint, double precision, real, bigint)
+  RETURNS internal
+  AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 1;
+COMMENT ON FUNCTION hartonomous_internal.prune_cut_transition(internal, real, bigint, double precision, real, bigint) IS
+  'transition of prune_cut';
+CREATE FUNCTION hartonomous_internal.prune_cut_final(internal) RETURNS hartonomous_internal.prune_summary
+  AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 50;
+COMMENT ON FUNCTION hartonomous_internal.prune_cut_final(internal) IS 'result of prune_cut';
+-- Not combinable: the ranking needs all atoms of the group in one place, and shipping them there costs more than
+-- collecting them.
+CREATE AGGREGATE hartonomous_internal.prune_cut(importance real, bytes bigint, keep_ratio double precision, threshold real,
+                                       of_atoms bigint) (
+  SFUNC = hartonomous_internal.prune_cut_transition, STYPE = internal, SSPACE = 65536,
+  FINALFUNC = hartonomous_internal.prune_cut_final, PARALLEL = SAFE
+);
+COMMENT ON AGGREGATE hartonomous_internal.prune_cut(real, bigint, double precision, real, bigint) IS
+  'where to cut a group of atoms: below the threshold, or so that in the end the least important floor(of_atoms x (1 - keep_ratio)) are missing, those that are missing already among them, ties with the least kept staying; of_atoms NULL: as many as there are with an importance; atoms without importance stay; 22023 unless one of keep_ratio and threshold is given';
+
+-- Every token passes through the embeddings and the output, and their rows are as important as their tokens are
+-- frequent, which their magnitudes do not tell: pruning them by magnitude costs far more than it saves.
+CREATE FUNCTION hartonomous_internal.prunable_tensors(model integer, layer_pattern text, include_vectors boolean,
+    include_embeddings boolean, counts_imported boolean)
+  RETURNS TABLE (layer_id bigint, layer_name text, imported_atoms bigint, reason text)
+  LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 300
+  SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  PERFORM hartonomous_internal.current_revision(model);
+  PERFORM hartonomous_internal.require_matching_tensors(model, layer_pattern);
+  RETURN QUERY EXECUTE $sql$
+    WITH tensors AS (
+      SELECT l.* FROM hartonomous.model_layers l
+       WHERE l.model_id = $1 AND l.layer_name LIKE $2 AND ($3 OR cardinality(l.tensor_shape) > 1)),
+    carried AS (
+      SELECT DISTINCT a.layer_id FROM hartonomous.tensor_atoms a
+       WHERE a.model_id = $1 AND a.layer_id = ANY (ARRAY(SELECT t.layer_id FROM tensors t))
+         AND hartonomous.weights_format(a.atom_data) <> ALL (ARRAY(SELECT f.format FROM hartonomous.formats() f WHERE f.readable)))
+    SELECT t.layer_id, t.layer_name, hartonomous_internal.expected_atoms(t.parameter_count, t.row_length, t.atom_size),
+           CASE WHEN t.layer_type IN ('embedding', 'output') AND $4 IS NOT TRUE THEN 'embedding or output'
+                WHEN c.layer_id IS NOT NULL THEN 'opaque'
+                -- Its atoms are what its factors leave over: how many are missing says nothing.
+                WHEN f.layer_id IS NOT NULL AND $5 THEN 'factored' END
+      FROM tensors t
+      LEFT JOIN carried c ON c.layer_id = t.layer_id
+      LEFT JOIN (SELECT DISTINCT s.layer_id FROM hartonomous_internal.stored_forms($1, hartonomous_internal.live_base($1)) s) f
+        ON f.layer_id = t.layer_id
+     ORDER BY t.position$sql$ USING model, layer_pattern, include_vectors, include_embeddings, counts_imported;
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.prunable_tensors(integer, text, boolean, boolean, boolean) IS
+  'the tensors that a pattern means, how many atoms each has when none is missing, and why it is not pruned by importance (NULL: it is)';
+
+-- The region as a literal, so that the planner knows what it selects, and can take an index on places.
+CREATE FUNCTION hartonomous_internal.pruned_atoms(arguments jsonb) RETURNS text
+  LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE COST 250
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  box text := (SELECT '{' || string_agg(s.side, ',' ORDER BY s.n) || '}'
+                 FROM jsonb_array_elements_text(arguments -> 'region') WITH ORDINALITY s (side, n));
+BEGIN
+  RETURN concat_ws(' OR ',
+    'a.importance_score < ' || quote_literal(arguments ->> 'minimum_importance') || '::real',
+    'hartonomous.in_region(a.weights_geometry, a.weights_geometry_q8, ' || quote_literal(box) || '::real[])'
+      || CASE WHEN (arguments ->> 'outside_region')::boolean THEN '' ELSE ' IS NOT TRUE' END);
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.pruned_atoms(jsonb) IS
+  'which atoms a the operation "prune" with these arguments, which have been checked, removes, as a condition of a query: those that copy_atoms() does not copy';

@@ -1,0 +1,67 @@
+-- What quantizing a model asks of names, shapes and importance.
+
+CREATE FUNCTION hartonomous_internal.column_importance_of(source regclass, model integer)
+  RETURNS TABLE (layer_id bigint, column_importance real[])
+  LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 300
+  SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+  wrong record;
+  stranger text;
+BEGIN
+  IF source IS NULL THEN
+    RETURN;
+  END IF;
+  EXECUTE format($sql$
+    SELECT coalesce(s.layer_name, 'NULL') FROM %s s
+     WHERE s.column_importance IS NOT NULL AND NOT EXISTS (
+       SELECT FROM hartonomous.model_layers l WHERE l.model_id = $1 AND l.layer_name = s.layer_name)
+     ORDER BY 1 LIMIT 1$sql$, source) INTO stranger USING model;
+  IF stranger IS NOT NULL THEN
+    RAISE EXCEPTION '% names tensor "%", which model "%" has not', source, stranger, model::hartonomous.regmodel
+      USING ERRCODE = '22023', HINT = coalesce('It has, for example, ' || hartonomous_internal.near_names(stranger,
+        ARRAY(SELECT l.layer_name FROM hartonomous.model_layers l WHERE l.model_id = model)) || '.', 'It has no tensors.');
+  END IF;
+  EXECUTE format($sql$
+    SELECT l.layer_name, l.row_length, cardinality(s.column_importance) AS given, count(*) OVER (PARTITION BY layer_id)
+      FROM %s s JOIN hartonomous.model_layers l USING (layer_name)
+     WHERE l.model_id = $1 AND s.column_importance IS NOT NULL
+     ORDER BY cardinality(s.column_importance) = l.row_length, 4 DESC, l.position LIMIT 1$sql$, source)
+    INTO wrong USING model;
+  IF wrong.given <> wrong.row_length THEN
+    RAISE EXCEPTION 'importance of tensor "%" has % numbers for % columns', wrong.layer_name, wrong.given, wrong.row_length
+      USING ERRCODE = '2202E';
+  ELSIF wrong.count > 1 THEN
+    RAISE EXCEPTION 'tensor "%" has % rows in %', wrong.layer_name, wrong.count, source USING ERRCODE = '21000';
+  END IF;
+  RETURN QUERY EXECUTE format($sql$
+    SELECT l.layer_id, s.column_importance FROM %s s JOIN hartonomous.model_layers l USING (layer_name)
+     WHERE l.model_id = $1 AND s.column_importance IS NOT NULL$sql$, source) USING model;
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.column_importance_of(regclass, integer) IS
+  'importance of the columns of a model''s tensors from a relation with layer_name text and column_importance real[] (none when it is NULL); 22023, with near names, when it names a tensor that the model has not, 2202E when a tensor has another number of columns, 21000 when it is there twice, 42703 without those columns';
+
+-- llama-quantize refuses to make two bits a weight without importance where the file type asks for little else.
+CREATE FUNCTION hartonomous_internal.require_importance(plan hartonomous.tensor_plan[]) RETURNS void
+  LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 250
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  missing text;
+BEGIN
+  SELECT p.layer_name INTO missing
+    FROM unnest(plan) WITH ORDINALITY p (layer_id, layer_name, operation, arguments, atoms_before, atoms_after, bytes_before,
+                                         bytes_after, reason, details, n)
+   WHERE p.arguments ->> 'format' = 'Q2_K' AND NOT p.arguments ? 'column_importance'
+     AND hartonomous_internal.tensor_role(p.layer_name) <> ALL (ARRAY['output', 'token_embedding'])
+   ORDER BY p.n LIMIT 1;
+  IF missing IS NOT NULL THEN
+    RAISE EXCEPTION 'Q2_K_S needs the importance of the columns of tensor "%"', missing
+      USING ERRCODE = '22023', HINT = 'Give column_importance, or take Q2_K.';
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.require_importance(hartonomous.tensor_plan[]) IS
+  '22023 unless a plan has importance for each tensor that is to have 2 bits a weight';

@@ -1,0 +1,203 @@
+-- Revisions: the states of a model, the partitions that hold them, and going from one to another.
+--
+-- A partition is named by the revision that wrote it, its base. Revisions made in place share their parent's base;
+-- each keeps the atoms it removed in a backup partition of its own, its delta. held_revision_id, on a base's own
+-- row, says which of those states the partition holds now: any other is reached by putting deltas back or taking
+-- their atoms out again.
+
+CREATE FUNCTION hartonomous_internal.new_revision(model integer, stage text, kind text, parameters jsonb) RETURNS integer
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 250
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  revision integer := nextval(pg_get_serial_sequence('hartonomous.model_revisions', 'revision_id'));
+  parent integer;
+  base integer := revision;
+BEGIN
+  SELECT m.current_revision INTO parent FROM hartonomous.models m WHERE m.model_id = model;
+  IF kind = 'in_place' THEN
+    SELECT r.base_revision_id INTO STRICT base FROM hartonomous.model_revisions r WHERE r.revision_id = parent;
+  END IF;
+  INSERT INTO hartonomous.model_revisions
+      (revision_id, model_id, parent_revision_id, base_revision_id, held_revision_id, stage, kind, parameters, state)
+    VALUES (revision, model, parent, base, CASE WHEN base = revision THEN revision END, stage, kind,
+            coalesce(parameters, '{}'), 'building');
+  RETURN revision;
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.new_revision(integer, text, text, jsonb) IS
+  'records the start of a revision whose parent is the current one';
+
+CREATE FUNCTION hartonomous_internal.live_base(model integer) RETURNS integer
+  LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE COST 50
+  SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN (SELECT r.base_revision_id FROM hartonomous.models m
+            JOIN hartonomous.model_revisions r ON r.revision_id = m.current_revision WHERE m.model_id = model);
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.live_base(integer) IS
+  'the revision that wrote a model''s live partition, and the factors beside it';
+
+CREATE FUNCTION hartonomous_internal.live_partition(model integer) RETURNS regclass
+  LANGUAGE plpgsql STABLE PARALLEL SAFE COST 50
+  SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  PERFORM hartonomous_internal.current_revision(model);
+  RETURN hartonomous_internal.partition_of(model, hartonomous_internal.live_base(model));
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.live_partition(integer) IS 'the partition of tensor_atoms that holds a model';
+
+-- From a revision up to the base of its partition, itself first.
+CREATE FUNCTION hartonomous_internal.revision_chain(revision integer) RETURNS integer[]
+  LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE COST 250
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  chain integer[] := ARRAY[revision];
+  step record;
+BEGIN
+  LOOP
+    SELECT r.base_revision_id AS base, r.parent_revision_id AS parent INTO STRICT step
+      FROM hartonomous.model_revisions r WHERE r.revision_id = chain[cardinality(chain)];
+    EXIT WHEN step.base = chain[cardinality(chain)];
+    IF step.parent IS NULL OR step.parent = ANY (chain) THEN
+      RAISE EXCEPTION 'the parents of revision % do not lead to revision %, whose partition holds it', revision, step.base
+        USING ERRCODE = '55000';
+    END IF;
+    chain := chain || step.parent;
+  END LOOP;
+  RETURN chain;
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.revision_chain(integer) IS
+  'the revisions between a state and the one that wrote its partition, both included; 55000 when the parents do not lead there';
+
+CREATE FUNCTION hartonomous_internal.put_back_delta(model integer, base integer, delta integer) RETURNS void
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  target regclass := hartonomous_internal.partition_of(model, base);
+  source regclass := hartonomous_internal.partition_of(model, delta);
+  list text := hartonomous_internal.moved_columns(source, target);
+BEGIN
+  -- Somebody may have inserted atoms in the place of those that were removed: what was there before them returns.
+  EXECUTE format('DELETE FROM %s a USING %s d WHERE a.layer_id = d.layer_id AND a.atom_sequence = d.atom_sequence',
+                 target, source);
+  EXECUTE format('INSERT INTO %s (revision_id, %s) SELECT %s, %s FROM %s', target, list, base, list, source);
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.put_back_delta(integer, integer, integer) IS
+  'undoes an in-place revision: the atoms it removed return to their partition';
+
+CREATE FUNCTION hartonomous_internal.take_out_delta(model integer, base integer, delta integer) RETURNS void
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  source regclass := hartonomous_internal.partition_of(model, base);
+  target regclass := hartonomous_internal.partition_of(model, delta);
+  list text := hartonomous_internal.moved_columns(source, target);
+BEGIN
+  -- The atoms may have been changed since they were put back: the delta keeps what is removed now.
+  EXECUTE format($sql$
+    WITH keys AS (DELETE FROM %1$s RETURNING layer_id, atom_sequence),
+         gone AS (DELETE FROM %2$s a USING keys k
+                   WHERE a.layer_id = k.layer_id AND a.atom_sequence = k.atom_sequence RETURNING a.*)
+    INSERT INTO %1$s (revision_id, %3$s) SELECT %4$s, %3$s FROM gone
+    $sql$, target, source, list, delta);
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.take_out_delta(integer, integer, integer) IS
+  'does an undone in-place revision again: the same atoms leave the partition';
+
+CREATE FUNCTION hartonomous_internal.hold_revision(revision integer) RETURNS void
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  target hartonomous.model_revisions;
+  held integer;
+  from_chain integer[];
+  to_chain integer[];
+  step integer;
+BEGIN
+  SELECT * INTO target FROM hartonomous.model_revisions r WHERE r.revision_id = revision;
+  IF target.revision_id IS NULL THEN
+    RAISE EXCEPTION 'revision % does not exist', coalesce(revision::text, 'NULL') USING ERRCODE = '42704';
+  END IF;
+  SELECT r.held_revision_id INTO STRICT held
+    FROM hartonomous.model_revisions r WHERE r.revision_id = target.base_revision_id;
+  from_chain := hartonomous_internal.revision_chain(held);
+  to_chain := hartonomous_internal.revision_chain(revision);
+  FOREACH step IN ARRAY from_chain LOOP
+    EXIT WHEN step = ANY (to_chain);
+    PERFORM hartonomous_internal.put_back_delta(target.model_id, target.base_revision_id, step);
+  END LOOP;
+  FOR i IN REVERSE cardinality(to_chain)..1 LOOP
+    CONTINUE WHEN to_chain[i] = ANY (from_chain);
+    PERFORM hartonomous_internal.take_out_delta(target.model_id, target.base_revision_id, to_chain[i]);
+  END LOOP;
+  UPDATE hartonomous.model_revisions SET held_revision_id = revision WHERE revision_id = target.base_revision_id;
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.hold_revision(integer) IS
+  'brings the partition of a revision into that revision''s state';
+
+-- Drops the partitions that no kept state needs. A delta is needed when it lies between the state its partition
+-- holds and one that is kept.
+CREATE FUNCTION hartonomous_internal.drop_unneeded_partitions(model integer) RETURNS integer
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  candidate record;
+  kept integer[];
+  held_chain integer[];
+  needed boolean;
+  dropped integer := 0;
+BEGIN
+  FOR candidate IN
+    SELECT r.revision_id, r.base_revision_id, b.held_revision_id, r.kind
+      FROM hartonomous.model_revisions r
+      JOIN hartonomous.model_revisions b ON b.revision_id = r.base_revision_id
+     WHERE r.model_id = model AND r.state <> 'building' AND hartonomous_internal.partition_exists(model, r.revision_id)
+     ORDER BY r.revision_id DESC
+  LOOP
+    SELECT coalesce(array_agg(r.revision_id), '{}') INTO kept
+      FROM hartonomous.model_revisions r
+     WHERE r.base_revision_id = candidate.base_revision_id AND r.state IN ('live', 'backup');
+    IF candidate.kind = 'in_place' THEN
+      held_chain := hartonomous_internal.revision_chain(candidate.held_revision_id);
+      SELECT coalesce(bool_or((candidate.revision_id = ANY (held_chain))
+                              <> (candidate.revision_id = ANY (hartonomous_internal.revision_chain(k)))), false) INTO needed
+        FROM unnest(kept) k;
+    ELSE
+      needed := kept <> '{}';
+    END IF;
+    IF NOT needed THEN
+      PERFORM hartonomous_internal.drop_atoms_partition(model, candidate.revision_id);
+      dropped := dropped + 1;
+    END IF;
+  END LOOP;
+  RETURN dropped;
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.drop_unneeded_partitions(integer) IS
+  'drops the partitions of a model that no kept revision needs, and says how many';
+
+CREATE FUNCTION hartonomous_internal.drop_atoms_partition(model integer, revision integer) RETURNS void
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  EXECUTE format('DROP TABLE IF EXISTS hartonomous.%I', hartonomous_internal.atoms_partition(model, revision));
+  PERFORM hartonomous_internal.drop_forms(model, revision);
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.drop_atoms_partition(integer, integer) IS
+  'drops a partition, if it is there, and what stands beside it';

@@ -1,0 +1,154 @@
+-- The rewriting stage: a new partition is written tensor by tensor beside the live one, then they are swapped.
+--
+-- All stages run through here; a stage only plans its steps (internal/stages.sql): one a tensor, an operation and its arguments
+-- (internal/operations.sql). Each step is committed where the caller may commit, so a stopped run goes on with the same call.
+-- Readers and plain writers go on meanwhile: before the swap, tensors that were changed since they were copied are copied
+-- again.
+
+CREATE FUNCTION hartonomous_internal.columns_fingerprint(partition regclass) RETURNS text
+  LANGUAGE sql STABLE PARALLEL SAFE COST 50
+  RETURN quote_literal(md5(array_to_string(hartonomous_internal.atom_columns(partition), ',')));
+COMMENT ON FUNCTION hartonomous_internal.columns_fingerprint(regclass) IS
+  'a literal that changes when a user adds or drops columns of the atoms';
+
+-- Rows longer than atom_size are cut into atoms of that size, the last one shorter.
+CREATE FUNCTION hartonomous_internal.part_of_row(of_columns real[], atom_size integer, atom_sequence integer) RETURNS real[]
+  LANGUAGE sql IMMUTABLE PARALLEL SAFE COST 1
+BEGIN ATOMIC
+  SELECT CASE WHEN cardinality(of_columns) <= atom_size THEN of_columns
+              ELSE of_columns[p.first + 1 : p.first + atom_size] END
+    FROM (VALUES (atom_sequence % ((cardinality(of_columns) + atom_size - 1) / nullif(atom_size, 0)) * atom_size)) AS p (first);
+END;
+COMMENT ON FUNCTION hartonomous_internal.part_of_row(real[], integer, integer) IS
+  'of one number a matrix column, those of the columns that an atom lies in; NULL for atoms of 0 weights';
+
+CREATE FUNCTION hartonomous_internal.rewrite_layer(run bigint, layer bigint) RETURNS void
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  started timestamptz := clock_timestamp();
+  job hartonomous.compression_runs;
+  step hartonomous.compression_steps;
+  written record;
+BEGIN
+  PERFORM hartonomous_internal.require_run(run);
+  SELECT * INTO STRICT job FROM hartonomous.compression_runs r WHERE r.run_id = run;
+  SELECT * INTO step FROM hartonomous.compression_steps s WHERE s.run_id = run AND s.layer_id = layer;
+  IF step.run_id IS NULL THEN
+    RAISE EXCEPTION 'run % has no step for layer %', run, coalesce(layer::text, 'NULL') USING ERRCODE = '42704';
+  END IF;
+  -- Taken before the rows are read: what changes in between is copied once more than needed, never missed.
+  SELECT f.atoms, f.bytes, f.fingerprint INTO step.atoms_before, step.bytes_before, step.source_fingerprint
+    FROM hartonomous_internal.tensor_fingerprint(job.model_id, hartonomous_internal.live_base(job.model_id), layer) f;
+  IF step.state = 'done' THEN
+    EXECUTE format('DELETE FROM %s WHERE layer_id = $1', hartonomous_internal.partition_of(job.model_id, job.revision_id)) USING layer;
+    PERFORM hartonomous_internal.drop_forms(job.model_id, job.revision_id, layer);
+  END IF;
+  SELECT * INTO written
+    FROM hartonomous_internal.perform_operation(step.operation, step.arguments, job.model_id, layer, job.model_id, job.revision_id, layer,
+                                       -- Workers take longer to start than to quantize a small tensor.
+                                       parallel => step.bytes_before > 1048576);
+  UPDATE hartonomous.compression_steps s
+     SET state = 'done', atoms_before = step.atoms_before, bytes_before = step.bytes_before,
+         source_fingerprint = step.source_fingerprint, atoms_after = written.atoms, bytes_after = written.bytes,
+         outcome = coalesce(written.outcome, s.outcome),
+         seconds = extract(epoch FROM clock_timestamp() - started)
+   WHERE s.run_id = run AND s.layer_id = layer;
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.rewrite_layer(bigint, bigint) IS
+  'does one step of a run: writes a tensor of the live partition, changed as the step says, into the run''s';
+
+CREATE FUNCTION hartonomous_internal.copy_changed_layers(run bigint) RETURNS void
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  layer bigint;
+  target regclass;
+BEGIN
+  FOR layer IN SELECT hartonomous_internal.changed_layers(run) LOOP
+    IF target IS NULL THEN
+      SELECT hartonomous_internal.partition_of(r.model_id, r.revision_id) INTO STRICT target
+        FROM hartonomous.compression_runs r WHERE r.run_id = run;
+      PERFORM hartonomous_internal.add_missing_columns(target, 'hartonomous.tensor_atoms');
+    END IF;
+    PERFORM hartonomous_internal.rewrite_layer(run, layer);
+  END LOOP;
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.copy_changed_layers(bigint) IS
+  'copies again the tensors that were changed, or got columns, after the run copied them';
+
+CREATE FUNCTION hartonomous_internal.tensor_fingerprint(model integer, base integer, layer bigint,
+                                               OUT atoms bigint, OUT bytes bigint, OUT fingerprint text)
+  LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  partition regclass := hartonomous_internal.partition_of(model, base);
+BEGIN
+  EXECUTE format($sql$
+    SELECT count(*), coalesce(sum(hartonomous.weights_bytes(atom_data)), 0),
+           count(*) || ':' || coalesce(sum(xmin::text::bigint), 0) || ':' || %s
+      FROM %s WHERE layer_id = $1$sql$, hartonomous_internal.columns_fingerprint(partition), partition)
+    INTO atoms, bytes, fingerprint USING layer;
+  bytes := bytes + hartonomous_internal.form_bytes(model, base, layer);
+  fingerprint := fingerprint || coalesce((SELECT v.versions FROM hartonomous_internal.form_versions(model, base, layer) v), '');
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.tensor_fingerprint(integer, integer, bigint) IS
+  'atoms of a tensor in a partition, bytes of all its forms, and a text that changes when any of its rows or their columns do';
+
+-- The same of all tensors that a run has copied, in one pass.
+CREATE FUNCTION hartonomous_internal.changed_layers(run bigint) RETURNS SETOF bigint
+  LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 10
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  model integer;
+  source regclass;
+BEGIN
+  PERFORM hartonomous_internal.require_run(run);
+  SELECT r.model_id INTO STRICT model FROM hartonomous.compression_runs r WHERE r.run_id = run;
+  source := hartonomous_internal.live_partition(model);
+  RETURN QUERY EXECUTE format($sql$
+    SELECT s.layer_id
+      FROM hartonomous.compression_steps s
+      LEFT JOIN (SELECT layer_id, count(*) || ':' || sum(xmin::text::bigint) AS rows
+                   FROM %s GROUP BY layer_id) now ON now.layer_id = s.layer_id
+      LEFT JOIN hartonomous_internal.form_versions($2, $3) f ON f.layer_id = s.layer_id
+     WHERE s.run_id = $1 AND s.source_fingerprint IS DISTINCT FROM coalesce(now.rows, '0:0') || ':' || %s
+                                                                   || coalesce(f.versions, '')
+     ORDER BY s.layer_id$sql$, source, hartonomous_internal.columns_fingerprint(source))
+    USING run, model, hartonomous_internal.live_base(model);
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.changed_layers(bigint) IS 'tensors that were changed, in any form, after the run copied them';
+
+-- The one place where an operation is carried out: steps of runs and the tensors of students come through here.
+CREATE FUNCTION hartonomous_internal.perform_operation(operation text, arguments jsonb, model integer, layer bigint,
+    into_model integer, into_base integer, into_layer bigint, parallel boolean,
+    OUT atoms bigint, OUT bytes bigint, OUT outcome text)
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  PERFORM hartonomous_internal.check_operation(operation, arguments);
+  IF operation = 'factor' THEN
+    SELECT f.atoms, f.bytes, f.outcome INTO atoms, bytes, outcome
+      FROM hartonomous_internal.factor_tensor(model, layer, into_model, into_base, into_layer, arguments) f;
+    IF atoms IS NOT NULL THEN
+      RETURN;
+    END IF;
+    operation := 'copy';
+    arguments := '{}';
+  END IF;
+  SELECT c.atoms, c.bytes INTO atoms, bytes
+    FROM hartonomous_internal.copy_tensor(operation, arguments, model, hartonomous_internal.live_base(model), layer,
+                                 into_model, into_base, into_layer, parallel) c;
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.perform_operation(text, jsonb, integer, bigint, integer, integer, bigint, boolean) IS
+  'writes a tensor of a live partition, and what stands beside it, into another partition, changed as an operation says; returns the atoms it wrote, the bytes of all forms, and what came of it in words, where there is more to say; 22023 as check_operation()';

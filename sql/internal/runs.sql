@@ -1,0 +1,118 @@
+-- Runs: jobs that write a new revision, how they begin, end and are given up.
+
+CREATE FUNCTION hartonomous_internal.make_current(model integer, revision integer) RETURNS void
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 250
+  SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  UPDATE hartonomous.model_revisions r SET state = 'backup'
+    FROM hartonomous.models m
+   WHERE m.model_id = model AND r.revision_id = m.current_revision AND r.revision_id <> revision;
+  UPDATE hartonomous.model_revisions r
+     SET state = CASE WHEN r.revision_id = revision THEN 'live' ELSE r.state END,
+         held_revision_id = CASE WHEN r.revision_id = r.base_revision_id THEN revision ELSE r.held_revision_id END
+    FROM hartonomous.model_revisions target
+   WHERE target.revision_id = revision AND r.revision_id IN (revision, target.base_revision_id);
+  UPDATE hartonomous.models SET current_revision = revision WHERE model_id = model;
+  -- A stopped run started from another state: it can never be resumed, and its partition takes space.
+  PERFORM hartonomous_internal.close_run(r.run_id, 'abandoned')
+     FROM hartonomous.compression_runs r
+    WHERE r.model_id = model AND r.state = 'running' AND r.revision_id IS DISTINCT FROM revision;
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.make_current(integer, integer) IS
+  'records that a revision, which its base already holds, is the live one; abandons runs that were stopped in another state';CREATE FUNCTION hartonomous_internal.start_run(model integer, stage text, kind text, parameters jsonb) RETURNS bigint
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  current integer := hartonomous_internal.current_revision(model);
+  run record;
+  resumed bigint;
+  revision integer;
+BEGIN
+  IF kind <> 'copy' THEN
+    PERFORM hartonomous_internal.require_read_committed();
+  END IF;
+  IF stage IS NULL THEN
+    RAISE EXCEPTION 'a stage needs a name' USING ERRCODE = '22004';
+  END IF;
+  -- The caller holds the model's lock, so a run that says it is running has been stopped.
+  FOR run IN
+    SELECT c.run_id, c.revision_id, c.stage, c.parameters, r.parent_revision_id, r.kind
+      FROM hartonomous.compression_runs c
+      LEFT JOIN hartonomous.model_revisions r ON r.revision_id = c.revision_id
+     WHERE c.model_id = model AND c.state = 'running'
+     ORDER BY c.run_id DESC
+  LOOP
+    IF resumed IS NULL AND run.stage = start_run.stage AND run.parameters = start_run.parameters
+       AND run.kind = start_run.kind AND run.parent_revision_id = current
+       AND hartonomous_internal.partition_exists(model, run.revision_id) THEN
+      resumed := run.run_id;
+      RAISE NOTICE 'resuming run % of stage %', run.run_id, stage;
+    ELSE
+      PERFORM hartonomous_internal.close_run(run.run_id, 'abandoned');
+    END IF;
+  END LOOP;
+  IF resumed IS NOT NULL THEN
+    RETURN resumed;
+  END IF;
+  revision := hartonomous_internal.new_revision(model, stage, kind, parameters);
+  PERFORM hartonomous_internal.create_atoms_partition(model, revision);
+  INSERT INTO hartonomous.compression_runs (model_id, revision_id, stage, parameters, state)
+    VALUES (model, revision, stage, parameters, 'running') RETURNING run_id INTO resumed;
+  RETURN resumed;
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.start_run(integer, text, text, jsonb) IS
+  'a run for a stage: a stopped one with the same parameters and parent, or a new one with a new revision; the caller holds the model''s lock; 22004 without a stage';
+
+-- What others committed meanwhile is copied again before the swap, so it must be visible then.
+CREATE FUNCTION hartonomous_internal.require_read_committed() RETURNS void
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 50
+  SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  IF current_setting('transaction_isolation') IN ('repeatable read', 'serializable') THEN
+    RAISE EXCEPTION 'a model can be rewritten in a READ COMMITTED transaction only'
+      USING ERRCODE = '25000', DETAIL = 'An older snapshot would not see what others change while it is copied.',
+            HINT = 'SET default_transaction_isolation = ''read committed''.';
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.require_read_committed() IS '25000 in a REPEATABLE READ or SERIALIZABLE transaction';
+
+CREATE FUNCTION hartonomous_internal.require_run(run bigint) RETURNS void
+  LANGUAGE plpgsql STABLE PARALLEL SAFE COST 50
+  SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  IF NOT EXISTS (SELECT FROM hartonomous.compression_runs r WHERE r.run_id = run) THEN
+    RAISE EXCEPTION 'run % does not exist', coalesce(run::text, 'NULL') USING ERRCODE = '42704';
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.require_run(bigint) IS '42704 when there is no such run';
+
+CREATE FUNCTION hartonomous_internal.close_run(run bigint, state text, error_sqlstate text DEFAULT NULL,
+                                      error_message text DEFAULT NULL) RETURNS void
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  old hartonomous.compression_runs;
+BEGIN
+  UPDATE hartonomous.compression_runs r
+     SET state = close_run.state, finished_at = clock_timestamp(), error_sqlstate = close_run.error_sqlstate,
+         error_message = close_run.error_message
+   WHERE r.run_id = run AND r.state = 'running' RETURNING * INTO old;
+  IF old.revision_id IS NOT NULL THEN
+    UPDATE hartonomous.model_revisions r SET state = 'dropped' WHERE r.revision_id = old.revision_id AND r.state = 'building';
+    IF FOUND THEN
+      PERFORM hartonomous_internal.drop_atoms_partition(old.model_id, old.revision_id);
+    END IF;
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.close_run(bigint, text, text, text) IS
+  'ends a run that has not finished, as failed or abandoned, and drops what it wrote; the caller holds the model''s lock';

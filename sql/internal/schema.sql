@@ -1,0 +1,20 @@
+-- The two schemas: hartonomous is what users call, hartonomous_internal all else. Both hold code only; create_store()
+-- makes the tables (api/store.sql), in hartonomous.
+
+-- The schema of everything. The extension owns code only; create_store() makes the tables (api/store.sql).
+\echo Use "CREATE EXTENSION hartonomous CASCADE" to load this file. \quit
+
+CREATE SCHEMA hartonomous;
+COMMENT ON SCHEMA hartonomous IS 'neural networks as rows: import, prune, quantize, roll back, export';
+CREATE SCHEMA hartonomous_internal;
+COMMENT ON SCHEMA hartonomous_internal IS 'what the functions of schema hartonomous are made of; it may change with any version';
+-- Functions run with the rights of their caller, who therefore calls these, too.
+GRANT USAGE ON SCHEMA hartonomous, hartonomous_internal TO PUBLIC;
+
+CREATE FUNCTION hartonomous_internal.postgis_schema() RETURNS name
+  LANGUAGE sql STABLE PARALLEL SAFE COST 50
+BEGIN ATOMIC
+  SELECT n.nspname
+    FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = 'postgis';
+END;
+COMMENT ON FUNCTION hartonomous_internal.postgis_schema() IS 'where PostGIS lives: it may be any schema';

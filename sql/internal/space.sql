@@ -1,0 +1,13 @@
+-- What nearest_atoms() checks.
+
+CREATE FUNCTION hartonomous_internal.check_neighbours(k integer) RETURNS void
+  LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE COST 1
+  SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  IF (k BETWEEN 0 AND 1000000) IS NOT TRUE THEN
+    RAISE EXCEPTION 'k must be between 0 and 1000000, not %', coalesce(k::text, 'NULL') USING ERRCODE = '22023';
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.check_neighbours(integer) IS '22023 when k is no number of neighbours';

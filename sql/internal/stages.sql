@@ -1,0 +1,178 @@
+-- Stages: plans as data, and the one procedure that runs any of them.
+--
+-- A stage is a planner, which says what becomes of each tensor, and a reporter, which says by NOTICE what has been done:
+-- a row of stages(). Its procedure checks arguments and calls run_stage(). A plan that a user made or filtered himself
+-- goes the same way: run_plan().
+
+CREATE FUNCTION hartonomous_internal.stages() RETURNS TABLE (procedure text, stage text, planner text, reporter text)
+  LANGUAGE sql IMMUTABLE PARALLEL SAFE COST 1 ROWS 6
+BEGIN ATOMIC
+  SELECT v.* FROM (VALUES
+    ('prune_by_importance', 'prune', 'plan_pruning', 'report_pruning'),
+    ('prune_region', 'prune', 'plan_region_pruning', 'report_pruning'),
+    ('quantize_model', 'quantize', 'plan_quantizing', 'report_quantizing'),
+    ('svd_compress_model', 'svd', 'plan_factoring', 'report_factoring'),
+    ('quantize_model_geometry', 'quantize_geometry', 'plan_encoding', 'report_encoding'),
+    ('run_plan', NULL, NULL, 'report_plan')) v (procedure, stage, planner, reporter);
+END;
+COMMENT ON FUNCTION hartonomous_internal.stages() IS
+  'a row a procedure that runs a stage: the name its revisions have, the function (model, parameters) that plans it, and the one (model, parameters, plan, result) that says what it did';
+
+CREATE FUNCTION hartonomous_internal.plan_stage(model integer, procedure text, parameters jsonb) RETURNS hartonomous.tensor_plan[]
+  LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  planner text;
+  plan hartonomous.tensor_plan[];
+BEGIN
+  SELECT s.planner INTO STRICT planner FROM hartonomous_internal.stages() s WHERE s.procedure = plan_stage.procedure;
+  EXECUTE format('SELECT coalesce(array_agg(p), ''{}'') FROM hartonomous_internal.%I($1, $2) p', planner)
+    INTO plan USING model, parameters;
+  RETURN plan;
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.plan_stage(integer, text, jsonb) IS 'the plan of a stage, made by its planner';
+
+CREATE FUNCTION hartonomous_internal.report_stage(model integer, procedure text, parameters jsonb,
+    plan hartonomous.tensor_plan[], result jsonb) RETURNS void
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  reporter text;
+BEGIN
+  SELECT s.reporter INTO STRICT reporter FROM hartonomous_internal.stages() s WHERE s.procedure = report_stage.procedure;
+  EXECUTE format('SELECT hartonomous_internal.%I($1, $2, $3, $4)', reporter) USING model, parameters, plan, result;
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.report_stage(integer, text, jsonb, hartonomous.tensor_plan[], jsonb) IS
+  'has the reporter of a stage say what was done: result is NULL when there was nothing to do, {"dry_run": true} when it is only said, else as stage_result() makes it';
+
+-- A rewrite costs what is kept, deleting in place costs what goes and leaves dead rows behind.
+CREATE FUNCTION hartonomous_internal.chosen_method(method text, plan hartonomous.tensor_plan[]) RETURNS text
+  LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE COST 250
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  found record;
+BEGIN
+  IF method IS NULL OR method NOT IN ('auto', 'in_place', 'rewrite') THEN
+    RAISE EXCEPTION 'unknown method "%"', method
+      USING ERRCODE = '22023', HINT = 'Methods are "auto", "in_place" and "rewrite".';
+  END IF;
+  SELECT bool_and(p.operation = 'prune' AND p.arguments -> 'atoms_only' IS DISTINCT FROM 'true')
+           FILTER (WHERE p.operation <> 'copy') AS prunes,
+         sum(p.atoms_before - p.atoms_after) FILTER (WHERE p.operation = 'prune')
+           < 0.2 * sum(p.atoms_before) FILTER (WHERE p.operation = 'prune' OR p.reason = 'nothing to prune') AS few
+    INTO found FROM unnest(plan) p;
+  IF found.prunes IS NULL THEN
+    RETURN 'none';
+  ELSIF method = 'in_place' AND NOT found.prunes THEN
+    RAISE EXCEPTION 'only atoms can be pruned in place'
+      USING ERRCODE = '22023', HINT = 'Leave method to "auto", or say "rewrite".';
+  END IF;
+  RETURN CASE WHEN method = 'in_place' OR method = 'auto' AND found.prunes AND found.few THEN 'in_place' ELSE 'rewrite' END;
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.chosen_method(text, hartonomous.tensor_plan[]) IS
+  'how a plan is carried out: in_place, rewrite, or none when it changes nothing; "auto" is in place when fewer than a fifth of the atoms go; 22023 on an unknown method, or in_place with what is no pruning';
+
+CREATE FUNCTION hartonomous_internal.begin_run(model integer, stage text, kind text, parameters jsonb,
+    plan hartonomous.tensor_plan[] DEFAULT NULL) RETURNS bigint
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+  SET enable_nestloop = off
+AS $$
+DECLARE
+  run bigint := hartonomous_internal.start_run(model, stage, kind, parameters);
+BEGIN
+  -- Of a run that is resumed the steps are there: it goes on with what it began with.
+  INSERT INTO hartonomous.compression_steps (run_id, layer_id, operation, arguments, outcome)
+    SELECT run, l.layer_id, coalesce(p.operation, 'copy'),
+           CASE WHEN p.operation IS NULL THEN '{}' ELSE coalesce(p.arguments, '{}') END,
+           CASE WHEN p.operation IS NULL THEN 'left alone: ' || p.reason END
+      FROM hartonomous.model_layers l LEFT JOIN unnest(plan) p ON p.layer_id = l.layer_id
+     WHERE l.model_id = model
+    ON CONFLICT DO NOTHING;
+  RETURN run;
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.begin_run(integer, text, text, jsonb, hartonomous.tensor_plan[]) IS
+  'a run, new or resumed, with a step for each tensor of a model: what the plan says, else a copy; the caller holds the model''s lock';
+
+CREATE FUNCTION hartonomous_internal.stage_result(model integer, run bigint, started timestamptz, disk_before bigint) RETURNS jsonb
+  LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 250
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  done record;
+BEGIN
+  SELECT r.bytes_before, r.bytes_after INTO done FROM hartonomous.compression_runs r WHERE r.run_id = run;
+  RETURN jsonb_build_object('run', run, 'revision', hartonomous_internal.current_revision(model),
+    'bytes_before', done.bytes_before, 'bytes_after', done.bytes_after, 'disk_before', disk_before,
+    'disk_after', pg_total_relation_size(hartonomous_internal.live_partition(model)),
+    'seconds', round(extract(epoch FROM clock_timestamp() - started), 1));
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.stage_result(integer, bigint, timestamptz, bigint) IS
+  'what a stage came to, for its reporter: revision, seconds, bytes on disk; of a run (NULL: in place) its number and bytes';
+
+-- Cancelled or killed: see execute_run(); in place, or before the steps, nothing has happened. A second caller waits for
+-- the model's lock, or with nowait fails with 55P03. What the plan says is found out under the lock.
+CREATE PROCEDURE hartonomous_internal.run_stage(model integer, procedure text, parameters pg_catalog.jsonb, nowait boolean,
+    method text DEFAULT 'rewrite', dry_run boolean DEFAULT false, given hartonomous.tensor_plan[] DEFAULT NULL)
+  LANGUAGE plpgsql
+AS $$
+DECLARE
+  commits boolean := hartonomous_internal.can_commit();
+  started pg_catalog.timestamptz := pg_catalog.clock_timestamp();
+  stage pg_catalog.text;
+  plan hartonomous.tensor_plan[];
+  result pg_catalog.jsonb;
+  disk_before bigint;
+  run bigint;
+BEGIN
+  PERFORM hartonomous_internal.current_revision(model);
+  PERFORM hartonomous_internal.lock_model(model, nowait, commits);
+  plan := CASE WHEN given IS NULL THEN hartonomous_internal.plan_stage(model, procedure, parameters)
+               ELSE hartonomous_internal.check_plan(model, given) END;
+  method := hartonomous_internal.chosen_method(method, plan);
+  IF method OPERATOR(pg_catalog.<>) 'none' AND dry_run THEN
+    result := '{"dry_run": true}';
+  ELSIF method OPERATOR(pg_catalog.<>) 'none' THEN
+    SELECT coalesce(s.stage, parameters OPERATOR(pg_catalog.->>) 'stage') INTO STRICT stage
+      FROM hartonomous_internal.stages() s WHERE s.procedure OPERATOR(pg_catalog.=) run_stage.procedure;
+    disk_before := pg_catalog.pg_total_relation_size(hartonomous_internal.live_partition(model));
+    IF method OPERATOR(pg_catalog.=) 'in_place' THEN
+      PERFORM hartonomous_internal.prune_in_place(model, stage, parameters, plan);
+      IF commits THEN
+        COMMIT;
+      END IF;
+    ELSE
+      run := hartonomous_internal.begin_run(model, stage, 'rewrite', parameters, plan);
+      CALL hartonomous_internal.execute_run(run);
+    END IF;
+    result := hartonomous_internal.stage_result(model, run, started, disk_before);
+  END IF;
+  PERFORM hartonomous_internal.report_stage(model, procedure, parameters, plan, result);
+  IF commits THEN
+    COMMIT;
+    PERFORM hartonomous_internal.unlock_model(model);
+  END IF;
+END
+$$;
+COMMENT ON PROCEDURE hartonomous_internal.run_stage(integer, text, jsonb, boolean, text, boolean, hartonomous.tensor_plan[]) IS
+  'runs a stage of stages(), or the plan given: takes the model''s lock, plans, rewrites the model tensor by tensor (each committed outside a transaction block) or deletes in place, says what it did, and gives the lock back; a plan that changes nothing costs nothing';
+
+CREATE FUNCTION hartonomous_internal.passed_over_opaque(plan hartonomous.tensor_plan[]) RETURNS text
+  LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE COST 250
+  SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN (SELECT hartonomous_internal.passed_over(count(*), 'whose format is only carried')
+            FROM unnest(plan) p WHERE p.reason = 'opaque');
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.passed_over_opaque(hartonomous.tensor_plan[]) IS
+  'what the notice of a stage says of tensors of a plan whose format is only carried; nothing when there are none';

@@ -1,0 +1,296 @@
+-- Students: a part of a model as a model of its own, whole in itself: rows, lineage, numbers of blocks, metadata.
+
+CREATE FUNCTION hartonomous_internal.check_ratio(ratio double precision) RETURNS void
+  LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE COST 1
+  SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  IF (ratio > 0 AND ratio <= 1) IS NOT TRUE THEN  -- NaN is greater than 1 here
+    RAISE EXCEPTION 'target_size_ratio must be above 0 and at most 1, not %', coalesce(ratio::text, 'NULL')
+      USING ERRCODE = '22023';
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.check_ratio(double precision) IS '22023 when a ratio is not in (0, 1]';
+
+-- The header of a student: its number of blocks, and of every list that has one entry a block the entries it keeps.
+-- (Not of rope.*: rope.dimension_sections has four, whatever the blocks.)
+CREATE FUNCTION hartonomous_internal.student_metadata(metadata jsonb, architecture text, blocks integer[], of_blocks integer)
+  RETURNS jsonb
+  LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  entry record;
+BEGIN
+  FOR entry IN
+    SELECT ARRAY['kv', (e.n - 1)::text, 'value'] AS path, e.kv
+      FROM jsonb_array_elements(metadata -> 'kv') WITH ORDINALITY e (kv, n)
+     WHERE e.kv ->> 'key' LIKE architecture || '.%' AND e.kv ->> 'key' NOT LIKE architecture || '.rope.%'
+  LOOP
+    IF entry.kv ->> 'key' = architecture || '.block_count' THEN
+      metadata := jsonb_set(metadata, entry.path, to_jsonb(cardinality(blocks)));
+    ELSIF entry.kv ->> 'type' = 'array' AND jsonb_array_length(entry.kv -> 'value') = of_blocks THEN
+      metadata := jsonb_set(metadata, entry.path,
+                            (SELECT coalesce(jsonb_agg(entry.kv -> 'value' -> b.block ORDER BY b.n), '[]')
+                               FROM unnest(blocks) WITH ORDINALITY b (block, n)));
+    END IF;
+  END LOOP;
+  RETURN metadata;
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.student_metadata(jsonb, text, integer[], integer) IS
+  'metadata of a GGUF model of which only some blocks are kept, in that order: block_count, and lists with an entry a block';
+
+-- Nobody changes the parent while it is copied: other stages wait for its lock, plain writers for its partition.
+CREATE FUNCTION hartonomous_internal.lock_parent(parent integer, nowait boolean) RETURNS void
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 250
+  SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  PERFORM hartonomous_internal.current_revision(parent);
+  PERFORM hartonomous_internal.require_read_committed();
+  PERFORM hartonomous_internal.lock_model(parent, nowait);
+  EXECUTE format('LOCK TABLE %s IN SHARE MODE%s', hartonomous_internal.live_partition(parent),
+                 CASE WHEN nowait THEN ' NOWAIT' ELSE '' END);
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.lock_parent(integer, boolean) IS
+  'keeps a model as it is until the end of the transaction; readers go on; 42704 when there is no such model, 55P03 with nowait';
+
+CREATE FUNCTION hartonomous_internal.student_tensors(parent integer, blocks integer[])
+  RETURNS TABLE (layer_id bigint, layer_idx integer, layer_name text, "position" integer)
+  LANGUAGE plpgsql STABLE PARALLEL SAFE COST 5000 ROWS 300
+  SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN QUERY
+    SELECT l.layer_id, coalesce(b.n::integer - 1, -1),
+           CASE WHEN b.n IS NULL THEN l.layer_name
+                ELSE hartonomous_internal.with_layer_number(l.layer_name, b.n::integer - 1) END,
+           (row_number() OVER (ORDER BY l.position))::integer - 1
+      FROM hartonomous.model_layers l
+      LEFT JOIN unnest(blocks) WITH ORDINALITY b (block, n) ON b.block = l.layer_idx
+     WHERE l.model_id = parent AND (l.layer_idx < 0 OR b.n IS NOT NULL);
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.student_tensors(integer, integer[]) IS
+  'the tensors of a model that a student with those blocks has, and their numbers, names and positions in it: all outside blocks, and of the blocks given, which are numbered anew from 0';
+
+-- One transaction: cancelled, killed or failed, it leaves nothing.
+CREATE FUNCTION hartonomous_internal.create_student(parent integer, student_name text, parameters jsonb,
+    blocks integer[] DEFAULT NULL, plan hartonomous.tensor_plan[] DEFAULT NULL) RETURNS integer
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  of_blocks constant integer := hartonomous_internal.block_count(parent);
+  student integer;
+  revision integer;
+  partition regclass;
+  copied record;
+  before hartonomous.model_revisions;
+BEGIN
+  PERFORM hartonomous_internal.check_import(student_name, 1);
+  blocks := coalesce(blocks, hartonomous_internal.model_blocks(parent));
+  SELECT r.* INTO STRICT before FROM hartonomous.model_revisions r
+   WHERE r.revision_id = hartonomous_internal.current_revision(parent);
+  INSERT INTO hartonomous.models (model_name, model_type, architecture, parent_model_id, metadata)
+    SELECT student_name, 'student_' || m.model_type, m.architecture, parent,
+           CASE WHEN cardinality(blocks) = of_blocks THEN m.metadata
+                ELSE hartonomous_internal.student_metadata(m.metadata, m.architecture, blocks, of_blocks) END
+      FROM hartonomous.models m WHERE m.model_id = parent
+    ON CONFLICT ON CONSTRAINT models_model_name_key DO NOTHING
+    RETURNING model_id INTO student;
+  IF student IS NULL THEN  -- by another session, since check_import() looked
+    PERFORM hartonomous_internal.refuse_name(student_name);
+  END IF;
+  INSERT INTO hartonomous.model_layers (model_id, layer_idx, layer_name, layer_type, tensor_shape, tensor_dtype,
+                                        parameter_count, row_length, atom_size, position, weights_geometry)
+    SELECT student, t.layer_idx, t.layer_name, l.layer_type, l.tensor_shape, l.tensor_dtype, l.parameter_count,
+           l.row_length, l.atom_size, t.position, l.weights_geometry
+      FROM hartonomous_internal.student_tensors(parent, blocks) t JOIN hartonomous.model_layers l USING (layer_id);
+  revision := hartonomous_internal.new_revision(student, 'student', 'import', jsonb_strip_nulls(parameters)
+    || jsonb_build_object('parent_model', parent, 'parent_revision', before.revision_id));
+  partition := hartonomous_internal.create_atoms_partition(student, revision);
+  SELECT * INTO copied
+    FROM hartonomous_internal.copy_student_tensors(parent, student, revision, blocks, plan);
+  IF copied.of_matrices = 0 THEN
+    RAISE EXCEPTION 'no atom of a matrix of model "%" would be left', parent::hartonomous.regmodel USING ERRCODE = '22023';
+  END IF;
+  PERFORM hartonomous_internal.index_atoms_partition(partition);
+  PERFORM hartonomous_internal.attach_live(student, revision);
+  PERFORM hartonomous_internal.describe_student(student);
+  UPDATE hartonomous.model_revisions r
+     SET atom_count = copied.atoms, logical_bytes = copied.bytes, physical_bytes = pg_total_relation_size(partition)
+   WHERE r.revision_id = revision;
+  PERFORM hartonomous_internal.make_current(student, revision);
+  RAISE NOTICE 'student % "%": % % of % atoms, % of %', student, student_name,
+    CASE WHEN of_blocks > 0 THEN format('%s of %s blocks,', cardinality(blocks), of_blocks) ELSE 'all tensors,' END, copied.atoms, before.atom_count, hartonomous.human_bytes(copied.bytes), hartonomous.human_bytes(before.logical_bytes);
+  RETURN student;
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.create_student(integer, text, jsonb, integer[], hartonomous.tensor_plan[]) IS
+  'a new model of some blocks of another (all when NULL), of each tensor what a plan of that one leaves; the caller has locked the parent; 22023 when no atom of a matrix is left, 42710 when the name is taken';
+
+-- An atom without coordinates, as after quantize_model_geometry(), leaves the envelope that its layer had.
+CREATE FUNCTION hartonomous_internal.describe_student(student integer) RETURNS void
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  postgis name := hartonomous_internal.postgis_schema();
+BEGIN
+  EXECUTE format($sql$
+    UPDATE hartonomous.model_layers l
+       SET weights_geometry = %1$I.ST_MakeEnvelope(e.min_x, e.min_y, e.max_x, e.max_y)
+      FROM (SELECT a.layer_id, min(a.x) AS min_x, min(a.y) AS min_y, max(a.x) AS max_x, max(a.y) AS max_y
+              FROM hartonomous.tensor_atoms a WHERE a.model_id = $1 GROUP BY a.layer_id) e
+     WHERE l.layer_id = e.layer_id AND e.min_x IS NOT NULL$sql$, postgis) USING student;
+  UPDATE hartonomous.models m
+     SET parameter_count = (SELECT coalesce(sum(l.parameter_count), 0) FROM hartonomous.model_layers l
+                             WHERE l.model_id = student)
+   WHERE m.model_id = student;
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.describe_student(integer) IS
+  'records of a new student the envelopes of its tensors and how many weights it has';CREATE FUNCTION hartonomous_internal.student_name(parent integer, what text) RETURNS text
+  LANGUAGE plpgsql STABLE PARALLEL SAFE COST 50
+  SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN (SELECT m.model_name || '_Student_' || what FROM hartonomous.models m WHERE m.model_id = parent);
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.student_name(integer, text) IS 'the name a student gets when none is given';
+
+CREATE FUNCTION hartonomous_internal.influential_blocks(parent integer, wanted integer, protected_blocks integer[])
+  RETURNS integer[]
+  LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  present constant integer[] := hartonomous_internal.model_blocks(parent);
+  protected constant integer[] := ARRAY(
+    SELECT DISTINCT b FROM unnest(coalesce(protected_blocks, ARRAY[0, 1, present[cardinality(present)]])) b
+     WHERE b = ANY (present));
+BEGIN
+  IF NOT protected_blocks <@ present THEN
+    RAISE EXCEPTION 'protected blocks % are not all among the blocks % of model "%"', protected_blocks, present, parent::hartonomous.regmodel
+      USING ERRCODE = '22023';
+  END IF;
+  IF wanted < cardinality(protected) THEN
+    RAISE EXCEPTION '% blocks are fewer than the % that are protected', wanted, cardinality(protected)
+      USING ERRCODE = '22023', DETAIL = format('Protected are blocks %s.', array_to_string(protected, ', ')),
+            HINT = 'Name other protected_blocks, or none: ''{}''.';
+  END IF;
+  RETURN ARRAY(SELECT c.layer_idx
+                 FROM (SELECT i.layer_idx FROM hartonomous.block_influence(parent) i
+                        ORDER BY i.layer_idx = ANY (protected) DESC, i.influence DESC, i.layer_idx LIMIT wanted) c
+                ORDER BY c.layer_idx);
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.influential_blocks(integer, integer, integer[]) IS
+  'the blocks to keep: the protected ones (NULL: the first two and the last), then those of most influence; 22023 when more are protected than wanted';
+
+-- The window around the middle of the space in which that share of the matrices' atoms lies.
+CREATE FUNCTION hartonomous_internal.central_region(model integer, ratio double precision) RETURNS real[]
+  LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  half real;
+BEGIN
+  EXECUTE $sql$
+    SELECT percentile_disc($2) WITHIN GROUP (ORDER BY greatest(abs(p.x - 50), abs(p.y - 50)))
+      FROM hartonomous.tensor_atoms a
+      CROSS JOIN LATERAL (
+        SELECT CASE WHEN a.weights_geometry IS NULL THEN (hartonomous.decode_point(a.weights_geometry_q8)).x
+                    ELSE a.x END AS x,
+               CASE WHEN a.weights_geometry IS NULL THEN (hartonomous.decode_point(a.weights_geometry_q8)).y
+                    ELSE a.y END AS y) p
+     WHERE a.model_id = $1 AND a.layer_id IN (
+       SELECT l.layer_id FROM hartonomous.model_layers l WHERE l.model_id = $1 AND cardinality(l.tensor_shape) > 1)$sql$
+    INTO half USING model, ratio;
+  IF half IS NULL THEN
+    RAISE EXCEPTION 'no atom of a matrix of model "%" has a place', model::hartonomous.regmodel USING ERRCODE = '22023';
+  END IF;
+  -- Rounded outwards, so that the atom on the edge is in.
+  RETURN hartonomous.region((50 - half::float8 - 1e-5)::real, (50 + half::float8 + 1e-5)::real,
+                            (50 - half::float8 - 1e-5)::real, (50 + half::float8 + 1e-5)::real, '-Infinity', 'Infinity');
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.central_region(integer, double precision) IS
+  'the square window around (50, 50), whatever the importance, in which at least that share of the atoms of a model''s matrices lies; 22023 when they have no places';
+
+CREATE FUNCTION hartonomous_internal.copy_student_tensors(parent integer, student integer, revision integer, blocks integer[],
+                                                 plan hartonomous.tensor_plan[])
+  RETURNS TABLE (atoms bigint, bytes bigint, of_matrices bigint)
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000 ROWS 1
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  tensor record;
+  copied record;
+BEGIN
+  atoms := 0;
+  bytes := 0;
+  of_matrices := 0;
+  FOR tensor IN
+    SELECT t.layer_id, l.layer_id AS into_layer, l.parameter_count, coalesce(p.operation, 'copy') AS operation,
+           CASE WHEN p.operation IS NULL THEN '{}' ELSE p.arguments END AS arguments,
+           cardinality(l.tensor_shape) > 1
+             AND (plan IS NULL OR p.operation IS NOT NULL OR p.reason IN ('nothing to prune', 'factored')) AS chosen
+      FROM hartonomous_internal.student_tensors(parent, blocks) t
+      JOIN hartonomous.model_layers l ON l.model_id = student AND l.position = t.position
+      LEFT JOIN unnest(plan) p ON p.layer_id = t.layer_id
+     ORDER BY t.position
+  LOOP
+    SELECT * INTO copied
+      FROM hartonomous_internal.perform_operation(tensor.operation, tensor.arguments, parent, tensor.layer_id, student, revision,
+                                         -- Workers take longer to start than to read a small tensor.
+                                         tensor.into_layer, parallel => tensor.parameter_count > 1048576);
+    atoms := atoms + copied.atoms;
+    bytes := bytes + copied.bytes;
+    of_matrices := of_matrices + CASE WHEN tensor.chosen THEN copied.bytes ELSE 0 END;
+  END LOOP;
+  RETURN NEXT;
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.copy_student_tensors(integer, integer, integer, integer[], hartonomous.tensor_plan[]) IS
+  'fills the partition of a student: of each tensor what a plan of its parent''s leaves, of those it does not name all; of_matrices are the bytes of the matrices that are chosen from, when there is a plan, else of all';
+
+CREATE FUNCTION hartonomous_internal.student_plan(parent integer, keep_ratio double precision, threshold real, scope text,
+                                         include_embeddings boolean) RETURNS hartonomous.tensor_plan[]
+  LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  plan hartonomous.tensor_plan[];
+BEGIN
+  plan := ARRAY(SELECT p FROM hartonomous.prune_plan(parent, keep_ratio, threshold, scope,
+                                                     include_embeddings => student_plan.include_embeddings) p);
+  IF NOT EXISTS (SELECT FROM unnest(plan) p WHERE p.operation IS NOT NULL OR p.reason IN ('nothing to prune', 'factored')) THEN
+    RAISE EXCEPTION 'model "%" has no matrix to choose from by importance', parent::hartonomous.regmodel
+      USING ERRCODE = '22023', HINT = 'Embeddings and output are left whole unless include_embeddings => true.';
+  END IF;
+  RETURN plan;
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.student_plan(integer, double precision, real, text, boolean) IS
+  'prune_plan() for a student: factored matrices are not cut; 22023 when there is nothing to choose from';
+
+-- Factors have no place in space: of a region they are no part.
+CREATE FUNCTION hartonomous_internal.student_plan(parent integer, box real[]) RETURNS hartonomous.tensor_plan[]
+  LANGUAGE plpgsql STABLE PARALLEL SAFE COST 250
+  SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN ARRAY(
+    SELECT ROW(l.layer_id, l.layer_name, 'prune', jsonb_build_object('region', hartonomous_internal.reals_json(box), 'atoms_only', true),
+               NULL, NULL, NULL, NULL, NULL, NULL)::hartonomous.tensor_plan
+      FROM hartonomous.model_layers l WHERE l.model_id = parent AND cardinality(l.tensor_shape) > 1);
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.student_plan(integer, real[]) IS
+  'a plan for a student that has of its matrices the atoms in a box, and no factors';

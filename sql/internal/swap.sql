@@ -1,0 +1,243 @@
+-- How a partition becomes the live one of its model, or a backup.
+--
+-- Locks are taken in this order: the model's lock (internal/locks.sql), the model's own partitions,
+-- hartonomous.tensor_atoms, hartonomous.tensor_atoms_backup. All models share the last two, so whatever takes long
+-- (reading a partition through, copying what was changed) is done before they are asked for, and they are asked for in
+-- short tries: lock_for_swap().
+
+-- PostgreSQL looks for a deadlock when somebody has waited for deadlock_timeout. So a wait here is half as long at most,
+-- and begins only when nobody has waited that long for what the try has locked already: then nobody's look falls into
+-- it, and neither side is ever the victim.
+CREATE FUNCTION hartonomous_internal.lock_briefly(relation regclass, mode text, locked regclass[]) RETURNS void
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+  SET lock_timeout = '100ms'
+AS $$
+DECLARE
+  patience constant interval := least('100ms', current_setting('deadlock_timeout')::interval / 2);
+BEGIN
+  BEGIN
+    EXECUTE format('LOCK TABLE ONLY %s IN %s MODE NOWAIT', relation, mode);
+    RETURN;
+  EXCEPTION WHEN lock_not_available THEN
+    NULL;  -- then by waiting: NOWAIT also fails where a wait would be over at once
+  END;
+  IF EXISTS (SELECT FROM pg_locks w
+              WHERE NOT w.granted AND w.locktype = 'relation' AND w.relation = ANY (locked::oid[])
+                AND w.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
+                AND w.waitstart < clock_timestamp() - patience) THEN
+    RAISE EXCEPTION 'others are waiting for what is locked' USING ERRCODE = '55P03';
+  END IF;
+  PERFORM set_config('lock_timeout', greatest(1, floor(1000 * extract(epoch FROM patience)))::text, true);
+  EXECUTE format('LOCK TABLE ONLY %s IN %s MODE', relation, mode);
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.lock_briefly(regclass, text, regclass[]) IS
+  'locks a table within 100 ms, and never long enough to be part of a deadlock; 55P03 when it cannot, or when others wait for the tables that are locked already';
+
+-- The partitions stand still from the first lock on (their readers go on): what was changed meanwhile is copied again
+-- before a parent is touched.
+CREATE FUNCTION hartonomous_internal.try_lock_for_swap(partitions regclass[], live_mode text, backup_mode text, run bigint)
+  RETURNS void
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+  SET lock_timeout = '1500ms'
+AS $$
+DECLARE
+  locked regclass[] := partitions;
+  partition regclass;
+BEGIN
+  IF run IS NOT NULL THEN
+    locked := locked || (SELECT hartonomous_internal.live_partition(r.model_id)
+                           FROM hartonomous.compression_runs r WHERE r.run_id = run);
+  END IF;
+  -- Autovacuum makes way for who waits longer than deadlock_timeout.
+  PERFORM set_config('lock_timeout',
+    ceil(extract(epoch FROM current_setting('deadlock_timeout')::interval) * 1000 + 500)::text, true);
+  FOREACH partition IN ARRAY locked LOOP
+    EXECUTE format('LOCK TABLE ONLY %s IN SHARE ROW EXCLUSIVE MODE', partition);
+  END LOOP;
+  IF run IS NOT NULL THEN
+    PERFORM hartonomous_internal.copy_changed_layers(run);
+  END IF;
+  IF live_mode IS NOT NULL THEN
+    PERFORM hartonomous_internal.lock_briefly('hartonomous.tensor_atoms', live_mode, locked);
+    locked := locked || 'hartonomous.tensor_atoms'::regclass;
+  END IF;
+  IF backup_mode IS NOT NULL THEN
+    PERFORM hartonomous_internal.lock_briefly('hartonomous.tensor_atoms_backup', backup_mode, locked);
+    locked := locked || 'hartonomous.tensor_atoms_backup'::regclass;
+  END IF;
+  FOREACH partition IN ARRAY partitions LOOP
+    PERFORM hartonomous_internal.lock_briefly(partition, 'ACCESS EXCLUSIVE', locked);
+  END LOOP;
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.try_lock_for_swap(regclass[], text, text, bigint) IS
+  'one try of lock_for_swap(); 55P03 or 40P01 when it fails';
+
+-- Who holds the parents is waited for without asking for the lock, so that nobody queues behind this wait, and so that
+-- nothing is read through in vain. Only then it is asked for. A try that fails gives back all its locks.
+CREATE FUNCTION hartonomous_internal.lock_for_swap(partitions regclass[], live_mode text, backup_mode text,
+                                          run bigint DEFAULT NULL) RETURNS void
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+  SET lock_timeout = '100ms'
+AS $$
+DECLARE
+  give_up constant timestamptz := clock_timestamp()
+    + coalesce(nullif(current_setting('hartonomous.swap_timeout', true), ''), '1min')::interval;
+BEGIN
+  LOOP
+    PERFORM hartonomous_internal.wait_for_parents(live_mode, backup_mode, give_up);
+    -- First without any lock, so that little is left to do under it.
+    IF run IS NOT NULL THEN
+      PERFORM hartonomous_internal.copy_changed_layers(run);
+    END IF;
+    BEGIN
+      PERFORM hartonomous_internal.try_lock_for_swap(partitions, live_mode, backup_mode, run);
+      RETURN;
+    EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
+      IF clock_timestamp() > give_up THEN
+        RAISE EXCEPTION 'could not swap partitions: other transactions kept using the atoms'
+          USING ERRCODE = '55P03', DETAIL = hartonomous_internal.swap_blockers(partitions, live_mode, backup_mode),
+                HINT = 'pg_stat_activity shows what they do. Wait for them, end them (pg_terminate_backend), or raise hartonomous.swap_timeout.';
+      END IF;
+    END;
+    PERFORM pg_sleep(0.05);
+  END LOOP;
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.lock_for_swap(regclass[], text, text, bigint) IS
+  'takes the locks under which partitions change parents, in short tries: ACCESS EXCLUSIVE on the partitions, on tensor_atoms and tensor_atoms_backup the modes given (NULL: none); with a run, also copies again what was changed since it was copied; 55P03, with who holds them, after hartonomous.swap_timeout';
+
+CREATE FUNCTION hartonomous_internal.wait_for_parents(live_mode text, backup_mode text, until timestamptz) RETURNS void
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+  SET lock_timeout = '100ms'
+AS $$
+DECLARE
+  parent record;
+  remaining numeric;
+BEGIN
+  FOR parent IN
+    SELECT p.relation, p.mode FROM (VALUES ('hartonomous.tensor_atoms'::regclass, live_mode),
+                                           ('hartonomous.tensor_atoms_backup', backup_mode)) p (relation, mode)
+     WHERE p.mode IS NOT NULL
+  LOOP
+    remaining := floor(1000 * extract(epoch FROM until - clock_timestamp()));
+    EXIT WHEN remaining < 1;
+    PERFORM set_config('lock_timeout', least(remaining, 2147483647)::text, true);
+    PERFORM hartonomous_internal.wait_for_lockers(parent.relation, parent.mode);
+  END LOOP;
+EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
+  NULL;  -- the try that follows will tell
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.wait_for_parents(text, text, timestamptz) IS
+  'waits, at most until then, for the transactions that hold tensor_atoms or tensor_atoms_backup in a mode that conflicts';
+
+CREATE FUNCTION hartonomous_internal.swap_blockers(partitions regclass[], live_mode text, backup_mode text) RETURNS text
+  LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN (SELECT coalesce(string_agg(format('%s holds %s on %s.', coalesce('Process ' || b.pid, 'A prepared transaction'), b.mode,
+                                    b.relation), ' ' ORDER BY b.pid, b.relation::text),
+                  'Others come and go: nobody held them at the last look.')
+    FROM (SELECT DISTINCT l.pid, l.mode, l.relation::regclass AS relation
+            FROM pg_locks l
+            JOIN (SELECT p AS relation, 'ACCESS EXCLUSIVE' AS mode FROM unnest(partitions) p
+                  UNION ALL SELECT 'hartonomous.tensor_atoms'::regclass, live_mode
+                  UNION ALL SELECT 'hartonomous.tensor_atoms_backup'::regclass, backup_mode) w ON w.relation = l.relation
+           WHERE l.locktype = 'relation' AND l.granted AND l.pid IS DISTINCT FROM pg_backend_pid()
+             AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
+             AND (w.mode = 'ACCESS EXCLUSIVE'
+                  OR w.mode = 'SHARE UPDATE EXCLUSIVE' AND l.mode NOT IN ('AccessShareLock', 'RowShareLock', 'RowExclusiveLock'))
+           LIMIT 20) b);
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.swap_blockers(regclass[], text, text) IS
+  'who holds what a swap needs, in words: processes and the modes of their locks';
+
+CREATE FUNCTION hartonomous_internal.attach_live(model integer, base integer) RETURNS void
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  partition regclass := hartonomous_internal.partition_of(model, base);
+BEGIN
+  PERFORM hartonomous_internal.lock_for_swap(ARRAY[partition], 'SHARE UPDATE EXCLUSIVE', NULL);
+  PERFORM hartonomous_internal.add_missing_columns(partition, 'hartonomous.tensor_atoms');
+  PERFORM hartonomous_internal.drop_foreign_columns(partition);
+  EXECUTE format('ALTER TABLE hartonomous.tensor_atoms ATTACH PARTITION %s FOR VALUES IN (%s)', partition, model);
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.attach_live(integer, integer) IS
+  'makes a partition the live one of its model; 55P03 after hartonomous.swap_timeout';
+
+-- A column that the user has added goes to the backups' parent and with it to all its partitions.
+CREATE FUNCTION hartonomous_internal.backups_to_extend(partition regclass) RETURNS regclass[]
+  LANGUAGE plpgsql STABLE PARALLEL SAFE COST 50
+  SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  IF EXISTS (SELECT a.attname FROM pg_attribute a WHERE a.attrelid = partition AND a.attnum > 0 AND NOT a.attisdropped
+             EXCEPT SELECT b.attname FROM pg_attribute b
+              WHERE b.attrelid = 'hartonomous.tensor_atoms_backup'::regclass AND NOT b.attisdropped) THEN
+    RETURN ARRAY(SELECT i.inhrelid::regclass FROM pg_inherits i
+                  WHERE i.inhparent = 'hartonomous.tensor_atoms_backup'::regclass ORDER BY i.inhrelid);
+  END IF;
+  RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.backups_to_extend(regclass) IS
+  'the partitions of tensor_atoms_backup that get columns when a partition joins them; NULL when it brings none';
+
+CREATE FUNCTION hartonomous_internal.attach_backup(model integer, base integer, run bigint DEFAULT NULL) RETURNS void
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  partition regclass := hartonomous_internal.partition_of(model, base);
+  extended regclass[] := hartonomous_internal.backups_to_extend(partition);
+BEGIN
+  PERFORM hartonomous_internal.lock_for_swap(coalesce(extended, '{}') || partition, NULL,
+    CASE WHEN extended IS NULL THEN 'SHARE UPDATE EXCLUSIVE' ELSE 'ACCESS EXCLUSIVE' END, run);
+  PERFORM hartonomous_internal.add_missing_columns('hartonomous.tensor_atoms_backup', partition);
+  PERFORM hartonomous_internal.add_missing_columns(partition, 'hartonomous.tensor_atoms_backup');
+  EXECUTE format('ALTER TABLE hartonomous.tensor_atoms_backup ATTACH PARTITION %s FOR VALUES IN (%s)', partition, base);
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.attach_backup(integer, integer, bigint) IS
+  'makes a partition a backup; with a run, what was changed since it was copied is copied again first; 55P03 after hartonomous.swap_timeout';
+
+-- Like TRUNCATE, a swap is not for snapshots that are older than it: a REPEATABLE READ transaction that first looks
+-- at the atoms after the swap finds the new partition, and in it only rows its snapshot sees. One that has looked
+-- before holds the swap up instead.
+CREATE FUNCTION hartonomous_internal.swap_partitions(model integer, outgoing integer, incoming integer, run bigint DEFAULT NULL)
+  RETURNS void
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  outgoing_partition regclass := hartonomous_internal.partition_of(model, outgoing);
+  incoming_partition regclass := hartonomous_internal.partition_of(model, incoming);
+  detached boolean;
+  extended regclass[];
+BEGIN
+  detached := EXISTS (SELECT FROM pg_inherits WHERE inhrelid = incoming_partition);
+  extended := hartonomous_internal.backups_to_extend(outgoing_partition);
+  -- The live one last: its writers wait from then on.
+  PERFORM hartonomous_internal.lock_for_swap(coalesce(extended, '{}') || incoming_partition || outgoing_partition, 'ACCESS EXCLUSIVE',
+    CASE WHEN detached OR extended IS NOT NULL THEN 'ACCESS EXCLUSIVE' ELSE 'SHARE UPDATE EXCLUSIVE' END, run);
+  EXECUTE format('ALTER TABLE hartonomous.tensor_atoms DETACH PARTITION %s', outgoing_partition);
+  IF detached THEN
+    EXECUTE format('ALTER TABLE hartonomous.tensor_atoms_backup DETACH PARTITION %s', incoming_partition);
+  END IF;
+  PERFORM hartonomous_internal.attach_live(model, incoming);
+  PERFORM hartonomous_internal.attach_backup(model, outgoing);
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.swap_partitions(integer, integer, integer, bigint) IS
+  'the live partition becomes a backup and another the live one: catalog changes only, whatever the size; with a run, what was changed since it was copied is copied again first';

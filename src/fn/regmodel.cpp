@@ -1,0 +1,106 @@
+// Type regmodel: the number of a model that is read and written as its name, as regclass is of a table
+// (sql/api/regmodel.sql).
+#include "pg/base/spi.hpp"
+
+#include <algorithm>
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+extern "C" {
+#include "utils/builtins.h"
+#include "utils/snapmgr.h"
+}
+
+using namespace hartonomous;
+using namespace hartonomous::pg;
+
+namespace {
+
+// A literal is read while its statement is analyzed, which not always happens with a snapshot.
+class snapshot_scope {
+ public:
+  snapshot_scope() {
+    call([&] {
+      pushed_ = !ActiveSnapshotSet();
+      if (pushed_) PushActiveSnapshot(GetTransactionSnapshot());
+    });
+  }
+  snapshot_scope(const snapshot_scope&) = delete;
+  snapshot_scope& operator=(const snapshot_scope&) = delete;
+  // After an error the transaction's abort takes the snapshot away.
+  void close() {
+    call([&] {
+      if (pushed_) PopActiveSnapshot();
+    });
+  }
+
+ private:
+  bool pushed_ = false;
+};
+
+Datum text_value(std::string_view content) {
+  return call(
+      [&] { return PointerGetDatum(cstring_to_text_with_len(content.data(), static_cast<int>(content.size()))); });
+}
+
+bool is_number(std::string_view content) {
+  return !content.empty() && std::all_of(content.begin(), content.end(), [](char c) { return c >= '0' && c <= '9'; });
+}
+
+[[noreturn]] void no_such_model(const std::string& number) {
+  throw error(sqlstate::undefined_object, "model " + number + " does not exist", {},
+              "SELECT * FROM hartonomous.list_models(); shows those there are.");
+}
+
+std::int32_t number_of(std::string_view content) {
+  if (is_number(content)) {
+    const std::string digits(content);
+    // Nine digits always fit; the tenth may not.
+    if (digits.size() > 10 || std::stoll(digits) > INT32_MAX) no_such_model(digits);
+    return static_cast<std::int32_t>(std::stoll(digits));
+  }
+  snapshot_scope snapshot;
+  std::int32_t number;
+  {
+    const spi_session spi;
+    number = select("SELECT hartonomous.model_id($1)", "models", {{TEXTOID, text_value(content)}}).integer(0, 1);
+  }
+  snapshot.close();
+  return number;
+}
+
+}  // namespace
+
+HARTONOMOUS_FUNCTION(regmodel_in) { PG_RETURN_INT32(number_of(PG_GETARG_CSTRING(0))); }
+
+HARTONOMOUS_FUNCTION(regmodel_from_text) {
+  const text* value = call([&] { return PG_GETARG_TEXT_PP(0); });
+  PG_RETURN_INT32(number_of({VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value)}));
+}
+
+HARTONOMOUS_FUNCTION(regmodel_from_smallint) { PG_RETURN_INT32(PG_GETARG_INT16(0)); }
+
+HARTONOMOUS_FUNCTION(regmodel_from_bigint) {
+  const std::int64_t number = PG_GETARG_INT64(0);
+  if (number < INT32_MIN || number > INT32_MAX) no_such_model(std::to_string(number));
+  PG_RETURN_INT32(static_cast<std::int32_t>(number));
+}
+
+// The name, unless it would be read as a number; else the number.
+HARTONOMOUS_FUNCTION(regmodel_out) {
+  const std::int32_t number = PG_GETARG_INT32(0);
+  std::string shown = std::to_string(number);
+  snapshot_scope snapshot;
+  {
+    const spi_session spi;
+    const query_result found =
+        select("SELECT hartonomous_internal.model_name($1)", "models", {{INT4OID, Int32GetDatum(number)}});
+    if (found.optional(0, 1, TEXTOID)) {
+      const std::string name = found.text(0, 1);
+      if (!is_number(name)) shown = name;
+    }
+  }
+  snapshot.close();
+  PG_RETURN_CSTRING(call([&] { return pstrdup(shown.c_str()); }));
+}

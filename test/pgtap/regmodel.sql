@@ -1,0 +1,76 @@
+-- Type regmodel: a model by its name or its number, in every way in which a call can give it.
+BEGIN;
+\ir lib/model_files.sql
+SELECT plan(40);
+
+-- Without a store, and without models
+SELECT is('7'::regmodel::text, '7', 'without a store a number is a number');
+SELECT throws_ok($$SELECT 'tiny'::regmodel$$, '42704', 'model "tiny" does not exist', 'and a name is none');
+SELECT import_gguf(gguf(ARRAY[ROW('v.weight', '{4}', 0, f32(1, 2, 3, 4))::tensor]), 'little') AS m \gset
+SELECT import_gguf(gguf(NULL), '77') AS digits \gset
+SELECT import_gguf(gguf(NULL), 'quote '' and 100%') AS odd \gset
+
+-- Input and output
+SELECT is('little'::regmodel::integer, :m, 'input by name');
+SELECT is(:'m'::regmodel::integer, :m, 'input by number');
+SELECT is('007'::regmodel::integer, 7, 'leading zeros are those of a number');
+SELECT is('77'::regmodel::integer, 77, 'digits are a number, also where a model has that name');
+SELECT is('quote '' and 100%'::regmodel::integer, :odd, 'a name may have any characters');
+SELECT is(:m::regmodel::text, 'little', 'output is the name');
+SELECT is(:digits::regmodel::text, :'digits', 'of a name that looks like a number, the number');
+SELECT is(2147483647::regmodel::text, '2147483647', 'of a model that is not there, the number');
+SELECT is((-1)::regmodel::text, '-1', 'also a negative one');
+SELECT is(regmodel_send(:m), int4send(:m), 'binary output is that of the number');
+SELECT throws_ok($$SELECT ''::regmodel$$, '42704', 'model "" does not exist', 'an empty text');
+SELECT throws_ok($$SELECT ' little'::regmodel$$, '42704', NULL, 'blanks are part of a name');
+SELECT throws_ok($$SELECT '99999999999999999999'::regmodel$$, '42704', 'model 99999999999999999999 does not exist',
+  'digits beyond every number');
+SELECT throws_ok($$SELECT '2147483648'::regmodel$$, '42704', 'model 2147483648 does not exist',
+  'the first number beyond');
+SELECT is('2147483647'::regmodel::integer, 2147483647, 'the last that is not');
+SELECT is((s.state, s.message, s.hint)::text,
+  '(42704,"model ""litle"" does not exist","There is ""little"", ""quote '' and 100%"", ""77"".")',
+  'an unknown name is answered with near ones') FROM state_as(current_user, 'SELECT ''litle''::regmodel') s;
+SELECT is(NULL::regmodel, NULL, 'NULL is NULL');
+
+-- Casts
+SELECT is(:m::bigint::regmodel::integer, :m, 'from bigint');
+SELECT is(:m::smallint::regmodel::integer, :m, 'from smallint');
+SELECT is('little'::text::regmodel::integer, :m, 'from text');
+SELECT is('little'::varchar::regmodel::integer, :m, 'from varchar');
+SELECT is('77'::text::regmodel::integer, 77, 'from digits in a text');
+SELECT throws_ok('SELECT 2147483648::regmodel', '42704', 'model 2147483648 does not exist',
+  'from a bigint that is no integer');
+SELECT throws_ok('SELECT (-2147483649)::regmodel', '42704', NULL, 'nor below');
+SELECT ok(:m::regmodel = :m, 'compared with an integer');
+SELECT is(count(*), 3::bigint, 'grouped, sorted and joined as an integer')
+  FROM (SELECT model_id::regmodel AS model FROM models GROUP BY 1 ORDER BY 1) m JOIN models ON model_id = model;
+
+-- Arguments of functions
+SELECT is((SELECT count(*) FROM model_history('little')), 1::bigint, 'a literal of a name');
+SELECT is((SELECT count(*) FROM model_history(:m)), 1::bigint, 'a literal of a number');
+SELECT is((SELECT count(*) FROM models m, model_history(m.model_id)), 3::bigint, 'a column');
+SELECT is((SELECT count(*) FROM model_history((SELECT model_name FROM models WHERE model_id = :m))), 1::bigint,
+  'a subquery of a name');
+PREPARE by_text(text) AS SELECT count(*)::integer FROM model_history($1);
+PREPARE by_varchar(varchar) AS SELECT count(*)::integer FROM model_history($1);
+PREPARE by_smallint(smallint) AS SELECT count(*)::integer FROM model_history($1);
+PREPARE by_bigint(bigint) AS SELECT count(*)::integer FROM model_history($1);
+SELECT results_eq('EXECUTE by_text(''little'')', 'SELECT 1', 'a parameter of type text');
+SELECT results_eq('EXECUTE by_varchar(''little'')', 'SELECT 1', 'of type varchar');
+SELECT results_eq(format('EXECUTE by_smallint(%s)', :m), 'SELECT 1', 'of type smallint');
+SELECT results_eq(format('EXECUTE by_bigint(%s)', :m), 'SELECT 1', 'of type bigint');
+SELECT lives_ok($$CALL prune_by_importance('little', 0.9, include_vectors => true, dry_run => true)$$,
+  'a procedure by name');
+SELECT throws_ok('SELECT * FROM model_history(4711)', '42704', 'model 4711 does not exist',
+  'an unknown number is an error of the function');
+
+-- Who may not read the table of models
+CREATE ROLE hart_regmodel_stranger;
+SET LOCAL ROLE hart_regmodel_stranger;
+SELECT is(1::hartonomous.regmodel::text, '1', 'sees numbers');
+RESET ROLE;
+DELETE FROM models WHERE model_id = :odd;
+SELECT is(:odd::regmodel::text, :'odd', 'a deleted model has lost its name');
+SELECT * FROM finish();
+ROLLBACK;
