@@ -77,6 +77,7 @@ std::optional<std::string> main_format(const mix_traits& traits, span<const stor
   }
   if (by_format.empty()) return std::nullopt;
   std::vector<candidate> candidates;
+  candidates.reserve(by_format.size() + quantization_mixes().size());
   for (const auto& [stored, weights] : by_format) candidates.push_back({traits_of(stored).name, 0, weights});
   const mix_recognizer recognizer(traits, tensors);
   std::size_t rank = 0;
