@@ -226,7 +226,7 @@ std::vector<target_layer> read_layers(std::int32_t model, const model_file& file
       "WHERE model_id = $1 ORDER BY position",
       "model_layers", {{INT4OID, Int32GetDatum(model)}});
   if (found.rows() != file.tensors.size()) {
-    throw error("55000", "the model's tensors are not those of the file");
+    throw error(sqlstate::object_not_in_prerequisite_state, "the model's tensors are not those of the file");
   }
   std::vector<target_layer> layers;
   for (std::uint64_t i = 0; i < found.rows(); ++i) {
@@ -234,7 +234,8 @@ std::vector<target_layer> read_layers(std::int32_t model, const model_file& file
     const target_layer layer = {found.bigint(i, 1), layout_of_row(found, i, 3, 4, tensor.weights, tensor.name)};
     const std::string name = found.text(i, 2);
     if (name != tensor.name || layer.layout.row_length != tensor.row_length) {
-      throw error("55000", "layer \"" + name + "\" is not the file's tensor \"" + tensor.name + "\"");
+      throw error(sqlstate::object_not_in_prerequisite_state,
+                  "layer \"" + name + "\" is not the file's tensor \"" + tensor.name + "\"");
     }
     layers.push_back(layer);
   }
@@ -287,7 +288,7 @@ HARTONOMOUS_FUNCTION(file_sha256) {
   good = good &&
          pg_cryptohash_final(context, reinterpret_cast<std::uint8_t*>(VARDATA(result)), PG_SHA256_DIGEST_LENGTH) == 0;
   pg_cryptohash_free(context);
-  if (!good) throw error("XX000", "could not compute sha256");
+  if (!good) throw error(sqlstate::internal_error, "could not compute sha256");
   PG_RETURN_BYTEA_P(result);
 }
 

@@ -22,7 +22,7 @@ namespace {
 LOCKTAG model_lock_tag(std::int32_t model) {
   const Oid models = call([] { return get_relname_relid("models", get_namespace_oid("hartonomous", true)); });
   if (!OidIsValid(models)) {
-    throw error("42P01", "there is no store", {}, "SELECT hartonomous.create_store();");
+    throw error(sqlstate::undefined_table, "there is no store", {}, "SELECT hartonomous.create_store();");
   }
   // As LOCK TABLE asks: only who may write may keep other writers out.
   call([&] {
@@ -38,7 +38,7 @@ LOCKTAG model_lock_tag(std::int32_t model) {
 
 HARTONOMOUS_FUNCTION(lock_model) {
   // Not STRICT: a NULL anywhere would mean that no lock is taken and nobody is told.
-  if (PG_ARGISNULL(0)) throw error("22004", "the model to lock cannot be NULL");
+  if (PG_ARGISNULL(0)) throw error(sqlstate::null_value_not_allowed, "the model to lock cannot be NULL");
   const std::int32_t model = PG_GETARG_INT32(0);
   const bool nowait = !PG_ARGISNULL(1) && PG_GETARG_BOOL(1), for_session = !PG_ARGISNULL(2) && PG_GETARG_BOOL(2);
   const LOCKTAG tag = model_lock_tag(model);
@@ -49,8 +49,8 @@ HARTONOMOUS_FUNCTION(lock_model) {
     return got;
   });
   if (result == LOCKACQUIRE_NOT_AVAIL) {
-    throw error("55P03", "model " + std::to_string(model) + " is being changed by another session", {},
-                "Wait for it, or find the session in pg_locks.");
+    throw error(sqlstate::lock_not_available, "model " + std::to_string(model) + " is being changed by another session",
+                {}, "Wait for it, or find the session in pg_locks.");
   }
   PG_RETURN_VOID();
 }
@@ -68,7 +68,7 @@ HARTONOMOUS_FUNCTION(wait_for_lockers) {
   LOCKMODE wanted = NoLock;
   if (mode == "ACCESS EXCLUSIVE") wanted = AccessExclusiveLock;
   if (mode == "SHARE UPDATE EXCLUSIVE") wanted = ShareUpdateExclusiveLock;
-  if (wanted == NoLock) throw error("22023", "unknown lock mode \"" + mode + "\"");
+  if (wanted == NoLock) throw error(sqlstate::invalid_parameter_value, "unknown lock mode \"" + mode + "\"");
   LOCKTAG tag;
   SET_LOCKTAG_RELATION(tag, MyDatabaseId, PG_GETARG_OID(0));
   call([&] { WaitForLockers(tag, wanted, false); });
@@ -84,15 +84,15 @@ HARTONOMOUS_FUNCTION(raise_error) {
   // As an error of PostgreSQL's own, which may be of any length.
   call([&] {
     const char *code = field(0), *message = field(1), *detail = field(2), *hint = field(3);
-    const bool known = code != nullptr && strlen(code) == 5;
-    ereport(ERROR,
-            (errcode(known ? MAKE_SQLSTATE(code[0], code[1], code[2], code[3], code[4]) : ERRCODE_INTERNAL_ERROR),
-             errmsg_internal("%s", message != nullptr ? message : "unknown error"),
-             detail != nullptr ? errdetail_internal("%s", detail) : 0, hint != nullptr ? errhint("%s", hint) : 0,
-             field(4) != nullptr ? err_generic_string(PG_DIAG_SCHEMA_NAME, field(4)) : 0,
-             field(5) != nullptr ? err_generic_string(PG_DIAG_TABLE_NAME, field(5)) : 0,
-             field(6) != nullptr ? err_generic_string(PG_DIAG_COLUMN_NAME, field(6)) : 0,
-             field(7) != nullptr ? err_generic_string(PG_DIAG_CONSTRAINT_NAME, field(7)) : 0));
+    const int state = code != nullptr && strlen(code) == 5 ? MAKE_SQLSTATE(code[0], code[1], code[2], code[3], code[4])
+                                                           : ERRCODE_INTERNAL_ERROR;
+    leave_out_own_context(state);
+    ereport(ERROR, (errcode(state), errmsg_internal("%s", message != nullptr ? message : "unknown error"),
+                    detail != nullptr ? errdetail_internal("%s", detail) : 0, hint != nullptr ? errhint("%s", hint) : 0,
+                    field(4) != nullptr ? err_generic_string(PG_DIAG_SCHEMA_NAME, field(4)) : 0,
+                    field(5) != nullptr ? err_generic_string(PG_DIAG_TABLE_NAME, field(5)) : 0,
+                    field(6) != nullptr ? err_generic_string(PG_DIAG_COLUMN_NAME, field(6)) : 0,
+                    field(7) != nullptr ? err_generic_string(PG_DIAG_CONSTRAINT_NAME, field(7)) : 0));
   });
   PG_RETURN_VOID();
 }

@@ -44,7 +44,7 @@ const quantization_mix& mix_argument(FunctionCallInfo fcinfo, int argument) {
 }
 
 void require_equal_length(std::size_t a, std::size_t b) {
-  if (a != b) throw error("2202E", "the arrays must have as many elements as there are names");
+  if (a != b) throw error(sqlstate::array_subscript_error, "the arrays must have as many elements as there are names");
 }
 
 std::uint64_t size_of(Datum number) {

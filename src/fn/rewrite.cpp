@@ -230,7 +230,7 @@ Datum look_up_layers(Datum layer, Datum into, changes& asked) {
       "hartonomous.model_layers i WHERE l.layer_id OPERATOR(pg_catalog.=) $1 "
       "AND i.layer_id OPERATOR(pg_catalog.=) $2",
       "model_layers", {{INT8OID, layer}, {INT8OID, into}});
-  if (found.rows() != 1) throw error("42704", "there is no such layer");
+  if (found.rows() != 1) throw error(sqlstate::undefined_object, "there is no such layer");
   asked.model = found.integer(0, 1);
   asked.atom_size = found.integer(0, 2, 1);
   asked.into_model = found.integer(0, 3);
@@ -248,7 +248,7 @@ std::string operation_name(FunctionCallInfo fcinfo, int argument) {
 // process writes. INSERT ... SELECT could not: it never plans in parallel.
 HARTONOMOUS_FUNCTION(copy_atoms) {
   for (int required : {0, 1, 2, 3, 4, 5, 7}) {
-    if (PG_ARGISNULL(required)) throw error("22004", "only into_layer may be NULL");
+    if (PG_ARGISNULL(required)) throw error(sqlstate::null_value_not_allowed, "only into_layer may be NULL");
   }
   const Oid source = PG_GETARG_OID(0), target = PG_GETARG_OID(1);
   const int32 revision = PG_GETARG_INT32(2);
@@ -257,7 +257,7 @@ HARTONOMOUS_FUNCTION(copy_atoms) {
   const std::string name = operation_name(fcinfo, 4);
   const tensor_operation operation = read_operation(name, PG_GETARG_DATUM(5));
   if (!operation.changes_atoms) {
-    throw error("22023", "operation \"" + name + "\" is not one that copies atoms", {},
+    throw error(sqlstate::invalid_parameter_value, "operation \"" + name + "\" is not one that copies atoms", {},
                 "hartonomous_internal.perform_operation() carries out any operation.");
   }
   changes asked = flags_of(operation);
@@ -313,8 +313,8 @@ HARTONOMOUS_FUNCTION(copy_atoms) {
 }
 
 HARTONOMOUS_FUNCTION(check_operation) {
-  if (PG_ARGISNULL(0)) throw error("22004", "an operation needs a name");
-  if (PG_ARGISNULL(1)) throw error("22004", "arguments of an operation cannot be NULL");
+  if (PG_ARGISNULL(0)) throw error(sqlstate::null_value_not_allowed, "an operation needs a name");
+  if (PG_ARGISNULL(1)) throw error(sqlstate::null_value_not_allowed, "arguments of an operation cannot be NULL");
   read_operation(operation_name(fcinfo, 0), PG_GETARG_DATUM(1));
   PG_RETURN_VOID();
 }

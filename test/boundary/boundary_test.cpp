@@ -49,9 +49,16 @@ std::string text_argument(FunctionCallInfo fcinfo, int number) {
   return result;
 }
 
+// Throws for its callers, as the core's helpers do.
+[[noreturn]] void refuse(const char* message, source_location thrown = source_location::current()) {
+  throw error(sqlstate::invalid_parameter_value, message, {}, {}, thrown);
+}
+
 [[noreturn]] void throw_kind(std::string_view kind) {
-  if (kind == "error") throw error("22P03", "an error of the core", "Its detail.", "Its hint.");
-  if (kind == "plain") throw error("54000", "an error without detail or hint");
+  if (kind == "error")
+    throw error(sqlstate::invalid_binary_representation, "an error of the core", "Its detail.", "Its hint.");
+  if (kind == "plain") throw error(sqlstate::program_limit_exceeded, "an error without detail or hint");
+  if (kind == "helper") refuse("an error of a helper");
   if (kind == "bad_alloc") throw std::bad_alloc();
   if (kind == "runtime_error") throw std::runtime_error("a runtime error");
   if (kind == "length_error") std::string().resize(std::string().max_size() + 1);
@@ -59,7 +66,7 @@ std::string text_argument(FunctionCallInfo fcinfo, int number) {
   if (kind == "long") {
     std::string text;
     for (int i = 0; i < 4000; ++i) text += "\u00e9";
-    throw error("22023", "x" + text, text, text);
+    throw error(sqlstate::invalid_parameter_value, "x" + text, text, text);
   }
   throw error(sqlstate::invalid_parameter_value, "unknown kind of failure", std::string(kind));
 }
@@ -131,7 +138,7 @@ HARTONOMOUS_FUNCTION(boundary_translate) {
   try {
     call([] { report(); });
   } catch (const pg_error& e) {
-    throw error("22023", std::string("because of: ") + e.what());
+    throw error(sqlstate::invalid_parameter_value, std::string("because of: ") + e.what());
   }
   PG_RETURN_VOID();
 }

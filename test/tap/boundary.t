@@ -74,6 +74,65 @@ like($long, qr/^ERROR:  22023: x(?:\xc3\xa9){511}\n/, 'a long message is cut bet
 like($long, qr/\nDETAIL:  (?:\xc3\xa9){511}\nHINT:  (?:\xc3\xa9){255}(?:\n|$)/, 'so are detail and hint');
 no_objects_left('long texts');
 
+# ---- where from --------------------------------------------------------------------------------------------------
+
+# line_of(text): the line of boundary_test.cpp that holds the text.
+sub line_of {
+    my ($text) = @_;
+    open my $source, '<', "$FindBin::Bin/../boundary/boundary_test.cpp" or die "boundary_test.cpp: $!";
+    while (<$source>) { return $. if index($_, $text) >= 0; }
+    die "boundary_test.cpp has no line with $text";
+}
+
+# location(query): what LOCATION says of its error.
+sub location { return $session->query("$_[0];") =~ /^LOCATION:  (.*)$/m ? $1 : 'none'; }
+
+is(location("SELECT boundary_throw('error')"),
+    'throw_kind, boundary_test.cpp:' . line_of('"an error of the core"'), 'LOCATION is the line of the throw');
+is(location("SELECT boundary_throw('helper')"),
+    'throw_kind, boundary_test.cpp:' . line_of('kind == "helper"'), '... or that of the call of a helper that throws');
+is(location("SELECT boundary_nest(20, 'error')"),
+    'throw_kind, boundary_test.cpp:' . line_of('"an error of the core"'), '... across many crossings');
+is(location('SELECT boundary_ereport()'),
+    'report, boundary_test.cpp:' . line_of('errmsg("an error of the server")'), 'of the server\'s error its ereport');
+like(location("SELECT boundary_throw('int')"), qr/^\w+, boundary\.hpp:\d+$/, 'of an exception that knows none the boundary');
+
+# Functions of the extension are told by their schema; users() is somebody's own.
+is($session->query(<<'SQL'), '', 'functions that call each other');
+CREATE SCHEMA hartonomous;
+CREATE SCHEMA hartonomous_internal;
+CREATE FUNCTION hartonomous_internal.inner(kind text) RETURNS void LANGUAGE plpgsql
+  AS $$ BEGIN PERFORM public.boundary_throw(kind); END $$;
+CREATE FUNCTION hartonomous.outer(kind text) RETURNS void LANGUAGE plpgsql
+  AS $$ BEGIN PERFORM hartonomous_internal.inner(kind); END $$;
+CREATE FUNCTION users(kind text) RETURNS void LANGUAGE plpgsql
+  AS $$ BEGIN PERFORM hartonomous.outer(kind); END $$;
+CREATE FUNCTION users_division() RETURNS void LANGUAGE plpgsql
+  AS $$ BEGIN PERFORM 1 / 0; END $$;
+SQL
+
+# context(query): the lines of CONTEXT of its error.
+sub context {
+    my $answer = $session->query("$_[0];");
+    return $answer =~ /^CONTEXT:  (.*?)(?:\nLOCATION: .*)?\z/ms ? [split /\n/, $1] : [];
+}
+my $users = 'PL/pgSQL function users(text) line 1 at PERFORM';
+my @whole = (
+    'SQL statement "SELECT public.boundary_throw(kind)"',
+    'PL/pgSQL function hartonomous_internal."inner"(text) line 1 at PERFORM',
+    'SQL statement "SELECT hartonomous_internal.inner(kind)"',
+    'PL/pgSQL function hartonomous."outer"(text) line 1 at PERFORM',
+);
+is_deeply(context("SELECT hartonomous.outer('error')"), [], 'a user\'s error has no CONTEXT of the extension');
+is_deeply(context("SELECT users('error')"), [$users], '... that of functions which called it stays');
+is_deeply(context("SELECT hartonomous.outer('runtime_error')"), \@whole, 'an internal error has all of it');
+is_deeply(context('SELECT users_division()'),
+    ['SQL statement "SELECT 1 / 0"', 'PL/pgSQL function users_division() line 1 at PERFORM'], 'so has one of the server');
+$session->query('SET client_min_messages = debug1;');
+is_deeply(context("SELECT hartonomous.outer('error')"), \@whole, 'at debug1 a user\'s error has, too');
+$session->query('RESET client_min_messages;');
+no_objects_left('errors with context');
+
 # ---- errors that end inside --------------------------------------------------------------------------------------
 
 is($session->query("SELECT boundary_swallow('SELECT 1/0');"), '22012', 'swallowed in a subtransaction');

@@ -14,8 +14,12 @@ constexpr std::uint64_t max_number = std::uint64_t{1} << 30;
 
 }  // namespace
 
-void not_supported(const std::string& message) { throw error(sqlstate::feature_not_supported, message); }
-void broken(const std::string& message) { throw error(sqlstate::object_not_in_prerequisite_state, message); }
+void not_supported(const std::string& message, source_location thrown) {
+  throw error(sqlstate::feature_not_supported, message, {}, {}, thrown);
+}
+void broken(const std::string& message, source_location thrown) {
+  throw error(sqlstate::object_not_in_prerequisite_state, message, {}, {}, thrown);
+}
 
 std::optional<std::uint32_t> keys::number(const std::string& key) const {
   const std::string name = prefix_ + key;

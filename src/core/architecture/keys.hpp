@@ -6,12 +6,14 @@
 #include <string>
 #include <utility>
 
+#include "hartonomous/error.hpp"
 #include "hartonomous/gguf.hpp"
 
 namespace hartonomous::architecture_detail {
 
-[[noreturn]] void not_supported(const std::string& message);  // 0A000
-[[noreturn]] void broken(const std::string& message);         // 55000
+// Errors 0A000 and 55000.
+[[noreturn]] void not_supported(const std::string& message, source_location thrown = source_location::current());
+[[noreturn]] void broken(const std::string& message, source_location thrown = source_location::current());
 
 class keys {
  public:

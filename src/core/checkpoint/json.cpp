@@ -23,12 +23,12 @@ json parse_json(std::string_view text, const char* what, interrupt_checker& inte
   }
 }
 
-void refuse(const std::string& what, const std::string& detail) {
-  throw error(sqlstate::invalid_parameter_value, what, detail);
+void refuse(const std::string& what, const std::string& detail, source_location thrown) {
+  throw error(sqlstate::invalid_parameter_value, what, detail, {}, thrown);
 }
 
-void not_supported(const std::string& what, const std::string& detail) {
-  throw error(sqlstate::feature_not_supported, what, detail);
+void not_supported(const std::string& what, const std::string& detail, source_location thrown) {
+  throw error(sqlstate::feature_not_supported, what, detail, {}, thrown);
 }
 
 std::uint32_t natural_of(const json& value, const std::string& name) {

@@ -6,6 +6,7 @@
 #include <string>
 #include <string_view>
 
+#include "hartonomous/error.hpp"
 #include "hartonomous/interrupt.hpp"
 
 #include <nlohmann/json.hpp>
@@ -17,8 +18,11 @@ using json = nlohmann::json;
 // Error 22P02 when it is not JSON, 54000 when it is nested deeper than 64 levels.
 json parse_json(std::string_view text, const char* what, interrupt_checker& interrupts);
 
-[[noreturn]] void refuse(const std::string& what, const std::string& detail = {});         // 22023
-[[noreturn]] void not_supported(const std::string& what, const std::string& detail = {});  // 0A000
+// Errors 22023 and 0A000.
+[[noreturn]] void refuse(const std::string& what, const std::string& detail = {},
+                         source_location thrown = source_location::current());
+[[noreturn]] void not_supported(const std::string& what, const std::string& detail = {},
+                                source_location thrown = source_location::current());
 
 // The members of an object; a member that is null counts as missing. Errors 22023 name the member after `path`, as in
 // "config: rope_scaling.factor".

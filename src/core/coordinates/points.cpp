@@ -25,9 +25,10 @@ std::string text_of(float value) {
   return text;
 }
 
-[[noreturn]] void refuse(const axis_range& axis, float value, const std::string& why) {
+[[noreturn]] void refuse(const axis_range& axis, float value, const std::string& why,
+                         source_location thrown = source_location::current()) {
   throw error(sqlstate::numeric_value_out_of_range,
-              std::string(axis.name) + " coordinate " + text_of(value) + " is out of range", why);
+              std::string(axis.name) + " coordinate " + text_of(value) + " is out of range", why, {}, thrown);
 }
 
 void check_in_range(const axis_range& axis, float value) {

@@ -22,7 +22,9 @@ namespace {
 
 constexpr const char* invalid = sqlstate::invalid_text_representation;
 
-[[noreturn]] void refuse(const std::string& detail) { throw error(invalid, "invalid GGUF metadata", detail); }
+[[noreturn]] void refuse(const std::string& detail, source_location thrown = source_location::current()) {
+  throw error(invalid, "invalid GGUF metadata", detail, {}, thrown);
+}
 
 enum class pass { outline, values };
 

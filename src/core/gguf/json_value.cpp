@@ -18,10 +18,11 @@ namespace {
 
 using kind = json_value::kind;
 
-[[noreturn]] void refuse(const gguf_kv& kv) {
+[[noreturn]] void refuse(const gguf_kv& kv, source_location thrown = source_location::current()) {
   throw error(
       sqlstate::invalid_text_representation, "invalid GGUF metadata",
-      "A value of key " + show_name(kv.key) + " is not of type " + shown_type(kv.element) + ", or out of its range.");
+      "A value of key " + show_name(kv.key) + " is not of type " + shown_type(kv.element) + ", or out of its range.",
+      {}, thrown);
 }
 
 template <class T>

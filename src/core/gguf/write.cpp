@@ -21,11 +21,13 @@ void append_string(std::string& out, std::string_view text) {
   out += text;
 }
 
-[[noreturn]] void out_of_order(const char* call) {
-  throw error(invalid, std::string("GGUF: ") + call + " called out of order");
+[[noreturn]] void out_of_order(const char* call, source_location thrown = source_location::current()) {
+  throw error(invalid, std::string("GGUF: ") + call + " called out of order", {}, {}, thrown);
 }
 
-[[noreturn]] void too_large() { throw error(sqlstate::program_limit_exceeded, "GGUF: file is too large"); }
+[[noreturn]] void too_large(source_location thrown = source_location::current()) {
+  throw error(sqlstate::program_limit_exceeded, "GGUF: file is too large", {}, {}, thrown);
+}
 
 // offset + bytes, rounded up, within 63 bits.
 std::uint64_t advance(std::uint64_t offset, std::uint64_t bytes, std::uint64_t alignment) {

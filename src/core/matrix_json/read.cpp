@@ -11,9 +11,10 @@
 namespace hartonomous {
 namespace {
 
-[[noreturn]] void refuse(const char* state, const std::string& detail) {
+[[noreturn]] void refuse(const char* state, const std::string& detail,
+                         source_location thrown = source_location::current()) {
   throw error(state, "invalid JSON matrix", detail,
-              "A matrix is an array of numbers, or an array of rows that are arrays of numbers.");
+              "A matrix is an array of numbers, or an array of rows that are arrays of numbers.", thrown);
 }
 
 class matrix_handler : public nlohmann::json_sax<nlohmann::json> {

@@ -17,8 +17,9 @@ using network_detail::batch;
 using network_detail::block_pass;
 using network_detail::block_tensor;
 
-[[noreturn]] void broken(const std::string& message, const std::string& detail = {}) {
-  throw error(sqlstate::object_not_in_prerequisite_state, message, detail);
+[[noreturn]] void broken(const std::string& message, const std::string& detail = {},
+                         source_location thrown = source_location::current()) {
+  throw error(sqlstate::object_not_in_prerequisite_state, message, detail, {}, thrown);
 }
 
 std::string described(const matrix_shape& s) { return std::to_string(s.rows) + " x " + std::to_string(s.columns); }

@@ -18,8 +18,9 @@ namespace {
 constexpr const char* malformed = sqlstate::invalid_binary_representation;
 constexpr int max_depth = 32;  // of members that are skipped
 
-[[noreturn]] void refuse(const std::string& what, std::string detail = {}) {
-  throw error(malformed, "safetensors: " + what, std::move(detail));
+[[noreturn]] void refuse(const std::string& what, std::string detail = {},
+                         source_location thrown = source_location::current()) {
+  throw error(malformed, "safetensors: " + what, std::move(detail), {}, thrown);
 }
 
 // Where in the document the next event belongs.

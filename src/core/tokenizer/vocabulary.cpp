@@ -141,7 +141,8 @@ void require_unique_tokens(const gguf_metadata& metadata, interrupt_checker& int
 std::int32_t vocabulary::unknown_for(unsigned char byte) const {
   if (unknown >= 0) return unknown;
   constexpr char digits[] = "0123456789abcdef";
-  throw error("22021", std::string("the vocabulary has no token for byte 0x") + digits[byte >> 4] + digits[byte & 15]);
+  throw error(sqlstate::character_not_in_repertoire,
+              std::string("the vocabulary has no token for byte 0x") + digits[byte >> 4] + digits[byte & 15]);
 }
 
 vocabulary read_vocabulary(const gguf_metadata& metadata, const vocabulary_defaults& defaults,

@@ -9,9 +9,9 @@
 namespace hartonomous {
 namespace {
 
-[[noreturn]] void refuse(const char* detail) {
+[[noreturn]] void refuse(const char* detail, source_location thrown = source_location::current()) {
   throw error(sqlstate::invalid_text_representation, "invalid input syntax for type weights", detail,
-              "The text form is FORMAT[count]:hexadecimal blocks, for example F32[1]:0000803f.");
+              "The text form is FORMAT[count]:hexadecimal blocks, for example F32[1]:0000803f.", thrown);
 }
 
 // "count" of FORMAT[count]: decimal digits only, at most what a value can count.

@@ -51,7 +51,7 @@ array_view<T>::array_view(Datum datum) : original_(DatumGetPointer(datum)) {
   array_ = call([&] { return DatumGetArrayTypeP(datum); });
   if (ARR_ELEMTYPE(array_) != element<T>::type) throw error(sqlstate::invalid_parameter_value, element<T>::expected);
   if (ARR_HASNULL(array_) && call([&] { return array_contains_nulls(array_); })) {
-    throw error("22004", "array must not contain nulls");
+    throw error(sqlstate::null_value_not_allowed, "array must not contain nulls");
   }
   count_ = call([&] { return ArrayGetNItems(ARR_NDIM(array_), ARR_DIMS(array_)); });
 }
@@ -69,7 +69,7 @@ array_elements::array_elements(Datum array, Oid element_type) {
                       &count_);
   });
   for (int i = 0; i < count_; ++i) {
-    if (is_null[i]) throw error("22004", "array must not contain nulls");
+    if (is_null[i]) throw error(sqlstate::null_value_not_allowed, "array must not contain nulls");
   }
 }
 

@@ -6,6 +6,7 @@
 // inside call(); destructors never call PostgreSQL in a way that can fail.
 #pragma once
 
+#include "pg/base/error_context.hpp"
 #include "pg/base/postgres.hpp"
 
 #include <cstring>
@@ -77,6 +78,7 @@ inline void copy_text(char* to, std::size_t size, const char* from) noexcept {
 struct caught_error {
   ErrorData* original = nullptr;
   int sqlstate = 0;
+  source_location thrown = source_location::current();
   char message[1024];
   char detail[1024];
   char hint[512];
@@ -88,6 +90,7 @@ struct caught_error {
   void set(const error& e) noexcept {
     const char* s = e.state();
     set(MAKE_SQLSTATE(s[0], s[1], s[2], s[3], s[4]), e.what());
+    thrown = e.thrown();
     copy_text(detail, sizeof detail, e.detail().c_str());
     copy_text(hint, sizeof hint, e.hint().c_str());
   }
@@ -98,9 +101,15 @@ struct caught_error {
   // gone, and those of one that called it through SQL have no thread at work meanwhile.
   if (ProcDiePending || ClientConnectionLost) CHECK_FOR_INTERRUPTS();
   if (caught.original != nullptr) ReThrowError(caught.original);
-  ereport(ERROR, (errcode(caught.sqlstate), errmsg_internal("%s", caught.message),
-                  caught.detail[0] != '\0' ? errdetail_internal("%s", caught.detail) : 0,
-                  caught.hint[0] != '\0' ? errhint("%s", caught.hint) : 0));
+  leave_out_own_context(caught.sqlstate);
+  // What ereport does, with the line of the throw in the place of this one.
+  if (errstart(ERROR, TEXTDOMAIN)) {
+    errcode(caught.sqlstate);
+    errmsg_internal("%s", caught.message);
+    if (caught.detail[0] != '\0') errdetail_internal("%s", caught.detail);
+    if (caught.hint[0] != '\0') errhint("%s", caught.hint);
+    errfinish(caught.thrown.file, caught.thrown.line, caught.thrown.function);
+  }
   pg_unreachable();
 }
 

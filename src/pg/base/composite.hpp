@@ -39,7 +39,9 @@ class composite_view {
   Datum field(AttrNumber number) const {
     bool is_null;
     const Datum value = call([&] { return GetAttributeByNum(row_, number, &is_null); });
-    if (is_null) throw error("22004", "field " + std::to_string(number) + " of the composite value is NULL");
+    if (is_null)
+      throw error(sqlstate::null_value_not_allowed,
+                  "field " + std::to_string(number) + " of the composite value is NULL");
     return value;
   }
   std::optional<Datum> get(const char* name) const {

@@ -16,7 +16,7 @@ class backend_interrupts final : public interrupt_checker {
     // A termination would end the process from in here, beneath threads that are still at work on its memory. As an
     // error it ends them first; entry() then terminates.
     if ((ProcDiePending || ClientConnectionLost) && INTERRUPTS_CAN_BE_PROCESSED()) {
-      throw error("57P01",
+      throw error(sqlstate::admin_shutdown,
                   ProcDiePending ? "terminating connection due to administrator command" : "connection to client lost");
     }
     call([] { CHECK_FOR_INTERRUPTS(); });

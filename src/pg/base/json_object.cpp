@@ -48,11 +48,11 @@ std::string string_of(const JsonbValue& value) {
 
 json_object::json_object(Datum jsonb, std::string what)
     : object_(&call([&] { return DatumGetJsonbP(jsonb); })->root), what_(std::move(what)) {
-  if (!JsonContainerIsObject(object_)) throw error("22023", what_ + " must be an object");
+  if (!JsonContainerIsObject(object_)) throw error(sqlstate::invalid_parameter_value, what_ + " must be an object");
 }
 
 void json_object::refuse(const char* member, const std::string& why) const {
-  throw error("22023", what_ + ": \"" + member + "\" " + why);
+  throw error(sqlstate::invalid_parameter_value, what_ + ": \"" + member + "\" " + why);
 }
 
 std::optional<JsonbValue> json_object::find(const char* member) {
@@ -158,7 +158,7 @@ void json_object::require_no_others() const {
     if (token != WJB_KEY) continue;
     const std::string member = string_of(part);
     if (std::none_of(known_.begin(), known_.end(), [&](const char* known) { return member == known; })) {
-      throw error("22023", what_ + " has the unknown member \"" + member + "\"");
+      throw error(sqlstate::invalid_parameter_value, what_ + " has the unknown member \"" + member + "\"");
     }
   }
 }

@@ -83,19 +83,19 @@ class file_output final : public output {
   void require_replaceable() const {
     struct stat status;
     if (stat(path_.c_str(), &status) != 0) {
-      if (errno == ENAMETOOLONG) throw error("42602", "file name \"" + path_ + "\" is too long");
+      if (errno == ENAMETOOLONG) throw error(sqlstate::invalid_name, "file name \"" + path_ + "\" is too long");
       return;
     }
-    if (S_ISDIR(status.st_mode)) throw error("42809", "\"" + path_ + "\" is a directory");
-    if (!S_ISREG(status.st_mode)) throw error("42809", "\"" + path_ + "\" is not a regular file");
+    if (S_ISDIR(status.st_mode)) throw error(sqlstate::wrong_object_type, "\"" + path_ + "\" is a directory");
+    if (!S_ISREG(status.st_mode)) throw error(sqlstate::wrong_object_type, "\"" + path_ + "\" is not a regular file");
   }
-  [[noreturn]] void fail(const char* what) const {
-    const char* state = errno == ENOENT   ? "58P01"
-                        : errno == EEXIST ? "58P02"
-                        : errno == ENOSPC ? "53100"
-                        : errno == EACCES ? "42501"
+  [[noreturn]] void fail(const char* what, source_location thrown = source_location::current()) const {
+    const char* state = errno == ENOENT   ? sqlstate::undefined_file
+                        : errno == EEXIST ? sqlstate::duplicate_file
+                        : errno == ENOSPC ? sqlstate::disk_full
+                        : errno == EACCES ? sqlstate::insufficient_privilege
                                           : sqlstate::io_error;
-    throw error(state, std::string(what) + " \"" + temporary_ + "\": " + std::strerror(errno));
+    throw error(state, std::string(what) + " \"" + temporary_ + "\": " + std::strerror(errno), {}, {}, thrown);
   }
   // A session that is terminated exits from wherever it is, without unwinding: then this is what tidies up.
   static void remove_at_exit() {
@@ -172,10 +172,11 @@ class large_object_output final : public output {
 
 std::unique_ptr<output> make_file_output(const std::string& path) {
   if (!call([] { return has_privs_of_role(GetUserId(), ROLE_PG_WRITE_SERVER_FILES); })) {
-    throw error("42501", "must be superuser or have privileges of the pg_write_server_files role to write a file");
+    throw error(sqlstate::insufficient_privilege,
+                "must be superuser or have privileges of the pg_write_server_files role to write a file");
   }
   if (!is_absolute_path(path.c_str())) {
-    throw error("42602", "relative path not allowed for export to a file");
+    throw error(sqlstate::invalid_name, "relative path not allowed for export to a file");
   }
   return std::make_unique<file_output>(path);
 }

@@ -24,7 +24,7 @@ class file_source final : public byte_source {
     struct stat status;
     if (fstat(fd_, &status) != 0) fail("could not stat file");
     if (!S_ISREG(status.st_mode)) {
-      throw error("42809", "\"" + path_ + "\" is not a regular file");
+      throw error(sqlstate::wrong_object_type, "\"" + path_ + "\" is not a regular file");
     }
     size_ = static_cast<std::uint64_t>(status.st_size);
   }
@@ -46,9 +46,12 @@ class file_source final : public byte_source {
   }
 
  private:
-  [[noreturn]] void fail(const char* what, const char* hint = "") const {
-    const char* state = errno == ENOENT ? "58P01" : errno == EACCES || errno == EPERM ? "42501" : sqlstate::io_error;
-    throw error(state, std::string(what) + " \"" + path_ + "\": " + std::strerror(errno), {}, hint);
+  [[noreturn]] void fail(const char* what, const char* hint = "",
+                         source_location thrown = source_location::current()) const {
+    const char* state = errno == ENOENT                     ? sqlstate::undefined_file
+                        : errno == EACCES || errno == EPERM ? sqlstate::insufficient_privilege
+                                                            : sqlstate::io_error;
+    throw error(state, std::string(what) + " \"" + path_ + "\": " + std::strerror(errno), {}, hint, thrown);
   }
   std::string path_;
   int fd_ = -1;
@@ -78,7 +81,8 @@ class large_object_source final : public byte_source {
 
 std::unique_ptr<byte_source> open_path(Datum path) {
   if (!call([] { return has_privs_of_role(GetUserId(), ROLE_PG_READ_SERVER_FILES); })) {
-    throw error("42501", "must be superuser or have privileges of the pg_read_server_files role to read a file");
+    throw error(sqlstate::insufficient_privilege,
+                "must be superuser or have privileges of the pg_read_server_files role to read a file");
   }
   return std::make_unique<file_source>(call([&] { return TextDatumGetCString(path); }));
 }
@@ -92,7 +96,7 @@ std::vector<std::unique_ptr<byte_source>> open_paths(Datum paths) {
   if (count == 0) throw error(sqlstate::invalid_parameter_value, "there is no path to read from");
   std::vector<std::unique_ptr<byte_source>> sources;
   for (int i = 0; i < count; ++i) {
-    if (is_null[i]) throw error("22004", "a path to read from cannot be NULL");
+    if (is_null[i]) throw error(sqlstate::null_value_not_allowed, "a path to read from cannot be NULL");
     sources.push_back(open_path(path[i]));
   }
   return sources;

@@ -47,12 +47,12 @@ void query_result::require_type(int column, Oid type) const {
   if (found == type || call([&] { return IsBinaryCoercible(found, type); })) return;
   const char* is = call([&] { return format_type_be(found); });
   const char* expected = call([&] { return format_type_be(type); });
-  throw error("42804", name_of(column) + " is of type " + is + " instead of " + expected, {},
+  throw error(sqlstate::datatype_mismatch, name_of(column) + " is of type " + is + " instead of " + expected, {},
               std::string("Restore the type with which the column was created: ") + expected + ".");
 }
 
 void query_result::is_null(int column, const char* what) const {
-  throw error("22004", name_of(column) + what + " is NULL", {},
+  throw error(sqlstate::null_value_not_allowed, name_of(column) + what + " is NULL", {},
               "The store's functions never leave it NULL: restore the value, or import the model again.");
 }
 
@@ -113,7 +113,8 @@ std::vector<T> query_result::numbers(std::uint64_t row, int column, Oid array_ty
   const Datum stored = value(row, column, array_type);
   ArrayType* const array = call([&] { return DatumGetArrayTypeP(stored); });
   const int count = call([&] { return ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array)); });
-  if (ARR_ELEMTYPE(array) != element_type) throw error("42804", name_of(column) + " has elements of another type");
+  if (ARR_ELEMTYPE(array) != element_type)
+    throw error(sqlstate::datatype_mismatch, name_of(column) + " has elements of another type");
   if (ARR_HASNULL(array) && call([&] { return array_contains_nulls(array); })) is_null(column, ": an element");
   if (ARR_NDIM(array) > 1 || (ARR_NDIM(array) == 1 && ARR_LBOUND(array)[0] != 1)) {
     throw error(sqlstate::array_subscript_error,

@@ -75,7 +75,7 @@ atom_set atoms_argument(FunctionCallInfo fcinfo, int argument, std::int32_t mode
 }
 
 std::string text_argument(FunctionCallInfo fcinfo, int argument, const char* name) {
-  if (PG_ARGISNULL(argument)) throw error("22004", std::string(name) + " cannot be NULL");
+  if (PG_ARGISNULL(argument)) throw error(sqlstate::null_value_not_allowed, std::string(name) + " cannot be NULL");
   const text* value = call([&] { return PG_GETARG_TEXT_PP(argument); });
   return {VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value)};
 }

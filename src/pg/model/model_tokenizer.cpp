@@ -40,7 +40,7 @@ std::string identity_of(Datum value) {
 }
 
 void require_row(const query_result& found, std::int32_t model) {
-  if (found.rows() == 0) throw error("42704", "model " + std::to_string(model) + " does not exist");
+  if (found.rows() == 0) throw error(sqlstate::undefined_object, "model " + std::to_string(model) + " does not exist");
 }
 
 std::shared_ptr<const tokenizer> make_tokenizer(std::int32_t model, std::uint64_t stored_bytes) {

@@ -70,7 +70,8 @@ void atom_set::add_source(std::int32_t revision, const char* parent) {
     return s;
   });
   if (!OidIsValid(found.file)) {
-    throw error("40001", "revision " + std::to_string(revision) + " was dropped after this transaction's snapshot", {},
+    throw error(sqlstate::serialization_failure,
+                "revision " + std::to_string(revision) + " was dropped after this transaction's snapshot", {},
                 "Try again in a new transaction.");
   }
   sources_.push_back(found);
@@ -79,7 +80,8 @@ void atom_set::add_source(std::int32_t revision, const char* parent) {
 void atom_set::require_unchanged() const {
   for (const source& s : sources_) {
     if (call([&] { return file_of_partition(s.partition, s.parent); }) == s.file) continue;
-    throw error("40001", "model " + std::to_string(model_) + " was rewritten while it was read");
+    throw error(sqlstate::serialization_failure,
+                "model " + std::to_string(model_) + " was rewritten while it was read");
   }
 }
 

@@ -24,7 +24,8 @@ void check_partition(std::int32_t model, Oid atoms) {
       select("SELECT hartonomous_internal.live_partition($1)", "model_revisions", {{INT4OID, Int32GetDatum(model)}})
           .value(0, 1, REGCLASSOID));
   if (!call([&] { return get_rel_relispartition(partition) && get_partition_parent(partition, false) == atoms; })) {
-    throw error("40001", "model " + std::to_string(model) + " was rewritten after this transaction's snapshot", {},
+    throw error(sqlstate::serialization_failure,
+                "model " + std::to_string(model) + " was rewritten after this transaction's snapshot", {},
                 "Try again in a new transaction.");
   }
 }

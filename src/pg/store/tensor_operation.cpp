@@ -30,7 +30,8 @@ void read_quantize(json_object& arguments, tensor_operation& to) {
   to.planned_formats = arguments.value("planned_formats");
   to.column_importance = arguments.reals("column_importance");
   if (to.format.has_value() == planned.has_value()) {
-    throw error("22023", "operation \"quantize\" needs either \"format\" or \"planned_formats\"");
+    throw error(sqlstate::invalid_parameter_value,
+                "operation \"quantize\" needs either \"format\" or \"planned_formats\"");
   }
   if (to.format) require_writable(*to.format);
   if (!planned) return;
@@ -44,7 +45,7 @@ void read_prune(json_object& arguments, tensor_operation& to) {
   to.outside_region = arguments.boolean("outside_region").value_or(false);
   arguments.boolean("atoms_only");
   if (!to.minimum_importance && !to.region) {
-    throw error("22023", "operation \"prune\" needs \"minimum_importance\" or \"region\"");
+    throw error(sqlstate::invalid_parameter_value, "operation \"prune\" needs \"minimum_importance\" or \"region\"");
   }
   if (!to.region) return;
   const std::vector<float>& box = *to.region;
@@ -73,7 +74,7 @@ void read_factor(json_object& arguments, tensor_operation& to) {
   const double residual = arguments.number("residual_ratio").value_or(0);
   const auto dense = arguments.text("dense_format");
   if (rank.has_value() == energy.has_value()) {
-    throw error("22023", "operation \"factor\" needs either \"rank\" or \"energy\"");
+    throw error(sqlstate::invalid_parameter_value, "operation \"factor\" needs either \"rank\" or \"energy\"");
   }
   if (energy && !(*energy > 0 && *energy <= 1)) arguments.refuse("energy", "must be above 0 and at most 1");
   if (!(residual >= 0 && residual < 1)) arguments.refuse("residual_ratio", "must be at least 0 and below 1");
@@ -101,7 +102,8 @@ tensor_operation read_operation(const std::string& name, Datum arguments) {
   if (known == std::end(operations)) {
     std::string list;
     for (const known_operation& e : operations) list += std::string(list.empty() ? "\"" : ", \"") + e.name + "\"";
-    throw error("22023", "unknown operation \"" + name + "\"", {}, "Operations are " + list + ".");
+    throw error(sqlstate::invalid_parameter_value, "unknown operation \"" + name + "\"", {},
+                "Operations are " + list + ".");
   }
   json_object object(arguments, "arguments of operation \"" + name + "\"");
   tensor_operation result;
