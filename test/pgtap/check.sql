@@ -1,7 +1,7 @@
 -- Troubleshooting: each fault is planted, and found; a sound model has none.
 BEGIN;
 \ir lib/model_files.sql
-SELECT no_plan();
+SELECT plan(129);
 CREATE FUNCTION lib.blocks_gguf(numbers integer[], stated integer) RETURNS bytea LANGUAGE sql IMMUTABLE
   RETURN gguf((SELECT array_agg(ROW(format('blk.%s.ffn_up.weight', n), '{32,6}', 0, waves(6, 32, n))::tensor ORDER BY n)
     FROM unnest(numbers) n), ARRAY[kv_text('general.architecture', 'llama'), kv_u32('llama.block_count', stated)]);

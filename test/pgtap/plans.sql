@@ -2,7 +2,7 @@
 -- that find nothing to do, steps whose arguments are nonsense.
 BEGIN;
 \ir lib/model_files.sql
-SELECT no_plan();
+SELECT plan(115);
 SET LOCAL client_min_messages = warning;
 SELECT import_gguf(little_gguf(), 'little') AS m \gset
 SELECT holds(:m) AS imported, present(:m) AS r1 \gset

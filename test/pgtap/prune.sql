@@ -1,7 +1,7 @@
 -- Pruning: which atoms go, in place or by rewriting, and which arguments make sense.
 BEGIN;
 \ir lib/model_files.sql
-SELECT no_plan();
+SELECT plan(156);
 SELECT create_store() \g /dev/null
 
 -- A model whose importances are made up: tensors a and b of 10 atoms, with scores 1..10 and 11..20; vector v.

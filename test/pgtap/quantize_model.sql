@@ -1,7 +1,7 @@
 -- Quantizing a model: what is taken and what is left, into which format, and that it can be undone.
 BEGIN;
 \ir lib/model_files.sql
-SELECT no_plan();
+SELECT plan(109);
 SELECT import_gguf(little_gguf(), 'little') AS model \gset
 SELECT holds(:model) AS before \gset
 

@@ -1,7 +1,7 @@
 -- Regions: what lies in a box, on either form of places; pruned, found by neighbourhood, described.
 BEGIN;
 \ir lib/model_files.sql
-SELECT no_plan();
+SELECT plan(162);
 CREATE FUNCTION lib.plain_gguf() RETURNS bytea LANGUAGE sql IMMUTABLE
   RETURN gguf(
     ARRAY[ROW('a.weight', '{4,100}', 0, waves(100, 4, 1))::tensor,

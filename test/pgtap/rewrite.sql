@@ -1,7 +1,7 @@
 -- copy_atoms: a tensor's atoms from one partition into another, unchanged and with each change; errors.
 BEGIN;
 \ir lib/model_files.sql
-SELECT no_plan();
+SELECT plan(74);
 SELECT import_gguf(gguf(ARRAY[ROW('a.weight', '{256,10}', 0, waves(10, 256, 1))::tensor,
   ROW('b.weight', '{256,10}', 0, waves(10, 256, 2))::tensor]), 'm') AS m \gset
 SELECT live_partition(:m) AS source, live_base(:m) AS live, layer(:m, 'a.weight') AS a, layer(:m, 'b.weight') AS b \gset

@@ -1,7 +1,7 @@
 -- Singular value decomposition of matrices: JSON as in the original design, arrays, weights.
 BEGIN;
 \ir lib/model_files.sql
-SELECT no_plan();
+SELECT plan(107);
 
 -- ---- JSON ----
 SELECT svd_decompose('[[3,0],[0,-4]]'::json, 2, 2, 2) AS d \gset

@@ -1,7 +1,7 @@
 -- Tensors of a model as factors: what is taken and what is left, what every other function makes of it, and back.
 BEGIN;
 \ir lib/model_files.sql
-SELECT no_plan();
+SELECT plan(104);
 -- Two matrices of little more than rank 6, one of a row that no block divides, one of full rank, one that is no matrix.
 CREATE FUNCTION lib.low_rank(rows integer, cols integer, seed double precision) RETURNS bytea LANGUAGE sql IMMUTABLE
   RETURN (SELECT lib.f32(VARIADIC array_agg((sum_of + 0.01 * sin(r * 37.3 + c * 11.7 + r * c))::real ORDER BY r, c))

@@ -1,7 +1,7 @@
 -- Factored tensors in what is made of, compared with and said of their model.
 BEGIN;
 \ir lib/model_files.sql
-SELECT no_plan();
+SELECT plan(26);
 -- Blocks whose matrices are of rank 3, nearly: two that are factored, one that is not asked for.
 CREATE FUNCTION lib.low_gguf() RETURNS bytea LANGUAGE sql IMMUTABLE
   RETURN gguf(ROW('token_embd.weight', '{32,12}', 0, waves(12, 32, 1))::tensor || (SELECT array_agg(t ORDER BY b, k)
