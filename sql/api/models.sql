@@ -21,7 +21,9 @@ BEGIN
   RETURN found;
 END
 $$;
-COMMENT ON FUNCTION hartonomous.model_id(text) IS 'the number of a model; 42704, with near names, when there is none of that name';CREATE FUNCTION hartonomous.list_models()
+COMMENT ON FUNCTION hartonomous.model_id(text) IS 'the number of a model; 42704, with near names, when there is none of that name';
+
+CREATE FUNCTION hartonomous.list_models()
   RETURNS TABLE (model_id integer, model_name text, architecture text, parent_model text, parameters bigint,
                  revision_id integer, stage text, backups bigint, atoms bigint, logical_bytes bigint,
                  physical_bytes bigint, ingestion_date timestamptz)

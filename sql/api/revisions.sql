@@ -88,7 +88,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous.drop_backup(integer, boolean) IS
-  'gives up a backup revision and the partitions that no other kept revision needs; returns the bytes of disk freed; 42704 when there is no such revision, 55000 when it is not a backup';CREATE FUNCTION hartonomous.model_history(model hartonomous.regmodel)
+  'gives up a backup revision and the partitions that no other kept revision needs; returns the bytes of disk freed; 42704 when there is no such revision, 55000 when it is not a backup';
+
+CREATE FUNCTION hartonomous.model_history(model hartonomous.regmodel)
   RETURNS TABLE (revision_id integer, parent_revision_id integer, stage text, kind text, state text, atoms bigint,
                  logical_bytes bigint, bytes_of_parent numeric, parameters jsonb, metrics jsonb, created_at timestamptz)
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 10

@@ -77,7 +77,9 @@ CREATE FUNCTION hartonomous.formats()
                  readable boolean, writable boolean)
   AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 50 ROWS 32;
 COMMENT ON FUNCTION hartonomous.formats() IS
-  'the formats of weights: ggml''s types, their block sizes, and which are dequantized (readable) and quantized (writable) here';CREATE FUNCTION hartonomous.tensor_weights(model hartonomous.regmodel, tensor text, revision integer DEFAULT NULL)
+  'the formats of weights: ggml''s types, their block sizes, and which are dequantized (readable) and quantized (writable) here';
+
+CREATE FUNCTION hartonomous.tensor_weights(model hartonomous.regmodel, tensor text, revision integer DEFAULT NULL)
   RETURNS hartonomous.weights
   AS 'MODULE_PATHNAME' LANGUAGE C STABLE PARALLEL UNSAFE COST 5000;
 COMMENT ON FUNCTION hartonomous.tensor_weights(hartonomous.regmodel, text, integer) IS

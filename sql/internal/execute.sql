@@ -39,7 +39,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.finish_run(bigint) IS
-  'copies again what was changed meanwhile, puts the run''s partition in its place, and returns its revision';CREATE FUNCTION hartonomous_internal.do_step(run bigint, layer bigint) RETURNS void
+  'copies again what was changed meanwhile, puts the run''s partition in its place, and returns its revision';
+
+CREATE FUNCTION hartonomous_internal.do_step(run bigint, layer bigint) RETURNS void
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$

@@ -21,7 +21,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.make_current(integer, integer) IS
-  'records that a revision, which its base already holds, is the live one; abandons runs that were stopped in another state';CREATE FUNCTION hartonomous_internal.start_run(model integer, stage text, kind text, parameters jsonb) RETURNS bigint
+  'records that a revision, which its base already holds, is the live one; abandons runs that were stopped in another state';
+
+CREATE FUNCTION hartonomous_internal.start_run(model integer, stage text, kind text, parameters jsonb) RETURNS bigint
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$

@@ -154,7 +154,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.describe_student(integer) IS
-  'records of a new student the envelopes of its tensors and how many weights it has';CREATE FUNCTION hartonomous_internal.student_name(parent integer, what text) RETURNS text
+  'records of a new student the envelopes of its tensors and how many weights it has';
+
+CREATE FUNCTION hartonomous_internal.student_name(parent integer, what text) RETURNS text
   LANGUAGE plpgsql STABLE PARALLEL SAFE COST 50
   SET search_path = pg_catalog, pg_temp
 AS $$
