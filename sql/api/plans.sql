@@ -131,34 +131,16 @@ BEGIN
      FROM jsonb_array_elements(overrides) r WHERE r ? 'pattern';
   -- Once and not for each tensor: the metadata may be many megabytes.
   SELECT m.metadata ->> 'format' INTO container FROM hartonomous.models m WHERE m.model_id = model;
-  -- Through the parent, for which readers have rights.
   RETURN QUERY EXECUTE $sql$
     WITH wanted AS (
-      SELECT l.layer_id, l.layer_name, l.position, l.tensor_dtype, least(gcd(l.row_length, l.atom_size), l.row_length) AS run,
-             upper(CASE WHEN o.rule IS NOT NULL THEN o.rule ->> 'format'
-                        WHEN $5 IS NOT NULL THEN p.format ELSE $2 END) AS format,
-             CASE WHEN NOT hartonomous_internal.is_matrix(l.tensor_shape) THEN 'vector'
-                  WHEN NOT hartonomous_internal.is_quantizable_name(l.layer_name, $4) THEN 'kept by name'
-                  WHEN o.rule ->> 'format' IS NULL AND o.rule IS NOT NULL THEN 'kept by override' END AS kept
-        FROM hartonomous.model_layers l
-        LEFT JOIN LATERAL (SELECT r.rule FROM jsonb_array_elements($6) WITH ORDINALITY r (rule, n)
-                            WHERE l.layer_name LIKE coalesce(r.rule ->> 'pattern', '%') ORDER BY r.n LIMIT 1) o ON true
-        LEFT JOIN hartonomous_internal.preset_formats($1, $5, $7 IS NOT NULL) p ON $5 IS NOT NULL AND p.layer_id = l.layer_id
-       WHERE l.model_id = $1 AND l.layer_name LIKE $3),
-    -- What there is of each tensor: values of one format, one plan, one length.
-    found AS (
-      SELECT a.layer_id, hartonomous.weights_format(a.atom_data) AS format, a.quantization_format AS planned,
-             hartonomous.weights_count(a.atom_data)::bigint AS length, count(*) AS n, count(*) AS atoms,
-             sum(hartonomous.weights_bytes(a.atom_data))::bigint AS bytes
-        FROM hartonomous.tensor_atoms a WHERE a.model_id = $1 GROUP BY 1, 2, 3, 4
-      UNION ALL
-      SELECT f.layer_id, f.format, NULL, r.length, 1, 0, hartonomous_internal.format_bytes(f.format, r.length)
-        FROM hartonomous_internal.stored_forms($1, hartonomous_internal.live_base($1)) f CROSS JOIN LATERAL unnest(f.block_runs) r (length)),
+      SELECT l.layer_name, l.position, l.tensor_dtype, w.*
+        FROM hartonomous.model_layers l JOIN hartonomous_internal.wanted_formats($1, $3, $4, $5, $2, $6, $7 IS NOT NULL) w USING (layer_id)
+       WHERE l.model_id = $1),
     -- Of each tensor, the formats its weights have and the one each of them gets.
     changes AS (
       SELECT f.*, coalesce(w.format, upper(f.planned)) AS wanted,
              hartonomous_internal.fitting_format(CASE WHEN w.kept IS NULL THEN coalesce(w.format, f.planned) END, w.run) AS fitting
-        FROM wanted w JOIN found f ON f.layer_id = w.layer_id),
+        FROM wanted w JOIN hartonomous_internal.stored_values($1) f ON f.layer_id = w.layer_id),
     beside AS (
       SELECT f.layer_id, sum(f.other_bytes) AS other_bytes, min(f.most_bytes) AS most_bytes
         FROM hartonomous_internal.stored_forms($1, hartonomous_internal.live_base($1)) f GROUP BY f.layer_id),

@@ -65,3 +65,54 @@ END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.require_importance(hartonomous.tensor_plan[]) IS
   '22023 unless a plan has importance for each tensor that is to have 2 bits a weight';
+
+-- Here and in other plans sets of tensors are joined by hashing, never by nested loops: of a model that was imported
+-- since statistics were gathered the planner expects a handful of tensors, and loops over thousands take minutes. Nor is anything
+-- compiled (jit): that takes longer than a plan does.
+--
+CREATE FUNCTION hartonomous_internal.wanted_formats(model integer, layer_pattern text, container text, preset text, uniform text,
+    overrides jsonb, by_importance boolean)
+  RETURNS TABLE (layer_id bigint, run bigint, format text, kept text)
+  LANGUAGE plpgsql STABLE PARALLEL SAFE COST 5000 ROWS 300
+  SET search_path = pg_catalog, pg_temp
+  SET enable_nestloop = off SET jit = off
+AS $$
+BEGIN
+  RETURN QUERY
+    SELECT l.layer_id, least(gcd(l.row_length, l.atom_size), l.row_length),
+           upper(CASE WHEN o.rule IS NOT NULL THEN o.rule ->> 'format'
+                      WHEN wanted_formats.preset IS NOT NULL THEN p.format ELSE uniform END),
+           CASE WHEN NOT hartonomous_internal.is_matrix(l.tensor_shape) THEN 'vector'
+                WHEN NOT hartonomous_internal.is_quantizable_name(l.layer_name, container) THEN 'kept by name'
+                WHEN o.rule ->> 'format' IS NULL AND o.rule IS NOT NULL THEN 'kept by override' END
+      FROM hartonomous.model_layers l
+      LEFT JOIN LATERAL (SELECT r.rule FROM jsonb_array_elements(overrides) WITH ORDINALITY r (rule, n)
+                          WHERE l.layer_name LIKE coalesce(r.rule ->> 'pattern', '%') ORDER BY r.n LIMIT 1) o ON true
+      LEFT JOIN hartonomous_internal.preset_formats(model, wanted_formats.preset, by_importance) p
+        ON wanted_formats.preset IS NOT NULL AND p.layer_id = l.layer_id
+     WHERE l.model_id = model AND l.layer_name LIKE layer_pattern;
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.wanted_formats(integer, text, text, text, text, jsonb, boolean) IS
+  'the format that a mixture, one format for all, or overrides of either give each tensor of a pattern, before its fallbacks (NULL: what is planned for each atom); how many weights lie in one run; why the tensor is not quantized';
+
+CREATE FUNCTION hartonomous_internal.stored_values(model integer)
+  RETURNS TABLE (layer_id bigint, format text, planned text, length bigint, n bigint, atoms bigint, bytes bigint)
+  LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 1000
+  SET search_path = pg_catalog, pg_temp
+  SET jit = off
+AS $$
+BEGIN
+  -- Through the parent, for which readers have rights.
+  RETURN QUERY EXECUTE $sql$
+    SELECT a.layer_id, hartonomous.weights_format(a.atom_data), a.quantization_format,
+           hartonomous.weights_count(a.atom_data), count(*), count(*), sum(hartonomous.weights_bytes(a.atom_data))::bigint
+      FROM hartonomous.tensor_atoms a WHERE a.model_id = $1 GROUP BY 1, 2, 3, 4
+    UNION ALL
+    SELECT f.layer_id, f.format, NULL, r.length, 1, 0, hartonomous_internal.format_bytes(f.format, r.length)
+      FROM hartonomous_internal.stored_forms($1, hartonomous_internal.live_base($1)) f CROSS JOIN LATERAL unnest(f.block_runs) r (length)$sql$
+    USING model;
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.stored_values(integer) IS
+  'what quantizing would change: of each tensor the values, in atoms and beside them, of one format, one plan and one length, how many there are (n), how many of these are atoms, and their bytes';

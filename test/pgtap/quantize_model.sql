@@ -233,7 +233,8 @@ SELECT throws_ok(format('SELECT * FROM quantize_plan(%s, ''Q8_0'', NULL)', :mode
   'nor has a plan one');
 SELECT is_empty(
   $$SELECT without_comment('fitting_format', 'quantize_plan', 'is_quantizable_name', 'is_matrix', 'quantize_model',
-    'plan_quantizing', 'report_quantizing', 'quantize_parameters', 'require_importance')$$,
+    'wanted_formats', 'stored_values', 'plan_quantizing', 'report_quantizing', 'quantize_parameters',
+    'require_importance')$$,
   'every function has a comment');
 
 SELECT * FROM finish();
