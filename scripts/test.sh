@@ -47,7 +47,7 @@ stage_packages() { install_packages "${BUILD_PACKAGES[@]}" "${TEST_PACKAGES[@]}"
 
 stage_format() {
   versions_agree
-  python3 tools/check_sql.py test/pgtap test/sql test/isolation
+  python3 tools/check_sql.py
   python3 tools/structure.py --check
   if [ "$CLANG_MAJOR" != 14 ]; then
     echo "layout not checked: it is that of clang-format 14, here is $CLANG_MAJOR"

@@ -38,7 +38,7 @@ begin loop perform raise elsif declare
 # What follows RETURNS in the head of a function, in this order.
 CLAUSES = ("LANGUAGE", "IMMUTABLE|STABLE|VOLATILE", "STRICT", "LEAKPROOF", "SECURITY DEFINER|SECURITY INVOKER",
            "PARALLEL (?:SAFE|RESTRICTED|UNSAFE)", r"COST \d+", r"ROWS \d+", r"SUPPORT \S+")
-HEAD = re.compile("LANGUAGE (?:C|sql|plpgsql)" + "".join(f"(?: (?:{clause}))?" for clause in CLAUSES[1:]))
+HEAD = re.compile("LANGUAGE (?:C|internal|sql|plpgsql)" + "".join(f"(?: (?:{clause}))?" for clause in CLAUSES[1:]))
 
 
 def plain_faults(text):
@@ -95,12 +95,12 @@ def head_fault(head):
     if clauses is None:
         return "a function without LANGUAGE before its body"
     line = lines[clauses].strip()
-    symbol = re.match(r"AS 'MODULE_PATHNAME'(?:, '\w+')? ", line)
+    symbol = re.match(r"AS '\w+'(?:, '\w+')? ", line)
     if symbol:
         line = line[symbol.end():]
     if not lines[clauses].startswith("  ") or not HEAD.fullmatch(line):
         return ("the clauses of a function are on one line, two blanks in, in the order "
-                "[AS 'MODULE_PATHNAME'] LANGUAGE, volatility, STRICT, SECURITY, PARALLEL, COST, ROWS, SUPPORT")
+                "[AS 'symbol'] LANGUAGE, volatility, STRICT, SECURITY, PARALLEL, COST, ROWS, SUPPORT")
     for rest in lines[clauses + 1:]:
         if not rest.startswith(("  SET ", "                  ")):
             return "after the clauses of a function come lines with SET, then its body"

@@ -93,7 +93,9 @@ def split_literal(line, limit):
     text = line.tokens[index].text
     room = min(limit - begins[index] - 1, len(text) - 12)
     starts = [m.start() for m in LITERAL_CLAUSE.finditer(text[:room])]
-    at = starts[-1] if starts and starts[-1] > room // 2 else max(text.rfind(mark, 1, room) for mark in " ,")
+    at = starts[-1] if starts and starts[-1] > room // 2 else text.rfind(" ", 1, room)
+    if at <= 20:
+        at = text.rfind(",", 1, room)
     if at <= 20:
         return None
     before = "".join(t.text for t in line.tokens[:index]) + text[:at + 1] + "'"
@@ -115,7 +117,7 @@ def fill_comments(text, limit):
     """The text with comments that have a long line filled anew, from that line to the end of the paragraph."""
     lines, out, rest = text.split("\n"), [], None
     for line in lines:
-        match = re.match(r"( *)-- (?=\w|[`'(])", line)
+        match = re.match(r"( *)-- (?=[\w`'\"(])", line)
         if rest is not None:
             if match and match.group() == rest[0]:
                 line = rest[0] + rest[1] + " " + line[len(rest[0]):]

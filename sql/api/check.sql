@@ -25,7 +25,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous.validate_coordinates(hartonomous.regmodel) IS
-  'atoms whose place is missing, not a number, or outside x and y in [0, 100] and z (importance) in [-10, 10]; none when all is well; 42704 when there is no such model';
+  'atoms whose place is missing, not a number, or outside x and y in [0, 100] and z (importance) in [-10, 10]; none '
+  'when all is well; 42704 when there is no such model';
 
 -- What cannot be brought into the space, NaN and NULL, goes to its middle; importance that is NaN to 10, which pruning
 -- spares. Changing rows moves no weights, so it is no revision of its own.
@@ -52,7 +53,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous.clamp_coordinates(hartonomous.regmodel, boolean) IS
-  'brings the atoms that validate_coordinates() names into the space, and says how many: what is outside to its edge, what is missing or not a number to its middle (50, 50) and to importance 10; 42704, 55P03 with nowait';
+  'brings the atoms that validate_coordinates() names into the space, and says how many: what is outside to its edge, '
+  'what is missing or not a number to its middle (50, 50) and to importance 10; 42704, 55P03 with nowait';
 
 -- Changing rows moves no weights, so it is no revision of its own. A position stays in the form in which it is stored.
 -- Compiling a statement for each tensor takes longer than running it.
@@ -76,7 +78,8 @@ BEGIN
            SELECT c.atom_sequence, CASE WHEN a.x IS NOT NULL OR a.weights_geometry_q8 IS NULL THEN c.x END AS x,
                   CASE WHEN a.y IS NOT NULL OR a.weights_geometry_q8 IS NULL THEN c.y END AS y, c.importance_score,
                   hartonomous.encode_point(c.x, c.y, c.importance_score,
-                    CASE octet_length(a.weights_geometry_q8) WHEN 3 THEN 'Q8_0' WHEN 6 THEN 'F16' WHEN 12 THEN 'F32' END) AS q8) n
+                    CASE octet_length(a.weights_geometry_q8) WHEN 3 THEN 'Q8_0' WHEN 6 THEN 'F16'
+                    WHEN 12 THEN 'F32' END) AS q8) n
          WHERE a.model_id = $1 AND a.layer_id = $2
            AND (a.x, a.y, a.importance_score, a.weights_geometry_q8)
                IS DISTINCT FROM (n.x, n.y, n.importance_score, n.q8)),
@@ -97,7 +100,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous.recompute_positions(hartonomous.regmodel, boolean) IS
-  'computes x, y and importance of a model''s atoms from the weights they have now, as an import would, and says how many atoms that changed: none of a model as it was imported; tensors that are factored are left as they are; 42704, 55P03 with nowait';
+  'computes x, y and importance of a model''s atoms from the weights they have now, as an import would, and says how '
+  'many atoms that changed: none of a model as it was imported; tensors that are factored are left as they are; 42704, '
+  '55P03 with nowait';
 
 CREATE FUNCTION hartonomous.layer_completeness(model hartonomous.regmodel)
   RETURNS TABLE (layer_idx integer, layer_id bigint, layer_name text, expected bigint, present bigint, missing bigint,
@@ -115,10 +120,12 @@ BEGIN
                 WHEN f.layer_id IS NOT NULL THEN 'factored'
                 WHEN p.atoms IS NULL THEN 'empty' ELSE 'sparse' END
       FROM hartonomous.model_layers l
-      CROSS JOIN LATERAL (SELECT hartonomous_internal.expected_atoms(l.parameter_count, l.row_length, l.atom_size) AS atoms) e
+      CROSS JOIN LATERAL (
+        SELECT hartonomous_internal.expected_atoms(l.parameter_count, l.row_length, l.atom_size) AS atoms) e
       LEFT JOIN (SELECT a.layer_id, count(*) AS atoms FROM hartonomous.tensor_atoms a WHERE a.model_id = $1
                   GROUP BY a.layer_id) p USING (layer_id)
-      LEFT JOIN (SELECT DISTINCT s.layer_id FROM hartonomous_internal.stored_forms($1, hartonomous_internal.live_base($1)) s) f USING (layer_id)
+      LEFT JOIN (SELECT DISTINCT s.layer_id
+        FROM hartonomous_internal.stored_forms($1, hartonomous_internal.live_base($1)) s) f USING (layer_id)
      WHERE l.model_id = $1
     UNION ALL
     -- A block that has no tensor at all, between others that have.
@@ -130,7 +137,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous.layer_completeness(hartonomous.regmodel) IS
-  'a row a tensor, in the order of blocks: how many of its atoms are there (missing ones are zeros, or, of a factored tensor, nothing beside its factors), and a row for each block that has no tensor; 42704 when there is no such model';
+  'a row a tensor, in the order of blocks: how many of its atoms are there (missing ones are zeros, or, of a factored '
+  'tensor, nothing beside its factors), and a row for each block that has no tensor; 42704 when there is no such model';
 
 CREATE FUNCTION hartonomous.check_model(model hartonomous.regmodel)
   RETURNS TABLE (fault text, object text, atoms bigint, detail text)
@@ -149,7 +157,10 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous.check_model(hartonomous.regmodel) IS
-  'everything that can be found wrong with a model, a row a fault and object, none when all is well: partitions and their constraints, shapes, blocks, atoms (hash, length, place in the matrix, NaN, of no layer), importance that does not follow from weights, places in space; missing atoms are no fault (layer_completeness() shows them); 42704 when there is no such model';
+  'everything that can be found wrong with a model, a row a fault and object, none when all is well: partitions and '
+  'their constraints, shapes, blocks, atoms (hash, length, place in the matrix, NaN, of no layer), importance that '
+  'does not follow from weights, places in space; missing atoms are no fault (layer_completeness() shows them); 42704 '
+  'when there is no such model';
 
 CREATE FUNCTION hartonomous.check_store()
   RETURNS TABLE (fault text, object text, rows bigint, detail text)
@@ -182,7 +193,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous.check_store() IS
-  'what is wrong with the store as a whole, a row a fault, none when all is well: partitions and rows of models that are gone (drop_orphans() drops them), partitions that are missing or in the wrong place; reads no atoms, which check_model() does; nothing without a store';
+  'what is wrong with the store as a whole, a row a fault, none when all is well: partitions and rows of models that '
+  'are gone (drop_orphans() drops them), partitions that are missing or in the wrong place; reads no atoms, which '
+  'check_model() does; nothing without a store';
 
 CREATE FUNCTION hartonomous.drop_orphans() RETURNS bigint
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
@@ -212,4 +225,5 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous.drop_orphans() IS
-  'drops the partitions and rows that check_store() calls orphaned; returns the bytes of disk that the partitions took, freed when the transaction commits; 55P03 when readers of the atoms do not end; 0 without a store';
+  'drops the partitions and rows that check_store() calls orphaned; returns the bytes of disk that the partitions '
+  'took, freed when the transaction commits; 55P03 when readers of the atoms do not end; 0 without a store';

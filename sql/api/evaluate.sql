@@ -6,7 +6,10 @@ CREATE FUNCTION hartonomous.perplexity(model hartonomous.regmodel, text text, n_
   AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp SET row_security = off;
 COMMENT ON FUNCTION hartonomous.perplexity(hartonomous.regmodel, text, integer, integer) IS
-  'perplexity of a model on a text as llama.cpp defines it: pieces of n_ctx tokens (default: 512, or the model''s context when that is less), the second half of each scored; of the live revision or a kept one; 22023 on a text of fewer than 2 x n_ctx tokens or an n_ctx beyond the model''s context, 0A000 on models that cannot be run, 55000 when tensors are missing or have wrong shapes';
+  'perplexity of a model on a text as llama.cpp defines it: pieces of n_ctx tokens (default: 512, or the model''s '
+  'context when that is less), the second half of each scored; of the live revision or a kept one; 22023 on a text of '
+  'fewer than 2 x n_ctx tokens or an n_ctx beyond the model''s context, 0A000 on models that cannot be run, 55000 when '
+  'tensors are missing or have wrong shapes';
 
 CREATE FUNCTION hartonomous.score_tokens(model hartonomous.regmodel, text text, n_ctx integer DEFAULT NULL,
                                          revision integer DEFAULT NULL)
@@ -14,7 +17,8 @@ CREATE FUNCTION hartonomous.score_tokens(model hartonomous.regmodel, text text, 
   AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 5000 ROWS 1000
   SET search_path = pg_catalog, pg_temp SET row_security = off;
 COMMENT ON FUNCTION hartonomous.score_tokens(hartonomous.regmodel, text, integer, integer) IS
-  'natural logarithm of each token''s probability after those before it, NULL for the first; longer texts than n_ctx in windows that overlap by half; tokens as text, bytes that are no character as <0xNN>; errors as perplexity()';
+  'natural logarithm of each token''s probability after those before it, NULL for the first; longer texts than n_ctx '
+  'in windows that overlap by half; tokens as text, bytes that are no character as <0xNN>; errors as perplexity()';
 
 CREATE FUNCTION hartonomous.add_validation_set(name text, text text) RETURNS bytea
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 250
@@ -64,7 +68,8 @@ BEGIN
     RAISE EXCEPTION 'validation set "%" does not exist', coalesce(validate_model_accuracy.validation_set, 'NULL')
       USING ERRCODE = '42704', HINT = 'SELECT hartonomous.add_validation_set(name, text);';
   END IF;
-  SELECT * INTO STRICT m FROM hartonomous_internal.measure_accuracy(model, source.text, validate_model_accuracy.n_ctx, measured,
+  SELECT * INTO STRICT m
+    FROM hartonomous_internal.measure_accuracy(model, source.text, validate_model_accuracy.n_ctx, measured,
                                                            baseline_revision);
   RETURN QUERY
     INSERT INTO hartonomous.validation_results AS r
@@ -79,7 +84,10 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous.validate_model_accuracy(hartonomous.regmodel, text, integer, integer, integer) IS
-  'measures a revision (default: the live one) on a validation set and keeps the result in validation_results; against a baseline revision also the ratio of perplexities, the KL divergence from its predictions and the share of tokens with the same likeliest prediction; columns named _error are standard errors; 42704 when there is no such model or set; else as perplexity()';
+  'measures a revision (default: the live one) on a validation set and keeps the result in validation_results; against '
+  'a baseline revision also the ratio of perplexities, the KL divergence from its predictions and the share of tokens '
+  'with the same likeliest prediction; columns named _error are standard errors; 42704 when there is no such model or '
+  'set; else as perplexity()';
 
 -- The function is given by the caller, now: nothing that is stored is executed.
 CREATE FUNCTION hartonomous.validate_model_accuracy(model hartonomous.regmodel, evaluator regprocedure)
@@ -111,9 +119,12 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous.validate_model_accuracy(hartonomous.regmodel, regprocedure) IS
-  'measures the live revision of any network by a function of the user''s, (model integer) -> double precision, which is called with search_path pg_catalog, and keeps the result in validation_results; 42883 when the function is none of that kind';
+  'measures the live revision of any network by a function of the user''s, (model integer) -> double precision, which '
+  'is called with search_path pg_catalog, and keeps the result in validation_results; 42883 when the function is none '
+  'of that kind';
 
-CREATE FUNCTION hartonomous.record_usage(model hartonomous.regmodel, text text, n_ctx integer DEFAULT NULL) RETURNS bigint
+CREATE FUNCTION hartonomous.record_usage(model hartonomous.regmodel, text text, n_ctx integer DEFAULT NULL)
+  RETURNS bigint
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
@@ -139,7 +150,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous.record_usage(hartonomous.regmodel, text, integer) IS
-  'runs a text through the live revision and adds to atom_usage_stats which atoms took part, in how many tokens and with what mean energy (matrices; vectors take part in everything); returns the number of atoms; the text in windows as score_tokens(); errors as perplexity()';
+  'runs a text through the live revision and adds to atom_usage_stats which atoms took part, in how many tokens and '
+  'with what mean energy (matrices; vectors take part in everything); returns the number of atoms; the text in windows '
+  'as score_tokens(); errors as perplexity()';
 
 CREATE FUNCTION hartonomous.release_model_cache() RETURNS bigint
   AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1;

@@ -35,12 +35,15 @@ BEGIN
                       hartonomous_internal.carried_format(l.tensor_dtype)) AS format
         FROM hartonomous.model_layers l LEFT JOIN present p USING (layer_id)
         LEFT JOIN (SELECT f.layer_id, min(f.dense_format) AS dense_format
-                     FROM hartonomous_internal.stored_forms($1, hartonomous_internal.live_base($1)) f GROUP BY f.layer_id) d USING (layer_id)
+                     FROM hartonomous_internal.stored_forms($1, hartonomous_internal.live_base($1)) f
+                     GROUP BY f.layer_id) d USING (layer_id)
        WHERE l.model_id = $1)
-    SELECT c.position, c.layer_id, c.layer_name, c.tensor_shape, c.row_length, c.atom_size, c.parameter_count, c.present,
+    SELECT c.position, c.layer_id, c.layer_name, c.tensor_shape, c.row_length, c.atom_size, c.parameter_count,
+      c.present,
            CASE WHEN $2 = 'gguf' THEN c.format ELSE hartonomous_internal.plain_format(c.format, c.tensor_dtype) END,
            CASE WHEN $2 = 'gguf' THEN c.format
-                WHEN hartonomous_internal.carried_format(c.tensor_dtype) = hartonomous_internal.plain_format(c.format, c.tensor_dtype)
+                WHEN hartonomous_internal.carried_format(c.tensor_dtype)
+                = hartonomous_internal.plain_format(c.format, c.tensor_dtype)
                 THEN c.tensor_dtype
                 ELSE hartonomous_internal.plain_format(c.format, c.tensor_dtype) END
       FROM chosen c ORDER BY c.position$sql$ USING model, container;

@@ -4,7 +4,9 @@ CREATE FUNCTION hartonomous.file_metadata(source text, container text, config js
                                           tokenizer jsonb DEFAULT 'null') RETURNS jsonb
   AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE COST 5000;
 COMMENT ON FUNCTION hartonomous.file_metadata(text, text, jsonb, jsonb) IS
-  'all of a model file but its weights; container is gguf or safetensors; with the config and tokenizer of a checkpoint the metadata of the GGUF model it amounts to; 22P03 on a malformed file, 22023 and 0A000 on a config or tokenizer that is wrong or not known';
+  'all of a model file but its weights; container is gguf or safetensors; with the config and tokenizer of a '
+  'checkpoint the metadata of the GGUF model it amounts to; 22P03 on a malformed file, 22023 and 0A000 on a config or '
+  'tokenizer that is wrong or not known';
 
 CREATE FUNCTION hartonomous.file_metadata(source text[], container text, config jsonb DEFAULT 'null',
                                           tokenizer jsonb DEFAULT 'null') RETURNS jsonb
@@ -26,7 +28,8 @@ CREATE FUNCTION hartonomous.file_tensors(source text, container text, config jso
                  tensor_shape bigint[], row_length bigint, parameter_count bigint, bytes bigint)
   AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE COST 5000 ROWS 300;
 COMMENT ON FUNCTION hartonomous.file_tensors(text, text, jsonb) IS
-  'the tensors of a model file, shapes rows first; container is gguf or safetensors; with the config of a checkpoint those of the GGUF model it amounts to; 22P03 on a malformed file';
+  'the tensors of a model file, shapes rows first; container is gguf or safetensors; with the config of a checkpoint '
+  'those of the GGUF model it amounts to; 22P03 on a malformed file';
 
 CREATE FUNCTION hartonomous.file_tensors(source text[], container text, config jsonb DEFAULT 'null')
   RETURNS TABLE ("position" integer, tensor_name text, tensor_dtype text, storage_format text,

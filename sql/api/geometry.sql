@@ -1,4 +1,5 @@
--- The positions of all atoms of a model in 3 bytes each (or 6, or 12) instead of two numbers, a point and a curve index.
+-- The positions of all atoms of a model in 3 bytes each (or 6, or 12) instead of two numbers, a point and a curve
+-- index.
 
 -- Cancelled, killed, called twice: as run_stage().
 CREATE PROCEDURE hartonomous.quantize_model_geometry(model hartonomous.regmodel, format text DEFAULT 'Q8_0',
@@ -15,4 +16,7 @@ BEGIN
 END
 $$;
 COMMENT ON PROCEDURE hartonomous.quantize_model_geometry(hartonomous.regmodel, text, boolean) IS
-  'keeps the places of a model''s atoms in weights_geometry_q8 only, in Q8_0 (3 bytes), F16 (6) or F32 (12); x, y, weights_geometry and hilbert_index become NULL, neighbours and regions go on by the index on the quantized form; says what that saves on disk; rollback_model() undoes it; 22023 on another format, 22003 when an atom lies outside the space';
+  'keeps the places of a model''s atoms in weights_geometry_q8 only, in Q8_0 (3 bytes), F16 (6) or F32 (12); x, y, '
+  'weights_geometry and hilbert_index become NULL, neighbours and regions go on by the index on the quantized form; '
+  'says what that saves on disk; rollback_model() undoes it; 22023 on another format, 22003 when an atom lies '
+  'outside the space';

@@ -1,7 +1,7 @@
 -- Import: a GGUF or safetensors file becomes rows. A source is a server path (text; needs pg_read_server_files),
--- the file itself (bytea), or a large object (oid). With the config.json of a Hugging Face checkpoint, a safetensors file
--- becomes the GGUF model it amounts to; JSON null means that there is none. Large checkpoints come in several files: their
--- paths are an array (text[]).
+-- the file itself (bytea), or a large object (oid). With the config.json of a Hugging Face checkpoint, a safetensors
+-- file becomes the GGUF model it amounts to; JSON null means that there is none. Large checkpoints come in several
+-- files: their paths are an array (text[]).
 
 CREATE FUNCTION hartonomous.import_safetensors(source text, model_name text, atom_size integer DEFAULT 8192,
     config jsonb DEFAULT NULL, tokenizer jsonb DEFAULT NULL) RETURNS integer
@@ -14,7 +14,10 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous.import_safetensors(text, text, integer, jsonb, jsonb) IS
-  'imports a model file and returns the model''s number; an atom is a matrix row, split above atom_size weights; config and tokenizer (config.json, tokenizer.json of a Llama, Qwen2 or Qwen3 checkpoint) make a model that runs and exports to GGUF; 22P03 on a malformed file, 0A000 on a piece of a model, 22023 and 0A000 on a config or tokenizer that is wrong or not known, 42710 when the name is taken, 42501 without the right to read files';
+  'imports a model file and returns the model''s number; an atom is a matrix row, split above atom_size weights; '
+  'config and tokenizer (config.json, tokenizer.json of a Llama, Qwen2 or Qwen3 checkpoint) make a model that runs and '
+  'exports to GGUF; 22P03 on a malformed file, 0A000 on a piece of a model, 22023 and 0A000 on a config or tokenizer '
+  'that is wrong or not known, 42710 when the name is taken, 42501 without the right to read files';
 
 CREATE FUNCTION hartonomous.import_safetensors(source text[], model_name text, atom_size integer DEFAULT 8192,
     config jsonb DEFAULT NULL, tokenizer jsonb DEFAULT NULL) RETURNS integer
@@ -26,7 +29,8 @@ BEGIN
                                   coalesce(tokenizer, 'null'));
 END
 $$;
-COMMENT ON FUNCTION hartonomous.import_safetensors(text[], text, integer, jsonb, jsonb) IS 'the same from the files of a checkpoint';
+COMMENT ON FUNCTION hartonomous.import_safetensors(text[], text, integer, jsonb, jsonb) IS
+  'the same from the files of a checkpoint';
 
 CREATE FUNCTION hartonomous.import_safetensors(source bytea, model_name text, atom_size integer DEFAULT 8192,
     config jsonb DEFAULT NULL, tokenizer jsonb DEFAULT NULL) RETURNS integer
@@ -38,7 +42,8 @@ BEGIN
                                   coalesce(tokenizer, 'null'));
 END
 $$;
-COMMENT ON FUNCTION hartonomous.import_safetensors(bytea, text, integer, jsonb, jsonb) IS 'the same from a file in memory';
+COMMENT ON FUNCTION hartonomous.import_safetensors(bytea, text, integer, jsonb, jsonb) IS
+  'the same from a file in memory';
 
 CREATE FUNCTION hartonomous.import_safetensors(source oid, model_name text, atom_size integer DEFAULT 8192,
     config jsonb DEFAULT NULL, tokenizer jsonb DEFAULT NULL) RETURNS integer
@@ -62,7 +67,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous.import_gguf(text, text, integer) IS
-  'imports a model file and returns the model''s number; an atom is a matrix row, split above atom_size weights; 22P03 on a malformed file, 0A000 on a piece of a split model, 42710 when the name is taken, 42501 without the right to read files';
+  'imports a model file and returns the model''s number; an atom is a matrix row, split above atom_size weights; 22P03 '
+  'on a malformed file, 0A000 on a piece of a split model, 42710 when the name is taken, 42501 without the right '
+  'to read files';
 
 CREATE FUNCTION hartonomous.import_gguf(source bytea, model_name text, atom_size integer DEFAULT 8192)
   RETURNS integer

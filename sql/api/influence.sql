@@ -17,7 +17,8 @@ BEGIN
       SELECT m.layer_idx, m.layer_id FROM matrices m
        WHERE m.writes OR NOT EXISTS (SELECT FROM matrices o WHERE o.layer_idx = m.layer_idx AND o.writes)),
     norms AS (
-      SELECT a.layer_id, sqrt(sum(hartonomous.weights_count(a.atom_data) * hartonomous.weights_rms(a.atom_data) ^ 2)) AS norm
+      SELECT a.layer_id,
+      sqrt(sum(hartonomous.weights_count(a.atom_data) * hartonomous.weights_rms(a.atom_data) ^ 2)) AS norm
         FROM hartonomous.tensor_atoms a
        WHERE a.model_id = $1 AND a.layer_id IN (SELECT c.layer_id FROM chosen c) GROUP BY a.layer_id
       UNION ALL
@@ -27,4 +28,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous.block_influence(hartonomous.regmodel) IS
-  'how much each block may change what passes through it, judged by weights alone: the Frobenius norms of the matrices that write to the residual stream (attention output and feed-forward down), added up; of all its matrices when it has none of those names; 42704 when there is no such model';
+  'how much each block may change what passes through it, judged by weights alone: the Frobenius norms of the matrices '
+  'that write to the residual stream (attention output and feed-forward down), added up; of all its matrices when it '
+  'has none of those names; 42704 when there is no such model';

@@ -1,7 +1,8 @@
 -- Several formats in one model: llama-quantize's mixes, rules of one's own, a format planned for each atom.
 
 -- A plan is no weight, so this makes no revision: quantize_model() carries it out, and that does.
-CREATE FUNCTION hartonomous.assign_mixed_precision(model hartonomous.regmodel, rules jsonb DEFAULT NULL, nowait boolean DEFAULT false)
+CREATE FUNCTION hartonomous.assign_mixed_precision(model hartonomous.regmodel, rules jsonb DEFAULT NULL,
+  nowait boolean DEFAULT false)
   RETURNS TABLE (planned_format text, tensors bigint, atoms bigint, weights bigint)
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000 ROWS 5
   SET search_path = pg_catalog, pg_temp
@@ -13,7 +14,8 @@ BEGIN
   rules := coalesce(rules, hartonomous_internal.default_precision_rules());
   PERFORM hartonomous_internal.check_rules(rules, true);
   PERFORM hartonomous_internal.current_revision(model);
-  PERFORM hartonomous_internal.require_matching_tensors(model, r ->> 'pattern') FROM jsonb_array_elements(rules) r WHERE r ? 'pattern';
+  PERFORM hartonomous_internal.require_matching_tensors(model, r ->> 'pattern') FROM jsonb_array_elements(rules) r
+    WHERE r ? 'pattern';
   PERFORM hartonomous_internal.lock_model(model, nowait);
   SELECT 'CASE ' || string_agg(format('WHEN a.tensor_name LIKE %L AND %s THEN %L', coalesce(r.rule ->> 'pattern', '%'),
            CASE WHEN r.rule ? 'importance_above'
@@ -35,4 +37,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous.assign_mixed_precision(hartonomous.regmodel, jsonb, boolean) IS
-  'plans a format for each atom of the matrices of a model, by the first rule it falls under: an array of objects with format, perhaps pattern (LIKE, of tensor names) and importance_above; none falls under any: none planned; returns what is planned now, a row a format; quantize_model(model) carries it out; 22023 on wrong rules, 42704, 55P03 with nowait';
+  'plans a format for each atom of the matrices of a model, by the first rule it falls under: an array of objects with '
+  'format, perhaps pattern (LIKE, of tensor names) and importance_above; none falls under any: none planned; returns '
+  'what is planned now, a row a format; quantize_model(model) carries it out; 22023 on wrong rules, 42704, 55P03 '
+  'with nowait';

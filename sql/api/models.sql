@@ -21,7 +21,8 @@ BEGIN
   RETURN found;
 END
 $$;
-COMMENT ON FUNCTION hartonomous.model_id(text) IS 'the number of a model; 42704, with near names, when there is none of that name';
+COMMENT ON FUNCTION hartonomous.model_id(text) IS
+  'the number of a model; 42704, with near names, when there is none of that name';
 
 CREATE FUNCTION hartonomous.list_models()
   RETURNS TABLE (model_id integer, model_name text, architecture text, parent_model text, parameters bigint,
@@ -46,7 +47,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous.list_models() IS
-  'a row a model: its parent, its live revision with the atoms and bytes of weights its last stage left, and the bytes all its revisions take on disk now; none without a store';
+  'a row a model: its parent, its live revision with the atoms and bytes of weights its last stage left, and the bytes '
+  'all its revisions take on disk now; none without a store';
 
 CREATE FUNCTION hartonomous.rename_model(model hartonomous.regmodel, new_name text) RETURNS void
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 250
@@ -90,4 +92,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous.delete_model(hartonomous.regmodel, boolean) IS
-  'deletes a model with all its revisions, in one transaction; returns the bytes of disk freed when it commits; students it had stay, without a parent; 42704 when there is no such model, 55P03 with nowait or when readers of the atoms do not end';
+  'deletes a model with all its revisions, in one transaction; returns the bytes of disk freed when it commits; '
+  'students it had stay, without a parent; 42704 when there is no such model, 55P03 with nowait or when readers of the '
+  'atoms do not end';

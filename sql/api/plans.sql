@@ -2,7 +2,8 @@
 
 CREATE FUNCTION hartonomous.prune_plan(model hartonomous.regmodel, keep_ratio double precision DEFAULT NULL,
     threshold real DEFAULT NULL, scope text DEFAULT 'tensor', layer_pattern text DEFAULT '%',
-    include_vectors boolean DEFAULT false, include_embeddings boolean DEFAULT false, keep_ratio_of text DEFAULT 'imported')
+    include_vectors boolean DEFAULT false, include_embeddings boolean DEFAULT false,
+    keep_ratio_of text DEFAULT 'imported')
   RETURNS SETOF hartonomous.tensor_plan
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 300
   SET search_path = pg_catalog, pg_temp
@@ -20,7 +21,8 @@ BEGIN
          array_agg(t.reason) AS reasons, array_agg(t.layer_id) FILTER (WHERE t.reason IS NULL) AS pruned,
          CASE WHEN of_imported THEN sum(t.imported_atoms) FILTER (WHERE t.reason IS NULL) END AS of_atoms
     INTO tensors
-    FROM hartonomous_internal.prunable_tensors(model, layer_pattern, include_vectors, include_embeddings, of_imported) t;
+    FROM hartonomous_internal.prunable_tensors(model, layer_pattern, include_vectors, include_embeddings,
+      of_imported) t;
   IF scope = 'model' AND keep_ratio IS NOT NULL THEN
     EXECUTE format($sql$
       SELECT (c).* FROM (
@@ -35,29 +37,35 @@ BEGIN
       SELECT * FROM ROWS FROM (unnest($1), unnest($4), unnest($5), unnest($6)) WITH ORDINALITY
                     AS t (layer_id, layer_name, imported_atoms, reason, n)),
     beside AS MATERIALIZED (
-      SELECT f.layer_id, sum(f.bytes)::bigint AS bytes FROM hartonomous_internal.stored_forms($8, hartonomous_internal.live_base($8)) f
+      SELECT f.layer_id, sum(f.bytes)::bigint AS bytes
+      FROM hartonomous_internal.stored_forms($8, hartonomous_internal.live_base($8)) f
        GROUP BY f.layer_id),
     cuts AS (
       SELECT t.*, (s.c).cut, coalesce((s.c).atoms, 0) AS atoms, coalesce((s.c).removed, 0) AS removed,
              coalesce((s.c).bytes, 0) AS bytes, coalesce((s.c).removed_bytes, 0) AS removed_bytes
         FROM tensors t
         -- Tensor by tensor, by the key: joined to all atoms the tensors would have to be sorted with them.
-        CROSS JOIN LATERAL (SELECT hartonomous_internal.prune_cut(a.importance_score, hartonomous.weights_bytes(a.atom_data),
+        CROSS JOIN LATERAL (
+          SELECT hartonomous_internal.prune_cut(a.importance_score, hartonomous.weights_bytes(a.atom_data),
                                      CASE WHEN t.reason IS NULL THEN $2 END,
                                      CASE WHEN t.reason IS NULL THEN $3 ELSE '-Infinity' END,
                                      CASE WHEN $7 THEN t.imported_atoms END) AS c
                               FROM %s a WHERE a.layer_id = t.layer_id) s)
     SELECT c.layer_id, c.layer_name, CASE WHEN c.removed > 0 THEN 'prune' END,
            CASE WHEN c.removed > 0 THEN jsonb_build_object('minimum_importance', c.cut) END,
-           c.atoms, c.atoms - c.removed, c.bytes + coalesce(b.bytes, 0), c.bytes + coalesce(b.bytes, 0) - c.removed_bytes,
+           c.atoms, c.atoms - c.removed, c.bytes + coalesce(b.bytes, 0),
+           c.bytes + coalesce(b.bytes, 0) - c.removed_bytes,
            coalesce(c.reason, CASE WHEN c.removed = 0 THEN 'nothing to prune' END),
            jsonb_build_object('imported_atoms', c.imported_atoms)
       FROM cuts c LEFT JOIN beside b USING (layer_id) ORDER BY c.n$sql$, atoms_of_model)
     USING tensors.layers, keep_ratio, threshold, tensors.names, tensors.imported, tensors.reasons, of_imported, model;
 END
 $$;
-COMMENT ON FUNCTION hartonomous.prune_plan(hartonomous.regmodel, double precision, real, text, text, boolean, boolean, text) IS
-  'what prune_by_importance would remove, a row a tensor (see tensor_plan): atoms with importance below minimum_importance; details say how many atoms it has when none is missing (imported_atoms), of which keep_ratio is a share; reason says why a tensor is passed over';
+COMMENT ON FUNCTION hartonomous.prune_plan(hartonomous.regmodel, double precision, real, text, text, boolean, boolean,
+  text) IS
+  'what prune_by_importance would remove, a row a tensor (see tensor_plan): atoms with importance below '
+  'minimum_importance; details say how many atoms it has when none is missing (imported_atoms), of which keep_ratio is '
+  'a share; reason says why a tensor is passed over';
 
 CREATE FUNCTION hartonomous.region_plan(model hartonomous.regmodel, region real[], keep_inside boolean DEFAULT false,
     layer_pattern text DEFAULT '%', include_vectors boolean DEFAULT false)
@@ -66,47 +74,56 @@ CREATE FUNCTION hartonomous.region_plan(model hartonomous.regmodel, region real[
   SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-  region := hartonomous.region(region[1], region[2], region[3], region[4], region[5], region[6]);  -- 22023 when it is none
+  -- 22023 when it is none
+  region := hartonomous.region(region[1], region[2], region[3], region[4], region[5], region[6]);
   -- Through the parent, for which readers have rights. What is in the region apart, so that the index can find it.
   RETURN QUERY EXECUTE $sql$
     WITH inside AS (
       SELECT a.layer_id, count(*) AS atoms, sum(hartonomous.weights_bytes(a.atom_data)) AS bytes
         FROM hartonomous.tensor_atoms a
-       WHERE a.model_id = $1 AND hartonomous.in_region(a.weights_geometry, a.weights_geometry_q8, $2) GROUP BY a.layer_id),
+       WHERE a.model_id = $1 AND hartonomous.in_region(a.weights_geometry, a.weights_geometry_q8, $2)
+      GROUP BY a.layer_id),
     every AS (
       SELECT a.layer_id, count(*) AS atoms, sum(hartonomous.weights_bytes(a.atom_data)) AS bytes
         FROM hartonomous.tensor_atoms a WHERE a.model_id = $1 GROUP BY a.layer_id),
     beside AS (
-      SELECT f.layer_id, sum(f.bytes) AS bytes FROM hartonomous_internal.stored_forms($1, hartonomous_internal.live_base($1)) f GROUP BY f.layer_id),
+      SELECT f.layer_id, sum(f.bytes) AS bytes
+      FROM hartonomous_internal.stored_forms($1, hartonomous_internal.live_base($1)) f GROUP BY f.layer_id),
     counted AS (
-      SELECT t.*, coalesce(e.atoms, 0) AS atoms, coalesce(e.bytes, 0)::bigint AS bytes, coalesce(b.bytes, 0)::bigint AS beside,
-             CASE WHEN t.reason IS NOT NULL THEN 0
+      SELECT t.*, coalesce(e.atoms, 0) AS atoms, coalesce(e.bytes, 0)::bigint AS bytes,
+      coalesce(b.bytes, 0)::bigint AS beside,
+      CASE WHEN t.reason IS NOT NULL THEN 0
                   WHEN $3 THEN coalesce(e.atoms, 0) - coalesce(i.atoms, 0) ELSE coalesce(i.atoms, 0) END AS removed,
-             (CASE WHEN t.reason IS NOT NULL THEN 0
-                   WHEN $3 THEN coalesce(e.bytes, 0) - coalesce(i.bytes, 0) ELSE coalesce(i.bytes, 0) END)::bigint AS removed_bytes
+      (CASE WHEN t.reason IS NOT NULL THEN 0
+            WHEN $3 THEN coalesce(e.bytes, 0) - coalesce(i.bytes, 0)
+            ELSE coalesce(i.bytes, 0) END)::bigint AS removed_bytes
         -- A region is what it is, embeddings or not; but weights that cannot be read have no place of their own.
         FROM hartonomous_internal.prunable_tensors($1, $4, $5, true, false) WITH ORDINALITY
              AS t (layer_id, layer_name, imported_atoms, reason, n)
         LEFT JOIN every e USING (layer_id) LEFT JOIN inside i USING (layer_id) LEFT JOIN beside b USING (layer_id))
     SELECT c.layer_id, c.layer_name, CASE WHEN c.removed > 0 THEN 'prune' END,
-           CASE WHEN c.removed > 0 THEN jsonb_build_object('region', hartonomous_internal.reals_json($2), 'outside_region', NOT $3) END,
+           CASE WHEN c.removed
+           > 0 THEN jsonb_build_object('region', hartonomous_internal.reals_json($2), 'outside_region', NOT $3) END,
            c.atoms, c.atoms - c.removed, c.bytes + c.beside, c.bytes + c.beside - c.removed_bytes,
            coalesce(c.reason, CASE WHEN c.removed = 0 THEN 'nothing to prune' END), NULL::jsonb
       FROM counted c ORDER BY c.n$sql$ USING model, region, keep_inside, layer_pattern, include_vectors;
 END
 $$;
 COMMENT ON FUNCTION hartonomous.region_plan(hartonomous.regmodel, real[], boolean, text, boolean) IS
-  'what prune_region would remove, a row a tensor (see tensor_plan): atoms in the region, or, keep_inside, those that are not; reason says why a tensor is passed over; 42704 when there is no such model, 22023 when the region is none or no tensor is like the pattern';
+  'what prune_region would remove, a row a tensor (see tensor_plan): atoms in the region, or, keep_inside, those that '
+  'are not; reason says why a tensor is passed over; 42704 when there is no such model, 22023 when the region is none '
+  'or no tensor is like the pattern';
 
 -- Here and in other plans sets of tensors are joined by hashing, never by nested loops: of a model that was imported
--- since statistics were gathered the planner expects a handful of tensors, and loops over thousands take minutes. Nor is anything
--- compiled (jit): that takes longer than a plan does.
+-- since statistics were gathered the planner expects a handful of tensors, and loops over thousands take minutes. Nor
+-- is anything compiled (jit): that takes longer than a plan does.
 --
--- A file type of llama-quantize, with pure its base format everywhere, or, when format is NULL, what is planned for each
--- atom; overrides come before either.
-CREATE FUNCTION hartonomous.quantize_plan(model hartonomous.regmodel, format text DEFAULT NULL, layer_pattern text DEFAULT '%',
-                                          overrides jsonb DEFAULT NULL, pure boolean DEFAULT false,
-                                          column_importance regclass DEFAULT NULL)
+-- A file type of llama-quantize, with pure its base format everywhere, or, when format is NULL, what is planned for
+-- each atom; overrides come before either.
+CREATE FUNCTION hartonomous.quantize_plan(model hartonomous.regmodel, format text DEFAULT NULL,
+  layer_pattern text DEFAULT '%',
+  overrides jsonb DEFAULT NULL, pure boolean DEFAULT false,
+  column_importance regclass DEFAULT NULL)
   RETURNS SETOF hartonomous.tensor_plan
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 300
   SET search_path = pg_catalog, pg_temp
@@ -134,12 +151,14 @@ BEGIN
   RETURN QUERY EXECUTE $sql$
     WITH wanted AS (
       SELECT l.layer_name, l.position, l.tensor_dtype, w.*
-        FROM hartonomous.model_layers l JOIN hartonomous_internal.wanted_formats($1, $3, $4, $5, $2, $6, $7 IS NOT NULL) w USING (layer_id)
+        FROM hartonomous.model_layers l
+      JOIN hartonomous_internal.wanted_formats($1, $3, $4, $5, $2, $6, $7 IS NOT NULL) w USING (layer_id)
        WHERE l.model_id = $1),
     -- Of each tensor, the formats its weights have and the one each of them gets.
     changes AS (
       SELECT f.*, coalesce(w.format, upper(f.planned)) AS wanted,
-             hartonomous_internal.fitting_format(CASE WHEN w.kept IS NULL THEN coalesce(w.format, f.planned) END, w.run) AS fitting
+             hartonomous_internal.fitting_format(CASE WHEN w.kept IS NULL THEN coalesce(w.format, f.planned) END,
+               w.run) AS fitting
         FROM wanted w JOIN hartonomous_internal.stored_values($1) f ON f.layer_id = w.layer_id),
     beside AS (
       SELECT f.layer_id, sum(f.other_bytes) AS other_bytes, min(f.most_bytes) AS most_bytes
@@ -159,13 +178,14 @@ BEGIN
              sum(hartonomous_internal.format_bytes(c.fitting, c.length)) FILTER (WHERE c.atoms = 0) AS beside_after
         FROM changes c GROUP BY c.layer_id),
     plan AS (
-      SELECT w.*, coalesce(j.present, w.tensor_dtype) AS present, j.target, j.changes, j.requantizes, j.unfit, j.planned,
-             coalesce(j.atoms, 0) AS atoms, coalesce(j.bytes, 0) + coalesce(b.other_bytes, 0)::bigint AS bytes,
-             coalesce(j.bytes_after, 0) + coalesce(b.other_bytes, 0)::bigint AS bytes_after,
-             coalesce(w.kept, CASE WHEN j.opaque THEN 'opaque' WHEN j.present IS NULL THEN 'empty'
-                                   WHEN w.format IS NULL AND j.planned IS NULL THEN 'nothing planned'
-                                   WHEN j.changes AND j.beside_after + b.other_bytes > b.most_bytes
-                                   THEN 'factors larger than one row holds' END) AS spared
+      SELECT w.*, coalesce(j.present, w.tensor_dtype) AS present, j.target, j.changes, j.requantizes, j.unfit,
+      j.planned,
+      coalesce(j.atoms, 0) AS atoms, coalesce(j.bytes, 0) + coalesce(b.other_bytes, 0)::bigint AS bytes,
+      coalesce(j.bytes_after, 0) + coalesce(b.other_bytes, 0)::bigint AS bytes_after,
+      coalesce(w.kept, CASE WHEN j.opaque THEN 'opaque' WHEN j.present IS NULL THEN 'empty'
+                            WHEN w.format IS NULL AND j.planned IS NULL THEN 'nothing planned'
+                            WHEN j.changes AND j.beside_after + b.other_bytes > b.most_bytes
+                            THEN 'factors larger than one row holds' END) AS spared
         FROM wanted w LEFT JOIN judged j ON j.layer_id = w.layer_id LEFT JOIN beside b ON b.layer_id = w.layer_id)
     SELECT p.layer_id, p.layer_name, CASE WHEN p.spared IS NULL AND p.changes THEN 'quantize' END,
            CASE WHEN p.spared IS NULL AND p.changes THEN jsonb_strip_nulls(jsonb_build_object(
@@ -175,18 +195,25 @@ BEGIN
            p.atoms, p.atoms, p.bytes, CASE WHEN p.spared IS NULL THEN p.bytes_after ELSE p.bytes END,
            coalesce(p.spared, CASE WHEN NOT p.changes THEN 'already there'
                                    WHEN p.unfit IS NOT NULL THEN 'rows fit no block of ' || p.unfit END),
-           jsonb_strip_nulls(jsonb_build_object('present_format', p.present, 'target_format', CASE WHEN p.spared IS NULL AND p.changes THEN p.target END,
+           jsonb_strip_nulls(
+             jsonb_build_object('present_format', p.present, 'target_format', CASE WHEN p.spared IS NULL
+               AND p.changes THEN p.target END,
                               'requantizes', p.spared IS NULL AND coalesce(p.requantizes, false)))
-      FROM plan p LEFT JOIN hartonomous_internal.column_importance_of($7, $1) i ON i.layer_id = p.layer_id ORDER BY p.position
+      FROM plan p LEFT JOIN hartonomous_internal.column_importance_of($7, $1) i ON i.layer_id = p.layer_id
+      ORDER BY p.position
     $sql$ USING model, uniform, layer_pattern, container, preset, overrides, column_importance;
 END
 $$;
 COMMENT ON FUNCTION hartonomous.quantize_plan(hartonomous.regmodel, text, text, jsonb, boolean, regclass) IS
-  'what quantize_model would do, a row a tensor of the pattern (see tensor_plan): the format it would get, or, where atoms get what is planned for each, what each planned format means there; details say the formats it has now and would have, and whether something quantized would be quantized again; reason says why it is kept as it is, or gets another format than asked';
+  'what quantize_model would do, a row a tensor of the pattern (see tensor_plan): the format it would get, or, where '
+  'atoms get what is planned for each, what each planned format means there; details say the formats it has now and '
+  'would have, and whether something quantized would be quantized again; reason says why it is kept as it is, or gets '
+  'another format than asked';
 
-CREATE FUNCTION hartonomous.svd_plan(model hartonomous.regmodel, rank integer DEFAULT NULL, energy double precision DEFAULT NULL,
-    target_ratio double precision DEFAULT NULL, layer_pattern text DEFAULT '%', factor_format text DEFAULT 'F16',
-    min_gain double precision DEFAULT 0, residual_ratio double precision DEFAULT 0)
+CREATE FUNCTION hartonomous.svd_plan(model hartonomous.regmodel, rank integer DEFAULT NULL,
+  energy double precision DEFAULT NULL,
+  target_ratio double precision DEFAULT NULL, layer_pattern text DEFAULT '%', factor_format text DEFAULT 'F16',
+  min_gain double precision DEFAULT 0, residual_ratio double precision DEFAULT 0)
   RETURNS SETOF hartonomous.tensor_plan
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 300
   SET search_path = pg_catalog, pg_temp
@@ -219,20 +246,25 @@ BEGIN
              array_agg(DISTINCT hartonomous.weights_format(a.atom_data)) AS formats
         FROM hartonomous.tensor_atoms a WHERE a.model_id = $1 GROUP BY a.layer_id),
     matrices AS (
-      SELECT l.layer_id, l.layer_name, l.position, l.tensor_shape[1] AS rows, l.tensor_shape[2] AS cols, p.atoms, p.bytes,
-             f.bytes AS beside,
-             CASE WHEN cardinality(l.tensor_shape) <> 2 OR least(l.tensor_shape[1], l.tensor_shape[2]) < 2 THEN 'no matrix'
+      SELECT l.layer_id, l.layer_name, l.position, l.tensor_shape[1] AS rows, l.tensor_shape[2] AS cols, p.atoms,
+      p.bytes,
+      f.bytes AS beside,
+      CASE WHEN cardinality(l.tensor_shape) <> 2
+      OR least(l.tensor_shape[1], l.tensor_shape[2]) < 2 THEN 'no matrix'
                   WHEN NOT hartonomous_internal.is_quantizable_name(l.layer_name, $2) THEN 'kept by name'
                   WHEN f.layer_id IS NOT NULL THEN 'factored already'
                   WHEN p.bytes IS NULL THEN 'empty'
-                  WHEN NOT p.formats <@ ARRAY(SELECT k.format FROM hartonomous.formats() k WHERE k.readable) THEN 'opaque'
+                  WHEN NOT p.formats <@ ARRAY(SELECT k.format FROM hartonomous.formats() k
+                    WHERE k.readable) THEN 'opaque'
                   WHEN l.tensor_shape[1] * l.tensor_shape[2] > 268435440
-                  THEN format('%s x %s weights, more than one value holds (268435440)', l.tensor_shape[1], l.tensor_shape[2])
+                  THEN format('%s x %s weights, more than one value holds (268435440)', l.tensor_shape[1],
+                    l.tensor_shape[2])
                   END AS kept
         FROM hartonomous.model_layers l
         LEFT JOIN present p USING (layer_id)
         LEFT JOIN (SELECT s.layer_id, sum(s.bytes)::bigint AS bytes
-                     FROM hartonomous_internal.stored_forms($1, hartonomous_internal.live_base($1)) s GROUP BY s.layer_id) f USING (layer_id)
+                     FROM hartonomous_internal.stored_forms($1, hartonomous_internal.live_base($1)) s
+                     GROUP BY s.layer_id) f USING (layer_id)
        WHERE l.model_id = $1 AND l.layer_name LIKE $3),
     budgets AS (
       -- Smaller than now, and by min_gain; what residual atoms take comes off.
@@ -240,13 +272,16 @@ BEGIN
              floor(m.bytes * $6 - m.bytes * $8)::bigint AS target_bytes
         FROM matrices m),
     ranked AS (
-      SELECT b.*, CASE WHEN b.kept IS NULL THEN hartonomous_internal.rank_within($4, b.rows, b.cols,
-                                                                   least(b.most_bytes, hartonomous_internal.most_factor_bytes()))
-                  END AS most,
+      SELECT b.*,
+             CASE WHEN b.kept IS NULL THEN
+               hartonomous_internal.rank_within($4, b.rows, b.cols,
+                                                least(b.most_bytes, hartonomous_internal.most_factor_bytes()))
+             END AS most,
              CASE WHEN b.kept IS NOT NULL OR $6 IS NULL AND $5 IS NULL THEN NULL
                   WHEN $5 IS NOT NULL THEN least($5, b.rows, b.cols)::integer
-                  ELSE hartonomous_internal.rank_within($4, b.rows, b.cols, least(b.target_bytes, b.most_bytes,
-                                                                         hartonomous_internal.most_factor_bytes())) END AS wanted
+                  ELSE hartonomous_internal.rank_within($4, b.rows, b.cols,
+                         least(b.target_bytes, b.most_bytes, hartonomous_internal.most_factor_bytes()))
+                  END AS wanted
         FROM budgets b),
     weighed AS (
       SELECT r.*, hartonomous_internal.factor_bytes($4, r.rows, r.cols, coalesce(r.wanted, 1)) AS would_take
@@ -255,28 +290,35 @@ BEGIN
       SELECT r.*, coalesce(r.kept,
                CASE WHEN (r.most = 0 OR r.wanted > r.most) AND r.would_take <= r.most_bytes THEN
                  format('factors of rank %s would take %s, more than the %s that one row holds', coalesce(r.wanted, 1),
-                        hartonomous.human_bytes(r.would_take), hartonomous.human_bytes(hartonomous_internal.most_factor_bytes()))
+                        hartonomous.human_bytes(r.would_take),
+                        hartonomous.human_bytes(hartonomous_internal.most_factor_bytes()))
                     WHEN r.most = 0 OR r.wanted > r.most THEN
                  format('factors of rank %s would take %s, not less than %s', coalesce(r.wanted, 1),
                         hartonomous.human_bytes(r.would_take), hartonomous.human_bytes(r.bytes))
                     WHEN r.wanted = 0 THEN 'not even rank 1 is as small as that' END) AS why
         FROM weighed r)
     SELECT j.layer_id, j.layer_name, CASE WHEN j.why IS NULL THEN 'factor' END,
-           CASE WHEN j.why IS NULL THEN jsonb_strip_nulls(jsonb_build_object('rank', j.wanted, 'energy', $9, 'most_rank', j.most,
-             'format', upper($4), 'residual_ratio', $8, 'dense_format', e.storage_format)) END,
+           CASE WHEN j.why IS NULL THEN jsonb_strip_nulls(
+             jsonb_build_object('rank', j.wanted, 'energy', $9, 'most_rank', j.most,
+               'format', upper($4), 'residual_ratio', $8, 'dense_format', e.storage_format)) END,
            coalesce(j.atoms, 0), CASE WHEN j.why IS NULL THEN floor(j.atoms * $8)::bigint ELSE coalesce(j.atoms, 0) END,
            coalesce(j.bytes, 0) + coalesce(j.beside, 0),
            CASE WHEN j.why IS NULL THEN hartonomous_internal.factor_bytes($4, j.rows, j.cols, j.wanted)
                                         + (floor(j.atoms * $8) * j.bytes / j.atoms)::bigint
                 ELSE coalesce(j.bytes, 0) + coalesce(j.beside, 0) END, j.why, NULL::jsonb
       FROM judged j LEFT JOIN hartonomous.export_plan($1) e ON e.layer_id = j.layer_id ORDER BY j.position
-    $sql$ USING model, container, layer_pattern, factor_format, svd_plan.rank, target_ratio, min_gain, residual_ratio, energy;
+    $sql$ USING model, container, layer_pattern, factor_format, svd_plan.rank, target_ratio, min_gain, residual_ratio,
+    energy;
 END
 $$;
-COMMENT ON FUNCTION hartonomous.svd_plan(hartonomous.regmodel, integer, double precision, double precision, text, text, double precision, double precision) IS
-  'what svd_compress_model would do, a row a tensor of the pattern (see tensor_plan): the rank of its factors, or the energy by which it is found, at most most_rank, and the bytes they take (NULL when the rank is still to be found), or why it is left alone; 22023 unless one of rank, energy, target_ratio is given';
+COMMENT ON FUNCTION hartonomous.svd_plan(hartonomous.regmodel, integer, double precision, double precision, text, text,
+  double precision, double precision) IS
+  'what svd_compress_model would do, a row a tensor of the pattern (see tensor_plan): the rank of its factors, or the '
+  'energy by which it is found, at most most_rank, and the bytes they take (NULL when the rank is still to be found), '
+  'or why it is left alone; 22023 unless one of rank, energy, target_ratio is given';
 
-CREATE FUNCTION hartonomous.geometry_plan(model hartonomous.regmodel, format text DEFAULT 'Q8_0') RETURNS SETOF hartonomous.tensor_plan
+CREATE FUNCTION hartonomous.geometry_plan(model hartonomous.regmodel, format text DEFAULT 'Q8_0')
+  RETURNS SETOF hartonomous.tensor_plan
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 300
   SET search_path = pg_catalog, pg_temp
   SET enable_nestloop = off SET jit = off
@@ -292,7 +334,8 @@ BEGIN
   PERFORM hartonomous_internal.current_revision(model);
   SELECT count(*) AS atoms, min(v.tensor_atom_id) AS first INTO wrong
     FROM hartonomous.validate_coordinates(model) v
-   WHERE v.fault = 'not a number' OR v.fault = 'outside' AND (format = 'Q8_0' OR 'Infinity' IN (abs(v.x), abs(v.y), abs(v.z)));
+   WHERE v.fault = 'not a number' OR v.fault = 'outside'
+   AND (format = 'Q8_0' OR 'Infinity' IN (abs(v.x), abs(v.y), abs(v.z)));
   IF wrong.atoms > 0 THEN
     RAISE EXCEPTION '% atoms have places that % cannot hold', wrong.atoms, format
       USING ERRCODE = '22003', DETAIL = pg_catalog.format('The first is atom %s.', wrong.first),
@@ -301,20 +344,26 @@ BEGIN
   -- Through the parent, for which readers have rights.
   RETURN QUERY EXECUTE $sql$
     WITH present AS (
-      SELECT a.layer_id, count(*) AS atoms, count(a.weights_geometry) AS places, count(a.weights_geometry_q8) AS encoded,
-             sum(hartonomous.weights_bytes(a.atom_data))::bigint AS bytes
+      SELECT a.layer_id, count(*) AS atoms, count(a.weights_geometry) AS places,
+      count(a.weights_geometry_q8) AS encoded,
+      sum(hartonomous.weights_bytes(a.atom_data))::bigint AS bytes
         FROM hartonomous.tensor_atoms a WHERE a.model_id = $1 GROUP BY a.layer_id),
     beside AS (
-      SELECT f.layer_id, sum(f.bytes)::bigint AS bytes FROM hartonomous_internal.stored_forms($1, hartonomous_internal.live_base($1)) f
+      SELECT f.layer_id, sum(f.bytes)::bigint AS bytes
+      FROM hartonomous_internal.stored_forms($1, hartonomous_internal.live_base($1)) f
        GROUP BY f.layer_id)
     SELECT l.layer_id, l.layer_name, CASE WHEN p.places > 0 THEN 'encode_geometry' END,
-           CASE WHEN p.places > 0 THEN jsonb_build_object('format', $2) END, coalesce(p.atoms, 0), coalesce(p.atoms, 0), s.bytes, s.bytes,
+           CASE WHEN p.places > 0 THEN jsonb_build_object('format', $2) END, coalesce(p.atoms, 0), coalesce(p.atoms, 0),
+           s.bytes, s.bytes,
            CASE WHEN p.places > 0 THEN NULL WHEN p.encoded > 0 THEN 'already there' ELSE 'no places' END,
            jsonb_build_object('places', coalesce(p.places, 0))
-      FROM hartonomous.model_layers l LEFT JOIN present p ON p.layer_id = l.layer_id LEFT JOIN beside b ON b.layer_id = l.layer_id
+      FROM hartonomous.model_layers l LEFT JOIN present p ON p.layer_id = l.layer_id LEFT
+      JOIN beside b ON b.layer_id = l.layer_id
      CROSS JOIN LATERAL (SELECT coalesce(p.bytes, 0) + coalesce(b.bytes, 0) AS bytes) s
      WHERE l.model_id = $1 ORDER BY l.position$sql$ USING model, format;
 END
 $$;
 COMMENT ON FUNCTION hartonomous.geometry_plan(hartonomous.regmodel, text) IS
-  'what quantize_model_geometry would do, a row a tensor (see tensor_plan); details say how many places (of atoms) are to be encoded; weights stay as they are, what is saved are columns beside them; 22023 on another format, 22003 when an atom lies where it cannot follow, 42704 when there is no such model';
+  'what quantize_model_geometry would do, a row a tensor (see tensor_plan); details say how many places (of atoms) are '
+  'to be encoded; weights stay as they are, what is saved are columns beside them; 22023 on another format, 22003 when '
+  'an atom lies where it cannot follow, 42704 when there is no such model';

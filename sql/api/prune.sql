@@ -13,8 +13,12 @@ BEGIN
                                  include_embeddings, keep_ratio_of), nowait, method, dry_run);
 END
 $$;
-COMMENT ON PROCEDURE hartonomous.prune_by_importance(hartonomous.regmodel, double precision, real, text, text, boolean, text, boolean, boolean, text, boolean) IS
-  'removes the least important atoms: all but a share of those imported (keep_ratio; keep_ratio_of => ''present'': of those there now) or those below a score (threshold), ranked within each tensor or over the whole model; not of embeddings and output unless include_embeddings; in place when few go, else by rewriting; rollback_model() undoes it; 22023 on arguments that do not fit';
+COMMENT ON PROCEDURE hartonomous.prune_by_importance(hartonomous.regmodel, double precision, real, text, text, boolean,
+  text, boolean, boolean, text, boolean) IS
+  'removes the least important atoms: all but a share of those imported (keep_ratio; keep_ratio_of => ''present'': of '
+  'those there now) or those below a score (threshold), ranked within each tensor or over the whole model; not of '
+  'embeddings and output unless include_embeddings; in place when few go, else by rewriting; rollback_model() undoes '
+  'it; 22023 on arguments that do not fit';
 
 -- Cancelled, killed, called twice: as run_stage().
 CREATE PROCEDURE hartonomous.prune_region(model hartonomous.regmodel, region real[], keep_inside boolean DEFAULT false,
@@ -28,5 +32,7 @@ BEGIN
     nowait, method, dry_run);
 END
 $$;
-COMMENT ON PROCEDURE hartonomous.prune_region(hartonomous.regmodel, real[], boolean, text, boolean, text, boolean, boolean) IS
-  'removes the atoms of matrices that lie in a region (see region()), or, keep_inside, those that do not; in place when few go, else by rewriting; rollback_model() undoes it; 22023 when the region is none or arguments do not fit';
+COMMENT ON PROCEDURE hartonomous.prune_region(hartonomous.regmodel, real[], boolean, text, boolean, text, boolean,
+  boolean) IS
+  'removes the atoms of matrices that lie in a region (see region()), or, keep_inside, those that do not; in place '
+  'when few go, else by rewriting; rollback_model() undoes it; 22023 when the region is none or arguments do not fit';

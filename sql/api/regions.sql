@@ -18,7 +18,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous.region(real, real, real, real, real, real) IS
-  'a box in the space of atoms as six numbers, its faces included; infinity leaves a side open; 22023 when a number is missing, NaN, or a maximum below its minimum';
+  'a box in the space of atoms as six numbers, its faces included; infinity leaves a side open; 22023 when a number is '
+  'missing, NaN, or a maximum below its minimum';
 CREATE FUNCTION hartonomous.region(box geometry) RETURNS real[]
   LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE COST 250
   RETURN hartonomous.region(
@@ -40,4 +41,5 @@ COMMENT ON FUNCTION hartonomous.region(geometry) IS
 COMMENT ON FUNCTION hartonomous.in_region(geometry, bytea, real[]) IS
   'whether an atom lies in a region, by weights_geometry or weights_geometry_q8, whichever it has';
 COMMENT ON FUNCTION hartonomous.in_geometry(geometry, bytea, geometry) IS
-  'whether an atom lies in a geometry in x and y, and in z between its lowest and highest point, where it has z; 22023 when it is empty';
+  'whether an atom lies in a geometry in x and y, and in z between its lowest and highest point, where it has z; 22023 '
+  'when it is empty';

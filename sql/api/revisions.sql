@@ -1,7 +1,8 @@
 -- Revisions as users see them: backup and rollback (every stage can be undone), what there is, how two of them differ,
 -- and which backups are worth keeping.
 
-CREATE FUNCTION hartonomous.backup_model(model hartonomous.regmodel, stage text DEFAULT 'backup', nowait boolean DEFAULT false)
+CREATE FUNCTION hartonomous.backup_model(model hartonomous.regmodel, stage text DEFAULT 'backup',
+  nowait boolean DEFAULT false)
   RETURNS integer
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
@@ -17,9 +18,11 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous.backup_model(hartonomous.regmodel, text, boolean) IS
-  'writes a full copy of a model''s atoms as a backup revision, whose number it returns; after it, plain DELETE and UPDATE can be rolled back; one transaction: a cancel or crash leaves nothing; 55P03 with nowait';
+  'writes a full copy of a model''s atoms as a backup revision, whose number it returns; after it, plain DELETE and '
+  'UPDATE can be rolled back; one transaction: a cancel or crash leaves nothing; 55P03 with nowait';
 
-CREATE FUNCTION hartonomous.rollback_model(model hartonomous.regmodel, revision integer DEFAULT NULL, nowait boolean DEFAULT false)
+CREATE FUNCTION hartonomous.rollback_model(model hartonomous.regmodel, revision integer DEFAULT NULL,
+  nowait boolean DEFAULT false)
   RETURNS integer
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
@@ -54,7 +57,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous.rollback_model(hartonomous.regmodel, integer, boolean) IS
-  'takes a model to another kept revision, back or forth, by default the one rollback_target() names, in one transaction; a cancel or crash leaves it where it was; 22023 when it has no such revision, 55000 when that is not kept, 55P03 with nowait';
+  'takes a model to another kept revision, back or forth, by default the one rollback_target() names, in one '
+  'transaction; a cancel or crash leaves it where it was; 22023 when it has no such revision, 55000 when that is not '
+  'kept, 55P03 with nowait';
 
 CREATE FUNCTION hartonomous.drop_backup(revision integer, nowait boolean DEFAULT false) RETURNS bigint
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
@@ -72,14 +77,17 @@ BEGIN
   PERFORM hartonomous_internal.lock_model(target.model_id, nowait);
   SELECT * INTO target FROM hartonomous.model_revisions r WHERE r.revision_id = drop_backup.revision;
   IF target.state IS DISTINCT FROM 'backup' THEN  -- gone with its model, perhaps
-    RAISE EXCEPTION 'revision % is %, not a backup', revision, coalesce(target.state, 'deleted') USING ERRCODE = '55000';
+    RAISE EXCEPTION 'revision % is %, not a backup', revision, coalesce(target.state, 'deleted')
+      USING ERRCODE = '55000';
   END IF;
   PERFORM hartonomous_internal.lock_for_swap(coalesce(
     (SELECT array_agg(i.inhrelid::regclass)
        FROM pg_inherits i
        JOIN hartonomous.model_revisions r
-         ON i.inhrelid = to_regclass(format('hartonomous.%I', hartonomous_internal.atoms_partition(r.model_id, r.revision_id)))
-      WHERE r.model_id = target.model_id AND i.inhparent = 'hartonomous.tensor_atoms_backup'::regclass), '{}'), NULL, 'ACCESS EXCLUSIVE');
+         ON i.inhrelid
+       = to_regclass(format('hartonomous.%I', hartonomous_internal.atoms_partition(r.model_id, r.revision_id)))
+      WHERE r.model_id = target.model_id AND i.inhparent = 'hartonomous.tensor_atoms_backup'::regclass), '{}'), NULL,
+    'ACCESS EXCLUSIVE');
   before := hartonomous.model_disk_bytes(target.model_id);
   UPDATE hartonomous.model_revisions r SET state = 'dropped' WHERE r.revision_id = drop_backup.revision;
   PERFORM hartonomous_internal.drop_unneeded_partitions(target.model_id);
@@ -88,7 +96,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous.drop_backup(integer, boolean) IS
-  'gives up a backup revision and the partitions that no other kept revision needs; returns the bytes of disk freed; 42704 when there is no such revision, 55000 when it is not a backup';
+  'gives up a backup revision and the partitions that no other kept revision needs; returns the bytes of disk freed; '
+  '42704 when there is no such revision, 55000 when it is not a backup';
 
 CREATE FUNCTION hartonomous.model_history(model hartonomous.regmodel)
   RETURNS TABLE (revision_id integer, parent_revision_id integer, stage text, kind text, state text, atoms bigint,
@@ -108,7 +117,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous.model_history(hartonomous.regmodel) IS
-  'a row a revision, oldest first, dropped ones too: atoms and bytes of weights as its stage left them, and the bytes as a share of its parent''s; 42704 when there is no such model';
+  'a row a revision, oldest first, dropped ones too: atoms and bytes of weights as its stage left them, and the bytes '
+  'as a share of its parent''s; 42704 when there is no such model';
 
 -- No swap comes between the look at the revisions and that at the atoms; and both see one snapshot, taken after the
 -- lock, because the function that looks is STABLE.
@@ -130,10 +140,13 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous.diff_revisions(integer, integer) IS
-  'how revision b of a model differs from revision a, a row a tensor: atoms only a has (removed), only b has (added), both have with other bytes (re_encoded), and bytes of atoms and factors; 42704 when there is no such revision, 55000 when it is not kept, 22023 when they are of two models';
+  'how revision b of a model differs from revision a, a row a tensor: atoms only a has (removed), only b has (added), '
+  'both have with other bytes (re_encoded), and bytes of atoms and factors; 42704 when there is no such revision, '
+  '55000 when it is not kept, 22023 when they are of two models';
 
-CREATE FUNCTION hartonomous.apply_retention(model hartonomous.regmodel, keep_last integer DEFAULT NULL, max_age interval DEFAULT NULL,
-                                            nowait boolean DEFAULT false)
+CREATE FUNCTION hartonomous.apply_retention(model hartonomous.regmodel, keep_last integer DEFAULT NULL,
+  max_age interval DEFAULT NULL,
+  nowait boolean DEFAULT false)
   RETURNS TABLE (revision_id integer, stage text, created_at timestamptz, freed_bytes bigint)
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000 ROWS 10
   SET search_path = pg_catalog, pg_temp
@@ -161,4 +174,5 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous.apply_retention(hartonomous.regmodel, integer, interval, boolean) IS
-  'drops the backups of a model that are not among its keep_last newest or are older than max_age, never the live revision; a row each; 42704 when there is no such model, 22023 without or with negative limits, 55P03 with nowait';
+  'drops the backups of a model that are not among its keep_last newest or are older than max_age, never the live '
+  'revision; a row each; 42704 when there is no such model, 22023 without or with negative limits, 55P03 with nowait';

@@ -7,15 +7,18 @@ AS $$
 DECLARE
   plan hartonomous.tensor_plan[];
 BEGIN
-  EXECUTE format('SELECT coalesce(array_agg(jsonb_populate_record(NULL::hartonomous.tensor_plan, to_jsonb(t))), ''{}'') FROM %s t',
+  EXECUTE format(
+    'SELECT coalesce(array_agg(jsonb_populate_record(NULL::hartonomous.tensor_plan, to_jsonb(t))), ''{}'') FROM %s t',
                  relation) INTO plan;
   RETURN plan;
 END
 $$;
 COMMENT ON FUNCTION hartonomous.plan_from(regclass) IS
-  'the rows of a table or view as a plan for run_plan(): columns as in tensor_plan, of which those that are missing are NULL and others are ignored';
+  'the rows of a table or view as a plan for run_plan(): columns as in tensor_plan, of which those that are missing '
+  'are NULL and others are ignored';
 
--- Cancelled, killed, called twice: as run_stage(). The same call with the same plan goes on with a run that was stopped.
+-- Cancelled, killed, called twice: as run_stage(). The same call with the same plan goes on with a run that was
+-- stopped.
 CREATE PROCEDURE hartonomous.run_plan(model hartonomous.regmodel, stage text, plan hartonomous.tensor_plan[],
     method text DEFAULT 'auto', dry_run boolean DEFAULT false, nowait boolean DEFAULT false)
   LANGUAGE plpgsql
@@ -24,8 +27,13 @@ BEGIN
   IF dry_run IS NULL THEN
     RAISE EXCEPTION 'dry_run cannot be NULL' USING ERRCODE = '22004';
   END IF;
-  CALL hartonomous_internal.run_stage(model, 'run_plan', hartonomous_internal.plan_parameters(stage, plan), nowait, method, dry_run, plan);
+  CALL hartonomous_internal.run_stage(model, 'run_plan', hartonomous_internal.plan_parameters(stage, plan), nowait,
+    method, dry_run, plan);
 END
 $$;
-COMMENT ON PROCEDURE hartonomous.run_plan(hartonomous.regmodel, text, hartonomous.tensor_plan[], text, boolean, boolean) IS
-  'carries out a plan that was made by a plan function, filtered, changed or written by hand, as a stage of that name: what a row says becomes of its tensor, all others stay as they are; in place when it only prunes and little, else by rewriting, each tensor committed; rollback_model() undoes it; 22023 when the plan does not fit the model, before anything is written';
+COMMENT ON PROCEDURE hartonomous.run_plan(hartonomous.regmodel, text, hartonomous.tensor_plan[], text, boolean,
+  boolean) IS
+  'carries out a plan that was made by a plan function, filtered, changed or written by hand, as a stage of that name: '
+  'what a row says becomes of its tensor, all others stay as they are; in place when it only prunes and little, else '
+  'by rewriting, each tensor committed; rollback_model() undoes it; 22023 when the plan does not fit the model, before '
+  'anything is written';

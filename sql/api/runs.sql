@@ -15,15 +15,18 @@ BEGIN
   PERFORM hartonomous_internal.lock_model(found.model_id, nowait => true);
   SELECT r.state INTO found.state FROM hartonomous.compression_runs r WHERE r.run_id = run;
   IF found.state IS DISTINCT FROM 'running' THEN
-    RAISE EXCEPTION 'run % is %: there is nothing to give up', run, coalesce(found.state, 'deleted') USING ERRCODE = '55000';
+    RAISE EXCEPTION 'run % is %: there is nothing to give up', run, coalesce(found.state, 'deleted')
+      USING ERRCODE = '55000';
   END IF;
   PERFORM hartonomous_internal.close_run(run, 'abandoned');
 END
 $$;
 COMMENT ON FUNCTION hartonomous.abandon_run(bigint) IS
-  'gives up a run that was stopped, and drops what it wrote, which gives its disk space back; 42704 when there is no such run, 55000 when it is not running, 55P03 when a session is at work on its model';
+  'gives up a run that was stopped, and drops what it wrote, which gives its disk space back; 42704 when there is no '
+  'such run, 55000 when it is not running, 55P03 when a session is at work on its model';
 
--- Whoever is at work on a model holds its lock. A run that says it is running while nobody does was cancelled or killed.
+-- Whoever is at work on a model holds its lock. A run that says it is running while nobody does was cancelled or
+-- killed.
 CREATE FUNCTION hartonomous.run_progress(model hartonomous.regmodel DEFAULT NULL)
   RETURNS TABLE (run_id bigint, model_name text, stage text, state text, steps_done bigint, steps bigint,
                  bytes_before bigint, bytes_after bigint, seconds double precision, pid integer,
@@ -61,4 +64,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous.run_progress(hartonomous.regmodel) IS
-  'a row a run, of a model or of all, newest first: running (pid is the session at work), stopped (nobody is: the same call goes on, abandon_run() gives it up), completed, failed or abandoned; tensors done, bytes and seconds of these, the error that ended or stopped it; 42704 when there is no such model; none without a store';
+  'a row a run, of a model or of all, newest first: running (pid is the session at work), stopped (nobody is: the same '
+  'call goes on, abandon_run() gives it up), completed, failed or abandoned; tensors done, bytes and seconds of these, '
+  'the error that ended or stopped it; 42704 when there is no such model; none without a store';

@@ -31,11 +31,13 @@ BEGIN
                FROM hartonomous.tensor_atoms a WHERE a.model_id = %1$s AND a.weights_geometry_q8 IS NOT NULL
                 AND a.weights_geometry IS NULL
               ORDER BY hartonomous.dequantize_geometry(a.weights_geometry_q8) OPERATOR(%2$I.<<->>) $1 LIMIT $2)) n
-     WHERE n.distance IS NOT NULL ORDER BY n.distance, n.tensor_atom_id LIMIT $2$sql$, model::integer, hartonomous_internal.postgis_schema()) USING point, k;
+     WHERE n.distance IS NOT NULL ORDER BY n.distance, n.tensor_atom_id LIMIT $2$sql$, model::integer,
+    hartonomous_internal.postgis_schema()) USING point, k;
 END
 $$;
 COMMENT ON FUNCTION hartonomous.nearest_atoms(hartonomous.regmodel, geometry, integer) IS
-  'the k atoms of a model nearest to a PointZ, nearest first, by the index; works on either form of places; 22023 when it is no PointZ or k is not between 0 and 1000000, 42704 when there is no such model';
+  'the k atoms of a model nearest to a PointZ, nearest first, by the index; works on either form of places; 22023 when '
+  'it is no PointZ or k is not between 0 and 1000000, 42704 when there is no such model';
 
 CREATE FUNCTION hartonomous.nearest_atoms(model hartonomous.regmodel, atom bigint, k integer DEFAULT 10)
   RETURNS TABLE (tensor_atom_id bigint, layer_name text, atom_sequence integer, distance double precision,
@@ -56,11 +58,13 @@ BEGIN
   IF place.point IS NULL THEN
     RAISE EXCEPTION 'model "%" has no atom % with a place', model, coalesce(atom::text, 'NULL') USING ERRCODE = '42704';
   END IF;
-  RETURN QUERY SELECT * FROM hartonomous.nearest_atoms(model, place.point, k + 1) n WHERE n.tensor_atom_id <> atom LIMIT k;
+  RETURN QUERY SELECT * FROM hartonomous.nearest_atoms(model, place.point, k + 1) n WHERE n.tensor_atom_id <> atom
+    LIMIT k;
 END
 $$;
 COMMENT ON FUNCTION hartonomous.nearest_atoms(hartonomous.regmodel, bigint, integer) IS
-  'the k neighbours of an atom, given by its tensor_atom_id, nearest first; 42704 when there is no such model or atom, 22023 when k is not between 0 and 1000000';
+  'the k neighbours of an atom, given by its tensor_atom_id, nearest first; 42704 when there is no such model or atom, '
+  '22023 when k is not between 0 and 1000000';
 
 CREATE FUNCTION hartonomous.spatial_statistics(model hartonomous.regmodel)
   RETURNS TABLE (layer_id bigint, layer_name text, atoms bigint, placed bigint, mean_x double precision,
@@ -72,7 +76,8 @@ AS $$
 BEGIN
   PERFORM hartonomous_internal.current_revision(model);
   RETURN QUERY EXECUTE $sql$
-    SELECT l.layer_id, l.layer_name, coalesce(s.atoms, 0), coalesce(s.placed, 0), s.mean_x, s.mean_y, s.mean_z, s.spread_x,
+    SELECT l.layer_id, l.layer_name, coalesce(s.atoms, 0), coalesce(s.placed, 0), s.mean_x, s.mean_y, s.mean_z,
+      s.spread_x,
            s.spread_y, s.spread_z, s.min_x, s.max_x, s.min_y, s.max_y, s.min_z, s.max_z
       FROM hartonomous.model_layers l
       LEFT JOIN (
@@ -93,4 +98,5 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous.spatial_statistics(hartonomous.regmodel) IS
-  'where the atoms of each tensor lie: how many, how many have a place, mean, standard deviation, least and greatest of x, y and z (importance); 42704 when there is no such model';
+  'where the atoms of each tensor lie: how many, how many have a place, mean, standard deviation, least and greatest '
+  'of x, y and z (importance); 42704 when there is no such model';

@@ -25,7 +25,8 @@ COMMENT ON FUNCTION hartonomous.model_disk_bytes(hartonomous.regmodel) IS
 
 CREATE FUNCTION hartonomous.storage_report(model hartonomous.regmodel)
   RETURNS TABLE (revision_id integer, stage text, state text, table_name text, atoms bigint,
-                 logical_bytes bigint, physical_bytes bigint, table_bytes bigint, index_bytes bigint, toast_bytes bigint,
+                 logical_bytes bigint, physical_bytes bigint, table_bytes bigint, index_bytes bigint,
+                 toast_bytes bigint,
                  factor_bytes bigint)
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 10
   SET search_path = pg_catalog, pg_temp
@@ -56,7 +57,9 @@ BEGIN
     atoms := NULL;
     logical_bytes := NULL;
     IF part.parent IS NOT NULL OR has_table_privilege(part.partition, 'SELECT') THEN
-      EXECUTE format('SELECT count(*), coalesce(sum(hartonomous.weights_bytes(atom_data)), 0) FROM %s WHERE model_id = $1 AND revision_id = $2',
+      EXECUTE format(
+        'SELECT count(*), coalesce(sum(hartonomous.weights_bytes(atom_data)), 0) FROM %s WHERE model_id = $1 '
+        'AND revision_id = $2',
                      coalesce(part.parent, part.partition))
         INTO atoms, logical_bytes USING model, part.id;
       logical_bytes := logical_bytes + hartonomous_internal.form_bytes(model, part.id);
@@ -72,4 +75,5 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous.storage_report(hartonomous.regmodel) IS
-  'a row a partition of a model, counted and measured now: the revision it holds, atoms, bytes of weights (logical) and bytes on disk (physical = table + indexes + TOAST + factors beside it)';
+  'a row a partition of a model, counted and measured now: the revision it holds, atoms, bytes of weights (logical) '
+  'and bytes on disk (physical = table + indexes + TOAST + factors beside it)';

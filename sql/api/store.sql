@@ -75,7 +75,8 @@ BEGIN
       importance_score real,
       tensor_name text NOT NULL,
       atom_data hartonomous.weights NOT NULL,
-      weights_geometry %1$I.geometry(PointZ) GENERATED ALWAYS AS (hartonomous.atom_position(x, y, importance_score)) STORED,
+      weights_geometry %1$I.geometry(PointZ) GENERATED ALWAYS AS (
+        hartonomous.atom_position(x, y, importance_score)) STORED,
       weights_geometry_q8 bytea,
       hilbert_index bigint GENERATED ALWAYS AS (hartonomous.hilbert_index(x, y, importance_score)) STORED,
       quantization_format text,
@@ -222,12 +223,14 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous.create_store(regrole) IS
-  'creates the tables, owned by the given role and by no extension; does nothing when they are there; 42501 without the right to';
+  'creates the tables, owned by the given role and by no extension; does nothing when they are there; 42501 without '
+  'the right to';
 
 CREATE FUNCTION hartonomous.store_tables() RETURNS text[]
   LANGUAGE sql IMMUTABLE PARALLEL SAFE COST 1
   RETURN ARRAY['store', 'models', 'model_layers', 'tensor_atoms', 'tensor_atoms_backup', 'model_revisions',
-               'svd_compressed_layers', 'compression_runs', 'compression_steps', 'validation_sets', 'validation_results', 'atom_usage_stats'];
+               'svd_compressed_layers', 'compression_runs', 'compression_steps', 'validation_sets',
+               'validation_results', 'atom_usage_stats'];
 COMMENT ON FUNCTION hartonomous.store_tables() IS 'names of the tables that create_store() makes, partitions aside';
 
 CREATE FUNCTION hartonomous.upgrade_store() RETURNS void

@@ -18,11 +18,15 @@ BEGIN
     plan => hartonomous_internal.student_plan(parent, target_size_ratio, NULL, scope, include_embeddings));
 END
 $$;
-COMMENT ON FUNCTION hartonomous.extract_by_importance(hartonomous.regmodel, double precision, text, text, boolean, boolean) IS
-  'a student of all tensors, each matrix with that share of the atoms it has when none is missing, the most important (scope "model": one ranking over all matrices), embeddings and output whole unless include_embeddings; returns its number; 22023 when the ratio is not in (0, 1] or the scope unknown, 42704, 42710, 55P03 with nowait';
+COMMENT ON FUNCTION hartonomous.extract_by_importance(hartonomous.regmodel, double precision, text, text, boolean,
+  boolean) IS
+  'a student of all tensors, each matrix with that share of the atoms it has when none is missing, the most important '
+  '(scope "model": one ranking over all matrices), embeddings and output whole unless include_embeddings; returns its '
+  'number; 22023 when the ratio is not in (0, 1] or the scope unknown, 42704, 42710, 55P03 with nowait';
 
-CREATE FUNCTION hartonomous.extract_by_layers(parent hartonomous.regmodel, target_layer_count integer, strategy text DEFAULT 'first',
-    new_model_name text DEFAULT NULL, protected_blocks integer[] DEFAULT NULL, nowait boolean DEFAULT false)
+CREATE FUNCTION hartonomous.extract_by_layers(parent hartonomous.regmodel, target_layer_count integer,
+  strategy text DEFAULT 'first',
+  new_model_name text DEFAULT NULL, protected_blocks integer[] DEFAULT NULL, nowait boolean DEFAULT false)
   RETURNS integer
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
@@ -45,17 +49,21 @@ BEGIN
         coalesce(target_layer_count::text, 'NULL') USING ERRCODE = '22023';
   END IF;
   blocks := CASE strategy WHEN 'first' THEN present[:target_layer_count]
-                          ELSE hartonomous_internal.influential_blocks(parent, target_layer_count, protected_blocks) END;
+                          ELSE hartonomous_internal.influential_blocks(parent, target_layer_count,
+                            protected_blocks) END;
   RETURN hartonomous_internal.create_student(parent,
     coalesce(new_model_name, hartonomous_internal.student_name(parent, 'L' || target_layer_count)),
     jsonb_build_object('strategy', strategy, 'blocks', blocks), blocks);
 END
 $$;
 COMMENT ON FUNCTION hartonomous.extract_by_layers(hartonomous.regmodel, integer, text, text, integer[], boolean) IS
-  'a student with so many blocks of a model, the first or those of most influence, and all that lies outside blocks; blocks are numbered anew; "influence" keeps the protected ones (NULL: the first two and the last); returns its number; 22023 when there are not so many blocks or the strategy is unknown, 42704, 42710, 55P03 with nowait';
+  'a student with so many blocks of a model, the first or those of most influence, and all that lies outside blocks; '
+  'blocks are numbered anew; "influence" keeps the protected ones (NULL: the first two and the last); returns its '
+  'number; 22023 when there are not so many blocks or the strategy is unknown, 42704, 42710, 55P03 with nowait';
 
-CREATE FUNCTION hartonomous.extract_by_spatial_region(parent hartonomous.regmodel, min_x real, max_x real, min_y real, max_y real,
-    min_z real DEFAULT -10, max_z real DEFAULT 10, new_model_name text DEFAULT NULL, nowait boolean DEFAULT false)
+CREATE FUNCTION hartonomous.extract_by_spatial_region(parent hartonomous.regmodel, min_x real, max_x real, min_y real,
+  max_y real,
+  min_z real DEFAULT -10, max_z real DEFAULT 10, new_model_name text DEFAULT NULL, nowait boolean DEFAULT false)
   RETURNS integer
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
@@ -69,8 +77,10 @@ BEGIN
     jsonb_build_object('strategy', 'spatial', 'region', box), plan => hartonomous_internal.student_plan(parent, box));
 END
 $$;
-COMMENT ON FUNCTION hartonomous.extract_by_spatial_region(hartonomous.regmodel, real, real, real, real, real, real, text, boolean) IS
-  'a student of all tensors, its matrices with the atoms that lie in a box (faces included), its vectors whole; returns its number; 22023 when no atom of a matrix lies there or the box is none, 42704, 42710, 55P03 with nowait';
+COMMENT ON FUNCTION hartonomous.extract_by_spatial_region(hartonomous.regmodel, real, real, real, real, real, real,
+  text, boolean) IS
+  'a student of all tensors, its matrices with the atoms that lie in a box (faces included), its vectors whole; '
+  'returns its number; 22023 when no atom of a matrix lies there or the box is none, 42704, 42710, 55P03 with nowait';
 
 CREATE FUNCTION hartonomous.extract_student_model(parent hartonomous.regmodel, layer_subset integer[] DEFAULT NULL,
     importance_threshold real DEFAULT NULL, new_model_name text DEFAULT NULL, renumber boolean DEFAULT false,
@@ -89,22 +99,29 @@ BEGIN
   present := hartonomous_internal.model_blocks(parent);
   IF layer_subset IS NOT NULL AND (blocks IS NULL OR NOT blocks <@ present
      OR (SELECT count(DISTINCT b) FROM unnest(blocks) b) < cardinality(blocks)) THEN
-    RAISE EXCEPTION '% is no subset of the blocks % of model "%"', layer_subset, present, parent USING ERRCODE = '22023';
+    RAISE EXCEPTION '% is no subset of the blocks % of model "%"', layer_subset, present, parent
+      USING ERRCODE = '22023';
   ELSIF NOT coalesce(renumber, false) AND blocks[cardinality(blocks)] >= cardinality(blocks) THEN
     RAISE EXCEPTION 'blocks % leave a gap', array_to_string(blocks, ', ')
       USING ERRCODE = '22023', DETAIL = 'The blocks of a model are numbered from 0 without one missing.',
             HINT = 'renumber => true closes the gap.';
   END IF;
-  RETURN hartonomous_internal.create_student(parent, coalesce(new_model_name, hartonomous_internal.student_name(parent, concat_ws('_',
+  RETURN hartonomous_internal.create_student(parent,
+    coalesce(new_model_name, hartonomous_internal.student_name(parent, concat_ws('_',
       'B' || array_to_string(blocks, '_'), 'Z' || importance_threshold))),
     jsonb_build_object('strategy', 'subset', 'blocks', blocks, 'importance_threshold', importance_threshold,
                        'include_embeddings', CASE WHEN importance_threshold IS NOT NULL THEN include_embeddings END),
     blocks, CASE WHEN importance_threshold IS NOT NULL
-                 THEN hartonomous_internal.student_plan(parent, NULL, importance_threshold, 'tensor', include_embeddings) END);
+                 THEN hartonomous_internal.student_plan(parent, NULL, importance_threshold, 'tensor',
+                   include_embeddings) END);
 END
 $$;
-COMMENT ON FUNCTION hartonomous.extract_student_model(hartonomous.regmodel, integer[], real, text, boolean, boolean, boolean) IS
-  'a student with the blocks given (NULL: all), its matrices without the atoms below a threshold of importance (embeddings and output whole unless include_embeddings); returns its number; 22023 on blocks there are not, that leave a gap (unless renumber) or are given twice, and when no atom of a matrix is left, 42704, 42710, 55P03 with nowait';
+COMMENT ON FUNCTION hartonomous.extract_student_model(hartonomous.regmodel, integer[], real, text, boolean, boolean,
+  boolean) IS
+  'a student with the blocks given (NULL: all), its matrices without the atoms below a threshold of importance '
+  '(embeddings and output whole unless include_embeddings); returns its number; 22023 on blocks there are not, that '
+  'leave a gap (unless renumber) or are given twice, and when no atom of a matrix is left, 42704, 42710, 55P03 '
+  'with nowait';
 
 CREATE FUNCTION hartonomous.dynamic_student_extraction(parent hartonomous.regmodel, selection_strategy text,
     target_size_ratio double precision DEFAULT 0.5, nowait boolean DEFAULT false) RETURNS integer
@@ -121,16 +138,20 @@ BEGIN
       USING ERRCODE = '22023', HINT = 'Strategies are "layer", "importance" and "spatial".';
   END IF;
   PERFORM hartonomous_internal.lock_parent(parent, nowait);
-  student_name := format('Student_%s_%s_%spct', parent::integer, selection_strategy, (target_size_ratio::numeric * 100)::real);
+  student_name := format('Student_%s_%s_%spct', parent::integer, selection_strategy,
+    (target_size_ratio::numeric * 100)::real);
   IF selection_strategy = 'importance' THEN
     RETURN hartonomous.extract_by_importance(parent, target_size_ratio, student_name);
   ELSIF selection_strategy = 'layer' THEN
     RETURN hartonomous.extract_by_layers(parent,
-      ceil((cardinality(hartonomous_internal.model_blocks(parent)) * target_size_ratio)::numeric)::integer, 'first', student_name);
+      ceil((cardinality(hartonomous_internal.model_blocks(parent)) * target_size_ratio)::numeric)::integer, 'first',
+      student_name);
   END IF;
   box := hartonomous_internal.central_region(parent, target_size_ratio);
   RETURN hartonomous.extract_by_spatial_region(parent, box[1], box[2], box[3], box[4], box[5], box[6], student_name);
 END
 $$;
 COMMENT ON FUNCTION hartonomous.dynamic_student_extraction(hartonomous.regmodel, text, double precision, boolean) IS
-  'a student of about that share of a model: "layer", its first blocks; "importance", of each matrix its most important atoms; "spatial", the window around the middle of the space; returns its number; 22023 when the ratio is not in (0, 1] or the strategy unknown, 42704, 42710, 55P03 with nowait';
+  'a student of about that share of a model: "layer", its first blocks; "importance", of each matrix its most '
+  'important atoms; "spatial", the window around the middle of the space; returns its number; 22023 when the ratio is '
+  'not in (0, 1] or the strategy unknown, 42704, 42710, 55P03 with nowait';

@@ -1,6 +1,6 @@
--- The names of the original design, which was written for SQL Server, in a schema of their own. PostgreSQL folds the case
--- of names, so dbo.clr_SvdDecompose finds dbo.clr_svddecompose. docs/manual/coming-from-sql-server.md goes through its
--- snippets.
+-- The names of the original design, which was written for SQL Server, in a schema of their own. PostgreSQL folds the
+-- case of names, so dbo.clr_SvdDecompose finds dbo.clr_svddecompose. docs/manual/coming-from-sql-server.md goes through
+-- its snippets.
 
 CREATE FUNCTION hartonomous.install_tsql_names(schema_name name DEFAULT 'dbo') RETURNS SETOF text
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000 ROWS 20
@@ -11,7 +11,8 @@ DECLARE
   defined record;
   other name;
 BEGIN
-  IF schema_name IS NULL OR schema_name IN ('hartonomous', 'hartonomous_internal', 'pg_catalog', 'information_schema') OR schema_name LIKE 'pg\_%' THEN
+  IF schema_name IS NULL OR schema_name IN ('hartonomous', 'hartonomous_internal', 'pg_catalog', 'information_schema')
+    OR schema_name LIKE 'pg\_%' THEN
     RAISE EXCEPTION 'the names of the original design cannot go into schema "%"', schema_name USING ERRCODE = '22023';
   END IF;
   IF to_regclass('hartonomous.models') IS NULL THEN
@@ -22,13 +23,16 @@ BEGIN
     EXECUTE format('CREATE SCHEMA %I', schema_name);
   END IF;
   FOR defined IN SELECT * FROM hartonomous_internal.tsql_definitions() LOOP
-    CONTINUE WHEN CASE WHEN defined.needs LIKE '%(%' THEN to_regprocedure('hartonomous.' || format(defined.needs, '', postgis))::oid
+    CONTINUE WHEN CASE
+      WHEN defined.needs LIKE '%(%' THEN to_regprocedure('hartonomous.' || format(defined.needs, '', postgis))::oid
                        ELSE to_regclass('hartonomous.' || defined.needs)::oid END IS NULL;
     -- What another role made stays that role's when it is replaced: it could change again what callers trust.
     SELECT pg_get_userbyid(o.owner) INTO other
-      FROM (SELECT p.proname AS name, p.proowner AS owner FROM pg_proc p WHERE p.pronamespace = to_regnamespace(quote_ident(schema_name))
+      FROM (SELECT p.proname AS name, p.proowner AS owner FROM pg_proc p
+        WHERE p.pronamespace = to_regnamespace(quote_ident(schema_name))
             UNION ALL
-            SELECT c.relname, c.relowner FROM pg_class c WHERE c.relnamespace = to_regnamespace(quote_ident(schema_name))) o
+            SELECT c.relname, c.relowner FROM pg_class c
+            WHERE c.relnamespace = to_regnamespace(quote_ident(schema_name))) o
      WHERE o.name = lower(split_part(defined.name, '(', 1)) AND pg_get_userbyid(o.owner) <> current_user LIMIT 1;
     IF other IS NOT NULL THEN
       RAISE EXCEPTION '%.% belongs to role "%"', quote_ident(schema_name), split_part(defined.name, '(', 1), other
@@ -42,4 +46,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous.install_tsql_names(name) IS
-  'makes, in a schema (and that, when it is not there), functions, procedures and views with the names of the original SQL Server design; called again it makes them anew, and those that have come to be possible; returns what it made; 22023 on a schema that is not for users, 42501 without the right to create, or when another role has made one of the names before';
+  'makes, in a schema (and that, when it is not there), functions, procedures and views with the names of the original '
+  'SQL Server design; called again it makes them anew, and those that have come to be possible; returns what it made; '
+  '22023 on a schema that is not for users, 42501 without the right to create, or when another role has made one of '
+  'the names before';

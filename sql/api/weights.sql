@@ -35,13 +35,17 @@ CREATE FUNCTION hartonomous.quantize(real[], format text) RETURNS hartonomous.we
 CREATE FUNCTION hartonomous.quantize(real[], format text, importance real[]) RETURNS hartonomous.weights
   AS 'MODULE_PATHNAME', 'quantize_real_array' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 5000;
 COMMENT ON FUNCTION hartonomous.quantize(hartonomous.weights, text) IS
-  'weights in another ggml format, byte for byte as llama.cpp quantizes; a last partial block is padded with zeros; 22003 on NaN, infinity or an overflowing scale, 0A000 for a format that is not written';
+  'weights in another ggml format, byte for byte as llama.cpp quantizes; a last partial block is padded with zeros; '
+  '22003 on NaN, infinity or an overflowing scale, 0A000 for a format that is not written';
 COMMENT ON FUNCTION hartonomous.quantize(hartonomous.weights, text, real[]) IS
-  'the same, minimising the error weighted by importance (one non-negative number per weight); 2202E when lengths differ, 22023 on a bad importance';
+  'the same, minimising the error weighted by importance (one non-negative number per weight); 2202E when lengths '
+  'differ, 22023 on a bad importance';
 COMMENT ON FUNCTION hartonomous.quantize(real[], text) IS
-  'an array in a ggml format, byte for byte as llama.cpp quantizes; a last partial block is padded with zeros; 22003 on NaN, infinity or an overflowing scale, 0A000 for a format that is not written';
+  'an array in a ggml format, byte for byte as llama.cpp quantizes; a last partial block is padded with zeros; 22003 '
+  'on NaN, infinity or an overflowing scale, 0A000 for a format that is not written';
 COMMENT ON FUNCTION hartonomous.quantize(real[], text, real[]) IS
-  'the same, minimising the error weighted by importance (one non-negative number per weight); 2202E when lengths differ, 22023 on a bad importance';
+  'the same, minimising the error weighted by importance (one non-negative number per weight); 2202E when lengths '
+  'differ, 22023 on a bad importance';
 
 -- Accessors
 
@@ -56,7 +60,8 @@ CREATE FUNCTION hartonomous.weights_bytes(hartonomous.weights) RETURNS bigint
 COMMENT ON FUNCTION hartonomous.weights_bytes(hartonomous.weights) IS 'bytes of the blocks';
 CREATE FUNCTION hartonomous.weights_rms(hartonomous.weights) RETURNS double precision
   AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 250;
-COMMENT ON FUNCTION hartonomous.weights_rms(hartonomous.weights) IS 'root mean square of the weights; 0 when there are none';
+COMMENT ON FUNCTION hartonomous.weights_rms(hartonomous.weights) IS
+  'root mean square of the weights; 0 when there are none';
 CREATE FUNCTION hartonomous.relative_error(original hartonomous.weights, approximation hartonomous.weights)
   RETURNS double precision
   AS 'MODULE_PATHNAME', 'weights_relative_error' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 250;
@@ -70,17 +75,21 @@ COMMENT ON FUNCTION hartonomous.dot(hartonomous.weights, hartonomous.weights) IS
 CREATE FUNCTION hartonomous.matvec(matrix hartonomous.weights, vector real[]) RETURNS real[]
   AS 'MODULE_PATHNAME', 'weights_matvec' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 5000;
 COMMENT ON FUNCTION hartonomous.matvec(hartonomous.weights, real[]) IS
-  'matrix times vector, a number a row: the weights are the matrix row after row, each as long as the vector; summed in double precision; 2202E when the vector''s length does not divide the count';
+  'matrix times vector, a number a row: the weights are the matrix row after row, each as long as the vector; summed '
+  'in double precision; 2202E when the vector''s length does not divide the count';
 
 CREATE FUNCTION hartonomous.formats()
   RETURNS TABLE (format text, ggml_type integer, block_weights integer, block_bytes integer,
                  readable boolean, writable boolean)
   AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 50 ROWS 32;
 COMMENT ON FUNCTION hartonomous.formats() IS
-  'the formats of weights: ggml''s types, their block sizes, and which are dequantized (readable) and quantized (writable) here';
+  'the formats of weights: ggml''s types, their block sizes, and which are dequantized (readable) and quantized '
+  '(writable) here';
 
 CREATE FUNCTION hartonomous.tensor_weights(model hartonomous.regmodel, tensor text, revision integer DEFAULT NULL)
   RETURNS hartonomous.weights
   AS 'MODULE_PATHNAME' LANGUAGE C STABLE PARALLEL UNSAFE COST 5000;
 COMMENT ON FUNCTION hartonomous.tensor_weights(hartonomous.regmodel, text, integer) IS
-  'a tensor of a model''s live revision, or of a kept one, as it acts, in F32, whatever its form: atoms (missing ones are zeros), factors, or both; 42704 when there is no such model or tensor, 22023 no such revision, 53200 beyond hartonomous.max_work_memory';
+  'a tensor of a model''s live revision, or of a kept one, as it acts, in F32, whatever its form: atoms (missing ones '
+  'are zeros), factors, or both; 42704 when there is no such model or tensor, 22023 no such revision, 53200 beyond '
+  'hartonomous.max_work_memory';

@@ -5,7 +5,8 @@ CREATE FUNCTION hartonomous_internal.tensor_positions(model integer, tensor text
   AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 5000 ROWS 10000
   SET search_path = pg_catalog, pg_temp SET row_security = off;
 COMMENT ON FUNCTION hartonomous_internal.tensor_positions(integer, text) IS
-  'where the atoms of a tensor would lie if it were imported with the weights it has now; 42704 when there is no such model or tensor';
+  'where the atoms of a tensor would lie if it were imported with the weights it has now; 42704 when there is no such '
+  'model or tensor';
 
 CREATE FUNCTION hartonomous_internal.dense_tensors(model integer)
   RETURNS TABLE (layer_id bigint, layer_name text, "position" integer, matrix boolean)
@@ -35,7 +36,8 @@ BEGIN
            format('atom %s first', min(f.atom_sequence))
       FROM (SELECT a.layer_id, a.tensor_name, a.atom_sequence, unnest(array_remove(ARRAY[
                      CASE WHEN l.layer_id IS NULL THEN 'of no layer' END,
-                     CASE WHEN a.tensor_name IS DISTINCT FROM l.layer_name AND l.layer_id IS NOT NULL THEN 'wrong tensor_name' END,
+                     CASE WHEN a.tensor_name IS DISTINCT FROM l.layer_name
+                     AND l.layer_id IS NOT NULL THEN 'wrong tensor_name' END,
                      CASE WHEN a.atom_sequence >= l.expected THEN 'beyond its matrix' END,
                      CASE WHEN a.atom_sequence < l.expected AND hartonomous.weights_count(a.atom_data) <>
                                least(l.atom_size, l.row_length - a.atom_sequence % l.pieces * l.atom_size)
@@ -47,7 +49,8 @@ BEGIN
                           THEN 'not finite' END], NULL)) AS fault
               FROM hartonomous.tensor_atoms a
               LEFT JOIN (SELECT k.*, (k.row_length + k.atom_size - 1) / nullif(k.atom_size, 0) AS pieces,
-                                hartonomous_internal.expected_atoms(k.parameter_count, k.row_length, k.atom_size) AS expected
+                                hartonomous_internal.expected_atoms(k.parameter_count, k.row_length,
+                                  k.atom_size) AS expected
                            FROM hartonomous.model_layers k WHERE k.model_id = $1) l USING (layer_id)
              WHERE a.model_id = $1) f
       LEFT JOIN hartonomous.model_layers l ON l.layer_id = f.layer_id AND l.model_id = $1
@@ -58,10 +61,10 @@ $$;
 COMMENT ON FUNCTION hartonomous_internal.check_atoms(integer) IS
   'what is wrong with the atoms of a model themselves: a row a fault and tensor';
 
--- Within a tensor importance is a straight line over the logarithm of the root mean square. Which line, the atoms say that
--- follow it: medians do not move when fewer than a quarter of them do not. Quantizing moves atoms off it, too, but all of
--- them a little. Importance that lies on no line has come from elsewhere and is left to whom it came from; so are
--- atoms of importance 10, which are spared.
+-- Within a tensor importance is a straight line over the logarithm of the root mean square. Which line, the atoms say
+-- that follow it: medians do not move when fewer than a quarter of them do not. Quantizing moves atoms off it, too, but
+-- all of them a little. Importance that lies on no line has come from elsewhere and is left to whom it came from; so
+-- are atoms of importance 10, which are spared.
 CREATE FUNCTION hartonomous_internal.check_importance(model integer)
   RETURNS TABLE (fault text, layer_name text, atoms bigint, detail text)
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 10
@@ -82,10 +85,12 @@ BEGIN
       inner_atoms AS MATERIALIZED (
         SELECT a.*, (count(*) OVER () / 2)::integer AS half FROM atoms a WHERE a.importance > -10 AND a.rms > 0),
       pairs AS (  -- each with the one that is half of them further on
-        SELECT i.half, lead(i.importance, i.half) OVER w - i.importance AS rise, lead(i.size, i.half) OVER w - i.size AS run
+        SELECT i.half, lead(i.importance, i.half) OVER w - i.importance AS rise,
+        lead(i.size, i.half) OVER w - i.size AS run
           FROM inner_atoms i WINDOW w AS (ORDER BY i.size, i.atom_sequence)),
       slope AS (
-        SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY p.rise / p.run) AS slope FROM pairs p WHERE p.run > 0 AND p.half >= 4),
+        SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY p.rise / p.run) AS slope FROM pairs p WHERE p.run > 0
+        AND p.half >= 4),
       line AS (
         SELECT s.slope, (SELECT percentile_cont(0.5) WITHIN GROUP (ORDER BY i.importance - s.slope * i.size)
                            FROM inner_atoms i) AS level
@@ -97,7 +102,8 @@ BEGIN
       SELECT 'stale importance', $3, count(*), format('atom %s first', min(a.atom_sequence))
         FROM fit f CROSS JOIN atoms a
        CROSS JOIN LATERAL (
-         -- A scale in F16 is zero below 6e-8, and a scale of Q6_K is its weights by some 4000: such atoms may have become zero.
+         -- A scale in F16 is zero below 6e-8, and a scale of Q6_K is its weights by some 4000: such atoms may have
+         -- become zero.
          SELECT least(greatest(f.slope * coalesce(a.size, '-Infinity') + f.level, -10), 10) AS least,
                 least(greatest(f.slope * greatest(a.size, ln(2.5e-4)) + f.level, -10), 10) AS most,
                 greatest(0.5, 15 * f.spread) AS tolerance) e
@@ -107,7 +113,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.check_importance(integer) IS
-  'tensors with atoms whose importance does not follow from their weights while that of the others does: recompute_positions() mends them';
+  'tensors with atoms whose importance does not follow from their weights while that of the others does: '
+  'recompute_positions() mends them';
 
 CREATE FUNCTION hartonomous_internal.check_layers(model integer)
   RETURNS TABLE (fault text, object text, atoms bigint, detail text)
@@ -161,7 +168,8 @@ BEGIN
   SELECT r.base_revision_id INTO live
     FROM hartonomous.models m JOIN hartonomous.model_revisions r ON r.revision_id = m.current_revision
    WHERE m.model_id = model AND r.model_id = model AND r.state = 'live';
-  IF live IS NULL OR (SELECT count(*) FROM hartonomous.model_revisions r WHERE r.model_id = model AND r.state = 'live') <> 1
+  IF live IS NULL
+    OR (SELECT count(*) FROM hartonomous.model_revisions r WHERE r.model_id = model AND r.state = 'live') <> 1
   THEN
     RETURN QUERY SELECT 'wrong live revision', 'revision ' || m.current_revision, NULL::bigint, NULL::text
                    FROM hartonomous.models m WHERE m.model_id = model;

@@ -1,7 +1,8 @@
 -- Parts of the coordinate codecs: points of PostGIS taken apart, and the steps of the aggregates.
 
 -- PostGIS may live in any schema, and move to another one. So no text of a function names its schema: functions in SQL
--- (RETURN) are bound to PostGIS's functions when they are created, others look the schema up. Decoding is an expression and no query, so that it is inlined, also into indexes.
+-- (RETURN) are bound to PostGIS's functions when they are created, others look the schema up. Decoding is an expression
+-- and no query, so that it is inlined, also into indexes.
 CREATE FUNCTION hartonomous_internal.point_coordinates(point geometry) RETURNS double precision[]
   LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE COST 50
   RETURN CASE WHEN GeometryType(point) = 'POINT' AND ST_Zmflag(point) = 2 AND NOT ST_IsEmpty(point)

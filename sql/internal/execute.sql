@@ -1,4 +1,5 @@
--- The steps of a run one after the other: committed where the caller may commit, and what becomes of a run that an error ends.
+-- The steps of a run one after the other: committed where the caller may commit, and what becomes of a run that an
+-- error ends.
 
 CREATE FUNCTION hartonomous_internal.finish_run(run bigint) RETURNS integer
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
@@ -31,7 +32,8 @@ BEGIN
     PERFORM hartonomous_internal.make_current(job.model_id, made.revision_id);
   END IF;
   UPDATE hartonomous.compression_runs r
-     SET state = 'completed', finished_at = clock_timestamp(), error_sqlstate = NULL, error_message = NULL, bytes_before = s.before, bytes_after = s.after
+     SET state = 'completed', finished_at = clock_timestamp(), error_sqlstate = NULL, error_message = NULL,
+     bytes_before = s.before, bytes_after = s.after
     FROM (SELECT sum(c.bytes_before) AS before, sum(c.bytes_after) AS after
             FROM hartonomous.compression_steps c WHERE c.run_id = run) s
    WHERE r.run_id = run;
@@ -89,8 +91,9 @@ EXCEPTION WHEN OTHERS THEN
   -- Raised again, the error has lost the context that named the tensor.
   SELECT l.layer_name INTO tensor FROM hartonomous.model_layers l WHERE l.layer_id = layer;
   detail := concat_ws(E'\n', nullif(detail, ''), 'Tensor "' || tensor || '" was being rewritten.');
-  RETURN jsonb_build_object('sqlstate', SQLSTATE, 'message', message, 'detail', detail, 'hint', hint, 'schema', in_schema,
-                            'table', in_table, 'column', in_column, 'constraint', in_constraint);
+  RETURN jsonb_build_object('sqlstate', SQLSTATE, 'message', message, 'detail', detail, 'hint', hint, 'schema',
+    in_schema,
+    'table', in_table, 'column', in_column, 'constraint', in_constraint);
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.try_step(bigint, bigint) IS
@@ -111,14 +114,16 @@ BEGIN
   END IF;
 EXCEPTION WHEN OTHERS THEN
   -- Not instead of the error itself, which is about to be raised.
-  RAISE WARNING 'run % is not tidied up: %', run, SQLERRM USING HINT = format('SELECT hartonomous.abandon_run(%s);', run);
+  RAISE WARNING 'run % is not tidied up: %', run, SQLERRM
+    USING HINT = format('SELECT hartonomous.abandon_run(%s);', run);
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.note_failure(bigint, jsonb) IS
-  'records the error that a step of a run met, as try_step() returns it: the run has failed and what it wrote is dropped, unless a repeat can overcome it (55P03, 40P01, 40001)';
+  'records the error that a step of a run met, as try_step() returns it: the run has failed and what it wrote is '
+  'dropped, unless a repeat can overcome it (55P03, 40P01, 40001)';
 
--- An error of a step is caught, recorded and committed, and raised again. Inside a transaction block nothing is recorded:
--- it goes with everything else.
+-- An error of a step is caught, recorded and committed, and raised again. Inside a transaction block nothing is
+-- recorded: it goes with everything else.
 CREATE PROCEDURE hartonomous_internal.execute_step(run bigint, layer bigint, commits boolean)
   LANGUAGE plpgsql
 AS $$
@@ -172,4 +177,5 @@ BEGIN
 END
 $$;
 COMMENT ON PROCEDURE hartonomous_internal.execute_run(bigint) IS
-  'does the steps of a run that are still to do, committing each outside a transaction block, then finishes it; the caller holds the model''s lock';
+  'does the steps of a run that are still to do, committing each outside a transaction block, then finishes it; the '
+  'caller holds the model''s lock';

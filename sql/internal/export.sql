@@ -6,7 +6,8 @@ CREATE FUNCTION hartonomous_internal.export_plan_json(model integer, container t
 BEGIN ATOMIC
   SELECT coalesce(jsonb_agg(p ORDER BY p.position), '[]') FROM hartonomous.export_plan(model, container) p;
 END;
-COMMENT ON FUNCTION hartonomous_internal.export_plan_json(integer, text) IS 'export_plan() as one value: an array, an object a tensor';
+COMMENT ON FUNCTION hartonomous_internal.export_plan_json(integer, text) IS
+  'export_plan() as one value: an array, an object a tensor';
 
 CREATE FUNCTION hartonomous_internal.planned_tensors(plan jsonb)
   RETURNS TABLE ("position" integer, layer_id bigint, layer_name text, tensor_shape bigint[], row_length bigint,
@@ -20,7 +21,8 @@ BEGIN ATOMIC
            export_dtype text)
    ORDER BY p.position;
 END;
-COMMENT ON FUNCTION hartonomous_internal.planned_tensors(jsonb) IS 'the rows of export_plan() that export_plan_json() made one value of';
+COMMENT ON FUNCTION hartonomous_internal.planned_tensors(jsonb) IS
+  'the rows of export_plan() that export_plan_json() made one value of';
 
 -- What was asked for last, here or, of a student, of its parent; else what the file said it was.
 CREATE FUNCTION hartonomous_internal.asked_preset(model integer) RETURNS text
@@ -33,7 +35,8 @@ BEGIN
       SELECT 1, r.stage, r.parameters, coalesce(r.parent_revision_id, (r.parameters ->> 'parent_revision')::integer)
         FROM hartonomous.model_revisions r WHERE r.revision_id = hartonomous_internal.current_revision(model)
       UNION ALL
-      SELECT l.n + 1, r.stage, r.parameters, coalesce(r.parent_revision_id, (r.parameters ->> 'parent_revision')::integer)
+      SELECT l.n + 1, r.stage, r.parameters,
+      coalesce(r.parent_revision_id, (r.parameters ->> 'parent_revision')::integer)
         FROM line l JOIN hartonomous.model_revisions r ON r.revision_id = l.before)
       CYCLE before SET circle USING path
     SELECT hartonomous_internal.preset_named(l.parameters ->> 'format') FROM line l
@@ -45,7 +48,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.asked_preset(integer) IS
-  'the file type (format_presets()) that a model was last quantized to, or that its file names; NULL when none is known';
+  'the file type (format_presets()) that a model was last quantized to, or that its file names; NULL when '
+  'none is known';
 
 -- By what the tensors are, so that it holds of students, of parts, after rollback.
 CREATE FUNCTION hartonomous_internal.main_format(model integer, plan jsonb) RETURNS text
@@ -54,9 +58,11 @@ CREATE FUNCTION hartonomous_internal.main_format(model integer, plan jsonb) RETU
 AS $$
 BEGIN
   RETURN (
-    SELECT hartonomous_internal.recognized_format(hartonomous_internal.mix_traits_of(model), coalesce(hartonomous_internal.asked_preset(model), ''),
-             array_agg(p.layer_name), array_agg(hartonomous_internal.is_matrix(p.tensor_shape)), array_agg(p.storage_format),
-             array_agg(p.parameter_count), array_agg(least(gcd(p.row_length, p.atom_size), p.row_length)))
+    SELECT hartonomous_internal.recognized_format(hartonomous_internal.mix_traits_of(model),
+      coalesce(hartonomous_internal.asked_preset(model), ''),
+      array_agg(p.layer_name), array_agg(hartonomous_internal.is_matrix(p.tensor_shape)),
+      array_agg(p.storage_format),
+      array_agg(p.parameter_count), array_agg(least(gcd(p.row_length, p.atom_size), p.row_length)))
       FROM hartonomous_internal.planned_tensors(plan) p);
 END
 $$;
@@ -67,7 +73,8 @@ CREATE FUNCTION hartonomous_internal.main_format(model integer) RETURNS text
   LANGUAGE sql STABLE PARALLEL UNSAFE COST 5000
   RETURN hartonomous_internal.main_format(model, hartonomous_internal.export_plan_json(model));
 COMMENT ON FUNCTION hartonomous_internal.main_format(integer) IS
-  'the format, or mix of formats (format_presets()), that the most weights of a model''s matrices have in an export; NULL when it has no matrix';
+  'the format, or mix of formats (format_presets()), that the most weights of a model''s matrices have in an export; '
+  'NULL when it has no matrix';
 
 CREATE FUNCTION hartonomous_internal.export_metadata(model integer, container text, plan jsonb,
     OUT metadata text, OUT file_type integer)
@@ -88,7 +95,8 @@ BEGIN
          count(*) FILTER (WHERE p.present_format <> p.storage_format) AS widened INTO tensors
     FROM hartonomous_internal.planned_tensors(plan) p JOIN hartonomous.model_layers l USING (layer_id);
   IF tensors.widened > 0 THEN
-    RAISE NOTICE '% tensors hold atoms in several formats, or in blocks their rows do not fill, and go out in one that holds all: see export_plan()', tensors.widened;
+    RAISE NOTICE '% tensors hold atoms in several formats, or in blocks their rows do not fill, and go out in one that '
+      'holds all: see export_plan()', tensors.widened;
   END IF;
   IF m.metadata ->> 'format' = 'gguf' THEN
     metadata := m.metadata::text;
@@ -106,7 +114,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.export_metadata(integer, text, jsonb) IS
-  'what goes into the header of an export with that export_plan_json(), and the general.file_type to set when formats are not the source file''s any more';
+  'what goes into the header of an export with that export_plan_json(), and the general.file_type to set when formats '
+  'are not the source file''s any more';
 
 -- row_security = off: a policy that hides atoms makes an error, not zeros in the file.
 CREATE FUNCTION hartonomous_internal.export_to_file(model integer, container text, path text) RETURNS bigint
@@ -122,4 +131,5 @@ COMMENT ON FUNCTION hartonomous_internal.export_to_bytea(integer, text) IS
 CREATE FUNCTION hartonomous_internal.export_to_large_object(model integer, container text) RETURNS oid
   AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp SET row_security = off;
-COMMENT ON FUNCTION hartonomous_internal.export_to_large_object(integer, text) IS 'writes a model to a new large object';
+COMMENT ON FUNCTION hartonomous_internal.export_to_large_object(integer, text) IS
+  'writes a model to a new large object';

@@ -10,7 +10,8 @@ COMMENT ON FUNCTION hartonomous_internal.format_bytes(text, bigint) IS
 
 CREATE FUNCTION hartonomous_internal.factor_bytes(format text, rows bigint, cols bigint, rank bigint) RETURNS bigint
   LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE COST 50
-  RETURN hartonomous_internal.format_bytes(format, rows * rank) + 4 * rank + hartonomous_internal.format_bytes(format, rank * cols);
+  RETURN hartonomous_internal.format_bytes(format, rows * rank) + 4 * rank
+  + hartonomous_internal.format_bytes(format, rank * cols);
 COMMENT ON FUNCTION hartonomous_internal.factor_bytes(text, bigint, bigint, bigint) IS
   'bytes of U and VT in a format and s in F32';
 
@@ -38,10 +39,11 @@ $$;
 COMMENT ON FUNCTION hartonomous_internal.rank_within(text, bigint, bigint, bigint) IS
   'the largest rank of which factors of rows x cols take at most so many bytes; 0 when none does';
 
--- "quantize" changes factors with their tensor, but what is planned for single atoms says nothing of them; "prune" leaves
--- them, unless only atoms are wanted.
-CREATE FUNCTION hartonomous_internal.copy_factors(operation text, arguments jsonb, model integer, base integer, layer bigint,
-    into_model integer, into_base integer, into_layer bigint) RETURNS bigint
+-- "quantize" changes factors with their tensor, but what is planned for single atoms says nothing of them; "prune"
+-- leaves them, unless only atoms are wanted.
+CREATE FUNCTION hartonomous_internal.copy_factors(operation text, arguments jsonb, model integer, base integer,
+  layer bigint,
+  into_model integer, into_base integer, into_layer bigint) RETURNS bigint
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
@@ -53,28 +55,36 @@ BEGIN
     RETURN 0;
   END IF;
   INSERT INTO hartonomous.svd_compressed_layers AS n
-         (model_id, revision_id, layer_id, layer_name, rank, u_matrix, s_vector, vt_matrix, original_rows, original_cols,
-          original_bytes, compression_ratio, explained_variance, relative_error, dense_format)
+         (model_id, revision_id, layer_id, layer_name, rank, u_matrix, s_vector, vt_matrix, original_rows,
+           original_cols,
+           original_bytes, compression_ratio, explained_variance, relative_error, dense_format)
   SELECT into_model, into_base, into_layer,
-         (SELECT l.layer_name FROM hartonomous.model_layers l WHERE l.layer_id = into_layer), f.rank, q.u, f.s_vector, q.vt, f.original_rows,
+         (SELECT l.layer_name FROM hartonomous.model_layers l WHERE l.layer_id = into_layer), f.rank, q.u, f.s_vector,
+         q.vt, f.original_rows,
          f.original_cols, f.original_bytes,
          f.original_bytes::float8
-           / nullif(hartonomous.weights_bytes(q.u) + hartonomous.weights_bytes(f.s_vector) + hartonomous.weights_bytes(q.vt), 0),
+           / nullif(hartonomous.weights_bytes(q.u) + hartonomous.weights_bytes(f.s_vector)
+             + hartonomous.weights_bytes(q.vt), 0),
          f.explained_variance,
          -- Measured for the factors as they were; verify_svd() measures again.
          CASE WHEN hartonomous.weights_format(q.u) = hartonomous.weights_format(f.u_matrix) THEN f.relative_error END,
          coalesce(target_format, f.dense_format)
     FROM hartonomous.svd_compressed_layers f,
-         LATERAL (SELECT CASE WHEN target_format IS NULL THEN f.u_matrix ELSE hartonomous.quantize(f.u_matrix, target_format) END AS u,
-                         CASE WHEN target_format IS NULL THEN f.vt_matrix ELSE hartonomous.quantize(f.vt_matrix, target_format) END AS vt) q
+         LATERAL (SELECT CASE WHEN target_format IS NULL THEN f.u_matrix
+           ELSE hartonomous.quantize(f.u_matrix, target_format) END AS u,
+                         CASE WHEN target_format IS NULL THEN f.vt_matrix
+                         ELSE hartonomous.quantize(f.vt_matrix, target_format) END AS vt) q
    WHERE f.model_id = model AND f.revision_id = base AND f.layer_id = layer
-  RETURNING hartonomous.weights_bytes(n.u_matrix) + hartonomous.weights_bytes(n.s_vector) + hartonomous.weights_bytes(n.vt_matrix)
+  RETURNING hartonomous.weights_bytes(n.u_matrix) + hartonomous.weights_bytes(n.s_vector)
+  + hartonomous.weights_bytes(n.vt_matrix)
     INTO copied;
   RETURN coalesce(copied, 0);
 END
 $$;
-COMMENT ON FUNCTION hartonomous_internal.copy_factors(text, jsonb, integer, integer, bigint, integer, integer, bigint) IS
-  'the factors of a tensor beside one partition for a tensor beside another, changed as an operation says; returns their bytes, 0 when there are none';
+COMMENT ON FUNCTION hartonomous_internal.copy_factors(text, jsonb, integer, integer, bigint, integer, integer,
+  bigint) IS
+  'the factors of a tensor beside one partition for a tensor beside another, changed as an operation says; returns '
+  'their bytes, 0 when there are none';
 
 -- The newest kept state from before a tensor was factored.
 CREATE FUNCTION hartonomous_internal.unfactored_revision(model integer, layer bigint) RETURNS integer
@@ -103,8 +113,8 @@ $$;
 COMMENT ON FUNCTION hartonomous_internal.unfactored_revision(integer, bigint) IS
   'the newest kept revision, before the live one, in which a tensor is not factored; NULL when none is kept';
 
--- Factors as a form of tensors (internal/forms.sql): they go with the partition they stand beside, and whoever writes one from
--- another copies them, too.
+-- Factors as a form of tensors (internal/forms.sql): they go with the partition they stand beside, and whoever writes
+-- one from another copies them, too.
 CREATE FUNCTION hartonomous_internal.stored_factors(model integer, base integer, layer bigint)
   RETURNS TABLE (layer_id bigint, form text, format text, dense_format text, bytes bigint, disk_bytes bigint,
                  version text, block_runs bigint[], other_bytes bigint, most_bytes bigint)
@@ -114,15 +124,18 @@ AS $$
 BEGIN
   RETURN QUERY
     SELECT f.layer_id, 'factors', hartonomous.weights_format(f.u_matrix), f.dense_format,
-           hartonomous.weights_bytes(f.u_matrix) + hartonomous.weights_bytes(f.s_vector) + hartonomous.weights_bytes(f.vt_matrix),
-           (pg_column_size(f.u_matrix) + pg_column_size(f.s_vector) + pg_column_size(f.vt_matrix))::bigint, f.xmin::text,
+           hartonomous.weights_bytes(f.u_matrix) + hartonomous.weights_bytes(f.s_vector)
+           + hartonomous.weights_bytes(f.vt_matrix),
+           (pg_column_size(f.u_matrix) + pg_column_size(f.s_vector) + pg_column_size(f.vt_matrix))::bigint,
+           f.xmin::text,
            ARRAY[hartonomous.weights_count(f.u_matrix), hartonomous.weights_count(f.vt_matrix)],
            hartonomous.weights_bytes(f.s_vector), hartonomous_internal.most_factor_bytes()
       FROM hartonomous.svd_compressed_layers f
      WHERE f.model_id = model AND f.revision_id = base AND (layer IS NULL OR f.layer_id = layer);
 END
 $$;
-COMMENT ON FUNCTION hartonomous_internal.stored_factors(integer, integer, bigint) IS 'factors as stored_forms() lists them';
+COMMENT ON FUNCTION hartonomous_internal.stored_factors(integer, integer, bigint) IS
+  'factors as stored_forms() lists them';
 
 CREATE FUNCTION hartonomous_internal.factor_norms(model integer, base integer)
   RETURNS TABLE (layer_id bigint, norm double precision)
@@ -136,4 +149,5 @@ BEGIN
       FROM hartonomous.svd_compressed_layers f WHERE f.model_id = model AND f.revision_id = base;
 END
 $$;
-COMMENT ON FUNCTION hartonomous_internal.factor_norms(integer, integer) IS 'the Frobenius norms of factored tensors, for form_norms()';
+COMMENT ON FUNCTION hartonomous_internal.factor_norms(integer, integer) IS
+  'the Frobenius norms of factored tensors, for form_norms()';

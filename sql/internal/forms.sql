@@ -1,6 +1,6 @@
 -- The forms in which a tensor may be stored. Atoms are the form that every partition has; beside them a tensor may have
--- others, in tables of their own, which belong to a partition by its model and revision: factors (internal/factors.sql). A
--- tensor acts as the sum of its forms.
+-- others, in tables of their own, which belong to a partition by its model and revision: factors
+-- (internal/factors.sql). A tensor acts as the sum of its forms.
 --
 -- What is asked of forms by the rest of the code is asked here, and only here it is said which forms there are. A new
 -- form adds its own functions to the lists below, its table to create_store(), and its rows to tensor_forms.cpp.
@@ -22,7 +22,10 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.stored_forms(integer, integer, bigint) IS
-  'what stands beside the atoms of a partition, of one tensor or of all, a row a tensor and form: the format of its weights, the format in which the tensor is exported, bytes of weights, bytes as stored, a version that changes when the form does; and, for planning, how many weights there are in each value that quantizing would change, the bytes of the others, and the most that all may take';
+  'what stands beside the atoms of a partition, of one tensor or of all, a row a tensor and form: the format of its '
+  'weights, the format in which the tensor is exported, bytes of weights, bytes as stored, a version that changes when '
+  'the form does; and, for planning, how many weights there are in each value that quantizing would change, the bytes '
+  'of the others, and the most that all may take';
 
 CREATE FUNCTION hartonomous_internal.form_versions(model integer, base integer, layer bigint DEFAULT NULL)
   RETURNS TABLE (layer_id bigint, versions text)
@@ -36,7 +39,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.form_versions(integer, integer, bigint) IS
-  'a text that changes when any form of a tensor beside its atoms does, of one tensor or of all; no row without such forms';
+  'a text that changes when any form of a tensor beside its atoms does, of one tensor or of all; no row '
+  'without such forms';
 
 CREATE FUNCTION hartonomous_internal.form_bytes(model integer, base integer, layer bigint DEFAULT NULL) RETURNS bigint
   LANGUAGE plpgsql STABLE PARALLEL SAFE COST 250
@@ -58,7 +62,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.form_disk_bytes(integer, integer) IS
-  'bytes that what stands beside a partition takes as stored: their tables are shared by all models, so rows are counted';
+  'bytes that what stands beside a partition takes as stored: their tables are shared by all models, so rows '
+  'are counted';
 
 CREATE FUNCTION hartonomous_internal.form_norms(model integer, base integer)
   RETURNS TABLE (layer_id bigint, norm double precision)
@@ -72,20 +77,25 @@ $$;
 COMMENT ON FUNCTION hartonomous_internal.form_norms(integer, integer) IS
   'the Frobenius norm of what each form beside the atoms of a partition stands for';
 
-CREATE FUNCTION hartonomous_internal.copy_tensor(operation text, arguments jsonb, model integer, base integer, layer bigint,
-    into_model integer, into_base integer, into_layer bigint, parallel boolean, OUT atoms bigint, OUT bytes bigint)
+CREATE FUNCTION hartonomous_internal.copy_tensor(operation text, arguments jsonb, model integer, base integer,
+  layer bigint,
+  into_model integer, into_base integer, into_layer bigint, parallel boolean, OUT atoms bigint, OUT bytes bigint)
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
   SELECT c.atoms, c.bytes INTO atoms, bytes
-    FROM hartonomous_internal.copy_atoms(hartonomous_internal.partition_of(model, base), hartonomous_internal.partition_of(into_model, into_base),
-                                into_base, layer, operation, arguments, nullif(into_layer, layer), parallel) c;
-  bytes := bytes + hartonomous_internal.copy_factors(operation, arguments, model, base, layer, into_model, into_base, into_layer);
+    FROM hartonomous_internal.copy_atoms(hartonomous_internal.partition_of(model, base),
+      hartonomous_internal.partition_of(into_model, into_base),
+      into_base, layer, operation, arguments, nullif(into_layer, layer), parallel) c;
+  bytes := bytes
+    + hartonomous_internal.copy_factors(operation, arguments, model, base, layer, into_model, into_base, into_layer);
 END
 $$;
-COMMENT ON FUNCTION hartonomous_internal.copy_tensor(text, jsonb, integer, integer, bigint, integer, integer, bigint, boolean) IS
-  'copies a tensor in all its forms from one partition, and what stands beside it, to another, changed as an operation says; returns the atoms it wrote and the bytes of all forms';
+COMMENT ON FUNCTION hartonomous_internal.copy_tensor(text, jsonb, integer, integer, bigint, integer, integer, bigint,
+  boolean) IS
+  'copies a tensor in all its forms from one partition, and what stands beside it, to another, changed as an operation '
+  'says; returns the atoms it wrote and the bytes of all forms';
 
 CREATE FUNCTION hartonomous_internal.drop_forms(model integer, base integer, layer bigint DEFAULT NULL) RETURNS void
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
@@ -95,7 +105,8 @@ DECLARE
   relation text;
 BEGIN
   FOREACH relation IN ARRAY hartonomous_internal.form_tables() LOOP
-    EXECUTE format('DELETE FROM hartonomous.%I f WHERE f.model_id = $1 AND f.revision_id = $2 AND ($3 IS NULL OR f.layer_id = $3)',
+    EXECUTE format(
+      'DELETE FROM hartonomous.%I f WHERE f.model_id = $1 AND f.revision_id = $2 AND ($3 IS NULL OR f.layer_id = $3)',
                    relation) USING model, base, layer;
   END LOOP;
 END

@@ -1,7 +1,7 @@
 -- The operator class by which positions are indexed: PostGIS's, built by sorting along the Hilbert curve.
 
--- PostGIS's own operator class of boxes in space, but built by sorting: its functions and operators, and an order. Found in
--- the catalogs, since they may differ between versions of PostGIS.
+-- PostGIS's own operator class of boxes in space, but built by sorting: its functions and operators, and an order.
+-- Found in the catalogs, since they may differ between versions of PostGIS.
 CREATE FUNCTION hartonomous_internal.gist_points_sortsupport(internal) RETURNS void
   AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 1;
 COMMENT ON FUNCTION hartonomous_internal.gist_points_sortsupport(internal) IS
@@ -14,7 +14,8 @@ DECLARE
 BEGIN
   SELECT c.opcintype::pg_catalog.regtype::text,
          pg_catalog.format('STORAGE %s, ', c.opckeytype::pg_catalog.regtype)
-           || (SELECT pg_catalog.string_agg(pg_catalog.format('OPERATOR %s %s%s', o.amopstrategy, o.amopopr::pg_catalog.regoperator,
+           || (SELECT pg_catalog.string_agg(
+             pg_catalog.format('OPERATOR %s %s%s', o.amopstrategy, o.amopopr::pg_catalog.regoperator,
                         CASE WHEN o.amoppurpose = 'o' THEN ' FOR ORDER BY pg_catalog.float_ops' ELSE '' END), ', ')
                  FROM pg_catalog.pg_amop o WHERE o.amopfamily = c.opcfamily)
            || (SELECT pg_catalog.string_agg(pg_catalog.format(', FUNCTION %s %s', p.amprocnum, p.amproc), '')
@@ -29,4 +30,5 @@ BEGIN
 END
 $$;
 COMMENT ON OPERATOR CLASS hartonomous_internal.gist_points USING gist IS
-  'PostGIS''s gist_geometry_ops_nd whose indexes are built by sorting points along the Hilbert curve: sooner, and smaller';
+  'PostGIS''s gist_geometry_ops_nd whose indexes are built by sorting points along the Hilbert curve: sooner, '
+  'and smaller';

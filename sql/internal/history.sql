@@ -34,7 +34,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.rollback_target(integer) IS
-  'the revision rollback_model(model) goes to: the newest copy of the current one, else its parent; 55000 when there is none';
+  'the revision rollback_model(model) goes to: the newest copy of the current one, else its parent; 55000 when '
+  'there is none';
 
 CREATE FUNCTION hartonomous_internal.atoms_source(model integer, revision integer) RETURNS text
   LANGUAGE sql STABLE STRICT PARALLEL SAFE COST 50
@@ -72,14 +73,16 @@ BEGIN
   -- weights that are stored inline.
   RETURN (SELECT string_agg(format('SELECT * FROM (SELECT %s FROM %s a OFFSET 0) a WHERE true', columns, s.source)
                  || (SELECT coalesce(string_agg(format(
-                       ' AND NOT EXISTS (SELECT FROM %s b WHERE b.layer_id = a.layer_id AND b.atom_sequence = a.atom_sequence)',
+                       ' AND NOT EXISTS (SELECT FROM %s b WHERE b.layer_id = a.layer_id '
+                       'AND b.atom_sequence = a.atom_sequence)',
                        other), ''), '')
                        FROM unnest(removed || sources[:s.n - 1]) other), ' UNION ALL ' ORDER BY s.n)
             FROM unnest(sources) WITH ORDINALITY s (source, n));
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.revision_query(integer, text) IS
-  'a query for the atoms of a kept revision, whatever state its partition is in; the columns are of a, layer_id and atom_sequence among them';
+  'a query for the atoms of a kept revision, whatever state its partition is in; the columns are of a, layer_id and '
+  'atom_sequence among them';
 
 CREATE FUNCTION hartonomous_internal.compare_revisions(a integer, b integer)
   RETURNS TABLE (layer_id bigint, layer_name text, atoms_a bigint, atoms_b bigint, removed bigint, added bigint,
@@ -89,7 +92,8 @@ CREATE FUNCTION hartonomous_internal.compare_revisions(a integer, b integer)
 AS $$
 #variable_conflict use_column
 DECLARE
-  columns constant text := 'a.layer_id, a.atom_sequence, a.content_hash, hartonomous.weights_bytes(a.atom_data) AS bytes';
+  columns constant text := 'a.layer_id, a.atom_sequence, a.content_hash, '
+    'hartonomous.weights_bytes(a.atom_data) AS bytes';
   given integer;
   found record;
   model integer;
@@ -107,7 +111,8 @@ BEGIN
   END LOOP;
   RETURN QUERY EXECUTE format($sql$
     SELECT l.layer_id, l.layer_name, coalesce(d.atoms_a, 0), coalesce(d.atoms_b, 0), coalesce(d.removed, 0),
-           coalesce(d.added, 0), coalesce(d.re_encoded, 0), coalesce(d.bytes_a, 0)::bigint, coalesce(d.bytes_b, 0)::bigint
+           coalesce(d.added, 0), coalesce(d.re_encoded, 0), coalesce(d.bytes_a, 0)::bigint,
+           coalesce(d.bytes_b, 0)::bigint
       FROM hartonomous.model_layers l
       LEFT JOIN (
         SELECT layer_id, count(a.atom_sequence) AS atoms_a, count(b.atom_sequence) AS atoms_b,
@@ -121,7 +126,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.compare_revisions(integer, integer) IS
-  'diff_revisions() in the snapshot of the calling query';-- The partition that holds a revision, and what its partition lacks or has too much of at the moment: reading a kept
+  -- The partition that holds a revision, and what its partition lacks or has too much of at the moment: reading a kept
+  'diff_revisions() in the snapshot of the calling query';
 -- revision moves nothing (internal/revisions.sql says what deltas are).
 CREATE FUNCTION hartonomous_internal.revision_atoms(model integer, revision integer)
   RETURNS TABLE (base_revision_id integer, base_is_live boolean, put_back integer[], taken_out integer[])
@@ -137,10 +143,12 @@ BEGIN
   SELECT * INTO target FROM hartonomous.model_revisions r
    WHERE r.model_id = model AND r.revision_id = revision_atoms.revision;
   IF target.revision_id IS NULL THEN
-    RAISE EXCEPTION 'model "%" has no revision %', model::hartonomous.regmodel, revision_atoms.revision USING ERRCODE = '22023';
+    RAISE EXCEPTION 'model "%" has no revision %', model::hartonomous.regmodel, revision_atoms.revision
+      USING ERRCODE = '22023';
   END IF;
   IF target.state NOT IN ('live', 'backup') THEN
-    RAISE EXCEPTION 'revision % of model "%" is %', target.revision_id, model::hartonomous.regmodel, target.state USING ERRCODE = '55000';
+    RAISE EXCEPTION 'revision % of model "%" is %', target.revision_id, model::hartonomous.regmodel, target.state
+      USING ERRCODE = '55000';
   END IF;
   SELECT hartonomous_internal.revision_chain(r.held_revision_id) INTO STRICT held_chain
     FROM hartonomous.model_revisions r WHERE r.revision_id = target.base_revision_id;
@@ -157,4 +165,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.revision_atoms(integer, integer) IS
-  'where the atoms of a kept revision are: the partition of a revision, without the atoms of the deltas taken_out, with those of the deltas put_back, in that order; 22023 when the model has no such revision, 55000 when it is not kept';
+  'where the atoms of a kept revision are: the partition of a revision, without the atoms of the deltas taken_out, '
+  'with those of the deltas put_back, in that order; 22023 when the model has no such revision, 55000 when it '
+  'is not kept';

@@ -6,7 +6,9 @@ CREATE FUNCTION hartonomous_internal.load_atoms(source anyelement, container tex
   AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE COST 5000 ROWS 300
   SET search_path = pg_catalog, pg_temp;
 COMMENT ON FUNCTION hartonomous_internal.load_atoms(anyelement, text, regclass, integer, integer, jsonb) IS
-  'writes the tensors of a file, whose layers the model has, into a new partition; progress in pg_stat_progress_copy; 42809 when that is not the one which create_atoms_partition() makes for the model and the revision, 0A000 when it has triggers, foreign keys or policies, 42501 without the right to INSERT there';
+  'writes the tensors of a file, whose layers the model has, into a new partition; progress in pg_stat_progress_copy; '
+  '42809 when that is not the one which create_atoms_partition() makes for the model and the revision, 0A000 when it '
+  'has triggers, foreign keys or policies, 42501 without the right to INSERT there';
 
 CREATE FUNCTION hartonomous_internal.check_import(model_name text, atom_size integer) RETURNS void
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 250
@@ -47,12 +49,14 @@ BEGIN
   ELSIF part[2]::integer > 1 THEN
     RAISE EXCEPTION 'the file is piece % of % of a checkpoint, not the whole model', part[1]::integer, part[2]::integer
       USING ERRCODE = '0A000',
-            HINT = 'Give the paths of all pieces as an array, with the checkpoint''s config. Under a name without "-of-" a piece is imported by itself.';
+            HINT = 'Give the paths of all pieces as an array, with the checkpoint''s config. Under a name without '
+              '"-of-" a piece is imported by itself.';
   END IF;
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.refuse_piece(jsonb, text) IS
-  'the error 0A000 of an import of one piece of a model; properties are the file''s metadata, file_name is NULL when there is none to judge by';
+  'the error 0A000 of an import of one piece of a model; properties are the file''s metadata, file_name is NULL when '
+  'there is none to judge by';
 
 -- One statement, one transaction: cancelled, killed or failed, it leaves nothing.
 CREATE FUNCTION hartonomous_internal.import_model(source anyelement, container text, model_name text, atom_size integer,
@@ -76,11 +80,13 @@ BEGIN
   END IF;
   PERFORM hartonomous_internal.check_import(model_name, atom_size);
   properties := hartonomous.file_metadata(source, container, config, tokenizer);
-  PERFORM hartonomous_internal.refuse_piece(properties, CASE WHEN pg_typeof(source) = 'text'::regtype AND config = 'null'
+  PERFORM hartonomous_internal.refuse_piece(properties, CASE WHEN pg_typeof(source) = 'text'::regtype
+    AND config = 'null'
                                                     THEN source::text END);
   INSERT INTO hartonomous.models (model_name, architecture, metadata, source_sha256)
-    VALUES (import_model.model_name, hartonomous_internal.gguf_value(properties, 'general.architecture') #>> '{}', properties,
-            hartonomous.file_sha256(source))
+    VALUES (import_model.model_name, hartonomous_internal.gguf_value(properties, 'general.architecture') #>> '{}',
+      properties,
+      hartonomous.file_sha256(source))
     ON CONFLICT ON CONSTRAINT models_model_name_key DO NOTHING
     RETURNING model_id INTO model;
   IF model IS NULL THEN  -- by another session, since check_import() looked
@@ -90,7 +96,8 @@ BEGIN
                                         parameter_count, row_length, atom_size, position)
     SELECT model, hartonomous_internal.layer_number(t.tensor_name), t.tensor_name,
            hartonomous_internal.layer_type(t.tensor_name), t.tensor_shape, t.tensor_dtype, t.parameter_count,
-           t.row_length, hartonomous_internal.effective_atom_size(import_model.atom_size, t.row_length, t.storage_format),
+           t.row_length,
+           hartonomous_internal.effective_atom_size(import_model.atom_size, t.row_length, t.storage_format),
            t.position
       FROM hartonomous.file_tensors(source, container, config) t;
   revision := hartonomous_internal.new_revision(model, 'import', 'import', jsonb_build_object('atom_size', atom_size));
@@ -113,8 +120,9 @@ $$;
 COMMENT ON FUNCTION hartonomous_internal.import_model(anyelement, text, text, integer, jsonb, jsonb) IS
   'imports a model file of either container; see import_gguf and import_safetensors';
 
-CREATE FUNCTION hartonomous_internal.load_and_describe(source anyelement, container text, partition regclass, model integer,
-                                              revision integer, config jsonb) RETURNS void
+CREATE FUNCTION hartonomous_internal.load_and_describe(source anyelement, container text, partition regclass,
+  model integer,
+  revision integer, config jsonb) RETURNS void
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$

@@ -25,13 +25,16 @@ COMMENT ON FUNCTION hartonomous_internal.raise_error(text, text, text, text, tex
   'raises an error with the fields that are given; NULL and empty ones are left out, which RAISE cannot';
 CREATE FUNCTION hartonomous_internal.raise_failure(failure jsonb) RETURNS void
   LANGUAGE sql VOLATILE PARALLEL SAFE COST 50
-  RETURN hartonomous_internal.raise_error(failure ->> 'sqlstate', failure ->> 'message', failure ->> 'detail', failure ->> 'hint',
-                                 failure ->> 'schema', failure ->> 'table', failure ->> 'column', failure ->> 'constraint');
+  RETURN hartonomous_internal.raise_error(failure ->> 'sqlstate', failure ->> 'message', failure ->> 'detail',
+    failure ->> 'hint',
+    failure ->> 'schema', failure ->> 'table', failure ->> 'column',
+    failure ->> 'constraint');
 COMMENT ON FUNCTION hartonomous_internal.raise_failure(jsonb) IS 'raises again the error that try_step() has caught';
 
 CREATE FUNCTION hartonomous_internal.passed_over(tensors bigint, why text) RETURNS text
   LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE COST 50
   RETURN CASE WHEN tensors > 0
-              THEN format('; passed over %s tensor%s %s', tensors, CASE WHEN tensors > 1 THEN 's' ELSE '' END, why) ELSE '' END;
+              THEN format('; passed over %s tensor%s %s', tensors, CASE WHEN tensors > 1 THEN 's' ELSE '' END, why)
+              ELSE '' END;
 COMMENT ON FUNCTION hartonomous_internal.passed_over(bigint, text) IS
   'what the notice of a stage says of tensors that it left alone; nothing when there are none';

@@ -19,21 +19,25 @@ BEGIN
       WHEN jsonb_typeof(rule -> 'pattern') <> 'string' THEN 'has a pattern that is no text'
       WHEN jsonb_typeof(rule -> 'importance_above') <> 'number' THEN 'has an importance_above that is no number'
       WHEN abs((rule ->> 'importance_above')::numeric) > 1e30 THEN 'has an importance_above that is out of range'
-      WHEN rule ? 'importance_above' AND NOT by_importance THEN 'cannot have importance_above: a tensor has one format here'
+      WHEN rule ? 'importance_above'
+      AND NOT by_importance THEN 'cannot have importance_above: a tensor has one format here'
       WHEN rule - ARRAY['pattern', 'format', 'importance_above'] <> '{}' THEN 'has keys that are unknown' END;
     IF wrong IS NOT NULL THEN
       RAISE EXCEPTION 'rule % %', rule, wrong
-        USING ERRCODE = '22023', HINT = 'For example {"pattern": "blk.%.ffn%", "format": "Q4_K"}; format null keeps what is there.';
+        USING ERRCODE = '22023',
+        HINT = 'For example {"pattern": "blk.%.ffn%", "format": "Q4_K"}; format null keeps what is there.';
     END IF;
     PERFORM hartonomous_internal.fitting_format(rule ->> 'format', 256);
   END LOOP;
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.check_rules(jsonb, boolean) IS
-  '22023 when rules are not an array of objects with format (text or null) and perhaps pattern and importance_above, or name an unknown format; 0A000 when a format cannot be written';
+  '22023 when rules are not an array of objects with format (text or null) and perhaps pattern and importance_above, '
+  'or name an unknown format; 0A000 when a format cannot be written';
 
 CREATE FUNCTION hartonomous_internal.default_precision_rules() RETURNS jsonb
   LANGUAGE sql IMMUTABLE PARALLEL SAFE COST 1
-  RETURN '[{"importance_above": 5, "format": "F16"}, {"importance_above": 2, "format": "Q8_0"}, {"format": "Q4_K"}]'::jsonb;
+  RETURN '[{"importance_above": 5, "format": "F16"}, {"importance_above": 2, "format": "Q8_0"}, '
+    '{"format": "Q4_K"}]'::jsonb;
 COMMENT ON FUNCTION hartonomous_internal.default_precision_rules() IS
   'the rules of assign_mixed_precision() when none are given: the more important an atom, the more bits';

@@ -17,7 +17,8 @@ BEGIN
   RETURN revision;
 END
 $$;
-COMMENT ON FUNCTION hartonomous_internal.current_revision(integer) IS 'the live revision of a model; 42704 when there is no such model';
+COMMENT ON FUNCTION hartonomous_internal.current_revision(integer) IS
+  'the live revision of a model; 42704 when there is no such model';
 
 CREATE FUNCTION hartonomous_internal.model_name(model integer) RETURNS text
   LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE COST 50
@@ -72,7 +73,8 @@ BEGIN
   SELECT m.metadata INTO STRICT found FROM hartonomous.models m WHERE m.model_id = model;
   IF (found ->> 'format') IS DISTINCT FROM 'gguf' THEN
     RAISE EXCEPTION 'model "%" has no metadata of a language model', model::hartonomous.regmodel
-      USING ERRCODE = '0A000', HINT = 'Import it from GGUF, or measure it by a function of your own: docs/manual/evaluate.md.';
+      USING ERRCODE = '0A000',
+      HINT = 'Import it from GGUF, or measure it by a function of your own: docs/manual/evaluate.md.';
   END IF;
   RETURN found;
 END

@@ -1,13 +1,14 @@
--- Operations: what may become of a tensor when its model is rewritten. An operation is a name and arguments, in jsonb, as
--- a plan proposes them, a step stores them, and perform_operation() carries them out.
+-- Operations: what may become of a tensor when its model is rewritten. An operation is a name and arguments, in jsonb,
+-- as a plan proposes them, a step stores them, and perform_operation() carries them out.
 --
--- A new operation is an entry in the list of src/pg/store/tensor_operation.cpp, which checks its arguments. What it does is
--- either a change that copy_atoms() makes on the way, or a function of its own in perform_operation().
+-- A new operation is an entry in the list of src/pg/store/tensor_operation.cpp, which checks its arguments. What it
+-- does is either a change that copy_atoms() makes on the way, or a function of its own in perform_operation().
 
 CREATE FUNCTION hartonomous_internal.check_operation(operation text, arguments jsonb) RETURNS void
   AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 50;
 COMMENT ON FUNCTION hartonomous_internal.check_operation(text, jsonb) IS
-  '22023, by name, on an unknown operation, on arguments it has not, of another type, out of range, or that do not go together; 0A000 on a format that cannot be written, 22004 on NULL';
+  '22023, by name, on an unknown operation, on arguments it has not, of another type, out of range, or that do not go '
+  'together; 0A000 on a format that cannot be written, 22004 on NULL';
 
 -- Every real in the digits that read back as the same; JSON has no number for a zero below zero.
 CREATE FUNCTION hartonomous_internal.reals_json(numbers real[]) RETURNS jsonb
@@ -30,5 +31,9 @@ CREATE FUNCTION hartonomous_internal.copy_atoms(source regclass, target regclass
     parallel boolean DEFAULT true)
   RETURNS TABLE (atoms bigint, bytes bigint)
   AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 5000 ROWS 1;
-COMMENT ON FUNCTION hartonomous_internal.copy_atoms(regclass, regclass, integer, bigint, text, jsonb, bigint, boolean) IS
-  'copies a tensor''s atoms into a partition, changed as an operation says; as atoms of into_layer when that is given; may read in parallel; returns what it wrote; 22023 on an operation that changes no atoms or on its arguments, 42704 when there is no such layer, 42809 when the target is not the partition that create_atoms_partition() makes for the revision, 0A000 when it has triggers, foreign keys or policies, 42501 without the right to INSERT there';
+COMMENT ON FUNCTION hartonomous_internal.copy_atoms(regclass, regclass, integer, bigint, text, jsonb, bigint,
+  boolean) IS
+  'copies a tensor''s atoms into a partition, changed as an operation says; as atoms of into_layer when that is given; '
+  'may read in parallel; returns what it wrote; 22023 on an operation that changes no atoms or on its arguments, 42704 '
+  'when there is no such layer, 42809 when the target is not the partition that create_atoms_partition() makes for the '
+  'revision, 0A000 when it has triggers, foreign keys or policies, 42501 without the right to INSERT there';

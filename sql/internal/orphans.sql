@@ -16,7 +16,8 @@ BEGIN
      ORDER BY p.numbers;
 END
 $$;
-COMMENT ON FUNCTION hartonomous_internal.orphaned_partitions() IS 'partitions of atoms whose model, or revision, is gone';
+COMMENT ON FUNCTION hartonomous_internal.orphaned_partitions() IS
+  'partitions of atoms whose model, or revision, is gone';
 
 CREATE FUNCTION hartonomous_internal.orphaned_rows() RETURNS TABLE (relation text, condition text)
   LANGUAGE sql IMMUTABLE PARALLEL SAFE COST 50 ROWS 10
@@ -25,7 +26,8 @@ BEGIN ATOMIC
          '(SELECT FROM hartonomous.model_revisions r WHERE r.model_id = t.model_id AND r.revision_id = t.revision_id)'
     FROM unnest(hartonomous_internal.form_tables()) f (relation)
   UNION ALL
-  (SELECT t.relation, coalesce(t.condition, 'NOT EXISTS (SELECT FROM hartonomous.models m WHERE m.model_id = t.model_id)')
+  (SELECT t.relation,
+    coalesce(t.condition, 'NOT EXISTS (SELECT FROM hartonomous.models m WHERE m.model_id = t.model_id)')
     FROM (VALUES
       (2, 'compression_steps', 'NOT EXISTS (SELECT FROM hartonomous.compression_runs r WHERE r.run_id = t.run_id)'),
       (3, 'compression_runs', NULL), (4, 'validation_results', NULL), (5, 'atom_usage_stats', NULL),
@@ -33,4 +35,5 @@ BEGIN ATOMIC
    ORDER BY t.n);
 END;
 COMMENT ON FUNCTION hartonomous_internal.orphaned_rows() IS
-  'a row a table of the store, those that refer to others first: the condition (t is the table) under which what a row belongs to is gone';
+  'a row a table of the store, those that refer to others first: the condition (t is the table) under which what a row '
+  'belongs to is gone';

@@ -14,7 +14,8 @@ COMMENT ON FUNCTION hartonomous_internal.partition_exists(integer, integer) IS '
 CREATE FUNCTION hartonomous_internal.partition_of(model integer, revision integer) RETURNS regclass
   LANGUAGE sql STABLE PARALLEL SAFE COST 50
   RETURN format('hartonomous.%I', hartonomous_internal.atoms_partition(model, revision))::regclass;
-COMMENT ON FUNCTION hartonomous_internal.partition_of(integer, integer) IS 'that partition; 42P01 when it is not there, 22004 for NULL';
+COMMENT ON FUNCTION hartonomous_internal.partition_of(integer, integer) IS
+  'that partition; 42P01 when it is not there, 22004 for NULL';
 
 -- The columns a workflow copies: all that are not generated, the user's own among them.
 CREATE FUNCTION hartonomous_internal.atom_columns(relation regclass, also_in regclass DEFAULT NULL) RETURNS name[]
@@ -28,14 +29,16 @@ BEGIN ATOMIC
             WHERE b.attrelid = also_in AND b.attname = a.attname AND NOT b.attisdropped AND b.attgenerated = ''));
 END;
 COMMENT ON FUNCTION hartonomous_internal.atom_columns(regclass, regclass) IS
-  'columns of a table of atoms that are stored and not generated, in order; only those also in the second table when given';
+  'columns of a table of atoms that are stored and not generated, in order; only those also in the second '
+  'table when given';
 
 -- revision_id says which partition a row lies in: the one column that changes when a row moves.
 CREATE FUNCTION hartonomous_internal.moved_columns(source regclass, target regclass) RETURNS text
   LANGUAGE sql STABLE PARALLEL SAFE COST 50
 BEGIN ATOMIC
   SELECT string_agg(quote_ident(c), ', ' ORDER BY n)
-    FROM unnest(hartonomous_internal.atom_columns(source, target)) WITH ORDINALITY AS columns (c, n) WHERE c <> 'revision_id';
+    FROM unnest(hartonomous_internal.atom_columns(source, target)) WITH ORDINALITY AS columns (c, n)
+    WHERE c <> 'revision_id';
 END;
 COMMENT ON FUNCTION hartonomous_internal.moved_columns(regclass, regclass) IS
   'columns that a row takes along from one table of atoms to another, as a list for a query: all but revision_id';
@@ -83,7 +86,8 @@ BEGIN
   FOR missing IN
     SELECT a.attname, format_type(a.atttypid, a.atttypmod)
            || CASE WHEN a.attcollation <> t.typcollation THEN ' COLLATE ' || a.attcollation::regcollation ELSE '' END
-           || CASE WHEN a.attgenerated <> '' THEN format(' GENERATED ALWAYS AS (%s) STORED', pg_get_expr(d.adbin, d.adrelid))
+           || CASE
+           WHEN a.attgenerated <> '' THEN format(' GENERATED ALWAYS AS (%s) STORED', pg_get_expr(d.adbin, d.adrelid))
                    WHEN d.adbin IS NOT NULL THEN ' DEFAULT ' || pg_get_expr(d.adbin, d.adrelid) ELSE '' END
            || CASE WHEN a.attnotnull AND pattern = 'hartonomous.tensor_atoms'::regclass THEN ' NOT NULL' ELSE '' END
            AS definition
@@ -122,8 +126,9 @@ $$;
 COMMENT ON FUNCTION hartonomous_internal.drop_foreign_columns(regclass) IS
   'drops from a detached partition the columns that a user has dropped from tensor_atoms since';
 
--- Attached to an empty table that is like tensor_atoms, the partition gets from PostgreSQL whatever indexes and keys that
--- one has, the user's own too: the ATTACH to tensor_atoms itself then adopts them instead of building them under its lock.
+-- Attached to an empty table that is like tensor_atoms, the partition gets from PostgreSQL whatever indexes and keys
+-- that one has, the user's own too: the ATTACH to tensor_atoms itself then adopts them instead of building them under
+-- its lock.
 CREATE FUNCTION hartonomous_internal.index_atoms_partition(partition regclass) RETURNS void
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
@@ -136,7 +141,9 @@ BEGIN
   END IF;
   PERFORM hartonomous_internal.add_missing_columns(partition, 'hartonomous.tensor_atoms');
   PERFORM hartonomous_internal.drop_foreign_columns(partition);
-  EXECUTE format('CREATE TABLE hartonomous.%I (LIKE hartonomous.tensor_atoms INCLUDING GENERATED INCLUDING INDEXES) PARTITION BY LIST (model_id)',
+  EXECUTE format(
+    'CREATE TABLE hartonomous.%I (LIKE hartonomous.tensor_atoms INCLUDING GENERATED INCLUDING INDEXES) PARTITION BY '
+    'LIST (model_id)',
                  pattern);
   EXECUTE format('ALTER TABLE hartonomous.%I ATTACH PARTITION %s DEFAULT', pattern, partition);
   EXECUTE format('ALTER TABLE hartonomous.%I DETACH PARTITION %s', pattern, partition);

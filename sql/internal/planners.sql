@@ -1,7 +1,8 @@
--- The planners and reporters of the stages (internal/stages.sql): what each plans, from parameters in jsonb, and what it
--- says when it is done.
+-- The planners and reporters of the stages (internal/stages.sql): what each plans, from parameters in jsonb, and what
+-- it says when it is done.
 
-CREATE FUNCTION hartonomous_internal.plan_factoring(model integer, parameters jsonb) RETURNS SETOF hartonomous.tensor_plan
+CREATE FUNCTION hartonomous_internal.plan_factoring(model integer, parameters jsonb)
+  RETURNS SETOF hartonomous.tensor_plan
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 300
   SET search_path = pg_catalog, pg_temp
 AS $$
@@ -9,9 +10,10 @@ DECLARE
   plan hartonomous.tensor_plan[];
   clamped bigint;
 BEGIN
-  plan := ARRAY(SELECT p FROM hartonomous.svd_plan(model, (parameters ->> 'rank')::integer, (parameters ->> 'energy')::float8,
-    (parameters ->> 'target_ratio')::float8, parameters ->> 'layer_pattern', parameters ->> 'factor_format',
-    (parameters ->> 'min_gain')::float8, (parameters ->> 'residual_ratio')::float8) p);
+  plan := ARRAY(SELECT p
+    FROM hartonomous.svd_plan(model, (parameters ->> 'rank')::integer, (parameters ->> 'energy')::float8,
+      (parameters ->> 'target_ratio')::float8, parameters ->> 'layer_pattern', parameters ->> 'factor_format',
+      (parameters ->> 'min_gain')::float8, (parameters ->> 'residual_ratio')::float8) p);
   SELECT count(*) INTO clamped FROM unnest(plan) p
    WHERE (p.arguments ->> 'rank')::integer < (parameters ->> 'rank')::integer;
   IF clamped > 0 THEN
@@ -22,7 +24,8 @@ END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.plan_factoring(integer, jsonb) IS 'svd_plan() for svd_compress_model()';
 
-CREATE FUNCTION hartonomous_internal.report_factoring(model integer, parameters jsonb, plan hartonomous.tensor_plan[], result jsonb)
+CREATE FUNCTION hartonomous_internal.report_factoring(model integer, parameters jsonb, plan hartonomous.tensor_plan[],
+  result jsonb)
   RETURNS void
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 250
   SET search_path = pg_catalog, pg_temp
@@ -42,15 +45,18 @@ BEGIN
   RAISE NOTICE 'factored % of % tensors (see svd_outcomes(%)), % -> %, revision %, % s%',
     (SELECT count(*) FROM hartonomous.compression_steps c WHERE c.run_id = run AND c.outcome LIKE 'rank %'),
     (SELECT count(p.operation) FROM unnest(plan) p), run,
-    hartonomous.human_bytes((result ->> 'bytes_before')::bigint), hartonomous.human_bytes((result ->> 'bytes_after')::bigint),
+    hartonomous.human_bytes((result ->> 'bytes_before')::bigint),
+    hartonomous.human_bytes((result ->> 'bytes_after')::bigint),
     result ->> 'revision', result ->> 'seconds', hartonomous_internal.passed_over_opaque(plan);
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.report_factoring(integer, jsonb, hartonomous.tensor_plan[], jsonb) IS
   'says what svd_compress_model() did, or why it found nothing to do';
 
-CREATE FUNCTION hartonomous_internal.svd_parameters(rank integer, energy double precision, target_ratio double precision,
-    layer_pattern text, factor_format text, min_gain double precision, residual boolean, residual_ratio double precision)
+CREATE FUNCTION hartonomous_internal.svd_parameters(rank integer, energy double precision,
+  target_ratio double precision,
+  layer_pattern text, factor_format text, min_gain double precision, residual boolean,
+  residual_ratio double precision)
   RETURNS jsonb
   LANGUAGE plpgsql STABLE PARALLEL SAFE COST 250
   SET search_path = pg_catalog, pg_temp SET extra_float_digits = 1
@@ -64,10 +70,12 @@ BEGIN
     'residual_ratio', CASE WHEN residual THEN residual_ratio ELSE 0 END));
 END
 $$;
-COMMENT ON FUNCTION hartonomous_internal.svd_parameters(integer, double precision, double precision, text, text, double precision, boolean, double precision) IS
+COMMENT ON FUNCTION hartonomous_internal.svd_parameters(integer, double precision, double precision, text, text,
+  double precision, boolean, double precision) IS
   'the arguments of svd_compress_model() as its revision keeps them; 22004 when residual is NULL';
 
-CREATE FUNCTION hartonomous_internal.report_pruning(model integer, parameters jsonb, plan hartonomous.tensor_plan[], result jsonb)
+CREATE FUNCTION hartonomous_internal.report_pruning(model integer, parameters jsonb, plan hartonomous.tensor_plan[],
+  result jsonb)
   RETURNS void
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 250
   SET search_path = pg_catalog, pg_temp
@@ -80,16 +88,20 @@ BEGIN
          sum(p.atoms_before - p.atoms_after)::bigint AS removed, sum(p.bytes_before)::bigint AS bytes,
          sum(p.bytes_before - p.bytes_after)::bigint AS removed_bytes
     INTO n FROM unnest(plan) p WHERE p.operation IS NOT NULL OR p.reason = 'nothing to prune';
-  SELECT hartonomous_internal.passed_over(count(*) FILTER (WHERE p.reason = 'embedding or output'), 'of embeddings or output')
+  SELECT hartonomous_internal.passed_over(count(*) FILTER (WHERE p.reason = 'embedding or output'),
+    'of embeddings or output')
          || hartonomous_internal.passed_over_opaque(plan)
          || hartonomous_internal.passed_over(count(*) FILTER (WHERE p.reason = 'factored'), 'held as factors')
     INTO passed_over FROM unnest(plan) p;
   IF result IS NULL THEN
-    RAISE NOTICE '%', concat('nothing to prune of ', n.atoms, ' atoms', ' (imported: ' || n.imported || ')', passed_over);
+    RAISE NOTICE '%',
+      concat('nothing to prune of ', n.atoms, ' atoms', ' (imported: ' || n.imported || ')', passed_over);
   ELSIF result ? 'dry_run' THEN
-    RAISE NOTICE '%', hartonomous_internal.prune_notice(true, n.removed, n.atoms, n.removed_bytes, n.bytes) || passed_over;
+    RAISE NOTICE '%',
+      hartonomous_internal.prune_notice(true, n.removed, n.atoms, n.removed_bytes, n.bytes) || passed_over;
   ELSE
-    RAISE NOTICE '%, revision %, % s%', hartonomous_internal.prune_notice(false, n.removed, n.atoms, n.removed_bytes, n.bytes),
+    RAISE NOTICE '%, revision %, % s%',
+      hartonomous_internal.prune_notice(false, n.removed, n.atoms, n.removed_bytes, n.bytes),
       result ->> 'revision', result ->> 'seconds', passed_over;
   END IF;
 END
@@ -111,12 +123,16 @@ BEGIN
     coalesce(parameters ->> 'keep_ratio_of', 'imported')) p);
   SELECT count(*) FILTER (WHERE p.operation IS NOT NULL OR p.reason = 'nothing to prune') AS prunable,
          count(*) FILTER (WHERE p.reason = 'embedding or output') AS embeddings,
-         count(*) FILTER (WHERE p.reason = 'opaque') AS opaque, count(*) FILTER (WHERE p.reason = 'factored') AS factored
+         count(*) FILTER (WHERE p.reason = 'opaque') AS opaque,
+         count(*) FILTER (WHERE p.reason = 'factored') AS factored
     INTO n FROM unnest(plan) p;
   IF n.prunable = 0 THEN
-    RAISE EXCEPTION 'model "%" has no tensor like "%" to prune', model::hartonomous.regmodel, parameters ->> 'layer_pattern'
+    RAISE EXCEPTION 'model "%" has no tensor like "%" to prune', model::hartonomous.regmodel,
+      parameters ->> 'layer_pattern'
       USING ERRCODE = '22023',
-            DETAIL = format('Of those like it %s are embeddings or output, of %s the format is only carried, %s are factored; others are vectors.',
+            DETAIL = format(
+              'Of those like it %s are embeddings or output, of %s the format is only carried, %s are factored; others '
+              'are vectors.',
                             n.embeddings, n.opaque, n.factored),
             HINT = CASE WHEN n.embeddings > 0 THEN 'include_embeddings => true prunes embeddings and output, too.'
                         WHEN n.opaque + n.factored = 0 THEN 'include_vectors => true prunes vectors, too.'
@@ -128,8 +144,9 @@ $$;
 COMMENT ON FUNCTION hartonomous_internal.plan_pruning(integer, jsonb) IS
   'prune_plan() for prune_by_importance(); 22023 when no tensor is left to prune';
 
-CREATE FUNCTION hartonomous_internal.prune_parameters(keep_ratio double precision, threshold real, scope text, layer_pattern text,
-    dry_run boolean, method text, include_vectors boolean, include_embeddings boolean, keep_ratio_of text) RETURNS jsonb
+CREATE FUNCTION hartonomous_internal.prune_parameters(keep_ratio double precision, threshold real, scope text,
+  layer_pattern text,
+  dry_run boolean, method text, include_vectors boolean, include_embeddings boolean, keep_ratio_of text) RETURNS jsonb
   LANGUAGE plpgsql STABLE PARALLEL SAFE COST 250
   SET search_path = pg_catalog, pg_temp SET extra_float_digits = 1
 AS $$
@@ -144,10 +161,13 @@ BEGIN
     'keep_ratio_of', CASE WHEN keep_ratio IS NOT NULL THEN keep_ratio_of END));
 END
 $$;
-COMMENT ON FUNCTION hartonomous_internal.prune_parameters(double precision, real, text, text, boolean, text, boolean, boolean, text) IS
-  'the arguments of prune_by_importance() as its revision keeps them; 22023 when they do not fit together, 22004 when dry_run is NULL';
+COMMENT ON FUNCTION hartonomous_internal.prune_parameters(double precision, real, text, text, boolean, text, boolean,
+  boolean, text) IS
+  'the arguments of prune_by_importance() as its revision keeps them; 22023 when they do not fit together, 22004 when '
+  'dry_run is NULL';
 
-CREATE FUNCTION hartonomous_internal.prune_notice(dry_run boolean, removed bigint, atoms bigint, removed_bytes bigint, bytes bigint)
+CREATE FUNCTION hartonomous_internal.prune_notice(dry_run boolean, removed bigint, atoms bigint, removed_bytes bigint,
+  bytes bigint)
   RETURNS text
   LANGUAGE sql STABLE PARALLEL SAFE COST 50
   RETURN format('%s %s of %s atoms (%s %%), %s -> %s', CASE WHEN dry_run THEN 'would prune' ELSE 'pruned' END,
@@ -156,7 +176,8 @@ CREATE FUNCTION hartonomous_internal.prune_notice(dry_run boolean, removed bigin
 COMMENT ON FUNCTION hartonomous_internal.prune_notice(boolean, bigint, bigint, bigint, bigint) IS
   'the line that a pruning prints';
 
-CREATE FUNCTION hartonomous_internal.plan_region_pruning(model integer, parameters jsonb) RETURNS SETOF hartonomous.tensor_plan
+CREATE FUNCTION hartonomous_internal.plan_region_pruning(model integer, parameters jsonb)
+  RETURNS SETOF hartonomous.tensor_plan
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 300
   SET search_path = pg_catalog, pg_temp
 AS $$
@@ -164,10 +185,13 @@ DECLARE
   plan hartonomous.tensor_plan[];
 BEGIN
   plan := ARRAY(SELECT p FROM hartonomous.region_plan(model,
-    ARRAY(SELECT r.side::real FROM jsonb_array_elements_text(parameters -> 'region') WITH ORDINALITY r (side, n) ORDER BY r.n),
-    (parameters ->> 'keep_inside')::boolean, parameters ->> 'layer_pattern', (parameters ->> 'include_vectors')::boolean) p);
+    ARRAY(SELECT r.side::real FROM jsonb_array_elements_text(parameters -> 'region') WITH ORDINALITY r (side, n)
+      ORDER BY r.n),
+    (parameters ->> 'keep_inside')::boolean, parameters ->> 'layer_pattern',
+    (parameters ->> 'include_vectors')::boolean) p);
   IF NOT EXISTS (SELECT FROM unnest(plan) p WHERE p.operation IS NOT NULL OR p.reason = 'nothing to prune') THEN
-    RAISE EXCEPTION 'model "%" has no tensor like "%" to prune', model::hartonomous.regmodel, parameters ->> 'layer_pattern'
+    RAISE EXCEPTION 'model "%" has no tensor like "%" to prune', model::hartonomous.regmodel,
+      parameters ->> 'layer_pattern'
       USING ERRCODE = '22023', DETAIL = 'Those like it are vectors, or their format is only carried.';
   END IF;
   RETURN QUERY SELECT p.* FROM unnest(plan) p;
@@ -176,8 +200,9 @@ $$;
 COMMENT ON FUNCTION hartonomous_internal.plan_region_pruning(integer, jsonb) IS
   'region_plan() for prune_region(); 22023 when no tensor is left to prune';
 
-CREATE FUNCTION hartonomous_internal.region_parameters(region real[], keep_inside boolean, layer_pattern text, dry_run boolean,
-    method text, include_vectors boolean) RETURNS jsonb
+CREATE FUNCTION hartonomous_internal.region_parameters(region real[], keep_inside boolean, layer_pattern text,
+  dry_run boolean,
+  method text, include_vectors boolean) RETURNS jsonb
   LANGUAGE plpgsql STABLE PARALLEL SAFE COST 250
   SET search_path = pg_catalog, pg_temp
 AS $$
@@ -192,9 +217,11 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.region_parameters(real[], boolean, text, boolean, text, boolean) IS
-  'the arguments of prune_region() as its revision keeps them; 22023 when the region is none or the method unknown, 22004 when dry_run or keep_inside is NULL';
+  'the arguments of prune_region() as its revision keeps them; 22023 when the region is none or the method unknown, '
+  '22004 when dry_run or keep_inside is NULL';
 
-CREATE FUNCTION hartonomous_internal.plan_quantizing(model integer, parameters jsonb) RETURNS SETOF hartonomous.tensor_plan
+CREATE FUNCTION hartonomous_internal.plan_quantizing(model integer, parameters jsonb)
+  RETURNS SETOF hartonomous.tensor_plan
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 300
   SET search_path = pg_catalog, pg_temp
 AS $$
@@ -207,7 +234,8 @@ BEGIN
     (parameters ->> 'column_importance')::regclass) p);
   SELECT count(p.operation) AS changed, count(*) FILTER (WHERE (p.details ->> 'requantizes')::boolean) AS again,
          count(*) FILTER (WHERE p.arguments ? 'column_importance') AS weighed,
-         bool_and(coalesce(p.reason, '') = ANY (ARRAY['nothing planned', 'vector', 'kept by name', 'opaque', 'empty'])) AS unplanned
+         bool_and(coalesce(p.reason, '')
+           = ANY (ARRAY['nothing planned', 'vector', 'kept by name', 'opaque', 'empty'])) AS unplanned
     INTO n FROM unnest(plan) p;
   IF parameters ->> 'format' IS NULL AND n.unplanned THEN
     RAISE EXCEPTION 'no format is given, and none is planned for any atom of model "%"', model::hartonomous.regmodel
@@ -228,9 +256,11 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.plan_quantizing(integer, jsonb) IS
-  'quantize_plan() for quantize_model(); 22023 when nothing is planned or importance is missing, 55000 when tensors are quantized already and requantize is false';
+  'quantize_plan() for quantize_model(); 22023 when nothing is planned or importance is missing, 55000 when tensors '
+  'are quantized already and requantize is false';
 
-CREATE FUNCTION hartonomous_internal.report_quantizing(model integer, parameters jsonb, plan hartonomous.tensor_plan[], result jsonb)
+CREATE FUNCTION hartonomous_internal.report_quantizing(model integer, parameters jsonb, plan hartonomous.tensor_plan[],
+  result jsonb)
   RETURNS void
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 250
   SET search_path = pg_catalog, pg_temp
@@ -252,15 +282,17 @@ BEGIN
   RAISE NOTICE 'quantized % tensors% to %, % -> %, revision %, % s%', n.changed,
     CASE WHEN parameters ? 'column_importance' THEN format(' (%s by importance)', n.weighed) ELSE '' END,
     target || CASE WHEN n.fallbacks > 0 THEN format(' (%s to a fallback: see quantize_plan)', n.fallbacks) ELSE '' END,
-    hartonomous.human_bytes((result ->> 'bytes_before')::bigint), hartonomous.human_bytes((result ->> 'bytes_after')::bigint),
+    hartonomous.human_bytes((result ->> 'bytes_before')::bigint),
+    hartonomous.human_bytes((result ->> 'bytes_after')::bigint),
     result ->> 'revision', result ->> 'seconds', hartonomous_internal.passed_over_opaque(plan);
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.report_quantizing(integer, jsonb, hartonomous.tensor_plan[], jsonb) IS
   'says what quantize_model() did, or found nothing to do';
 
-CREATE FUNCTION hartonomous_internal.quantize_parameters(format text, pure boolean, layer_pattern text, requantize boolean,
-    column_importance regclass, overrides jsonb) RETURNS jsonb
+CREATE FUNCTION hartonomous_internal.quantize_parameters(format text, pure boolean, layer_pattern text,
+  requantize boolean,
+  column_importance regclass, overrides jsonb) RETURNS jsonb
   LANGUAGE plpgsql STABLE PARALLEL SAFE COST 250
   SET search_path = pg_catalog, pg_temp
 AS $$
@@ -270,13 +302,15 @@ BEGIN
   END IF;
   RETURN jsonb_strip_nulls(jsonb_build_object('format', coalesce(hartonomous_internal.preset_named(format), format),
     'pure', CASE WHEN pure THEN true END, 'layer_pattern', layer_pattern, 'requantize', requantize,
-    'column_importance', column_importance)) || CASE WHEN overrides IS NULL THEN '{}' ELSE jsonb_build_object('overrides', overrides) END;
+    'column_importance', column_importance)) || CASE WHEN overrides IS NULL THEN '{}'
+    ELSE jsonb_build_object('overrides', overrides) END;
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.quantize_parameters(text, boolean, text, boolean, regclass, jsonb) IS
   'the arguments of quantize_model() as its revision keeps them; 22004 when one that must be given is NULL';
 
-CREATE FUNCTION hartonomous_internal.plan_encoding(model integer, parameters jsonb) RETURNS SETOF hartonomous.tensor_plan
+CREATE FUNCTION hartonomous_internal.plan_encoding(model integer, parameters jsonb)
+  RETURNS SETOF hartonomous.tensor_plan
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 300
   SET search_path = pg_catalog, pg_temp
 AS $$
@@ -284,9 +318,11 @@ BEGIN
   RETURN QUERY SELECT * FROM hartonomous.geometry_plan(model, parameters ->> 'format');
 END
 $$;
-COMMENT ON FUNCTION hartonomous_internal.plan_encoding(integer, jsonb) IS 'geometry_plan() for quantize_model_geometry()';
+COMMENT ON FUNCTION hartonomous_internal.plan_encoding(integer, jsonb) IS
+  'geometry_plan() for quantize_model_geometry()';
 
-CREATE FUNCTION hartonomous_internal.report_encoding(model integer, parameters jsonb, plan hartonomous.tensor_plan[], result jsonb)
+CREATE FUNCTION hartonomous_internal.report_encoding(model integer, parameters jsonb, plan hartonomous.tensor_plan[],
+  result jsonb)
   RETURNS void
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 250
   SET search_path = pg_catalog, pg_temp
@@ -301,10 +337,12 @@ BEGIN
     RETURN;
   END IF;
   UPDATE hartonomous.model_revisions r
-     SET metrics = r.metrics || jsonb_build_object('places', places, 'disk_bytes_before', before, 'disk_bytes_after', after)
+     SET metrics = r.metrics
+     || jsonb_build_object('places', places, 'disk_bytes_before', before, 'disk_bytes_after', after)
    WHERE r.revision_id = (result ->> 'revision')::integer;
   RAISE NOTICE 'quantized % places to %, % -> % on disk (% %%), revision %, % s', places, parameters ->> 'format',
-    hartonomous.human_bytes(before), hartonomous.human_bytes(after), to_char(100.0 * (after - before) / before, 'FMSG990.0'),
+    hartonomous.human_bytes(before), hartonomous.human_bytes(after),
+    to_char(100.0 * (after - before) / before, 'FMSG990.0'),
     result ->> 'revision', result ->> 'seconds';
 END
 $$;

@@ -20,20 +20,23 @@ BEGIN
       RAISE EXCEPTION 'rows of % weights fit no block of %', layer.row_length, unfit USING ERRCODE = '22023';
     END IF;
     IF jsonb_array_length(tensor.arguments -> 'column_importance') <> layer.row_length THEN
-      RAISE EXCEPTION 'importance has % numbers for % columns', jsonb_array_length(tensor.arguments -> 'column_importance'),
+      RAISE EXCEPTION 'importance has % numbers for % columns',
+        jsonb_array_length(tensor.arguments -> 'column_importance'),
         layer.row_length USING ERRCODE = '2202E';
     END IF;
   ELSIF tensor.operation = 'factor' THEN
     IF cardinality(layer.tensor_shape) <> 2 THEN
       RAISE EXCEPTION 'only a matrix of two dimensions can be factored' USING ERRCODE = '22023';
-    ELSIF EXISTS (SELECT FROM hartonomous_internal.stored_forms(model, hartonomous_internal.live_base(model), tensor.layer_id)) THEN
+    ELSIF EXISTS (
+      SELECT FROM hartonomous_internal.stored_forms(model, hartonomous_internal.live_base(model), tensor.layer_id)) THEN
       RAISE EXCEPTION 'it is factored already' USING ERRCODE = '22023';
     END IF;
   END IF;
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.check_operation_on(hartonomous.tensor_plan, integer) IS
-  '22023 when an operation does not fit the tensor it is planned for (rows that are no whole blocks of a format, a tensor that cannot be factored), 2202E when its importance has another number of columns';
+  '22023 when an operation does not fit the tensor it is planned for (rows that are no whole blocks of a format, a '
+  'tensor that cannot be factored), 2202E when its importance has another number of columns';
 
 CREATE FUNCTION hartonomous_internal.changes_nothing(planned hartonomous.tensor_plan, model integer) RETURNS boolean
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000
@@ -41,7 +44,8 @@ CREATE FUNCTION hartonomous_internal.changes_nothing(planned hartonomous.tensor_
 AS $$
 DECLARE
   condition text := CASE planned.operation
-    WHEN 'quantize' THEN 'hartonomous.weights_format(a.atom_data) <> ' || quote_literal(upper(planned.arguments ->> 'format'))
+    WHEN 'quantize' THEN 'hartonomous.weights_format(a.atom_data) <> '
+    || quote_literal(upper(planned.arguments ->> 'format'))
     WHEN 'prune' THEN hartonomous_internal.pruned_atoms(planned.arguments)
     WHEN 'encode_geometry' THEN 'a.weights_geometry IS NOT NULL' END;
   found boolean;
@@ -50,7 +54,8 @@ BEGIN
     RETURN planned.operation = 'copy';
   END IF;
   -- Through the parent, for which readers have rights.
-  EXECUTE format('SELECT EXISTS (SELECT FROM hartonomous.tensor_atoms a WHERE a.model_id = %s AND a.layer_id = %s AND (%s))',
+  EXECUTE format(
+    'SELECT EXISTS (SELECT FROM hartonomous.tensor_atoms a WHERE a.model_id = %s AND a.layer_id = %s AND (%s))',
                  model, planned.layer_id, condition) INTO found;
   RETURN NOT found AND NOT EXISTS (
     SELECT FROM hartonomous_internal.stored_forms(model, hartonomous_internal.live_base(model), planned.layer_id) f
@@ -59,9 +64,11 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.changes_nothing(hartonomous.tensor_plan, integer) IS
-  'whether the tensor is already what an operation would make of it: in the format, without the atoms, its positions encoded';
+  'whether the tensor is already what an operation would make of it: in the format, without the atoms, its '
+  'positions encoded';
 
-CREATE FUNCTION hartonomous_internal.check_plan(model integer, plan hartonomous.tensor_plan[]) RETURNS hartonomous.tensor_plan[]
+CREATE FUNCTION hartonomous_internal.check_plan(model integer, plan hartonomous.tensor_plan[])
+  RETURNS hartonomous.tensor_plan[]
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
@@ -80,8 +87,10 @@ BEGIN
        AND (planned.layer_id IS NULL OR l.layer_id = planned.layer_id)
        AND (planned.layer_name IS NULL OR l.layer_name = planned.layer_name);
     IF layer.layer_id IS NULL THEN
-      RAISE EXCEPTION 'model "%" has no tensor % "%"', model::hartonomous.regmodel, coalesce(planned.layer_id::text, 'named'),
-        coalesce(planned.layer_name, '') USING ERRCODE = '22023', HINT = 'A row names a tensor by layer_id, layer_name, or both.';
+      RAISE EXCEPTION 'model "%" has no tensor % "%"', model::hartonomous.regmodel,
+        coalesce(planned.layer_id::text, 'named'),
+        coalesce(planned.layer_name, '') USING ERRCODE = '22023',
+        HINT = 'A row names a tensor by layer_id, layer_name, or both.';
     END IF;
     planned.layer_id := layer.layer_id;
     planned.layer_name := layer.layer_name;
@@ -106,12 +115,15 @@ EXCEPTION WHEN invalid_parameter_value OR feature_not_supported OR array_subscri
     RAISE;
   END IF;
   GET STACKED DIAGNOSTICS said = PG_EXCEPTION_HINT;
-  PERFORM hartonomous_internal.raise_error(SQLSTATE, SQLERRM, format('It is planned for tensor "%s".', layer.layer_name), said,
-                                  NULL, NULL, NULL, NULL);
+  PERFORM hartonomous_internal.raise_error(SQLSTATE, SQLERRM,
+    format('It is planned for tensor "%s".', layer.layer_name), said,
+    NULL, NULL, NULL, NULL);
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.check_plan(integer, hartonomous.tensor_plan[]) IS
-  'a plan with the numbers and names of its tensors, and without operations that would change nothing; 22023 when it is not one of the model (a tensor it has not, one planned twice, an operation that is unknown, has wrong arguments or does not fit the tensor), 22004 NULL, 2202E, 0A000';
+  'a plan with the numbers and names of its tensors, and without operations that would change nothing; 22023 when it '
+  'is not one of the model (a tensor it has not, one planned twice, an operation that is unknown, has wrong arguments '
+  'or does not fit the tensor), 22004 NULL, 2202E, 0A000';
 
 CREATE FUNCTION hartonomous_internal.plan_parameters(stage text, plan hartonomous.tensor_plan[]) RETURNS jsonb
   LANGUAGE plpgsql STABLE PARALLEL SAFE COST 5000
@@ -123,13 +135,16 @@ BEGIN
   ELSIF stage = '' THEN
     RAISE EXCEPTION 'a stage needs a name' USING ERRCODE = '22023';
   END IF;
-  RETURN jsonb_build_object('stage', stage, 'plan_sha256', encode(sha256(convert_to(to_jsonb(plan)::text, 'UTF8')), 'hex'));
+  RETURN jsonb_build_object('stage', stage, 'plan_sha256',
+    encode(sha256(convert_to(to_jsonb(plan)::text, 'UTF8')), 'hex'));
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.plan_parameters(text, hartonomous.tensor_plan[]) IS
-  'the parameters of a run of run_plan(), by which the same call finds a run that was stopped; 22004, 22023 without a name';
+  'the parameters of a run of run_plan(), by which the same call finds a run that was stopped; 22004, 22023 '
+  'without a name';
 
-CREATE FUNCTION hartonomous_internal.report_plan(model integer, parameters jsonb, plan hartonomous.tensor_plan[], result jsonb)
+CREATE FUNCTION hartonomous_internal.report_plan(model integer, parameters jsonb, plan hartonomous.tensor_plan[],
+  result jsonb)
   RETURNS void
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 250
   SET search_path = pg_catalog, pg_temp
@@ -146,7 +161,8 @@ BEGIN
     RAISE NOTICE 'the plan changes no tensor: nothing done';
   ELSIF result ? 'dry_run' THEN
     RAISE NOTICE 'would change % tensors (%), % -> %', said.tensors, said.operations,
-      coalesce(hartonomous.human_bytes(said.before), 'unknown'), coalesce(hartonomous.human_bytes(said.after), 'unknown');
+      coalesce(hartonomous.human_bytes(said.before), 'unknown'),
+      coalesce(hartonomous.human_bytes(said.after), 'unknown');
   ELSE
     RAISE NOTICE '%: % tensors (%), % -> %, revision %, % s', parameters ->> 'stage', said.tensors, said.operations,
       coalesce(hartonomous.human_bytes(coalesce((result ->> 'bytes_before')::bigint, said.before)), 'unknown'),
@@ -155,4 +171,5 @@ BEGIN
   END IF;
 END
 $$;
-COMMENT ON FUNCTION hartonomous_internal.report_plan(integer, jsonb, hartonomous.tensor_plan[], jsonb) IS 'says what run_plan() did';
+COMMENT ON FUNCTION hartonomous_internal.report_plan(integer, jsonb, hartonomous.tensor_plan[], jsonb) IS
+  'says what run_plan() did';

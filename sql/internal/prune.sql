@@ -1,7 +1,8 @@
 -- What pruning asks of a model: which tensors, where to cut.
 
-CREATE FUNCTION hartonomous_internal.check_prune_arguments(keep_ratio double precision, threshold real, scope text, method text,
-    keep_ratio_of text DEFAULT 'imported') RETURNS void
+CREATE FUNCTION hartonomous_internal.check_prune_arguments(keep_ratio double precision, threshold real, scope text,
+  method text,
+  keep_ratio_of text DEFAULT 'imported') RETURNS void
   LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE COST 50
   SET search_path = pg_catalog, pg_temp
 AS $$
@@ -49,13 +50,17 @@ CREATE FUNCTION hartonomous_internal.prune_cut_final(internal) RETURNS hartonomo
 COMMENT ON FUNCTION hartonomous_internal.prune_cut_final(internal) IS 'result of prune_cut';
 -- Not combinable: the ranking needs all atoms of the group in one place, and shipping them there costs more than
 -- collecting them.
-CREATE AGGREGATE hartonomous_internal.prune_cut(importance real, bytes bigint, keep_ratio double precision, threshold real,
-                                       of_atoms bigint) (
+CREATE AGGREGATE hartonomous_internal.prune_cut(importance real, bytes bigint, keep_ratio double precision,
+  threshold real,
+  of_atoms bigint) (
   SFUNC = hartonomous_internal.prune_cut_transition, STYPE = internal, SSPACE = 65536,
-  FINALFUNC = hartonomous_internal.prune_cut_final, PARALLEL = SAFE
+    FINALFUNC = hartonomous_internal.prune_cut_final, PARALLEL = SAFE
 );
 COMMENT ON AGGREGATE hartonomous_internal.prune_cut(real, bigint, double precision, real, bigint) IS
-  'where to cut a group of atoms: below the threshold, or so that in the end the least important floor(of_atoms x (1 - keep_ratio)) are missing, those that are missing already among them, ties with the least kept staying; of_atoms NULL: as many as there are with an importance; atoms without importance stay; 22023 unless one of keep_ratio and threshold is given';
+  'where to cut a group of atoms: below the threshold, or so that in the end the least important floor(of_atoms x (1 - '
+  'keep_ratio)) are missing, those that are missing already among them, ties with the least kept staying; of_atoms '
+  'NULL: as many as there are with an importance; atoms without importance stay; 22023 unless one of keep_ratio and '
+  'threshold is given';
 
 -- Every token passes through the embeddings and the output, and their rows are as important as their tokens are
 -- frequent, which their magnitudes do not tell: pruning them by magnitude costs far more than it saves.
@@ -75,7 +80,8 @@ BEGIN
     carried AS (
       SELECT DISTINCT a.layer_id FROM hartonomous.tensor_atoms a
        WHERE a.model_id = $1 AND a.layer_id = ANY (ARRAY(SELECT t.layer_id FROM tensors t))
-         AND hartonomous.weights_format(a.atom_data) <> ALL (ARRAY(SELECT f.format FROM hartonomous.formats() f WHERE f.readable)))
+         AND hartonomous.weights_format(a.atom_data)
+      <> ALL (ARRAY(SELECT f.format FROM hartonomous.formats() f WHERE f.readable)))
     SELECT t.layer_id, t.layer_name, hartonomous_internal.expected_atoms(t.parameter_count, t.row_length, t.atom_size),
            CASE WHEN t.layer_type IN ('embedding', 'output') AND $4 IS NOT TRUE THEN 'embedding or output'
                 WHEN c.layer_id IS NOT NULL THEN 'opaque'
@@ -83,13 +89,15 @@ BEGIN
                 WHEN f.layer_id IS NOT NULL AND $5 THEN 'factored' END
       FROM tensors t
       LEFT JOIN carried c ON c.layer_id = t.layer_id
-      LEFT JOIN (SELECT DISTINCT s.layer_id FROM hartonomous_internal.stored_forms($1, hartonomous_internal.live_base($1)) s) f
+      LEFT JOIN (SELECT DISTINCT s.layer_id
+        FROM hartonomous_internal.stored_forms($1, hartonomous_internal.live_base($1)) s) f
         ON f.layer_id = t.layer_id
      ORDER BY t.position$sql$ USING model, layer_pattern, include_vectors, include_embeddings, counts_imported;
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.prunable_tensors(integer, text, boolean, boolean, boolean) IS
-  'the tensors that a pattern means, how many atoms each has when none is missing, and why it is not pruned by importance (NULL: it is)';
+  'the tensors that a pattern means, how many atoms each has when none is missing, and why it is not pruned by '
+  'importance (NULL: it is)';
 
 -- The region as a literal, so that the planner knows what it selects, and can take an index on places.
 CREATE FUNCTION hartonomous_internal.pruned_atoms(arguments jsonb) RETURNS text
@@ -107,4 +115,5 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.pruned_atoms(jsonb) IS
-  'which atoms a the operation "prune" with these arguments, which have been checked, removes, as a condition of a query: those that copy_atoms() does not copy';
+  'which atoms a the operation "prune" with these arguments, which have been checked, removes, as a condition of a '
+  'query: those that copy_atoms() does not copy';

@@ -1,7 +1,8 @@
 -- Pruning in place.
 
 -- Tensors that are pruned alike go at once, by an index on places if there is one.
-CREATE FUNCTION hartonomous_internal.prune_in_place(model integer, stage text, parameters jsonb, plan hartonomous.tensor_plan[])
+CREATE FUNCTION hartonomous_internal.prune_in_place(model integer, stage text, parameters jsonb,
+  plan hartonomous.tensor_plan[])
   RETURNS integer
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
@@ -22,7 +23,8 @@ BEGIN
   delta := hartonomous_internal.create_atoms_partition(model, revision);
   list := hartonomous_internal.moved_columns(source, delta);
   FOR alike IN
-    SELECT p.arguments, array_agg(p.layer_id) AS layers FROM unnest(plan) p WHERE p.operation = 'prune' GROUP BY p.arguments
+    SELECT p.arguments, array_agg(p.layer_id) AS layers FROM unnest(plan) p WHERE p.operation = 'prune'
+    GROUP BY p.arguments
   LOOP
     EXECUTE format($sql$
       WITH gone AS (DELETE FROM %1$s a WHERE a.layer_id = ANY ($1) AND (%5$s) RETURNING a.*)
@@ -42,4 +44,5 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.prune_in_place(integer, text, jsonb, hartonomous.tensor_plan[]) IS
-  'a revision whose atoms are those that the operations "prune" of a plan leave: the others are deleted from the live partition and kept in a delta; the caller holds the model''s lock';
+  'a revision whose atoms are those that the operations "prune" of a plan leave: the others are deleted from the live '
+  'partition and kept in a delta; the caller holds the model''s lock';

@@ -3,12 +3,14 @@
 CREATE FUNCTION hartonomous_internal.preset_named(name text) RETURNS text
   AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 1;
 COMMENT ON FUNCTION hartonomous_internal.preset_named(text) IS
-  'the file type that llama-quantize takes a name for, such as Q4_K_M for q4_k; NULL when it is none of format_presets()';
+  'the file type that llama-quantize takes a name for, such as Q4_K_M for q4_k; NULL when it is none of '
+  'format_presets()';
 
 CREATE TYPE hartonomous.mix_traits AS (gguf boolean, architecture text, blocks bigint, experts bigint, heads bigint,
                                        kv_heads bigint);
 COMMENT ON TYPE hartonomous.mix_traits IS
-  'what llama-quantize''s mixes look at in a model: whether its tensors have GGUF''s names, and hyperparameters, of lists with a number a block the first';
+  'what llama-quantize''s mixes look at in a model: whether its tensors have GGUF''s names, and hyperparameters, of '
+  'lists with a number a block the first';
 
 -- In one pass: the metadata may be many megabytes.
 CREATE FUNCTION hartonomous_internal.mix_traits_of(model integer) RETURNS hartonomous.mix_traits
@@ -43,7 +45,9 @@ CREATE FUNCTION hartonomous_internal.mix_formats(traits hartonomous.mix_traits, 
                                         layer_names text[], matrices boolean[]) RETURNS text[]
   AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 5000;
 COMMENT ON FUNCTION hartonomous_internal.mix_formats(hartonomous.mix_traits, text, boolean, text[], boolean[]) IS
-  'the formats that a file type of llama-quantize gives the tensors of a model, all of which it must know; matrices says which have more than one row; 22023 on an unknown file type, 2202E when there are not as many matrices as names';
+  'the formats that a file type of llama-quantize gives the tensors of a model, all of which it must know; matrices '
+  'says which have more than one row; 22023 on an unknown file type, 2202E when there are not as many '
+  'matrices as names';
 
 CREATE FUNCTION hartonomous_internal.preset_formats(model integer, preset text, by_importance boolean DEFAULT false)
   RETURNS TABLE (layer_id bigint, format text)
@@ -60,28 +64,35 @@ BEGIN
   RETURN QUERY
     SELECT t.layer_id, t.format
       FROM ROWS FROM (unnest(tensors.layers),
-             unnest(hartonomous_internal.mix_formats(hartonomous_internal.mix_traits_of(model), preset, by_importance, tensors.names,
-                                            tensors.matrices))) AS t (layer_id, format);
+             unnest(
+               hartonomous_internal.mix_formats(hartonomous_internal.mix_traits_of(model), preset, by_importance,
+                 tensors.names,
+                 tensors.matrices))) AS t (layer_id, format);
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.preset_formats(integer, text, boolean) IS
-  'the format that a file type of llama-quantize gives each tensor of a model, with or without importance, before its fallbacks for rows that fit no block, and whether or not it is quantized at all; 22023 on an unknown file type';
+  'the format that a file type of llama-quantize gives each tensor of a model, with or without importance, before its '
+  'fallbacks for rows that fit no block, and whether or not it is quantized at all; 22023 on an unknown file type';
 
 CREATE FUNCTION hartonomous_internal.recognized_format(traits hartonomous.mix_traits, asked text, layer_names text[],
     matrices boolean[], formats text[], weights bigint[], runs bigint[]) RETURNS text
   AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 5000;
-COMMENT ON FUNCTION hartonomous_internal.recognized_format(hartonomous.mix_traits, text, text[], boolean[], text[], bigint[], bigint[]) IS
-  'the file type (format_presets()), or the single format, that the most weights of a model''s matrices have; of those that come out alike the one asked for, else the smaller; runs is what whole blocks must fill; NULL without a matrix';
+COMMENT ON FUNCTION hartonomous_internal.recognized_format(hartonomous.mix_traits, text, text[], boolean[], text[],
+  bigint[], bigint[]) IS
+  'the file type (format_presets()), or the single format, that the most weights of a model''s matrices have; of those '
+  'that come out alike the one asked for, else the smaller; runs is what whole blocks must fill; NULL without a matrix';
 
 CREATE FUNCTION hartonomous_internal.fitting_format(format text, run_length bigint) RETURNS text
   AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 1;
 COMMENT ON FUNCTION hartonomous_internal.fitting_format(text, bigint) IS
-  'the format itself when a run of that length is whole blocks of it, else what llama-quantize falls back to; 22023 when unknown, 0A000 when it cannot be written';
+  'the format itself when a run of that length is whole blocks of it, else what llama-quantize falls back to; 22023 '
+  'when unknown, 0A000 when it cannot be written';
 
 CREATE FUNCTION hartonomous_internal.is_quantizable_name(layer_name text, container text) RETURNS boolean
   AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 10;
 COMMENT ON FUNCTION hartonomous_internal.is_quantizable_name(text, text) IS
-  'whether a tensor of that name may be quantized: llama-quantize''s rules for GGUF, otherwise all but biases, norms, routers and tables of positions';
+  'whether a tensor of that name may be quantized: llama-quantize''s rules for GGUF, otherwise all but biases, norms, '
+  'routers and tables of positions';
 
 -- As ggml counts: dimensions of one do not make a matrix of a vector.
 CREATE FUNCTION hartonomous_internal.is_matrix(tensor_shape bigint[]) RETURNS boolean

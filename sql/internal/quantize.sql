@@ -21,7 +21,8 @@ BEGIN
   IF stranger IS NOT NULL THEN
     RAISE EXCEPTION '% names tensor "%", which model "%" has not', source, stranger, model::hartonomous.regmodel
       USING ERRCODE = '22023', HINT = coalesce('It has, for example, ' || hartonomous_internal.near_names(stranger,
-        ARRAY(SELECT l.layer_name FROM hartonomous.model_layers l WHERE l.model_id = model)) || '.', 'It has no tensors.');
+        ARRAY(SELECT l.layer_name FROM hartonomous.model_layers l WHERE l.model_id = model)) || '.',
+        'It has no tensors.');
   END IF;
   EXECUTE format($sql$
     SELECT l.layer_name, l.row_length, cardinality(s.column_importance) AS given, count(*) OVER (PARTITION BY layer_id)
@@ -30,7 +31,8 @@ BEGIN
      ORDER BY cardinality(s.column_importance) = l.row_length, 4 DESC, l.position LIMIT 1$sql$, source)
     INTO wrong USING model;
   IF wrong.given <> wrong.row_length THEN
-    RAISE EXCEPTION 'importance of tensor "%" has % numbers for % columns', wrong.layer_name, wrong.given, wrong.row_length
+    RAISE EXCEPTION 'importance of tensor "%" has % numbers for % columns', wrong.layer_name, wrong.given,
+      wrong.row_length
       USING ERRCODE = '2202E';
   ELSIF wrong.count > 1 THEN
     RAISE EXCEPTION 'tensor "%" has % rows in %', wrong.layer_name, wrong.count, source USING ERRCODE = '21000';
@@ -41,7 +43,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.column_importance_of(regclass, integer) IS
-  'importance of the columns of a model''s tensors from a relation with layer_name text and column_importance real[] (none when it is NULL); 22023, with near names, when it names a tensor that the model has not, 2202E when a tensor has another number of columns, 21000 when it is there twice, 42703 without those columns';
+  'importance of the columns of a model''s tensors from a relation with layer_name text and column_importance real[] '
+  '(none when it is NULL); 22023, with near names, when it names a tensor that the model has not, 2202E when a tensor '
+  'has another number of columns, 21000 when it is there twice, 42703 without those columns';
 
 -- llama-quantize refuses to make two bits a weight without importance where the file type asks for little else.
 CREATE FUNCTION hartonomous_internal.require_importance(plan hartonomous.tensor_plan[]) RETURNS void
@@ -52,8 +56,9 @@ DECLARE
   missing text;
 BEGIN
   SELECT p.layer_name INTO missing
-    FROM unnest(plan) WITH ORDINALITY p (layer_id, layer_name, operation, arguments, atoms_before, atoms_after, bytes_before,
-                                         bytes_after, reason, details, n)
+    FROM unnest(plan) WITH ORDINALITY p (layer_id, layer_name, operation, arguments, atoms_before, atoms_after,
+      bytes_before,
+      bytes_after, reason, details, n)
    WHERE p.arguments ->> 'format' = 'Q2_K' AND NOT p.arguments ? 'column_importance'
      AND hartonomous_internal.tensor_role(p.layer_name) <> ALL (ARRAY['output', 'token_embedding'])
    ORDER BY p.n LIMIT 1;
@@ -67,11 +72,12 @@ COMMENT ON FUNCTION hartonomous_internal.require_importance(hartonomous.tensor_p
   '22023 unless a plan has importance for each tensor that is to have 2 bits a weight';
 
 -- Here and in other plans sets of tensors are joined by hashing, never by nested loops: of a model that was imported
--- since statistics were gathered the planner expects a handful of tensors, and loops over thousands take minutes. Nor is anything
--- compiled (jit): that takes longer than a plan does.
+-- since statistics were gathered the planner expects a handful of tensors, and loops over thousands take minutes. Nor
+-- is anything compiled (jit): that takes longer than a plan does.
 --
-CREATE FUNCTION hartonomous_internal.wanted_formats(model integer, layer_pattern text, container text, preset text, uniform text,
-    overrides jsonb, by_importance boolean)
+CREATE FUNCTION hartonomous_internal.wanted_formats(model integer, layer_pattern text, container text, preset text,
+  uniform text,
+  overrides jsonb, by_importance boolean)
   RETURNS TABLE (layer_id bigint, run bigint, format text, kept text)
   LANGUAGE plpgsql STABLE PARALLEL SAFE COST 5000 ROWS 300
   SET search_path = pg_catalog, pg_temp
@@ -94,7 +100,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.wanted_formats(integer, text, text, text, text, jsonb, boolean) IS
-  'the format that a mixture, one format for all, or overrides of either give each tensor of a pattern, before its fallbacks (NULL: what is planned for each atom); how many weights lie in one run; why the tensor is not quantized';
+  'the format that a mixture, one format for all, or overrides of either give each tensor of a pattern, before its '
+  'fallbacks (NULL: what is planned for each atom); how many weights lie in one run; why the tensor is not quantized';
 
 CREATE FUNCTION hartonomous_internal.stored_values(model integer)
   RETURNS TABLE (layer_id bigint, format text, planned text, length bigint, n bigint, atoms bigint, bytes bigint)
@@ -106,13 +113,16 @@ BEGIN
   -- Through the parent, for which readers have rights.
   RETURN QUERY EXECUTE $sql$
     SELECT a.layer_id, hartonomous.weights_format(a.atom_data), a.quantization_format,
-           hartonomous.weights_count(a.atom_data), count(*), count(*), sum(hartonomous.weights_bytes(a.atom_data))::bigint
+           hartonomous.weights_count(a.atom_data), count(*), count(*),
+           sum(hartonomous.weights_bytes(a.atom_data))::bigint
       FROM hartonomous.tensor_atoms a WHERE a.model_id = $1 GROUP BY 1, 2, 3, 4
     UNION ALL
     SELECT f.layer_id, f.format, NULL, r.length, 1, 0, hartonomous_internal.format_bytes(f.format, r.length)
-      FROM hartonomous_internal.stored_forms($1, hartonomous_internal.live_base($1)) f CROSS JOIN LATERAL unnest(f.block_runs) r (length)$sql$
+      FROM hartonomous_internal.stored_forms($1, hartonomous_internal.live_base($1)) f CROSS
+      JOIN LATERAL unnest(f.block_runs) r (length)$sql$
     USING model;
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.stored_values(integer) IS
-  'what quantizing would change: of each tensor the values, in atoms and beside them, of one format, one plan and one length, how many there are (n), how many of these are atoms, and their bytes';
+  'what quantizing would change: of each tensor the values, in atoms and beside them, of one format, one plan and one '
+  'length, how many there are (n), how many of these are atoms, and their bytes';

@@ -1,6 +1,6 @@
 -- Type regmodel: how functions name a model. Written as the model's name or its number, kept as the number, printed as
--- the name; as regclass is to tables. It is for arguments: a column of a table holds the number (integer), because a dump
--- must be readable without any model.
+-- the name; as regclass is to tables. It is for arguments: a column of a table holds the number (integer), because a
+-- dump must be readable without any model.
 
 CREATE TYPE hartonomous.regmodel;
 
@@ -33,7 +33,8 @@ COMMENT ON FUNCTION hartonomous_internal.regmodel_send(hartonomous.regmodel) IS 
 -- Implicit, so that numbers, columns named model_id and drivers' parameters of any integer or text type will do.
 CREATE FUNCTION hartonomous_internal.regmodel(model text) RETURNS hartonomous.regmodel
   AS 'MODULE_PATHNAME', 'regmodel_from_text' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 250;
-COMMENT ON FUNCTION hartonomous_internal.regmodel(text) IS 'a model by its name, or its number in digits; 42704 as the text input';
+COMMENT ON FUNCTION hartonomous_internal.regmodel(text) IS
+  'a model by its name, or its number in digits; 42704 as the text input';
 CREATE FUNCTION hartonomous_internal.regmodel(model smallint) RETURNS hartonomous.regmodel
   AS 'MODULE_PATHNAME', 'regmodel_from_smallint' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 1;
 COMMENT ON FUNCTION hartonomous_internal.regmodel(smallint) IS 'a model by its number';

@@ -5,7 +5,8 @@
 -- row, says which of those states the partition holds now: any other is reached by putting deltas back or taking
 -- their atoms out again.
 
-CREATE FUNCTION hartonomous_internal.new_revision(model integer, stage text, kind text, parameters jsonb) RETURNS integer
+CREATE FUNCTION hartonomous_internal.new_revision(model integer, stage text, kind text, parameters jsonb)
+  RETURNS integer
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 250
   SET search_path = pg_catalog, pg_temp
 AS $$
@@ -65,7 +66,8 @@ BEGIN
       FROM hartonomous.model_revisions r WHERE r.revision_id = chain[cardinality(chain)];
     EXIT WHEN step.base = chain[cardinality(chain)];
     IF step.parent IS NULL OR step.parent = ANY (chain) THEN
-      RAISE EXCEPTION 'the parents of revision % do not lead to revision %, whose partition holds it', revision, step.base
+      RAISE EXCEPTION 'the parents of revision % do not lead to revision %, whose partition holds it', revision,
+        step.base
         USING ERRCODE = '55000';
     END IF;
     chain := chain || step.parent;
@@ -74,7 +76,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.revision_chain(integer) IS
-  'the revisions between a state and the one that wrote its partition, both included; 55000 when the parents do not lead there';
+  'the revisions between a state and the one that wrote its partition, both included; 55000 when the parents do '
+  'not lead there';
 
 CREATE FUNCTION hartonomous_internal.put_back_delta(model integer, base integer, delta integer) RETURNS void
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
@@ -174,7 +177,8 @@ BEGIN
     IF candidate.kind = 'in_place' THEN
       held_chain := hartonomous_internal.revision_chain(candidate.held_revision_id);
       SELECT coalesce(bool_or((candidate.revision_id = ANY (held_chain))
-                              <> (candidate.revision_id = ANY (hartonomous_internal.revision_chain(k)))), false) INTO needed
+                              <> (candidate.revision_id = ANY (hartonomous_internal.revision_chain(k)))), false)
+                              INTO needed
         FROM unnest(kept) k;
     ELSE
       needed := kept <> '{}';

@@ -1,9 +1,9 @@
 -- The rewriting stage: a new partition is written tensor by tensor beside the live one, then they are swapped.
 --
--- All stages run through here; a stage only plans its steps (internal/stages.sql): one a tensor, an operation and its arguments
--- (internal/operations.sql). Each step is committed where the caller may commit, so a stopped run goes on with the same call.
--- Readers and plain writers go on meanwhile: before the swap, tensors that were changed since they were copied are copied
--- again.
+-- All stages run through here; a stage only plans its steps (internal/stages.sql): one a tensor, an operation and its
+-- arguments (internal/operations.sql). Each step is committed where the caller may commit, so a stopped run goes on
+-- with the same call. Readers and plain writers go on meanwhile: before the swap, tensors that were changed since they
+-- were copied are copied again.
 
 CREATE FUNCTION hartonomous_internal.columns_fingerprint(partition regclass) RETURNS text
   LANGUAGE sql STABLE PARALLEL SAFE COST 50
@@ -12,12 +12,14 @@ COMMENT ON FUNCTION hartonomous_internal.columns_fingerprint(regclass) IS
   'a literal that changes when a user adds or drops columns of the atoms';
 
 -- Rows longer than atom_size are cut into atoms of that size, the last one shorter.
-CREATE FUNCTION hartonomous_internal.part_of_row(of_columns real[], atom_size integer, atom_sequence integer) RETURNS real[]
+CREATE FUNCTION hartonomous_internal.part_of_row(of_columns real[], atom_size integer, atom_sequence integer)
+  RETURNS real[]
   LANGUAGE sql IMMUTABLE PARALLEL SAFE COST 1
 BEGIN ATOMIC
   SELECT CASE WHEN cardinality(of_columns) <= atom_size THEN of_columns
               ELSE of_columns[p.first + 1 : p.first + atom_size] END
-    FROM (VALUES (atom_sequence % ((cardinality(of_columns) + atom_size - 1) / nullif(atom_size, 0)) * atom_size)) AS p (first);
+    FROM (SELECT (cardinality(of_columns) + atom_size - 1) / nullif(atom_size, 0)) AS n (parts),
+         LATERAL (SELECT atom_sequence % n.parts * atom_size) AS p (first);
 END;
 COMMENT ON FUNCTION hartonomous_internal.part_of_row(real[], integer, integer) IS
   'of one number a matrix column, those of the columns that an atom lies in; NULL for atoms of 0 weights';
@@ -42,13 +44,15 @@ BEGIN
   SELECT f.atoms, f.bytes, f.fingerprint INTO step.atoms_before, step.bytes_before, step.source_fingerprint
     FROM hartonomous_internal.tensor_fingerprint(job.model_id, hartonomous_internal.live_base(job.model_id), layer) f;
   IF step.state = 'done' THEN
-    EXECUTE format('DELETE FROM %s WHERE layer_id = $1', hartonomous_internal.partition_of(job.model_id, job.revision_id)) USING layer;
+    EXECUTE format('DELETE FROM %s WHERE layer_id = $1',
+      hartonomous_internal.partition_of(job.model_id, job.revision_id)) USING layer;
     PERFORM hartonomous_internal.drop_forms(job.model_id, job.revision_id, layer);
   END IF;
   SELECT * INTO written
-    FROM hartonomous_internal.perform_operation(step.operation, step.arguments, job.model_id, layer, job.model_id, job.revision_id, layer,
+    FROM hartonomous_internal.perform_operation(step.operation, step.arguments, job.model_id, layer, job.model_id,
+      job.revision_id, layer,
                                        -- Workers take longer to start than to quantize a small tensor.
-                                       parallel => step.bytes_before > 1048576);
+      parallel => step.bytes_before > 1048576);
   UPDATE hartonomous.compression_steps s
      SET state = 'done', atoms_before = step.atoms_before, bytes_before = step.bytes_before,
          source_fingerprint = step.source_fingerprint, atoms_after = written.atoms, bytes_after = written.bytes,
@@ -95,11 +99,13 @@ BEGIN
       FROM %s WHERE layer_id = $1$sql$, hartonomous_internal.columns_fingerprint(partition), partition)
     INTO atoms, bytes, fingerprint USING layer;
   bytes := bytes + hartonomous_internal.form_bytes(model, base, layer);
-  fingerprint := fingerprint || coalesce((SELECT v.versions FROM hartonomous_internal.form_versions(model, base, layer) v), '');
+  fingerprint := fingerprint
+    || coalesce((SELECT v.versions FROM hartonomous_internal.form_versions(model, base, layer) v), '');
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.tensor_fingerprint(integer, integer, bigint) IS
-  'atoms of a tensor in a partition, bytes of all its forms, and a text that changes when any of its rows or their columns do';
+  'atoms of a tensor in a partition, bytes of all its forms, and a text that changes when any of its rows or '
+  'their columns do';
 
 -- The same of all tensors that a run has copied, in one pass.
 CREATE FUNCTION hartonomous_internal.changed_layers(run bigint) RETURNS SETOF bigint
@@ -125,7 +131,8 @@ BEGIN
     USING run, model, hartonomous_internal.live_base(model);
 END
 $$;
-COMMENT ON FUNCTION hartonomous_internal.changed_layers(bigint) IS 'tensors that were changed, in any form, after the run copied them';
+COMMENT ON FUNCTION hartonomous_internal.changed_layers(bigint) IS
+  'tensors that were changed, in any form, after the run copied them';
 
 -- The one place where an operation is carried out: steps of runs and the tensors of students come through here.
 CREATE FUNCTION hartonomous_internal.perform_operation(operation text, arguments jsonb, model integer, layer bigint,
@@ -150,5 +157,8 @@ BEGIN
                                  into_model, into_base, into_layer, parallel) c;
 END
 $$;
-COMMENT ON FUNCTION hartonomous_internal.perform_operation(text, jsonb, integer, bigint, integer, integer, bigint, boolean) IS
-  'writes a tensor of a live partition, and what stands beside it, into another partition, changed as an operation says; returns the atoms it wrote, the bytes of all forms, and what came of it in words, where there is more to say; 22023 as check_operation()';
+COMMENT ON FUNCTION hartonomous_internal.perform_operation(text, jsonb, integer, bigint, integer, integer, bigint,
+  boolean) IS
+  'writes a tensor of a live partition, and what stands beside it, into another partition, changed as an operation '
+  'says; returns the atoms it wrote, the bytes of all forms, and what came of it in words, where there is more to say; '
+  '22023 as check_operation()';

@@ -21,7 +21,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.make_current(integer, integer) IS
-  'records that a revision, which its base already holds, is the live one; abandons runs that were stopped in another state';
+  'records that a revision, which its base already holds, is the live one; abandons runs that were stopped in '
+  'another state';
 
 CREATE FUNCTION hartonomous_internal.start_run(model integer, stage text, kind text, parameters jsonb) RETURNS bigint
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
@@ -67,7 +68,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.start_run(integer, text, text, jsonb) IS
-  'a run for a stage: a stopped one with the same parameters and parent, or a new one with a new revision; the caller holds the model''s lock; 22004 without a stage';
+  'a run for a stage: a stopped one with the same parameters and parent, or a new one with a new revision; the caller '
+  'holds the model''s lock; 22004 without a stage';
 
 -- What others committed meanwhile is copied again before the swap, so it must be visible then.
 CREATE FUNCTION hartonomous_internal.require_read_committed() RETURNS void
@@ -82,7 +84,8 @@ BEGIN
   END IF;
 END
 $$;
-COMMENT ON FUNCTION hartonomous_internal.require_read_committed() IS '25000 in a REPEATABLE READ or SERIALIZABLE transaction';
+COMMENT ON FUNCTION hartonomous_internal.require_read_committed() IS
+  '25000 in a REPEATABLE READ or SERIALIZABLE transaction';
 
 CREATE FUNCTION hartonomous_internal.require_run(run bigint) RETURNS void
   LANGUAGE plpgsql STABLE PARALLEL SAFE COST 50
@@ -109,7 +112,8 @@ BEGIN
          error_message = close_run.error_message
    WHERE r.run_id = run AND r.state = 'running' RETURNING * INTO old;
   IF old.revision_id IS NOT NULL THEN
-    UPDATE hartonomous.model_revisions r SET state = 'dropped' WHERE r.revision_id = old.revision_id AND r.state = 'building';
+    UPDATE hartonomous.model_revisions r SET state = 'dropped' WHERE r.revision_id = old.revision_id
+      AND r.state = 'building';
     IF FOUND THEN
       PERFORM hartonomous_internal.drop_atoms_partition(old.model_id, old.revision_id);
     END IF;
@@ -117,4 +121,5 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.close_run(bigint, text, text, text) IS
-  'ends a run that has not finished, as failed or abandoned, and drops what it wrote; the caller holds the model''s lock';
+  'ends a run that has not finished, as failed or abandoned, and drops what it wrote; the caller holds the '
+  'model''s lock';

@@ -7,7 +7,8 @@
 CREATE SCHEMA hartonomous;
 COMMENT ON SCHEMA hartonomous IS 'neural networks as rows: import, prune, quantize, roll back, export';
 CREATE SCHEMA hartonomous_internal;
-COMMENT ON SCHEMA hartonomous_internal IS 'what the functions of schema hartonomous are made of; it may change with any version';
+COMMENT ON SCHEMA hartonomous_internal IS
+  'what the functions of schema hartonomous are made of; it may change with any version';
 -- Functions run with the rights of their caller, who therefore calls these, too.
 GRANT USAGE ON SCHEMA hartonomous, hartonomous_internal TO PUBLIC;
 

@@ -1,8 +1,8 @@
 -- Stages: plans as data, and the one procedure that runs any of them.
 --
--- A stage is a planner, which says what becomes of each tensor, and a reporter, which says by NOTICE what has been done:
--- a row of stages(). Its procedure checks arguments and calls run_stage(). A plan that a user made or filtered himself
--- goes the same way: run_plan().
+-- A stage is a planner, which says what becomes of each tensor, and a reporter, which says by NOTICE what has been
+-- done: a row of stages(). Its procedure checks arguments and calls run_stage(). A plan that a user made or filtered
+-- himself goes the same way: run_plan().
 
 CREATE FUNCTION hartonomous_internal.stages() RETURNS TABLE (procedure text, stage text, planner text, reporter text)
   LANGUAGE sql IMMUTABLE PARALLEL SAFE COST 1 ROWS 6
@@ -16,9 +16,11 @@ BEGIN ATOMIC
     ('run_plan', NULL, NULL, 'report_plan')) v (procedure, stage, planner, reporter);
 END;
 COMMENT ON FUNCTION hartonomous_internal.stages() IS
-  'a row a procedure that runs a stage: the name its revisions have, the function (model, parameters) that plans it, and the one (model, parameters, plan, result) that says what it did';
+  'a row a procedure that runs a stage: the name its revisions have, the function (model, parameters) that plans it, '
+  'and the one (model, parameters, plan, result) that says what it did';
 
-CREATE FUNCTION hartonomous_internal.plan_stage(model integer, procedure text, parameters jsonb) RETURNS hartonomous.tensor_plan[]
+CREATE FUNCTION hartonomous_internal.plan_stage(model integer, procedure text, parameters jsonb)
+  RETURNS hartonomous.tensor_plan[]
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
@@ -42,12 +44,14 @@ AS $$
 DECLARE
   reporter text;
 BEGIN
-  SELECT s.reporter INTO STRICT reporter FROM hartonomous_internal.stages() s WHERE s.procedure = report_stage.procedure;
+  SELECT s.reporter INTO STRICT reporter FROM hartonomous_internal.stages() s
+    WHERE s.procedure = report_stage.procedure;
   EXECUTE format('SELECT hartonomous_internal.%I($1, $2, $3, $4)', reporter) USING model, parameters, plan, result;
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.report_stage(integer, text, jsonb, hartonomous.tensor_plan[], jsonb) IS
-  'has the reporter of a stage say what was done: result is NULL when there was nothing to do, {"dry_run": true} when it is only said, else as stage_result() makes it';
+  'has the reporter of a stage say what was done: result is NULL when there was nothing to do, {"dry_run": true} when '
+  'it is only said, else as stage_result() makes it';
 
 -- A rewrite costs what is kept, deleting in place costs what goes and leaves dead rows behind.
 CREATE FUNCTION hartonomous_internal.chosen_method(method text, plan hartonomous.tensor_plan[]) RETURNS text
@@ -72,11 +76,13 @@ BEGIN
     RAISE EXCEPTION 'only atoms can be pruned in place'
       USING ERRCODE = '22023', HINT = 'Leave method to "auto", or say "rewrite".';
   END IF;
-  RETURN CASE WHEN method = 'in_place' OR method = 'auto' AND found.prunes AND found.few THEN 'in_place' ELSE 'rewrite' END;
+  RETURN CASE WHEN method = 'in_place' OR method = 'auto' AND found.prunes AND found.few THEN 'in_place'
+  ELSE 'rewrite' END;
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.chosen_method(text, hartonomous.tensor_plan[]) IS
-  'how a plan is carried out: in_place, rewrite, or none when it changes nothing; "auto" is in place when fewer than a fifth of the atoms go; 22023 on an unknown method, or in_place with what is no pruning';
+  'how a plan is carried out: in_place, rewrite, or none when it changes nothing; "auto" is in place when fewer than a '
+  'fifth of the atoms go; 22023 on an unknown method, or in_place with what is no pruning';
 
 CREATE FUNCTION hartonomous_internal.begin_run(model integer, stage text, kind text, parameters jsonb,
     plan hartonomous.tensor_plan[] DEFAULT NULL) RETURNS bigint
@@ -99,9 +105,11 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.begin_run(integer, text, text, jsonb, hartonomous.tensor_plan[]) IS
-  'a run, new or resumed, with a step for each tensor of a model: what the plan says, else a copy; the caller holds the model''s lock';
+  'a run, new or resumed, with a step for each tensor of a model: what the plan says, else a copy; the caller holds '
+  'the model''s lock';
 
-CREATE FUNCTION hartonomous_internal.stage_result(model integer, run bigint, started timestamptz, disk_before bigint) RETURNS jsonb
+CREATE FUNCTION hartonomous_internal.stage_result(model integer, run bigint, started timestamptz, disk_before bigint)
+  RETURNS jsonb
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 250
   SET search_path = pg_catalog, pg_temp
 AS $$
@@ -116,12 +124,14 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.stage_result(integer, bigint, timestamptz, bigint) IS
-  'what a stage came to, for its reporter: revision, seconds, bytes on disk; of a run (NULL: in place) its number and bytes';
+  'what a stage came to, for its reporter: revision, seconds, bytes on disk; of a run (NULL: in place) its '
+  'number and bytes';
 
--- Cancelled or killed: see execute_run(); in place, or before the steps, nothing has happened. A second caller waits for
--- the model's lock, or with nowait fails with 55P03. What the plan says is found out under the lock.
-CREATE PROCEDURE hartonomous_internal.run_stage(model integer, procedure text, parameters pg_catalog.jsonb, nowait boolean,
-    method text DEFAULT 'rewrite', dry_run boolean DEFAULT false, given hartonomous.tensor_plan[] DEFAULT NULL)
+-- Cancelled or killed: see execute_run(); in place, or before the steps, nothing has happened. A second caller waits
+-- for the model's lock, or with nowait fails with 55P03. What the plan says is found out under the lock.
+CREATE PROCEDURE hartonomous_internal.run_stage(model integer, procedure text, parameters pg_catalog.jsonb,
+  nowait boolean,
+  method text DEFAULT 'rewrite', dry_run boolean DEFAULT false, given hartonomous.tensor_plan[] DEFAULT NULL)
   LANGUAGE plpgsql
 AS $$
 DECLARE
@@ -162,8 +172,11 @@ BEGIN
   END IF;
 END
 $$;
-COMMENT ON PROCEDURE hartonomous_internal.run_stage(integer, text, jsonb, boolean, text, boolean, hartonomous.tensor_plan[]) IS
-  'runs a stage of stages(), or the plan given: takes the model''s lock, plans, rewrites the model tensor by tensor (each committed outside a transaction block) or deletes in place, says what it did, and gives the lock back; a plan that changes nothing costs nothing';
+COMMENT ON PROCEDURE hartonomous_internal.run_stage(integer, text, jsonb, boolean, text, boolean,
+  hartonomous.tensor_plan[]) IS
+  'runs a stage of stages(), or the plan given: takes the model''s lock, plans, rewrites the model tensor by tensor '
+  '(each committed outside a transaction block) or deletes in place, says what it did, and gives the lock back; a plan '
+  'that changes nothing costs nothing';
 
 CREATE FUNCTION hartonomous_internal.passed_over_opaque(plan hartonomous.tensor_plan[]) RETURNS text
   LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE COST 250

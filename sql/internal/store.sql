@@ -40,7 +40,8 @@ BEGIN
   COMMENT ON COLUMN hartonomous.tensor_atoms.content_hash IS 'sha256 of the blocks: sha256(atom_data::bytea)';
   COMMENT ON TABLE hartonomous.tensor_atoms_backup IS 'atoms of earlier revisions; one partition per revision';
   COMMENT ON TABLE hartonomous.model_revisions IS 'a row is a state of a model';
-  COMMENT ON VIEW hartonomous.compression_backups IS 'a row is a revision that can be returned to, in the original design''s words';
+  COMMENT ON VIEW hartonomous.compression_backups IS
+    'a row is a revision that can be returned to, in the original design''s words';
   COMMENT ON TABLE hartonomous.svd_compressed_layers IS
     'a row is a tensor as factors: it acts as U diag(s) VT plus its atoms';
   COMMENT ON COLUMN hartonomous.svd_compressed_layers.revision_id IS
@@ -54,9 +55,11 @@ BEGIN
     'Frobenius norm of what the stored factors left by that of the matrix, measured when they were made';
   COMMENT ON COLUMN hartonomous.svd_compressed_layers.dense_format IS
     'the format in which the tensor is exported, multiplied out';
-  COMMENT ON TABLE hartonomous.compression_runs IS 'a row is a job; a running one that was stopped is resumed by the same call';
+  COMMENT ON TABLE hartonomous.compression_runs IS
+    'a row is a job; a running one that was stopped is resumed by the same call';
   COMMENT ON COLUMN hartonomous.compression_runs.state IS
-    'running (or stopped, when nobody holds the model''s lock), completed, failed (an error ended it, what it wrote is dropped), or abandoned';
+    'running (or stopped, when nobody holds the model''s lock), completed, failed (an error ended it, what it wrote is '
+    'dropped), or abandoned';
   COMMENT ON COLUMN hartonomous.compression_runs.error_sqlstate IS
     'of the error that ended a failed run, or that stopped a running one';
   COMMENT ON COLUMN hartonomous.compression_runs.error_message IS 'the message of that error';
@@ -78,8 +81,8 @@ END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.comment_store() IS 'writes the comments on the tables of the store';
 
--- pg_dump writes a row as one line of text, for which PostgreSQL has 1 GB less a byte; weights take two characters a byte
--- there, and everything else in a row of svd_compressed_layers stays far below 64 kB.
+-- pg_dump writes a row as one line of text, for which PostgreSQL has 1 GB less a byte; weights take two characters a
+-- byte there, and everything else in a row of svd_compressed_layers stays far below 64 kB.
 CREATE FUNCTION hartonomous_internal.most_factor_bytes() RETURNS bigint
   LANGUAGE sql IMMUTABLE PARALLEL SAFE COST 1
   RETURN (1073741823 - 65536) / 2;

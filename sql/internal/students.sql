@@ -15,7 +15,8 @@ COMMENT ON FUNCTION hartonomous_internal.check_ratio(double precision) IS '22023
 
 -- The header of a student: its number of blocks, and of every list that has one entry a block the entries it keeps.
 -- (Not of rope.*: rope.dimension_sections has four, whatever the blocks.)
-CREATE FUNCTION hartonomous_internal.student_metadata(metadata jsonb, architecture text, blocks integer[], of_blocks integer)
+CREATE FUNCTION hartonomous_internal.student_metadata(metadata jsonb, architecture text, blocks integer[],
+  of_blocks integer)
   RETURNS jsonb
   LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE COST 5000
   SET search_path = pg_catalog, pg_temp
@@ -40,7 +41,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.student_metadata(jsonb, text, integer[], integer) IS
-  'metadata of a GGUF model of which only some blocks are kept, in that order: block_count, and lists with an entry a block';
+  'metadata of a GGUF model of which only some blocks are kept, in that order: block_count, and lists with an '
+  'entry a block';
 
 -- Nobody changes the parent while it is copied: other stages wait for its lock, plain writers for its partition.
 CREATE FUNCTION hartonomous_internal.lock_parent(parent integer, nowait boolean) RETURNS void
@@ -56,7 +58,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.lock_parent(integer, boolean) IS
-  'keeps a model as it is until the end of the transaction; readers go on; 42704 when there is no such model, 55P03 with nowait';
+  'keeps a model as it is until the end of the transaction; readers go on; 42704 when there is no such model, 55P03 '
+  'with nowait';
 
 CREATE FUNCTION hartonomous_internal.student_tensors(parent integer, blocks integer[])
   RETURNS TABLE (layer_id bigint, layer_idx integer, layer_name text, "position" integer)
@@ -75,7 +78,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.student_tensors(integer, integer[]) IS
-  'the tensors of a model that a student with those blocks has, and their numbers, names and positions in it: all outside blocks, and of the blocks given, which are numbered anew from 0';
+  'the tensors of a model that a student with those blocks has, and their numbers, names and positions in it: all '
+  'outside blocks, and of the blocks given, which are numbered anew from 0';
 
 -- One transaction: cancelled, killed or failed, it leaves nothing.
 CREATE FUNCTION hartonomous_internal.create_student(parent integer, student_name text, parameters jsonb,
@@ -116,7 +120,8 @@ BEGIN
   SELECT * INTO copied
     FROM hartonomous_internal.copy_student_tensors(parent, student, revision, blocks, plan);
   IF copied.of_matrices = 0 THEN
-    RAISE EXCEPTION 'no atom of a matrix of model "%" would be left', parent::hartonomous.regmodel USING ERRCODE = '22023';
+    RAISE EXCEPTION 'no atom of a matrix of model "%" would be left', parent::hartonomous.regmodel
+      USING ERRCODE = '22023';
   END IF;
   PERFORM hartonomous_internal.index_atoms_partition(partition);
   PERFORM hartonomous_internal.attach_live(student, revision);
@@ -126,12 +131,15 @@ BEGIN
    WHERE r.revision_id = revision;
   PERFORM hartonomous_internal.make_current(student, revision);
   RAISE NOTICE 'student % "%": % % of % atoms, % of %', student, student_name,
-    CASE WHEN of_blocks > 0 THEN format('%s of %s blocks,', cardinality(blocks), of_blocks) ELSE 'all tensors,' END, copied.atoms, before.atom_count, hartonomous.human_bytes(copied.bytes), hartonomous.human_bytes(before.logical_bytes);
+    CASE WHEN of_blocks > 0 THEN format('%s of %s blocks,', cardinality(blocks), of_blocks) ELSE 'all tensors,' END,
+    copied.atoms, before.atom_count, hartonomous.human_bytes(copied.bytes),
+    hartonomous.human_bytes(before.logical_bytes);
   RETURN student;
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.create_student(integer, text, jsonb, integer[], hartonomous.tensor_plan[]) IS
-  'a new model of some blocks of another (all when NULL), of each tensor what a plan of that one leaves; the caller has locked the parent; 22023 when no atom of a matrix is left, 42710 when the name is taken';
+  'a new model of some blocks of another (all when NULL), of each tensor what a plan of that one leaves; the caller '
+  'has locked the parent; 22023 when no atom of a matrix is left, 42710 when the name is taken';
 
 -- An atom without coordinates, as after quantize_model_geometry(), leaves the envelope that its layer had.
 CREATE FUNCTION hartonomous_internal.describe_student(student integer) RETURNS void
@@ -178,7 +186,8 @@ DECLARE
      WHERE b = ANY (present));
 BEGIN
   IF NOT protected_blocks <@ present THEN
-    RAISE EXCEPTION 'protected blocks % are not all among the blocks % of model "%"', protected_blocks, present, parent::hartonomous.regmodel
+    RAISE EXCEPTION 'protected blocks % are not all among the blocks % of model "%"', protected_blocks, present,
+      parent::hartonomous.regmodel
       USING ERRCODE = '22023';
   END IF;
   IF wanted < cardinality(protected) THEN
@@ -193,7 +202,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.influential_blocks(integer, integer, integer[]) IS
-  'the blocks to keep: the protected ones (NULL: the first two and the last), then those of most influence; 22023 when more are protected than wanted';
+  'the blocks to keep: the protected ones (NULL: the first two and the last), then those of most influence; 22023 when '
+  'more are protected than wanted';
 
 -- The window around the middle of the space in which that share of the matrices' atoms lies.
 CREATE FUNCTION hartonomous_internal.central_region(model integer, ratio double precision) RETURNS real[]
@@ -219,14 +229,17 @@ BEGIN
   END IF;
   -- Rounded outwards, so that the atom on the edge is in.
   RETURN hartonomous.region((50 - half::float8 - 1e-5)::real, (50 + half::float8 + 1e-5)::real,
-                            (50 - half::float8 - 1e-5)::real, (50 + half::float8 + 1e-5)::real, '-Infinity', 'Infinity');
+                            (50 - half::float8 - 1e-5)::real, (50 + half::float8 + 1e-5)::real, '-Infinity',
+                            'Infinity');
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.central_region(integer, double precision) IS
-  'the square window around (50, 50), whatever the importance, in which at least that share of the atoms of a model''s matrices lies; 22023 when they have no places';
+  'the square window around (50, 50), whatever the importance, in which at least that share of the atoms of a model''s '
+  'matrices lies; 22023 when they have no places';
 
-CREATE FUNCTION hartonomous_internal.copy_student_tensors(parent integer, student integer, revision integer, blocks integer[],
-                                                 plan hartonomous.tensor_plan[])
+CREATE FUNCTION hartonomous_internal.copy_student_tensors(parent integer, student integer, revision integer,
+  blocks integer[],
+  plan hartonomous.tensor_plan[])
   RETURNS TABLE (atoms bigint, bytes bigint, of_matrices bigint)
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000 ROWS 1
   SET search_path = pg_catalog, pg_temp
@@ -249,9 +262,10 @@ BEGIN
      ORDER BY t.position
   LOOP
     SELECT * INTO copied
-      FROM hartonomous_internal.perform_operation(tensor.operation, tensor.arguments, parent, tensor.layer_id, student, revision,
+      FROM hartonomous_internal.perform_operation(tensor.operation, tensor.arguments, parent, tensor.layer_id, student,
+        revision,
                                          -- Workers take longer to start than to read a small tensor.
-                                         tensor.into_layer, parallel => tensor.parameter_count > 1048576);
+        tensor.into_layer, parallel => tensor.parameter_count > 1048576);
     atoms := atoms + copied.atoms;
     bytes := bytes + copied.bytes;
     of_matrices := of_matrices + CASE WHEN tensor.chosen THEN copied.bytes ELSE 0 END;
@@ -259,11 +273,14 @@ BEGIN
   RETURN NEXT;
 END
 $$;
-COMMENT ON FUNCTION hartonomous_internal.copy_student_tensors(integer, integer, integer, integer[], hartonomous.tensor_plan[]) IS
-  'fills the partition of a student: of each tensor what a plan of its parent''s leaves, of those it does not name all; of_matrices are the bytes of the matrices that are chosen from, when there is a plan, else of all';
+COMMENT ON FUNCTION hartonomous_internal.copy_student_tensors(integer, integer, integer, integer[],
+  hartonomous.tensor_plan[]) IS
+  'fills the partition of a student: of each tensor what a plan of its parent''s leaves, of those it does not name '
+  'all; of_matrices are the bytes of the matrices that are chosen from, when there is a plan, else of all';
 
-CREATE FUNCTION hartonomous_internal.student_plan(parent integer, keep_ratio double precision, threshold real, scope text,
-                                         include_embeddings boolean) RETURNS hartonomous.tensor_plan[]
+CREATE FUNCTION hartonomous_internal.student_plan(parent integer, keep_ratio double precision, threshold real,
+  scope text,
+  include_embeddings boolean) RETURNS hartonomous.tensor_plan[]
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
@@ -272,7 +289,8 @@ DECLARE
 BEGIN
   plan := ARRAY(SELECT p FROM hartonomous.prune_plan(parent, keep_ratio, threshold, scope,
                                                      include_embeddings => student_plan.include_embeddings) p);
-  IF NOT EXISTS (SELECT FROM unnest(plan) p WHERE p.operation IS NOT NULL OR p.reason IN ('nothing to prune', 'factored')) THEN
+  IF NOT EXISTS (SELECT FROM unnest(plan) p WHERE p.operation IS NOT NULL
+    OR p.reason IN ('nothing to prune', 'factored')) THEN
     RAISE EXCEPTION 'model "%" has no matrix to choose from by importance', parent::hartonomous.regmodel
       USING ERRCODE = '22023', HINT = 'Embeddings and output are left whole unless include_embeddings => true.';
   END IF;
@@ -289,8 +307,9 @@ CREATE FUNCTION hartonomous_internal.student_plan(parent integer, box real[]) RE
 AS $$
 BEGIN
   RETURN ARRAY(
-    SELECT ROW(l.layer_id, l.layer_name, 'prune', jsonb_build_object('region', hartonomous_internal.reals_json(box), 'atoms_only', true),
-               NULL, NULL, NULL, NULL, NULL, NULL)::hartonomous.tensor_plan
+    SELECT ROW(l.layer_id, l.layer_name, 'prune',
+      jsonb_build_object('region', hartonomous_internal.reals_json(box), 'atoms_only', true),
+      NULL, NULL, NULL, NULL, NULL, NULL)::hartonomous.tensor_plan
       FROM hartonomous.model_layers l WHERE l.model_id = parent AND cardinality(l.tensor_shape) > 1);
 END
 $$;

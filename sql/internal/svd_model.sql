@@ -1,6 +1,7 @@
 -- Factoring carried out: the factors of a tensor, and the atoms that hold what they leave over.
 
--- The arguments are those of the operation "factor". Nothing is written, and atoms is NULL, when the tensor is left alone.
+-- The arguments are those of the operation "factor". Nothing is written, and atoms is NULL, when the tensor is left
+-- alone.
 CREATE FUNCTION hartonomous_internal.factor_tensor(model integer, layer bigint, into_model integer, into_base integer,
     into_layer bigint, arguments jsonb, OUT atoms bigint, OUT bytes bigint, OUT outcome text)
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
@@ -23,7 +24,8 @@ BEGIN
   matrix := hartonomous.tensor_weights(model, tensor.layer_name);
   BEGIN
     factors := hartonomous.svd_decompose(matrix, tensor.tensor_shape[1]::integer, tensor.tensor_shape[2]::integer,
-      least((arguments ->> 'rank')::integer, (arguments ->> 'most_rank')::integer), coalesce((arguments ->> 'energy')::float8, 1));
+      least((arguments ->> 'rank')::integer, (arguments ->> 'most_rank')::integer),
+      coalesce((arguments ->> 'energy')::float8, 1));
   EXCEPTION WHEN numeric_value_out_of_range THEN
     outcome := 'left alone: ' || SQLERRM;
     RETURN;
@@ -36,19 +38,22 @@ BEGIN
   factors := hartonomous.quantize_factors(factors, arguments ->> 'format');
   error := hartonomous.svd_error(matrix, factors);
   INSERT INTO hartonomous.svd_compressed_layers
-         (model_id, revision_id, layer_id, layer_name, rank, u_matrix, s_vector, vt_matrix, original_rows, original_cols,
-          original_bytes, explained_variance, relative_error, dense_format)
-  VALUES (model, into_base, layer, tensor.layer_name, factors.rank, factors.u, factors.s::hartonomous.weights, factors.vt,
-          factors.rows, factors.cols, before, factors.explained_variance, error,
-          coalesce(arguments ->> 'dense_format',
-                   (SELECT e.storage_format FROM hartonomous.export_plan(model) e WHERE e.layer_id = layer)));
+         (model_id, revision_id, layer_id, layer_name, rank, u_matrix, s_vector, vt_matrix, original_rows,
+           original_cols,
+           original_bytes, explained_variance, relative_error, dense_format)
+  VALUES (model, into_base, layer, tensor.layer_name, factors.rank, factors.u, factors.s::hartonomous.weights,
+    factors.vt,
+    factors.rows, factors.cols, before, factors.explained_variance, error,
+    coalesce(arguments ->> 'dense_format',
+             (SELECT e.storage_format FROM hartonomous.export_plan(model) e WHERE e.layer_id = layer)));
   bytes := hartonomous_internal.form_bytes(model, into_base, layer);
   atoms := 0;
   IF (arguments ->> 'residual_ratio')::float8 > 0 THEN
     SELECT r.atoms, factor_tensor.bytes + r.bytes INTO atoms, bytes
-      FROM hartonomous_internal.write_residual(source, hartonomous_internal.partition_of(model, into_base), into_base, layer,
-                                      hartonomous.svd_residual(matrix, factors),
-                                      (arguments ->> 'residual_ratio')::float8) r;
+      FROM hartonomous_internal.write_residual(source, hartonomous_internal.partition_of(model, into_base), into_base,
+        layer,
+        hartonomous.svd_residual(matrix, factors),
+        (arguments ->> 'residual_ratio')::float8) r;
   END IF;
   UPDATE hartonomous.svd_compressed_layers f SET compression_ratio = before::float8 / factor_tensor.bytes
    WHERE f.model_id = model AND f.revision_id = into_base AND f.layer_id = layer;
@@ -57,7 +62,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.factor_tensor(integer, bigint, integer, integer, bigint, jsonb) IS
-  'carries out the operation "factor": writes a live tensor as factors beside a run''s partition, and what residual atoms are asked for into it; says what came of it; 0A000 into another model';
+  'carries out the operation "factor": writes a live tensor as factors beside a run''s partition, and what residual '
+  'atoms are asked for into it; says what came of it; 0A000 into another model';
 
 CREATE FUNCTION hartonomous_internal.write_residual(source regclass, target regclass, revision integer,
     layer bigint, residual hartonomous.weights, ratio double precision, OUT atoms bigint, OUT bytes bigint)
@@ -88,11 +94,13 @@ BEGIN
     $sql$, source, target,
     (SELECT string_agg(format('%I', c), ', ') FROM unnest(columns) c),
     (SELECT string_agg(CASE c WHEN 'revision_id' THEN revision::text
-                              WHEN 'atom_data' THEN 'hartonomous.quantize(k.rest, hartonomous.weights_format(a.atom_data))'
+                              WHEN 'atom_data' THEN 'hartonomous.quantize(k.rest, '
+                                'hartonomous.weights_format(a.atom_data))'
                               ELSE format('a.%I', c) END, ', ') FROM unnest(columns) c))
     INTO atoms, bytes
     USING residual, tensor.per_row, tensor.row_length, tensor.atom_size, layer, ratio;
 END
 $$;
-COMMENT ON FUNCTION hartonomous_internal.write_residual(regclass, regclass, integer, bigint, hartonomous.weights, double precision) IS
+COMMENT ON FUNCTION hartonomous_internal.write_residual(regclass, regclass, integer, bigint, hartonomous.weights,
+  double precision) IS
   'writes the atoms of a residual with the most energy, that share of those the tensor has, in the formats these have';

@@ -5,9 +5,9 @@
 -- (reading a partition through, copying what was changed) is done before they are asked for, and they are asked for in
 -- short tries: lock_for_swap().
 
--- PostgreSQL looks for a deadlock when somebody has waited for deadlock_timeout. So a wait here is half as long at most,
--- and begins only when nobody has waited that long for what the try has locked already: then nobody's look falls into
--- it, and neither side is ever the victim.
+-- PostgreSQL looks for a deadlock when somebody has waited for deadlock_timeout. So a wait here is half as long at
+-- most, and begins only when nobody has waited that long for what the try has locked already: then nobody's look falls
+-- into it, and neither side is ever the victim.
 CREATE FUNCTION hartonomous_internal.lock_briefly(relation regclass, mode text, locked regclass[]) RETURNS void
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
@@ -33,11 +33,13 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.lock_briefly(regclass, text, regclass[]) IS
-  'locks a table within 100 ms, and never long enough to be part of a deadlock; 55P03 when it cannot, or when others wait for the tables that are locked already';
+  'locks a table within 100 ms, and never long enough to be part of a deadlock; 55P03 when it cannot, or when others '
+  'wait for the tables that are locked already';
 
 -- The partitions stand still from the first lock on (their readers go on): what was changed meanwhile is copied again
 -- before a parent is touched.
-CREATE FUNCTION hartonomous_internal.try_lock_for_swap(partitions regclass[], live_mode text, backup_mode text, run bigint)
+CREATE FUNCTION hartonomous_internal.try_lock_for_swap(partitions regclass[], live_mode text, backup_mode text,
+  run bigint)
   RETURNS void
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
@@ -101,7 +103,8 @@ BEGIN
       IF clock_timestamp() > give_up THEN
         RAISE EXCEPTION 'could not swap partitions: other transactions kept using the atoms'
           USING ERRCODE = '55P03', DETAIL = hartonomous_internal.swap_blockers(partitions, live_mode, backup_mode),
-                HINT = 'pg_stat_activity shows what they do. Wait for them, end them (pg_terminate_backend), or raise hartonomous.swap_timeout.';
+                HINT = 'pg_stat_activity shows what they do. Wait for them, end them (pg_terminate_backend), or raise '
+                  'hartonomous.swap_timeout.';
       END IF;
     END;
     PERFORM pg_sleep(0.05);
@@ -109,7 +112,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.lock_for_swap(regclass[], text, text, bigint) IS
-  'takes the locks under which partitions change parents, in short tries: ACCESS EXCLUSIVE on the partitions, on tensor_atoms and tensor_atoms_backup the modes given (NULL: none); with a run, also copies again what was changed since it was copied; 55P03, with who holds them, after hartonomous.swap_timeout';
+  'takes the locks under which partitions change parents, in short tries: ACCESS EXCLUSIVE on the partitions, on '
+  'tensor_atoms and tensor_atoms_backup the modes given (NULL: none); with a run, also copies again what was changed '
+  'since it was copied; 55P03, with who holds them, after hartonomous.swap_timeout';
 
 CREATE FUNCTION hartonomous_internal.wait_for_parents(live_mode text, backup_mode text, until timestamptz) RETURNS void
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
@@ -135,25 +140,30 @@ EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.wait_for_parents(text, text, timestamptz) IS
-  'waits, at most until then, for the transactions that hold tensor_atoms or tensor_atoms_backup in a mode that conflicts';
+  'waits, at most until then, for the transactions that hold tensor_atoms or tensor_atoms_backup in a mode '
+  'that conflicts';
 
 CREATE FUNCTION hartonomous_internal.swap_blockers(partitions regclass[], live_mode text, backup_mode text) RETURNS text
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-  RETURN (SELECT coalesce(string_agg(format('%s holds %s on %s.', coalesce('Process ' || b.pid, 'A prepared transaction'), b.mode,
+  RETURN (
+    SELECT coalesce(
+      string_agg(format('%s holds %s on %s.', coalesce('Process ' || b.pid, 'A prepared transaction'), b.mode,
                                     b.relation), ' ' ORDER BY b.pid, b.relation::text),
                   'Others come and go: nobody held them at the last look.')
     FROM (SELECT DISTINCT l.pid, l.mode, l.relation::regclass AS relation
             FROM pg_locks l
             JOIN (SELECT p AS relation, 'ACCESS EXCLUSIVE' AS mode FROM unnest(partitions) p
                   UNION ALL SELECT 'hartonomous.tensor_atoms'::regclass, live_mode
-                  UNION ALL SELECT 'hartonomous.tensor_atoms_backup'::regclass, backup_mode) w ON w.relation = l.relation
+                  UNION ALL SELECT 'hartonomous.tensor_atoms_backup'::regclass, backup_mode) w ON w.relation
+            = l.relation
            WHERE l.locktype = 'relation' AND l.granted AND l.pid IS DISTINCT FROM pg_backend_pid()
              AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
              AND (w.mode = 'ACCESS EXCLUSIVE'
-                  OR w.mode = 'SHARE UPDATE EXCLUSIVE' AND l.mode NOT IN ('AccessShareLock', 'RowShareLock', 'RowExclusiveLock'))
+                  OR w.mode = 'SHARE UPDATE EXCLUSIVE'
+                  AND l.mode NOT IN ('AccessShareLock', 'RowShareLock', 'RowExclusiveLock'))
            LIMIT 20) b);
 END
 $$;
@@ -210,12 +220,14 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.attach_backup(integer, integer, bigint) IS
-  'makes a partition a backup; with a run, what was changed since it was copied is copied again first; 55P03 after hartonomous.swap_timeout';
+  'makes a partition a backup; with a run, what was changed since it was copied is copied again first; 55P03 after '
+  'hartonomous.swap_timeout';
 
 -- Like TRUNCATE, a swap is not for snapshots that are older than it: a REPEATABLE READ transaction that first looks
 -- at the atoms after the swap finds the new partition, and in it only rows its snapshot sees. One that has looked
 -- before holds the swap up instead.
-CREATE FUNCTION hartonomous_internal.swap_partitions(model integer, outgoing integer, incoming integer, run bigint DEFAULT NULL)
+CREATE FUNCTION hartonomous_internal.swap_partitions(model integer, outgoing integer, incoming integer,
+  run bigint DEFAULT NULL)
   RETURNS void
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
@@ -229,7 +241,8 @@ BEGIN
   detached := EXISTS (SELECT FROM pg_inherits WHERE inhrelid = incoming_partition);
   extended := hartonomous_internal.backups_to_extend(outgoing_partition);
   -- The live one last: its writers wait from then on.
-  PERFORM hartonomous_internal.lock_for_swap(coalesce(extended, '{}') || incoming_partition || outgoing_partition, 'ACCESS EXCLUSIVE',
+  PERFORM hartonomous_internal.lock_for_swap(coalesce(extended, '{}') || incoming_partition || outgoing_partition,
+    'ACCESS EXCLUSIVE',
     CASE WHEN detached OR extended IS NOT NULL THEN 'ACCESS EXCLUSIVE' ELSE 'SHARE UPDATE EXCLUSIVE' END, run);
   EXECUTE format('ALTER TABLE hartonomous.tensor_atoms DETACH PARTITION %s', outgoing_partition);
   IF detached THEN
@@ -240,4 +253,5 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.swap_partitions(integer, integer, integer, bigint) IS
-  'the live partition becomes a backup and another the live one: catalog changes only, whatever the size; with a run, what was changed since it was copied is copied again first';
+  'the live partition becomes a backup and another the live one: catalog changes only, whatever the size; with a run, '
+  'what was changed since it was copied is copied again first';

@@ -1,6 +1,7 @@
 -- Tensors by their names and shapes: block, kind, atoms; patterns that mean some of a model's.
 
-CREATE FUNCTION hartonomous_internal.require_matching_tensors(model integer, pattern text, within text DEFAULT '%') RETURNS void
+CREATE FUNCTION hartonomous_internal.require_matching_tensors(model integer, pattern text, within text DEFAULT '%')
+  RETURNS void
   LANGUAGE plpgsql STABLE PARALLEL SAFE COST 250
   SET search_path = pg_catalog, pg_temp
 AS $$
@@ -18,11 +19,13 @@ BEGIN
       CASE WHEN within <> '%' THEN format(' among those like "%s"', within) ELSE '' END
     USING ERRCODE = '22023',
           HINT = coalesce('It has, for example, ' || hartonomous_internal.near_names(pattern, names)
-                          || '. Patterns are those of LIKE: % stands for any number of characters.', 'It has no tensors.');
+                          || '. Patterns are those of LIKE: % stands for any number of characters.',
+                          'It has no tensors.');
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.require_matching_tensors(integer, text, text) IS
-  '22023, with near names, when a model has no tensor whose name is like a pattern (and like another one); 22004 when the pattern is NULL';
+  '22023, with near names, when a model has no tensor whose name is like a pattern (and like another one); 22004 when '
+  'the pattern is NULL';
 
 CREATE FUNCTION hartonomous_internal.layer_number(tensor_name text) RETURNS integer
   AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10;
@@ -42,7 +45,8 @@ COMMENT ON FUNCTION hartonomous_internal.gguf_value(jsonb, text) IS
   'value of a GGUF key in models.metadata; NULL when it is not there';
 
 -- An atom of quantized weights is whole blocks.
-CREATE FUNCTION hartonomous_internal.effective_atom_size(wanted integer, row_length bigint, storage_format text) RETURNS integer
+CREATE FUNCTION hartonomous_internal.effective_atom_size(wanted integer, row_length bigint, storage_format text)
+  RETURNS integer
   LANGUAGE sql STABLE STRICT PARALLEL SAFE COST 50
 BEGIN ATOMIC
   SELECT greatest(1, least(row_length, (wanted + f.block_weights - 1) / f.block_weights * f.block_weights))::integer
@@ -57,7 +61,8 @@ CREATE FUNCTION hartonomous_internal.carried_format(tensor_dtype text) RETURNS t
                   CASE WHEN tensor_dtype IN ('U16') THEN 'I16' WHEN tensor_dtype IN ('U32') THEN 'I32'
                        WHEN tensor_dtype IN ('U64', 'C64') THEN 'I64' ELSE 'I8' END);
 COMMENT ON FUNCTION hartonomous_internal.carried_format(text) IS
-  'the format that carries a dtype of a model file: itself, or for dtypes ggml does not know integers of the same width';
+  'the format that carries a dtype of a model file: itself, or for dtypes ggml does not know integers of '
+  'the same width';
 
 CREATE FUNCTION hartonomous_internal.plain_format(present text, tensor_dtype text) RETURNS text
   LANGUAGE sql STABLE STRICT PARALLEL SAFE COST 50
@@ -66,11 +71,13 @@ CREATE FUNCTION hartonomous_internal.plain_format(present text, tensor_dtype tex
 COMMENT ON FUNCTION hartonomous_internal.plain_format(text, text) IS
   'the format in which safetensors, which has no quantized ones, gets a tensor: the one it came in, else F16';
 
-CREATE FUNCTION hartonomous_internal.expected_atoms(parameter_count bigint, row_length bigint, atom_size integer) RETURNS bigint
+CREATE FUNCTION hartonomous_internal.expected_atoms(parameter_count bigint, row_length bigint, atom_size integer)
+  RETURNS bigint
   LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE COST 1
   RETURN CASE WHEN row_length < 1 OR atom_size < 1 THEN 0
               ELSE parameter_count / row_length * ((row_length + atom_size - 1) / atom_size) END;
-COMMENT ON FUNCTION hartonomous_internal.expected_atoms(bigint, bigint, integer) IS 'atoms of a tensor that has all of them';
+COMMENT ON FUNCTION hartonomous_internal.expected_atoms(bigint, bigint, integer) IS
+  'atoms of a tensor that has all of them';
 
 CREATE FUNCTION hartonomous_internal.shape_weights(tensor_shape bigint[]) RETURNS numeric
   LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE COST 50
@@ -88,7 +95,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.shape_weights(bigint[]) IS
-  'how many weights a tensor of that shape has; NULL when a dimension is missing or negative, or there are more than a bigint can say';
+  'how many weights a tensor of that shape has; NULL when a dimension is missing or negative, or there are more than a '
+  'bigint can say';
 
 CREATE FUNCTION hartonomous_internal.block_count(model integer) RETURNS integer
   LANGUAGE plpgsql STABLE PARALLEL SAFE COST 250
@@ -117,7 +125,8 @@ COMMENT ON FUNCTION hartonomous_internal.model_blocks(integer) IS
 CREATE FUNCTION hartonomous_internal.tensor_role(tensor_name text) RETURNS text
   AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10;
 COMMENT ON FUNCTION hartonomous_internal.tensor_role(text) IS
-  'what a tensor does in its network, from its name: attn_q, ffn_down, router, norm, token_embedding and so on; other when the name does not say';
+  'what a tensor does in its network, from its name: attn_q, ffn_down, router, norm, token_embedding and so on; other '
+  'when the name does not say';
 
 CREATE FUNCTION hartonomous_internal.writes_residual(tensor_name text) RETURNS boolean
   AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10;

@@ -55,7 +55,8 @@ CREATE FUNCTION hartonomous_internal.weights_hash(hartonomous.weights) RETURNS i
 COMMENT ON FUNCTION hartonomous_internal.weights_hash(hartonomous.weights) IS 'hash that goes with =';
 CREATE FUNCTION hartonomous_internal.weights_hash_extended(hartonomous.weights, seed bigint) RETURNS bigint
   AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 50;
-COMMENT ON FUNCTION hartonomous_internal.weights_hash_extended(hartonomous.weights, bigint) IS 'seeded hash that goes with =';
+COMMENT ON FUNCTION hartonomous_internal.weights_hash_extended(hartonomous.weights, bigint) IS
+  'seeded hash that goes with =';
 CREATE OPERATOR CLASS hartonomous_internal.weights_ops DEFAULT FOR TYPE hartonomous.weights USING hash AS
   OPERATOR 1 hartonomous.=,
   FUNCTION 1 hartonomous_internal.weights_hash(hartonomous.weights),
