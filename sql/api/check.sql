@@ -25,8 +25,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous.validate_coordinates(hartonomous.regmodel) IS
-  'atoms whose place is missing, not a number, or outside x and y in [0, 100] and z (importance) in [-10, 10]; none '
-  'when all is well; 42704 when there is no such model';
+  'atoms with a coordinate that is missing, not finite, or outside x and y in [0, 100] and z (importance) in [-10, '
+  '10]; no rows if there are none; 42704 if there is no such model';
 
 -- What cannot be brought into the space, NaN and NULL, goes to its middle; importance that is NaN to 10, which pruning
 -- spares. Changing rows moves no weights, so it is no revision of its own.
@@ -53,8 +53,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous.clamp_coordinates(hartonomous.regmodel, boolean) IS
-  'brings the atoms that validate_coordinates() names into the space, and says how many: what is outside to its edge, '
-  'what is missing or not a number to its middle (50, 50) and to importance 10; 42704, 55P03 with nowait';
+  'moves the atoms that validate_coordinates() lists into the space and returns their number: out-of-range coordinates '
+  'to its edge, missing or non-finite ones to its middle (50, 50) and to importance 10; 42704, 55P03 with nowait';
 
 -- Changing rows moves no weights, so it is no revision of its own. A position stays in the form in which it is stored.
 -- Compiling a statement for each tensor takes longer than running it.
@@ -100,9 +100,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous.recompute_positions(hartonomous.regmodel, boolean) IS
-  'computes x, y and importance of a model''s atoms from the weights they have now, as an import would, and says how '
-  'many atoms that changed: none of a model as it was imported; tensors that are factored are left as they are; 42704, '
-  '55P03 with nowait';
+  'computes x, y and importance of a model''s atoms from their current weights, as an import would, and returns the '
+  'number of atoms that changed: 0 for a model as it was imported; factored tensors do not change; 42704, 55P03 '
+  'with nowait';
 
 CREATE FUNCTION hartonomous.layer_completeness(model hartonomous.regmodel)
   RETURNS TABLE (layer_idx integer, layer_id bigint, layer_name text, expected bigint, present bigint, missing bigint,
@@ -137,8 +137,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous.layer_completeness(hartonomous.regmodel) IS
-  'a row a tensor, in the order of blocks: how many of its atoms are there (missing ones are zeros, or, of a factored '
-  'tensor, nothing beside its factors), and a row for each block that has no tensor; 42704 when there is no such model';
+  'one row per tensor, in the order of blocks: how many of its atoms exist (missing ones are zeros or, in a factored '
+  'tensor, no residual), and one row for each block without tensors; 42704 if there is no such model';
 
 CREATE FUNCTION hartonomous.check_model(model hartonomous.regmodel)
   RETURNS TABLE (fault text, object text, atoms bigint, detail text)
@@ -157,10 +157,10 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous.check_model(hartonomous.regmodel) IS
-  'everything that can be found wrong with a model, a row a fault and object, none when all is well: partitions and '
-  'their constraints, shapes, blocks, atoms (hash, length, place in the matrix, NaN, of no layer), importance that '
-  'does not follow from weights, places in space; missing atoms are no fault (layer_completeness() shows them); 42704 '
-  'when there is no such model';
+  'all faults that can be found in a model, one row per fault and object, no rows if there are none: partitions and '
+  'their constraints, shapes, blocks, atoms (hash, length, place in the matrix, NaN, without a tensor), importance '
+  'that does not follow from weights, positions; missing atoms are not a fault (see layer_completeness()); 42704 if '
+  'there is no such model';
 
 CREATE FUNCTION hartonomous.check_store()
   RETURNS TABLE (fault text, object text, rows bigint, detail text)
@@ -193,9 +193,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous.check_store() IS
-  'what is wrong with the store as a whole, a row a fault, none when all is well: partitions and rows of models that '
-  'are gone (drop_orphans() drops them), partitions that are missing or in the wrong place; reads no atoms, which '
-  'check_model() does; nothing without a store';
+  'faults of the store as a whole, one row per fault, no rows if there are none: partitions and rows of models that no '
+  'longer exist (drop_orphans() drops them), and partitions that are missing or in the wrong place; does not read '
+  'atoms, which check_model() does; no rows without a store';
 
 CREATE FUNCTION hartonomous.drop_orphans() RETURNS bigint
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
@@ -225,5 +225,5 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous.drop_orphans() IS
-  'drops the partitions and rows that check_store() calls orphaned; returns the bytes of disk that the partitions '
-  'took, freed when the transaction commits; 55P03 when readers of the atoms do not end; 0 without a store';
+  'drops the partitions and rows that check_store() reports as orphaned; returns the bytes on disk of the partitions, '
+  'which are freed when the transaction commits; 55P03 if readers of the atoms do not end in time; 0 without a store';

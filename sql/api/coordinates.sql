@@ -4,21 +4,23 @@
 CREATE FUNCTION hartonomous.quantize_q8(x real, y real, z real) RETURNS bytea
   AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 1;
 COMMENT ON FUNCTION hartonomous.quantize_q8(real, real, real) IS
-  'a point as 3 bytes: x and y from [0, 100], z from [-10, 10], each onto 0..255, rounded half to even; 22003 out of '
-  'range or NaN';
+  'a point in 3 bytes: x and y from [0, 100] and z from [-10, 10], each mapped onto 0..255 and rounded half to even; '
+  '22003 if out of range or NaN';
 CREATE FUNCTION hartonomous.dequantize_q8(bytea, OUT x real, OUT y real, OUT z real)
   AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 1;
-COMMENT ON FUNCTION hartonomous.dequantize_q8(bytea) IS 'the point of quantize_q8; 22P03 when not 3 bytes';
+COMMENT ON FUNCTION hartonomous.dequantize_q8(bytea) IS
+  'the point encoded by quantize_q8; 22P03 if there are not 3 bytes';
 
 CREATE FUNCTION hartonomous.encode_point(x real, y real, z real, format text) RETURNS bytea
   AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 1;
 COMMENT ON FUNCTION hartonomous.encode_point(real, real, real, text) IS
-  'a point as F32 (12 bytes), F16 (6) or Q8_0 (3); 22003 for NaN, infinity or, for Q8_0, a point outside the space; '
-  '22023 on another format';
+  'a point in F32 (12 bytes), F16 (6) or Q8_0 (3); 22003 on NaN, infinity or, for Q8_0, a point outside the space; '
+  '22023 if there is no such format';
 CREATE FUNCTION hartonomous.decode_point(bytea, OUT x real, OUT y real, OUT z real)
   AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 1;
 COMMENT ON FUNCTION hartonomous.decode_point(bytea) IS
-  'the point of encode_point, told by its length; 22P03 when it is not 3, 6 or 12 bytes or a coordinate is not finite';
+  'the point encoded by encode_point, whose format follows from the length; 22P03 if there are not 3, 6 or 12 bytes or '
+  'a coordinate is not finite';
 CREATE FUNCTION hartonomous.quantize_geometry(point geometry, format text DEFAULT 'Q8_0') RETURNS bytea
   LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE COST 250
   SET search_path = pg_catalog, pg_temp
@@ -54,30 +56,31 @@ CREATE FUNCTION hartonomous.dequantize_geometry_q8(point bytea) RETURNS geometry
   RETURN ST_MakePoint((hartonomous.dequantize_q8(point)).x, (hartonomous.dequantize_q8(point)).y,
                            (hartonomous.dequantize_q8(point)).z);
 COMMENT ON FUNCTION hartonomous.quantize_geometry(geometry, text) IS
-  'a PointZ as F32 (12 bytes), F16 (6) or Q8_0 (3); 22023 when it is no PointZ or the format is another; 22003 outside '
-  'the space (Q8_0), NaN or infinity';
+  'a PointZ in F32 (12 bytes), F16 (6) or Q8_0 (3); 22023 if it is not a PointZ or there is no such format; 22003 if '
+  'it is outside the space (Q8_0) or not finite';
 COMMENT ON FUNCTION hartonomous.dequantize_geometry(bytea) IS
-  'the PointZ of quantize_geometry; 22P03 when it is not 3, 6 or 12 bytes or a coordinate is not finite';
+  'the PointZ encoded by quantize_geometry; 22P03 if there are not 3, 6 or 12 bytes or a coordinate is not finite';
 COMMENT ON FUNCTION hartonomous.atom_position(real, real, real) IS
-  'the PointZ of three coordinates; NULL when one of them is NULL, NaN or infinite';
+  'the PointZ with these coordinates; NULL if one of them is NULL, NaN or infinite';
 COMMENT ON FUNCTION hartonomous.atom_position(geometry, bytea) IS
-  'the position of an atom by weights_geometry or weights_geometry_q8, whichever it has; NULL when it has neither';
+  'the position of an atom, from weights_geometry or weights_geometry_q8, whichever is not NULL; NULL if both are';
 COMMENT ON FUNCTION hartonomous.quantize_geometry_q8(geometry) IS
-  'a PointZ as 3 bytes; 22023 when it is no PointZ, 22003 outside the space';
+  'a PointZ in 3 bytes; 22023 if it is not a PointZ, 22003 if it is outside the space';
 COMMENT ON FUNCTION hartonomous.dequantize_geometry_q8(bytea) IS
-  'the PointZ of quantize_geometry_q8; 22P03 when it is not 3 bytes';
+  'the PointZ encoded by quantize_geometry_q8; 22P03 if there are not 3 bytes';
 
 CREATE FUNCTION hartonomous.quantize_q4k(coordinates real[], block_size integer DEFAULT 256) RETURNS bytea
   AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 250;
 COMMENT ON FUNCTION hartonomous.quantize_q4k(real[], integer) IS
-  'coordinates in blocks of float4 scale, float4 minimum and nibbles, high one first (not ggml''s Q4_K); a constant '
-  'block is exact; 22004 on a NULL element, 22003 on NaN or infinity, 22023 on a block_size outside 1..2^24';
+  'coordinates in blocks of a float4 scale, a float4 minimum and nibbles, high nibble first (not ggml''s Q4_K); a '
+  'constant block is exact; 22004 if an element is NULL, 22003 on NaN or infinity, 22023 if block_size is '
+  'outside 1..2^24';
 CREATE FUNCTION hartonomous.dequantize_q4k(coordinates bytea, original_length bigint, block_size integer DEFAULT 256)
   RETURNS real[]
   AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 250;
 COMMENT ON FUNCTION hartonomous.dequantize_q4k(bytea, bigint, integer) IS
-  'the coordinates of quantize_q4k; 22P03 when the bytes are not exactly those of original_length, 22023 on a negative '
-  'length or a bad block_size';
+  'the coordinates encoded by quantize_q4k; 22P03 if the number of bytes does not fit original_length, 22023 if the '
+  'length is negative or block_size is out of range';
 -- No combine function: where one worker's rows end and another's begin changes the blocks, so order is the result.
 CREATE AGGREGATE hartonomous.quantize_q4k(coordinate real) (
   SFUNC = hartonomous_internal.quantize_q4k_transition, STYPE = internal, SSPACE = 4096,
@@ -88,8 +91,8 @@ CREATE AGGREGATE hartonomous.quantize_q4k(coordinate real, block_size integer) (
   FINALFUNC = hartonomous_internal.quantize_q4k_final, PARALLEL = SAFE
 );
 COMMENT ON AGGREGATE hartonomous.quantize_q4k(real) IS
-  'quantize_q4k over rows, for example quantize_q4k(x ORDER BY atom_sequence); NULL for no rows; 22004 on a '
-  'NULL coordinate';
+  'quantize_q4k as an aggregate, for example quantize_q4k(x ORDER BY atom_sequence); NULL if there are no rows; 22004 '
+  'if a coordinate is NULL';
 COMMENT ON AGGREGATE hartonomous.quantize_q4k(real, integer) IS
-  'quantize_q4k over rows in blocks of block_size; NULL for no rows; 22004 on a NULL coordinate or block_size, 22023 '
-  'when block_size changes between rows';
+  'quantize_q4k as an aggregate, in blocks of block_size; NULL if there are no rows; 22004 if a coordinate or '
+  'block_size is NULL, 22023 if block_size differs between rows';

@@ -6,10 +6,10 @@ CREATE FUNCTION hartonomous.perplexity(model hartonomous.regmodel, text text, n_
   AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp SET row_security = off;
 COMMENT ON FUNCTION hartonomous.perplexity(hartonomous.regmodel, text, integer, integer) IS
-  'perplexity of a model on a text as llama.cpp defines it: pieces of n_ctx tokens (default: 512, or the model''s '
-  'context when that is less), the second half of each scored; of the live revision or a kept one; 22023 on a text of '
-  'fewer than 2 x n_ctx tokens or an n_ctx beyond the model''s context, 0A000 on models that cannot be run, 55000 when '
-  'tensors are missing or have wrong shapes';
+  'perplexity of a model on a text, as llama.cpp computes it: the second half of each chunk of n_ctx tokens (512 by '
+  'default, or the context length of the model if that is less) is scored; for the live revision or another one; 22023 '
+  'if the text has fewer than 2 x n_ctx tokens or n_ctx exceeds the context length, 0A000 if the model cannot be '
+  'evaluated, 55000 if tensors are missing or have the wrong shape';
 
 CREATE FUNCTION hartonomous.score_tokens(model hartonomous.regmodel, text text, n_ctx integer DEFAULT NULL,
                                          revision integer DEFAULT NULL)
@@ -17,8 +17,9 @@ CREATE FUNCTION hartonomous.score_tokens(model hartonomous.regmodel, text text, 
   AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 5000 ROWS 1000
   SET search_path = pg_catalog, pg_temp SET row_security = off;
 COMMENT ON FUNCTION hartonomous.score_tokens(hartonomous.regmodel, text, integer, integer) IS
-  'natural logarithm of each token''s probability after those before it, NULL for the first; longer texts than n_ctx '
-  'in windows that overlap by half; tokens as text, bytes that are no character as <0xNN>; errors as perplexity()';
+  'natural logarithm of the probability of each token after the previous ones, NULL for the first; texts longer than '
+  'n_ctx are scored in windows that overlap by half; tokens as text, with bytes that are not a character as <0xNN>; '
+  'errors as perplexity()';
 
 CREATE FUNCTION hartonomous.add_validation_set(name text, text text) RETURNS bytea
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 250
@@ -36,14 +37,14 @@ BEGIN
   SELECT s.text_sha256 INTO STRICT hash FROM hartonomous.validation_sets s WHERE s.validation_set = name;
   -- Results of different texts under one name could not be compared.
   IF hash <> hartonomous_internal.text_sha256(add_validation_set.text) THEN
-    RAISE EXCEPTION 'validation set "%" exists already, with another text', name
-      USING ERRCODE = '42710', HINT = 'Take another name, or DELETE it from hartonomous.validation_sets.';
+    RAISE EXCEPTION 'validation set "%" already exists with another text', name
+      USING ERRCODE = '42710', HINT = 'Choose another name, or DELETE it from hartonomous.validation_sets.';
   END IF;
   RETURN hash;
 END
 $$;
 COMMENT ON FUNCTION hartonomous.add_validation_set(text, text) IS
-  'keeps a text that models are measured on; returns its sha256; 42710 when there is another text of that name';
+  'stores a text to measure models on; returns its SHA-256; 42710 if that name has another text';
 
 CREATE FUNCTION hartonomous.validate_model_accuracy(model hartonomous.regmodel, validation_set text,
     baseline_revision integer DEFAULT NULL, n_ctx integer DEFAULT NULL, revision integer DEFAULT NULL)
@@ -84,10 +85,10 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous.validate_model_accuracy(hartonomous.regmodel, text, integer, integer, integer) IS
-  'measures a revision (default: the live one) on a validation set and keeps the result in validation_results; against '
-  'a baseline revision also the ratio of perplexities, the KL divergence from its predictions and the share of tokens '
-  'with the same likeliest prediction; columns named _error are standard errors; 42704 when there is no such model or '
-  'set; else as perplexity()';
+  'measures a revision (by default the live one) on a validation set and stores the result in validation_results; '
+  'against a baseline revision also the ratio of perplexities, the KL divergence from its predictions and the share of '
+  'tokens with the same most probable prediction; columns named _error are standard errors; 42704 if there is no such '
+  'model or set; other errors as perplexity()';
 
 -- The function is given by the caller, now: nothing that is stored is executed.
 CREATE FUNCTION hartonomous.validate_model_accuracy(model hartonomous.regmodel, evaluator regprocedure)
@@ -107,7 +108,7 @@ BEGIN
    WHERE p.oid = evaluator AND p.prokind = 'f' AND NOT p.proretset AND p.prorettype = 'float8'::regtype
      AND p.pronargs = 1 AND p.proargtypes[0] = 'integer'::regtype;
   IF callee IS NULL THEN
-    RAISE EXCEPTION '% is not a function of a model''s number that returns a double precision',
+    RAISE EXCEPTION '% is not a function (model integer) that returns double precision',
                     coalesce(evaluator::text, 'NULL')
       USING ERRCODE = '42883';
   END IF;
@@ -119,9 +120,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous.validate_model_accuracy(hartonomous.regmodel, regprocedure) IS
-  'measures the live revision of any network by a function of the user''s, (model integer) -> double precision, which '
-  'is called with search_path pg_catalog, and keeps the result in validation_results; 42883 when the function is none '
-  'of that kind';
+  'measures the live revision of any network by a function of your own, (model integer) -> double precision, which is '
+  'called with search_path pg_catalog, and stores the result in validation_results; 42883 if it is not such a function';
 
 CREATE FUNCTION hartonomous.record_usage(model hartonomous.regmodel, text text, n_ctx integer DEFAULT NULL)
   RETURNS bigint
@@ -150,11 +150,11 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous.record_usage(hartonomous.regmodel, text, integer) IS
-  'runs a text through the live revision and adds to atom_usage_stats which atoms took part, in how many tokens and '
-  'with what mean energy (matrices; vectors take part in everything); returns the number of atoms; the text in windows '
-  'as score_tokens(); errors as perplexity()';
+  'runs a text through the live revision and adds to atom_usage_stats for each atom of a matrix the number of tokens '
+  'it took part in and its mean energy (vectors take part in everything); returns the number of atoms; windows as in '
+  'score_tokens(); errors as perplexity()';
 
 CREATE FUNCTION hartonomous.release_model_cache() RETURNS bigint
   AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1;
 COMMENT ON FUNCTION hartonomous.release_model_cache() IS
-  'gives up the tensors that this session keeps (hartonomous.model_cache_size); returns the bytes freed';
+  'frees the tensors that this session has cached (hartonomous.model_cache_size); returns the bytes freed';

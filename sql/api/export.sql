@@ -10,8 +10,8 @@ CREATE FUNCTION hartonomous.export_gguf_large_object(model hartonomous.regmodel)
   LANGUAGE sql VOLATILE STRICT PARALLEL UNSAFE COST 5000
   RETURN hartonomous_internal.export_to_large_object(model, 'gguf');
 COMMENT ON FUNCTION hartonomous.export_gguf(hartonomous.regmodel, text) IS
-  'writes the live revision of a model to a server file (absolute path), complete or not at all; returns its bytes; '
-  '42501 without the right to write files';
+  'writes the live revision of a model to a file on the server (absolute path), which is either complete or absent; '
+  'returns its size; 42501 without the right to write files';
 COMMENT ON FUNCTION hartonomous.export_gguf(hartonomous.regmodel) IS
   'the live revision of a model as the bytes of a file; 54000 from 1 GB on';
 COMMENT ON FUNCTION hartonomous.export_gguf_large_object(hartonomous.regmodel) IS
@@ -27,8 +27,8 @@ CREATE FUNCTION hartonomous.export_safetensors_large_object(model hartonomous.re
   LANGUAGE sql VOLATILE STRICT PARALLEL UNSAFE COST 5000
   RETURN hartonomous_internal.export_to_large_object(model, 'safetensors');
 COMMENT ON FUNCTION hartonomous.export_safetensors(hartonomous.regmodel, text) IS
-  'writes the live revision of a model to a server file (absolute path), complete or not at all; returns its bytes; '
-  '42501 without the right to write files';
+  'writes the live revision of a model to a file on the server (absolute path), which is either complete or absent; '
+  'returns its size; 42501 without the right to write files';
 COMMENT ON FUNCTION hartonomous.export_safetensors(hartonomous.regmodel) IS
   'the live revision of a model as the bytes of a file; 54000 from 1 GB on';
 COMMENT ON FUNCTION hartonomous.export_safetensors_large_object(hartonomous.regmodel) IS

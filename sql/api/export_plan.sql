@@ -15,8 +15,8 @@ AS $$
 BEGIN
   PERFORM hartonomous_internal.current_revision(model);
   IF container IS NULL OR container NOT IN ('gguf', 'safetensors') THEN
-    RAISE EXCEPTION 'unknown model file format "%"', container
-      USING ERRCODE = '22023', HINT = 'Formats are "gguf" and "safetensors".';
+    RAISE EXCEPTION 'unknown container "%"', container
+      USING ERRCODE = '22023', HINT = 'Containers are "gguf" and "safetensors".';
   END IF;
   -- Through the parent, for which readers have rights.
   RETURN QUERY EXECUTE $sql$
@@ -50,4 +50,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous.export_plan(hartonomous.regmodel, text) IS
-  'what an export writes, a row a tensor: the formats its atoms have and the one it goes out in';
+  'what an export would write, one row per tensor: the format its atoms have, and the format it would be written in';

@@ -4,63 +4,63 @@ CREATE FUNCTION hartonomous.file_metadata(source text, container text, config js
                                           tokenizer jsonb DEFAULT 'null') RETURNS jsonb
   AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE COST 5000;
 COMMENT ON FUNCTION hartonomous.file_metadata(text, text, jsonb, jsonb) IS
-  'all of a model file but its weights; container is gguf or safetensors; with the config and tokenizer of a '
-  'checkpoint the metadata of the GGUF model it amounts to; 22P03 on a malformed file, 22023 and 0A000 on a config or '
-  'tokenizer that is wrong or not known';
+  'everything in a model file but the weights; container is gguf or safetensors; with config and tokenizer of a '
+  'checkpoint, the metadata of the equivalent GGUF model; 22P03 if the file is malformed, 22023 and 0A000 if config or '
+  'tokenizer are invalid or not supported';
 
 CREATE FUNCTION hartonomous.file_metadata(source text[], container text, config jsonb DEFAULT 'null',
                                           tokenizer jsonb DEFAULT 'null') RETURNS jsonb
   AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE COST 5000;
-COMMENT ON FUNCTION hartonomous.file_metadata(text[], text, jsonb, jsonb) IS 'the same of the files of a checkpoint';
+COMMENT ON FUNCTION hartonomous.file_metadata(text[], text, jsonb, jsonb) IS 'the same for the files of a checkpoint';
 
 CREATE FUNCTION hartonomous.file_metadata(source bytea, container text, config jsonb DEFAULT 'null',
                                           tokenizer jsonb DEFAULT 'null') RETURNS jsonb
   AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE COST 5000;
-COMMENT ON FUNCTION hartonomous.file_metadata(bytea, text, jsonb, jsonb) IS 'the same of a file in memory';
+COMMENT ON FUNCTION hartonomous.file_metadata(bytea, text, jsonb, jsonb) IS 'the same for a file of type bytea';
 
 CREATE FUNCTION hartonomous.file_metadata(source oid, container text, config jsonb DEFAULT 'null',
                                           tokenizer jsonb DEFAULT 'null') RETURNS jsonb
   AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE COST 5000;
-COMMENT ON FUNCTION hartonomous.file_metadata(oid, text, jsonb, jsonb) IS 'the same of a large object';
+COMMENT ON FUNCTION hartonomous.file_metadata(oid, text, jsonb, jsonb) IS 'the same for a large object';
 
 CREATE FUNCTION hartonomous.file_tensors(source text, container text, config jsonb DEFAULT 'null')
   RETURNS TABLE ("position" integer, tensor_name text, tensor_dtype text, storage_format text,
                  tensor_shape bigint[], row_length bigint, parameter_count bigint, bytes bigint)
   AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE COST 5000 ROWS 300;
 COMMENT ON FUNCTION hartonomous.file_tensors(text, text, jsonb) IS
-  'the tensors of a model file, shapes rows first; container is gguf or safetensors; with the config of a checkpoint '
-  'those of the GGUF model it amounts to; 22P03 on a malformed file';
+  'the tensors of a model file, shapes rows first; container is gguf or safetensors; with the config of a checkpoint, '
+  'those of the equivalent GGUF model; 22P03 if the file is malformed';
 
 CREATE FUNCTION hartonomous.file_tensors(source text[], container text, config jsonb DEFAULT 'null')
   RETURNS TABLE ("position" integer, tensor_name text, tensor_dtype text, storage_format text,
                  tensor_shape bigint[], row_length bigint, parameter_count bigint, bytes bigint)
   AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE COST 5000 ROWS 300;
-COMMENT ON FUNCTION hartonomous.file_tensors(text[], text, jsonb) IS 'the same of the files of a checkpoint';
+COMMENT ON FUNCTION hartonomous.file_tensors(text[], text, jsonb) IS 'the same for the files of a checkpoint';
 
 CREATE FUNCTION hartonomous.file_tensors(source bytea, container text, config jsonb DEFAULT 'null')
   RETURNS TABLE ("position" integer, tensor_name text, tensor_dtype text, storage_format text,
                  tensor_shape bigint[], row_length bigint, parameter_count bigint, bytes bigint)
   AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE COST 5000 ROWS 300;
-COMMENT ON FUNCTION hartonomous.file_tensors(bytea, text, jsonb) IS 'the same of a file in memory';
+COMMENT ON FUNCTION hartonomous.file_tensors(bytea, text, jsonb) IS 'the same for a file of type bytea';
 
 CREATE FUNCTION hartonomous.file_tensors(source oid, container text, config jsonb DEFAULT 'null')
   RETURNS TABLE ("position" integer, tensor_name text, tensor_dtype text, storage_format text,
                  tensor_shape bigint[], row_length bigint, parameter_count bigint, bytes bigint)
   AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE COST 5000 ROWS 300;
-COMMENT ON FUNCTION hartonomous.file_tensors(oid, text, jsonb) IS 'the same of a large object';
+COMMENT ON FUNCTION hartonomous.file_tensors(oid, text, jsonb) IS 'the same for a large object';
 
 CREATE FUNCTION hartonomous.file_sha256(source text) RETURNS bytea
   AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE COST 5000;
-COMMENT ON FUNCTION hartonomous.file_sha256(text) IS 'sha256 of a file, of several one after the other';
+COMMENT ON FUNCTION hartonomous.file_sha256(text) IS 'SHA-256 of a file, or of several files one after the other';
 
 CREATE FUNCTION hartonomous.file_sha256(source text[]) RETURNS bytea
   AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE COST 5000;
-COMMENT ON FUNCTION hartonomous.file_sha256(text[]) IS 'sha256 of a file, of several one after the other';
+COMMENT ON FUNCTION hartonomous.file_sha256(text[]) IS 'SHA-256 of a file, or of several files one after the other';
 
 CREATE FUNCTION hartonomous.file_sha256(source bytea) RETURNS bytea
   AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE COST 5000;
-COMMENT ON FUNCTION hartonomous.file_sha256(bytea) IS 'sha256 of a file, of several one after the other';
+COMMENT ON FUNCTION hartonomous.file_sha256(bytea) IS 'SHA-256 of a file, or of several files one after the other';
 
 CREATE FUNCTION hartonomous.file_sha256(source oid) RETURNS bytea
   AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE COST 5000;
-COMMENT ON FUNCTION hartonomous.file_sha256(oid) IS 'sha256 of a file, of several one after the other';
+COMMENT ON FUNCTION hartonomous.file_sha256(oid) IS 'SHA-256 of a file, or of several files one after the other';

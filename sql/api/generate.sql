@@ -9,9 +9,9 @@ CREATE FUNCTION hartonomous.generate_tokens(model hartonomous.regmodel, prompt t
 COMMENT ON FUNCTION hartonomous.generate_tokens(hartonomous.regmodel, text, integer, double precision, integer,
   double precision,
   bigint, integer, geometry) IS
-  'the tokens with which a model goes on from a prompt, one a row and, in a SELECT list or through a cursor, as soon '
-  'as it is there: what each adds to the text and the natural logarithm of its probability; arguments and errors as '
-  'generate_text(), 40001 when the model was rewritten after the snapshot';
+  'continues a prompt, one row per token, each returned as soon as it is generated in a SELECT list or through a '
+  'cursor: the text it adds and the natural logarithm of its probability; arguments and errors as generate_text(), '
+  '40001 if the model was rewritten after the snapshot was taken';
 CREATE FUNCTION hartonomous.generate_text(model hartonomous.regmodel, prompt text, max_tokens integer DEFAULT 256,
     temperature double precision DEFAULT 0, top_k integer DEFAULT 0, top_p double precision DEFAULT 1,
     seed bigint DEFAULT 0, revision integer DEFAULT NULL, region geometry DEFAULT NULL) RETURNS text
@@ -20,19 +20,19 @@ CREATE FUNCTION hartonomous.generate_text(model hartonomous.regmodel, prompt tex
 COMMENT ON FUNCTION hartonomous.generate_text(hartonomous.regmodel, text, integer, double precision, integer,
   double precision,
   bigint, integer, geometry) IS
-  'what a model writes after a prompt, until it ends the text, max_tokens or its context does; temperature 0 takes the '
-  'likeliest token each time, above 0 one is drawn by seed from the top_k likeliest (0: all) that together have '
-  'probability top_p; of the live revision or a kept one; of the atoms inside a region alone, when one is given, '
-  'vectors apart; 22023 on arguments out of range and prompts that are empty or longer than the context; else as '
-  'perplexity()';
+  'continues a prompt until the model ends the text, or after max_tokens, or when its context is full; temperature 0 '
+  'takes the most probable token each time; above 0, one is sampled by seed from the top_k most probable tokens (0: '
+  'all) whose probabilities add up to top_p; with the live revision or another one; with a region, only atoms inside '
+  'it and vectors are used; 22023 if an argument is out of range or the prompt is empty or longer than the context; '
+  'other errors as perplexity()';
 
 CREATE FUNCTION hartonomous.generate_text_spatial(model hartonomous.regmodel, prompt text, max_tokens integer,
     region geometry) RETURNS text
   LANGUAGE sql VOLATILE PARALLEL UNSAFE COST 5000
   RETURN hartonomous.generate_text(model, prompt, max_tokens, region => region);
 COMMENT ON FUNCTION hartonomous.generate_text_spatial(hartonomous.regmodel, text, integer, geometry) IS
-  'generate_text() with only those atoms whose place lies in the region: in X and Y, and in Z where the region has it; '
-  'vectors, which have no place of their own, always take part; a NULL region is everywhere';
+  'generate_text() with only those atoms whose position lies in the region: in X and Y and, if the region has it, in '
+  'Z; vectors, which have no position of their own, are always used; a NULL region is everywhere';
 
 CREATE FUNCTION hartonomous.compare_generation(model hartonomous.regmodel, revision_a integer, revision_b integer,
   prompt text,
@@ -47,6 +47,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous.compare_generation(hartonomous.regmodel, integer, integer, text, integer) IS
-  'what two revisions (NULL: the live one) of a model write after a prompt, the likeliest token each time, and how '
-  'alike that is: levenshtein_similarity(), to be looked at and not to be decided by: one other token changes all '
-  'that follow';
+  'continues a prompt with two revisions of a model (NULL: the live one), always with the most probable token, and '
+  'returns levenshtein_similarity() of the texts: for a look, not for decisions, since a single different token '
+  'changes everything that follows';

@@ -16,7 +16,7 @@ BEGIN
 END
 $$;
 COMMENT ON PROCEDURE hartonomous.quantize_model_geometry(hartonomous.regmodel, text, boolean) IS
-  'keeps the places of a model''s atoms in weights_geometry_q8 only, in Q8_0 (3 bytes), F16 (6) or F32 (12); x, y, '
-  'weights_geometry and hilbert_index become NULL, neighbours and regions go on by the index on the quantized form; '
-  'says what that saves on disk; rollback_model() undoes it; 22023 on another format, 22003 when an atom lies '
+  'stores the positions of a model''s atoms in weights_geometry_q8 only, in Q8_0 (3 bytes), F16 (6) or F32 (12); x, y, '
+  'weights_geometry and hilbert_index become NULL, and neighbors and regions use the index on the quantized positions; '
+  'reports the disk space saved; rollback_model() undoes it; 22023 if there is no such format, 22003 if an atom lies '
   'outside the space';

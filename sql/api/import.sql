@@ -14,10 +14,10 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous.import_safetensors(text, text, integer, jsonb, jsonb) IS
-  'imports a model file and returns the model''s number; an atom is a matrix row, split above atom_size weights; '
-  'config and tokenizer (config.json, tokenizer.json of a Llama, Qwen2 or Qwen3 checkpoint) make a model that runs and '
-  'exports to GGUF; 22P03 on a malformed file, 0A000 on a piece of a model, 22023 and 0A000 on a config or tokenizer '
-  'that is wrong or not known, 42710 when the name is taken, 42501 without the right to read files';
+  'imports a safetensors file and returns the model''s number; an atom is a matrix row, cut above atom_size weights; '
+  'with config and tokenizer (config.json and tokenizer.json of a Llama, Qwen2 or Qwen3 checkpoint) the model can be '
+  'evaluated and exported to GGUF; 22P03 if the file is malformed, 0A000 if it is part of a model, 22023 and 0A000 if '
+  'config or tokenizer are invalid or not supported, 42710 if the name is taken, 42501 without the right to read files';
 
 CREATE FUNCTION hartonomous.import_safetensors(source text[], model_name text, atom_size integer DEFAULT 8192,
     config jsonb DEFAULT NULL, tokenizer jsonb DEFAULT NULL) RETURNS integer
@@ -43,7 +43,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous.import_safetensors(bytea, text, integer, jsonb, jsonb) IS
-  'the same from a file in memory';
+  'the same from a file of type bytea';
 
 CREATE FUNCTION hartonomous.import_safetensors(source oid, model_name text, atom_size integer DEFAULT 8192,
     config jsonb DEFAULT NULL, tokenizer jsonb DEFAULT NULL) RETURNS integer
@@ -67,8 +67,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous.import_gguf(text, text, integer) IS
-  'imports a model file and returns the model''s number; an atom is a matrix row, split above atom_size weights; 22P03 '
-  'on a malformed file, 0A000 on a piece of a split model, 42710 when the name is taken, 42501 without the right '
+  'imports a GGUF file and returns the model''s number; an atom is a matrix row, cut above atom_size weights; 22P03 if '
+  'the file is malformed, 0A000 if it is part of a split model, 42710 if the name is taken, 42501 without the right '
   'to read files';
 
 CREATE FUNCTION hartonomous.import_gguf(source bytea, model_name text, atom_size integer DEFAULT 8192)
@@ -80,7 +80,7 @@ BEGIN
   RETURN hartonomous_internal.import_model(source, 'gguf', model_name, atom_size);
 END
 $$;
-COMMENT ON FUNCTION hartonomous.import_gguf(bytea, text, integer) IS 'the same from a file in memory';
+COMMENT ON FUNCTION hartonomous.import_gguf(bytea, text, integer) IS 'the same from a file of type bytea';
 
 CREATE FUNCTION hartonomous.import_gguf(source oid, model_name text, atom_size integer DEFAULT 8192)
   RETURNS integer

@@ -28,6 +28,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous.block_influence(hartonomous.regmodel) IS
-  'how much each block may change what passes through it, judged by weights alone: the Frobenius norms of the matrices '
-  'that write to the residual stream (attention output and feed-forward down), added up; of all its matrices when it '
-  'has none of those names; 42704 when there is no such model';
+  'an estimate, from weights alone, of how much each block contributes to the residual stream: the sum of the '
+  'Frobenius norms of the matrices that write to it (attention output and feed-forward down), or of all its matrices '
+  'if none has such a name; 42704 if there is no such model';

@@ -37,7 +37,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous.assign_mixed_precision(hartonomous.regmodel, jsonb, boolean) IS
-  'plans a format for each atom of the matrices of a model, by the first rule it falls under: an array of objects with '
-  'format, perhaps pattern (LIKE, of tensor names) and importance_above; none falls under any: none planned; returns '
-  'what is planned now, a row a format; quantize_model(model) carries it out; 22023 on wrong rules, 42704, 55P03 '
-  'with nowait';
+  'plans a format for each atom of the matrices of a model, by the first rule that matches: an array of objects with '
+  'format and optionally pattern (LIKE, for names of tensors) and importance_above; atoms without a match get no plan; '
+  'returns the plan, one row per format; quantize_model(model) carries it out; 22023 if the rules are invalid, 42704, '
+  '55P03 with nowait';

@@ -16,13 +16,14 @@ BEGIN
   END IF;
   IF found IS NULL THEN
     RAISE EXCEPTION 'model "%" does not exist', model_name
-      USING ERRCODE = '42704', HINT = coalesce('There is ' || near || '.', 'There is no model yet: see import_gguf().');
+      USING ERRCODE = '42704',
+      HINT = coalesce('There is ' || near || '.', 'There are no models yet: see import_gguf().');
   END IF;
   RETURN found;
 END
 $$;
 COMMENT ON FUNCTION hartonomous.model_id(text) IS
-  'the number of a model; 42704, with near names, when there is none of that name';
+  'the number of a model; 42704, with similar names, if there is no model of that name';
 
 CREATE FUNCTION hartonomous.list_models()
   RETURNS TABLE (model_id integer, model_name text, architecture text, parent_model text, parameters bigint,
@@ -47,8 +48,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous.list_models() IS
-  'a row a model: its parent, its live revision with the atoms and bytes of weights its last stage left, and the bytes '
-  'all its revisions take on disk now; none without a store';
+  'one row per model: its parent, its live revision with the atoms and bytes of weights after its last stage, and the '
+  'bytes on disk of all its revisions; no rows without a store';
 
 CREATE FUNCTION hartonomous.rename_model(model hartonomous.regmodel, new_name text) RETURNS void
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 250
@@ -63,7 +64,7 @@ EXCEPTION WHEN unique_violation THEN
 END
 $$;
 COMMENT ON FUNCTION hartonomous.rename_model(hartonomous.regmodel, text) IS
-  'gives a model another name; 42704 when there is no such model, 42710 when the name is taken, 22023 when it is none';
+  'renames a model; 42704 if there is no such model, 42710 if the name is taken, 22023 if it is not a valid name';
 
 -- Readers of its atoms hold it up until they end, as they hold up a swap.
 CREATE FUNCTION hartonomous.delete_model(model hartonomous.regmodel, nowait boolean DEFAULT false) RETURNS bigint
@@ -92,6 +93,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous.delete_model(hartonomous.regmodel, boolean) IS
-  'deletes a model with all its revisions, in one transaction; returns the bytes of disk freed when it commits; '
-  'students it had stay, without a parent; 42704 when there is no such model, 55P03 with nowait or when readers of the '
-  'atoms do not end';
+  'deletes a model with all its revisions, in one transaction; returns the bytes on disk that are freed when it '
+  'commits; its students stay, without a parent; 42704 if there is no such model, 55P03 with nowait or if readers of '
+  'the atoms do not end in time';

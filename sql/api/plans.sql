@@ -63,9 +63,9 @@ END
 $$;
 COMMENT ON FUNCTION hartonomous.prune_plan(hartonomous.regmodel, double precision, real, text, text, boolean, boolean,
   text) IS
-  'what prune_by_importance would remove, a row a tensor (see tensor_plan): atoms with importance below '
-  'minimum_importance; details say how many atoms it has when none is missing (imported_atoms), of which keep_ratio is '
-  'a share; reason says why a tensor is passed over';
+  'what prune_by_importance would remove, one row per tensor (see tensor_plan): the atoms with importance below '
+  'minimum_importance; details have the number of atoms if none is missing (imported_atoms), which keep_ratio refers '
+  'to; reason tells why a tensor is skipped';
 
 CREATE FUNCTION hartonomous.region_plan(model hartonomous.regmodel, region real[], keep_inside boolean DEFAULT false,
     layer_pattern text DEFAULT '%', include_vectors boolean DEFAULT false)
@@ -110,9 +110,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous.region_plan(hartonomous.regmodel, real[], boolean, text, boolean) IS
-  'what prune_region would remove, a row a tensor (see tensor_plan): atoms in the region, or, keep_inside, those that '
-  'are not; reason says why a tensor is passed over; 42704 when there is no such model, 22023 when the region is none '
-  'or no tensor is like the pattern';
+  'what prune_region would remove, one row per tensor (see tensor_plan): the atoms in the region or, with keep_inside, '
+  'those outside; reason tells why a tensor is skipped; 42704 if there is no such model, 22023 if the region is '
+  'invalid or no tensor matches the pattern';
 
 -- Here and in other plans sets of tensors are joined by hashing, never by nested loops: of a model that was imported
 -- since statistics were gathered the planner expects a handful of tensors, and loops over thousands take minutes. Nor
@@ -205,10 +205,10 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous.quantize_plan(hartonomous.regmodel, text, text, jsonb, boolean, regclass) IS
-  'what quantize_model would do, a row a tensor of the pattern (see tensor_plan): the format it would get, or, where '
-  'atoms get what is planned for each, what each planned format means there; details say the formats it has now and '
-  'would have, and whether something quantized would be quantized again; reason says why it is kept as it is, or gets '
-  'another format than asked';
+  'what quantize_model would do, one row per tensor that matches the pattern (see tensor_plan): its target format or, '
+  'if atoms get the formats planned for them, what each of these becomes; details have its present and target formats, '
+  'and whether quantized weights would be quantized again; reason tells why a tensor is kept, or gets another format '
+  'than requested';
 
 CREATE FUNCTION hartonomous.svd_plan(model hartonomous.regmodel, rank integer DEFAULT NULL,
   energy double precision DEFAULT NULL,
@@ -224,7 +224,7 @@ DECLARE
 BEGIN
   PERFORM hartonomous_internal.current_revision(model);
   IF num_nonnulls(svd_plan.rank, energy, target_ratio) <> 1 THEN
-    RAISE EXCEPTION 'give one of rank, energy and target_ratio' USING ERRCODE = '22023';
+    RAISE EXCEPTION 'exactly one of rank, energy and target_ratio must be given' USING ERRCODE = '22023';
   ELSIF svd_plan.rank <= 0 THEN
     RAISE EXCEPTION 'rank must be positive' USING ERRCODE = '22023';
   ELSIF NOT (energy > 0 AND energy <= 1) THEN
@@ -272,16 +272,14 @@ BEGIN
              floor(m.bytes * $6 - m.bytes * $8)::bigint AS target_bytes
         FROM matrices m),
     ranked AS (
-      SELECT b.*,
-             CASE WHEN b.kept IS NULL THEN
-               hartonomous_internal.rank_within($4, b.rows, b.cols,
-                                                least(b.most_bytes, hartonomous_internal.most_factor_bytes()))
-             END AS most,
+      SELECT b.*, CASE WHEN b.kept IS NULL THEN hartonomous_internal.rank_within($4, b.rows, b.cols,
+                                                                   least(b.most_bytes,
+                                                                     hartonomous_internal.most_factor_bytes()))
+                  END AS most,
              CASE WHEN b.kept IS NOT NULL OR $6 IS NULL AND $5 IS NULL THEN NULL
                   WHEN $5 IS NOT NULL THEN least($5, b.rows, b.cols)::integer
                   ELSE hartonomous_internal.rank_within($4, b.rows, b.cols,
-                         least(b.target_bytes, b.most_bytes, hartonomous_internal.most_factor_bytes()))
-                  END AS wanted
+                    least(b.target_bytes, b.most_bytes, hartonomous_internal.most_factor_bytes())) END AS wanted
         FROM budgets b),
     weighed AS (
       SELECT r.*, hartonomous_internal.factor_bytes($4, r.rows, r.cols, coalesce(r.wanted, 1)) AS would_take
@@ -313,9 +311,10 @@ END
 $$;
 COMMENT ON FUNCTION hartonomous.svd_plan(hartonomous.regmodel, integer, double precision, double precision, text, text,
   double precision, double precision) IS
-  'what svd_compress_model would do, a row a tensor of the pattern (see tensor_plan): the rank of its factors, or the '
-  'energy by which it is found, at most most_rank, and the bytes they take (NULL when the rank is still to be found), '
-  'or why it is left alone; 22023 unless one of rank, energy, target_ratio is given';
+  'what svd_compress_model would do, one row per tensor that matches the pattern (see tensor_plan): the rank of its '
+  'factors, or the energy by which it will be found, at most most_rank, and their bytes (NULL if the rank is not known '
+  'in advance), or the reason why the tensor stays as it is; 22023 unless exactly one of rank, energy and '
+  'target_ratio is given';
 
 CREATE FUNCTION hartonomous.geometry_plan(model hartonomous.regmodel, format text DEFAULT 'Q8_0')
   RETURNS SETOF hartonomous.tensor_plan
@@ -337,9 +336,9 @@ BEGIN
    WHERE v.fault = 'not a number' OR v.fault = 'outside'
    AND (format = 'Q8_0' OR 'Infinity' IN (abs(v.x), abs(v.y), abs(v.z)));
   IF wrong.atoms > 0 THEN
-    RAISE EXCEPTION '% atoms have places that % cannot hold', wrong.atoms, format
+    RAISE EXCEPTION '% atoms have positions that % cannot hold', wrong.atoms, format
       USING ERRCODE = '22003', DETAIL = pg_catalog.format('The first is atom %s.', wrong.first),
-            HINT = 'SELECT hartonomous.clamp_coordinates(model); brings them into the space.';
+            HINT = 'SELECT hartonomous.clamp_coordinates(model); moves them into the space.';
   END IF;
   -- Through the parent, for which readers have rights.
   RETURN QUERY EXECUTE $sql$
@@ -364,6 +363,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous.geometry_plan(hartonomous.regmodel, text) IS
-  'what quantize_model_geometry would do, a row a tensor (see tensor_plan); details say how many places (of atoms) are '
-  'to be encoded; weights stay as they are, what is saved are columns beside them; 22023 on another format, 22003 when '
-  'an atom lies where it cannot follow, 42704 when there is no such model';
+  'what quantize_model_geometry would do, one row per tensor (see tensor_plan); details have the number of positions '
+  'to encode; weights stay as they are, the space of other columns is saved; 22023 if there is no such format, 22003 '
+  'if an atom is out of range for it, 42704 if there is no such model';

@@ -3,5 +3,5 @@
 CREATE FUNCTION hartonomous.format_presets() RETURNS TABLE (preset text, file_type integer, base_format text)
   AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 50 ROWS 19;
 COMMENT ON FUNCTION hartonomous.format_presets() IS
-  'the file types of llama-quantize that quantize_model() makes: their names, their numbers (general.file_type) and '
-  'the format of most of their tensors';
+  'the mixtures of quantize_model(), which are the file types of llama-quantize: their names, their numbers '
+  '(general.file_type) and the format of most of their tensors';

@@ -15,10 +15,10 @@ END
 $$;
 COMMENT ON PROCEDURE hartonomous.prune_by_importance(hartonomous.regmodel, double precision, real, text, text, boolean,
   text, boolean, boolean, text, boolean) IS
-  'removes the least important atoms: all but a share of those imported (keep_ratio; keep_ratio_of => ''present'': of '
-  'those there now) or those below a score (threshold), ranked within each tensor or over the whole model; not of '
-  'embeddings and output unless include_embeddings; in place when few go, else by rewriting; rollback_model() undoes '
-  'it; 22023 on arguments that do not fit';
+  'removes the least important atoms: all but a share of those imported (keep_ratio; with keep_ratio_of => ''present'','
+  ' of the current ones) or those below a threshold, ranked within each tensor or over the whole model; skips '
+  'embeddings and output matrix unless include_embeddings; in place if few are removed, else by rewriting; '
+  'rollback_model() undoes it; 22023 if arguments contradict each other';
 
 -- Cancelled, killed, called twice: as run_stage().
 CREATE PROCEDURE hartonomous.prune_region(model hartonomous.regmodel, region real[], keep_inside boolean DEFAULT false,
@@ -34,5 +34,6 @@ END
 $$;
 COMMENT ON PROCEDURE hartonomous.prune_region(hartonomous.regmodel, real[], boolean, text, boolean, text, boolean,
   boolean) IS
-  'removes the atoms of matrices that lie in a region (see region()), or, keep_inside, those that do not; in place '
-  'when few go, else by rewriting; rollback_model() undoes it; 22023 when the region is none or arguments do not fit';
+  'removes the atoms of matrices that lie in a region (see region()) or, with keep_inside, those outside; in place if '
+  'few are removed, else by rewriting; rollback_model() undoes it; 22023 if the region is invalid or arguments '
+  'contradict each other';

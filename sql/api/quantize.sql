@@ -15,8 +15,8 @@ END
 $$;
 COMMENT ON PROCEDURE hartonomous.quantize_model(hartonomous.regmodel, text, text, boolean, boolean, regclass, jsonb,
   boolean) IS
-  'rewrites the matrices of a model as llama-quantize does for a file type of that name (format_presets(); with pure '
-  'in one format; when it is NULL, each atom in the one planned for it), a tensor at a time; overrides, an array of '
-  '{"pattern", "format"}, come before it, the first that fits; column_importance names a table or view with layer_name '
-  'and column_importance, whose numbers guide the choice of scales; rollback_model() undoes it; 22023 on an unknown '
-  'format, 55000 when tensors are quantized already and requantize is false';
+  'rewrites the matrices of a model, tensor by tensor, as llama-quantize does for a file type of that name '
+  '(format_presets()), with pure in one format, and without a format each atom in the one planned for it; overrides, '
+  'an array of {"pattern", "format"}, take precedence, the first match decides; column_importance names a table or '
+  'view with layer_name and column_importance, which guides the choice of scales; rollback_model() undoes it; 22023 if '
+  'there is no such format, 55000 if tensors are already quantized and requantize is false';

@@ -9,7 +9,7 @@ BEGIN
   -- NaN is greater than all else: as a minimum it is caught, as a maximum it has to be named.
   IF ((min_x <= max_x AND min_y <= max_y AND min_z <= max_z) IS NOT TRUE)
      OR 'NaN' IN (max_x, max_y, max_z) THEN
-    RAISE EXCEPTION 'a region needs a minimum and a maximum on each axis, the maximum not below the minimum'
+    RAISE EXCEPTION 'a region needs a minimum and a maximum on each axis, and no maximum may be below its minimum'
       USING ERRCODE = '22023',
             DETAIL = format('Got (%s) for min_x, max_x, min_y, max_y, min_z, max_z.',
                             array_to_string(ARRAY[min_x, max_x, min_y, max_y, min_z, max_z], ', ', 'NULL'));
@@ -18,8 +18,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous.region(real, real, real, real, real, real) IS
-  'a box in the space of atoms as six numbers, its faces included; infinity leaves a side open; 22023 when a number is '
-  'missing, NaN, or a maximum below its minimum';
+  'a box in the space of atoms as six numbers, including its faces; a side at infinity is open; 22023 if a number is '
+  'missing or NaN, or a maximum is below its minimum';
 CREATE FUNCTION hartonomous.region(box geometry) RETURNS real[]
   LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE COST 250
   RETURN hartonomous.region(
@@ -37,9 +37,9 @@ CREATE FUNCTION hartonomous.in_geometry(point geometry, quantized bytea, shape g
   RETURN hartonomous.in_region(point, quantized, hartonomous.region(shape))
          AND ST_Intersects(hartonomous.atom_position(point, quantized), ST_SetSRID(shape, 0));
 COMMENT ON FUNCTION hartonomous.region(geometry) IS
-  'the bounding box of a geometry as a region; without z it is open above and below; 22023 when it is empty';
+  'the bounding box of a geometry as a region; without z it is open above and below; 22023 if it is empty';
 COMMENT ON FUNCTION hartonomous.in_region(geometry, bytea, real[]) IS
-  'whether an atom lies in a region, by weights_geometry or weights_geometry_q8, whichever it has';
+  'whether an atom lies in a region, from weights_geometry or weights_geometry_q8, whichever is not NULL';
 COMMENT ON FUNCTION hartonomous.in_geometry(geometry, bytea, geometry) IS
-  'whether an atom lies in a geometry in x and y, and in z between its lowest and highest point, where it has z; 22023 '
-  'when it is empty';
+  'whether an atom lies in a geometry in x and y and, if that has z, between its lowest and highest point; 22023 if '
+  'it is empty';

@@ -18,8 +18,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous.backup_model(hartonomous.regmodel, text, boolean) IS
-  'writes a full copy of a model''s atoms as a backup revision, whose number it returns; after it, plain DELETE and '
-  'UPDATE can be rolled back; one transaction: a cancel or crash leaves nothing; 55P03 with nowait';
+  'writes a full copy of a model''s atoms as a backup revision and returns its number; plain DELETE and UPDATE after '
+  'it can be rolled back; one transaction: a cancel or crash leaves nothing; 55P03 with nowait';
 
 CREATE FUNCTION hartonomous.rollback_model(model hartonomous.regmodel, revision integer DEFAULT NULL,
   nowait boolean DEFAULT false)
@@ -44,7 +44,7 @@ BEGIN
   IF target.state <> 'backup' THEN
     RAISE EXCEPTION 'revision % of model "%" is %', target.revision_id, model, target.state
       USING ERRCODE = '55000',
-            HINT = 'Revisions in state "backup" can be returned to: see hartonomous.model_revisions.';
+            HINT = 'Only revisions in state "backup" can be made live: see hartonomous.model_revisions.';
   END IF;
   SELECT r.base_revision_id INTO STRICT present_base FROM hartonomous.model_revisions r WHERE r.revision_id = present;
   PERFORM hartonomous_internal.hold_revision(target.revision_id);
@@ -57,9 +57,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous.rollback_model(hartonomous.regmodel, integer, boolean) IS
-  'takes a model to another kept revision, back or forth, by default the one rollback_target() names, in one '
-  'transaction; a cancel or crash leaves it where it was; 22023 when it has no such revision, 55000 when that is not '
-  'kept, 55P03 with nowait';
+  'makes another revision of a model live, earlier or later, by default the one of rollback_target(), in one '
+  'transaction: a cancel or crash changes nothing; 22023 if the model has no such revision, 55000 if that was dropped, '
+  '55P03 with nowait';
 
 CREATE FUNCTION hartonomous.drop_backup(revision integer, nowait boolean DEFAULT false) RETURNS bigint
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
@@ -96,8 +96,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous.drop_backup(integer, boolean) IS
-  'gives up a backup revision and the partitions that no other kept revision needs; returns the bytes of disk freed; '
-  '42704 when there is no such revision, 55000 when it is not a backup';
+  'drops a backup revision and the partitions that no remaining revision needs; returns the bytes on disk freed; 42704 '
+  'if there is no such revision, 55000 if it is not a backup';
 
 CREATE FUNCTION hartonomous.model_history(model hartonomous.regmodel)
   RETURNS TABLE (revision_id integer, parent_revision_id integer, stage text, kind text, state text, atoms bigint,
@@ -117,8 +117,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous.model_history(hartonomous.regmodel) IS
-  'a row a revision, oldest first, dropped ones too: atoms and bytes of weights as its stage left them, and the bytes '
-  'as a share of its parent''s; 42704 when there is no such model';
+  'one row per revision, oldest first, including dropped ones: atoms and bytes of weights after its stage, and the '
+  'bytes as a percentage of its parent''s; 42704 if there is no such model';
 
 -- No swap comes between the look at the revisions and that at the atoms; and both see one snapshot, taken after the
 -- lock, because the function that looks is STABLE.
@@ -140,9 +140,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous.diff_revisions(integer, integer) IS
-  'how revision b of a model differs from revision a, a row a tensor: atoms only a has (removed), only b has (added), '
-  'both have with other bytes (re_encoded), and bytes of atoms and factors; 42704 when there is no such revision, '
-  '55000 when it is not kept, 22023 when they are of two models';
+  'how revision b of a model differs from revision a, one row per tensor: atoms that only a has (removed), that only b '
+  'has (added), that both have with different bytes (re_encoded), and bytes of atoms and factors; 42704 if there is no '
+  'such revision, 55000 if it was dropped, 22023 if they belong to different models';
 
 CREATE FUNCTION hartonomous.apply_retention(model hartonomous.regmodel, keep_last integer DEFAULT NULL,
   max_age interval DEFAULT NULL,
@@ -154,7 +154,7 @@ AS $$
 #variable_conflict use_column
 BEGIN
   IF keep_last IS NULL AND max_age IS NULL THEN
-    RAISE EXCEPTION 'give keep_last, max_age or both' USING ERRCODE = '22023';
+    RAISE EXCEPTION 'keep_last, max_age or both must be given' USING ERRCODE = '22023';
   ELSIF keep_last < 0 OR max_age < interval '0' THEN
     RAISE EXCEPTION 'keep_last and max_age cannot be negative' USING ERRCODE = '22023';
   END IF;
@@ -175,4 +175,5 @@ END
 $$;
 COMMENT ON FUNCTION hartonomous.apply_retention(hartonomous.regmodel, integer, interval, boolean) IS
   'drops the backups of a model that are not among its keep_last newest or are older than max_age, never the live '
-  'revision; a row each; 42704 when there is no such model, 22023 without or with negative limits, 55P03 with nowait';
+  'revision; one row per dropped revision; 42704 if there is no such model, 22023 without limits or with negative ones,'
+  ' 55P03 with nowait';

@@ -14,8 +14,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous.plan_from(regclass) IS
-  'the rows of a table or view as a plan for run_plan(): columns as in tensor_plan, of which those that are missing '
-  'are NULL and others are ignored';
+  'the rows of a table or view as a plan for run_plan(): columns have the names of tensor_plan, missing ones are NULL, '
+  'others are ignored';
 
 -- Cancelled, killed, called twice: as run_stage(). The same call with the same plan goes on with a run that was
 -- stopped.
@@ -33,7 +33,7 @@ END
 $$;
 COMMENT ON PROCEDURE hartonomous.run_plan(hartonomous.regmodel, text, hartonomous.tensor_plan[], text, boolean,
   boolean) IS
-  'carries out a plan that was made by a plan function, filtered, changed or written by hand, as a stage of that name: '
-  'what a row says becomes of its tensor, all others stay as they are; in place when it only prunes and little, else '
-  'by rewriting, each tensor committed; rollback_model() undoes it; 22023 when the plan does not fit the model, before '
-  'anything is written';
+  'carries out a plan that was returned by a plan function, filtered, changed or written by hand, as a stage with the '
+  'given name; tensors without a row stay as they are; in place if it only prunes few atoms, else by rewriting and '
+  'committing tensor by tensor; rollback_model() undoes it; 22023, before anything is written, if the plan does not '
+  'fit the model';

@@ -15,15 +15,14 @@ BEGIN
   PERFORM hartonomous_internal.lock_model(found.model_id, nowait => true);
   SELECT r.state INTO found.state FROM hartonomous.compression_runs r WHERE r.run_id = run;
   IF found.state IS DISTINCT FROM 'running' THEN
-    RAISE EXCEPTION 'run % is %: there is nothing to give up', run, coalesce(found.state, 'deleted')
-      USING ERRCODE = '55000';
+    RAISE EXCEPTION 'run % is %: it cannot be abandoned', run, coalesce(found.state, 'deleted') USING ERRCODE = '55000';
   END IF;
   PERFORM hartonomous_internal.close_run(run, 'abandoned');
 END
 $$;
 COMMENT ON FUNCTION hartonomous.abandon_run(bigint) IS
-  'gives up a run that was stopped, and drops what it wrote, which gives its disk space back; 42704 when there is no '
-  'such run, 55000 when it is not running, 55P03 when a session is at work on its model';
+  'gives up a run that was stopped, and drops what it wrote to free its disk space; 42704 if there is no such run, '
+  '55000 if it is not running, 55P03 if a session is working on its model';
 
 -- Whoever is at work on a model holds its lock. A run that says it is running while nobody does was cancelled or
 -- killed.
@@ -64,6 +63,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous.run_progress(hartonomous.regmodel) IS
-  'a row a run, of a model or of all, newest first: running (pid is the session at work), stopped (nobody is: the same '
-  'call goes on, abandon_run() gives it up), completed, failed or abandoned; tensors done, bytes and seconds of these, '
-  'the error that ended or stopped it; 42704 when there is no such model; none without a store';
+  'one row per run of a model or of all models, newest first: running (pid is the session that is working on it), '
+  'stopped (there is none: the same call resumes it, abandon_run() gives it up), completed, failed or abandoned; the '
+  'number of tensors done, their bytes and seconds, and the error that ended or stopped it; 42704 if there is no such '
+  'model; no rows without a store';

@@ -36,8 +36,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous.nearest_atoms(hartonomous.regmodel, geometry, integer) IS
-  'the k atoms of a model nearest to a PointZ, nearest first, by the index; works on either form of places; 22023 when '
-  'it is no PointZ or k is not between 0 and 1000000, 42704 when there is no such model';
+  'the k atoms of a model nearest to a PointZ, nearest first, found by the index; works with either form of positions; '
+  '22023 if it is not a PointZ or k is not between 0 and 1000000, 42704 if there is no such model';
 
 CREATE FUNCTION hartonomous.nearest_atoms(model hartonomous.regmodel, atom bigint, k integer DEFAULT 10)
   RETURNS TABLE (tensor_atom_id bigint, layer_name text, atom_sequence integer, distance double precision,
@@ -63,8 +63,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous.nearest_atoms(hartonomous.regmodel, bigint, integer) IS
-  'the k neighbours of an atom, given by its tensor_atom_id, nearest first; 42704 when there is no such model or atom, '
-  '22023 when k is not between 0 and 1000000';
+  'the k nearest neighbors of an atom, given by its tensor_atom_id, nearest first; 42704 if there is no such model or '
+  'atom, 22023 if k is not between 0 and 1000000';
 
 CREATE FUNCTION hartonomous.spatial_statistics(model hartonomous.regmodel)
   RETURNS TABLE (layer_id bigint, layer_name text, atoms bigint, placed bigint, mean_x double precision,
@@ -98,5 +98,5 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous.spatial_statistics(hartonomous.regmodel) IS
-  'where the atoms of each tensor lie: how many, how many have a place, mean, standard deviation, least and greatest '
-  'of x, y and z (importance); 42704 when there is no such model';
+  'positions of the atoms of each tensor: number of atoms, number of those with a position, mean, standard deviation, '
+  'minimum and maximum of x, y and z (importance); 42704 if there is no such model';

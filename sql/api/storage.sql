@@ -6,7 +6,7 @@ CREATE FUNCTION hartonomous.human_bytes(bytes bigint) RETURNS text
               WHEN abs(bytes) < 1048576 THEN round(bytes / 1024.0, 1) || ' KiB'
               WHEN abs(bytes) < 1073741824 THEN round(bytes / 1048576.0, 2) || ' MiB'
               ELSE round(bytes / 1073741824.0, 2) || ' GiB' END;
-COMMENT ON FUNCTION hartonomous.human_bytes(bigint) IS 'a number of bytes as people read it';
+COMMENT ON FUNCTION hartonomous.human_bytes(bigint) IS 'a number of bytes for people to read';
 
 CREATE FUNCTION hartonomous.model_disk_bytes(model hartonomous.regmodel) RETURNS bigint
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000
@@ -21,7 +21,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous.model_disk_bytes(hartonomous.regmodel) IS
-  'bytes on disk of all partitions of a model, indexes and TOAST included, and of the factors beside them';
+  'bytes on disk of all partitions of a model, including indexes, TOAST and factors';
 
 CREATE FUNCTION hartonomous.storage_report(model hartonomous.regmodel)
   RETURNS TABLE (revision_id integer, stage text, state text, table_name text, atoms bigint,
@@ -75,5 +75,5 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous.storage_report(hartonomous.regmodel) IS
-  'a row a partition of a model, counted and measured now: the revision it holds, atoms, bytes of weights (logical) '
-  'and bytes on disk (physical = table + indexes + TOAST + factors beside it)';
+  'one row per partition of a model, measured now: its revision, atoms, bytes of weights (logical) and bytes on disk '
+  '(physical = table + indexes + TOAST + factors)';

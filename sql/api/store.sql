@@ -23,7 +23,7 @@ BEGIN
   IF NOT has_schema_privilege('hartonomous', 'CREATE') THEN
     RAISE EXCEPTION 'there is no store yet, and role "%" may not create it', current_user
       USING ERRCODE = '42501',
-            HINT = format('A superuser runs: SELECT hartonomous.create_store(%L);', quote_ident(current_user));
+            HINT = format('Ask a superuser to run: SELECT hartonomous.create_store(%L);', quote_ident(current_user));
   END IF;
 
   CREATE TABLE hartonomous.store (
@@ -223,15 +223,15 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous.create_store(regrole) IS
-  'creates the tables, owned by the given role and by no extension; does nothing when they are there; 42501 without '
-  'the right to';
+  'creates the tables of the store, which belong to the given role and not to the extension; checks their version if '
+  'they exist; 42501 without the right to create them';
 
 CREATE FUNCTION hartonomous.store_tables() RETURNS text[]
   LANGUAGE sql IMMUTABLE PARALLEL SAFE COST 1
   RETURN ARRAY['store', 'models', 'model_layers', 'tensor_atoms', 'tensor_atoms_backup', 'model_revisions',
                'svd_compressed_layers', 'compression_runs', 'compression_steps', 'validation_sets',
                'validation_results', 'atom_usage_stats'];
-COMMENT ON FUNCTION hartonomous.store_tables() IS 'names of the tables that create_store() makes, partitions aside';
+COMMENT ON FUNCTION hartonomous.store_tables() IS 'names of the tables that create_store() creates, without partitions';
 
 CREATE FUNCTION hartonomous.upgrade_store() RETURNS void
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
@@ -245,10 +245,10 @@ BEGIN
   END IF;
   SELECT version INTO STRICT found FROM hartonomous.store;
   IF found > hartonomous_internal.store_version() THEN
-    RAISE EXCEPTION 'the store has version %, newer than this extension', found
+    RAISE EXCEPTION 'the store has version %, which is newer than this extension', found
       USING ERRCODE = '55000', HINT = 'ALTER EXTENSION hartonomous UPDATE;';
   END IF;
 END
 $$;
 COMMENT ON FUNCTION hartonomous.upgrade_store() IS
-  'brings the tables to the layout of this version; 55000 when they are newer than the code, 42P01 when there are none';
+  'brings the tables to the layout of this version; 55000 if they are newer than the code, 42P01 if there are none';

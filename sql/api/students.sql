@@ -20,9 +20,10 @@ END
 $$;
 COMMENT ON FUNCTION hartonomous.extract_by_importance(hartonomous.regmodel, double precision, text, text, boolean,
   boolean) IS
-  'a student of all tensors, each matrix with that share of the atoms it has when none is missing, the most important '
-  '(scope "model": one ranking over all matrices), embeddings and output whole unless include_embeddings; returns its '
-  'number; 22023 when the ratio is not in (0, 1] or the scope unknown, 42704, 42710, 55P03 with nowait';
+  'a student with all tensors and, of each matrix, the given share of the atoms it has if none is missing, the most '
+  'important ones (scope "model" ranks over all matrices); embeddings and output matrix are whole unless '
+  'include_embeddings; returns its number; 22023 if the ratio is not in (0, 1] or the scope is unknown, 42704, 42710, '
+  '55P03 with nowait';
 
 CREATE FUNCTION hartonomous.extract_by_layers(parent hartonomous.regmodel, target_layer_count integer,
   strategy text DEFAULT 'first',
@@ -45,7 +46,7 @@ BEGIN
     RAISE EXCEPTION 'model "%" has no numbered blocks to choose from', parent USING ERRCODE = '22023';
   END IF;
   IF (target_layer_count BETWEEN 1 AND cardinality(present)) IS NOT TRUE THEN
-    RAISE EXCEPTION 'a student of model "%" has between 1 and % blocks, not %', parent, cardinality(present),
+    RAISE EXCEPTION 'a student of model "%" must have between 1 and % blocks, not %', parent, cardinality(present),
         coalesce(target_layer_count::text, 'NULL') USING ERRCODE = '22023';
   END IF;
   blocks := CASE strategy WHEN 'first' THEN present[:target_layer_count]
@@ -57,9 +58,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous.extract_by_layers(hartonomous.regmodel, integer, text, text, integer[], boolean) IS
-  'a student with so many blocks of a model, the first or those of most influence, and all that lies outside blocks; '
-  'blocks are numbered anew; "influence" keeps the protected ones (NULL: the first two and the last); returns its '
-  'number; 22023 when there are not so many blocks or the strategy is unknown, 42704, 42710, 55P03 with nowait';
+  'a student with the given number of blocks, the first or the most influential ones, and all tensors outside blocks; '
+  'blocks are renumbered; "influence" keeps the protected ones (NULL: the first two and the last); returns its number; '
+  '22023 if there are not that many blocks or the strategy is unknown, 42704, 42710, 55P03 with nowait';
 
 CREATE FUNCTION hartonomous.extract_by_spatial_region(parent hartonomous.regmodel, min_x real, max_x real, min_y real,
   max_y real,
@@ -79,8 +80,8 @@ END
 $$;
 COMMENT ON FUNCTION hartonomous.extract_by_spatial_region(hartonomous.regmodel, real, real, real, real, real, real,
   text, boolean) IS
-  'a student of all tensors, its matrices with the atoms that lie in a box (faces included), its vectors whole; '
-  'returns its number; 22023 when no atom of a matrix lies there or the box is none, 42704, 42710, 55P03 with nowait';
+  'a student with all tensors and, of matrices, the atoms in a box (including its faces); vectors are whole; returns '
+  'its number; 22023 if no atom of any matrix lies there or the box is invalid, 42704, 42710, 55P03 with nowait';
 
 CREATE FUNCTION hartonomous.extract_student_model(parent hartonomous.regmodel, layer_subset integer[] DEFAULT NULL,
     importance_threshold real DEFAULT NULL, new_model_name text DEFAULT NULL, renumber boolean DEFAULT false,
@@ -103,7 +104,7 @@ BEGIN
       USING ERRCODE = '22023';
   ELSIF NOT coalesce(renumber, false) AND blocks[cardinality(blocks)] >= cardinality(blocks) THEN
     RAISE EXCEPTION 'blocks % leave a gap', array_to_string(blocks, ', ')
-      USING ERRCODE = '22023', DETAIL = 'The blocks of a model are numbered from 0 without one missing.',
+      USING ERRCODE = '22023', DETAIL = 'The blocks of a model are numbered from 0 without gaps.',
             HINT = 'renumber => true closes the gap.';
   END IF;
   RETURN hartonomous_internal.create_student(parent,
@@ -118,10 +119,10 @@ END
 $$;
 COMMENT ON FUNCTION hartonomous.extract_student_model(hartonomous.regmodel, integer[], real, text, boolean, boolean,
   boolean) IS
-  'a student with the blocks given (NULL: all), its matrices without the atoms below a threshold of importance '
-  '(embeddings and output whole unless include_embeddings); returns its number; 22023 on blocks there are not, that '
-  'leave a gap (unless renumber) or are given twice, and when no atom of a matrix is left, 42704, 42710, 55P03 '
-  'with nowait';
+  'a student with the given blocks (NULL: all) and, of matrices, the atoms that are not below a threshold of '
+  'importance (embeddings and output matrix whole unless include_embeddings); returns its number; 22023 if a block '
+  'does not exist, is given twice or leaves a gap (unless renumber), and if no atom of any matrix is left, 42704, '
+  '42710, 55P03 with nowait';
 
 CREATE FUNCTION hartonomous.dynamic_student_extraction(parent hartonomous.regmodel, selection_strategy text,
     target_size_ratio double precision DEFAULT 0.5, nowait boolean DEFAULT false) RETURNS integer
@@ -152,6 +153,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous.dynamic_student_extraction(hartonomous.regmodel, text, double precision, boolean) IS
-  'a student of about that share of a model: "layer", its first blocks; "importance", of each matrix its most '
-  'important atoms; "spatial", the window around the middle of the space; returns its number; 22023 when the ratio is '
-  'not in (0, 1] or the strategy unknown, 42704, 42710, 55P03 with nowait';
+  'a student with about the given share of a model: "layer" takes its first blocks; "importance" the most important '
+  'atoms of each matrix; "spatial" the window around the center of the space; returns its number; 22023 if the ratio '
+  'is not in (0, 1] or the strategy is unknown, 42704, 42710, 55P03 with nowait';

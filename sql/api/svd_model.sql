@@ -68,9 +68,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous.verify_svd(hartonomous.regmodel) IS
-  'looks at the factors of a model''s live revision, a row a tensor: sizes, finite numbers, singular values near zero, '
-  'orthonormality, and the error against the newest kept revision from before (measured now; NULL when none is kept); '
-  'problem is NULL where there is none';
+  'checks the factors of a model''s live revision, one row per tensor: sizes, finite numbers, singular values near '
+  'zero, orthonormality, and the current error against the newest available revision in which the tensor is not '
+  'factored (NULL if there is none); problem is NULL if there is none';
 
 -- Cancelled, killed, called twice: as run_stage().
 CREATE PROCEDURE hartonomous.svd_compress_model(model hartonomous.regmodel, rank integer DEFAULT NULL,
@@ -88,10 +88,10 @@ END
 $$;
 COMMENT ON PROCEDURE hartonomous.svd_compress_model(hartonomous.regmodel, integer, double precision, double precision,
   text, text, double precision, boolean, double precision, boolean) IS
-  'rewrites matrices as factors U, s, VT: of one rank, of the least rank that explains a share of energy, or of the '
-  'rank whose factors take a share target_ratio of the bytes; tensors that would not be smaller, by min_gain, are left '
-  'alone; with residual the atoms of what is left that have the most energy stay, residual_ratio of all; '
-  'rollback_model() undoes it; 22023 unless one of the three is given';
+  'replaces matrices by factors U, s, VT: of a given rank, of the lowest rank that explains a share energy, or of the '
+  'rank whose factors take a share target_ratio of the bytes; tensors that would not become smaller, by min_gain, stay '
+  'as they are; with residual, the share residual_ratio of the atoms, those of the residual with the highest energy, '
+  'is kept besides the factors; rollback_model() undoes it; 22023 unless exactly one of the three is given';
 
 CREATE FUNCTION hartonomous.svd_outcomes(run bigint)
   RETURNS TABLE (layer_name text, bytes_before bigint, bytes_after bigint, seconds double precision, outcome text)
@@ -106,5 +106,5 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous.svd_outcomes(bigint) IS
-  'what became of each tensor of the pattern in a run of svd_compress_model: its factors, or why it was left alone; of '
-  'a run of any stage, why tensors were left alone';
+  'what a run of svd_compress_model did with each tensor that matches the pattern: its factors, or the reason why it '
+  'stayed as it is; for a run of any other stage, why tensors stayed as they are';

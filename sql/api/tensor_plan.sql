@@ -5,6 +5,6 @@ CREATE TYPE hartonomous.tensor_plan AS (
   bytes_before bigint, bytes_after bigint, reason text, details jsonb
 );
 COMMENT ON TYPE hartonomous.tensor_plan IS
-  'a row of a plan: what becomes of a tensor (operation and arguments; no operation: it is left as it is), its atoms '
-  'and bytes now and then (NULL: not known before), why it is left alone or treated otherwise than asked, and what '
-  'else the plan knows of it';
+  'a row of a plan: what is to be done with a tensor (operation and arguments; without an operation it stays as it is),'
+  ' its atoms and bytes before and after (NULL if not known in advance), the reason why it stays as it is or is '
+  'treated differently than requested, and further details';

@@ -13,7 +13,8 @@ DECLARE
 BEGIN
   IF schema_name IS NULL OR schema_name IN ('hartonomous', 'hartonomous_internal', 'pg_catalog', 'information_schema')
     OR schema_name LIKE 'pg\_%' THEN
-    RAISE EXCEPTION 'the names of the original design cannot go into schema "%"', schema_name USING ERRCODE = '22023';
+    RAISE EXCEPTION 'the names of the original design cannot be created in schema "%"', schema_name
+      USING ERRCODE = '22023';
   END IF;
   IF to_regclass('hartonomous.models') IS NULL THEN
     PERFORM hartonomous.create_store();
@@ -46,7 +47,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous.install_tsql_names(name) IS
-  'makes, in a schema (and that, when it is not there), functions, procedures and views with the names of the original '
-  'SQL Server design; called again it makes them anew, and those that have come to be possible; returns what it made; '
-  '22023 on a schema that is not for users, 42501 without the right to create, or when another role has made one of '
-  'the names before';
+  'creates, in a schema that is created if it does not exist, functions, procedures and views with the names of the '
+  'original SQL Server design; another call creates them anew, including those that have become possible; returns what '
+  'it created; 22023 if the schema is not for users, 42501 without the right to create, or if another role has created '
+  'one of the names';

@@ -5,8 +5,8 @@ CREATE FUNCTION hartonomous_internal.tensor_positions(model integer, tensor text
   AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 5000 ROWS 10000
   SET search_path = pg_catalog, pg_temp SET row_security = off;
 COMMENT ON FUNCTION hartonomous_internal.tensor_positions(integer, text) IS
-  'where the atoms of a tensor would lie if it were imported with the weights it has now; 42704 when there is no such '
-  'model or tensor';
+  'the positions that the atoms of a tensor would get if it were imported with its current weights; 42704 if there is '
+  'no such model or tensor';
 
 CREATE FUNCTION hartonomous_internal.dense_tensors(model integer)
   RETURNS TABLE (layer_id bigint, layer_name text, "position" integer, matrix boolean)
@@ -23,7 +23,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.dense_tensors(integer) IS
-  'the tensors of a model whose atoms are all of their weights: those without factors';
+  'the tensors of a model that have no factors, whose atoms therefore are all of their weights';
 
 CREATE FUNCTION hartonomous_internal.check_atoms(model integer)
   RETURNS TABLE (fault text, layer_name text, atoms bigint, detail text)
@@ -59,7 +59,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.check_atoms(integer) IS
-  'what is wrong with the atoms of a model themselves: a row a fault and tensor';
+  'faults of the atoms of a model themselves, one row per fault and tensor';
 
 -- Within a tensor importance is a straight line over the logarithm of the root mean square. Which line, the atoms say
 -- that follow it: medians do not move when fewer than a quarter of them do not. Quantizing moves atoms off it, too, but
@@ -113,8 +113,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.check_importance(integer) IS
-  'tensors with atoms whose importance does not follow from their weights while that of the others does: '
-  'recompute_positions() mends them';
+  'tensors with atoms whose importance does not follow from their weights while that of the other atoms does; '
+  'recompute_positions() repairs them';
 
 CREATE FUNCTION hartonomous_internal.check_layers(model integer)
   RETURNS TABLE (fault text, object text, atoms bigint, detail text)
@@ -153,7 +153,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.check_layers(integer) IS
-  'what is wrong with the tensors of a model, and with what its metadata says of them';
+  'faults of the tensors of a model, and contradictions with its metadata';
 
 CREATE FUNCTION hartonomous_internal.check_partitions(model integer)
   RETURNS TABLE (fault text, object text, atoms bigint, detail text)
@@ -210,7 +210,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.check_partitions(integer) IS
-  'what is wrong with the partitions of a model and with its live revision';
+  'faults of the partitions of a model and of its live revision';
 
 CREATE FUNCTION hartonomous_internal.partition_bound(model integer, revision integer) RETURNS text
   LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE COST 1

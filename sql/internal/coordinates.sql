@@ -11,16 +11,18 @@ CREATE FUNCTION hartonomous_internal.geometry_text(geometry geometry) RETURNS te
   LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE COST 250
   RETURN ST_AsText(geometry);
 COMMENT ON FUNCTION hartonomous_internal.point_coordinates(geometry) IS
-  'x, y and z of a PointZ; NULL when it is another geometry';
+  'x, y and z of a PointZ; NULL for any other geometry';
 COMMENT ON FUNCTION hartonomous_internal.geometry_text(geometry) IS 'a geometry as text, for messages';
 
 CREATE FUNCTION hartonomous_internal.quantize_q4k_transition(internal, real) RETURNS internal
   AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 1;
-COMMENT ON FUNCTION hartonomous_internal.quantize_q4k_transition(internal, real) IS 'transition of quantize_q4k(real)';
+COMMENT ON FUNCTION hartonomous_internal.quantize_q4k_transition(internal, real) IS
+  'transition function of quantize_q4k(real)';
 CREATE FUNCTION hartonomous_internal.quantize_q4k_transition(internal, real, integer) RETURNS internal
   AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 1;
 COMMENT ON FUNCTION hartonomous_internal.quantize_q4k_transition(internal, real, integer) IS
-  'transition of quantize_q4k(real, integer)';
+  'transition function of quantize_q4k(real, integer)';
 CREATE FUNCTION hartonomous_internal.quantize_q4k_final(internal) RETURNS bytea
   AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 50;
-COMMENT ON FUNCTION hartonomous_internal.quantize_q4k_final(internal) IS 'result of the aggregates quantize_q4k';
+COMMENT ON FUNCTION hartonomous_internal.quantize_q4k_final(internal) IS
+  'final function of the aggregates quantize_q4k';

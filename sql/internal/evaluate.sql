@@ -10,7 +10,7 @@ CREATE FUNCTION hartonomous_internal.measure_accuracy(model integer, text text, 
   AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp SET row_security = off;
 COMMENT ON FUNCTION hartonomous_internal.measure_accuracy(integer, text, integer, integer, integer) IS
-  'perplexity of a revision (NULL: the live one) and, with a baseline, how far its predictions are from that '
+  'perplexity of a revision (NULL: the live one) and, with a baseline, how much its predictions differ from that '
   'revision''s, in one pass; columns named _error are standard errors; errors as perplexity()';
 
 CREATE FUNCTION hartonomous_internal.measure_usage(model integer, text text, n_ctx integer)
@@ -18,5 +18,5 @@ CREATE FUNCTION hartonomous_internal.measure_usage(model integer, text text, n_c
   AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 5000 ROWS 300
   SET search_path = pg_catalog, pg_temp SET row_security = off;
 COMMENT ON FUNCTION hartonomous_internal.measure_usage(integer, text, integer) IS
-  'runs a text and returns, a row a matrix, how many tokens each of its atoms took part in and its mean energy a '
+  'runs a text and returns, one row per matrix, how many tokens each of its atoms took part in and its mean energy per '
   'token, in the order of atom_sequence; errors as perplexity()';

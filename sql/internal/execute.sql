@@ -41,7 +41,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.finish_run(bigint) IS
-  'copies again what was changed meanwhile, puts the run''s partition in its place, and returns its revision';
+  'copies again what was changed meanwhile, swaps in the partition of the run, and returns its revision';
 
 CREATE FUNCTION hartonomous_internal.do_step(run bigint, layer bigint) RETURNS void
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
@@ -66,7 +66,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.do_step(bigint, bigint) IS
-  'the next step of a run: a tensor, or without one the indexes and, called again, the end';
+  'the next step of a run: a tensor or, without one, first the indexes and then the end';
 
 -- A cancel is no error of the step (OTHERS leaves it out): it stops the run where it is.
 CREATE FUNCTION hartonomous_internal.try_step(run bigint, layer bigint) RETURNS jsonb
@@ -97,7 +97,7 @@ EXCEPTION WHEN OTHERS THEN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.try_step(bigint, bigint) IS
-  'do_step(); NULL, or, undone, the error that it met';
+  'do_step(); returns NULL or, after undoing it, the error that it raised';
 
 -- What the same call can overcome when it is made again leaves the run as it is, to go on from there.
 CREATE FUNCTION hartonomous_internal.note_failure(run bigint, failure jsonb) RETURNS void
@@ -114,13 +114,13 @@ BEGIN
   END IF;
 EXCEPTION WHEN OTHERS THEN
   -- Not instead of the error itself, which is about to be raised.
-  RAISE WARNING 'run % is not tidied up: %', run, SQLERRM
+  RAISE WARNING 'could not clean up after run %: %', run, SQLERRM
     USING HINT = format('SELECT hartonomous.abandon_run(%s);', run);
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.note_failure(bigint, jsonb) IS
-  'records the error that a step of a run met, as try_step() returns it: the run has failed and what it wrote is '
-  'dropped, unless a repeat can overcome it (55P03, 40P01, 40001)';
+  'records the error of a step, as try_step() returns it: the run has failed and what it wrote is dropped, unless a '
+  'repetition can succeed (55P03, 40P01, 40001)';
 
 -- An error of a step is caught, recorded and committed, and raised again. Inside a transaction block nothing is
 -- recorded: it goes with everything else.
@@ -145,7 +145,7 @@ BEGIN
 END
 $$;
 COMMENT ON PROCEDURE hartonomous_internal.execute_step(bigint, bigint, boolean) IS
-  'does the next step of a run and, when it may, commits it; an error is recorded first, and raised then';
+  'carries out the next step of a run and, if it may, commits it; records an error before raising it';
 
 -- Cancelled or killed: the steps committed so far stay, and the same call goes on from there; inside a transaction
 -- block nothing is committed and nothing stays. A second caller waits for the model's lock or fails with 55P03.
@@ -177,5 +177,5 @@ BEGIN
 END
 $$;
 COMMENT ON PROCEDURE hartonomous_internal.execute_run(bigint) IS
-  'does the steps of a run that are still to do, committing each outside a transaction block, then finishes it; the '
-  'caller holds the model''s lock';
+  'carries out the remaining steps of a run, commits each if called outside a transaction block, and then finishes the '
+  'run; the caller holds the lock of the model';

@@ -7,7 +7,7 @@ BEGIN ATOMIC
   SELECT coalesce(jsonb_agg(p ORDER BY p.position), '[]') FROM hartonomous.export_plan(model, container) p;
 END;
 COMMENT ON FUNCTION hartonomous_internal.export_plan_json(integer, text) IS
-  'export_plan() as one value: an array, an object a tensor';
+  'export_plan() as one value: an array with one object per tensor';
 
 CREATE FUNCTION hartonomous_internal.planned_tensors(plan jsonb)
   RETURNS TABLE ("position" integer, layer_id bigint, layer_name text, tensor_shape bigint[], row_length bigint,
@@ -22,7 +22,7 @@ BEGIN ATOMIC
    ORDER BY p.position;
 END;
 COMMENT ON FUNCTION hartonomous_internal.planned_tensors(jsonb) IS
-  'the rows of export_plan() that export_plan_json() made one value of';
+  'the rows of export_plan() from the value of export_plan_json()';
 
 -- What was asked for last, here or, of a student, of its parent; else what the file said it was.
 CREATE FUNCTION hartonomous_internal.asked_preset(model integer) RETURNS text
@@ -48,8 +48,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.asked_preset(integer) IS
-  'the file type (format_presets()) that a model was last quantized to, or that its file names; NULL when '
-  'none is known';
+  'the file type (format_presets()) that a model was last quantized to, or that its file names; NULL if '
+  'neither is known';
 
 -- By what the tensors are, so that it holds of students, of parts, after rollback.
 CREATE FUNCTION hartonomous_internal.main_format(model integer, plan jsonb) RETURNS text
@@ -67,14 +67,14 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.main_format(integer, jsonb) IS
-  'main_format() of a model whose export_plan() is known, as export_plan_json() gives it';
+  'main_format() from the value of export_plan_json()';
 
 CREATE FUNCTION hartonomous_internal.main_format(model integer) RETURNS text
   LANGUAGE sql STABLE PARALLEL UNSAFE COST 5000
   RETURN hartonomous_internal.main_format(model, hartonomous_internal.export_plan_json(model));
 COMMENT ON FUNCTION hartonomous_internal.main_format(integer) IS
-  'the format, or mix of formats (format_presets()), that the most weights of a model''s matrices have in an export; '
-  'NULL when it has no matrix';
+  'the format or mixture (format_presets()) that most weights of a model''s matrices have in an export; NULL if it has '
+  'no matrices';
 
 CREATE FUNCTION hartonomous_internal.export_metadata(model integer, container text, plan jsonb,
     OUT metadata text, OUT file_type integer)
@@ -95,8 +95,8 @@ BEGIN
          count(*) FILTER (WHERE p.present_format <> p.storage_format) AS widened INTO tensors
     FROM hartonomous_internal.planned_tensors(plan) p JOIN hartonomous.model_layers l USING (layer_id);
   IF tensors.widened > 0 THEN
-    RAISE NOTICE '% tensors hold atoms in several formats, or in blocks their rows do not fill, and go out in one that '
-      'holds all: see export_plan()', tensors.widened;
+    RAISE NOTICE '% tensors are exported in another format than their atoms have, because these differ or their rows '
+      'are not whole blocks: see export_plan()', tensors.widened;
   END IF;
   IF m.metadata ->> 'format' = 'gguf' THEN
     metadata := m.metadata::text;
@@ -114,20 +114,20 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.export_metadata(integer, text, jsonb) IS
-  'what goes into the header of an export with that export_plan_json(), and the general.file_type to set when formats '
-  'are not the source file''s any more';
+  'the header of an export with the given export_plan_json(), and the general.file_type to set if formats differ from '
+  'those of the source file';
 
 -- row_security = off: a policy that hides atoms makes an error, not zeros in the file.
 CREATE FUNCTION hartonomous_internal.export_to_file(model integer, container text, path text) RETURNS bigint
   AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp SET row_security = off;
 COMMENT ON FUNCTION hartonomous_internal.export_to_file(integer, text, text) IS
-  'writes a model to a server file, complete or not at all; returns its bytes';
+  'writes a model to a file on the server, which is either complete or absent; returns its size';
 CREATE FUNCTION hartonomous_internal.export_to_bytea(model integer, container text) RETURNS bytea
   AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp SET row_security = off;
 COMMENT ON FUNCTION hartonomous_internal.export_to_bytea(integer, text) IS
-  'a model as the bytes of a file; 54000 from 1 GB on, 53200 beyond hartonomous.max_work_memory';
+  'a model as the bytes of a file; 54000 from 1 GB on, 53200 if it needs more than hartonomous.max_work_memory';
 CREATE FUNCTION hartonomous_internal.export_to_large_object(model integer, container text) RETURNS oid
   AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp SET row_security = off;

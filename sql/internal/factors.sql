@@ -6,14 +6,14 @@ CREATE FUNCTION hartonomous_internal.format_bytes(format text, weights bigint) R
   RETURN (SELECT (weights + f.block_weights - 1) / f.block_weights * f.block_bytes
             FROM hartonomous.formats() f WHERE f.format = upper(format_bytes.format));
 COMMENT ON FUNCTION hartonomous_internal.format_bytes(text, bigint) IS
-  'bytes that a run of so many weights takes in a format; NULL when there is none of that name';
+  'number of bytes of a run of weights in a format; NULL if there is no such format';
 
 CREATE FUNCTION hartonomous_internal.factor_bytes(format text, rows bigint, cols bigint, rank bigint) RETURNS bigint
   LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE COST 50
   RETURN hartonomous_internal.format_bytes(format, rows * rank) + 4 * rank
   + hartonomous_internal.format_bytes(format, rank * cols);
 COMMENT ON FUNCTION hartonomous_internal.factor_bytes(text, bigint, bigint, bigint) IS
-  'bytes of U and VT in a format and s in F32';
+  'number of bytes of U and VT in a format and s in F32';
 
 -- The largest rank whose factors take no more than so many bytes.
 CREATE FUNCTION hartonomous_internal.rank_within(format text, rows bigint, cols bigint, bytes bigint) RETURNS integer
@@ -37,7 +37,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.rank_within(text, bigint, bigint, bigint) IS
-  'the largest rank of which factors of rows x cols take at most so many bytes; 0 when none does';
+  'the highest rank at which factors of rows x cols have at most the given number of bytes; 0 if there is none';
 
 -- "quantize" changes factors with their tensor, but what is planned for single atoms says nothing of them; "prune"
 -- leaves them, unless only atoms are wanted.
@@ -83,8 +83,8 @@ END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.copy_factors(text, jsonb, integer, integer, bigint, integer, integer,
   bigint) IS
-  'the factors of a tensor beside one partition for a tensor beside another, changed as an operation says; returns '
-  'their bytes, 0 when there are none';
+  'copies the factors of a tensor from one partition to another, changed by an operation; returns their bytes, 0 if '
+  'there are none';
 
 -- The newest kept state from before a tensor was factored.
 CREATE FUNCTION hartonomous_internal.unfactored_revision(model integer, layer bigint) RETURNS integer
@@ -111,7 +111,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.unfactored_revision(integer, bigint) IS
-  'the newest kept revision, before the live one, in which a tensor is not factored; NULL when none is kept';
+  'the newest available revision before the live one in which a tensor is not factored; NULL if there is none';
 
 -- Factors as a form of tensors (internal/forms.sql): they go with the partition they stand beside, and whoever writes
 -- one from another copies them, too.

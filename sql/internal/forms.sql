@@ -9,7 +9,7 @@ CREATE FUNCTION hartonomous_internal.form_tables() RETURNS text[]
   LANGUAGE sql IMMUTABLE PARALLEL SAFE COST 1
   RETURN ARRAY['svd_compressed_layers'];
 COMMENT ON FUNCTION hartonomous_internal.form_tables() IS
-  'names of the tables that hold forms of tensors beside atoms; each has model_id, revision_id and layer_id';
+  'names of the tables that hold forms of tensors other than atoms; each has model_id, revision_id and layer_id';
 
 CREATE FUNCTION hartonomous_internal.stored_forms(model integer, base integer, layer bigint DEFAULT NULL)
   RETURNS TABLE (layer_id bigint, form text, format text, dense_format text, bytes bigint, disk_bytes bigint,
@@ -22,10 +22,10 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.stored_forms(integer, integer, bigint) IS
-  'what stands beside the atoms of a partition, of one tensor or of all, a row a tensor and form: the format of its '
-  'weights, the format in which the tensor is exported, bytes of weights, bytes as stored, a version that changes when '
-  'the form does; and, for planning, how many weights there are in each value that quantizing would change, the bytes '
-  'of the others, and the most that all may take';
+  'the forms other than atoms in which tensors of a partition are stored, for one tensor or for all, one row per '
+  'tensor and form: the format of the weights, the format for exports, bytes of weights, bytes as stored, and a '
+  'version that changes with its rows; for planning also the number of weights in each value that quantizing would '
+  'change, the bytes of the other values, and the largest number of bytes that all may have';
 
 CREATE FUNCTION hartonomous_internal.form_versions(model integer, base integer, layer bigint DEFAULT NULL)
   RETURNS TABLE (layer_id bigint, versions text)
@@ -39,7 +39,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.form_versions(integer, integer, bigint) IS
-  'a text that changes when any form of a tensor beside its atoms does, of one tensor or of all; no row '
+  'a text that changes when a form of a tensor other than its atoms changes, for one tensor or for all; no row '
   'without such forms';
 
 CREATE FUNCTION hartonomous_internal.form_bytes(model integer, base integer, layer bigint DEFAULT NULL) RETURNS bigint
@@ -51,7 +51,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.form_bytes(integer, integer, bigint) IS
-  'bytes of the weights that stand beside the atoms of a partition, of one tensor or of all';
+  'bytes of weights in forms other than atoms, for one tensor of a partition or for all';
 
 CREATE FUNCTION hartonomous_internal.form_disk_bytes(model integer, base integer) RETURNS bigint
   LANGUAGE plpgsql STABLE PARALLEL SAFE COST 250
@@ -62,8 +62,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.form_disk_bytes(integer, integer) IS
-  'bytes that what stands beside a partition takes as stored: their tables are shared by all models, so rows '
-  'are counted';
+  'bytes of the forms other than atoms of a partition, as stored: all models share their tables, so rows are counted';
 
 CREATE FUNCTION hartonomous_internal.form_norms(model integer, base integer)
   RETURNS TABLE (layer_id bigint, norm double precision)
@@ -75,7 +74,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.form_norms(integer, integer) IS
-  'the Frobenius norm of what each form beside the atoms of a partition stands for';
+  'the Frobenius norm of each form other than atoms of the tensors of a partition';
 
 CREATE FUNCTION hartonomous_internal.copy_tensor(operation text, arguments jsonb, model integer, base integer,
   layer bigint,
@@ -94,8 +93,8 @@ END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.copy_tensor(text, jsonb, integer, integer, bigint, integer, integer, bigint,
   boolean) IS
-  'copies a tensor in all its forms from one partition, and what stands beside it, to another, changed as an operation '
-  'says; returns the atoms it wrote and the bytes of all forms';
+  'copies a tensor in all its forms from one partition to another, changed by an operation; returns the number of '
+  'atoms written and the bytes of all forms';
 
 CREATE FUNCTION hartonomous_internal.drop_forms(model integer, base integer, layer bigint DEFAULT NULL) RETURNS void
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
@@ -112,4 +111,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.drop_forms(integer, integer, bigint) IS
-  'drops what stands beside the atoms of a partition, of one tensor or of all';
+  'drops the forms other than atoms of a partition, of one tensor or of all';

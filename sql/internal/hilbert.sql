@@ -5,7 +5,7 @@
 CREATE FUNCTION hartonomous_internal.gist_points_sortsupport(internal) RETURNS void
   AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 1;
 COMMENT ON FUNCTION hartonomous_internal.gist_points_sortsupport(internal) IS
-  'the order in which an index of operator class gist_points is built: along the Hilbert curve';
+  'sort support of operator class gist_points: the order along the Hilbert curve';
 
 DO $$
 DECLARE
@@ -30,5 +30,5 @@ BEGIN
 END
 $$;
 COMMENT ON OPERATOR CLASS hartonomous_internal.gist_points USING gist IS
-  'PostGIS''s gist_geometry_ops_nd whose indexes are built by sorting points along the Hilbert curve: sooner, '
-  'and smaller';
+  'PostGIS''s gist_geometry_ops_nd whose indexes are built by sorting points along the Hilbert curve, which is faster '
+  'and gives smaller indexes';

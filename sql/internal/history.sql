@@ -34,7 +34,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.rollback_target(integer) IS
-  'the revision rollback_model(model) goes to: the newest copy of the current one, else its parent; 55000 when '
+  'the revision that rollback_model(model) goes to: the newest copy of the current one, else its parent; 55000 if '
   'there is none';
 
 CREATE FUNCTION hartonomous_internal.atoms_source(model integer, revision integer) RETURNS text
@@ -45,7 +45,7 @@ BEGIN ATOMIC
    WHERE i.inhrelid = to_regclass(format('hartonomous.%I', hartonomous_internal.atoms_partition(model, revision)));
 END;
 COMMENT ON FUNCTION hartonomous_internal.atoms_source(integer, integer) IS
-  'the atoms of one partition, as a table in a query; NULL when it is not there or attached to nothing';
+  'the atoms of one partition, as a table in a query; NULL if it does not exist or is not attached';
 
 -- The rows of a state, without bringing its partition into it: those that hold_revision() would put back or take out
 -- are added or left out here. Through the parents, for which readers have rights.
@@ -81,8 +81,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.revision_query(integer, text) IS
-  'a query for the atoms of a kept revision, whatever state its partition is in; the columns are of a, layer_id and '
-  'atom_sequence among them';
+  'a query for the atoms of an available revision, whatever the current state of its partition; its columns are those '
+  'of a, layer_id and atom_sequence among them';
 
 CREATE FUNCTION hartonomous_internal.compare_revisions(a integer, b integer)
   RETURNS TABLE (layer_id bigint, layer_name text, atoms_a bigint, atoms_b bigint, removed bigint, added bigint,
@@ -103,9 +103,9 @@ BEGIN
     IF found.model_id IS NULL THEN
       RAISE EXCEPTION 'revision % does not exist', coalesce(given::text, 'NULL') USING ERRCODE = '42704';
     ELSIF found.state NOT IN ('live', 'backup') THEN
-      RAISE EXCEPTION 'the atoms of revision % are not there: it is %', given, found.state USING ERRCODE = '55000';
+      RAISE EXCEPTION 'the atoms of revision % are not available: it is %', given, found.state USING ERRCODE = '55000';
     ELSIF model <> found.model_id THEN
-      RAISE EXCEPTION 'revisions % and % are of different models', a, b USING ERRCODE = '22023';
+      RAISE EXCEPTION 'revisions % and % belong to different models', a, b USING ERRCODE = '22023';
     END IF;
     model := found.model_id;
   END LOOP;
@@ -165,6 +165,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.revision_atoms(integer, integer) IS
-  'where the atoms of a kept revision are: the partition of a revision, without the atoms of the deltas taken_out, '
-  'with those of the deltas put_back, in that order; 22023 when the model has no such revision, 55000 when it '
-  'is not kept';
+  'where the atoms of an available revision are stored: in the partition of a revision, without the atoms of the '
+  'deltas taken_out, with those of the deltas put_back, in that order; 22023 if the model has no such revision, 55000 '
+  'if it was dropped';

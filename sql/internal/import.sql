@@ -6,9 +6,9 @@ CREATE FUNCTION hartonomous_internal.load_atoms(source anyelement, container tex
   AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE COST 5000 ROWS 300
   SET search_path = pg_catalog, pg_temp;
 COMMENT ON FUNCTION hartonomous_internal.load_atoms(anyelement, text, regclass, integer, integer, jsonb) IS
-  'writes the tensors of a file, whose layers the model has, into a new partition; progress in pg_stat_progress_copy; '
-  '42809 when that is not the one which create_atoms_partition() makes for the model and the revision, 0A000 when it '
-  'has triggers, foreign keys or policies, 42501 without the right to INSERT there';
+  'writes the tensors of a file, for which model_layers already has rows, into a new partition; pg_stat_progress_copy '
+  'shows its progress; 42809 if it is not the one that create_atoms_partition() creates for the model and the revision,'
+  ' 0A000 if it has triggers, foreign keys or policies, 42501 without the right to INSERT there';
 
 CREATE FUNCTION hartonomous_internal.check_import(model_name text, atom_size integer) RETURNS void
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 250
@@ -27,7 +27,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.check_import(text, integer) IS
-  'makes the store if there is none; 22023 on a bad name or atom size, 42710 when the model exists';
+  'creates the store if there is none; 22023 if the name or the atom size is invalid, 42710 if the model exists';
 
 -- llama.cpp marks every piece of a split GGUF file with its number (from 0) and how many there are, as integers of
 -- whatever width; Hugging Face's pieces of a checkpoint say it in their names only.
@@ -43,20 +43,20 @@ DECLARE
   part text[] := regexp_match(file_name, '(?:^|[/\\])[^/\\]*-(\d{5})-of-(\d{5})\.safetensors$');
 BEGIN
   IF pieces > 1 OR piece > 0 THEN
-    RAISE EXCEPTION 'the file is piece % of % of a split model, not the whole model',
+    RAISE EXCEPTION 'the file is part % of % of a split model, not the whole model',
         coalesce((piece + 1)::text, 'unknown'), coalesce(pieces::text, 'several')
-      USING ERRCODE = '0A000', HINT = 'Merge the pieces first: llama-gguf-split --merge <first piece> <whole file>.';
+      USING ERRCODE = '0A000', HINT = 'Merge the parts first: llama-gguf-split --merge <first part> <whole file>.';
   ELSIF part[2]::integer > 1 THEN
-    RAISE EXCEPTION 'the file is piece % of % of a checkpoint, not the whole model', part[1]::integer, part[2]::integer
+    RAISE EXCEPTION 'the file is part % of % of a checkpoint, not the whole model', part[1]::integer, part[2]::integer
       USING ERRCODE = '0A000',
-            HINT = 'Give the paths of all pieces as an array, with the checkpoint''s config. Under a name without '
-              '"-of-" a piece is imported by itself.';
+            HINT = 'Pass the paths of all parts as an array, together with the checkpoint''s config. To import a '
+              'single part, rename it so that its name does not contain "-of-".';
   END IF;
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.refuse_piece(jsonb, text) IS
-  'the error 0A000 of an import of one piece of a model; properties are the file''s metadata, file_name is NULL when '
-  'there is none to judge by';
+  'raises 0A000 if a file is part of a split model; properties are the metadata of the file, file_name is NULL if '
+  'it is unknown';
 
 -- One statement, one transaction: cancelled, killed or failed, it leaves nothing.
 CREATE FUNCTION hartonomous_internal.import_model(source anyelement, container text, model_name text, atom_size integer,
@@ -118,7 +118,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.import_model(anyelement, text, text, integer, jsonb, jsonb) IS
-  'imports a model file of either container; see import_gguf and import_safetensors';
+  'imports a model file of either container: see import_gguf and import_safetensors';
 
 CREATE FUNCTION hartonomous_internal.load_and_describe(source anyelement, container text, partition regclass,
   model integer,
@@ -149,4 +149,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.load_and_describe(anyelement, text, regclass, integer, integer, jsonb) IS
-  'loads the atoms of a model being imported and records what they amount to';
+  'loads the atoms of a model that is being imported, and records their statistics';

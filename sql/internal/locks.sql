@@ -5,20 +5,20 @@ CREATE FUNCTION hartonomous_internal.lock_model(model integer, nowait boolean DE
   RETURNS void
   AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 50;
 COMMENT ON FUNCTION hartonomous_internal.lock_model(integer, boolean, boolean) IS
-  'takes the one writer''s lock of a model (an object lock in pg_locks), until the end of the transaction or, '
-  'for_session, until unlock_model() or an error; waits, or with nowait (NULL is false) 55P03; 42501 without the right '
-  'to UPDATE models';
+  'takes the lock that makes the caller the only writer of a model (an object lock in pg_locks), until the end of the '
+  'transaction or, with for_session, until unlock_model() or an error; waits, or with nowait (NULL is false) raises '
+  '55P03; 42501 without the right to UPDATE models';
 CREATE FUNCTION hartonomous_internal.unlock_model(model integer) RETURNS boolean
   AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE COST 50;
 COMMENT ON FUNCTION hartonomous_internal.unlock_model(integer) IS
-  'gives back the lock that lock_model() took for the session; false when there was none';
+  'releases the lock that lock_model() took for the session; false if there was none';
 CREATE FUNCTION hartonomous_internal.wait_for_lockers(relation regclass, mode text) RETURNS void
   AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE COST 5000;
 COMMENT ON FUNCTION hartonomous_internal.wait_for_lockers(regclass, text) IS
-  'waits until the transactions have ended that now hold a table in a mode that conflicts with ACCESS EXCLUSIVE or '
-  'SHARE UPDATE EXCLUSIVE, without asking for the lock: nobody queues behind it; 55P03 after lock_timeout; 22023 on '
-  'another mode';
+  'waits for the end of all transactions that hold a lock on a table which conflicts with ACCESS EXCLUSIVE or SHARE '
+  'UPDATE EXCLUSIVE, without requesting the lock, so that nobody queues behind it; 55P03 after lock_timeout; 22023 for '
+  'any other mode';
 CREATE FUNCTION hartonomous_internal.can_commit() RETURNS boolean
   AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1;
 COMMENT ON FUNCTION hartonomous_internal.can_commit() IS
-  'whether the procedure that asks may COMMIT: it was called outside a transaction block';
+  'whether the calling procedure may COMMIT because it was called outside a transaction block';

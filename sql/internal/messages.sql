@@ -16,13 +16,14 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.near_names(text, text[]) IS
-  'up to four of the names given, the most like a text or a LIKE pattern first, in quotes; NULL when there are none';
+  'up to four of the given names, the most similar to a text or a LIKE pattern first, in quotes; NULL if '
+  'there are none';
 
 CREATE FUNCTION hartonomous_internal.raise_error(sqlstate text, message text, detail text, hint text, schema_name text,
                                         table_name text, column_name text, constraint_name text) RETURNS void
   AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL SAFE COST 1;
 COMMENT ON FUNCTION hartonomous_internal.raise_error(text, text, text, text, text, text, text, text) IS
-  'raises an error with the fields that are given; NULL and empty ones are left out, which RAISE cannot';
+  'raises an error with the given fields; unlike RAISE, it leaves out those that are NULL or empty';
 CREATE FUNCTION hartonomous_internal.raise_failure(failure jsonb) RETURNS void
   LANGUAGE sql VOLATILE PARALLEL SAFE COST 50
   RETURN hartonomous_internal.raise_error(failure ->> 'sqlstate', failure ->> 'message', failure ->> 'detail',
@@ -34,7 +35,7 @@ COMMENT ON FUNCTION hartonomous_internal.raise_failure(jsonb) IS 'raises again t
 CREATE FUNCTION hartonomous_internal.passed_over(tensors bigint, why text) RETURNS text
   LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE COST 50
   RETURN CASE WHEN tensors > 0
-              THEN format('; passed over %s tensor%s %s', tensors, CASE WHEN tensors > 1 THEN 's' ELSE '' END, why)
+              THEN format('; skipped %s tensor%s (%s)', tensors, CASE WHEN tensors > 1 THEN 's' ELSE '' END, why)
               ELSE '' END;
 COMMENT ON FUNCTION hartonomous_internal.passed_over(bigint, text) IS
-  'what the notice of a stage says of tensors that it left alone; nothing when there are none';
+  'the part of a NOTICE that counts skipped tensors; empty if there are none';

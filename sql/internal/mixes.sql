@@ -25,19 +25,19 @@ BEGIN
     IF wrong IS NOT NULL THEN
       RAISE EXCEPTION 'rule % %', rule, wrong
         USING ERRCODE = '22023',
-        HINT = 'For example {"pattern": "blk.%.ffn%", "format": "Q4_K"}; format null keeps what is there.';
+        HINT = 'For example {"pattern": "blk.%.ffn%", "format": "Q4_K"}; format null keeps the present format.';
     END IF;
     PERFORM hartonomous_internal.fitting_format(rule ->> 'format', 256);
   END LOOP;
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.check_rules(jsonb, boolean) IS
-  '22023 when rules are not an array of objects with format (text or null) and perhaps pattern and importance_above, '
-  'or name an unknown format; 0A000 when a format cannot be written';
+  '22023 if rules are not an array of objects with format (text or null) and optionally pattern and importance_above, '
+  'or name an unknown format; 0A000 if a format cannot be written';
 
 CREATE FUNCTION hartonomous_internal.default_precision_rules() RETURNS jsonb
   LANGUAGE sql IMMUTABLE PARALLEL SAFE COST 1
   RETURN '[{"importance_above": 5, "format": "F16"}, {"importance_above": 2, "format": "Q8_0"}, '
     '{"format": "Q4_K"}]'::jsonb;
 COMMENT ON FUNCTION hartonomous_internal.default_precision_rules() IS
-  'the rules of assign_mixed_precision() when none are given: the more important an atom, the more bits';
+  'the rules of assign_mixed_precision() if none are given: the more important an atom, the more bits';

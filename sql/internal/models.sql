@@ -12,13 +12,13 @@ BEGIN
   END IF;
   IF revision IS NULL THEN
     RAISE EXCEPTION 'model % does not exist', coalesce(model::text, 'NULL')
-      USING ERRCODE = '42704', HINT = 'SELECT * FROM hartonomous.list_models(); shows those there are.';
+      USING ERRCODE = '42704', HINT = 'SELECT * FROM hartonomous.list_models(); lists all models.';
   END IF;
   RETURN revision;
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.current_revision(integer) IS
-  'the live revision of a model; 42704 when there is no such model';
+  'the live revision of a model; 42704 if there is no such model';
 
 CREATE FUNCTION hartonomous_internal.model_name(model integer) RETURNS text
   LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE COST 50
@@ -33,7 +33,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.model_name(integer) IS
-  'the name of a model; NULL when there is none of that number, or none that the caller may see';
+  'the name of a model; NULL if there is no model with that number, or none that the caller may see';
 
 -- Names are in B-tree indexes, whose entries have at most 2704 bytes: with a margin for what stands beside them.
 CREATE FUNCTION hartonomous_internal.check_name(model_name text) RETURNS void
@@ -50,17 +50,17 @@ BEGIN
   END IF;
 END
 $$;
-COMMENT ON FUNCTION hartonomous_internal.check_name(text) IS 'error 22023 for what cannot be a model''s name';
+COMMENT ON FUNCTION hartonomous_internal.check_name(text) IS '22023 if a text cannot be the name of a model';
 
 CREATE FUNCTION hartonomous_internal.refuse_name(model_name text) RETURNS void
   LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE COST 1
   SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-  RAISE EXCEPTION 'model "%" exists already', model_name USING ERRCODE = '42710';
+  RAISE EXCEPTION 'model "%" already exists', model_name USING ERRCODE = '42710';
 END
 $$;
-COMMENT ON FUNCTION hartonomous_internal.refuse_name(text) IS 'the error 42710 of an import whose name is taken';
+COMMENT ON FUNCTION hartonomous_internal.refuse_name(text) IS 'raises 42710 because the name of an import is taken';
 
 CREATE FUNCTION hartonomous_internal.gguf_metadata_of(model integer) RETURNS jsonb
   LANGUAGE plpgsql STABLE PARALLEL SAFE COST 250
@@ -80,7 +80,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.gguf_metadata_of(integer) IS
-  'metadata of a model as GGUF has it; 42704 when there is no such model, 0A000 when it has none';
+  'metadata of a model in GGUF''s form; 42704 if there is no such model, 0A000 if it has none';
 
 CREATE FUNCTION hartonomous_internal.hyperparameters(model integer) RETURNS jsonb
   LANGUAGE sql STABLE PARALLEL SAFE COST 250
@@ -90,4 +90,4 @@ BEGIN ATOMIC
           WHERE kv ->> 'key' NOT LIKE 'tokenizer.%'), '[]'))
     FROM (SELECT hartonomous_internal.gguf_metadata_of(model)) AS m (metadata);
 END;
-COMMENT ON FUNCTION hartonomous_internal.hyperparameters(integer) IS 'the same without the tokenizer''s';
+COMMENT ON FUNCTION hartonomous_internal.hyperparameters(integer) IS 'the same without the tokenizer';

@@ -7,8 +7,8 @@
 CREATE FUNCTION hartonomous_internal.check_operation(operation text, arguments jsonb) RETURNS void
   AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 50;
 COMMENT ON FUNCTION hartonomous_internal.check_operation(text, jsonb) IS
-  '22023, by name, on an unknown operation, on arguments it has not, of another type, out of range, or that do not go '
-  'together; 0A000 on a format that cannot be written, 22004 on NULL';
+  '22023, naming what is wrong, if an operation is unknown or has arguments that are unknown, of the wrong type, out '
+  'of range or contradictory; 0A000 if a format cannot be written, 22004 on NULL';
 
 -- Every real in the digits that read back as the same; JSON has no number for a zero below zero.
 CREATE FUNCTION hartonomous_internal.reals_json(numbers real[]) RETURNS jsonb
@@ -24,7 +24,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.reals_json(real[]) IS
-  'numbers as an argument of an operation, from which exactly these are read back';
+  'numbers as an argument of an operation, from which exactly the same numbers are read back';
 
 CREATE FUNCTION hartonomous_internal.copy_atoms(source regclass, target regclass, revision integer, layer bigint,
     operation text DEFAULT 'copy', arguments jsonb DEFAULT '{}', into_layer bigint DEFAULT NULL,
@@ -33,7 +33,7 @@ CREATE FUNCTION hartonomous_internal.copy_atoms(source regclass, target regclass
   AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 5000 ROWS 1;
 COMMENT ON FUNCTION hartonomous_internal.copy_atoms(regclass, regclass, integer, bigint, text, jsonb, bigint,
   boolean) IS
-  'copies a tensor''s atoms into a partition, changed as an operation says; as atoms of into_layer when that is given; '
-  'may read in parallel; returns what it wrote; 22023 on an operation that changes no atoms or on its arguments, 42704 '
-  'when there is no such layer, 42809 when the target is not the partition that create_atoms_partition() makes for the '
-  'revision, 0A000 when it has triggers, foreign keys or policies, 42501 without the right to INSERT there';
+  'copies the atoms of a tensor to a partition, changed by an operation, as atoms of into_layer if that is given; may '
+  'read in parallel; returns what it wrote; 22023 if the operation does not change atoms or its arguments are invalid, '
+  '42704 if there is no such tensor, 42809 if the target is not the partition that create_atoms_partition() creates '
+  'for the revision, 0A000 if it has triggers, foreign keys or policies, 42501 without the right to INSERT there';

@@ -17,7 +17,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.orphaned_partitions() IS
-  'partitions of atoms whose model, or revision, is gone';
+  'partitions of atoms whose model or revision no longer exists';
 
 CREATE FUNCTION hartonomous_internal.orphaned_rows() RETURNS TABLE (relation text, condition text)
   LANGUAGE sql IMMUTABLE PARALLEL SAFE COST 50 ROWS 10
@@ -35,5 +35,5 @@ BEGIN ATOMIC
    ORDER BY t.n);
 END;
 COMMENT ON FUNCTION hartonomous_internal.orphaned_rows() IS
-  'a row a table of the store, those that refer to others first: the condition (t is the table) under which what a row '
-  'belongs to is gone';
+  'one row per table of the store, tables that refer to others first: the condition (t is the table) under which the '
+  'model or run of a row no longer exists';

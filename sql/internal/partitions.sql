@@ -4,18 +4,18 @@ CREATE FUNCTION hartonomous_internal.atoms_partition(model integer, revision int
   LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE COST 1
   RETURN 'tensor_atoms_m' || model || '_r' || revision;
 COMMENT ON FUNCTION hartonomous_internal.atoms_partition(integer, integer) IS
-  'name, in schema hartonomous, of the partition that a revision wrote (its atoms, or what it removed)';
+  'name, in schema hartonomous, of the partition that a revision wrote (its atoms, or those it removed)';
 
 CREATE FUNCTION hartonomous_internal.partition_exists(model integer, revision integer) RETURNS boolean
   LANGUAGE sql STABLE STRICT PARALLEL SAFE COST 50
   RETURN to_regclass(format('hartonomous.%I', hartonomous_internal.atoms_partition(model, revision))) IS NOT NULL;
-COMMENT ON FUNCTION hartonomous_internal.partition_exists(integer, integer) IS 'whether that partition is there';
+COMMENT ON FUNCTION hartonomous_internal.partition_exists(integer, integer) IS 'whether that partition exists';
 
 CREATE FUNCTION hartonomous_internal.partition_of(model integer, revision integer) RETURNS regclass
   LANGUAGE sql STABLE PARALLEL SAFE COST 50
   RETURN format('hartonomous.%I', hartonomous_internal.atoms_partition(model, revision))::regclass;
 COMMENT ON FUNCTION hartonomous_internal.partition_of(integer, integer) IS
-  'that partition; 42P01 when it is not there, 22004 for NULL';
+  'that partition; 42P01 if it does not exist, 22004 if an argument is NULL';
 
 -- The columns a workflow copies: all that are not generated, the user's own among them.
 CREATE FUNCTION hartonomous_internal.atom_columns(relation regclass, also_in regclass DEFAULT NULL) RETURNS name[]
@@ -29,8 +29,8 @@ BEGIN ATOMIC
             WHERE b.attrelid = also_in AND b.attname = a.attname AND NOT b.attisdropped AND b.attgenerated = ''));
 END;
 COMMENT ON FUNCTION hartonomous_internal.atom_columns(regclass, regclass) IS
-  'columns of a table of atoms that are stored and not generated, in order; only those also in the second '
-  'table when given';
+  'the columns of a table of atoms that are stored and not generated, in order; if a second table is given, only those '
+  'that it has, too';
 
 -- revision_id says which partition a row lies in: the one column that changes when a row moves.
 CREATE FUNCTION hartonomous_internal.moved_columns(source regclass, target regclass) RETURNS text
@@ -41,7 +41,8 @@ BEGIN ATOMIC
     WHERE c <> 'revision_id';
 END;
 COMMENT ON FUNCTION hartonomous_internal.moved_columns(regclass, regclass) IS
-  'columns that a row takes along from one table of atoms to another, as a list for a query: all but revision_id';
+  'the columns that a row keeps when it moves from one table of atoms to another, as a list for a query: all but '
+  'revision_id';
 
 CREATE FUNCTION hartonomous_internal.create_atoms_partition(model integer, revision integer) RETURNS regclass
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
@@ -73,7 +74,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.create_atoms_partition(integer, integer) IS
-  'a table of atoms that is attached to nothing yet and has no index yet';
+  'creates a table of atoms that is not attached to any parent and has no indexes yet';
 
 -- A user may have added columns to tensor_atoms; both sides of an ATTACH must have them.
 CREATE FUNCTION hartonomous_internal.add_missing_columns(target regclass, pattern regclass) RETURNS void
@@ -104,7 +105,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.add_missing_columns(regclass, regclass) IS
-  'adds to a table of atoms the columns that another has and it has not, as ALTER TABLE on that one has added them';
+  'adds to a table of atoms the columns of another table that it lacks, as ALTER TABLE on that one added them';
 
 CREATE FUNCTION hartonomous_internal.drop_foreign_columns(target regclass) RETURNS void
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 250
@@ -124,7 +125,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.drop_foreign_columns(regclass) IS
-  'drops from a detached partition the columns that a user has dropped from tensor_atoms since';
+  'drops from a detached partition the columns that were dropped from tensor_atoms since';
 
 -- Attached to an empty table that is like tensor_atoms, the partition gets from PostgreSQL whatever indexes and keys
 -- that one has, the user's own too: the ATTACH to tensor_atoms itself then adopts them instead of building them under
@@ -153,4 +154,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.index_atoms_partition(regclass) IS
-  'builds on a filled partition the primary key and every index that tensor_atoms has, and analyses it';
+  'builds on a filled partition the primary key and all indexes of tensor_atoms, and analyzes it';

@@ -17,7 +17,7 @@ BEGIN
   SELECT count(*) INTO clamped FROM unnest(plan) p
    WHERE (p.arguments ->> 'rank')::integer < (parameters ->> 'rank')::integer;
   IF clamped > 0 THEN
-    RAISE NOTICE 'rank % is more than % tensors have: they keep all they have', parameters ->> 'rank', clamped;
+    RAISE NOTICE 'rank % exceeds that of % tensors: they keep their full rank', parameters ->> 'rank', clamped;
   END IF;
   RETURN QUERY SELECT p.* FROM unnest(plan) p;
 END
@@ -34,12 +34,12 @@ DECLARE
   run bigint := result ->> 'run';
 BEGIN
   IF result IS NULL THEN
-    RAISE NOTICE 'no tensor is brought into factors: nothing done%', hartonomous_internal.passed_over_opaque(plan)
+    RAISE NOTICE 'no tensor can be factored: nothing done%', hartonomous_internal.passed_over_opaque(plan)
       USING DETAIL = coalesce(
               (SELECT string_agg(k.said, '; ' ORDER BY k.n DESC, k.said)
                  FROM (SELECT count(*) AS n, format('%s tensors: %s', count(*), p.reason) AS said
                          FROM unnest(plan) p GROUP BY p.reason ORDER BY count(*) DESC, p.reason LIMIT 5) k), ''),
-            HINT = 'svd_plan() says why of each.';
+            HINT = 'svd_plan() gives the reason for each.';
     RETURN;
   END IF;
   RAISE NOTICE 'factored % of % tensors (see svd_outcomes(%)), % -> %, revision %, % s%',
@@ -51,7 +51,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.report_factoring(integer, jsonb, hartonomous.tensor_plan[], jsonb) IS
-  'says what svd_compress_model() did, or why it found nothing to do';
+  'reports what svd_compress_model() did, or why there was nothing to do';
 
 CREATE FUNCTION hartonomous_internal.svd_parameters(rank integer, energy double precision,
   target_ratio double precision,
@@ -72,7 +72,7 @@ END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.svd_parameters(integer, double precision, double precision, text, text,
   double precision, boolean, double precision) IS
-  'the arguments of svd_compress_model() as its revision keeps them; 22004 when residual is NULL';
+  'the arguments of svd_compress_model() as its revision records them; 22004 if residual is NULL';
 
 CREATE FUNCTION hartonomous_internal.report_pruning(model integer, parameters jsonb, plan hartonomous.tensor_plan[],
   result jsonb)
@@ -89,9 +89,9 @@ BEGIN
          sum(p.bytes_before - p.bytes_after)::bigint AS removed_bytes
     INTO n FROM unnest(plan) p WHERE p.operation IS NOT NULL OR p.reason = 'nothing to prune';
   SELECT hartonomous_internal.passed_over(count(*) FILTER (WHERE p.reason = 'embedding or output'),
-    'of embeddings or output')
+    'embeddings or output matrix')
          || hartonomous_internal.passed_over_opaque(plan)
-         || hartonomous_internal.passed_over(count(*) FILTER (WHERE p.reason = 'factored'), 'held as factors')
+         || hartonomous_internal.passed_over(count(*) FILTER (WHERE p.reason = 'factored'), 'factored')
     INTO passed_over FROM unnest(plan) p;
   IF result IS NULL THEN
     RAISE NOTICE '%',
@@ -107,7 +107,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.report_pruning(integer, jsonb, hartonomous.tensor_plan[], jsonb) IS
-  'says what a pruning did, would do, or found nothing to do; tensors are counted by the reasons that its plan gives';
+  'reports what a pruning did, would do, or that there was nothing to do; counts skipped tensors by the reasons '
+  'in its plan';
 
 CREATE FUNCTION hartonomous_internal.plan_pruning(model integer, parameters jsonb) RETURNS SETOF hartonomous.tensor_plan
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 300
@@ -127,22 +128,22 @@ BEGIN
          count(*) FILTER (WHERE p.reason = 'factored') AS factored
     INTO n FROM unnest(plan) p;
   IF n.prunable = 0 THEN
-    RAISE EXCEPTION 'model "%" has no tensor like "%" to prune', model::hartonomous.regmodel,
+    RAISE EXCEPTION 'model "%" has no tensor that matches "%" to prune', model::hartonomous.regmodel,
       parameters ->> 'layer_pattern'
       USING ERRCODE = '22023',
             DETAIL = format(
-              'Of those like it %s are embeddings or output, of %s the format is only carried, %s are factored; others '
-              'are vectors.',
+              'Of the tensors that match, %s are embeddings or the output matrix, %s are in a format that is only '
+              'carried, %s are factored; the others are vectors.',
                             n.embeddings, n.opaque, n.factored),
             HINT = CASE WHEN n.embeddings > 0 THEN 'include_embeddings => true prunes embeddings and output, too.'
                         WHEN n.opaque + n.factored = 0 THEN 'include_vectors => true prunes vectors, too.'
-                        ELSE 'SELECT * FROM hartonomous.prune_plan(...); shows why each tensor is passed over.' END;
+                        ELSE 'SELECT * FROM hartonomous.prune_plan(...); tells why each tensor is skipped.' END;
   END IF;
   RETURN QUERY SELECT p.* FROM unnest(plan) p;
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.plan_pruning(integer, jsonb) IS
-  'prune_plan() for prune_by_importance(); 22023 when no tensor is left to prune';
+  'prune_plan() for prune_by_importance(); 22023 if no tensor is left to prune';
 
 CREATE FUNCTION hartonomous_internal.prune_parameters(keep_ratio double precision, threshold real, scope text,
   layer_pattern text,
@@ -163,7 +164,7 @@ END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.prune_parameters(double precision, real, text, text, boolean, text, boolean,
   boolean, text) IS
-  'the arguments of prune_by_importance() as its revision keeps them; 22023 when they do not fit together, 22004 when '
+  'the arguments of prune_by_importance() as its revision records them; 22023 if they contradict each other, 22004 if '
   'dry_run is NULL';
 
 CREATE FUNCTION hartonomous_internal.prune_notice(dry_run boolean, removed bigint, atoms bigint, removed_bytes bigint,
@@ -190,15 +191,15 @@ BEGIN
     (parameters ->> 'keep_inside')::boolean, parameters ->> 'layer_pattern',
     (parameters ->> 'include_vectors')::boolean) p);
   IF NOT EXISTS (SELECT FROM unnest(plan) p WHERE p.operation IS NOT NULL OR p.reason = 'nothing to prune') THEN
-    RAISE EXCEPTION 'model "%" has no tensor like "%" to prune', model::hartonomous.regmodel,
+    RAISE EXCEPTION 'model "%" has no tensor that matches "%" to prune', model::hartonomous.regmodel,
       parameters ->> 'layer_pattern'
-      USING ERRCODE = '22023', DETAIL = 'Those like it are vectors, or their format is only carried.';
+      USING ERRCODE = '22023', DETAIL = 'All tensors that match are vectors or in a format that is only carried.';
   END IF;
   RETURN QUERY SELECT p.* FROM unnest(plan) p;
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.plan_region_pruning(integer, jsonb) IS
-  'region_plan() for prune_region(); 22023 when no tensor is left to prune';
+  'region_plan() for prune_region(); 22023 if no tensor is left to prune';
 
 CREATE FUNCTION hartonomous_internal.region_parameters(region real[], keep_inside boolean, layer_pattern text,
   dry_run boolean,
@@ -217,8 +218,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.region_parameters(real[], boolean, text, boolean, text, boolean) IS
-  'the arguments of prune_region() as its revision keeps them; 22023 when the region is none or the method unknown, '
-  '22004 when dry_run or keep_inside is NULL';
+  'the arguments of prune_region() as its revision records them; 22023 if the region is invalid or there is no such '
+  'method, 22004 if dry_run or keep_inside is NULL';
 
 CREATE FUNCTION hartonomous_internal.plan_quantizing(model integer, parameters jsonb)
   RETURNS SETOF hartonomous.tensor_plan
@@ -239,15 +240,15 @@ BEGIN
     INTO n FROM unnest(plan) p;
   IF parameters ->> 'format' IS NULL AND n.unplanned THEN
     RAISE EXCEPTION 'no format is given, and none is planned for any atom of model "%"', model::hartonomous.regmodel
-      USING ERRCODE = '22023', HINT = 'Give a format, or plan with assign_mixed_precision().';
+      USING ERRCODE = '22023', HINT = 'Pass a format, or plan with assign_mixed_precision().';
   ELSIF n.again > 0 AND NOT (parameters ->> 'requantize')::boolean THEN
-    RAISE EXCEPTION '% tensors are quantized already', n.again
+    RAISE EXCEPTION '% tensors are already quantized', n.again
       USING ERRCODE = '55000',
-            DETAIL = 'Quantizing them again would add its loss to theirs.',
-            HINT = 'rollback_model() first, or say requantize => true.';
+            DETAIL = 'Quantizing them again would add to their error.',
+            HINT = 'Call rollback_model() first, or pass requantize => true.';
   ELSIF n.changed > 0 AND parameters ? 'column_importance' AND n.weighed = 0 THEN
     RAISE EXCEPTION '% names no tensor that is to be quantized', parameters ->> 'column_importance'
-      USING ERRCODE = '22023', HINT = 'Its layer_name must be as in hartonomous.model_layers.';
+      USING ERRCODE = '22023', HINT = 'Its layer_name must match layer_name in hartonomous.model_layers.';
   END IF;
   IF n.changed > 0 AND hartonomous_internal.preset_named(parameters ->> 'format') = 'Q2_K_S' THEN
     PERFORM hartonomous_internal.require_importance(plan);
@@ -256,8 +257,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.plan_quantizing(integer, jsonb) IS
-  'quantize_plan() for quantize_model(); 22023 when nothing is planned or importance is missing, 55000 when tensors '
-  'are quantized already and requantize is false';
+  'quantize_plan() for quantize_model(); 22023 if nothing is planned or importance is missing, 55000 if tensors are '
+  'already quantized and requantize is false';
 
 CREATE FUNCTION hartonomous_internal.report_quantizing(model integer, parameters jsonb, plan hartonomous.tensor_plan[],
   result jsonb)
@@ -271,9 +272,9 @@ DECLARE
 BEGIN
   SELECT CASE WHEN (parameters ->> 'pure')::boolean THEN p.base_format ELSE p.preset END INTO target
     FROM hartonomous.format_presets() p WHERE p.preset = hartonomous_internal.preset_named(parameters ->> 'format');
-  target := coalesce(target, 'the formats planned');
+  target := coalesce(target, 'the planned formats');
   IF result IS NULL THEN
-    RAISE NOTICE 'no tensor to bring into %: nothing done%', target, hartonomous_internal.passed_over_opaque(plan);
+    RAISE NOTICE 'no tensor to convert to %: nothing done%', target, hartonomous_internal.passed_over_opaque(plan);
     RETURN;
   END IF;
   SELECT count(p.operation) AS changed, count(*) FILTER (WHERE p.arguments ? 'column_importance') AS weighed,
@@ -288,7 +289,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.report_quantizing(integer, jsonb, hartonomous.tensor_plan[], jsonb) IS
-  'says what quantize_model() did, or found nothing to do';
+  'reports what quantize_model() did, or that there was nothing to do';
 
 CREATE FUNCTION hartonomous_internal.quantize_parameters(format text, pure boolean, layer_pattern text,
   requantize boolean,
@@ -307,7 +308,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.quantize_parameters(text, boolean, text, boolean, regclass, jsonb) IS
-  'the arguments of quantize_model() as its revision keeps them; 22004 when one that must be given is NULL';
+  'the arguments of quantize_model() as its revision records them; 22004 if a required one is NULL';
 
 CREATE FUNCTION hartonomous_internal.plan_encoding(model integer, parameters jsonb)
   RETURNS SETOF hartonomous.tensor_plan
@@ -333,18 +334,19 @@ DECLARE
   after bigint := result ->> 'disk_after';
 BEGIN
   IF result IS NULL THEN
-    RAISE NOTICE 'model "%" has no place to quantize: nothing done', model::hartonomous.regmodel;
+    RAISE NOTICE 'model "%" has no positions to quantize: nothing done', model::hartonomous.regmodel;
     RETURN;
   END IF;
   UPDATE hartonomous.model_revisions r
      SET metrics = r.metrics
      || jsonb_build_object('places', places, 'disk_bytes_before', before, 'disk_bytes_after', after)
    WHERE r.revision_id = (result ->> 'revision')::integer;
-  RAISE NOTICE 'quantized % places to %, % -> % on disk (% %%), revision %, % s', places, parameters ->> 'format',
+  RAISE NOTICE 'quantized % positions to %, % -> % on disk (% %%), revision %, % s', places, parameters ->> 'format',
     hartonomous.human_bytes(before), hartonomous.human_bytes(after),
     to_char(100.0 * (after - before) / before, 'FMSG990.0'),
     result ->> 'revision', result ->> 'seconds';
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.report_encoding(integer, jsonb, hartonomous.tensor_plan[], jsonb) IS
-  'says what quantize_model_geometry() saved on disk, and keeps it with the revision; or that there was nothing to do';
+  'reports the disk space that quantize_model_geometry() saved, and records it with the revision, or that there was '
+  'nothing to do';

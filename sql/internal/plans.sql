@@ -35,8 +35,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.check_operation_on(hartonomous.tensor_plan, integer) IS
-  '22023 when an operation does not fit the tensor it is planned for (rows that are no whole blocks of a format, a '
-  'tensor that cannot be factored), 2202E when its importance has another number of columns';
+  '22023 if an operation does not fit the tensor it is planned for (its rows are not whole blocks of the format, or it '
+  'cannot be factored), 2202E if its importance has another number of columns';
 
 CREATE FUNCTION hartonomous_internal.changes_nothing(planned hartonomous.tensor_plan, model integer) RETURNS boolean
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000
@@ -64,8 +64,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.changes_nothing(hartonomous.tensor_plan, integer) IS
-  'whether the tensor is already what an operation would make of it: in the format, without the atoms, its '
-  'positions encoded';
+  'whether an operation would leave the tensor as it is: already in the format, without such atoms, its positions '
+  'already encoded';
 
 CREATE FUNCTION hartonomous_internal.check_plan(model integer, plan hartonomous.tensor_plan[])
   RETURNS hartonomous.tensor_plan[]
@@ -121,9 +121,9 @@ EXCEPTION WHEN invalid_parameter_value OR feature_not_supported OR array_subscri
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.check_plan(integer, hartonomous.tensor_plan[]) IS
-  'a plan with the numbers and names of its tensors, and without operations that would change nothing; 22023 when it '
-  'is not one of the model (a tensor it has not, one planned twice, an operation that is unknown, has wrong arguments '
-  'or does not fit the tensor), 22004 NULL, 2202E, 0A000';
+  'a plan completed with numbers and names of its tensors, without operations that would change nothing; 22023 if it '
+  'does not fit the model (a tensor does not exist or is planned twice, an operation is unknown, has invalid arguments '
+  'or does not fit the tensor), 22004 on NULL, 2202E, 0A000';
 
 CREATE FUNCTION hartonomous_internal.plan_parameters(stage text, plan hartonomous.tensor_plan[]) RETURNS jsonb
   LANGUAGE plpgsql STABLE PARALLEL SAFE COST 5000
@@ -140,7 +140,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.plan_parameters(text, hartonomous.tensor_plan[]) IS
-  'the parameters of a run of run_plan(), by which the same call finds a run that was stopped; 22004, 22023 '
+  'the parameters of a run of run_plan(), by which the same call finds a run that was stopped; 22004 on NULL, 22023 '
   'without a name';
 
 CREATE FUNCTION hartonomous_internal.report_plan(model integer, parameters jsonb, plan hartonomous.tensor_plan[],
@@ -172,4 +172,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.report_plan(integer, jsonb, hartonomous.tensor_plan[], jsonb) IS
-  'says what run_plan() did';
+  'reports what run_plan() did';

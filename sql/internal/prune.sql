@@ -8,7 +8,7 @@ CREATE FUNCTION hartonomous_internal.check_prune_arguments(keep_ratio double pre
 AS $$
 BEGIN
   IF (keep_ratio IS NULL) = (threshold IS NULL) THEN
-    RAISE EXCEPTION 'give either keep_ratio or threshold' USING ERRCODE = '22023';
+    RAISE EXCEPTION 'exactly one of keep_ratio and threshold must be given' USING ERRCODE = '22023';
   END IF;
   IF NOT keep_ratio BETWEEN 0 AND 1 THEN  -- NaN is greater than 1 here
     RAISE EXCEPTION 'keep_ratio must be between 0 and 1, not %', keep_ratio USING ERRCODE = '22023';
@@ -27,27 +27,27 @@ BEGIN
   IF keep_ratio_of IS NULL OR keep_ratio_of NOT IN ('imported', 'present') THEN
     RAISE EXCEPTION 'unknown keep_ratio_of "%"', keep_ratio_of
       USING ERRCODE = '22023',
-            HINT = 'keep_ratio is a share of the atoms that were "imported" or, each time anew, of those "present".';
+            HINT = 'keep_ratio refers to the atoms that were "imported", or to those that are "present".';
   END IF;
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.check_prune_arguments(double precision, real, text, text, text) IS
-  '22023 when the arguments of a pruning do not fit together';
+  '22023 if the arguments of a pruning contradict each other';
 
 CREATE TYPE hartonomous_internal.prune_summary AS (
   cut real, atoms bigint, removed bigint, bytes bigint, removed_bytes bigint
 );
 COMMENT ON TYPE hartonomous_internal.prune_summary IS
-  'what pruning a group of atoms means: those with importance below cut are removed';
+  'the effect of pruning a group of atoms: those with importance below cut are removed';
 
 CREATE FUNCTION hartonomous_internal.prune_cut_transition(internal, real, bigint, double precision, real, bigint)
   RETURNS internal
   AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 1;
 COMMENT ON FUNCTION hartonomous_internal.prune_cut_transition(internal, real, bigint, double precision, real, bigint) IS
-  'transition of prune_cut';
+  'transition function of prune_cut';
 CREATE FUNCTION hartonomous_internal.prune_cut_final(internal) RETURNS hartonomous_internal.prune_summary
   AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 50;
-COMMENT ON FUNCTION hartonomous_internal.prune_cut_final(internal) IS 'result of prune_cut';
+COMMENT ON FUNCTION hartonomous_internal.prune_cut_final(internal) IS 'final function of prune_cut';
 -- Not combinable: the ranking needs all atoms of the group in one place, and shipping them there costs more than
 -- collecting them.
 CREATE AGGREGATE hartonomous_internal.prune_cut(importance real, bytes bigint, keep_ratio double precision,
@@ -57,10 +57,10 @@ CREATE AGGREGATE hartonomous_internal.prune_cut(importance real, bytes bigint, k
     FINALFUNC = hartonomous_internal.prune_cut_final, PARALLEL = SAFE
 );
 COMMENT ON AGGREGATE hartonomous_internal.prune_cut(real, bigint, double precision, real, bigint) IS
-  'where to cut a group of atoms: below the threshold, or so that in the end the least important floor(of_atoms x (1 - '
-  'keep_ratio)) are missing, those that are missing already among them, ties with the least kept staying; of_atoms '
-  'NULL: as many as there are with an importance; atoms without importance stay; 22023 unless one of keep_ratio and '
-  'threshold is given';
+  'where to cut a group of atoms: at the threshold, or so that the least important floor(of_atoms x (1 - keep_ratio)) '
+  'are missing in the end, counting those that are missing already, and keeping atoms that tie with the least '
+  'important one kept; if of_atoms is NULL, all atoms with an importance count; atoms without importance are kept; '
+  '22023 unless exactly one of keep_ratio and threshold is given';
 
 -- Every token passes through the embeddings and the output, and their rows are as important as their tokens are
 -- frequent, which their magnitudes do not tell: pruning them by magnitude costs far more than it saves.
@@ -96,8 +96,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.prunable_tensors(integer, text, boolean, boolean, boolean) IS
-  'the tensors that a pattern means, how many atoms each has when none is missing, and why it is not pruned by '
-  'importance (NULL: it is)';
+  'the tensors that match a pattern, the number of atoms each has if none is missing, and the reason why it is not '
+  'pruned by importance (NULL if it is)';
 
 -- The region as a literal, so that the planner knows what it selects, and can take an index on places.
 CREATE FUNCTION hartonomous_internal.pruned_atoms(arguments jsonb) RETURNS text
@@ -115,5 +115,5 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.pruned_atoms(jsonb) IS
-  'which atoms a the operation "prune" with these arguments, which have been checked, removes, as a condition of a '
-  'query: those that copy_atoms() does not copy';
+  'the condition of a query for the atoms a that the operation "prune" with these arguments, which have been checked, '
+  'removes: those that copy_atoms() does not copy';

@@ -44,5 +44,5 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.prune_in_place(integer, text, jsonb, hartonomous.tensor_plan[]) IS
-  'a revision whose atoms are those that the operations "prune" of a plan leave: the others are deleted from the live '
-  'partition and kept in a delta; the caller holds the model''s lock';
+  'makes a revision by deleting the atoms that the operations "prune" of a plan remove from the live partition, and '
+  'keeps them in a delta; the caller holds the lock of the model';

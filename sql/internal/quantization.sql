@@ -9,8 +9,8 @@ COMMENT ON FUNCTION hartonomous_internal.preset_named(text) IS
 CREATE TYPE hartonomous.mix_traits AS (gguf boolean, architecture text, blocks bigint, experts bigint, heads bigint,
                                        kv_heads bigint);
 COMMENT ON TYPE hartonomous.mix_traits IS
-  'what llama-quantize''s mixes look at in a model: whether its tensors have GGUF''s names, and hyperparameters, of '
-  'lists with a number a block the first';
+  'the properties of a model that the mixtures of llama-quantize depend on: whether its tensors have GGUF''s names, '
+  'and hyperparameters, of lists with one number per block the first';
 
 -- In one pass: the metadata may be many megabytes.
 CREATE FUNCTION hartonomous_internal.mix_traits_of(model integer) RETURNS hartonomous.mix_traits
@@ -39,14 +39,15 @@ BEGIN
   RETURN traits;
 END
 $$;
-COMMENT ON FUNCTION hartonomous_internal.mix_traits_of(integer) IS 'what llama-quantize''s mixes look at in a model';
+COMMENT ON FUNCTION hartonomous_internal.mix_traits_of(integer) IS
+  'the properties of a model that the mixtures of llama-quantize depend on';
 
 CREATE FUNCTION hartonomous_internal.mix_formats(traits hartonomous.mix_traits, preset text, by_importance boolean,
                                         layer_names text[], matrices boolean[]) RETURNS text[]
   AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 5000;
 COMMENT ON FUNCTION hartonomous_internal.mix_formats(hartonomous.mix_traits, text, boolean, text[], boolean[]) IS
-  'the formats that a file type of llama-quantize gives the tensors of a model, all of which it must know; matrices '
-  'says which have more than one row; 22023 on an unknown file type, 2202E when there are not as many '
+  'the formats that a file type of llama-quantize gives the tensors of a model; all of its tensors must be passed; '
+  'matrices tells which have more than one row; 22023 if there is no such file type, 2202E if there are not as many '
   'matrices as names';
 
 CREATE FUNCTION hartonomous_internal.preset_formats(model integer, preset text, by_importance boolean DEFAULT false)
@@ -71,32 +72,34 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.preset_formats(integer, text, boolean) IS
-  'the format that a file type of llama-quantize gives each tensor of a model, with or without importance, before its '
-  'fallbacks for rows that fit no block, and whether or not it is quantized at all; 22023 on an unknown file type';
+  'the format that a file type of llama-quantize gives each tensor of a model, with or without importance, before the '
+  'fallbacks for rows that are not whole blocks, and whether or not the tensor is quantized at all; 22023 if there is '
+  'no such file type';
 
 CREATE FUNCTION hartonomous_internal.recognized_format(traits hartonomous.mix_traits, asked text, layer_names text[],
     matrices boolean[], formats text[], weights bigint[], runs bigint[]) RETURNS text
   AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 5000;
 COMMENT ON FUNCTION hartonomous_internal.recognized_format(hartonomous.mix_traits, text, text[], boolean[], text[],
   bigint[], bigint[]) IS
-  'the file type (format_presets()), or the single format, that the most weights of a model''s matrices have; of those '
-  'that come out alike the one asked for, else the smaller; runs is what whole blocks must fill; NULL without a matrix';
+  'the file type (format_presets()) or single format that most weights of a model''s matrices have; if several fit, '
+  'the requested one, or else the smaller one; runs are the numbers of weights that must be whole blocks; NULL '
+  'without matrices';
 
 CREATE FUNCTION hartonomous_internal.fitting_format(format text, run_length bigint) RETURNS text
   AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 1;
 COMMENT ON FUNCTION hartonomous_internal.fitting_format(text, bigint) IS
-  'the format itself when a run of that length is whole blocks of it, else what llama-quantize falls back to; 22023 '
-  'when unknown, 0A000 when it cannot be written';
+  'the format itself if a run of that length is whole blocks of it, else the fallback of llama-quantize; 22023 if '
+  'there is no such format, 0A000 if it cannot be written';
 
 CREATE FUNCTION hartonomous_internal.is_quantizable_name(layer_name text, container text) RETURNS boolean
   AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 10;
 COMMENT ON FUNCTION hartonomous_internal.is_quantizable_name(text, text) IS
-  'whether a tensor of that name may be quantized: llama-quantize''s rules for GGUF, otherwise all but biases, norms, '
-  'routers and tables of positions';
+  'whether a tensor of that name may be quantized: by llama-quantize''s rules in GGUF models, otherwise all but biases,'
+  ' norms, routers and tables of positions';
 
 -- As ggml counts: dimensions of one do not make a matrix of a vector.
 CREATE FUNCTION hartonomous_internal.is_matrix(tensor_shape bigint[]) RETURNS boolean
   LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE COST 1
   RETURN 1 < ANY (tensor_shape[1:cardinality(tensor_shape) - 1]);
 COMMENT ON FUNCTION hartonomous_internal.is_matrix(bigint[]) IS
-  'whether a tensor of that shape has more than one row: only such tensors are quantized';
+  'whether a tensor of that shape has more than one row; only such tensors are quantized';

@@ -19,7 +19,7 @@ BEGIN
        SELECT FROM hartonomous.model_layers l WHERE l.model_id = $1 AND l.layer_name = s.layer_name)
      ORDER BY 1 LIMIT 1$sql$, source) INTO stranger USING model;
   IF stranger IS NOT NULL THEN
-    RAISE EXCEPTION '% names tensor "%", which model "%" has not', source, stranger, model::hartonomous.regmodel
+    RAISE EXCEPTION '% names tensor "%", which model "%" does not have', source, stranger, model::hartonomous.regmodel
       USING ERRCODE = '22023', HINT = coalesce('It has, for example, ' || hartonomous_internal.near_names(stranger,
         ARRAY(SELECT l.layer_name FROM hartonomous.model_layers l WHERE l.model_id = model)) || '.',
         'It has no tensors.');
@@ -35,7 +35,7 @@ BEGIN
       wrong.row_length
       USING ERRCODE = '2202E';
   ELSIF wrong.count > 1 THEN
-    RAISE EXCEPTION 'tensor "%" has % rows in %', wrong.layer_name, wrong.count, source USING ERRCODE = '21000';
+    RAISE EXCEPTION 'tensor "%" occurs % times in %', wrong.layer_name, wrong.count, source USING ERRCODE = '21000';
   END IF;
   RETURN QUERY EXECUTE format($sql$
     SELECT l.layer_id, s.column_importance FROM %s s JOIN hartonomous.model_layers l USING (layer_name)
@@ -44,8 +44,8 @@ END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.column_importance_of(regclass, integer) IS
   'importance of the columns of a model''s tensors from a relation with layer_name text and column_importance real[] '
-  '(none when it is NULL); 22023, with near names, when it names a tensor that the model has not, 2202E when a tensor '
-  'has another number of columns, 21000 when it is there twice, 42703 without those columns';
+  '(none if it is NULL); 22023, with similar names, if it names a tensor that the model does not have, 2202E if a '
+  'tensor has another number of columns, 21000 if a tensor occurs twice, 42703 without those columns';
 
 -- llama-quantize refuses to make two bits a weight without importance where the file type asks for little else.
 CREATE FUNCTION hartonomous_internal.require_importance(plan hartonomous.tensor_plan[]) RETURNS void
@@ -64,12 +64,12 @@ BEGIN
    ORDER BY p.n LIMIT 1;
   IF missing IS NOT NULL THEN
     RAISE EXCEPTION 'Q2_K_S needs the importance of the columns of tensor "%"', missing
-      USING ERRCODE = '22023', HINT = 'Give column_importance, or take Q2_K.';
+      USING ERRCODE = '22023', HINT = 'Pass column_importance, or use Q2_K.';
   END IF;
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.require_importance(hartonomous.tensor_plan[]) IS
-  '22023 unless a plan has importance for each tensor that is to have 2 bits a weight';
+  '22023 unless a plan has importance for each tensor that is to get 2 bits per weight';
 
 -- Here and in other plans sets of tensors are joined by hashing, never by nested loops: of a model that was imported
 -- since statistics were gathered the planner expects a handful of tensors, and loops over thousands take minutes. Nor

@@ -7,4 +7,4 @@ CREATE FUNCTION hartonomous_internal.region_geometry(region real[]) RETURNS geom
   RETURN ST_MakeLine(ST_MakePoint(region[1], region[3], region[5]),
                           ST_MakePoint(region[2], region[4], region[6]));
 COMMENT ON FUNCTION hartonomous_internal.region_geometry(real[]) IS
-  'the diagonal of a region, whose bounding box the region is';
+  'the diagonal of a region, which has the region as its bounding box';

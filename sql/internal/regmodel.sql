@@ -22,11 +22,13 @@ CREATE TYPE hartonomous.regmodel (
   CATEGORY = 'N'
 );
 COMMENT ON TYPE hartonomous.regmodel IS
-  'a model, by name or by number; digits alone are a number; 42704, with near names, when there is none of that name';
+  'a model, by name or by number; digits alone are a number; 42704, with similar names, if there is no model '
+  'of that name';
 COMMENT ON FUNCTION hartonomous_internal.regmodel_in(cstring) IS
-  'text input: digits are a number, whether there is such a model or not; all else is a name; 42704 when there is none';
+  'text input: digits are a number, whether or not there is such a model; anything else is a name; 42704 if there is '
+  'no such model';
 COMMENT ON FUNCTION hartonomous_internal.regmodel_out(hartonomous.regmodel) IS
-  'text output: the name, or the number of a model that is not there or whose name is digits';
+  'text output: the name, or the number if the model does not exist or its name consists of digits';
 COMMENT ON FUNCTION hartonomous_internal.regmodel_recv(internal) IS 'binary input: int4, the number';
 COMMENT ON FUNCTION hartonomous_internal.regmodel_send(hartonomous.regmodel) IS 'binary output: int4, the number';
 

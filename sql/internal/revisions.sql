@@ -27,7 +27,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.new_revision(integer, text, text, jsonb) IS
-  'records the start of a revision whose parent is the current one';
+  'records a new revision whose parent is the current one';
 
 CREATE FUNCTION hartonomous_internal.live_base(model integer) RETURNS integer
   LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE COST 50
@@ -39,7 +39,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.live_base(integer) IS
-  'the revision that wrote a model''s live partition, and the factors beside it';
+  'the revision that wrote the live partition of a model and its factors';
 
 CREATE FUNCTION hartonomous_internal.live_partition(model integer) RETURNS regclass
   LANGUAGE plpgsql STABLE PARALLEL SAFE COST 50
@@ -76,8 +76,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.revision_chain(integer) IS
-  'the revisions between a state and the one that wrote its partition, both included; 55000 when the parents do '
-  'not lead there';
+  'the revisions from the one that wrote the partition of a state to that state, including both; 55000 if the parents '
+  'do not lead there';
 
 CREATE FUNCTION hartonomous_internal.put_back_delta(model integer, base integer, delta integer) RETURNS void
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
@@ -95,7 +95,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.put_back_delta(integer, integer, integer) IS
-  'undoes an in-place revision: the atoms it removed return to their partition';
+  'undoes an in-place revision: inserts the atoms it removed into their partition again';
 
 CREATE FUNCTION hartonomous_internal.take_out_delta(model integer, base integer, delta integer) RETURNS void
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
@@ -116,7 +116,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.take_out_delta(integer, integer, integer) IS
-  'does an undone in-place revision again: the same atoms leave the partition';
+  'repeats an in-place revision that was undone: removes the same atoms from the partition';
 
 CREATE FUNCTION hartonomous_internal.hold_revision(revision integer) RETURNS void
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
@@ -149,7 +149,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.hold_revision(integer) IS
-  'brings the partition of a revision into that revision''s state';
+  'brings the partition of a revision into the state of that revision';
 
 -- Drops the partitions that no kept state needs. A delta is needed when it lies between the state its partition
 -- holds and one that is kept.
@@ -192,7 +192,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.drop_unneeded_partitions(integer) IS
-  'drops the partitions of a model that no kept revision needs, and says how many';
+  'drops the partitions of a model that no remaining revision needs, and returns their number';
 
 CREATE FUNCTION hartonomous_internal.drop_atoms_partition(model integer, revision integer) RETURNS void
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
@@ -204,4 +204,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.drop_atoms_partition(integer, integer) IS
-  'drops a partition, if it is there, and what stands beside it';
+  'drops a partition, if it exists, and the other forms of its tensors';

@@ -18,11 +18,12 @@ CREATE FUNCTION hartonomous_internal.part_of_row(of_columns real[], atom_size in
 BEGIN ATOMIC
   SELECT CASE WHEN cardinality(of_columns) <= atom_size THEN of_columns
               ELSE of_columns[p.first + 1 : p.first + atom_size] END
-    FROM (SELECT (cardinality(of_columns) + atom_size - 1) / nullif(atom_size, 0)) AS n (parts),
-         LATERAL (SELECT atom_sequence % n.parts * atom_size) AS p (first);
+    FROM (SELECT (cardinality(of_columns) + atom_size - 1) / nullif(atom_size, 0)) AS r (atoms_of_row),
+         LATERAL (SELECT atom_sequence % r.atoms_of_row * atom_size) AS p (first);
 END;
 COMMENT ON FUNCTION hartonomous_internal.part_of_row(real[], integer, integer) IS
-  'of one number a matrix column, those of the columns that an atom lies in; NULL for atoms of 0 weights';
+  'the numbers of those columns in which an atom lies, from an array with one number per column of the matrix; NULL '
+  'for atoms without weights';
 
 CREATE FUNCTION hartonomous_internal.rewrite_layer(run bigint, layer bigint) RETURNS void
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
@@ -38,7 +39,7 @@ BEGIN
   SELECT * INTO STRICT job FROM hartonomous.compression_runs r WHERE r.run_id = run;
   SELECT * INTO step FROM hartonomous.compression_steps s WHERE s.run_id = run AND s.layer_id = layer;
   IF step.run_id IS NULL THEN
-    RAISE EXCEPTION 'run % has no step for layer %', run, coalesce(layer::text, 'NULL') USING ERRCODE = '42704';
+    RAISE EXCEPTION 'run % has no step for tensor %', run, coalesce(layer::text, 'NULL') USING ERRCODE = '42704';
   END IF;
   -- Taken before the rows are read: what changes in between is copied once more than needed, never missed.
   SELECT f.atoms, f.bytes, f.fingerprint INTO step.atoms_before, step.bytes_before, step.source_fingerprint
@@ -62,7 +63,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.rewrite_layer(bigint, bigint) IS
-  'does one step of a run: writes a tensor of the live partition, changed as the step says, into the run''s';
+  'carries out one step of a run: writes a tensor of the live partition, changed as the step says, into the '
+  'partition of the run';
 
 CREATE FUNCTION hartonomous_internal.copy_changed_layers(run bigint) RETURNS void
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
@@ -104,8 +106,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.tensor_fingerprint(integer, integer, bigint) IS
-  'atoms of a tensor in a partition, bytes of all its forms, and a text that changes when any of its rows or '
-  'their columns do';
+  'number of atoms of a tensor in a partition, bytes of all its forms, and a text that changes when any of its rows or '
+  'their columns change';
 
 -- The same of all tensors that a run has copied, in one pass.
 CREATE FUNCTION hartonomous_internal.changed_layers(run bigint) RETURNS SETOF bigint
@@ -132,7 +134,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.changed_layers(bigint) IS
-  'tensors that were changed, in any form, after the run copied them';
+  'tensors of which any form was changed after the run copied them';
 
 -- The one place where an operation is carried out: steps of runs and the tensors of students come through here.
 CREATE FUNCTION hartonomous_internal.perform_operation(operation text, arguments jsonb, model integer, layer bigint,
@@ -159,6 +161,6 @@ END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.perform_operation(text, jsonb, integer, bigint, integer, integer, bigint,
   boolean) IS
-  'writes a tensor of a live partition, and what stands beside it, into another partition, changed as an operation '
-  'says; returns the atoms it wrote, the bytes of all forms, and what came of it in words, where there is more to say; '
-  '22023 as check_operation()';
+  'writes a tensor of a live partition in all its forms to another partition, changed by an operation; returns the '
+  'number of atoms written, the bytes of all forms, and the outcome in words, if there is more to say; 22023 as '
+  'check_operation()';

@@ -68,8 +68,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.start_run(integer, text, text, jsonb) IS
-  'a run for a stage: a stopped one with the same parameters and parent, or a new one with a new revision; the caller '
-  'holds the model''s lock; 22004 without a stage';
+  'a run of a stage: one that was stopped and has the same parameters and parent, or a new one with a new revision; '
+  'the caller holds the lock of the model; 22004 without a stage';
 
 -- What others committed meanwhile is copied again before the swap, so it must be visible then.
 CREATE FUNCTION hartonomous_internal.require_read_committed() RETURNS void
@@ -78,8 +78,9 @@ CREATE FUNCTION hartonomous_internal.require_read_committed() RETURNS void
 AS $$
 BEGIN
   IF current_setting('transaction_isolation') IN ('repeatable read', 'serializable') THEN
-    RAISE EXCEPTION 'a model can be rewritten in a READ COMMITTED transaction only'
-      USING ERRCODE = '25000', DETAIL = 'An older snapshot would not see what others change while it is copied.',
+    RAISE EXCEPTION 'a model can be rewritten only in a READ COMMITTED transaction'
+      USING ERRCODE = '25000',
+      DETAIL = 'An older snapshot would not see changes that other sessions make during the copy.',
             HINT = 'SET default_transaction_isolation = ''read committed''.';
   END IF;
 END
@@ -97,7 +98,7 @@ BEGIN
   END IF;
 END
 $$;
-COMMENT ON FUNCTION hartonomous_internal.require_run(bigint) IS '42704 when there is no such run';
+COMMENT ON FUNCTION hartonomous_internal.require_run(bigint) IS '42704 if there is no such run';
 
 CREATE FUNCTION hartonomous_internal.close_run(run bigint, state text, error_sqlstate text DEFAULT NULL,
                                       error_message text DEFAULT NULL) RETURNS void
@@ -121,5 +122,5 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.close_run(bigint, text, text, text) IS
-  'ends a run that has not finished, as failed or abandoned, and drops what it wrote; the caller holds the '
-  'model''s lock';
+  'ends a run that has not finished as failed or abandoned, and drops what it wrote; the caller holds the lock '
+  'of the model';

@@ -8,7 +8,7 @@ CREATE SCHEMA hartonomous;
 COMMENT ON SCHEMA hartonomous IS 'neural networks as rows: import, prune, quantize, roll back, export';
 CREATE SCHEMA hartonomous_internal;
 COMMENT ON SCHEMA hartonomous_internal IS
-  'what the functions of schema hartonomous are made of; it may change with any version';
+  'internals of the functions of schema hartonomous; they may change with any version';
 -- Functions run with the rights of their caller, who therefore calls these, too.
 GRANT USAGE ON SCHEMA hartonomous, hartonomous_internal TO PUBLIC;
 
@@ -18,4 +18,4 @@ BEGIN ATOMIC
   SELECT n.nspname
     FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = 'postgis';
 END;
-COMMENT ON FUNCTION hartonomous_internal.postgis_schema() IS 'where PostGIS lives: it may be any schema';
+COMMENT ON FUNCTION hartonomous_internal.postgis_schema() IS 'the schema of PostGIS, which may be any';

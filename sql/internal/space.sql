@@ -10,4 +10,4 @@ BEGIN
   END IF;
 END
 $$;
-COMMENT ON FUNCTION hartonomous_internal.check_neighbours(integer) IS '22023 when k is no number of neighbours';
+COMMENT ON FUNCTION hartonomous_internal.check_neighbours(integer) IS '22023 if k is not a valid number of neighbors';

@@ -16,8 +16,8 @@ BEGIN ATOMIC
     ('run_plan', NULL, NULL, 'report_plan')) v (procedure, stage, planner, reporter);
 END;
 COMMENT ON FUNCTION hartonomous_internal.stages() IS
-  'a row a procedure that runs a stage: the name its revisions have, the function (model, parameters) that plans it, '
-  'and the one (model, parameters, plan, result) that says what it did';
+  'one row per procedure that runs a stage: the name of its revisions, the function (model, parameters) that plans it, '
+  'and the function (model, parameters, plan, result) that reports it';
 
 CREATE FUNCTION hartonomous_internal.plan_stage(model integer, procedure text, parameters jsonb)
   RETURNS hartonomous.tensor_plan[]
@@ -50,8 +50,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.report_stage(integer, text, jsonb, hartonomous.tensor_plan[], jsonb) IS
-  'has the reporter of a stage say what was done: result is NULL when there was nothing to do, {"dry_run": true} when '
-  'it is only said, else as stage_result() makes it';
+  'lets the reporter of a stage report: result is NULL if there was nothing to do, {"dry_run": true} in a dry run, and '
+  'otherwise the value of stage_result()';
 
 -- A rewrite costs what is kept, deleting in place costs what goes and leaves dead rows behind.
 CREATE FUNCTION hartonomous_internal.chosen_method(method text, plan hartonomous.tensor_plan[]) RETURNS text
@@ -81,8 +81,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.chosen_method(text, hartonomous.tensor_plan[]) IS
-  'how a plan is carried out: in_place, rewrite, or none when it changes nothing; "auto" is in place when fewer than a '
-  'fifth of the atoms go; 22023 on an unknown method, or in_place with what is no pruning';
+  'how a plan is carried out: in_place, rewrite, or none if it changes nothing; "auto" is in place if fewer than a '
+  'fifth of the atoms are removed; 22023 if there is no such method, or if in_place is requested for a plan that does '
+  'not only prune';
 
 CREATE FUNCTION hartonomous_internal.begin_run(model integer, stage text, kind text, parameters jsonb,
     plan hartonomous.tensor_plan[] DEFAULT NULL) RETURNS bigint
@@ -105,8 +106,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.begin_run(integer, text, text, jsonb, hartonomous.tensor_plan[]) IS
-  'a run, new or resumed, with a step for each tensor of a model: what the plan says, else a copy; the caller holds '
-  'the model''s lock';
+  'a run, new or resumed, with a step for each tensor of a model: what the plan says, or else a copy; the caller holds '
+  'the lock of the model';
 
 CREATE FUNCTION hartonomous_internal.stage_result(model integer, run bigint, started timestamptz, disk_before bigint)
   RETURNS jsonb
@@ -124,7 +125,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.stage_result(integer, bigint, timestamptz, bigint) IS
-  'what a stage came to, for its reporter: revision, seconds, bytes on disk; of a run (NULL: in place) its '
+  'the result of a stage, for its reporter: revision, seconds, bytes on disk, and for a run (NULL if in place) its '
   'number and bytes';
 
 -- Cancelled or killed: see execute_run(); in place, or before the steps, nothing has happened. A second caller waits
@@ -174,8 +175,8 @@ END
 $$;
 COMMENT ON PROCEDURE hartonomous_internal.run_stage(integer, text, jsonb, boolean, text, boolean,
   hartonomous.tensor_plan[]) IS
-  'runs a stage of stages(), or the plan given: takes the model''s lock, plans, rewrites the model tensor by tensor '
-  '(each committed outside a transaction block) or deletes in place, says what it did, and gives the lock back; a plan '
+  'runs a stage of stages(), or the given plan: takes the lock of the model, plans, rewrites the model tensor by '
+  'tensor (committing each outside a transaction block) or deletes in place, reports, and releases the lock; a plan '
   'that changes nothing costs nothing';
 
 CREATE FUNCTION hartonomous_internal.passed_over_opaque(plan hartonomous.tensor_plan[]) RETURNS text
@@ -183,9 +184,9 @@ CREATE FUNCTION hartonomous_internal.passed_over_opaque(plan hartonomous.tensor_
   SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-  RETURN (SELECT hartonomous_internal.passed_over(count(*), 'whose format is only carried')
+  RETURN (SELECT hartonomous_internal.passed_over(count(*), 'format only carried')
             FROM unnest(plan) p WHERE p.reason = 'opaque');
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.passed_over_opaque(hartonomous.tensor_plan[]) IS
-  'what the notice of a stage says of tensors of a plan whose format is only carried; nothing when there are none';
+  'the part of a NOTICE that counts tensors of a plan in a format that is only carried; empty if there are none';

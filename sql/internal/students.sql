@@ -11,7 +11,7 @@ BEGIN
   END IF;
 END
 $$;
-COMMENT ON FUNCTION hartonomous_internal.check_ratio(double precision) IS '22023 when a ratio is not in (0, 1]';
+COMMENT ON FUNCTION hartonomous_internal.check_ratio(double precision) IS '22023 if a ratio is not in (0, 1]';
 
 -- The header of a student: its number of blocks, and of every list that has one entry a block the entries it keeps.
 -- (Not of rope.*: rope.dimension_sections has four, whatever the blocks.)
@@ -41,8 +41,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.student_metadata(jsonb, text, integer[], integer) IS
-  'metadata of a GGUF model of which only some blocks are kept, in that order: block_count, and lists with an '
-  'entry a block';
+  'metadata of a GGUF model with only some of its blocks, in the given order: block_count, and lists with one '
+  'entry per block';
 
 -- Nobody changes the parent while it is copied: other stages wait for its lock, plain writers for its partition.
 CREATE FUNCTION hartonomous_internal.lock_parent(parent integer, nowait boolean) RETURNS void
@@ -58,8 +58,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.lock_parent(integer, boolean) IS
-  'keeps a model as it is until the end of the transaction; readers go on; 42704 when there is no such model, 55P03 '
-  'with nowait';
+  'protects a model from changes until the end of the transaction; readers are not blocked; 42704 if there is no such '
+  'model, 55P03 with nowait';
 
 CREATE FUNCTION hartonomous_internal.student_tensors(parent integer, blocks integer[])
   RETURNS TABLE (layer_id bigint, layer_idx integer, layer_name text, "position" integer)
@@ -78,8 +78,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.student_tensors(integer, integer[]) IS
-  'the tensors of a model that a student with those blocks has, and their numbers, names and positions in it: all '
-  'outside blocks, and of the blocks given, which are numbered anew from 0';
+  'the tensors of a student with the given blocks, with their numbers, names and positions in it: all tensors outside '
+  'blocks, and those of the blocks, which are renumbered from 0';
 
 -- One transaction: cancelled, killed or failed, it leaves nothing.
 CREATE FUNCTION hartonomous_internal.create_student(parent integer, student_name text, parameters jsonb,
@@ -120,7 +120,7 @@ BEGIN
   SELECT * INTO copied
     FROM hartonomous_internal.copy_student_tensors(parent, student, revision, blocks, plan);
   IF copied.of_matrices = 0 THEN
-    RAISE EXCEPTION 'no atom of a matrix of model "%" would be left', parent::hartonomous.regmodel
+    RAISE EXCEPTION 'no atom of any matrix of model "%" would be left', parent::hartonomous.regmodel
       USING ERRCODE = '22023';
   END IF;
   PERFORM hartonomous_internal.index_atoms_partition(partition);
@@ -138,8 +138,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.create_student(integer, text, jsonb, integer[], hartonomous.tensor_plan[]) IS
-  'a new model of some blocks of another (all when NULL), of each tensor what a plan of that one leaves; the caller '
-  'has locked the parent; 22023 when no atom of a matrix is left, 42710 when the name is taken';
+  'creates a model with some blocks of another (NULL: all) and of each tensor what a plan for that one leaves; the '
+  'caller has locked the parent; 22023 if no atom of any matrix is left, 42710 if the name is taken';
 
 -- An atom without coordinates, as after quantize_model_geometry(), leaves the envelope that its layer had.
 CREATE FUNCTION hartonomous_internal.describe_student(student integer) RETURNS void
@@ -162,7 +162,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.describe_student(integer) IS
-  'records of a new student the envelopes of its tensors and how many weights it has';
+  'records the envelopes of the tensors of a new student, and its number of weights';
 
 CREATE FUNCTION hartonomous_internal.student_name(parent integer, what text) RETURNS text
   LANGUAGE plpgsql STABLE PARALLEL SAFE COST 50
@@ -172,7 +172,7 @@ BEGIN
   RETURN (SELECT m.model_name || '_Student_' || what FROM hartonomous.models m WHERE m.model_id = parent);
 END
 $$;
-COMMENT ON FUNCTION hartonomous_internal.student_name(integer, text) IS 'the name a student gets when none is given';
+COMMENT ON FUNCTION hartonomous_internal.student_name(integer, text) IS 'the name of a student for which none is given';
 
 CREATE FUNCTION hartonomous_internal.influential_blocks(parent integer, wanted integer, protected_blocks integer[])
   RETURNS integer[]
@@ -192,8 +192,8 @@ BEGIN
   END IF;
   IF wanted < cardinality(protected) THEN
     RAISE EXCEPTION '% blocks are fewer than the % that are protected', wanted, cardinality(protected)
-      USING ERRCODE = '22023', DETAIL = format('Protected are blocks %s.', array_to_string(protected, ', ')),
-            HINT = 'Name other protected_blocks, or none: ''{}''.';
+      USING ERRCODE = '22023', DETAIL = format('Blocks %s are protected.', array_to_string(protected, ', ')),
+            HINT = 'Pass other protected_blocks, or none: ''{}''.';
   END IF;
   RETURN ARRAY(SELECT c.layer_idx
                  FROM (SELECT i.layer_idx FROM hartonomous.block_influence(parent) i
@@ -202,8 +202,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.influential_blocks(integer, integer, integer[]) IS
-  'the blocks to keep: the protected ones (NULL: the first two and the last), then those of most influence; 22023 when '
-  'more are protected than wanted';
+  'the blocks to keep: the protected ones (NULL: the first two and the last), then the most influential ones; 22023 if '
+  'more are protected than requested';
 
 -- The window around the middle of the space in which that share of the matrices' atoms lies.
 CREATE FUNCTION hartonomous_internal.central_region(model integer, ratio double precision) RETURNS real[]
@@ -225,7 +225,8 @@ BEGIN
        SELECT l.layer_id FROM hartonomous.model_layers l WHERE l.model_id = $1 AND cardinality(l.tensor_shape) > 1)$sql$
     INTO half USING model, ratio;
   IF half IS NULL THEN
-    RAISE EXCEPTION 'no atom of a matrix of model "%" has a place', model::hartonomous.regmodel USING ERRCODE = '22023';
+    RAISE EXCEPTION 'no atom of any matrix of model "%" has a position', model::hartonomous.regmodel
+      USING ERRCODE = '22023';
   END IF;
   -- Rounded outwards, so that the atom on the edge is in.
   RETURN hartonomous.region((50 - half::float8 - 1e-5)::real, (50 + half::float8 + 1e-5)::real,
@@ -234,8 +235,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.central_region(integer, double precision) IS
-  'the square window around (50, 50), whatever the importance, in which at least that share of the atoms of a model''s '
-  'matrices lies; 22023 when they have no places';
+  'the square window around (50, 50), at any importance, that contains at least the given share of the atoms of a '
+  'model''s matrices; 22023 if they have no positions';
 
 CREATE FUNCTION hartonomous_internal.copy_student_tensors(parent integer, student integer, revision integer,
   blocks integer[],
@@ -275,8 +276,8 @@ END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.copy_student_tensors(integer, integer, integer, integer[],
   hartonomous.tensor_plan[]) IS
-  'fills the partition of a student: of each tensor what a plan of its parent''s leaves, of those it does not name '
-  'all; of_matrices are the bytes of the matrices that are chosen from, when there is a plan, else of all';
+  'fills the partition of a student: from each tensor what a plan for its parent leaves, all of those without a plan; '
+  'of_matrices are the bytes of the matrices that atoms are chosen from, if there is a plan, else of all';
 
 CREATE FUNCTION hartonomous_internal.student_plan(parent integer, keep_ratio double precision, threshold real,
   scope text,
@@ -291,14 +292,14 @@ BEGIN
                                                      include_embeddings => student_plan.include_embeddings) p);
   IF NOT EXISTS (SELECT FROM unnest(plan) p WHERE p.operation IS NOT NULL
     OR p.reason IN ('nothing to prune', 'factored')) THEN
-    RAISE EXCEPTION 'model "%" has no matrix to choose from by importance', parent::hartonomous.regmodel
-      USING ERRCODE = '22023', HINT = 'Embeddings and output are left whole unless include_embeddings => true.';
+    RAISE EXCEPTION 'model "%" has no matrix whose atoms can be chosen by importance', parent::hartonomous.regmodel
+      USING ERRCODE = '22023', HINT = 'Embeddings and the output matrix stay whole unless include_embeddings => true.';
   END IF;
   RETURN plan;
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.student_plan(integer, double precision, real, text, boolean) IS
-  'prune_plan() for a student: factored matrices are not cut; 22023 when there is nothing to choose from';
+  'prune_plan() for a student: factored matrices are not cut; 22023 if there is nothing to choose from';
 
 -- Factors have no place in space: of a region they are no part.
 CREATE FUNCTION hartonomous_internal.student_plan(parent integer, box real[]) RETURNS hartonomous.tensor_plan[]
@@ -314,4 +315,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.student_plan(integer, real[]) IS
-  'a plan for a student that has of its matrices the atoms in a box, and no factors';
+  'a plan for a student that has the atoms of its matrices inside a box, and no factors';

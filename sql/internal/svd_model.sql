@@ -62,8 +62,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.factor_tensor(integer, bigint, integer, integer, bigint, jsonb) IS
-  'carries out the operation "factor": writes a live tensor as factors beside a run''s partition, and what residual '
-  'atoms are asked for into it; says what came of it; 0A000 into another model';
+  'carries out the operation "factor": writes a live tensor to the partition of a run as factors and the requested '
+  'residual atoms; returns the outcome; 0A000 into another model';
 
 CREATE FUNCTION hartonomous_internal.write_residual(source regclass, target regclass, revision integer,
     layer bigint, residual hartonomous.weights, ratio double precision, OUT atoms bigint, OUT bytes bigint)

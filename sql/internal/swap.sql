@@ -26,15 +26,15 @@ BEGIN
               WHERE NOT w.granted AND w.locktype = 'relation' AND w.relation = ANY (locked::oid[])
                 AND w.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
                 AND w.waitstart < clock_timestamp() - patience) THEN
-    RAISE EXCEPTION 'others are waiting for what is locked' USING ERRCODE = '55P03';
+    RAISE EXCEPTION 'other sessions are waiting for the tables that are locked' USING ERRCODE = '55P03';
   END IF;
   PERFORM set_config('lock_timeout', greatest(1, floor(1000 * extract(epoch FROM patience)))::text, true);
   EXECUTE format('LOCK TABLE ONLY %s IN %s MODE', relation, mode);
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.lock_briefly(regclass, text, regclass[]) IS
-  'locks a table within 100 ms, and never long enough to be part of a deadlock; 55P03 when it cannot, or when others '
-  'wait for the tables that are locked already';
+  'locks a table within 100 ms, too short a time to become part of a deadlock; 55P03 if that is not possible, or if '
+  'others wait for the tables that are already locked';
 
 -- The partitions stand still from the first lock on (their readers go on): what was changed meanwhile is copied again
 -- before a parent is touched.
@@ -76,7 +76,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.try_lock_for_swap(regclass[], text, text, bigint) IS
-  'one try of lock_for_swap(); 55P03 or 40P01 when it fails';
+  'one attempt of lock_for_swap(); 55P03 or 40P01 if it fails';
 
 -- Who holds the parents is waited for without asking for the lock, so that nobody queues behind this wait, and so that
 -- nothing is read through in vain. Only then it is asked for. A try that fails gives back all its locks.
@@ -103,8 +103,8 @@ BEGIN
       IF clock_timestamp() > give_up THEN
         RAISE EXCEPTION 'could not swap partitions: other transactions kept using the atoms'
           USING ERRCODE = '55P03', DETAIL = hartonomous_internal.swap_blockers(partitions, live_mode, backup_mode),
-                HINT = 'pg_stat_activity shows what they do. Wait for them, end them (pg_terminate_backend), or raise '
-                  'hartonomous.swap_timeout.';
+                HINT = 'pg_stat_activity shows what they are doing. Wait for them, end them (pg_terminate_backend), or '
+                  'raise hartonomous.swap_timeout.';
       END IF;
     END;
     PERFORM pg_sleep(0.05);
@@ -112,9 +112,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.lock_for_swap(regclass[], text, text, bigint) IS
-  'takes the locks under which partitions change parents, in short tries: ACCESS EXCLUSIVE on the partitions, on '
-  'tensor_atoms and tensor_atoms_backup the modes given (NULL: none); with a run, also copies again what was changed '
-  'since it was copied; 55P03, with who holds them, after hartonomous.swap_timeout';
+  'takes the locks under which partitions change parents, in short attempts: ACCESS EXCLUSIVE on the partitions, and '
+  'the given modes (NULL: none) on tensor_atoms and tensor_atoms_backup; with a run, first copies again the tensors '
+  'that changed since they were copied; 55P03, with the holders of the locks, after hartonomous.swap_timeout';
 
 CREATE FUNCTION hartonomous_internal.wait_for_parents(live_mode text, backup_mode text, until timestamptz) RETURNS void
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
@@ -140,8 +140,8 @@ EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.wait_for_parents(text, text, timestamptz) IS
-  'waits, at most until then, for the transactions that hold tensor_atoms or tensor_atoms_backup in a mode '
-  'that conflicts';
+  'waits, at most until the given time, for transactions that hold conflicting locks on tensor_atoms or '
+  'tensor_atoms_backup';
 
 CREATE FUNCTION hartonomous_internal.swap_blockers(partitions regclass[], live_mode text, backup_mode text) RETURNS text
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000
@@ -168,7 +168,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.swap_blockers(regclass[], text, text) IS
-  'who holds what a swap needs, in words: processes and the modes of their locks';
+  'the processes that hold locks a swap needs, and their modes, in words';
 
 CREATE FUNCTION hartonomous_internal.attach_live(model integer, base integer) RETURNS void
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
@@ -184,7 +184,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.attach_live(integer, integer) IS
-  'makes a partition the live one of its model; 55P03 after hartonomous.swap_timeout';
+  'attaches a partition as the live one of its model; 55P03 after hartonomous.swap_timeout';
 
 -- A column that the user has added goes to the backups' parent and with it to all its partitions.
 CREATE FUNCTION hartonomous_internal.backups_to_extend(partition regclass) RETURNS regclass[]
@@ -202,7 +202,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.backups_to_extend(regclass) IS
-  'the partitions of tensor_atoms_backup that get columns when a partition joins them; NULL when it brings none';
+  'the partitions of tensor_atoms_backup that get new columns when a partition is attached there; NULL if it '
+  'brings none';
 
 CREATE FUNCTION hartonomous_internal.attach_backup(model integer, base integer, run bigint DEFAULT NULL) RETURNS void
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
@@ -220,8 +221,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.attach_backup(integer, integer, bigint) IS
-  'makes a partition a backup; with a run, what was changed since it was copied is copied again first; 55P03 after '
-  'hartonomous.swap_timeout';
+  'attaches a partition as a backup; with a run, first copies again the tensors that changed since they were copied; '
+  '55P03 after hartonomous.swap_timeout';
 
 -- Like TRUNCATE, a swap is not for snapshots that are older than it: a REPEATABLE READ transaction that first looks
 -- at the atoms after the swap finds the new partition, and in it only rows its snapshot sees. One that has looked
@@ -253,5 +254,5 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.swap_partitions(integer, integer, integer, bigint) IS
-  'the live partition becomes a backup and another the live one: catalog changes only, whatever the size; with a run, '
-  'what was changed since it was copied is copied again first';
+  'makes another partition the live one, and the live one a backup, by catalog changes only, whatever their size; with '
+  'a run, first copies again the tensors that changed since they were copied';

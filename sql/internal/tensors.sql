@@ -15,26 +15,26 @@ BEGIN
   IF pattern = '%' OR EXISTS (SELECT FROM unnest(names) u (name) WHERE u.name LIKE pattern AND u.name LIKE within) THEN
     RETURN;
   END IF;
-  RAISE EXCEPTION 'model "%" has no tensor like "%"%', model::hartonomous.regmodel, pattern,
-      CASE WHEN within <> '%' THEN format(' among those like "%s"', within) ELSE '' END
+  RAISE EXCEPTION 'model "%" has no tensor that matches "%"%', model::hartonomous.regmodel, pattern,
+      CASE WHEN within <> '%' THEN format(' among those that match "%s"', within) ELSE '' END
     USING ERRCODE = '22023',
           HINT = coalesce('It has, for example, ' || hartonomous_internal.near_names(pattern, names)
-                          || '. Patterns are those of LIKE: % stands for any number of characters.',
-                          'It has no tensors.');
+                          || '. Patterns are LIKE patterns: % matches any number of characters.', 'It has no tensors.');
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.require_matching_tensors(integer, text, text) IS
-  '22023, with near names, when a model has no tensor whose name is like a pattern (and like another one); 22004 when '
-  'the pattern is NULL';
+  '22023, with similar names, if a model has no tensor whose name matches a pattern (and another one); 22004 if the '
+  'pattern is NULL';
 
 CREATE FUNCTION hartonomous_internal.layer_number(tensor_name text) RETURNS integer
   AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10;
-COMMENT ON FUNCTION hartonomous_internal.layer_number(text) IS 'block number in a tensor''s name, -1 outside blocks';
+COMMENT ON FUNCTION hartonomous_internal.layer_number(text) IS
+  'block number in the name of a tensor, -1 outside blocks';
 
 CREATE FUNCTION hartonomous_internal.layer_type(tensor_name text) RETURNS text
   AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10;
 COMMENT ON FUNCTION hartonomous_internal.layer_type(text) IS
-  'attention, ffn, norm, embedding, output or other, from a tensor''s name';
+  'attention, ffn, norm, embedding, output or other, from the name of a tensor';
 
 CREATE FUNCTION hartonomous_internal.gguf_value(metadata jsonb, key text) RETURNS jsonb
   LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE COST 250
@@ -42,7 +42,7 @@ BEGIN ATOMIC
   SELECT kv -> 'value' FROM jsonb_array_elements(metadata -> 'kv') kv WHERE kv ->> 'key' = gguf_value.key LIMIT 1;
 END;
 COMMENT ON FUNCTION hartonomous_internal.gguf_value(jsonb, text) IS
-  'value of a GGUF key in models.metadata; NULL when it is not there';
+  'value of a GGUF key in models.metadata; NULL if it is not there';
 
 -- An atom of quantized weights is whole blocks.
 CREATE FUNCTION hartonomous_internal.effective_atom_size(wanted integer, row_length bigint, storage_format text)
@@ -53,7 +53,7 @@ BEGIN ATOMIC
     FROM hartonomous.formats() f WHERE f.format = storage_format;
 END;
 COMMENT ON FUNCTION hartonomous_internal.effective_atom_size(integer, bigint, text) IS
-  'weights in an atom of a tensor: the wanted number rounded up to whole blocks, at most a row';
+  'number of weights in an atom of a tensor: the requested number rounded up to whole blocks, but at most a row';
 
 CREATE FUNCTION hartonomous_internal.carried_format(tensor_dtype text) RETURNS text
   LANGUAGE sql STABLE STRICT PARALLEL SAFE COST 50
@@ -61,7 +61,7 @@ CREATE FUNCTION hartonomous_internal.carried_format(tensor_dtype text) RETURNS t
                   CASE WHEN tensor_dtype IN ('U16') THEN 'I16' WHEN tensor_dtype IN ('U32') THEN 'I32'
                        WHEN tensor_dtype IN ('U64', 'C64') THEN 'I64' ELSE 'I8' END);
 COMMENT ON FUNCTION hartonomous_internal.carried_format(text) IS
-  'the format that carries a dtype of a model file: itself, or for dtypes ggml does not know integers of '
+  'the format that carries a dtype of a model file: itself or, for dtypes that ggml does not know, integers of '
   'the same width';
 
 CREATE FUNCTION hartonomous_internal.plain_format(present text, tensor_dtype text) RETURNS text
@@ -69,7 +69,7 @@ CREATE FUNCTION hartonomous_internal.plain_format(present text, tensor_dtype tex
   RETURN CASE WHEN present IN ('F32', 'F16', 'BF16', 'F64', 'I8', 'I16', 'I32', 'I64') THEN present
               WHEN tensor_dtype IN ('F32', 'F16', 'BF16') THEN tensor_dtype ELSE 'F16' END;
 COMMENT ON FUNCTION hartonomous_internal.plain_format(text, text) IS
-  'the format in which safetensors, which has no quantized ones, gets a tensor: the one it came in, else F16';
+  'the format of a tensor in safetensors, which has no quantized formats: the one it was imported with, or else F16';
 
 CREATE FUNCTION hartonomous_internal.expected_atoms(parameter_count bigint, row_length bigint, atom_size integer)
   RETURNS bigint
@@ -77,7 +77,7 @@ CREATE FUNCTION hartonomous_internal.expected_atoms(parameter_count bigint, row_
   RETURN CASE WHEN row_length < 1 OR atom_size < 1 THEN 0
               ELSE parameter_count / row_length * ((row_length + atom_size - 1) / atom_size) END;
 COMMENT ON FUNCTION hartonomous_internal.expected_atoms(bigint, bigint, integer) IS
-  'atoms of a tensor that has all of them';
+  'number of atoms of a tensor if none is missing';
 
 CREATE FUNCTION hartonomous_internal.shape_weights(tensor_shape bigint[]) RETURNS numeric
   LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE COST 50
@@ -95,8 +95,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.shape_weights(bigint[]) IS
-  'how many weights a tensor of that shape has; NULL when a dimension is missing or negative, or there are more than a '
-  'bigint can say';
+  'number of weights of a tensor of that shape; NULL if a dimension is missing or negative, or the number '
+  'exceeds bigint';
 
 CREATE FUNCTION hartonomous_internal.block_count(model integer) RETURNS integer
   LANGUAGE plpgsql STABLE PARALLEL SAFE COST 250
@@ -108,7 +108,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.block_count(integer) IS
-  'blocks of a model, by the numbers in its tensors'' names; 0 when they have none; 42704 when there is no such model';
+  'number of blocks of a model, from the numbers in the names of its tensors; 0 if there are none; 42704 if there is '
+  'no such model';
 
 CREATE FUNCTION hartonomous_internal.model_blocks(model integer) RETURNS integer[]
   LANGUAGE plpgsql STABLE PARALLEL SAFE COST 250
@@ -120,20 +121,20 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.model_blocks(integer) IS
-  'the numbers of the blocks that a model has tensors of, in order';
+  'the numbers of the blocks of a model, in order';
 
 CREATE FUNCTION hartonomous_internal.tensor_role(tensor_name text) RETURNS text
   AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10;
 COMMENT ON FUNCTION hartonomous_internal.tensor_role(text) IS
-  'what a tensor does in its network, from its name: attn_q, ffn_down, router, norm, token_embedding and so on; other '
-  'when the name does not say';
+  'the role of a tensor in its network, from its name: attn_q, ffn_down, router, norm, token_embedding and so on; '
+  'other if the name does not tell';
 
 CREATE FUNCTION hartonomous_internal.writes_residual(tensor_name text) RETURNS boolean
   AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10;
 COMMENT ON FUNCTION hartonomous_internal.writes_residual(text) IS
-  'whether a tensor of that name writes to the residual stream that runs through all blocks';
+  'whether a tensor of that name writes to the residual stream';
 
 CREATE FUNCTION hartonomous_internal.with_layer_number(tensor_name text, block integer) RETURNS text
   AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10;
 COMMENT ON FUNCTION hartonomous_internal.with_layer_number(text, integer) IS
-  'a tensor''s name with another block number in it; the name itself outside blocks';
+  'the name of a tensor with another block number; the name itself outside blocks';

@@ -48,8 +48,8 @@ BEGIN ATOMIC
       'CREATE OR REPLACE PROCEDURE %1$I.sp_ExtractStudentModel(ParentModelId integer, layer_subset text DEFAULT NULL, '
       'importance_threshold double precision DEFAULT NULL, NewModelName text DEFAULT NULL, INOUT StudentModelId '
       'integer DEFAULT NULL) LANGUAGE plpgsql AS ''BEGIN StudentModelId := '
-      'hartonomous.extract_student_model(ParentModelId, pg_catalog.string_to_array(layer_subset, '
-      ''''','''')::integer[], importance_threshold::real, NewModelName); END'''),
+      'hartonomous.extract_student_model(ParentModelId, pg_catalog.string_to_array(layer_subset, '''','''')::integer[],'
+      ' importance_threshold::real, NewModelName); END'''),
     ('dynamic_student_extraction(hartonomous.regmodel,text,double precision,boolean)', 'sp_DynamicStudentExtraction',
       'CREATE OR REPLACE PROCEDURE %1$I.sp_DynamicStudentExtraction(ParentModelId integer, selection_strategy text, '
       'target_size_ratio double precision DEFAULT 0.5, INOUT StudentModelId integer DEFAULT NULL) LANGUAGE plpgsql AS '
@@ -106,4 +106,4 @@ BEGIN ATOMIC
     v (needs, name, definition);
 END;
 COMMENT ON FUNCTION hartonomous_internal.tsql_definitions() IS
-  'the names that install_tsql_names() makes, each with the statement that makes it and what must be there for it';
+  'the names that install_tsql_names() creates, each with the statement that creates it and what must exist for it';

@@ -36,11 +36,11 @@ COMMENT ON FUNCTION hartonomous_internal.weights_send(hartonomous.weights) IS
 CREATE FUNCTION hartonomous_internal.weights_eq(hartonomous.weights, hartonomous.weights) RETURNS boolean
   AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 50;
 COMMENT ON FUNCTION hartonomous_internal.weights_eq(hartonomous.weights, hartonomous.weights) IS
-  'same format, same count, same bytes';
+  'whether format, count and bytes are the same';
 CREATE FUNCTION hartonomous_internal.weights_ne(hartonomous.weights, hartonomous.weights) RETURNS boolean
   AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 50;
 COMMENT ON FUNCTION hartonomous_internal.weights_ne(hartonomous.weights, hartonomous.weights) IS
-  'another format, count or byte';
+  'whether format, count or bytes differ';
 CREATE OPERATOR hartonomous.= (
   LEFTARG = hartonomous.weights, RIGHTARG = hartonomous.weights, FUNCTION = hartonomous_internal.weights_eq,
   COMMUTATOR = OPERATOR(hartonomous.=), NEGATOR = OPERATOR(hartonomous.<>), RESTRICT = eqsel, JOIN = eqjoinsel,
@@ -52,11 +52,11 @@ CREATE OPERATOR hartonomous.<> (
 -- By hash only (DISTINCT, GROUP BY, EXCEPT, joins): weights have no order.
 CREATE FUNCTION hartonomous_internal.weights_hash(hartonomous.weights) RETURNS integer
   AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 50;
-COMMENT ON FUNCTION hartonomous_internal.weights_hash(hartonomous.weights) IS 'hash that goes with =';
+COMMENT ON FUNCTION hartonomous_internal.weights_hash(hartonomous.weights) IS 'hash that is consistent with =';
 CREATE FUNCTION hartonomous_internal.weights_hash_extended(hartonomous.weights, seed bigint) RETURNS bigint
   AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 50;
 COMMENT ON FUNCTION hartonomous_internal.weights_hash_extended(hartonomous.weights, bigint) IS
-  'seeded hash that goes with =';
+  'seeded hash that is consistent with =';
 CREATE OPERATOR CLASS hartonomous_internal.weights_ops DEFAULT FOR TYPE hartonomous.weights USING hash AS
   OPERATOR 1 hartonomous.=,
   FUNCTION 1 hartonomous_internal.weights_hash(hartonomous.weights),

@@ -122,7 +122,8 @@ SELECT is(count(*), 1::bigint, 'what has no place gets none') FROM tensor_atoms 
   AND weights_geometry_q8 IS NULL;
 SELECT rollback_model(:m) \g /dev/null
 UPDATE tensor_atoms SET x = 100.1 WHERE model_id = :m AND atom_sequence = 7;
-SELECT throws_ok(format('CALL quantize_model_geometry(%s)', :m), '22003', '1 atoms have places that Q8_0 cannot hold',
+SELECT throws_ok(format('CALL quantize_model_geometry(%s)', :m), '22003',
+  '1 atoms have positions that Q8_0 cannot hold',
   'outside');
 SELECT is(count(*), 0::bigint, 'no run was begun') FROM compression_runs WHERE state = 'running';
 SELECT lives_ok(format('CALL quantize_model_geometry(%s, ''F16'')', :m), 'which F16 can hold');

@@ -299,11 +299,11 @@ SELECT throws_matching(
 SELECT throws_ok(format('SELECT import_gguf(gguf(NULL, ARRAY[%s]), ''piece'')', keys), '0A000', message, keys)
   FROM (VALUES
   ($$kv('split.no', 2, le(0, 2)), kv('split.count', 2, le(3, 2))$$,
-    'the file is piece 1 of 3 of a split model, not the whole model'),
+    'the file is part 1 of 3 of a split model, not the whole model'),
     ($$kv('split.no', 5, le(1, 4)), kv('split.count', 10, le(2, 8))$$,
-      'the file is piece 2 of 2 of a split model, not the whole model'),
-    ($$kv('split.count', 0, '\x02')$$, 'the file is piece unknown of 2 of a split model, not the whole model'),
-    ($$kv('split.no', 1, '\x01')$$, 'the file is piece 2 of several of a split model, not the whole model')
+      'the file is part 2 of 2 of a split model, not the whole model'),
+    ($$kv('split.count', 0, '\x02')$$, 'the file is part unknown of 2 of a split model, not the whole model'),
+    ($$kv('split.no', 1, '\x01')$$, 'the file is part 2 of several of a split model, not the whole model')
   ) v (keys, message);
 SELECT lives_ok(
   $$SELECT import_gguf(gguf(NULL, ARRAY[kv('split.no', 2, le(0, 2)), kv('split.count', 2, le(0, 2))]), 'merged')$$,
@@ -324,7 +324,7 @@ END
 $$;
 SELECT throws_ok(format('SELECT import_safetensors(%L::text, ''piece'')', shard('model-00002-of-00003.safetensors')),
   '0A000',
-  'the file is piece 2 of 3 of a checkpoint, not the whole model', 'a piece of a checkpoint, by its name');
+  'the file is part 2 of 3 of a checkpoint, not the whole model', 'a piece of a checkpoint, by its name');
 SELECT lives_ok(format('SELECT import_safetensors(%L::text, ''only'')', shard('model-00001-of-00001.safetensors')),
   'the only piece is the whole');
 SELECT lives_ok(format('SELECT import_safetensors(%L::text, ''lone'')', shard('model-00002.safetensors')),

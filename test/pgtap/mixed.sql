@@ -210,7 +210,7 @@ SELECT is(has(:m, 'weights_format(atom_data)'),
   'the others stay as they are');
 UPDATE tensor_atoms SET quantization_format = 'Q4_0' WHERE model_id = :m AND tensor_name = 'a.weight'
   AND atom_sequence = 9;
-SELECT throws_ok(format('CALL quantize_model(%s)', :m), '55000', '1 tensors are quantized already',
+SELECT throws_ok(format('CALL quantize_model(%s)', :m), '55000', '1 tensors are already quantized',
   'what is quantized is not quantized again');
 SELECT lives_ok(format('CALL quantize_model(%s, requantize => true)', :m), 'unless told to');
 -- One type a tensor in the file: the one with most bits, or one that rows can be cut into

@@ -19,10 +19,10 @@ SELECT is(near_names('a', '{}'), NULL, 'there are none');
 SELECT is(near_names(NULL, '{a}'), NULL, 'near_names(NULL)');
 
 -- Models
-SELECT is(hint, 'There is no model yet: see import_gguf().', 'without a store') FROM state_as(current_user,
+SELECT is(hint, 'There are no models yet: see import_gguf().', 'without a store') FROM state_as(current_user,
   'SELECT model_id(''tiny'')');
 SELECT create_store() \g /dev/null
-SELECT is(hint, 'There is no model yet: see import_gguf().', 'without a model') FROM state_as(current_user,
+SELECT is(hint, 'There are no models yet: see import_gguf().', 'without a model') FROM state_as(current_user,
   'SELECT model_id(''tiny'')');
 SELECT import_gguf(little_gguf(), 'little') AS m \gset
 SELECT import_gguf(gguf(NULL), 'empty') AS e \gset
@@ -35,7 +35,7 @@ SELECT is((s.state, s.message, s.hint)::text,
   'SELECT tensor_weights(''litle'', ''output.weight'')', 'SELECT tokenize(''litle'', ''text'')']) statement,
   LATERAL state_as(current_user, statement) s;
 SELECT is((s.state, s.message, s.hint)::text,
-  format('(42704,"model %s does not exist","SELECT * FROM hartonomous.list_models(); shows those there are.")',
+  format('(42704,"model %s does not exist","SELECT * FROM hartonomous.list_models(); lists all models.")',
     number), statement) FROM (VALUES ('CALL prune_by_importance(9, 0.5)', '9'), ('SELECT export_gguf(9)', '9'),
   ('SELECT * FROM prune_plan(NULL::int, 0.5)', 'NULL')) v (statement, number),
   LATERAL state_as(current_user, statement) s;
@@ -49,9 +49,9 @@ SELECT throws_ok(format('SELECT require_matching_tensors(%s, NULL)', :m), '22004
 SELECT is(hint, 'It has no tensors.', 'a model without tensors') FROM state_as(current_user,
   format('SELECT require_matching_tensors(%s, ''blk%%'')', :e));
 SELECT is((s.state, s.message, s.hint)::text,
-  '(22023,"model ""little"" has no tensor like ""blk.*""","It has, for example, '
-  '""blk.0.attn_q.weight"", ""blk.0.ffn_down.weight"", ""blk.0.attn_norm.weight"", ""token_embd.weight"". '
-  'Patterns are those of LIKE: % stands for any number of characters.")', statement)
+  '(22023,"model ""little"" has no tensor that matches ""blk.*""","It has, for example, '
+  '""blk.0.attn_q.weight"", ""blk.0.ffn_down.weight"", ""blk.0.attn_norm.weight"", ""token_embd.weight"". Patterns are '
+  'LIKE patterns: % matches any number of characters.")', statement)
   FROM unnest(
     ARRAY['CALL prune_by_importance($m, 0.5, layer_pattern => $p)',
       'CALL prune_by_importance($m, 0.5, layer_pattern => $p, dry_run => true)',
@@ -71,7 +71,7 @@ SELECT is((s.state, s.message, s.hint)::text,
       '"format": "F16"}]'')']) call,
   LATERAL (SELECT replace(replace(call, '$m', :'m'), '$p', '''blk.*''')) c (statement),
   LATERAL state_as(current_user, statement) s;
-SELECT is(message, 'model "little" has no tensor like "output%" among those like "blk%"',
+SELECT is(message, 'model "little" has no tensor that matches "output%" among those that match "blk%"',
   'an override of tensors that the pattern leaves out') FROM state_as(current_user,
     format('CALL quantize_model(%s, ''Q8_0'', ''blk%%'', overrides => ''[{"pattern": "output%%", "format": "F16"}]'')',
       :m));
@@ -83,7 +83,7 @@ CREATE TABLE lib.imatrix AS SELECT layer_name, array_fill(1::real, ARRAY[row_len
   FROM model_layers WHERE model_id = :m;
 UPDATE lib.imatrix SET layer_name = 'blk.0.atn_q.weight' WHERE layer_name = 'blk.0.attn_q.weight';
 SELECT is((s.state, s.message, s.hint)::text,
-  '(22023,"lib.imatrix names tensor ""blk.0.atn_q.weight"", which model ""little"" has not",'
+  '(22023,"lib.imatrix names tensor ""blk.0.atn_q.weight"", which model ""little"" does not have",'
   '"It has, for example, ""blk.0.attn_q.weight"", ""blk.0.attn_norm.weight"", ""blk.0.ffn_down.weight"", '
   '""output.weight"".")',
   'one that the model has not')

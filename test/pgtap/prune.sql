@@ -246,10 +246,10 @@ SELECT is(left_after(:s, arguments || method), format('token_embd.weight %s, blk
     ('keep_ratio => 0.6, keep_ratio_of => ''present''', 10, 6, 3)) v (arguments, embedding, matrix, factored),
   unnest(ARRAY[', method => ''in_place''', ', method => ''rewrite''']) method;
 SELECT is((s.state, s.message, s.hint)::text,
-  format('(22023,"model ""%s"" has no tensor like ""%s"" to prune",%I)', model_name(:s), pattern,
+  format('(22023,"model ""%s"" has no tensor that matches ""%s"" to prune",%I)', model_name(:s), pattern,
     expected), 'all are passed over: ' || pattern) FROM (VALUES
   ('token%', 'include_embeddings => true prunes embeddings and output, too.'),
-  ('%ffn_down%', 'SELECT * FROM hartonomous.prune_plan(...); shows why each tensor is passed over.')
+  ('%ffn_down%', 'SELECT * FROM hartonomous.prune_plan(...); tells why each tensor is skipped.')
   ) v (pattern, expected),
   LATERAL state_as(current_user,
     format('CALL prune_by_importance(%s, keep_ratio => 0.5, layer_pattern => %L)', :s, pattern)) s;
@@ -261,7 +261,7 @@ SELECT lives_ok(
 SELECT import_gguf(gguf(NULL), 'empty') AS e \gset
 SELECT throws_ok(format('CALL prune_by_importance(%s, keep_ratio => 0.5)', :e), '22023', NULL, 'no tensor to prune');
 SELECT throws_ok(format('CALL prune_by_importance(%s, keep_ratio => 0.5, layer_pattern => ''none'')', :m), '22023',
-  'model "' || model_name(:m) || '" has no tensor like "none"', 'no tensor of that name');
+  'model "' || model_name(:m) || '" has no tensor that matches "none"', 'no tensor of that name');
 SELECT throws_ok(format('CALL prune_by_importance(%s, keep_ratio => 0.5, layer_pattern => ''v%%'')', :m), '22023', NULL,
   'only a vector');
 DELETE FROM tensor_atoms WHERE model_id = :t;

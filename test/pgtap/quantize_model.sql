@@ -155,7 +155,7 @@ SELECT is(array_agg(DISTINCT n), ARRAY[5::bigint], 'a step a tensor') FROM (SELE
 -- Twice
 CALL quantize_model(:model, 'Q8_0');
 SELECT present(:model) AS q8 \gset
-SELECT throws_ok(format('CALL quantize_model(%s, ''Q4_K'')', :model), '55000', '2 tensors are quantized already',
+SELECT throws_ok(format('CALL quantize_model(%s, ''Q4_K'')', :model), '55000', '2 tensors are already quantized',
   'not unasked');
 SELECT lives_ok(format('CALL quantize_model(%s, ''q8_0'')', :model), 'the same again is nothing to do');
 SELECT is(present(:model), :q8, 'and nothing is done');

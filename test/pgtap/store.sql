@@ -14,7 +14,7 @@ CREATE ROLE "Odd ""role""";
 CREATE ROLE store_stranger;
 
 SELECT is(state || ' ' || message || ' ' || hint,
-          '42501 there is no store yet, and role "Odd "role"" may not create it A superuser runs: SELECT '
+          '42501 there is no store yet, and role "Odd "role"" may not create it Ask a superuser to run: SELECT '
           'hartonomous.create_store(''"Odd ""role"""'');',
           'a role without CREATE on the schema is told what a superuser has to run')
   FROM state_as('Odd "role"', 'SELECT create_store()');
@@ -99,7 +99,7 @@ SELECT is((state_as('store_stranger', statement)).state, '42501', 'a reader may 
 
 SELECT lives_ok('SELECT upgrade_store()', 'nothing to upgrade');
 UPDATE store SET version = 2;
-SELECT throws_ok('SELECT upgrade_store()', '55000', 'the store has version 2, newer than this extension',
+SELECT throws_ok('SELECT upgrade_store()', '55000', 'the store has version 2, which is newer than this extension',
   'a store newer than the code');
 SELECT throws_ok($$SELECT import_gguf(little_gguf(3), 'c')$$, '55000', NULL, 'is not written to');
 UPDATE store SET version = store_version();

@@ -61,9 +61,9 @@ SELECT lives_ok(format('SELECT extract_by_layers(%s, 2, new_model_name => ''two'
 SELECT is(count(*), 3::bigint, 'are factors') FROM svd_compressed_layers f JOIN models USING (model_id)
   WHERE model_name = 'two';
 SELECT throws_ok(format('SELECT extract_by_spatial_region(%s, 0, 100, 0, 100)', :f), '22023',
-  format('no atom of a matrix of model "%s" would be left', model_name(:f)), 'factors lie in no region');
+  format('no atom of any matrix of model "%s" would be left', model_name(:f)), 'factors lie in no region');
 SELECT throws_ok(format('SELECT dynamic_student_extraction(%s, ''spatial'')', :f), '22023',
-  format('no atom of a matrix of model "%s" has a place', model_name(:f)), 'nor around the middle');
+  format('no atom of any matrix of model "%s" has a position', model_name(:f)), 'nor around the middle');
 SELECT delete_model(:m) > 0 AS gone \gset
 SELECT is(count(*), 0::bigint, 'a deleted model leaves none') FROM svd_compressed_layers WHERE model_id = :m;
 SELECT * FROM finish();

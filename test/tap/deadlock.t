@@ -94,7 +94,7 @@ subtest 'a try does not wait while others wait for it' => sub {
         '... for longer than a try is patient';
     my $said = $stage->query("SELECT hartonomous_internal.lock_briefly('hartonomous.tensor_atoms', 'ACCESS EXCLUSIVE', ARRAY['$partition'::regclass]);");
     is sqlstate($said), '55P03', 'the parent cannot be had';
-    like $said, qr/others are waiting for what is locked/, '... and is not waited for';
+    like $said, qr/other sessions are waiting for the tables that are locked/, '... and is not waited for';
     $stage->query('ROLLBACK;');
     is $other->finish, '', 'the writer goes on';
     $other->query('ROLLBACK;');

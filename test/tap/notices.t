@@ -32,8 +32,8 @@ sub says {
     like $said, $expected, $what // $statement;
 }
 
-my $carried = qr/; passed over 2 tensors whose format is only carried$/m;
-my $spared = qr/; passed over 1 tensor of embeddings or output; passed over 2 tensors whose format is only carried$/m;
+my $carried = qr/; skipped 2 tensors \(format only carried\)$/m;
+my $spared = qr/; skipped 1 tensor \(embeddings or output matrix\); skipped 2 tensors \(format only carried\)$/m;
 says('SELECT hartonomous.import_safetensors(model(), \'m\');',
     qr/^NOTICE:  imported model 1 "m": 4 tensors, 2560 parameters, 4096 B, revision 1, \d+\.\d s$/m);
 says('CALL hartonomous.prune_by_importance(\'m\', 0.75, dry_run => true);',
@@ -49,11 +49,11 @@ says('CALL hartonomous.quantize_model(\'m\', \'Q8_0\', \'up%\');',
     qr/^NOTICE:  quantized 1 tensors to Q8_0, 3840 B -> 3276 B, revision 3, \d+\.\d s$/m, 'none among those like the pattern');
 $session->query('SELECT hartonomous.rollback_model(\'m\');');
 says('CALL hartonomous.quantize_model(\'m\', \'Q8_0\');', qr/^NOTICE:  quantized 2 tensors to Q8_0, .* s$carried/m);
-says('CALL hartonomous.quantize_model(\'m\', \'Q8_0\');', qr/^NOTICE:  no tensor to bring into Q8_0: nothing done$carried/m);
+says('CALL hartonomous.quantize_model(\'m\', \'Q8_0\');', qr/^NOTICE:  no tensor to convert to Q8_0: nothing done$carried/m);
 $session->query('SELECT hartonomous.rollback_model(\'m\');');
 says('CALL hartonomous.svd_compress_model(\'m\', rank => 1);', qr/^NOTICE:  factored 2 of 2 tensors .* s$carried/m);
-says('CALL hartonomous.svd_compress_model(\'m\', rank => 1);', qr/^NOTICE:  no tensor is brought into factors: nothing done$carried/m);
-says('CALL hartonomous.prune_by_importance(\'m\', 0.5);', qr/^ERROR:  model "m" has no tensor like "%" to prune$/m,
+says('CALL hartonomous.svd_compress_model(\'m\', rank => 1);', qr/^NOTICE:  no tensor can be factored: nothing done$carried/m);
+says('CALL hartonomous.prune_by_importance(\'m\', 0.5);', qr/^ERROR:  model "m" has no tensor that matches "%" to prune$/m,
     'nothing is left but what is passed over');
 
 # A plan of one's own
