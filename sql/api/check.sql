@@ -1,4 +1,4 @@
--- Troubleshooting: what may be wrong with a model's atoms, found and, where that can be, mended.
+-- Troubleshooting: finds faults in the atoms of a model and repairs those that can be repaired.
 
 CREATE FUNCTION hartonomous.validate_coordinates(model hartonomous.regmodel)
   RETURNS TABLE (tensor_atom_id bigint, layer_name text, atom_sequence integer, x real, y real, z real, fault text)
@@ -7,7 +7,7 @@ CREATE FUNCTION hartonomous.validate_coordinates(model hartonomous.regmodel)
 AS $$
 BEGIN
   PERFORM hartonomous_internal.current_revision(model);
-  -- Through the parent, for which readers have rights. NaN is greater than all numbers.
+  -- Queries the parent table because readers have rights on that only. In PostgreSQL NaN is greater than all numbers.
   RETURN QUERY EXECUTE $sql$
     SELECT f.tensor_atom_id, f.tensor_name, f.atom_sequence, f.x, f.y, f.z, f.fault
       FROM (SELECT a.tensor_atom_id, a.tensor_name, a.atom_sequence, a.layer_id, p.x, p.y, p.z,
@@ -28,8 +28,8 @@ COMMENT ON FUNCTION hartonomous.validate_coordinates(hartonomous.regmodel) IS
   'atoms with a coordinate that is missing, not finite, or outside x and y in [0, 100] and z (importance) in [-10, '
   '10]; no rows if there are none; 42704 if there is no such model';
 
--- What cannot be brought into the space, NaN and NULL, goes to its middle; importance that is NaN to 10, which pruning
--- spares. Changing rows moves no weights, so it is no revision of its own.
+-- Coordinates that cannot be clamped (NaN, NULL) are set to the middle of the space. NaN as importance becomes 10, so
+-- that pruning does not remove the atom. The update changes no weights, so it does not make a revision.
 CREATE FUNCTION hartonomous.clamp_coordinates(model hartonomous.regmodel, nowait boolean DEFAULT false) RETURNS bigint
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
@@ -56,8 +56,8 @@ COMMENT ON FUNCTION hartonomous.clamp_coordinates(hartonomous.regmodel, boolean)
   'moves the atoms that validate_coordinates() lists into the space and returns their number: out-of-range coordinates '
   'to its edge, missing or non-finite ones to its middle (50, 50) and to importance 10; 42704, 55P03 with nowait';
 
--- Changing rows moves no weights, so it is no revision of its own. A position stays in the form in which it is stored.
--- Compiling a statement for each tensor takes longer than running it.
+-- The update changes no weights, so it does not make a revision. A position keeps the form in which it is stored. jit
+-- is off because compiling one statement per tensor takes longer than running it.
 CREATE FUNCTION hartonomous.recompute_positions(model hartonomous.regmodel, nowait boolean DEFAULT false) RETURNS bigint
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp SET jit = off
@@ -72,7 +72,7 @@ BEGIN
   FOR tensor IN SELECT * FROM hartonomous_internal.dense_tensors(model) d ORDER BY d.position LOOP
     EXECUTE format($sql$
       WITH computed AS MATERIALIZED (SELECT * FROM hartonomous_internal.tensor_positions($1, $3)),
-      positions AS MATERIALIZED (  -- of atoms that are elsewhere
+      positions AS MATERIALIZED (  -- only of atoms whose stored position differs
         SELECT n.* FROM hartonomous.tensor_atoms a JOIN computed c USING (atom_sequence)
          CROSS JOIN LATERAL (
            SELECT c.atom_sequence, CASE WHEN a.x IS NOT NULL OR a.weights_geometry_q8 IS NULL THEN c.x END AS x,
@@ -128,7 +128,7 @@ BEGIN
         FROM hartonomous_internal.stored_forms($1, hartonomous_internal.live_base($1)) s) f USING (layer_id)
      WHERE l.model_id = $1
     UNION ALL
-    -- A block that has no tensor at all, between others that have.
+    -- A block without any tensor although there are later blocks.
     SELECT g.idx::integer, NULL, NULL, NULL, NULL, NULL, NULL, 'no such block'
       FROM (SELECT max(l.layer_idx) AS last FROM hartonomous.model_layers l WHERE l.model_id = $1) b
       CROSS JOIN LATERAL generate_series(0, b.last) g (idx)

@@ -1,5 +1,6 @@
--- Coordinate codecs of the original design: the position of an atom in 3, 6 or 12 bytes, runs of coordinates in 4 bits.
--- These are for coordinates. Weights use quantize() (api/weights.sql), whose Q4_K is ggml's and another layout.
+-- Coordinate codecs of the original design: the position of an atom in 3, 6 or 12 bytes, and runs of coordinates in 4
+-- bits each. They are for coordinates only. Weights are quantized by quantize() (api/weights.sql), whose Q4_K is ggml's
+-- and has a different layout.
 
 CREATE FUNCTION hartonomous.quantize_q8(x real, y real, z real) RETURNS bytea
   AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 1;
@@ -39,8 +40,8 @@ CREATE FUNCTION hartonomous.dequantize_geometry(point bytea) RETURNS geometry
   LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE COST 50
   RETURN ST_MakePoint((hartonomous.decode_point(point)).x, (hartonomous.decode_point(point)).y,
                            (hartonomous.decode_point(point)).z);
--- PostGIS's distances and its indexes give no answer, or different ones, for what is not finite. Not STRICT: a CASE is
--- not inlined into a strict function.
+-- NULL for non-finite coordinates, for which PostGIS's distance functions and index searches return no results or
+-- disagree with each other. Not STRICT, because a CASE is not inlined into a strict function.
 CREATE FUNCTION hartonomous.atom_position(x real, y real, z real) RETURNS geometry
   LANGUAGE sql IMMUTABLE PARALLEL SAFE COST 1
   RETURN CASE WHEN abs(x) < 'Infinity' AND abs(y) < 'Infinity' AND abs(z) < 'Infinity'
@@ -81,7 +82,8 @@ CREATE FUNCTION hartonomous.dequantize_q4k(coordinates bytea, original_length bi
 COMMENT ON FUNCTION hartonomous.dequantize_q4k(bytea, bigint, integer) IS
   'the coordinates encoded by quantize_q4k; 22P03 if the number of bytes does not fit original_length, 22023 if the '
   'length is negative or block_size is out of range';
--- No combine function: where one worker's rows end and another's begin changes the blocks, so order is the result.
+-- There is no combine function: the boundaries between the rows of parallel workers would change the blocks. The result
+-- depends on the order of the rows.
 CREATE AGGREGATE hartonomous.quantize_q4k(coordinate real) (
   SFUNC = hartonomous_internal.quantize_q4k_transition, STYPE = internal, SSPACE = 4096,
   FINALFUNC = hartonomous_internal.quantize_q4k_final, PARALLEL = SAFE

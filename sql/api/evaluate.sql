@@ -1,6 +1,7 @@
--- Evaluation: a language model run from its atoms, and measured.
+-- Evaluation: runs a language model from its stored atoms and measures it.
 
--- row_security = off, here and below: a policy that hides atoms makes an error, not another model.
+-- row_security = off, here and below: a row-level security policy that hides atoms must raise an error instead of
+-- silently evaluating a different model.
 CREATE FUNCTION hartonomous.perplexity(model hartonomous.regmodel, text text, n_ctx integer DEFAULT NULL,
                                        revision integer DEFAULT NULL) RETURNS double precision
   AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 5000
@@ -35,7 +36,7 @@ BEGIN
   INSERT INTO hartonomous.validation_sets (validation_set, text) VALUES (name, add_validation_set.text)
     ON CONFLICT (validation_set) DO NOTHING;
   SELECT s.text_sha256 INTO STRICT hash FROM hartonomous.validation_sets s WHERE s.validation_set = name;
-  -- Results of different texts under one name could not be compared.
+  -- Results measured on different texts under the same name could not be compared.
   IF hash <> hartonomous_internal.text_sha256(add_validation_set.text) THEN
     RAISE EXCEPTION 'validation set "%" already exists with another text', name
       USING ERRCODE = '42710', HINT = 'Choose another name, or DELETE it from hartonomous.validation_sets.';
@@ -90,7 +91,7 @@ COMMENT ON FUNCTION hartonomous.validate_model_accuracy(hartonomous.regmodel, te
   'tokens with the same most probable prediction; columns named _error are standard errors; 42704 if there is no such '
   'model or set; other errors as perplexity()';
 
--- The function is given by the caller, now: nothing that is stored is executed.
+-- The function is passed by the caller in this call; nothing that is stored in a table is ever executed.
 CREATE FUNCTION hartonomous.validate_model_accuracy(model hartonomous.regmodel, evaluator regprocedure)
   RETURNS TABLE (revision_id integer, score double precision, seconds double precision, result_id bigint)
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000 ROWS 1

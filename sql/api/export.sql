@@ -1,4 +1,5 @@
--- Export: the live revision of a model as a GGUF or safetensors file: on the server, as a bytea, as a large object.
+-- Export: writes the live revision of a model as a GGUF or safetensors file, to a path on the server, a bytea value or
+-- a large object.
 
 CREATE FUNCTION hartonomous.export_gguf(model hartonomous.regmodel, path text) RETURNS bigint
   LANGUAGE sql VOLATILE STRICT PARALLEL UNSAFE COST 5000

@@ -1,9 +1,9 @@
--- What an export would write.
+-- The plan of an export: what would be written for each tensor.
 
--- A tensor goes out in the format its atoms have. Where they differ, all go out in the one with the most bits among
--- them, so that none loses anything; where atoms or rows are not whole blocks of that, in F32. A tensor without atoms
--- is zeros in the format it came in. One that is factored goes out multiplied out, in the format it had before: factors
--- save no bytes in such a file.
+-- A tensor is exported in the format of its atoms. If they have several formats, it is exported in the one with the
+-- most bits, so that no atom loses precision; if its atoms or rows are not a whole number of blocks of that format, in
+-- F32. A tensor without atoms is exported as zeros in its original format. A factored tensor is exported as the product
+-- of its factors, in the format it had before: a model file cannot hold factors, so they would save no bytes there.
 CREATE FUNCTION hartonomous.export_plan(model hartonomous.regmodel, container text DEFAULT 'gguf')
   RETURNS TABLE ("position" integer, layer_id bigint, layer_name text, tensor_shape bigint[], row_length bigint,
                  atom_size integer, parameter_count bigint, present_format text, storage_format text, export_dtype text)
@@ -18,7 +18,7 @@ BEGIN
     RAISE EXCEPTION 'unknown container "%"', container
       USING ERRCODE = '22023', HINT = 'Containers are "gguf" and "safetensors".';
   END IF;
-  -- Through the parent, for which readers have rights.
+  -- Queries the parent table because readers have rights on that only.
   RETURN QUERY EXECUTE $sql$
     WITH present AS (
       SELECT f.layer_id, array_agg(f.format ORDER BY f.format) AS formats

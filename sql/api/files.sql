@@ -1,4 +1,4 @@
--- Model files looked at without importing them.
+-- Functions that inspect model files without importing them.
 
 CREATE FUNCTION hartonomous.file_metadata(source text, container text, config jsonb DEFAULT 'null',
                                           tokenizer jsonb DEFAULT 'null') RETURNS jsonb

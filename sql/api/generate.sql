@@ -1,4 +1,4 @@
--- Text from language models.
+-- Text generation with stored language models.
 
 CREATE FUNCTION hartonomous.generate_tokens(model hartonomous.regmodel, prompt text, max_tokens integer DEFAULT 256,
     temperature double precision DEFAULT 0, top_k integer DEFAULT 0, top_p double precision DEFAULT 1,

@@ -1,7 +1,7 @@
--- The positions of all atoms of a model in 3 bytes each (or 6, or 12) instead of two numbers, a point and a curve
--- index.
+-- Encodes the positions of all atoms of a model in 3, 6 or 12 bytes each, which replace two coordinates, a point and
+-- the entry in the Hilbert index.
 
--- Cancelled, killed, called twice: as run_stage().
+-- Cancel, crash and concurrent calls: see run_stage().
 CREATE PROCEDURE hartonomous.quantize_model_geometry(model hartonomous.regmodel, format text DEFAULT 'Q8_0',
     nowait boolean DEFAULT false)
   LANGUAGE plpgsql
@@ -10,7 +10,7 @@ BEGIN
   IF format IS NULL THEN
     RAISE EXCEPTION 'format cannot be NULL' USING ERRCODE = '22004';
   END IF;
-  PERFORM hartonomous.encode_point(0, 0, 0, pg_catalog.upper(format));  -- 22023 before the lock
+  PERFORM hartonomous.encode_point(0, 0, 0, pg_catalog.upper(format));  -- raises 22023 before the lock is taken
   CALL hartonomous_internal.run_stage(model, 'quantize_model_geometry',
     pg_catalog.jsonb_build_object('format', pg_catalog.upper(format)), nowait);
 END

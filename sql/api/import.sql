@@ -1,7 +1,7 @@
--- Import: a GGUF or safetensors file becomes rows. A source is a server path (text; needs pg_read_server_files),
--- the file itself (bytea), or a large object (oid). With the config.json of a Hugging Face checkpoint, a safetensors
--- file becomes the GGUF model it amounts to; JSON null means that there is none. Large checkpoints come in several
--- files: their paths are an array (text[]).
+-- Import of GGUF and safetensors files. A source is a path on the server (text; needs pg_read_server_files), the
+-- contents of the file (bytea), or a large object (oid). Given the config.json of a Hugging Face checkpoint, a
+-- safetensors file is imported as the equivalent GGUF model; JSON null means that there is no config. Large checkpoints
+-- are split into several files, whose paths are passed as an array (text[]).
 
 CREATE FUNCTION hartonomous.import_safetensors(source text, model_name text, atom_size integer DEFAULT 8192,
     config jsonb DEFAULT NULL, tokenizer jsonb DEFAULT NULL) RETURNS integer

@@ -1,7 +1,7 @@
--- How much each block of a model matters.
+-- An estimate of how much each block contributes to a model.
 
--- Until activations are measured, weights have to tell. What a block adds to the stream that runs through all blocks
--- comes out of two matrices: their size stands for it.
+-- It is computed from weights alone, since no activations have been measured. Two matrices of each block write its
+-- output to the residual stream; their norms stand for the size of that output.
 CREATE FUNCTION hartonomous.block_influence(model hartonomous.regmodel)
   RETURNS TABLE (layer_idx integer, influence double precision)
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 50

@@ -1,4 +1,4 @@
--- How alike two texts are.
+-- Similarity of two texts.
 
 CREATE FUNCTION hartonomous.levenshtein_distance(a text, b text) RETURNS integer
   AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 250;

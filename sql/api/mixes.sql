@@ -1,6 +1,6 @@
--- Several formats in one model: llama-quantize's mixes, rules of one's own, a format planned for each atom.
+-- Mixed precision: llama-quantize's mixtures, rules given by the user, and formats planned for single atoms.
 
--- A plan is no weight, so this makes no revision: quantize_model() carries it out, and that does.
+-- Planning changes no weights, so it does not make a revision; quantize_model(), which carries out the plan, does.
 CREATE FUNCTION hartonomous.assign_mixed_precision(model hartonomous.regmodel, rules jsonb DEFAULT NULL,
   nowait boolean DEFAULT false)
   RETURNS TABLE (planned_format text, tensors bigint, atoms bigint, weights bigint)
@@ -22,7 +22,7 @@ BEGIN
                 THEN format('a.importance_score > %L::real', r.rule ->> 'importance_above') ELSE 'true' END,
            upper(r.rule ->> 'format')), ' ' ORDER BY r.n) || ' END' INTO chosen
     FROM jsonb_array_elements(rules) WITH ORDINALITY r (rule, n);
-  -- Of the tensors that quantize_model() would leave alone nothing is planned.
+  -- Nothing is planned for tensors that quantize_model() would skip.
   SELECT array_agg(q.layer_id) INTO quantized FROM hartonomous.quantize_plan(model, 'F32') q
    WHERE coalesce(q.reason, '') <> ALL (ARRAY['vector', 'kept by name', 'opaque']);
   chosen := format('CASE WHEN a.layer_id = ANY ($2) THEN %s END', coalesce(chosen, 'NULL'));

@@ -1,4 +1,4 @@
--- The models themselves: their numbers, what there is, another name, no model any more.
+-- Functions on whole models: look up, list, rename, delete.
 
 CREATE FUNCTION hartonomous.model_id(model_name text) RETURNS integer
   LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE COST 50
@@ -8,7 +8,7 @@ DECLARE
   found integer;
   near text;
 BEGIN
-  IF to_regclass('hartonomous.models') IS NOT NULL THEN  -- without a store there is no model
+  IF to_regclass('hartonomous.models') IS NOT NULL THEN  -- without a store there are no models
     SELECT m.model_id INTO found FROM hartonomous.models m WHERE m.model_name = model_id.model_name;
     IF found IS NULL THEN
       near := hartonomous_internal.near_names(model_name, ARRAY(SELECT m.model_name FROM hartonomous.models m));
@@ -66,7 +66,7 @@ $$;
 COMMENT ON FUNCTION hartonomous.rename_model(hartonomous.regmodel, text) IS
   'renames a model; 42704 if there is no such model, 42710 if the name is taken, 22023 if it is not a valid name';
 
--- Readers of its atoms hold it up until they end, as they hold up a swap.
+-- Like a swap, this waits until transactions that read the atoms of the model have ended.
 CREATE FUNCTION hartonomous.delete_model(model hartonomous.regmodel, nowait boolean DEFAULT false) RETURNS bigint
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp

@@ -1,4 +1,4 @@
--- Plans: what a stage would do, a row a tensor, all in one shape.
+-- Plans: what a stage would do, one row per tensor. All plans have the same columns.
 
 CREATE FUNCTION hartonomous.prune_plan(model hartonomous.regmodel, keep_ratio double precision DEFAULT NULL,
     threshold real DEFAULT NULL, scope text DEFAULT 'tensor', layer_pattern text DEFAULT '%',
@@ -10,7 +10,7 @@ CREATE FUNCTION hartonomous.prune_plan(model hartonomous.regmodel, keep_ratio do
   SET extra_float_digits = 1
 AS $$
 DECLARE
-  -- Through the parent, for which readers have rights.
+  -- Queries the parent table because readers have rights on that only.
   atoms_of_model text := format('(SELECT * FROM hartonomous.tensor_atoms WHERE model_id = %s)', model::integer);
   of_imported boolean := keep_ratio IS NOT NULL AND keep_ratio_of = 'imported';
   tensors record;
@@ -44,7 +44,8 @@ BEGIN
       SELECT t.*, (s.c).cut, coalesce((s.c).atoms, 0) AS atoms, coalesce((s.c).removed, 0) AS removed,
              coalesce((s.c).bytes, 0) AS bytes, coalesce((s.c).removed_bytes, 0) AS removed_bytes
         FROM tensors t
-        -- Tensor by tensor, by the key: joined to all atoms the tensors would have to be sorted with them.
+        -- One lookup per tensor, by the primary key. A join with all atoms would have to sort them together with the
+        -- tensors.
         CROSS JOIN LATERAL (
           SELECT hartonomous_internal.prune_cut(a.importance_score, hartonomous.weights_bytes(a.atom_data),
                                      CASE WHEN t.reason IS NULL THEN $2 END,
@@ -74,9 +75,10 @@ CREATE FUNCTION hartonomous.region_plan(model hartonomous.regmodel, region real[
   SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-  -- 22023 when it is none
+  -- Raises 22023 if the region is invalid.
   region := hartonomous.region(region[1], region[2], region[3], region[4], region[5], region[6]);
-  -- Through the parent, for which readers have rights. What is in the region apart, so that the index can find it.
+  -- Queries the parent table because readers have rights on that only. Atoms in the region are counted in a query of
+  -- their own, so that it can use the index.
   RETURN QUERY EXECUTE $sql$
     WITH inside AS (
       SELECT a.layer_id, count(*) AS atoms, sum(hartonomous.weights_bytes(a.atom_data)) AS bytes
@@ -97,7 +99,8 @@ BEGIN
       (CASE WHEN t.reason IS NOT NULL THEN 0
             WHEN $3 THEN coalesce(e.bytes, 0) - coalesce(i.bytes, 0)
             ELSE coalesce(i.bytes, 0) END)::bigint AS removed_bytes
-        -- A region is what it is, embeddings or not; but weights that cannot be read have no place of their own.
+        -- A region applies to embeddings, too. But atoms whose weights cannot be read have no positions computed from
+        -- them.
         FROM hartonomous_internal.prunable_tensors($1, $4, $5, true, false) WITH ORDINALITY
              AS t (layer_id, layer_name, imported_atoms, reason, n)
         LEFT JOIN every e USING (layer_id) LEFT JOIN inside i USING (layer_id) LEFT JOIN beside b USING (layer_id))
@@ -114,12 +117,12 @@ COMMENT ON FUNCTION hartonomous.region_plan(hartonomous.regmodel, real[], boolea
   'those outside; reason tells why a tensor is skipped; 42704 if there is no such model, 22023 if the region is '
   'invalid or no tensor matches the pattern';
 
--- Here and in other plans sets of tensors are joined by hashing, never by nested loops: of a model that was imported
--- since statistics were gathered the planner expects a handful of tensors, and loops over thousands take minutes. Nor
--- is anything compiled (jit): that takes longer than a plan does.
+-- In this and other plan functions sets of tensors are joined by hashing, never by nested loops: for a model that was
+-- imported after the last ANALYZE the planner expects only a few tensors, and nested loops over thousands take minutes.
+-- jit is off because compiling takes longer than computing the plan.
 --
--- A file type of llama-quantize, with pure its base format everywhere, or, when format is NULL, what is planned for
--- each atom; overrides come before either.
+-- format is a file type of llama-quantize (with pure, its base format for all tensors); NULL stands for the formats
+-- planned for each atom. Overrides take precedence over both.
 CREATE FUNCTION hartonomous.quantize_plan(model hartonomous.regmodel, format text DEFAULT NULL,
   layer_pattern text DEFAULT '%',
   overrides jsonb DEFAULT NULL, pure boolean DEFAULT false,
@@ -146,7 +149,7 @@ BEGIN
   PERFORM hartonomous_internal.check_rules(overrides, false);
   PERFORM hartonomous_internal.require_matching_tensors(model, r ->> 'pattern', layer_pattern)
      FROM jsonb_array_elements(overrides) r WHERE r ? 'pattern';
-  -- Once and not for each tensor: the metadata may be many megabytes.
+  -- Read once and not once per tensor, because the metadata can take many megabytes.
   SELECT m.metadata ->> 'format' INTO container FROM hartonomous.models m WHERE m.model_id = model;
   RETURN QUERY EXECUTE $sql$
     WITH wanted AS (
@@ -154,7 +157,7 @@ BEGIN
         FROM hartonomous.model_layers l
       JOIN hartonomous_internal.wanted_formats($1, $3, $4, $5, $2, $6, $7 IS NOT NULL) w USING (layer_id)
        WHERE l.model_id = $1),
-    -- Of each tensor, the formats its weights have and the one each of them gets.
+    -- The formats that the weights of each tensor have now, and the target format for each of them.
     changes AS (
       SELECT f.*, coalesce(w.format, upper(f.planned)) AS wanted,
              hartonomous_internal.fitting_format(CASE WHEN w.kept IS NULL THEN coalesce(w.format, f.planned) END,
@@ -172,7 +175,7 @@ BEGIN
              string_agg(DISTINCT c.wanted, ', ' ORDER BY c.wanted) FILTER (WHERE c.fitting <> c.wanted) AS unfit,
              jsonb_object_agg(c.planned, c.fitting) FILTER (WHERE c.planned IS NOT NULL) AS planned,
              sum(c.atoms)::bigint AS atoms, sum(c.bytes)::bigint AS bytes,
-             -- Factors change with their tensor, not with what is planned for its atoms.
+             -- Factors are converted together with their tensor; formats planned for its atoms do not apply to them.
              sum(CASE WHEN c.fitting <> c.format THEN c.n * hartonomous_internal.format_bytes(c.fitting, c.length)
                       ELSE c.bytes END)::bigint AS bytes_after,
              sum(hartonomous_internal.format_bytes(c.fitting, c.length)) FILTER (WHERE c.atoms = 0) AS beside_after
@@ -267,7 +270,8 @@ BEGIN
                      GROUP BY s.layer_id) f USING (layer_id)
        WHERE l.model_id = $1 AND l.layer_name LIKE $3),
     budgets AS (
-      -- Smaller than now, and by min_gain; what residual atoms take comes off.
+      -- The factors must be smaller than the tensor is now and save at least min_gain; the estimated size of the
+      -- residual's atoms is subtracted from their budget.
       SELECT m.*, ceil(m.bytes * (1 - $7) - m.bytes * $8)::bigint - 1 AS most_bytes,
              floor(m.bytes * $6 - m.bytes * $8)::bigint AS target_bytes
         FROM matrices m),
@@ -329,7 +333,7 @@ BEGIN
     RAISE EXCEPTION 'format cannot be NULL' USING ERRCODE = '22004';
   END IF;
   format := upper(format);
-  PERFORM hartonomous.encode_point(0, 0, 0, format);  -- 22023 before any work
+  PERFORM hartonomous.encode_point(0, 0, 0, format);  -- raises 22023 before any work is done
   PERFORM hartonomous_internal.current_revision(model);
   SELECT count(*) AS atoms, min(v.tensor_atom_id) AS first INTO wrong
     FROM hartonomous.validate_coordinates(model) v
@@ -340,7 +344,7 @@ BEGIN
       USING ERRCODE = '22003', DETAIL = pg_catalog.format('The first is atom %s.', wrong.first),
             HINT = 'SELECT hartonomous.clamp_coordinates(model); moves them into the space.';
   END IF;
-  -- Through the parent, for which readers have rights.
+  -- Queries the parent table because readers have rights on that only.
   RETURN QUERY EXECUTE $sql$
     WITH present AS (
       SELECT a.layer_id, count(*) AS atoms, count(a.weights_geometry) AS places,

@@ -1,4 +1,4 @@
--- The names that quantize_model() knows: llama-quantize's file types.
+-- The format names that quantize_model() accepts: the file types of llama-quantize.
 
 CREATE FUNCTION hartonomous.format_presets() RETURNS TABLE (preset text, file_type integer, base_format text)
   AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 50 ROWS 19;

@@ -1,6 +1,6 @@
--- Pruning is a DELETE: the least important atoms of a tensor leave the model; missing atoms are zeros.
+-- Pruning deletes the least important atoms of a tensor; missing atoms are read as zeros.
 
--- Cancelled, killed, called twice: as run_stage().
+-- Cancel, crash and concurrent calls: see run_stage().
 CREATE PROCEDURE hartonomous.prune_by_importance(model hartonomous.regmodel, keep_ratio double precision DEFAULT NULL,
     threshold real DEFAULT NULL, scope text DEFAULT 'tensor', layer_pattern text DEFAULT '%',
     dry_run boolean DEFAULT false, method text DEFAULT 'auto', include_vectors boolean DEFAULT false,
@@ -20,7 +20,7 @@ COMMENT ON PROCEDURE hartonomous.prune_by_importance(hartonomous.regmodel, doubl
   'embeddings and output matrix unless include_embeddings; in place if few are removed, else by rewriting; '
   'rollback_model() undoes it; 22023 if arguments contradict each other';
 
--- Cancelled, killed, called twice: as run_stage().
+-- Cancel, crash and concurrent calls: see run_stage().
 CREATE PROCEDURE hartonomous.prune_region(model hartonomous.regmodel, region real[], keep_inside boolean DEFAULT false,
     layer_pattern text DEFAULT '%', dry_run boolean DEFAULT false, method text DEFAULT 'auto',
     include_vectors boolean DEFAULT false, nowait boolean DEFAULT false)

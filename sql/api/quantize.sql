@@ -1,6 +1,6 @@
--- Quantizing a model: every matrix rewritten in a smaller format.
+-- Quantization of a model: rewrites its matrices in a smaller format.
 
--- Cancelled, killed, called twice: as run_stage().
+-- Cancel, crash and concurrent calls: see run_stage().
 CREATE PROCEDURE hartonomous.quantize_model(model hartonomous.regmodel, format text DEFAULT NULL,
   layer_pattern text DEFAULT '%',
   requantize boolean DEFAULT false, nowait boolean DEFAULT false, column_importance pg_catalog.regclass DEFAULT NULL,

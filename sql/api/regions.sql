@@ -1,4 +1,4 @@
--- Regions of the space that atoms lie in: boxes, or other shapes, tested on whichever form of its position an atom has.
+-- Regions of the space of positions: boxes or other geometries. Both forms of a stored position are tested.
 
 CREATE FUNCTION hartonomous.region(min_x real, max_x real, min_y real, max_y real, min_z real, max_z real)
   RETURNS real[]
@@ -6,7 +6,7 @@ CREATE FUNCTION hartonomous.region(min_x real, max_x real, min_y real, max_y rea
   SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-  -- NaN is greater than all else: as a minimum it is caught, as a maximum it has to be named.
+  -- NaN is greater than all numbers, so the comparisons reject it as a minimum but not as a maximum.
   IF ((min_x <= max_x AND min_y <= max_y AND min_z <= max_z) IS NOT TRUE)
      OR 'NaN' IN (max_x, max_y, max_z) THEN
     RAISE EXCEPTION 'a region needs a minimum and a maximum on each axis, and no maximum may be below its minimum'
@@ -31,7 +31,8 @@ CREATE FUNCTION hartonomous.in_region(point geometry, quantized bytea, region re
   RETURN point &&& hartonomous_internal.region_geometry(region)
          OR (quantized IS NOT NULL
              AND hartonomous.dequantize_geometry(quantized) &&& hartonomous_internal.region_geometry(region));
--- The box first, for the indexes; it also bounds z, which ST_Intersects() does not look at. Space has no SRID.
+-- The box is tested first because the indexes support that test. It also bounds z, which ST_Intersects() ignores.
+-- Positions have no SRID.
 CREATE FUNCTION hartonomous.in_geometry(point geometry, quantized bytea, shape geometry) RETURNS boolean
   LANGUAGE sql IMMUTABLE PARALLEL SAFE COST 250
   RETURN hartonomous.in_region(point, quantized, hartonomous.region(shape))

@@ -1,5 +1,4 @@
--- Revisions as users see them: backup and rollback (every stage can be undone), what there is, how two of them differ,
--- and which backups are worth keeping.
+-- Functions on revisions: rollback (every stage can be undone), dropping backups, and listing and comparing revisions.
 
 CREATE FUNCTION hartonomous.backup_model(model hartonomous.regmodel, stage text DEFAULT 'backup',
   nowait boolean DEFAULT false)
@@ -31,11 +30,12 @@ DECLARE
   present integer := hartonomous_internal.current_revision(model);
   present_base integer;
   wanted integer;
-  target record;  -- a row type would have to be there before there is a store
+  target record;  -- not a row type, which would need the store to exist when this is compiled
 BEGIN
   PERFORM hartonomous_internal.lock_model(model, nowait);
   present := hartonomous_internal.current_revision(model);
-  -- By itself: in a WHERE the planner, too, would ask, with a snapshot from before the lock.
+  -- Computed in a statement of its own: in the WHERE clause the planner would also call the function, with a snapshot
+  -- taken before the lock.
   wanted := coalesce(revision, hartonomous_internal.rollback_target(model));
   SELECT * INTO target FROM hartonomous.model_revisions r WHERE r.model_id = model AND r.revision_id = wanted;
   IF target.revision_id IS NULL THEN
@@ -66,7 +66,7 @@ CREATE FUNCTION hartonomous.drop_backup(revision integer, nowait boolean DEFAULT
   SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  target record;  -- as above
+  target record;  -- not a row type, as in rollback_model()
   before bigint;
   after bigint;
 BEGIN
@@ -76,7 +76,7 @@ BEGIN
   END IF;
   PERFORM hartonomous_internal.lock_model(target.model_id, nowait);
   SELECT * INTO target FROM hartonomous.model_revisions r WHERE r.revision_id = drop_backup.revision;
-  IF target.state IS DISTINCT FROM 'backup' THEN  -- gone with its model, perhaps
+  IF target.state IS DISTINCT FROM 'backup' THEN  -- or NULL, if the model was deleted in the meantime
     RAISE EXCEPTION 'revision % is %, not a backup', revision, coalesce(target.state, 'deleted')
       USING ERRCODE = '55000';
   END IF;
@@ -120,8 +120,8 @@ COMMENT ON FUNCTION hartonomous.model_history(hartonomous.regmodel) IS
   'one row per revision, oldest first, including dropped ones: atoms and bytes of weights after its stage, and the '
   'bytes as a percentage of its parent''s; 42704 if there is no such model';
 
--- No swap comes between the look at the revisions and that at the atoms; and both see one snapshot, taken after the
--- lock, because the function that looks is STABLE.
+-- The lock prevents a swap between reading the revisions and reading the atoms. Both are read with one snapshot, taken
+-- after the lock, because the function that reads them is STABLE.
 CREATE FUNCTION hartonomous.diff_revisions(a integer, b integer)
   RETURNS TABLE (layer_id bigint, layer_name text, atoms_a bigint, atoms_b bigint, removed bigint, added bigint,
                  re_encoded bigint, bytes_a bigint, bytes_b bigint)

@@ -1,4 +1,4 @@
--- Plans that users make: checked before anything is written, then run as any stage.
+-- Runs plans made by users: the plan is checked before anything is written, then it is run like that of any stage.
 
 CREATE FUNCTION hartonomous.plan_from(relation regclass) RETURNS hartonomous.tensor_plan[]
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000
@@ -17,8 +17,7 @@ COMMENT ON FUNCTION hartonomous.plan_from(regclass) IS
   'the rows of a table or view as a plan for run_plan(): columns have the names of tensor_plan, missing ones are NULL, '
   'others are ignored';
 
--- Cancelled, killed, called twice: as run_stage(). The same call with the same plan goes on with a run that was
--- stopped.
+-- Cancel, crash and concurrent calls: see run_stage(). Repeating the call with the same plan resumes a stopped run.
 CREATE PROCEDURE hartonomous.run_plan(model hartonomous.regmodel, stage text, plan hartonomous.tensor_plan[],
     method text DEFAULT 'auto', dry_run boolean DEFAULT false, nowait boolean DEFAULT false)
   LANGUAGE plpgsql

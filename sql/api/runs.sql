@@ -1,17 +1,17 @@
--- Runs as users handle them.
+-- Functions on runs.
 
 CREATE FUNCTION hartonomous.abandon_run(run bigint) RETURNS void
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  found record;  -- a row type would have to be there before there is a store
+  found record;  -- not a row type, which would need the store to exist when this is compiled
 BEGIN
   SELECT r.model_id, r.state INTO found FROM hartonomous.compression_runs r WHERE r.run_id = run;
   IF found.model_id IS NULL THEN
     RAISE EXCEPTION 'run % does not exist', coalesce(run::text, 'NULL') USING ERRCODE = '42704';
   END IF;
-  -- Whoever is at work holds the lock: such a run is cancelled (pg_cancel_backend), not abandoned.
+  -- A session that executes the run holds the lock. Such a run has to be cancelled (pg_cancel_backend), not abandoned.
   PERFORM hartonomous_internal.lock_model(found.model_id, nowait => true);
   SELECT r.state INTO found.state FROM hartonomous.compression_runs r WHERE r.run_id = run;
   IF found.state IS DISTINCT FROM 'running' THEN
@@ -24,8 +24,8 @@ COMMENT ON FUNCTION hartonomous.abandon_run(bigint) IS
   'gives up a run that was stopped, and drops what it wrote to free its disk space; 42704 if there is no such run, '
   '55000 if it is not running, 55P03 if a session is working on its model';
 
--- Whoever is at work on a model holds its lock. A run that says it is running while nobody does was cancelled or
--- killed.
+-- A session that executes a run holds the lock of its model. If a run is recorded as running but nobody holds the lock,
+-- it was cancelled or its session died.
 CREATE FUNCTION hartonomous.run_progress(model hartonomous.regmodel DEFAULT NULL)
   RETURNS TABLE (run_id bigint, model_name text, stage text, state text, steps_done bigint, steps bigint,
                  bytes_before bigint, bytes_after bigint, seconds double precision, pid integer,

@@ -1,6 +1,7 @@
--- What lies where: the nearest atoms, and tensors described by the positions of their atoms.
+-- Queries on positions: the nearest atoms of a point, and statistics of the positions in each tensor.
 
--- Two index scans, of either form of a place; the one of the form that a model has not finds nothing.
+-- Two index scans, one for each form in which a position can be stored; the scan for the form that the model does not
+-- use finds nothing.
 CREATE FUNCTION hartonomous.nearest_atoms(model hartonomous.regmodel, point geometry, k integer DEFAULT 10)
   RETURNS TABLE (tensor_atom_id bigint, layer_name text, atom_sequence integer, distance double precision,
                  x real, y real, importance_score real)
@@ -16,7 +17,7 @@ BEGIN
     RAISE EXCEPTION 'a point with finite x, y and z expected' USING ERRCODE = '22023',
       DETAIL = format('Got %s.', left(hartonomous_internal.geometry_text(point), 100));
   END IF;
-  -- The model as a literal: only its partition is planned for.
+  -- The model is a literal in the query, so that only its own partition is planned.
   RETURN QUERY EXECUTE format($sql$
     SELECT n.tensor_atom_id, n.tensor_name, n.atom_sequence, n.distance, %2$I.ST_X(n.place)::real,
            %2$I.ST_Y(n.place)::real, n.importance_score
@@ -51,7 +52,7 @@ DECLARE
 BEGIN
   PERFORM hartonomous_internal.current_revision(model);
   PERFORM hartonomous_internal.check_neighbours(k);
-  -- By the primary key: the number of an atom is made of those of its layer and of its place in it.
+  -- Found by the primary key: the high 32 bits of an atom's number are its layer_id.
   EXECUTE 'SELECT hartonomous.atom_position(a.weights_geometry, a.weights_geometry_q8) AS point
              FROM hartonomous.tensor_atoms a WHERE a.model_id = $1 AND a.layer_id = $2 >> 32 AND a.tensor_atom_id = $2'
     INTO place USING model, atom;

@@ -1,4 +1,4 @@
--- What a model takes on disk, measured.
+-- Disk usage of a model, as measured.
 
 CREATE FUNCTION hartonomous.human_bytes(bytes bigint) RETURNS text
   LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE COST 1
@@ -53,7 +53,8 @@ BEGIN
     stage := part.stage;
     state := part.state;
     table_name := part.partition::text;
-    -- Through the parents, for which readers have rights; a partition being written has none yet.
+    -- Queries the parent tables because readers have rights on those only. A partition that is still being written has
+    -- no parent yet.
     atoms := NULL;
     logical_bytes := NULL;
     IF part.parent IS NOT NULL OR has_table_privilege(part.partition, 'SELECT') THEN

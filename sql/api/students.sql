@@ -1,5 +1,5 @@
--- Which part of a model becomes a student: by importance, blocks, region, or the original design's three strategies.
--- How it is made: internal/students.sql.
+-- Functions that make a student from parts of a model, selected by importance, blocks, region, or one of the three
+-- strategies of the original design. The implementation is in internal/students.sql.
 
 CREATE FUNCTION hartonomous.extract_by_importance(parent hartonomous.regmodel, target_size_ratio double precision,
     new_model_name text DEFAULT NULL, scope text DEFAULT 'tensor', include_embeddings boolean DEFAULT false,

@@ -1,4 +1,4 @@
--- Singular value decomposition of matrices. Those of a model: api/svd_model.sql.
+-- Singular value decomposition of matrices. For the tensors of a model see api/svd_model.sql.
 
 CREATE TYPE hartonomous.svd_factors AS (
   u hartonomous.weights, s real[], vt hartonomous.weights,
@@ -23,7 +23,7 @@ CREATE FUNCTION hartonomous.reconstruct_from_svd(u json, s json, vt json) RETURN
 COMMENT ON FUNCTION hartonomous.reconstruct_from_svd(json, json, json) IS
   'U diag(S) VT as one array of numbers, row by row; 2202E if the factors do not fit each other';
 
--- ---- the same on arrays and weights ----------------------------------------------------------------------------
+-- ---- the same for arrays and weights ---------------------------------------------------------------------------
 
 CREATE FUNCTION hartonomous.svd_decompose(matrix hartonomous.weights, rows integer, cols integer,
     max_rank integer DEFAULT NULL, energy double precision DEFAULT 1, seed bigint DEFAULT 0)

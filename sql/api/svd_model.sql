@@ -1,4 +1,4 @@
--- Factoring a model: its matrices rewritten as factors, by singular value decomposition (api/svd.sql).
+-- Factoring a model: rewrites matrices as factors by singular value decomposition (api/svd.sql).
 
 CREATE FUNCTION hartonomous.verify_svd(model hartonomous.regmodel)
   RETURNS TABLE (layer_name text, rows integer, cols integer, rank integer, factor_format text,
@@ -16,7 +16,7 @@ DECLARE
   before integer;
 BEGIN
   PERFORM hartonomous_internal.current_revision(model);
-  -- Names and sizes first: what is damaged must not keep the rest from being looked at.
+  -- Compares names and sizes before reading any factors, so that damaged factors do not prevent checking the others.
   FOR kept IN
     SELECT f.* FROM hartonomous.svd_compressed_layers f
      WHERE f.model_id = model AND f.revision_id = hartonomous_internal.live_base(model) ORDER BY f.layer_id
@@ -58,7 +58,7 @@ BEGIN
                         THEN 'the error is not what was measured when the tensor was factored' END;
       END IF;
     EXCEPTION WHEN array_subscript_error THEN
-      -- svd_check's, or svd_error's: factors that do not fit.
+      -- Errors of svd_check() or svd_error(): the factors do not fit the tensor.
       problem := 'the factors do not fit each other';
     WHEN data_exception OR data_corrupted THEN
       problem := 'damaged: ' || SQLERRM;
@@ -72,7 +72,7 @@ COMMENT ON FUNCTION hartonomous.verify_svd(hartonomous.regmodel) IS
   'zero, orthonormality, and the current error against the newest available revision in which the tensor is not '
   'factored (NULL if there is none); problem is NULL if there is none';
 
--- Cancelled, killed, called twice: as run_stage().
+-- Cancel, crash and concurrent calls: see run_stage().
 CREATE PROCEDURE hartonomous.svd_compress_model(model hartonomous.regmodel, rank integer DEFAULT NULL,
     energy double precision DEFAULT NULL, target_ratio double precision DEFAULT NULL, layer_pattern text DEFAULT '%',
     factor_format text DEFAULT 'F16', min_gain double precision DEFAULT 0, residual boolean DEFAULT false,

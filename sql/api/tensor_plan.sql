@@ -1,4 +1,4 @@
--- The one shape of all plans: what becomes of each tensor of a model.
+-- The row type of all plans: what a stage does with each tensor of a model.
 
 CREATE TYPE hartonomous.tensor_plan AS (
   layer_id bigint, layer_name text, operation text, arguments jsonb, atoms_before bigint, atoms_after bigint,

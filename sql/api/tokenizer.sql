@@ -1,4 +1,4 @@
--- Text to tokens and back, by the vocabulary in a model's metadata.
+-- Tokenization and detokenization with the vocabulary in the metadata of a model.
 
 CREATE FUNCTION hartonomous.tokenize(model hartonomous.regmodel, content text, add_special boolean DEFAULT true,
     parse_special boolean DEFAULT false) RETURNS integer[]

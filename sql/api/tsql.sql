@@ -1,6 +1,6 @@
--- The names of the original design, which was written for SQL Server, in a schema of their own. PostgreSQL folds the
--- case of names, so dbo.clr_SvdDecompose finds dbo.clr_svddecompose. docs/manual/coming-from-sql-server.md goes through
--- its snippets.
+-- Creates a schema with the function names of the original design, which was written for SQL Server. PostgreSQL folds
+-- names to lower case, so dbo.clr_SvdDecompose resolves to dbo.clr_svddecompose. docs/manual/coming-from-sql-server.md
+-- discusses its code examples.
 
 CREATE FUNCTION hartonomous.install_tsql_names(schema_name name DEFAULT 'dbo') RETURNS SETOF text
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000 ROWS 20
@@ -19,7 +19,7 @@ BEGIN
   IF to_regclass('hartonomous.models') IS NULL THEN
     PERFORM hartonomous.create_store();
   END IF;
-  -- Not IF NOT EXISTS, which asks for the right to create schemas even when this one is there.
+  -- Not IF NOT EXISTS, which requires the right to create schemas even if the schema exists.
   IF to_regnamespace(quote_ident(schema_name)) IS NULL THEN
     EXECUTE format('CREATE SCHEMA %I', schema_name);
   END IF;
@@ -27,7 +27,8 @@ BEGIN
     CONTINUE WHEN CASE
       WHEN defined.needs LIKE '%(%' THEN to_regprocedure('hartonomous.' || format(defined.needs, '', postgis))::oid
                        ELSE to_regclass('hartonomous.' || defined.needs)::oid END IS NULL;
-    -- What another role made stays that role's when it is replaced: it could change again what callers trust.
+    -- CREATE OR REPLACE keeps the owner. A function owned by another role could be changed by that role later, although
+    -- callers trust it.
     SELECT pg_get_userbyid(o.owner) INTO other
       FROM (SELECT p.proname AS name, p.proowner AS owner FROM pg_proc p
         WHERE p.pronamespace = to_regnamespace(quote_ident(schema_name))

@@ -1,4 +1,4 @@
--- Weights: quantized, dequantized, measured; those of a model's tensor.
+-- Functions on weights: quantize, dequantize, measure, and read the weights of a tensor.
 
 -- Casts
 
@@ -26,7 +26,7 @@ CREATE CAST (real[] AS hartonomous.weights) WITH FUNCTION hartonomous.weights(re
 CREATE CAST (hartonomous.weights AS real[]) WITH FUNCTION hartonomous.dequantize(hartonomous.weights) AS ASSIGNMENT;
 CREATE CAST (hartonomous.weights AS bytea) WITH FUNCTION hartonomous.weights_to_bytea(hartonomous.weights);
 
--- Quantization of weights (of coordinates: api/coordinates.sql)
+-- Quantization of weights (for coordinates see api/coordinates.sql)
 
 CREATE FUNCTION hartonomous.quantize(hartonomous.weights, format text) RETURNS hartonomous.weights
   AS 'MODULE_PATHNAME', 'quantize_weights' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 5000;
