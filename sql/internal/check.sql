@@ -1,4 +1,4 @@
--- The checks of check_model(), one kind of fault each.
+-- The checks of check_model(), one function per kind of fault.
 
 CREATE FUNCTION hartonomous_internal.tensor_positions(model integer, tensor text)
   RETURNS TABLE (atom_sequence integer, x real, y real, importance_score real)
@@ -43,7 +43,7 @@ BEGIN
                                least(l.atom_size, l.row_length - a.atom_sequence % l.pieces * l.atom_size)
                           THEN 'wrong length' END,
                      CASE WHEN a.content_hash IS DISTINCT FROM sha256(a.atom_data::bytea) THEN 'wrong hash' END,
-                     -- A weight that is not finite makes the mean square of its atom so.
+                     -- The mean square of an atom with a non-finite weight is not finite either.
                      CASE WHEN hartonomous.weights_format(a.atom_data) = ANY ($2)
                                AND hartonomous.weights_rms(a.atom_data) IN ('NaN', 'Infinity')
                           THEN 'not finite' END], NULL)) AS fault
@@ -61,10 +61,10 @@ $$;
 COMMENT ON FUNCTION hartonomous_internal.check_atoms(integer) IS
   'faults of the atoms of a model themselves, one row per fault and tensor';
 
--- Within a tensor importance is a straight line over the logarithm of the root mean square. Which line, the atoms say
--- that follow it: medians do not move when fewer than a quarter of them do not. Quantizing moves atoms off it, too, but
--- all of them a little. Importance that lies on no line has come from elsewhere and is left to whom it came from; so
--- are atoms of importance 10, which are spared.
+-- Within a tensor, importance is a linear function of the logarithm of the root mean square. The line is fitted with
+-- medians, which are not affected as long as fewer than a quarter of the atoms deviate from it. Quantization moves
+-- atoms off the line as well, but all of them slightly. Importance that fits no line was set by something else and is
+-- not judged here; the same holds for atoms of importance 10, which pruning never removes.
 CREATE FUNCTION hartonomous_internal.check_importance(model integer)
   RETURNS TABLE (fault text, layer_name text, atoms bigint, detail text)
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 10
@@ -84,7 +84,7 @@ BEGIN
            AND hartonomous.weights_format(a.atom_data) = ANY ($4) AND m.rms < 'Infinity'),
       inner_atoms AS MATERIALIZED (
         SELECT a.*, (count(*) OVER () / 2)::integer AS half FROM atoms a WHERE a.importance > -10 AND a.rms > 0),
-      pairs AS (  -- each with the one that is half of them further on
+      pairs AS (  -- each atom with the one half of the list further on
         SELECT i.half, lead(i.importance, i.half) OVER w - i.importance AS rise,
         lead(i.size, i.half) OVER w - i.size AS run
           FROM inner_atoms i WINDOW w AS (ORDER BY i.size, i.atom_sequence)),
@@ -102,8 +102,8 @@ BEGIN
       SELECT 'stale importance', $3, count(*), format('atom %s first', min(a.atom_sequence))
         FROM fit f CROSS JOIN atoms a
        CROSS JOIN LATERAL (
-         -- A scale in F16 is zero below 6e-8, and a scale of Q6_K is its weights by some 4000: such atoms may have
-         -- become zero.
+         -- An F16 scale is zero below 6e-8, and a scale of Q6_K is about 1/4000 of its weights: atoms this small may
+         -- have been quantized to zeros.
          SELECT least(greatest(f.slope * coalesce(a.size, '-Infinity') + f.level, -10), 10) AS least,
                 least(greatest(f.slope * greatest(a.size, ln(2.5e-4)) + f.level, -10), 10) AS most,
                 greatest(0.5, 15 * f.spread) AS tolerance) e
@@ -133,7 +133,7 @@ BEGIN
      WHERE l.model_id = model
        AND (l.parameter_count IS DISTINCT FROM hartonomous_internal.shape_weights(l.tensor_shape)
             OR l.parameter_count % nullif(l.row_length, 0) <> 0 OR l.atom_size < 1)
-       -- Elements of less than a byte, or of kinds ggml does not know, are carried as bytes.
+       -- Elements of less than a byte, and types that ggml does not have, are carried as bytes.
        AND l.tensor_dtype IN (SELECT f.format FROM hartonomous.formats() f)
      ORDER BY l.position;
   RETURN QUERY
@@ -159,7 +159,7 @@ CREATE FUNCTION hartonomous_internal.check_partitions(model integer)
   RETURNS TABLE (fault text, object text, atoms bigint, detail text)
   LANGUAGE plpgsql STABLE PARALLEL SAFE COST 5000 ROWS 10
   SET search_path = pg_catalog, pg_temp
-  SET quote_all_identifiers = off  -- partition_bound() is spelled so
+  SET quote_all_identifiers = off  -- because partition_bound() is written without quotes
 AS $$
 #variable_conflict use_column
 DECLARE

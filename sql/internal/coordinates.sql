@@ -1,8 +1,9 @@
--- Parts of the coordinate codecs: points of PostGIS taken apart, and the steps of the aggregates.
+-- Parts of the coordinate codecs: reading PostGIS points, and the transition and final functions of the aggregates.
 
--- PostGIS may live in any schema, and move to another one. So no text of a function names its schema: functions in SQL
--- (RETURN) are bound to PostGIS's functions when they are created, others look the schema up. Decoding is an expression
--- and no query, so that it is inlined, also into indexes.
+-- PostGIS may be installed in any schema and may be moved to another one, so no function contains the name of its
+-- schema as text. SQL functions with RETURN are bound to PostGIS's functions when they are created; other functions
+-- look the schema up at run time. Decoding is an expression and not a query, so that it can be inlined, also into index
+-- expressions.
 CREATE FUNCTION hartonomous_internal.point_coordinates(point geometry) RETURNS double precision[]
   LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE COST 50
   RETURN CASE WHEN GeometryType(point) = 'POINT' AND ST_Zmflag(point) = 2 AND NOT ST_IsEmpty(point)

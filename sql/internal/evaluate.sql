@@ -1,4 +1,4 @@
--- The measurements that the functions of api/evaluate.sql keep.
+-- Stores the results of the functions of api/evaluate.sql.
 
 CREATE FUNCTION hartonomous_internal.measure_accuracy(model integer, text text, n_ctx integer, revision integer,
     baseline_revision integer,

@@ -1,5 +1,5 @@
--- The steps of a run one after the other: committed where the caller may commit, and what becomes of a run that an
--- error ends.
+-- Executes the steps of a run one after the other, commits each if the caller may commit, and handles the failure of a
+-- step.
 
 CREATE FUNCTION hartonomous_internal.finish_run(run bigint) RETURNS integer
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
@@ -57,7 +57,7 @@ BEGIN
   PERFORM hartonomous_internal.require_run(run);
   SELECT hartonomous_internal.partition_of(r.model_id, r.revision_id) INTO STRICT target
     FROM hartonomous.compression_runs r WHERE r.run_id = run;
-  -- A run stopped between here and the swap has its indexes already.
+  -- If the run was stopped after this step and before the swap, the indexes exist already.
   IF EXISTS (SELECT FROM pg_index i WHERE i.indrelid = target) THEN
     PERFORM hartonomous_internal.finish_run(run);
   ELSE
@@ -68,7 +68,7 @@ $$;
 COMMENT ON FUNCTION hartonomous_internal.do_step(bigint, bigint) IS
   'the next step of a run: a tensor or, without one, first the indexes and then the end';
 
--- A cancel is no error of the step (OTHERS leaves it out): it stops the run where it is.
+-- A cancel is not an error of the step, and OTHERS does not catch it: it stops the run, which can be resumed.
 CREATE FUNCTION hartonomous_internal.try_step(run bigint, layer bigint) RETURNS jsonb
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
@@ -88,7 +88,7 @@ BEGIN
 EXCEPTION WHEN OTHERS THEN
   GET STACKED DIAGNOSTICS message = MESSAGE_TEXT, detail = PG_EXCEPTION_DETAIL, hint = PG_EXCEPTION_HINT,
     in_schema = SCHEMA_NAME, in_table = TABLE_NAME, in_column = COLUMN_NAME, in_constraint = CONSTRAINT_NAME;
-  -- Raised again, the error has lost the context that named the tensor.
+  -- An error that is raised again has lost the context that names the tensor.
   SELECT l.layer_name INTO tensor FROM hartonomous.model_layers l WHERE l.layer_id = layer;
   detail := concat_ws(E'\n', nullif(detail, ''), 'Tensor "' || tensor || '" was being rewritten.');
   RETURN jsonb_build_object('sqlstate', SQLSTATE, 'message', message, 'detail', detail, 'hint', hint, 'schema',
@@ -99,7 +99,7 @@ $$;
 COMMENT ON FUNCTION hartonomous_internal.try_step(bigint, bigint) IS
   'do_step(); returns NULL or, after undoing it, the error that it raised';
 
--- What the same call can overcome when it is made again leaves the run as it is, to go on from there.
+-- After an error that repeating the call can overcome, the run stays as it is, so that it can be resumed.
 CREATE FUNCTION hartonomous_internal.note_failure(run bigint, failure jsonb) RETURNS void
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
@@ -113,7 +113,7 @@ BEGIN
     PERFORM hartonomous_internal.close_run(run, 'failed', failure ->> 'sqlstate', failure ->> 'message');
   END IF;
 EXCEPTION WHEN OTHERS THEN
-  -- Not instead of the error itself, which is about to be raised.
+  -- Only a warning, because the error of the step itself is about to be raised.
   RAISE WARNING 'could not clean up after run %: %', run, SQLERRM
     USING HINT = format('SELECT hartonomous.abandon_run(%s);', run);
 END
@@ -122,8 +122,8 @@ COMMENT ON FUNCTION hartonomous_internal.note_failure(bigint, jsonb) IS
   'records the error of a step, as try_step() returns it: the run has failed and what it wrote is dropped, unless a '
   'repetition can succeed (55P03, 40P01, 40001)';
 
--- An error of a step is caught, recorded and committed, and raised again. Inside a transaction block nothing is
--- recorded: it goes with everything else.
+-- The error of a step is caught, recorded, committed and then raised again. Inside a transaction block nothing is
+-- recorded, since it would be rolled back with everything else.
 CREATE PROCEDURE hartonomous_internal.execute_step(run bigint, layer bigint, commits boolean)
   LANGUAGE plpgsql
 AS $$
@@ -147,8 +147,8 @@ $$;
 COMMENT ON PROCEDURE hartonomous_internal.execute_step(bigint, bigint, boolean) IS
   'carries out the next step of a run and, if it may, commits it; records an error before raising it';
 
--- Cancelled or killed: the steps committed so far stay, and the same call goes on from there; inside a transaction
--- block nothing is committed and nothing stays. A second caller waits for the model's lock or fails with 55P03.
+-- After a cancel or crash the committed steps remain, and the same call resumes after them; inside a transaction block
+-- nothing is committed and nothing remains. A concurrent call waits for the model's lock or fails with 55P03.
 CREATE PROCEDURE hartonomous_internal.execute_run(run bigint)
   LANGUAGE plpgsql
 AS $$

@@ -1,6 +1,6 @@
--- The steps of an export: the plan as one value, the header, the file type, the writing.
+-- The parts of an export: the plan as one value, the header, the file type, and writing the file.
 
--- A plan takes a look at every atom: an export makes it once, and passes it on.
+-- Planning an export reads every atom of the model, so an export does it once and passes the result on.
 CREATE FUNCTION hartonomous_internal.export_plan_json(model integer, container text DEFAULT 'gguf') RETURNS jsonb
   LANGUAGE sql STABLE PARALLEL UNSAFE COST 5000
 BEGIN ATOMIC
@@ -24,7 +24,8 @@ END;
 COMMENT ON FUNCTION hartonomous_internal.planned_tensors(jsonb) IS
   'the rows of export_plan() from the value of export_plan_json()';
 
--- What was asked for last, here or, of a student, of its parent; else what the file said it was.
+-- The file type requested last for this model or, for a student, for its parent; otherwise the one in the file that it
+-- was imported from.
 CREATE FUNCTION hartonomous_internal.asked_preset(model integer) RETURNS text
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
@@ -51,7 +52,8 @@ COMMENT ON FUNCTION hartonomous_internal.asked_preset(integer) IS
   'the file type (format_presets()) that a model was last quantized to, or that its file names; NULL if '
   'neither is known';
 
--- By what the tensors are, so that it holds of students, of parts, after rollback.
+-- Computed from the tensors themselves, so that it is right for students, for models of which only a part was
+-- quantized, and after a rollback.
 CREATE FUNCTION hartonomous_internal.main_format(model integer, plan jsonb) RETURNS text
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
@@ -101,14 +103,14 @@ BEGIN
   IF m.metadata ->> 'format' = 'gguf' THEN
     metadata := m.metadata::text;
     IF tensors.changed = 0 THEN
-      RETURN;  -- as it came: so are the bytes
+      RETURN;  -- nothing changed, so the file type of the source file is still right
     END IF;
   ELSE
     metadata := jsonb_build_object('format', 'gguf', 'version', 3, 'alignment', 32, 'kv', jsonb_build_array(
       jsonb_build_object('key', 'general.architecture', 'type', 'string', 'value', coalesce(m.architecture, 'unknown')),
       jsonb_build_object('key', 'general.name', 'type', 'string', 'value', m.model_name)))::text;
   END IF;
-  -- llama.cpp's numbers. A format alone has that of the mix of which it is the short name there.
+  -- llama.cpp's numbers. A single format has the number of the mixture that has this format as its short name there.
   SELECT p.file_type INTO file_type FROM hartonomous.format_presets() p
    WHERE p.preset = hartonomous_internal.preset_named(hartonomous_internal.main_format(model, plan));
 END
@@ -117,7 +119,7 @@ COMMENT ON FUNCTION hartonomous_internal.export_metadata(integer, text, jsonb) I
   'the header of an export with the given export_plan_json(), and the general.file_type to set if formats differ from '
   'those of the source file';
 
--- row_security = off: a policy that hides atoms makes an error, not zeros in the file.
+-- row_security = off: a row-level security policy that hides atoms must raise an error, not export zeros.
 CREATE FUNCTION hartonomous_internal.export_to_file(model integer, container text, path text) RETURNS bigint
   AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp SET row_security = off;

@@ -1,5 +1,5 @@
--- Factors of the tensors of a model: the bytes they take, how they go with their partition, whether they are sound.
--- Making them: internal/svd_model.sql.
+-- Factors of tensors: their size, copying them together with their partition, and validating them. They are computed in
+-- internal/svd_model.sql.
 
 CREATE FUNCTION hartonomous_internal.format_bytes(format text, weights bigint) RETURNS bigint
   LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE COST 50
@@ -15,7 +15,7 @@ CREATE FUNCTION hartonomous_internal.factor_bytes(format text, rows bigint, cols
 COMMENT ON FUNCTION hartonomous_internal.factor_bytes(text, bigint, bigint, bigint) IS
   'number of bytes of U and VT in a format and s in F32';
 
--- The largest rank whose factors take no more than so many bytes.
+-- The highest rank whose factors fit into the given number of bytes.
 CREATE FUNCTION hartonomous_internal.rank_within(format text, rows bigint, cols bigint, bytes bigint) RETURNS integer
   LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE COST 250
   SET search_path = pg_catalog, pg_temp
@@ -39,8 +39,8 @@ $$;
 COMMENT ON FUNCTION hartonomous_internal.rank_within(text, bigint, bigint, bigint) IS
   'the highest rank at which factors of rows x cols have at most the given number of bytes; 0 if there is none';
 
--- "quantize" changes factors with their tensor, but what is planned for single atoms says nothing of them; "prune"
--- leaves them, unless only atoms are wanted.
+-- "quantize" converts factors together with their tensor, but formats planned for single atoms do not apply to them;
+-- "prune" copies them unchanged, or not at all if atoms_only is set.
 CREATE FUNCTION hartonomous_internal.copy_factors(operation text, arguments jsonb, model integer, base integer,
   layer bigint,
   into_model integer, into_base integer, into_layer bigint) RETURNS bigint
@@ -66,7 +66,7 @@ BEGIN
            / nullif(hartonomous.weights_bytes(q.u) + hartonomous.weights_bytes(f.s_vector)
              + hartonomous.weights_bytes(q.vt), 0),
          f.explained_variance,
-         -- Measured for the factors as they were; verify_svd() measures again.
+         -- The error was measured before the conversion; verify_svd() measures it again.
          CASE WHEN hartonomous.weights_format(q.u) = hartonomous.weights_format(f.u_matrix) THEN f.relative_error END,
          coalesce(target_format, f.dense_format)
     FROM hartonomous.svd_compressed_layers f,
@@ -86,14 +86,14 @@ COMMENT ON FUNCTION hartonomous_internal.copy_factors(text, jsonb, integer, inte
   'copies the factors of a tensor from one partition to another, changed by an operation; returns their bytes, 0 if '
   'there are none';
 
--- The newest kept state from before a tensor was factored.
+-- The newest available revision from before the tensor was factored.
 CREATE FUNCTION hartonomous_internal.unfactored_revision(model integer, layer bigint) RETURNS integer
   LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE COST 250
   SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
   state record;
-  seen integer[] := '{}';  -- the table may say anything: parents in a circle lead to none
+  seen integer[] := '{}';  -- users can edit the table: parents that form a cycle must not loop forever
 BEGIN
   SELECT r.revision_id, r.parent_revision_id, r.base_revision_id, r.state INTO state
     FROM hartonomous.model_revisions r WHERE r.revision_id = hartonomous_internal.current_revision(model);
@@ -113,8 +113,8 @@ $$;
 COMMENT ON FUNCTION hartonomous_internal.unfactored_revision(integer, bigint) IS
   'the newest available revision before the live one in which a tensor is not factored; NULL if there is none';
 
--- Factors as a form of tensors (internal/forms.sql): they go with the partition they stand beside, and whoever writes
--- one from another copies them, too.
+-- Factors as a form of tensors (internal/forms.sql): they belong to a partition, and whatever writes a partition from
+-- another one copies its factors, too.
 CREATE FUNCTION hartonomous_internal.stored_factors(model integer, base integer, layer bigint)
   RETURNS TABLE (layer_id bigint, form text, format text, dense_format text, bytes bigint, disk_bytes bigint,
                  version text, block_runs bigint[], other_bytes bigint, most_bytes bigint)
@@ -143,7 +143,7 @@ CREATE FUNCTION hartonomous_internal.factor_norms(model integer, base integer)
   SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-  -- U and VT are orthonormal: the norm of what they make is that of s.
+  -- Since U and VT are orthonormal, their product with s has the norm of s.
   RETURN QUERY
     SELECT f.layer_id, sqrt(hartonomous.weights_count(f.s_vector)) * hartonomous.weights_rms(f.s_vector)
       FROM hartonomous.svd_compressed_layers f WHERE f.model_id = model AND f.revision_id = base;

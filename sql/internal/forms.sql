@@ -1,9 +1,9 @@
--- The forms in which a tensor may be stored. Atoms are the form that every partition has; beside them a tensor may have
--- others, in tables of their own, which belong to a partition by its model and revision: factors
--- (internal/factors.sql). A tensor acts as the sum of its forms.
+-- The forms in which a tensor may be stored. Every partition has atoms. Beside them a tensor may have other forms,
+-- which are stored in tables of their own and belong to a partition by its model and revision; at present these are
+-- factors (internal/factors.sql). The weights of a tensor are the sum of its forms.
 --
--- What is asked of forms by the rest of the code is asked here, and only here it is said which forms there are. A new
--- form adds its own functions to the lists below, its table to create_store(), and its rows to tensor_forms.cpp.
+-- All other code uses forms through the functions of this file, and only this file lists them. A new form adds its
+-- functions to the lists below, its table to create_store(), and an entry to tensor_forms.cpp.
 
 CREATE FUNCTION hartonomous_internal.form_tables() RETURNS text[]
   LANGUAGE sql IMMUTABLE PARALLEL SAFE COST 1

@@ -1,7 +1,7 @@
--- The operator class by which positions are indexed: PostGIS's, built by sorting along the Hilbert curve.
+-- The operator class for indexes on positions: PostGIS's, with a sorted build along the Hilbert curve.
 
--- PostGIS's own operator class of boxes in space, but built by sorting: its functions and operators, and an order.
--- Found in the catalogs, since they may differ between versions of PostGIS.
+-- The functions and operators are those of PostGIS's operator class for n-dimensional boxes; only the sort order is
+-- added. They are read from the catalogs because they may differ between PostGIS versions.
 CREATE FUNCTION hartonomous_internal.gist_points_sortsupport(internal) RETURNS void
   AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 1;
 COMMENT ON FUNCTION hartonomous_internal.gist_points_sortsupport(internal) IS

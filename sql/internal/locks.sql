@@ -1,4 +1,4 @@
--- Locks and transactions of the workflows.
+-- Locks and transaction control of the stages.
 
 CREATE FUNCTION hartonomous_internal.lock_model(model integer, nowait boolean DEFAULT false,
   for_session boolean DEFAULT false)

@@ -1,4 +1,4 @@
--- Parts of messages, and errors raised with given texts.
+-- Helpers for error messages, and functions that raise a given error.
 
 CREATE FUNCTION hartonomous_internal.near_names(wanted text, names text[]) RETURNS text
   LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE COST 5000
@@ -7,7 +7,7 @@ AS $$
 DECLARE
   literal constant text := lower(left(regexp_replace(wanted, '[%*?\\]', '', 'g'), 200));
 BEGIN
-  -- Names that contain what was written come before those that only look like it. strpos() finds an empty text in all.
+  -- Names that contain the text come before names that are only similar. An empty text is contained in all names.
   RETURN (SELECT string_agg('"' || n.name || '"', ', ' ORDER BY n.place)
             FROM (SELECT u.name, row_number() OVER (ORDER BY strpos(lower(u.name), literal) > 0 DESC,
                            hartonomous.levenshtein_similarity(literal, lower(left(u.name, 200))) DESC, u.name) AS place

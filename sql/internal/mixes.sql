@@ -1,4 +1,4 @@
--- Which format llama-quantize's mixes give each tensor, and the rules of assign_mixed_precision().
+-- The formats that llama-quantize's mixtures give each tensor, and the rules of assign_mixed_precision().
 
 CREATE FUNCTION hartonomous_internal.check_rules(rules jsonb, by_importance boolean) RETURNS void
   LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE COST 250

@@ -1,4 +1,4 @@
--- What is known of a model by its number: its live revision, its name, its metadata; and which names it may have.
+-- Lookups by the number of a model (live revision, name, metadata), and checks of model names.
 
 CREATE FUNCTION hartonomous_internal.current_revision(model integer) RETURNS integer
   LANGUAGE plpgsql STABLE PARALLEL SAFE COST 50
@@ -7,7 +7,7 @@ AS $$
 DECLARE
   revision integer;
 BEGIN
-  IF to_regclass('hartonomous.models') IS NOT NULL THEN  -- without a store there is no model
+  IF to_regclass('hartonomous.models') IS NOT NULL THEN  -- without a store there are no models
     SELECT m.current_revision INTO revision FROM hartonomous.models m WHERE m.model_id = model;
   END IF;
   IF revision IS NULL THEN
@@ -25,7 +25,7 @@ CREATE FUNCTION hartonomous_internal.model_name(model integer) RETURNS text
   SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-  -- Text output must not fail: without a store, or for who may not read it, a model has no name.
+  -- The output function of a type must not fail: without a store, or without the right to read it, a model has no name.
   IF has_table_privilege(to_regclass('hartonomous.models'), 'SELECT') IS TRUE THEN
     RETURN (SELECT m.model_name FROM hartonomous.models m WHERE m.model_id = model);
   END IF;
@@ -35,7 +35,7 @@ $$;
 COMMENT ON FUNCTION hartonomous_internal.model_name(integer) IS
   'the name of a model; NULL if there is no model with that number, or none that the caller may see';
 
--- Names are in B-tree indexes, whose entries have at most 2704 bytes: with a margin for what stands beside them.
+-- Names are B-tree keys, which are limited to 2704 bytes; this leaves room for the rest of the index entry.
 CREATE FUNCTION hartonomous_internal.check_name(model_name text) RETURNS void
   LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE COST 1
   SET search_path = pg_catalog, pg_temp

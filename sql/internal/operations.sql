@@ -1,8 +1,8 @@
--- Operations: what may become of a tensor when its model is rewritten. An operation is a name and arguments, in jsonb,
--- as a plan proposes them, a step stores them, and perform_operation() carries them out.
+-- Operations: the ways in which a tensor changes when its model is rewritten. An operation is a name with jsonb
+-- arguments: plans propose it, steps store it, and perform_operation() executes it.
 --
--- A new operation is an entry in the list of src/pg/store/tensor_operation.cpp, which checks its arguments. What it
--- does is either a change that copy_atoms() makes on the way, or a function of its own in perform_operation().
+-- A new operation needs an entry in src/pg/store/tensor_operation.cpp, where its arguments are checked. It is
+-- implemented either as a change that copy_atoms() makes while copying, or as a function called by perform_operation().
 
 CREATE FUNCTION hartonomous_internal.check_operation(operation text, arguments jsonb) RETURNS void
   AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 50;
@@ -10,7 +10,7 @@ COMMENT ON FUNCTION hartonomous_internal.check_operation(text, jsonb) IS
   '22023, naming what is wrong, if an operation is unknown or has arguments that are unknown, of the wrong type, out '
   'of range or contradictory; 0A000 if a format cannot be written, 22004 on NULL';
 
--- Every real in the digits that read back as the same; JSON has no number for a zero below zero.
+-- Prints each real with enough digits to read back as the same value. A negative zero cannot be a JSON number.
 CREATE FUNCTION hartonomous_internal.reals_json(numbers real[]) RETURNS jsonb
   LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE COST 250
   SET search_path = pg_catalog, pg_temp SET extra_float_digits = 1

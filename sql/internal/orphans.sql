@@ -1,5 +1,5 @@
--- What no model owns any more: partitions that stayed behind when a row of models was deleted by hand (delete_model()
--- takes them along), and rows that foreign keys would have deleted, had they not been switched off.
+-- Data without a model: partitions left behind when a row of models was deleted by hand instead of by delete_model(),
+-- and rows that foreign keys would have deleted if they had not been disabled.
 
 CREATE FUNCTION hartonomous_internal.orphaned_partitions() RETURNS SETOF regclass
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 10

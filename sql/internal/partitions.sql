@@ -1,4 +1,4 @@
--- Partitions of atoms: a table for each revision that wrote one; its name, its columns and its indexes.
+-- Partitions of atoms: each revision that writes atoms has a table. Its name, its columns and its indexes.
 
 CREATE FUNCTION hartonomous_internal.atoms_partition(model integer, revision integer) RETURNS text
   LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE COST 1
@@ -17,7 +17,7 @@ CREATE FUNCTION hartonomous_internal.partition_of(model integer, revision intege
 COMMENT ON FUNCTION hartonomous_internal.partition_of(integer, integer) IS
   'that partition; 42P01 if it does not exist, 22004 if an argument is NULL';
 
--- The columns a workflow copies: all that are not generated, the user's own among them.
+-- The columns that stages copy: all columns that are not generated, including those added by the user.
 CREATE FUNCTION hartonomous_internal.atom_columns(relation regclass, also_in regclass DEFAULT NULL) RETURNS name[]
   LANGUAGE sql STABLE PARALLEL SAFE COST 50
 BEGIN ATOMIC
@@ -32,7 +32,7 @@ COMMENT ON FUNCTION hartonomous_internal.atom_columns(regclass, regclass) IS
   'the columns of a table of atoms that are stored and not generated, in order; if a second table is given, only those '
   'that it has, too';
 
--- revision_id says which partition a row lies in: the one column that changes when a row moves.
+-- revision_id tells which partition a row belongs to; it is the only column that changes when a row moves.
 CREATE FUNCTION hartonomous_internal.moved_columns(source regclass, target regclass) RETURNS text
   LANGUAGE sql STABLE PARALLEL SAFE COST 50
 BEGIN ATOMIC
@@ -52,8 +52,8 @@ DECLARE
   partition text := hartonomous_internal.atoms_partition(model, revision);
   owner name;
 BEGIN
-  -- The CHECK implies the bound of either parent, so that attaching never scans. Parallel workers by number and not
-  -- by size: the planner sees the rows' size without TOAST and not what decoding them costs.
+  -- The CHECK implies the partition bound of either parent, so that ATTACH never scans the table. The number of
+  -- parallel workers is fixed, because the planner's estimate includes neither TOASTed values nor the cost of decoding.
   EXECUTE format($ddl$
     CREATE TABLE hartonomous.%I (
       LIKE hartonomous.tensor_atoms
@@ -61,9 +61,10 @@ BEGIN
       CONSTRAINT %I CHECK (model_id = %s AND revision_id = %s))
       WITH (parallel_workers = 4)
     $ddl$, partition, partition || '_bound', model, revision);
-  -- Until it has its primary key, and a delta for ever: else a publication would forbid to delete from it.
+  -- The partition has no primary key until it is indexed, and a delta never gets one. Without a replica identity a
+  -- publication would forbid DELETE on it.
   EXECUTE format('ALTER TABLE hartonomous.%I REPLICA IDENTITY FULL', partition);
-  -- Weights have no order, so that to count the distinct ones is the most part of ANALYZE; and nobody searches by them.
+  -- Weights have no sort order, so counting distinct values would dominate ANALYZE; and no query searches for them.
   EXECUTE format('ALTER TABLE hartonomous.%I ALTER atom_data SET STATISTICS 0', partition);
   SELECT pg_get_userbyid(c.relowner) INTO STRICT owner
     FROM pg_class c WHERE c.oid = 'hartonomous.tensor_atoms'::regclass;
@@ -76,7 +77,7 @@ $$;
 COMMENT ON FUNCTION hartonomous_internal.create_atoms_partition(integer, integer) IS
   'creates a table of atoms that is not attached to any parent and has no indexes yet';
 
--- A user may have added columns to tensor_atoms; both sides of an ATTACH must have them.
+-- Users may add columns to tensor_atoms; ATTACH requires the same columns in both tables.
 CREATE FUNCTION hartonomous_internal.add_missing_columns(target regclass, pattern regclass) RETURNS void
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 250
   SET search_path = pg_catalog, pg_temp
@@ -127,9 +128,9 @@ $$;
 COMMENT ON FUNCTION hartonomous_internal.drop_foreign_columns(regclass) IS
   'drops from a detached partition the columns that were dropped from tensor_atoms since';
 
--- Attached to an empty table that is like tensor_atoms, the partition gets from PostgreSQL whatever indexes and keys
--- that one has, the user's own too: the ATTACH to tensor_atoms itself then adopts them instead of building them under
--- its lock.
+-- The partition is attached to an empty table like tensor_atoms, so that PostgreSQL creates all indexes and keys of
+-- that one here, including the user's own. The later ATTACH to tensor_atoms then adopts them instead of building them
+-- while it holds a lock on it.
 CREATE FUNCTION hartonomous_internal.index_atoms_partition(partition regclass) RETURNS void
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp

@@ -1,5 +1,5 @@
--- The planners and reporters of the stages (internal/stages.sql): what each plans, from parameters in jsonb, and what
--- it says when it is done.
+-- The planners and reporters of the stages (internal/stages.sql): planners compute a plan from jsonb parameters,
+-- reporters print what was done.
 
 CREATE FUNCTION hartonomous_internal.plan_factoring(model integer, parameters jsonb)
   RETURNS SETOF hartonomous.tensor_plan
@@ -153,7 +153,7 @@ CREATE FUNCTION hartonomous_internal.prune_parameters(keep_ratio double precisio
 AS $$
 BEGIN
   PERFORM hartonomous_internal.check_prune_arguments(keep_ratio, threshold, scope, method, keep_ratio_of);
-  IF dry_run IS NULL THEN  -- whoever says it meant something: it must not prune
+  IF dry_run IS NULL THEN  -- a caller who passes dry_run expects an effect: NULL must not prune
     RAISE EXCEPTION 'dry_run cannot be NULL' USING ERRCODE = '22004';
   END IF;
   RETURN jsonb_strip_nulls(jsonb_build_object(

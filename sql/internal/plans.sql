@@ -1,6 +1,6 @@
--- Checks of plans that users make, before anything is written.
+-- Checks of plans made by users, before anything is written.
 
--- Whether an operation, sound in itself, fits the tensor it is planned for.
+-- Whether a valid operation can be applied to the tensor it is planned for.
 CREATE FUNCTION hartonomous_internal.check_operation_on(tensor hartonomous.tensor_plan, model integer) RETURNS void
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
@@ -53,7 +53,7 @@ BEGIN
   IF condition IS NULL THEN
     RETURN planned.operation = 'copy';
   END IF;
-  -- Through the parent, for which readers have rights.
+  -- Queries the parent table because readers have rights on that only.
   EXECUTE format(
     'SELECT EXISTS (SELECT FROM hartonomous.tensor_atoms a WHERE a.model_id = %s AND a.layer_id = %s AND (%s))',
                  model, planned.layer_id, condition) INTO found;

@@ -1,4 +1,4 @@
--- What pruning asks of a model: which tensors, where to cut.
+-- Selection for pruning: which tensors are pruned, and at which threshold.
 
 CREATE FUNCTION hartonomous_internal.check_prune_arguments(keep_ratio double precision, threshold real, scope text,
   method text,
@@ -10,7 +10,7 @@ BEGIN
   IF (keep_ratio IS NULL) = (threshold IS NULL) THEN
     RAISE EXCEPTION 'exactly one of keep_ratio and threshold must be given' USING ERRCODE = '22023';
   END IF;
-  IF NOT keep_ratio BETWEEN 0 AND 1 THEN  -- NaN is greater than 1 here
+  IF NOT keep_ratio BETWEEN 0 AND 1 THEN  -- NaN fails this check, being greater than 1 in PostgreSQL
     RAISE EXCEPTION 'keep_ratio must be between 0 and 1, not %', keep_ratio USING ERRCODE = '22023';
   END IF;
   IF threshold = 'NaN' THEN
@@ -48,8 +48,8 @@ COMMENT ON FUNCTION hartonomous_internal.prune_cut_transition(internal, real, bi
 CREATE FUNCTION hartonomous_internal.prune_cut_final(internal) RETURNS hartonomous_internal.prune_summary
   AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 50;
 COMMENT ON FUNCTION hartonomous_internal.prune_cut_final(internal) IS 'final function of prune_cut';
--- Not combinable: the ranking needs all atoms of the group in one place, and shipping them there costs more than
--- collecting them.
+-- There is no combine function: the ranking needs all atoms of a group in one process, and moving them there costs more
+-- than collecting them in the first place.
 CREATE AGGREGATE hartonomous_internal.prune_cut(importance real, bytes bigint, keep_ratio double precision,
   threshold real,
   of_atoms bigint) (
@@ -62,8 +62,8 @@ COMMENT ON AGGREGATE hartonomous_internal.prune_cut(real, bigint, double precisi
   'important one kept; if of_atoms is NULL, all atoms with an importance count; atoms without importance are kept; '
   '22023 unless exactly one of keep_ratio and threshold is given';
 
--- Every token passes through the embeddings and the output, and their rows are as important as their tokens are
--- frequent, which their magnitudes do not tell: pruning them by magnitude costs far more than it saves.
+-- Every token passes through the embeddings and the output matrix, and each of their rows matters as much as its token
+-- is frequent, which magnitudes do not show. Pruning them by magnitude costs far more quality than it saves space.
 CREATE FUNCTION hartonomous_internal.prunable_tensors(model integer, layer_pattern text, include_vectors boolean,
     include_embeddings boolean, counts_imported boolean)
   RETURNS TABLE (layer_id bigint, layer_name text, imported_atoms bigint, reason text)
@@ -85,7 +85,8 @@ BEGIN
     SELECT t.layer_id, t.layer_name, hartonomous_internal.expected_atoms(t.parameter_count, t.row_length, t.atom_size),
            CASE WHEN t.layer_type IN ('embedding', 'output') AND $4 IS NOT TRUE THEN 'embedding or output'
                 WHEN c.layer_id IS NOT NULL THEN 'opaque'
-                -- Its atoms are what its factors leave over: how many are missing says nothing.
+                -- The atoms of a factored tensor are its residual; how many of them are missing says nothing about the
+                -- tensor.
                 WHEN f.layer_id IS NOT NULL AND $5 THEN 'factored' END
       FROM tensors t
       LEFT JOIN carried c ON c.layer_id = t.layer_id
@@ -99,7 +100,7 @@ COMMENT ON FUNCTION hartonomous_internal.prunable_tensors(integer, text, boolean
   'the tensors that match a pattern, the number of atoms each has if none is missing, and the reason why it is not '
   'pruned by importance (NULL if it is)';
 
--- The region as a literal, so that the planner knows what it selects, and can take an index on places.
+-- The region is a literal in the query, so that the planner can estimate its selectivity and use an index on positions.
 CREATE FUNCTION hartonomous_internal.pruned_atoms(arguments jsonb) RETURNS text
   LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE COST 250
   SET search_path = pg_catalog, pg_temp

@@ -1,6 +1,6 @@
 -- Pruning in place.
 
--- Tensors that are pruned alike go at once, by an index on places if there is one.
+-- Tensors with the same arguments are pruned by one statement, which uses an index on positions if there is one.
 CREATE FUNCTION hartonomous_internal.prune_in_place(model integer, stage text, parameters jsonb,
   plan hartonomous.tensor_plan[])
   RETURNS integer

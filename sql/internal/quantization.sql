@@ -1,4 +1,4 @@
--- Quantization policy: which format llama-quantize gives each tensor, from src/core/quantization.
+-- Quantization policy: the format that llama-quantize gives each tensor. It is implemented in src/core/quantization.
 
 CREATE FUNCTION hartonomous_internal.preset_named(name text) RETURNS text
   AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 1;
@@ -12,7 +12,7 @@ COMMENT ON TYPE hartonomous.mix_traits IS
   'the properties of a model that the mixtures of llama-quantize depend on: whether its tensors have GGUF''s names, '
   'and hyperparameters, of lists with one number per block the first';
 
--- In one pass: the metadata may be many megabytes.
+-- Read in one pass, because the metadata can take many megabytes.
 CREATE FUNCTION hartonomous_internal.mix_traits_of(model integer) RETURNS hartonomous.mix_traits
   LANGUAGE plpgsql STABLE PARALLEL SAFE COST 250
   SET search_path = pg_catalog, pg_temp
@@ -97,7 +97,7 @@ COMMENT ON FUNCTION hartonomous_internal.is_quantizable_name(text, text) IS
   'whether a tensor of that name may be quantized: by llama-quantize''s rules in GGUF models, otherwise all but biases,'
   ' norms, routers and tables of positions';
 
--- As ggml counts: dimensions of one do not make a matrix of a vector.
+-- Follows ggml: dimensions of size 1 do not turn a vector into a matrix.
 CREATE FUNCTION hartonomous_internal.is_matrix(tensor_shape bigint[]) RETURNS boolean
   LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE COST 1
   RETURN 1 < ANY (tensor_shape[1:cardinality(tensor_shape) - 1]);

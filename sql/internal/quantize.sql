@@ -1,4 +1,4 @@
--- What quantizing a model asks of names, shapes and importance.
+-- Quantization: checks of format names, tensor shapes and column importance.
 
 CREATE FUNCTION hartonomous_internal.column_importance_of(source regclass, model integer)
   RETURNS TABLE (layer_id bigint, column_importance real[])
@@ -47,7 +47,7 @@ COMMENT ON FUNCTION hartonomous_internal.column_importance_of(regclass, integer)
   '(none if it is NULL); 22023, with similar names, if it names a tensor that the model does not have, 2202E if a '
   'tensor has another number of columns, 21000 if a tensor occurs twice, 42703 without those columns';
 
--- llama-quantize refuses to make two bits a weight without importance where the file type asks for little else.
+-- llama-quantize refuses to use two bits per weight without importance if the file type uses little else.
 CREATE FUNCTION hartonomous_internal.require_importance(plan hartonomous.tensor_plan[]) RETURNS void
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 250
   SET search_path = pg_catalog, pg_temp
@@ -71,9 +71,9 @@ $$;
 COMMENT ON FUNCTION hartonomous_internal.require_importance(hartonomous.tensor_plan[]) IS
   '22023 unless a plan has importance for each tensor that is to get 2 bits per weight';
 
--- Here and in other plans sets of tensors are joined by hashing, never by nested loops: of a model that was imported
--- since statistics were gathered the planner expects a handful of tensors, and loops over thousands take minutes. Nor
--- is anything compiled (jit): that takes longer than a plan does.
+-- In this and other plan functions sets of tensors are joined by hashing, never by nested loops: for a model that was
+-- imported after the last ANALYZE the planner expects only a few tensors, and nested loops over thousands take minutes.
+-- jit is off because compiling takes longer than computing the plan.
 --
 CREATE FUNCTION hartonomous_internal.wanted_formats(model integer, layer_pattern text, container text, preset text,
   uniform text,
@@ -110,7 +110,7 @@ CREATE FUNCTION hartonomous_internal.stored_values(model integer)
   SET jit = off
 AS $$
 BEGIN
-  -- Through the parent, for which readers have rights.
+  -- Queries the parent table because readers have rights on that only.
   RETURN QUERY EXECUTE $sql$
     SELECT a.layer_id, hartonomous.weights_format(a.atom_data), a.quantization_format,
            hartonomous.weights_count(a.atom_data), count(*), count(*),

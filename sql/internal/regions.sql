@@ -1,7 +1,7 @@
 -- A region as a geometry, for the operators of PostGIS.
 
--- Inlined, so that a query with it can use the indexes on either form. The operator compares in real, which is what
--- coordinates and bounds are: it is exact.
+-- Inlined, so that queries can use the indexes on either form of position. The operator compares in real, the type of
+-- coordinates and bounds, so the comparison is exact.
 CREATE FUNCTION hartonomous_internal.region_geometry(region real[]) RETURNS geometry
   LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE COST 50
   RETURN ST_MakeLine(ST_MakePoint(region[1], region[3], region[5]),

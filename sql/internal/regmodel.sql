@@ -1,6 +1,6 @@
--- Type regmodel: how functions name a model. Written as the model's name or its number, kept as the number, printed as
--- the name; as regclass is to tables. It is for arguments: a column of a table holds the number (integer), because a
--- dump must be readable without any model.
+-- Type regmodel, by which functions name a model. Like regclass for tables, it is input as a name or number, stored as
+-- the number, and output as the name. It is meant for arguments: table columns hold the number (integer), because a
+-- dump must be readable before any model exists.
 
 CREATE TYPE hartonomous.regmodel;
 
@@ -32,7 +32,8 @@ COMMENT ON FUNCTION hartonomous_internal.regmodel_out(hartonomous.regmodel) IS
 COMMENT ON FUNCTION hartonomous_internal.regmodel_recv(internal) IS 'binary input: int4, the number';
 COMMENT ON FUNCTION hartonomous_internal.regmodel_send(hartonomous.regmodel) IS 'binary output: int4, the number';
 
--- Implicit, so that numbers, columns named model_id and drivers' parameters of any integer or text type will do.
+-- The casts are implicit, so that numbers, columns named model_id, and driver parameters of any integer or text type
+-- are accepted.
 CREATE FUNCTION hartonomous_internal.regmodel(model text) RETURNS hartonomous.regmodel
   AS 'MODULE_PATHNAME', 'regmodel_from_text' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 250;
 COMMENT ON FUNCTION hartonomous_internal.regmodel(text) IS

@@ -1,9 +1,9 @@
--- Revisions: the states of a model, the partitions that hold them, and going from one to another.
+-- Revisions: the states of a model, the partitions that contain them, and the change from one to another.
 --
--- A partition is named by the revision that wrote it, its base. Revisions made in place share their parent's base;
--- each keeps the atoms it removed in a backup partition of its own, its delta. held_revision_id, on a base's own
--- row, says which of those states the partition holds now: any other is reached by putting deltas back or taking
--- their atoms out again.
+-- A partition is named after the revision that wrote it, its base. Revisions made in place share the base of their
+-- parent, and the atoms that each of them removed are kept in a backup partition, its delta. In the row of the base,
+-- held_revision_id tells which of these states the partition contains now. Any other one is reached by inserting deltas
+-- again or by deleting their atoms again.
 
 CREATE FUNCTION hartonomous_internal.new_revision(model integer, stage text, kind text, parameters jsonb)
   RETURNS integer
@@ -52,7 +52,7 @@ END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.live_partition(integer) IS 'the partition of tensor_atoms that holds a model';
 
--- From a revision up to the base of its partition, itself first.
+-- The revisions from the given one down to the base of its partition, the given one first.
 CREATE FUNCTION hartonomous_internal.revision_chain(revision integer) RETURNS integer[]
   LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE COST 250
   SET search_path = pg_catalog, pg_temp
@@ -88,7 +88,7 @@ DECLARE
   source regclass := hartonomous_internal.partition_of(model, delta);
   list text := hartonomous_internal.moved_columns(source, target);
 BEGIN
-  -- Somebody may have inserted atoms in the place of those that were removed: what was there before them returns.
+  -- Atoms may have been inserted since with the keys of the removed ones; they are replaced by the removed ones.
   EXECUTE format('DELETE FROM %s a USING %s d WHERE a.layer_id = d.layer_id AND a.atom_sequence = d.atom_sequence',
                  target, source);
   EXECUTE format('INSERT INTO %s (revision_id, %s) SELECT %s, %s FROM %s', target, list, base, list, source);
@@ -106,7 +106,7 @@ DECLARE
   target regclass := hartonomous_internal.partition_of(model, delta);
   list text := hartonomous_internal.moved_columns(source, target);
 BEGIN
-  -- The atoms may have been changed since they were put back: the delta keeps what is removed now.
+  -- The atoms may have changed since they were put back, so the delta stores their present values.
   EXECUTE format($sql$
     WITH keys AS (DELETE FROM %1$s RETURNING layer_id, atom_sequence),
          gone AS (DELETE FROM %2$s a USING keys k
@@ -151,8 +151,8 @@ $$;
 COMMENT ON FUNCTION hartonomous_internal.hold_revision(integer) IS
   'brings the partition of a revision into the state of that revision';
 
--- Drops the partitions that no kept state needs. A delta is needed when it lies between the state its partition
--- holds and one that is kept.
+-- Drops the partitions that no available revision needs. A delta is needed if it lies between the state that its
+-- partition contains and an available revision.
 CREATE FUNCTION hartonomous_internal.drop_unneeded_partitions(model integer) RETURNS integer
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp

@@ -1,9 +1,9 @@
--- The rewriting stage: a new partition is written tensor by tensor beside the live one, then they are swapped.
+-- Rewriting a model: writes a new partition beside the live one, tensor by tensor, and then swaps them.
 --
--- All stages run through here; a stage only plans its steps (internal/stages.sql): one a tensor, an operation and its
--- arguments (internal/operations.sql). Each step is committed where the caller may commit, so a stopped run goes on
--- with the same call. Readers and plain writers go on meanwhile: before the swap, tensors that were changed since they
--- were copied are copied again.
+-- All stages that rewrite run through this file; a stage only plans its steps (internal/stages.sql), one per tensor,
+-- each with an operation and its arguments (internal/operations.sql). Each step is committed if the caller may commit,
+-- so that the same call can resume a stopped run. Reads and plain writes can continue meanwhile: tensors that have
+-- changed since they were copied are copied again before the swap.
 
 CREATE FUNCTION hartonomous_internal.columns_fingerprint(partition regclass) RETURNS text
   LANGUAGE sql STABLE PARALLEL SAFE COST 50
@@ -11,7 +11,7 @@ CREATE FUNCTION hartonomous_internal.columns_fingerprint(partition regclass) RET
 COMMENT ON FUNCTION hartonomous_internal.columns_fingerprint(regclass) IS
   'a literal that changes when a user adds or drops columns of the atoms';
 
--- Rows longer than atom_size are cut into atoms of that size, the last one shorter.
+-- Rows longer than atom_size are split into atoms of that size; the last one may be shorter.
 CREATE FUNCTION hartonomous_internal.part_of_row(of_columns real[], atom_size integer, atom_sequence integer)
   RETURNS real[]
   LANGUAGE sql IMMUTABLE PARALLEL SAFE COST 1
@@ -41,7 +41,7 @@ BEGIN
   IF step.run_id IS NULL THEN
     RAISE EXCEPTION 'run % has no step for tensor %', run, coalesce(layer::text, 'NULL') USING ERRCODE = '42704';
   END IF;
-  -- Taken before the rows are read: what changes in between is copied once more than needed, never missed.
+  -- Computed before the rows are read: a concurrent change is then copied once more than necessary, but never missed.
   SELECT f.atoms, f.bytes, f.fingerprint INTO step.atoms_before, step.bytes_before, step.source_fingerprint
     FROM hartonomous_internal.tensor_fingerprint(job.model_id, hartonomous_internal.live_base(job.model_id), layer) f;
   IF step.state = 'done' THEN
@@ -52,7 +52,7 @@ BEGIN
   SELECT * INTO written
     FROM hartonomous_internal.perform_operation(step.operation, step.arguments, job.model_id, layer, job.model_id,
       job.revision_id, layer,
-                                       -- Workers take longer to start than to quantize a small tensor.
+                                       -- Starting parallel workers takes longer than quantizing a small tensor.
       parallel => step.bytes_before > 1048576);
   UPDATE hartonomous.compression_steps s
      SET state = 'done', atoms_before = step.atoms_before, bytes_before = step.bytes_before,
@@ -109,7 +109,7 @@ COMMENT ON FUNCTION hartonomous_internal.tensor_fingerprint(integer, integer, bi
   'number of atoms of a tensor in a partition, bytes of all its forms, and a text that changes when any of its rows or '
   'their columns change';
 
--- The same of all tensors that a run has copied, in one pass.
+-- The same for all tensors that a run has copied, in one pass.
 CREATE FUNCTION hartonomous_internal.changed_layers(run bigint) RETURNS SETOF bigint
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 10
   SET search_path = pg_catalog, pg_temp
@@ -136,7 +136,7 @@ $$;
 COMMENT ON FUNCTION hartonomous_internal.changed_layers(bigint) IS
   'tensors of which any form was changed after the run copied them';
 
--- The one place where an operation is carried out: steps of runs and the tensors of students come through here.
+-- The only function that executes operations, both for the steps of runs and for the tensors of students.
 CREATE FUNCTION hartonomous_internal.perform_operation(operation text, arguments jsonb, model integer, layer bigint,
     into_model integer, into_base integer, into_layer bigint, parallel boolean,
     OUT atoms bigint, OUT bytes bigint, OUT outcome text)

@@ -1,4 +1,4 @@
--- Runs: jobs that write a new revision, how they begin, end and are given up.
+-- Runs: executions of stages, each of which writes a new revision. How they are started, finished and abandoned.
 
 CREATE FUNCTION hartonomous_internal.make_current(model integer, revision integer) RETURNS void
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 250
@@ -14,7 +14,7 @@ BEGIN
     FROM hartonomous.model_revisions target
    WHERE target.revision_id = revision AND r.revision_id IN (revision, target.base_revision_id);
   UPDATE hartonomous.models SET current_revision = revision WHERE model_id = model;
-  -- A stopped run started from another state: it can never be resumed, and its partition takes space.
+  -- Stopped runs started from a different state: they can never be resumed, and their partitions waste space.
   PERFORM hartonomous_internal.close_run(r.run_id, 'abandoned')
      FROM hartonomous.compression_runs r
     WHERE r.model_id = model AND r.state = 'running' AND r.revision_id IS DISTINCT FROM revision;
@@ -40,7 +40,7 @@ BEGIN
   IF stage IS NULL THEN
     RAISE EXCEPTION 'a stage needs a name' USING ERRCODE = '22004';
   END IF;
-  -- The caller holds the model's lock, so a run that says it is running has been stopped.
+  -- The caller holds the model's lock, so any run recorded as running has been stopped.
   FOR run IN
     SELECT c.run_id, c.revision_id, c.stage, c.parameters, r.parent_revision_id, r.kind
       FROM hartonomous.compression_runs c
@@ -71,7 +71,7 @@ COMMENT ON FUNCTION hartonomous_internal.start_run(integer, text, text, jsonb) I
   'a run of a stage: one that was stopped and has the same parameters and parent, or a new one with a new revision; '
   'the caller holds the lock of the model; 22004 without a stage';
 
--- What others committed meanwhile is copied again before the swap, so it must be visible then.
+-- Changes committed by others in the meantime are copied again before the swap, so they must be visible by then.
 CREATE FUNCTION hartonomous_internal.require_read_committed() RETURNS void
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 50
   SET search_path = pg_catalog, pg_temp

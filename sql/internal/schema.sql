@@ -1,7 +1,6 @@
--- The two schemas: hartonomous is what users call, hartonomous_internal all else. Both hold code only; create_store()
--- makes the tables (api/store.sql), in hartonomous.
+-- The two schemas: hartonomous contains what users call, hartonomous_internal everything else. The extension owns only
+-- code; the tables are created in hartonomous by create_store() (api/store.sql).
 
--- The schema of everything. The extension owns code only; create_store() makes the tables (api/store.sql).
 \echo Use "CREATE EXTENSION hartonomous CASCADE" to load this file. \quit
 
 CREATE SCHEMA hartonomous;
@@ -9,7 +8,7 @@ COMMENT ON SCHEMA hartonomous IS 'neural networks as rows: import, prune, quanti
 CREATE SCHEMA hartonomous_internal;
 COMMENT ON SCHEMA hartonomous_internal IS
   'internals of the functions of schema hartonomous; they may change with any version';
--- Functions run with the rights of their caller, who therefore calls these, too.
+-- Public functions run with the rights of their caller, who therefore needs USAGE on this schema as well.
 GRANT USAGE ON SCHEMA hartonomous, hartonomous_internal TO PUBLIC;
 
 CREATE FUNCTION hartonomous_internal.postgis_schema() RETURNS name

@@ -1,4 +1,4 @@
--- What nearest_atoms() checks.
+-- Argument checks of nearest_atoms().
 
 CREATE FUNCTION hartonomous_internal.check_neighbours(k integer) RETURNS void
   LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE COST 1

@@ -1,8 +1,8 @@
--- Stages: plans as data, and the one procedure that runs any of them.
+-- Stages: their plans as data, and the procedure that runs any of them.
 --
--- A stage is a planner, which says what becomes of each tensor, and a reporter, which says by NOTICE what has been
--- done: a row of stages(). Its procedure checks arguments and calls run_stage(). A plan that a user made or filtered
--- himself goes the same way: run_plan().
+-- A stage is a row of stages(): a planner, which decides what is done with each tensor, and a reporter, which prints
+-- the result as a NOTICE. The procedure of the stage checks its arguments and calls run_stage(). Plans that users wrote
+-- or filtered take the same path through run_plan().
 
 CREATE FUNCTION hartonomous_internal.stages() RETURNS TABLE (procedure text, stage text, planner text, reporter text)
   LANGUAGE sql IMMUTABLE PARALLEL SAFE COST 1 ROWS 6
@@ -53,7 +53,7 @@ COMMENT ON FUNCTION hartonomous_internal.report_stage(integer, text, jsonb, hart
   'lets the reporter of a stage report: result is NULL if there was nothing to do, {"dry_run": true} in a dry run, and '
   'otherwise the value of stage_result()';
 
--- A rewrite costs what is kept, deleting in place costs what goes and leaves dead rows behind.
+-- The cost of a rewrite depends on what is kept; deleting in place costs by what is removed, and leaves dead rows.
 CREATE FUNCTION hartonomous_internal.chosen_method(method text, plan hartonomous.tensor_plan[]) RETURNS text
   LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE COST 250
   SET search_path = pg_catalog, pg_temp
@@ -94,7 +94,7 @@ AS $$
 DECLARE
   run bigint := hartonomous_internal.start_run(model, stage, kind, parameters);
 BEGIN
-  -- Of a run that is resumed the steps are there: it goes on with what it began with.
+  -- A resumed run already has its steps and continues with those.
   INSERT INTO hartonomous.compression_steps (run_id, layer_id, operation, arguments, outcome)
     SELECT run, l.layer_id, coalesce(p.operation, 'copy'),
            CASE WHEN p.operation IS NULL THEN '{}' ELSE coalesce(p.arguments, '{}') END,
@@ -128,8 +128,8 @@ COMMENT ON FUNCTION hartonomous_internal.stage_result(integer, bigint, timestamp
   'the result of a stage, for its reporter: revision, seconds, bytes on disk, and for a run (NULL if in place) its '
   'number and bytes';
 
--- Cancelled or killed: see execute_run(); in place, or before the steps, nothing has happened. A second caller waits
--- for the model's lock, or with nowait fails with 55P03. What the plan says is found out under the lock.
+-- Cancel and crash: see execute_run(); in place, or before the steps have been stored, nothing has changed. A
+-- concurrent call waits for the model's lock or, with nowait, fails with 55P03. The plan is computed under the lock.
 CREATE PROCEDURE hartonomous_internal.run_stage(model integer, procedure text, parameters pg_catalog.jsonb,
   nowait boolean,
   method text DEFAULT 'rewrite', dry_run boolean DEFAULT false, given hartonomous.tensor_plan[] DEFAULT NULL)

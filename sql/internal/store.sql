@@ -1,11 +1,11 @@
--- Parts of the store: its version, the comments on its tables, what its constraints call.
+-- Parts of the store: its version, the comments on its tables, and functions used in its constraints.
 
 CREATE FUNCTION hartonomous_internal.store_version() RETURNS integer
   LANGUAGE sql IMMUTABLE PARALLEL SAFE COST 1
   RETURN 1;
 COMMENT ON FUNCTION hartonomous_internal.store_version() IS 'version of the table layout that this code works with';
 
--- Immutable, which convert_to() is not marked: conversions may be redefined, but that of UTF-8 to itself cannot.
+-- IMMUTABLE although convert_to() is only STABLE: conversions can be redefined, but not that from UTF-8 to itself.
 CREATE FUNCTION hartonomous_internal.text_sha256(text text) RETURNS bytea
   LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE COST 50
   RETURN sha256(convert_to(text, 'UTF8'));
@@ -82,8 +82,8 @@ END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.comment_store() IS 'writes the comments on the tables of the store';
 
--- pg_dump writes a row as one line of text, for which PostgreSQL has 1 GB less a byte; weights take two characters a
--- byte there, and everything else in a row of svd_compressed_layers stays far below 64 kB.
+-- pg_dump writes a row as one line of text, which PostgreSQL limits to 1 GB minus one byte. Weights take two characters
+-- per byte there, and the other columns of svd_compressed_layers together far less than 64 kB.
 CREATE FUNCTION hartonomous_internal.most_factor_bytes() RETURNS bigint
   LANGUAGE sql IMMUTABLE PARALLEL SAFE COST 1
   RETURN (1073741823 - 65536) / 2;

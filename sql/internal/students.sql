@@ -1,11 +1,11 @@
--- Students: a part of a model as a model of its own, whole in itself: rows, lineage, numbers of blocks, metadata.
+-- Students: making a part of a model a complete model of its own, with tensors, lineage, block numbers and metadata.
 
 CREATE FUNCTION hartonomous_internal.check_ratio(ratio double precision) RETURNS void
   LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE COST 1
   SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-  IF (ratio > 0 AND ratio <= 1) IS NOT TRUE THEN  -- NaN is greater than 1 here
+  IF (ratio > 0 AND ratio <= 1) IS NOT TRUE THEN  -- NaN fails this check, being greater than 1 in PostgreSQL
     RAISE EXCEPTION 'target_size_ratio must be above 0 and at most 1, not %', coalesce(ratio::text, 'NULL')
       USING ERRCODE = '22023';
   END IF;
@@ -13,8 +13,9 @@ END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.check_ratio(double precision) IS '22023 if a ratio is not in (0, 1]';
 
--- The header of a student: its number of blocks, and of every list that has one entry a block the entries it keeps.
--- (Not of rope.*: rope.dimension_sections has four, whatever the blocks.)
+-- Adapts the header to the blocks of a student: the block count, and each list with one entry per block, of which only
+-- the entries of the kept blocks remain. (Lists under rope.* are left alone: rope.dimension_sections always has four
+-- entries.)
 CREATE FUNCTION hartonomous_internal.student_metadata(metadata jsonb, architecture text, blocks integer[],
   of_blocks integer)
   RETURNS jsonb
@@ -44,7 +45,7 @@ COMMENT ON FUNCTION hartonomous_internal.student_metadata(jsonb, text, integer[]
   'metadata of a GGUF model with only some of its blocks, in the given order: block_count, and lists with one '
   'entry per block';
 
--- Nobody changes the parent while it is copied: other stages wait for its lock, plain writers for its partition.
+-- Prevents changes to the parent while it is copied: other stages wait for its lock, plain writers for its partition.
 CREATE FUNCTION hartonomous_internal.lock_parent(parent integer, nowait boolean) RETURNS void
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 250
   SET search_path = pg_catalog, pg_temp
@@ -81,7 +82,7 @@ COMMENT ON FUNCTION hartonomous_internal.student_tensors(integer, integer[]) IS
   'the tensors of a student with the given blocks, with their numbers, names and positions in it: all tensors outside '
   'blocks, and those of the blocks, which are renumbered from 0';
 
--- One transaction: cancelled, killed or failed, it leaves nothing.
+-- Runs in one transaction: a cancel, crash or error leaves nothing behind.
 CREATE FUNCTION hartonomous_internal.create_student(parent integer, student_name text, parameters jsonb,
     blocks integer[] DEFAULT NULL, plan hartonomous.tensor_plan[] DEFAULT NULL) RETURNS integer
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
@@ -106,7 +107,7 @@ BEGIN
       FROM hartonomous.models m WHERE m.model_id = parent
     ON CONFLICT ON CONSTRAINT models_model_name_key DO NOTHING
     RETURNING model_id INTO student;
-  IF student IS NULL THEN  -- by another session, since check_import() looked
+  IF student IS NULL THEN  -- another session created it after check_import()
     PERFORM hartonomous_internal.refuse_name(student_name);
   END IF;
   INSERT INTO hartonomous.model_layers (model_id, layer_idx, layer_name, layer_type, tensor_shape, tensor_dtype,
@@ -141,7 +142,7 @@ COMMENT ON FUNCTION hartonomous_internal.create_student(integer, text, jsonb, in
   'creates a model with some blocks of another (NULL: all) and of each tensor what a plan for that one leaves; the '
   'caller has locked the parent; 22023 if no atom of any matrix is left, 42710 if the name is taken';
 
--- An atom without coordinates, as after quantize_model_geometry(), leaves the envelope that its layer had.
+-- Atoms without coordinates, as after quantize_model_geometry(), do not change the envelope of their layer.
 CREATE FUNCTION hartonomous_internal.describe_student(student integer) RETURNS void
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
@@ -205,7 +206,7 @@ COMMENT ON FUNCTION hartonomous_internal.influential_blocks(integer, integer, in
   'the blocks to keep: the protected ones (NULL: the first two and the last), then the most influential ones; 22023 if '
   'more are protected than requested';
 
--- The window around the middle of the space in which that share of the matrices' atoms lies.
+-- The box around the middle of the space that contains the given share of the matrices' atoms.
 CREATE FUNCTION hartonomous_internal.central_region(model integer, ratio double precision) RETURNS real[]
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
@@ -228,7 +229,7 @@ BEGIN
     RAISE EXCEPTION 'no atom of any matrix of model "%" has a position', model::hartonomous.regmodel
       USING ERRCODE = '22023';
   END IF;
-  -- Rounded outwards, so that the atom on the edge is in.
+  -- Rounded outwards, so that an atom on the edge is included.
   RETURN hartonomous.region((50 - half::float8 - 1e-5)::real, (50 + half::float8 + 1e-5)::real,
                             (50 - half::float8 - 1e-5)::real, (50 + half::float8 + 1e-5)::real, '-Infinity',
                             'Infinity');
@@ -265,7 +266,7 @@ BEGIN
     SELECT * INTO copied
       FROM hartonomous_internal.perform_operation(tensor.operation, tensor.arguments, parent, tensor.layer_id, student,
         revision,
-                                         -- Workers take longer to start than to read a small tensor.
+                                         -- Starting parallel workers takes longer than reading a small tensor.
         tensor.into_layer, parallel => tensor.parameter_count > 1048576);
     atoms := atoms + copied.atoms;
     bytes := bytes + copied.bytes;
@@ -301,7 +302,7 @@ $$;
 COMMENT ON FUNCTION hartonomous_internal.student_plan(integer, double precision, real, text, boolean) IS
   'prune_plan() for a student: factored matrices are not cut; 22023 if there is nothing to choose from';
 
--- Factors have no place in space: of a region they are no part.
+-- Factors have no position, so they are not part of any region.
 CREATE FUNCTION hartonomous_internal.student_plan(parent integer, box real[]) RETURNS hartonomous.tensor_plan[]
   LANGUAGE plpgsql STABLE PARALLEL SAFE COST 250
   SET search_path = pg_catalog, pg_temp

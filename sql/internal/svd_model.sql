@@ -1,7 +1,7 @@
--- Factoring carried out: the factors of a tensor, and the atoms that hold what they leave over.
+-- Execution of factoring: computes the factors of a tensor and writes the atoms of the residual.
 
--- The arguments are those of the operation "factor". Nothing is written, and atoms is NULL, when the tensor is left
--- alone.
+-- The arguments are those of the operation "factor". If the tensor is left as it is, nothing is written and atoms is
+-- NULL.
 CREATE FUNCTION hartonomous_internal.factor_tensor(model integer, layer bigint, into_model integer, into_base integer,
     into_layer bigint, arguments jsonb, OUT atoms bigint, OUT bytes bigint, OUT outcome text)
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000

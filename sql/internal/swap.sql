@@ -1,13 +1,13 @@
--- How a partition becomes the live one of its model, or a backup.
+-- Swaps: a partition becomes the live one of its model, or a backup.
 --
 -- Locks are taken in this order: the model's lock (internal/locks.sql), the model's own partitions,
--- hartonomous.tensor_atoms, hartonomous.tensor_atoms_backup. All models share the last two, so whatever takes long
--- (reading a partition through, copying what was changed) is done before they are asked for, and they are asked for in
--- short tries: lock_for_swap().
+-- hartonomous.tensor_atoms, hartonomous.tensor_atoms_backup. All models share the last two, so everything slow
+-- (scanning a partition, copying what has changed) is done before these locks are requested, and they are requested in
+-- short attempts: see lock_for_swap().
 
--- PostgreSQL looks for a deadlock when somebody has waited for deadlock_timeout. So a wait here is half as long at
--- most, and begins only when nobody has waited that long for what the try has locked already: then nobody's look falls
--- into it, and neither side is ever the victim.
+-- A session checks for deadlocks after it has waited for deadlock_timeout. So a wait here lasts at most half as long,
+-- and only starts if no session has waited that long for a lock that this attempt already holds. No deadlock check can
+-- then take place during the wait, and no session is ever cancelled as the victim of a deadlock.
 CREATE FUNCTION hartonomous_internal.lock_briefly(relation regclass, mode text, locked regclass[]) RETURNS void
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
@@ -20,7 +20,7 @@ BEGIN
     EXECUTE format('LOCK TABLE ONLY %s IN %s MODE NOWAIT', relation, mode);
     RETURN;
   EXCEPTION WHEN lock_not_available THEN
-    NULL;  -- then by waiting: NOWAIT also fails where a wait would be over at once
+    NULL;  -- try again with a timeout: NOWAIT also fails where a very short wait would succeed
   END;
   IF EXISTS (SELECT FROM pg_locks w
               WHERE NOT w.granted AND w.locktype = 'relation' AND w.relation = ANY (locked::oid[])
@@ -36,8 +36,8 @@ COMMENT ON FUNCTION hartonomous_internal.lock_briefly(regclass, text, regclass[]
   'locks a table within 100 ms, too short a time to become part of a deadlock; 55P03 if that is not possible, or if '
   'others wait for the tables that are already locked';
 
--- The partitions stand still from the first lock on (their readers go on): what was changed meanwhile is copied again
--- before a parent is touched.
+-- From the first lock on nobody can write to the partitions (reads continue). What changed before that is copied again
+-- before the parents are locked.
 CREATE FUNCTION hartonomous_internal.try_lock_for_swap(partitions regclass[], live_mode text, backup_mode text,
   run bigint)
   RETURNS void
@@ -53,7 +53,7 @@ BEGIN
     locked := locked || (SELECT hartonomous_internal.live_partition(r.model_id)
                            FROM hartonomous.compression_runs r WHERE r.run_id = run);
   END IF;
-  -- Autovacuum makes way for who waits longer than deadlock_timeout.
+  -- Autovacuum yields to sessions that have waited longer than deadlock_timeout.
   PERFORM set_config('lock_timeout',
     ceil(extract(epoch FROM current_setting('deadlock_timeout')::interval) * 1000 + 500)::text, true);
   FOREACH partition IN ARRAY locked LOOP
@@ -78,8 +78,9 @@ $$;
 COMMENT ON FUNCTION hartonomous_internal.try_lock_for_swap(regclass[], text, text, bigint) IS
   'one attempt of lock_for_swap(); 55P03 or 40P01 if it fails';
 
--- Who holds the parents is waited for without asking for the lock, so that nobody queues behind this wait, and so that
--- nothing is read through in vain. Only then it is asked for. A try that fails gives back all its locks.
+-- Waits for the holders of locks on the parents without queueing for the lock itself, so that no other session has to
+-- queue behind this one, and so that tensors are not copied in vain. Only then the locks are requested. A failed
+-- attempt releases all its locks.
 CREATE FUNCTION hartonomous_internal.lock_for_swap(partitions regclass[], live_mode text, backup_mode text,
                                           run bigint DEFAULT NULL) RETURNS void
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
@@ -92,7 +93,7 @@ DECLARE
 BEGIN
   LOOP
     PERFORM hartonomous_internal.wait_for_parents(live_mode, backup_mode, give_up);
-    -- First without any lock, so that little is left to do under it.
+    -- Copied once without holding any lock first, so that little is left to copy under the locks.
     IF run IS NOT NULL THEN
       PERFORM hartonomous_internal.copy_changed_layers(run);
     END IF;
@@ -136,7 +137,7 @@ BEGIN
     PERFORM hartonomous_internal.wait_for_lockers(parent.relation, parent.mode);
   END LOOP;
 EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
-  NULL;  -- the try that follows will tell
+  NULL;  -- the attempt that follows will fail if locks are still held
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.wait_for_parents(text, text, timestamptz) IS
@@ -186,7 +187,7 @@ $$;
 COMMENT ON FUNCTION hartonomous_internal.attach_live(integer, integer) IS
   'attaches a partition as the live one of its model; 55P03 after hartonomous.swap_timeout';
 
--- A column that the user has added goes to the backups' parent and with it to all its partitions.
+-- Columns that the user has added to the live partition are added to tensor_atoms_backup, and so to all its partitions.
 CREATE FUNCTION hartonomous_internal.backups_to_extend(partition regclass) RETURNS regclass[]
   LANGUAGE plpgsql STABLE PARALLEL SAFE COST 50
   SET search_path = pg_catalog, pg_temp
@@ -224,9 +225,9 @@ COMMENT ON FUNCTION hartonomous_internal.attach_backup(integer, integer, bigint)
   'attaches a partition as a backup; with a run, first copies again the tensors that changed since they were copied; '
   '55P03 after hartonomous.swap_timeout';
 
--- Like TRUNCATE, a swap is not for snapshots that are older than it: a REPEATABLE READ transaction that first looks
--- at the atoms after the swap finds the new partition, and in it only rows its snapshot sees. One that has looked
--- before holds the swap up instead.
+-- Like TRUNCATE, a swap is not safe for older snapshots: a REPEATABLE READ transaction that reads the atoms for the
+-- first time after the swap finds the new partition, and sees only those of its rows that its snapshot includes. A
+-- transaction that has read them before the swap delays the swap instead.
 CREATE FUNCTION hartonomous_internal.swap_partitions(model integer, outgoing integer, incoming integer,
   run bigint DEFAULT NULL)
   RETURNS void
@@ -241,7 +242,7 @@ DECLARE
 BEGIN
   detached := EXISTS (SELECT FROM pg_inherits WHERE inhrelid = incoming_partition);
   extended := hartonomous_internal.backups_to_extend(outgoing_partition);
-  -- The live one last: its writers wait from then on.
+  -- The live partition is locked last, because its writers are blocked from then on.
   PERFORM hartonomous_internal.lock_for_swap(coalesce(extended, '{}') || incoming_partition || outgoing_partition,
     'ACCESS EXCLUSIVE',
     CASE WHEN detached OR extended IS NOT NULL THEN 'ACCESS EXCLUSIVE' ELSE 'SHARE UPDATE EXCLUSIVE' END, run);

@@ -1,4 +1,4 @@
--- Tensors by their names and shapes: block, kind, atoms; patterns that mean some of a model's.
+-- Tensors by name and shape: block number, type and number of atoms; and patterns that select tensors of a model.
 
 CREATE FUNCTION hartonomous_internal.require_matching_tensors(model integer, pattern text, within text DEFAULT '%')
   RETURNS void
@@ -11,7 +11,7 @@ BEGIN
   IF pattern IS NULL THEN
     RAISE EXCEPTION 'layer_pattern cannot be NULL' USING ERRCODE = '22004';
   END IF;
-  -- All there is may be nothing.
+  -- The pattern "%" selects all tensors, even if there are none.
   IF pattern = '%' OR EXISTS (SELECT FROM unnest(names) u (name) WHERE u.name LIKE pattern AND u.name LIKE within) THEN
     RETURN;
   END IF;
@@ -44,7 +44,7 @@ END;
 COMMENT ON FUNCTION hartonomous_internal.gguf_value(jsonb, text) IS
   'value of a GGUF key in models.metadata; NULL if it is not there';
 
--- An atom of quantized weights is whole blocks.
+-- An atom of quantized weights is a whole number of blocks.
 CREATE FUNCTION hartonomous_internal.effective_atom_size(wanted integer, row_length bigint, storage_format text)
   RETURNS integer
   LANGUAGE sql STABLE STRICT PARALLEL SAFE COST 50

@@ -1,7 +1,7 @@
--- The definitions of the original design's names, for install_tsql_names().
+-- Definitions of the functions, procedures and views that install_tsql_names() creates.
 
--- A row a name: what has to be there for it (a function with its arguments, or a table), and what it is. %1$I is the
--- schema, %2$I that of PostGIS, %3$s an option of views.
+-- Each row has what it requires (a function with its arguments, or a table), its name, and its definition. %1$I stands
+-- for the schema, %2$I for that of PostGIS, %3$s for an option of views.
 CREATE FUNCTION hartonomous_internal.tsql_definitions() RETURNS TABLE (needs text, name text, definition text)
   LANGUAGE sql IMMUTABLE PARALLEL SAFE COST 50 ROWS 20
 BEGIN ATOMIC
@@ -42,7 +42,7 @@ BEGIN ATOMIC
     ('levenshtein_similarity(text,text)', 'fn_LevenshteinSimilarity(text,text)',
       'CREATE OR REPLACE FUNCTION %1$I.fn_LevenshteinSimilarity(a text, b text) RETURNS double precision LANGUAGE sql '
       'IMMUTABLE STRICT PARALLEL SAFE RETURN hartonomous.levenshtein_similarity(a, b)'),
-    -- Procedures: EXEC dbo.sp_X @A = 1 is CALL dbo.sp_X(A => 1). The number of the new model is their result.
+    -- Procedures: EXEC dbo.sp_X @A = 1 becomes CALL dbo.sp_X(A => 1). The result is the number of the new model.
     ('extract_student_model(hartonomous.regmodel,integer[],real,text,boolean,boolean,boolean)',
       'sp_ExtractStudentModel',
       'CREATE OR REPLACE PROCEDURE %1$I.sp_ExtractStudentModel(ParentModelId integer, layer_subset text DEFAULT NULL, '
@@ -59,13 +59,13 @@ BEGIN ATOMIC
       'CREATE OR REPLACE PROCEDURE %1$I.sp_GenerateTextSpatial(ModelName text, PromptText text, MaxTokens integer '
       'DEFAULT 100, INOUT GeneratedText text DEFAULT NULL) LANGUAGE plpgsql AS ''BEGIN GeneratedText := '
       'hartonomous.generate_text_spatial(ModelName, PromptText, MaxTokens, NULL); END'''),
-    -- The original says no text: the newest validation set is measured on.
+    -- The original names no text, so the newest validation set is used.
     ('validate_model_accuracy(hartonomous.regmodel,text,integer,integer,integer)', 'sp_ValidateModelAccuracy',
       'CREATE OR REPLACE PROCEDURE %1$I.sp_ValidateModelAccuracy(modelId integer, validationSet text DEFAULT NULL, '
       'INOUT perplexity double precision DEFAULT NULL) LANGUAGE plpgsql AS ''BEGIN SELECT v.perplexity INTO perplexity '
       'FROM hartonomous.validate_model_accuracy(modelId, coalesce(validationSet, (SELECT s.validation_set '
       'FROM hartonomous.validation_sets s ORDER BY s.created_at DESC LIMIT 1))) v; END'''),
-    -- Tables, as views through which they can be changed
+    -- Tables, as updatable views
     ('models', 'Models',
       'CREATE OR REPLACE VIEW %1$I.Models %3$s AS SELECT m.model_id AS ModelId, m.model_name AS ModelName, '
       'm.model_type AS ModelType, m.architecture AS Architecture, m.ingestion_date AS IngestionDate, m.parent_model_id '

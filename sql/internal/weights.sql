@@ -1,5 +1,5 @@
--- Type weights: a run of weights in one of ggml's formats, its blocks exactly as in a GGUF file. Input, output and
--- comparison; what is done with weights is in api/weights.sql.
+-- Type weights: a run of weights in one of ggml's formats, with blocks exactly as in a GGUF file. This file has input,
+-- output and comparison; other functions on weights are in api/weights.sql.
 
 CREATE TYPE hartonomous.weights;
 
@@ -12,7 +12,7 @@ CREATE FUNCTION hartonomous_internal.weights_recv(internal) RETURNS hartonomous.
 CREATE FUNCTION hartonomous_internal.weights_send(hartonomous.weights) RETURNS bytea
   AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 50;
 
--- Quantized blocks do not compress, so they are stored as they are (EXTERNAL).
+-- EXTERNAL storage, because quantized blocks do not compress.
 CREATE TYPE hartonomous.weights (
   INPUT = hartonomous_internal.weights_in,
   OUTPUT = hartonomous_internal.weights_out,
@@ -31,7 +31,7 @@ COMMENT ON FUNCTION hartonomous_internal.weights_recv(internal) IS
 COMMENT ON FUNCTION hartonomous_internal.weights_send(hartonomous.weights) IS
   'binary output: int4 ggml type id, int4 count, blocks';
 
--- Equality is of bytes: same format, same count, same blocks.
+-- Values are equal if their bytes are: same format, count and blocks.
 
 CREATE FUNCTION hartonomous_internal.weights_eq(hartonomous.weights, hartonomous.weights) RETURNS boolean
   AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 50;
@@ -49,7 +49,7 @@ CREATE OPERATOR hartonomous.<> (
   LEFTARG = hartonomous.weights, RIGHTARG = hartonomous.weights, FUNCTION = hartonomous_internal.weights_ne,
   COMMUTATOR = OPERATOR(hartonomous.<>), NEGATOR = OPERATOR(hartonomous.=), RESTRICT = neqsel, JOIN = neqjoinsel);
 
--- By hash only (DISTINCT, GROUP BY, EXCEPT, joins): weights have no order.
+-- A hash operator class only (DISTINCT, GROUP BY, EXCEPT, joins), because weights have no order.
 CREATE FUNCTION hartonomous_internal.weights_hash(hartonomous.weights) RETURNS integer
   AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 50;
 COMMENT ON FUNCTION hartonomous_internal.weights_hash(hartonomous.weights) IS 'hash that is consistent with =';
