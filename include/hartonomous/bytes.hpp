@@ -1,4 +1,4 @@
-// Where the bytes of a model file come from and go to: a server file, a bytea, a large object.
+// Sources and sinks for the bytes of a model file, which may be a file of the server, a bytea or a large object.
 #pragma once
 
 #include <cstddef>
@@ -6,7 +6,7 @@
 
 namespace hartonomous {
 
-// Random access to an immutable run of bytes. Readers never ask beyond size().
+// Random access to immutable bytes. Callers never read beyond size().
 class byte_source {
  public:
   byte_source() = default;

@@ -1,12 +1,12 @@
-// A Hugging Face checkpoint (safetensors files, config.json, tokenizer.json) read as the GGUF model it amounts to: the
-// metadata llama.cpp's converter would write, its tensor names and its order of rows.
+// Reads a Hugging Face checkpoint (safetensors files, config.json, tokenizer.json) as the equivalent GGUF model: with
+// the metadata, tensor names and row order that llama.cpp's converter would write.
 //
-// Architectures: LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM,
-// Qwen3MoeForCausalLM. Sources: config.json and
-// tokenizer.json as the transformers library writes them, and the conversion in llama.cpp (docs/manual/import.md).
+// Architectures: LlamaForCausalLM, MistralForCausalLM, Qwen2ForCausalLM, Qwen3ForCausalLM, Qwen3MoeForCausalLM.
+// Sources: config.json and tokenizer.json as the transformers library writes them, and the conversion in llama.cpp
+// (docs/manual/import.md).
 //
-// Errors: text that is not JSON 22P02, a value that is missing or of the wrong type 22023, an architecture, tokenizer
-// or tensor not known here 0A000, tensors that do not fit the config 22P03.
+// Errors: 22P02 if a text is not JSON; 22023 if a value is missing or has the wrong type; 0A000 if an architecture,
+// tokenizer or tensor is not supported; 22P03 if the tensors do not fit the config.
 #pragma once
 
 #include <memory>
@@ -20,12 +20,12 @@
 namespace hartonomous {
 
 struct checkpoint {
-  model_file file;                    // offsets are those of `data`
-  std::unique_ptr<byte_source> data;  // the tensors as GGUF has them: read through the files, which must outlive it
+  model_file file;                    // offsets are into `data`
+  std::unique_ptr<byte_source> data;  // the tensors in GGUF's layout, read through `files`, which must outlive it
 };
 
-// Large checkpoints come in several files, each with some of the tensors; their order does not matter. `tokenizer`
-// "null" leaves the vocabulary out: such a model runs on token numbers only.
+// A large checkpoint is split over several files, in any order. If `tokenizer` is "null", the model gets no vocabulary
+// and can only be run on token ids.
 checkpoint read_checkpoint(const std::vector<byte_source*>& files, std::string_view config, std::string_view tokenizer,
                            interrupt_checker& interrupts);
 

@@ -1,7 +1,8 @@
-// The core's own error type: an SQLSTATE, the three texts PostgreSQL shows, and where it was thrown.
+// The exception type of the core: an SQLSTATE, the message, detail and hint that PostgreSQL shows, and the source
+// location.
 //
-// The core never sees postgres.h; src/pg/base/boundary.hpp turns an `error` into an ereport.
-// Message style is PostgreSQL's: lower case, no full stop; detail and hint are sentences.
+// The core does not include postgres.h; src/pg/base/boundary.hpp turns an `error` into an ereport.
+// Messages follow PostgreSQL's style: lower case, no full stop; detail and hint are sentences.
 #pragma once
 
 #include <exception>
@@ -11,7 +12,7 @@
 
 namespace hartonomous {
 
-// The SQLSTATEs raised from C++, by their names in PostgreSQL (manual, appendix A).
+// The SQLSTATEs that C++ code raises, under PostgreSQL's names (manual, appendix A).
 namespace sqlstate {
 inline constexpr char feature_not_supported[] = "0A000";
 inline constexpr char numeric_value_out_of_range[] = "22003";
@@ -40,8 +41,8 @@ inline constexpr char duplicate_file[] = "58P02";
 inline constexpr char internal_error[] = "XX000";
 }  // namespace sqlstate
 
-// A line of the source, as C++20's std::source_location. As the default argument of a parameter it is the line of the
-// call; a function that throws for its callers takes it so, and passes it on to the error.
+// A line of source, like C++20's std::source_location. As a default argument it is the line of the call; a function
+// that throws on behalf of its callers has such a parameter and passes it on to the error.
 struct source_location {
   const char* file;
   int line;
@@ -55,7 +56,7 @@ struct source_location {
 
 class error : public std::runtime_error {
  public:
-  // `state` must be one of the literals above: the error holds the pointer.
+  // `state` must be one of the constants above, because the error keeps the pointer.
   error(const char* state, const std::string& message, std::string detail = {}, std::string hint = {},
         source_location thrown = source_location::current())
       : std::runtime_error(message),

@@ -1,10 +1,10 @@
-// How well a language model predicts a text: perplexity, and how far two models are apart.
+// How well a language model predicts a text (perplexity), and how much two models differ.
 //
-// Perplexity is llama.cpp's: the text is cut into pieces of n_ctx tokens, each piece begins with the token of begin
-// where the model asks for one, and only tokens with half a piece before them count (docs/manual/evaluate.md).
-// Probabilities are a softmax in float whose sums are in double.
+// Perplexity is defined as in llama.cpp: the text is cut into chunks of n_ctx tokens, each chunk begins with the BOS
+// token if the model asks for one, and only tokens in the second half of a chunk are scored (docs/manual/evaluate.md).
+// Probabilities are a softmax in float with sums in double.
 //
-// Errors: 22023 lengths that make no sense, 53200 a piece needs more memory than there may be; those of network.hpp.
+// Errors: 22023 for an invalid length; 53200 if a chunk needs more memory than allowed; those of network.hpp.
 #pragma once
 
 #include <cstdint>
@@ -42,7 +42,8 @@ struct estimate {
   double standard_error = 0.0;
 };
 
-// Tokens run together of which those from `first` (at least 1) on are scored: how likely each is after those before.
+// Tokens that are run together. Those from `first` (at least 1) on are scored: how likely each is, given those before
+// it.
 struct score_window {
   std::vector<token_id> tokens;
   std::size_t first = 1;
@@ -50,45 +51,45 @@ struct score_window {
   std::size_t scored() const noexcept { return tokens.size() - first; }
 };
 
-// The pieces of llama.cpp's perplexity; tokens beyond the last whole piece are left out. `begin`, when there is one,
-// replaces each piece's first token. Error 22023: n_ctx below 4, or fewer than 2 * n_ctx tokens.
+// The chunks of llama.cpp's perplexity; tokens after the last whole chunk are left out. If there is a `begin` token, it
+// replaces the first token of each chunk. Error 22023 if n_ctx is below 4 or there are fewer than 2 * n_ctx tokens.
 std::vector<score_window> perplexity_windows(span<const token_id> tokens, std::uint32_t n_ctx,
                                              std::optional<token_id> begin);
 
-// Windows that score every token but the first once: the first window all of it, each further one, half a window on,
-// its second half. `begin` as above.
+// Windows that together score every token but the first exactly once: the first window is scored as a whole, each
+// further one begins half a window later and only its second half is scored. `begin` is as above.
 std::vector<score_window> covering_windows(span<const token_id> tokens, std::uint32_t n_ctx,
                                            std::optional<token_id> begin);
 
-// How far an evaluation is.
+// The progress of an evaluation.
 struct evaluation_progress {
-  double part = 0.0;                 // of the work, 0 to 1
-  std::size_t windows = 0;           // that there are
-  std::optional<double> perplexity;  // of the windows scored up to here, when there are any
-  bool pass_ended = false;           // those of a pass through the model have just been
+  double part = 0.0;                 // share of the work that is done, 0 to 1
+  std::size_t windows = 0;           // in total
+  std::optional<double> perplexity;  // of the windows scored so far, if any
+  bool pass_ended = false;           // a pass through the model has just ended and its windows have been scored
 };
 
-// Called on the caller's thread, after each panel of weights and after each pass; what it throws ends the evaluation.
+// Called on the caller's thread after each panel of weights and after each pass. An exception ends the evaluation.
 using evaluation_watcher = std::function<void(const evaluation_progress&)>;
 
 // For example "evaluated 18.3 % of 655 windows, perplexity 4.71 so far, 1 min 40 s left".
 std::string progress_text(const evaluation_progress& progress, std::optional<double> seconds_left);
 
-// The natural logarithm of each scored token's probability, window after window. As many windows are run together
-// as `memory` bytes hold.
+// The natural logarithm of each scored token's probability, window after window. As many windows are run together as
+// fit in `memory` bytes.
 std::vector<double> score_windows(transformer& network, span<const score_window> windows, std::uint64_t memory,
                                   const evaluation_watcher& watcher = {});
 
-// exp(-mean) of such logarithms.
+// exp(-mean) of the logarithms.
 estimate perplexity_of(span<const double> log_probabilities);
 
-// Two models on the same tokens. In each token's distribution, top means the likeliest token.
+// Two models on the same tokens. "Top" is the most probable token of a distribution.
 struct model_comparison {
   std::uint64_t tokens = 0;
   estimate perplexity, baseline_perplexity;
-  estimate perplexity_ratio;  // of the model's to the baseline's; the error is that of paired differences
+  estimate perplexity_ratio;  // model to baseline; the standard error is that of paired differences
   estimate kl_divergence;     // of the model from the baseline, mean over tokens, in nats
-  estimate same_top;          // share of the tokens where both have the same top
+  estimate same_top;          // share of tokens for which both have the same top
 };
 
 model_comparison compare_models(transformer& model, transformer& baseline, span<const score_window> windows,

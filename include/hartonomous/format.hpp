@@ -54,22 +54,21 @@ struct format_traits {
   const char* name;             // ggml's spelling, e.g. "Q4_K"
   std::uint32_t block_weights;  // weights in a block; 1 for plain number formats
   std::uint32_t block_bytes;
-  bool readable;  // dequantize() knows it; otherwise the blocks are carried as they are
-  bool writable;  // quantize() knows it
+  bool readable;  // dequantize() supports it; otherwise blocks are only stored and copied
+  bool writable;  // quantize() supports it
 };
 
 // All of them, in the order of their ids.
 span<const format_traits> all_formats() noexcept;
-// Those that dequantize() knows, which are those that quantize() knows.
+// The formats that dequantize() supports, which are also those that quantize() supports.
 std::vector<format> readable_formats();
 
-// nullptr when the id or the (case-insensitive) name is not one of the formats above.
+// nullptr if no format has this id or (case-insensitive) name.
 const format_traits* find_format(std::uint32_t id) noexcept;
 const format_traits* find_format(const char* name, std::size_t length) noexcept;
-// The traits of a known format.
 const format_traits& traits_of(format f) noexcept;
 
-// Bytes of `count` weights, the last block padded; throws error 54000 when it does not fit 63 bits.
+// Bytes of `count` weights, with the last block padded. Error 54000 if the number exceeds 63 bits.
 std::uint64_t bytes_of(format f, std::uint64_t count);
 
 }  // namespace hartonomous

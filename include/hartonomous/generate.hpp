@@ -1,4 +1,4 @@
-// Text that a language model continues, token by token.
+// Text generation with a language model, token by token.
 #pragma once
 
 #include <cstdint>
@@ -13,26 +13,26 @@
 
 namespace hartonomous {
 
-// Which of the likely tokens is taken. Applied in this order: top_k, top_p, temperature.
+// How tokens are sampled. The options are applied in this order: top_k, top_p, temperature.
 struct sampling {
-  double temperature = 0.0;  // 0: always the likeliest
-  std::uint32_t top_k = 0;   // only the likeliest so many; 0: all
-  double top_p = 1.0;        // only the likeliest that together have this probability
+  double temperature = 0.0;  // 0: always the most probable token
+  std::uint32_t top_k = 0;   // only this many of the most probable tokens; 0: all
+  double top_p = 1.0;        // only the most probable tokens that together have this probability
   std::uint64_t seed = 0;
 };
 
 struct chosen_token {
   token_id token;
-  double log_probability;  // by the model, whatever the sampling
+  double log_probability;  // under the model, whatever the sampling
 };
 
-// The same choices on every machine for the same logits: the n-th draw is a hash of seed and n. Of equally likely
-// tokens the first comes first.
+// Makes the same choices on every machine for the same logits: the n-th random number is a hash of seed and n. Among
+// equally probable tokens the one with the lowest id comes first.
 class token_sampler {
  public:
-  // Error 22023: a temperature or top_p that makes no sense.
+  // Error 22023 if temperature or top_p is out of range.
   explicit token_sampler(const sampling& how);
-  // Error 55000 when no logit is a number.
+  // Error 55000 if all logits are NaN.
   chosen_token choose(span<const float> logits);
 
  private:
@@ -42,17 +42,17 @@ class token_sampler {
   std::uint64_t drawn_ = 0;
 };
 
-// A text in progress.
+// A text that is continued token by token.
 class text_continuation {
  public:
-  // Room for `capacity` tokens altogether.
+  // `capacity` is the maximum number of tokens.
   text_continuation(transformer& network, std::uint32_t capacity)
       : network_(network), cache_(network.config(), capacity) {}
   std::uint32_t length() const noexcept { return cache_.length(); }
   bool full() const noexcept { return cache_.length() == cache_.capacity(); }
-  // Appends tokens (at least one) and returns the logits of the one after them, one a token of the vocabulary.
+  // Appends tokens (at least one) and returns the logits of the next one, one for each token of the vocabulary.
   std::vector<float> append(span<const token_id> tokens);
-  // Tokens that are run at a time, so that memory does not grow with a long prompt.
+  // Number of tokens that are run at a time, so that memory does not grow with the length of the prompt.
   static constexpr std::size_t part = 512;
 
  private:
@@ -60,17 +60,17 @@ class text_continuation {
   kv_cache cache_;
 };
 
-// A prompt and what the model goes on with.
+// A prompt and its continuation by the model.
 class text_generator {
  public:
   using token_test = std::function<bool(token_id)>;
 
-  // Error 22023: the prompt is empty or longer than the model's context.
+  // Error 22023 if the prompt is empty or longer than the model's context.
   text_generator(transformer& network, std::vector<token_id> prompt, std::uint32_t max_tokens, const sampling& how,
                  token_test ends_text);
-  // The next token; none after max_tokens, at the end of the context, or where the model ends the text.
+  // The next token; no value after max_tokens, at the end of the context, or when the model ends the text.
   std::optional<chosen_token> next();
-  // Bytes that a generator for such a prompt allocates.
+  // Bytes that a generator allocates for such a prompt.
   static std::uint64_t bytes(const transformer& network, std::uint64_t prompt, std::uint64_t max_tokens) noexcept;
 
  private:
@@ -81,10 +81,11 @@ class text_generator {
   token_test ends_text_;
 };
 
-// Bytes that come piece by piece, as text: UTF-8 without NUL. What is no character becomes U+FFFD, a byte each.
+// Turns bytes that arrive in pieces into text that PostgreSQL can hold: UTF-8 without NUL. Each byte that is not part
+// of a character becomes U+FFFD.
 class growing_text {
  public:
-  // What can be said after these bytes; the beginning of a character waits for its end.
+  // Returns the text that is complete after these bytes; the first bytes of a character wait for the rest.
   std::string add(std::string_view bytes);
 
  private:

@@ -1,10 +1,10 @@
-// GGUF model files: reading and writing their header, and carrying its metadata through jsonb.
+// GGUF model files: reading and writing their headers, and converting their metadata to and from JSON.
 //
 // Layout: docs/manual/formats.md; source: the GGUF specification and ggml's reader and writer. Versions 2 and 3 share
-// one layout and both are read and written. Everything on disk is little-endian.
+// one layout; both are read and written. Everything on disk is little-endian.
 //
-// Errors: a malformed file is 22P03, malformed metadata JSON 22P02, a file beyond the limits below 54000, and a
-// header that cannot be written 22023.
+// Errors: 22P03 for a malformed file, 22P02 for malformed metadata JSON, 54000 for a file beyond the limits below, and
+// 22023 for a header that cannot be written.
 #pragma once
 
 #include <cstddef>
@@ -20,14 +20,15 @@
 
 namespace hartonomous {
 
-// A reader keeps the whole metadata in memory and PostgreSQL keeps it as one jsonb (1 GB as text), hence the limits.
+// The limits exist because a reader keeps the whole metadata in memory and PostgreSQL keeps it as one jsonb (at most 1
+// GB as text).
 inline constexpr std::uint64_t gguf_max_metadata_bytes = std::uint64_t{64} << 20;  // keys and values, as in the file
 inline constexpr std::uint64_t gguf_max_keys = std::uint64_t{1} << 20;
 inline constexpr std::uint64_t gguf_max_tensors = std::uint64_t{1} << 20;
-inline constexpr std::uint64_t gguf_max_key_length = 65535;        // bytes; the specification's
-inline constexpr std::uint64_t gguf_max_tensor_name_length = 255;  // bytes; ggml itself stops at 63
+inline constexpr std::uint64_t gguf_max_key_length = 65535;        // bytes; limit of the specification
+inline constexpr std::uint64_t gguf_max_tensor_name_length = 255;  // bytes; ggml's own limit is 63
 
-// Value types, by the ids of the file.
+// Value types, with the ids used in files.
 enum class gguf_type : std::uint32_t {
   u8 = 0,
   i8 = 1,
@@ -44,8 +45,8 @@ enum class gguf_type : std::uint32_t {
   f64 = 12,
 };
 
-// One metadata key. The value is kept exactly as the file holds it: `count` elements back to back, a string element
-// with its 64-bit length before it. A scalar has count 1 and `element` equal to `type`.
+// One metadata key. The value is kept exactly as in the file: `count` elements back to back, where a string element is
+// preceded by its 64-bit length. A scalar has count 1 and `element` equal to `type`.
 struct gguf_kv {
   std::string key;
   gguf_type type = gguf_type::u8;
@@ -57,13 +58,13 @@ bool operator==(const gguf_kv& a, const gguf_kv& b) noexcept;
 inline bool operator!=(const gguf_kv& a, const gguf_kv& b) noexcept { return !(a == b); }
 
 struct gguf_metadata {
-  std::uint32_t version = 3;     // 2 or 3; kept, so that a file is written back as it came
-  std::uint32_t alignment = 32;  // bytes, a power of two: general.alignment, or its default
-  std::vector<gguf_kv> kv;       // file order
+  std::uint32_t version = 3;     // 2 or 3; kept so that a file is written back unchanged
+  std::uint32_t alignment = 32;  // bytes, a power of two: general.alignment or its default
+  std::vector<gguf_kv> kv;       // in file order
 
   const gguf_kv* find(std::string_view key) const noexcept;  // nullptr when absent
-  // Empty when the key is absent; 22P03 when its value has another type. Integers of any width and sign are
-  // taken where they fit, and 32-bit floats as well as 64-bit ones.
+  // No value if the key is absent; error 22P03 if its value has another type. Integers of any width and signedness are
+  // accepted if the value fits, as are both 32-bit and 64-bit floats.
   std::optional<std::string> get_string(std::string_view key) const;
   std::optional<std::uint64_t> get_uint(std::string_view key) const;
   std::optional<double> get_float(std::string_view key) const;
@@ -71,7 +72,7 @@ struct gguf_metadata {
   std::optional<std::vector<std::string>> get_strings(std::string_view key) const;
   std::optional<std::vector<std::int64_t>> get_ints(std::string_view key) const;
   std::optional<std::vector<float>> get_floats(std::string_view key) const;
-  // Replaces the key where it stands, whatever its type was, or appends it. Keeps `alignment` in step.
+  // Replaces the key in its place, whatever its type was, or appends it. Keeps `alignment` up to date.
   void set_uint32(std::string_view key, std::uint32_t value);
   // The same for values of other types: string, bool, f32, and arrays of string, i32 and f32.
   void set_string(std::string_view key, std::string_view value);
@@ -82,28 +83,28 @@ struct gguf_metadata {
   void set_floats(std::string_view key, const std::vector<float>& values);
 };
 
-// One tensor of a file.
 struct gguf_tensor {
   std::string name;                 // valid UTF-8 without NUL
-  std::vector<std::uint64_t> dims;  // up to 4, row length first (the reverse of a PyTorch shape); none: one number
+  std::vector<std::uint64_t> dims;  // up to 4, row length first (reverse of PyTorch); empty for one number
   format type = format::F32;
   std::uint64_t offset = 0;   // absolute, in the file
   std::uint64_t bytes = 0;    // without the padding that follows
-  std::uint64_t weights = 0;  // product of dims; 0 when one of them is
+  std::uint64_t weights = 0;  // product of dims; 0 if one of them is 0
 };
 
 struct gguf_file : gguf_metadata {
-  std::vector<gguf_tensor> tensors;  // file order
-  std::uint64_t data_start = 0;      // beyond file_size when there is no tensor and no padding
+  std::vector<gguf_tensor> tensors;  // in file order
+  std::uint64_t data_start = 0;      // beyond file_size if there is neither a tensor nor padding
   std::uint64_t file_size = 0;
-  // gguf_writer, given this metadata, these tensors and their data, reproduces the file to the byte: offsets are the
-  // running sum of padded sizes, all padding is there and zero (after the last tensor too), and nothing follows.
+  // Whether gguf_writer, given this metadata, these tensors and their data, reproduces the file byte for byte: offsets
+  // are the running sum of padded sizes, all padding is present and zero (also after the last tensor), and nothing
+  // follows.
   bool canonical = false;
 };
 
-// Reads and checks everything but the tensors' data. Stricter than the specification where ggml is (no nested
-// arrays, bool bytes 0 or 1), laxer in two things that llama.cpp's converters never produce:
-// tensors may leave gaps between them or be out of order.
+// Reads and checks everything but the tensors' data. Like ggml, it is stricter than the specification (no nested
+// arrays; bool bytes are 0 or 1). It is more lenient in two things that llama.cpp's converters never produce: there may
+// be gaps between tensors, and they may be out of order.
 gguf_file read_gguf_header(byte_source& source, interrupt_checker& interrupts);
 
 // The metadata as JSON that survives jsonb, which neither keeps the order of object keys nor the spelling of numbers:
@@ -114,7 +115,7 @@ gguf_file read_gguf_header(byte_source& source, interrupt_checker& interrupts);
 // shortest decimal that reads back to the same bits, or, for NaN, infinities and -0, the bits as "0x" and 8 or 16
 // digits; a string (or key) jsonb cannot hold (invalid UTF-8, NUL) is {"hex":"00ff"}.
 std::string metadata_to_json(const gguf_metadata& metadata, interrupt_checker& interrupts);
-// Replaces `metadata`; on an error it is left as it was. Accepts nothing but the shape above.
+// Replaces `metadata`, which is left unchanged on an error. Accepts only the shape above.
 void metadata_from_json(std::string_view json, gguf_metadata& metadata, interrupt_checker& interrupts);
 
 inline std::string metadata_to_json(const gguf_metadata& metadata) {
@@ -133,12 +134,12 @@ struct gguf_tensor_spec {
   format type = format::F32;
 };
 
-// Writes a GGUF file front to back: write_header(), then for every tensor in order begin_tensor(i), write() as often
-// as needed, end_tensor(). Errors 22023: metadata or tensors that no reader would accept, calls out of order, a
-// tensor given more or fewer bytes than its shape needs.
+// Writes a GGUF file front to back: write_header(), then for every tensor in order begin_tensor(i), write() as often as
+// needed, end_tensor(). Error 22023 for metadata or tensors that no reader would accept, for calls out of order, and if
+// a tensor is given more or fewer bytes than its shape needs.
 class gguf_writer {
  public:
-  // Plans the file; writes nothing. `sink` must outlive the writer.
+  // Computes the layout of the file and writes nothing. `sink` must outlive the writer.
   gguf_writer(byte_sink& sink, gguf_metadata metadata, const std::vector<gguf_tensor_spec>& tensors);
 
   const std::vector<gguf_tensor>& tensors() const noexcept { return tensors_; }  // with their offsets
@@ -161,7 +162,7 @@ class gguf_writer {
   std::uint64_t data_start_ = 0;
   std::uint64_t file_size_ = 0;
   std::uint64_t position_ = 0;  // bytes written so far
-  std::size_t next_ = 0;        // the tensor open, or to be opened
+  std::size_t next_ = 0;        // the tensor that is open or to be opened next
   bool header_written_ = false;
   bool open_ = false;
 };

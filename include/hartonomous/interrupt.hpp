@@ -1,10 +1,10 @@
-// How the core asks its caller, during long work, whether to go on.
+// How the core lets its caller interrupt long work.
 #pragma once
 
 namespace hartonomous {
 
-// The core calls check() every few milliseconds of work (after a panel, a block of rows). An implementation may throw,
-// and the core unwinds; it must not leave by a long jump.
+// The core calls check() every few milliseconds of work (for example, after each panel of weights). An implementation
+// may throw, in which case the core unwinds; it must not call longjmp.
 class interrupt_checker {
  public:
   interrupt_checker() = default;
@@ -14,7 +14,7 @@ class interrupt_checker {
   virtual void check() = 0;
 };
 
-// For callers whom nothing can interrupt (unit tests, small inputs).
+// For callers that cannot be interrupted (unit tests, small inputs).
 class no_interrupts final : public interrupt_checker {
  public:
   void check() override {}

@@ -1,4 +1,4 @@
-// What the containers (GGUF, safetensors) have in common: named tensors of numbers, and the rest as JSON.
+// What GGUF and safetensors files have in common: named tensors of numbers, and all other contents as JSON.
 #pragma once
 
 #include <cstddef>
@@ -13,27 +13,27 @@
 
 namespace hartonomous {
 
-// Bytes of a tensor's name. It goes into a B-tree index of the store, whose entries have at most 2704 bytes.
+// Longest name of a tensor in bytes. It goes into a B-tree index of the store, whose entries have at most 2704 bytes.
 inline constexpr std::size_t max_tensor_name_bytes = 2048;
 
 struct model_tensor {
   std::string name;
-  std::string dtype;                 // the container's own name of the number format
-  format storage = format::F32;      // how its bytes are carried
+  std::string dtype;                 // the container's name of the number format
+  format storage = format::F32;      // the format in which its bytes are stored
   std::vector<std::uint64_t> shape;  // row-major, rows first
-  std::uint64_t row_length = 0;      // of the matrix it is seen as
+  std::uint64_t row_length = 0;      // of the tensor as a matrix
   std::uint64_t weights = 0;         // product of the shape
-  std::uint64_t offset = 0;          // in the file
+  std::uint64_t offset = 0;          // of the data in the file
   std::uint64_t bytes = 0;
 };
 
 struct model_file {
-  std::string metadata_json;          // {"format": "gguf" | "safetensors", ...}: all of the file but its weights
+  std::string metadata_json;  // {"format": "gguf" | "safetensors", ...}: the contents of the file except the weights
   std::vector<model_tensor> tensors;  // in the order of their data
 };
 
-// `container` is "gguf" or "safetensors". Errors: 22P03 a malformed file, 22023 an unknown container or a tensor's name
-// that is too long.
+// `container` is "gguf" or "safetensors". Errors: 22P03 if the file is malformed; 22023 if the container is unknown or
+// a tensor's name is too long.
 model_file read_model_file(byte_source& source, std::string_view container, interrupt_checker& interrupts);
 
 }  // namespace hartonomous

@@ -1,12 +1,12 @@
-// Running language models from weights that come a panel at a time.
+// Forward passes of language models, whose weights are read a panel of rows at a time.
 //
-// Architectures are those of src/core/architecture; tensor names are GGUF's; the arithmetic is llama.cpp's in float32:
-// RMSNorm, rotary positions, grouped-query attention, SwiGLU, biases where there are any, tied output.
+// Architectures are defined in src/core/architecture and tensors have GGUF's names. The arithmetic is llama.cpp's in
+// float32: RMSNorm, rotary positions, grouped-query attention, SwiGLU, optional biases, tied output.
 // Sources: GGUF's and llama.cpp's definitions (docs/manual/evaluate.md); GQA (Ainslie et al. 2023), SwiGLU (Shazeer
 // 2020).
 //
-// Errors of all: 0A000 an architecture or a feature of it that is not known here; 55000 a tensor or a key is missing
-// or has the wrong shape; 22023 a token or a length out of range.
+// Errors of all functions: 0A000 if the architecture or one of its features is not supported; 55000 if a tensor or a
+// key is missing or has the wrong shape; 22023 if a token or a length is out of range.
 #pragma once
 
 #include <cstddef>
@@ -31,13 +31,13 @@ class compute_context;
 
 using token_id = std::int32_t;
 
-// Keys and values of the tokens seen so far, for text that goes on.
+// Cached keys and values of the tokens so far, for text that is continued.
 class kv_cache {
  public:
   kv_cache(const hyperparameters& config, std::uint32_t capacity);
   std::uint32_t length() const noexcept { return length_; }
   std::uint32_t capacity() const noexcept { return capacity_; }
-  // Of one block, capacity x kv_width.
+  // Those of one block: capacity x kv_width.
   float* keys(std::uint32_t block) noexcept { return keys_[block].data(); }
   float* values(std::uint32_t block) noexcept { return values_[block].data(); }
   void advance(std::uint32_t tokens) noexcept { length_ += tokens; }
@@ -48,7 +48,7 @@ class kv_cache {
   std::vector<std::vector<float>> keys_, values_;
 };
 
-// Tokens to be run together, each seeing those before it in the same sequence (and in its cache).
+// Tokens that are run together. Each attends to those before it in the sequence and in its cache.
 struct token_sequence {
   span<const token_id> tokens;
   kv_cache* cache = nullptr;
@@ -56,8 +56,8 @@ struct token_sequence {
 
 class transformer {
  public:
-  // Checks that all tensors are there and fit. Of a tensor, `panel_bytes` are in memory as floats at a time (one row
-  // at least). What is referred to outlives the network.
+  // Checks that all tensors exist and have the right shapes. Up to `panel_bytes` of a tensor (at least one row) are in
+  // memory as floats at a time. The source and the interrupt checker must outlive the network.
   transformer(const hyperparameters& config, tensor_source& source, unsigned threads, std::uint64_t panel_bytes,
               interrupt_checker& interrupts);
   transformer(const transformer&) = delete;
@@ -68,24 +68,26 @@ class transformer {
   std::uint32_t vocabulary() const noexcept { return vocabulary_; }
   workers& threads() noexcept;
   interrupt_checker& interrupts() noexcept;
-  // Nobody, with nullptr.
+  // nullptr removes the observer.
   void observe(linear_observer* observer) noexcept;
 
-  // Bytes that run() allocates for that many tokens in sequences of at most `longest`, its result among them.
+  // Bytes that run() allocates, result included, for that many tokens in sequences of at most `longest` tokens.
   std::uint64_t run_bytes(std::uint64_t tokens, std::uint64_t longest) const noexcept;
 
-  // The state of every token after the last block, tokens x width, sequence after sequence. Each tensor is read once.
+  // The hidden state of every token after the last block: tokens x width, sequence after sequence. Each tensor is read
+  // once.
   std::vector<float> run(span<const token_sequence> sequences);
 
-  // Multiplications with weights that so many tokens take in run(), and so many of their states in a logit_reader.
+  // The multiplications with weights that run() takes for `tokens` tokens, plus those of a logit_reader for `states`
+  // states.
   double multiplications(std::uint64_t tokens, std::uint64_t states) const;
-  // Called, on the caller's thread, after each panel of weights with the multiplications that it took.
+  // `watcher` is called on the caller's thread after each panel of weights, with the number of multiplications it took.
   void watch(std::function<void(double)> watcher);
 
-  // Rows of so many columns that are in memory at a time.
+  // How many rows of that many columns are in memory at a time.
   std::size_t panel_rows(std::uint64_t columns) const noexcept;
 
-  // Some of those states after the final norm: states.size() x width.
+  // The selected states after the final norm: rows.size() x width.
   std::vector<float> normed(const std::vector<float>& states, span<const std::size_t> rows);
 
  private:
@@ -98,21 +100,22 @@ class transformer {
   hyperparameters config_;
   std::unique_ptr<network_detail::compute_context> compute_;
   std::uint32_t vocabulary_ = 0;
-  std::string output_;  // the tensor of the output matrix
+  std::string output_;  // name of the output matrix
   std::vector<float> rope_factors_;
 };
 
-// The logits of some states, a panel of the vocabulary at a time: log-probabilities of the next token, but for a
-// constant.
+// The logits of some states, a panel of the vocabulary at a time. They are the log-probabilities of the next token up
+// to a constant.
 class logit_reader {
  public:
-  // `states` is rows x width, from normed(), and outlives the reader. At most `panel` columns at a time.
+  // `states`, from normed(), is rows x width and must outlive the reader. `panel` is the maximum number of columns at a
+  // time.
   logit_reader(transformer& network, const float* states, std::size_t rows, std::size_t panel = SIZE_MAX);
   bool next();  // computes the next panel; false at the end
   std::size_t first() const noexcept { return first_; }
   std::size_t count() const noexcept { return count_; }
   std::size_t panel() const noexcept { return panel_; }
-  // Of one row, columns first() to first() + count().
+  // Columns first() to first() + count() of one row.
   const float* logits(std::size_t row) const noexcept { return logits_.data() + row * count_; }
 
  private:

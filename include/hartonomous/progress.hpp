@@ -1,4 +1,4 @@
-// When long work says how far it is, and how long it has still to go.
+// When long work reports its progress, and an estimate of the time that is left.
 #pragma once
 
 #include <functional>
@@ -7,18 +7,18 @@
 
 namespace hartonomous {
 
-// Counts from its creation. Short work says nothing: the first word is due after ten seconds, each further one ten
-// seconds after that before it.
+// Measures time from its creation. Short work is not reported: the first report is due after ten seconds, and each
+// further one ten seconds after the one before.
 class progress_timer {
  public:
   static constexpr double interval = 10.0;  // seconds
 
-  progress_timer();  // by a clock that is never set back
-  // By another clock, in seconds.
+  progress_timer();  // uses a monotonic clock
+  // Uses another clock, which returns seconds.
   explicit progress_timer(std::function<double()> clock) : clock_(std::move(clock)), begin_(clock_()), last_(begin_) {}
 
   bool due();
-  // Seconds to go if the rest of the work is as fast as the part (0 to 1) that has been done; none before any has.
+  // Seconds left if the rest of the work runs at the speed of the `part` (0 to 1) that is done; no value before any is.
   std::optional<double> left(double part) const;
 
  private:
@@ -26,7 +26,7 @@ class progress_timer {
   double begin_, last_;
 };
 
-// A time as people read it: 8 s, 1 min 40 s, 2 h 5 min, 3 d 4 h.
+// A duration in readable form: 8 s, 1 min 40 s, 2 h 5 min, 3 d 4 h.
 std::string duration_text(double seconds);
 
 }  // namespace hartonomous

@@ -1,7 +1,7 @@
-// Which format each tensor of a model gets: llama-quantize's file types, what it falls back to, what it spares.
+// Which format each tensor of a model gets: llama-quantize's file types, their fallbacks, and the tensors they skip.
 //
-// Source: llama_model_quantize() of llama.cpp v0.5.0 (src/llama-quant.cpp, ggml 0.25), whose files the tests compare
-// with.
+// Source: llama_model_quantize() of llama.cpp v0.5.0 (src/llama-quant.cpp, ggml 0.25), with whose files the tests
+// compare.
 #pragma once
 
 #include <cstdint>
@@ -16,7 +16,7 @@
 
 namespace hartonomous {
 
-// The values of general.file_type that can be made here.
+// The supported values of general.file_type.
 enum class file_type : std::uint32_t {
   F32 = 0,
   F16 = 1,
@@ -39,50 +39,51 @@ enum class file_type : std::uint32_t {
   BF16 = 32,
 };
 
-// A mix of formats under one name, for example Q4_K_M.
+// A named mixture of formats, for example Q4_K_M.
 struct quantization_mix {
   const char* name;
   file_type type;
-  format base;  // what a tensor gets where nothing asks for another
+  format base;  // the format of a tensor to which no rule applies
 };
 
 // Smallest first.
 span<const quantization_mix> quantization_mixes() noexcept;
 
-// By its name, whatever the case; Q3_K, Q4_K and Q5_K are short for their _M. nullptr when it is none.
+// Finds a mixture by its name in any case; Q3_K, Q4_K and Q5_K are short for their _M variants. nullptr if there is
+// none.
 const quantization_mix* find_mix(std::string_view name);
 const quantization_mix* find_mix(file_type type) noexcept;
 
-// What the mixes look at in a model.
+// The properties of a model on which the rules of mixtures depend.
 struct mix_traits {
   bool gguf = true;         // its tensors have GGUF's names
   std::int64_t blocks = 0;  // at most INT32_MAX
   std::int64_t experts = 0;
-  std::int64_t heads_per_kv = 0;  // heads of queries for each of keys, in the first block
+  std::int64_t heads_per_kv = 0;  // query heads per key head, in the first block
   bool falcon = false;
-  bool seventy_billion = false;  // what llama.cpp takes for a model of 70 billion weights
+  bool seventy_billion = false;  // llama.cpp takes it for a model of 70 billion weights
 };
-// Of numbers that the file does not have: 0.
+// Numbers that the file does not have are 0.
 mix_traits mix_traits_of(bool gguf, std::string_view architecture, std::int64_t blocks, std::int64_t experts,
                          std::int64_t heads, std::int64_t kv_heads) noexcept;
 
 struct quantized_tensor {
   std::string_view name;
-  bool quantized;  // a matrix that may_quantize()
+  bool quantized;  // a matrix for which may_quantize() holds
 };
 
-// Gives the tensors of one model their formats, for as many mixes as one likes. It must know all tensors, for the mixes
+// Chooses the format of each tensor of a model, for any number of mixtures. It needs all tensors, because the rules
 // count them.
 class mix_planner {
  public:
   mix_planner(const mix_traits& traits, span<const quantized_tensor> tensors);
 
-  // The format of each tensor before fitting_format(), whether or not it is quantized at all. `by_importance`:
-  // importance of columns is given, as an imatrix is to llama-quantize.
+  // The format of each tensor before fitting_format(), whether or not the tensor is quantized at all. `by_importance`
+  // says that there is a column importance, which corresponds to llama-quantize's imatrix.
   std::vector<format> formats(const quantization_mix& mix, bool by_importance) const;
 
  private:
-  // The kinds that the mixes tell apart.
+  // The kinds of tensors that the rules distinguish.
   enum class category { other, output, token_embedding, attn_v, attn_k, attn_output, ffn_down };
   struct place {
     category is;
@@ -104,28 +105,28 @@ class mix_planner {
   bool has_output_ = false;
 };
 
-// The first and last eighth of the blocks, and every third between: where mixes whose names end in _M give more bits.
+// Whether the block is in the first or last eighth, or is every third one between: there, mixtures whose names end in
+// _M use more bits.
 bool uses_more_bits(std::int64_t block, std::int64_t blocks) noexcept;
 
-// The format itself when a run of so many weights is whole blocks of it, else what it falls back to. Error 0A000: it
-// cannot be written.
+// The format itself if `run` weights are a whole number of its blocks, otherwise its fallback. Error 0A000 if the
+// format is not writable.
 format fitting_format(format wanted, std::uint64_t run);
 
-// Whether a tensor of that name may be quantized: of GGUF's names by llama-quantize's own list, of others by their role
-// (no norms, routers or tables of positions), but no biases.
+// Whether a tensor with that name may be quantized. For GGUF's names llama-quantize's list decides; for others, the
+// role of the tensor (not norms, routers or position embeddings). Biases never are.
 bool may_quantize(std::string_view name, bool gguf);
 
-// A tensor as it is stored.
 struct stored_tensor_outline {
   std::string_view name;
   bool matrix;
   format stored;
   std::uint64_t weights;
-  std::uint64_t run;  // what whole blocks must fill
+  std::uint64_t run;  // number of weights that must be whole blocks
 };
 
-// The name of the mix, or of the single format, that most weights of the matrices have; no value when there is no
-// matrix. Where several come out alike, `asked` (perhaps nullptr) decides, else the smaller.
+// The name of the mixture, or of the single format, that agrees with the formats of most weights of the matrices; no
+// value if there is no matrix. On a tie `asked` (may be nullptr) is taken, otherwise the smaller one.
 std::optional<std::string> main_format(const mix_traits& traits, span<const stored_tensor_outline> tensors,
                                        const quantization_mix* asked);
 

@@ -1,4 +1,4 @@
-// Decodes a run of blocks a piece at a time: work on weights needs the memory of one piece, whatever their number.
+// Decodes a sequence of blocks a chunk at a time, so that memory does not grow with the number of weights.
 #pragma once
 
 #include <cstddef>
@@ -10,20 +10,21 @@ namespace hartonomous {
 
 class run_decoder {
  public:
-  // Weights in a piece, the last one apart: a multiple of every block, and small enough to stay in the first cache.
+  // Weights per chunk, except the last: a multiple of every block size, and small enough for the L1 cache.
   static constexpr std::size_t piece = 2048;
 
-  // Errors: 0A000 the format is not readable; 22P03 blocks.size() is not bytes_of(f, count).
+  // Errors: 0A000 if the format is not readable; 22P03 if blocks.size() is not bytes_of(f, count).
   run_decoder(format f, span<const std::byte> blocks, std::size_t count);
 
-  // The next piece, valid until the next call; empty at the end. Of aligned floats the piece is their own memory.
+  // The next chunk, valid until the next call; empty at the end. For aligned F32 values the chunk is the caller's
+  // memory itself.
   span<const float> next(interrupt_checker& interrupts);
 
  private:
   format format_;
   const std::byte* from_;
   std::size_t left_;
-  std::vector<float> buffer_;  // empty when the run is floats already
+  std::vector<float> buffer_;  // empty if the blocks are aligned floats
 };
 
 }  // namespace hartonomous

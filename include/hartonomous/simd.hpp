@@ -1,7 +1,7 @@
 // Which vector instructions the core uses.
 //
-// Vector code is compiled once for each instruction set (by Google Highway) and the best one the processor has is
-// taken at run time, so one build runs everywhere at full speed. All give the same bits.
+// Vector code is compiled once for each instruction set (by Google Highway), and the best one that the processor
+// supports is chosen at run time, so one build runs everywhere at full speed. All give the same bits.
 #pragma once
 
 #include <cstdint>
@@ -9,17 +9,18 @@
 
 namespace hartonomous {
 
-// The instruction set in use, as Highway names it: "SSSE3", "SSE4", "AVX2", "AVX3" (AVX-512), "NEON", "SVE"; "EMU128"
+// The instruction set in use, under Highway's name: "SSSE3", "SSE4", "AVX2", "AVX3" (AVX-512), "NEON", "SVE"; "EMU128"
 // is portable code.
 const char* simd_target() noexcept;
 
 // ---- for tests and benchmarks ----------------------------------------------------------------------------------
 
-// All that are compiled in and that this processor has, best first; as numbers that simd_target_name() names.
+// The instruction sets that are compiled in and that this processor supports, best first. simd_target_name() gives
+// their names.
 std::vector<std::int64_t> simd_targets();
 const char* simd_target_name(std::int64_t target) noexcept;
 
-// Uses one of them, in the whole process, for as long as the object lives.
+// Makes the whole process use one of them while the object lives.
 class forced_simd_target {
  public:
   explicit forced_simd_target(std::int64_t target);

@@ -1,9 +1,9 @@
-// A tensor's atoms in space: which weights an atom holds, and where it lies.
+// Which weights the atoms of a tensor hold, and their positions in space.
 //
-// X and Y: the first two principal coordinates of the atom's row within its tensor (rank-2 SVD of the rows), scaled
-// linearly so that the tensor's atoms span [0, 100]; an atom that is part of a row has its part of the row's
-// projection, so that the parts add up. Z: importance, the log of the atom's root mean square, standardised within
-// the tensor and clipped to [-10, 10].
+// X and Y are the first two principal coordinates of the atom's row within its tensor (rank-2 SVD of the rows), scaled
+// linearly so that the tensor's atoms span [0, 100]. An atom that is part of a row gets the projection of its part, so
+// that the parts of a row add up. Z is the importance: the log of the atom's root mean square, standardized within the
+// tensor and clipped to [-10, 10].
 #pragma once
 
 #include <cstddef>
@@ -16,7 +16,8 @@
 
 namespace hartonomous {
 
-// How a matrix of rows x row_length is cut: atoms are row after row, atom_size weights each, a row's last one shorter.
+// How a matrix of rows x row_length is cut into atoms: row after row, atom_size weights each, the last one of a row
+// shorter.
 struct atom_layout {
   std::uint64_t rows = 0;
   std::uint64_t row_length = 0;
@@ -32,16 +33,16 @@ struct atom_layout {
   }
 };
 
-// Two orthonormal directions in row space; zeros where the rows have no second (or first) one.
+// Two orthonormal directions in row space. The second (or both) is zero if the rows do not span two dimensions.
 struct principal_plane {
   std::vector<float> first, second;
 };
 
-// Rows looked at to find the plane; a tensor's are taken evenly from it.
+// Number of rows, taken at even intervals, from which the plane is computed.
 inline constexpr std::uint64_t plane_sample_rows = 64;
 
-// The first two right singular vectors of `sample`, rows x columns row-major; the sign is fixed by making the largest
-// component positive. Deterministic. Rows with NaN, infinity or numbers from 1e30 on count as zero rows.
+// The first two right singular vectors of `sample` (rows x columns, row-major). The sign is chosen so that the largest
+// component is positive. Deterministic. Rows with NaN, infinity or values of 1e30 and more count as zero.
 principal_plane find_principal_plane(span<const float> sample, std::size_t rows, std::size_t columns, workers& crew,
                                      interrupt_checker& interrupts);
 
@@ -49,15 +50,16 @@ struct atom_place {
   float x, y, importance;
 };
 
-// Places the atoms of one tensor: add_row() for every row in order, then places().
+// Computes the positions of the atoms of one tensor: call add_row() for every row in order, then places().
 class tensor_space {
  public:
   tensor_space(const atom_layout& layout, principal_plane plane);
-  // `row` has row_length weights. Weights that are NaN or infinite make an atom of importance 10, at the middle.
+  // `row` has row_length weights. An atom with NaN or infinite weights gets importance 10 and lies at the center.
   void add_row(span<const float> row);
-  // An atom of a row added before is not there: the others are placed as if it had no row. Its own place says nothing.
+  // Marks an atom of a row that was added before as missing: the others are placed as if it did not exist. Its own
+  // position is meaningless.
   void leave_out(std::uint64_t atom);
-  // One place an atom, in atom order.
+  // One position per atom, in atom order.
   const std::vector<atom_place>& places();
 
  private:
@@ -66,28 +68,29 @@ class tensor_space {
 
   atom_layout layout_;
   principal_plane plane_;
-  std::vector<atom_place> places_;  // until places(): raw projections and log root mean squares
+  std::vector<atom_place> places_;  // before places(): raw projections and the log of the root mean square
 };
 
-// The rows of a matrix, wherever they are kept: some of them once, to find the plane, then all of them.
+// The rows of a matrix, wherever they are stored: a sample of them is read first, to find the plane, then all of them.
 class matrix_rows {
  public:
   virtual ~matrix_rows() = default;
-  // The rows of these numbers, which ascend, one after the other to `to`.
+  // Writes the rows with these (ascending) numbers to `to`, one after the other.
   virtual void sample(span<const std::uint64_t> rows, float* to) = 0;
   // The next row, beginning with the first.
   virtual void next(float* to) = 0;
-  // Whether an atom of the row that next() read last is there; one that is not was read as zeros.
+  // Whether an atom exists in the row that next() read last. Missing ones are read as zeros.
   virtual bool has(std::uint64_t /*atom*/) const { return true; }
 };
 
-// One place an atom, in atom order: the only way in which atoms of matrices are placed. Takes placing_bytes() of
+// The positions of a matrix's atoms, in atom order. All matrices are placed by this function. Takes placing_bytes() of
 // memory.
 std::vector<atom_place> place_atoms(const atom_layout& layout, matrix_rows& rows, workers& crew,
                                     interrupt_checker& interrupts);
 std::uint64_t placing_bytes(const atom_layout& layout) noexcept;
 
-// Where atoms lie that have no place of their own: vectors (norms, biases) and tensors whose format is only carried.
+// The position of atoms that have none of their own: those of vectors (norms, biases) and of tensors in a carried
+// format.
 inline constexpr atom_place unplaced = {50.0f, 50.0f, 10.0f};
 
 }  // namespace hartonomous

@@ -1,9 +1,8 @@
-// Sizes of and distances between runs of weights, and the matrix-vector product.
+// Norms of weights, distances between them, and the matrix-vector product.
 //
-// All sums are in double: a product of two floats is exact there. Term i goes to partial sum i mod 16. At the end the
-// upper half of the partial sums is added to the lower, again and again, until one is left. So the result is the same
-// on every machine, whatever vectors it has. NaN and infinity in the input carry through; every NaN comes out as the
-// same one.
+// All sums are in double, in which a product of two floats is exact. Term i is added to partial sum i mod 16; at the
+// end the upper half of the partial sums is added to the lower half until one is left. So the result is the same on
+// every machine, whatever its vector width. NaN and infinity in the input propagate; every NaN result is the same NaN.
 #pragma once
 
 #include <cstddef>
@@ -16,7 +15,7 @@ namespace hartonomous {
 
 inline constexpr std::size_t partial_sum_count = 16;
 
-// A sum that takes its terms a piece at a time.
+// A sum whose terms are added a chunk at a time.
 class running_sum {
  public:
   // Adds a[i] * b[i] for i < count.
@@ -30,11 +29,11 @@ class running_sum {
   std::size_t terms_ = 0;
 };
 
-// Likewise the Euclidean norm of a difference, relative to that of the reference.
+// The Euclidean norm of a difference relative to that of the reference, also accumulated a chunk at a time.
 class running_error {
  public:
   void add(const float* reference, const float* approximation, std::size_t count) noexcept;
-  // 0 when both norms are 0, infinity when only that of the reference is.
+  // 0 if both norms are 0, infinity if only that of the reference is.
   double relative() const noexcept;
 
  private:
@@ -43,7 +42,7 @@ class running_error {
   std::size_t terms_ = 0;
 };
 
-// A run of blocks in any readable format, as functions below take it; floats are a run in format F32.
+// Blocks in any readable format, as the functions below take them; floats are blocks of format F32.
 struct block_run {
   format f;
   span<const std::byte> blocks;
@@ -55,25 +54,25 @@ inline block_run run_of(span<const float> values) {
       format::F32, {reinterpret_cast<const std::byte*>(values.data()), values.size() * sizeof(float)}, values.size()};
 }
 
-// The functions below decode as they go and take little memory for any length. Errors of all: 0A000 the format is not
-// readable; 22P03 the blocks' size does not fit the count.
+// The functions below decode as they go and take little memory for any length. Errors of all: 0A000 if the format is
+// not readable; 22P03 if the size of the blocks does not fit the count.
 
-// sqrt(mean of squares); 0 for an empty run.
+// sqrt(mean of squares); 0 if there are no values.
 double rms(const block_run& values, interrupt_checker& interrupts);
 
-// ||reference - approximation|| / ||reference||, Euclidean. 0 when both norms are 0 (empty runs included), infinity
-// when only the reference is zero. Error 2202E unless the lengths are equal.
+// ||reference - approximation|| / ||reference||, Euclidean. 0 if both norms are 0 (also without values), infinity if
+// only the reference is zero. Error 2202E if the lengths differ.
 double relative_error(const block_run& reference, const block_run& approximation, interrupt_checker& interrupts);
 
-// Sum of products. Error 2202E unless the lengths are equal.
+// Sum of products. Error 2202E if the lengths differ.
 double dot(const block_run& a, const block_run& b, interrupt_checker& interrupts);
 
-// out[i] = row i of the matrix times x, rounded to float (infinity where that is too small), for a matrix whose rows,
-// as long as x, stand in `matrix` one after the other. Rows need not be whole blocks. `out` takes matrix.count /
-// x.size() floats. Error 2202E when x.size() does not divide matrix.count; an empty matrix and an empty x fit.
+// out[i] = row i of the matrix times x, rounded to float (infinity if out of range). The rows, as long as x, lie in
+// `matrix` one after the other and need not be whole blocks. `out` has room for matrix.count / x.size() floats. Error
+// 2202E if x.size() does not divide matrix.count; an empty matrix and an empty x fit.
 void matvec(const block_run& matrix, span<const float> x, float* out, interrupt_checker& interrupts);
 
-// For short runs of floats.
+// For a few floats.
 inline double rms(span<const float> values) {
   no_interrupts none;
   return rms(run_of(values), none);

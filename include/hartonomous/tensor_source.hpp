@@ -1,4 +1,4 @@
-// Where a network's weights come from, a panel of rows at a time, and who may watch what they are multiplied with.
+// Where a network's weights come from, a panel of rows at a time, and an observer of what they are multiplied with.
 #pragma once
 
 #include <cstddef>
@@ -17,7 +17,7 @@ struct matrix_shape {
   std::uint64_t columns = 0;
 };
 
-// Some rows of a tensor, such as those of one expert.
+// A range of a tensor's rows, such as those of one expert.
 struct row_range {
   std::uint64_t first = 0;
   std::uint64_t count = 0;
@@ -30,11 +30,11 @@ class row_reader {
   row_reader(const row_reader&) = delete;
   row_reader& operator=(const row_reader&) = delete;
   virtual ~row_reader() = default;
-  // The next `count` rows, row-major, valid until the next call. Never asked for more than there are.
+  // The next `count` rows, row-major, valid until the next call. Callers never ask for more than there are.
   virtual const float* next(std::size_t count) = 0;
 };
 
-// Where the weights are. Missing ones are zeros.
+// Storage of weights. Missing weights are zeros.
 class tensor_source {
  public:
   tensor_source() = default;
@@ -43,25 +43,25 @@ class tensor_source {
   virtual ~tensor_source() = default;
   virtual std::vector<std::string> names() const = 0;
   virtual std::optional<matrix_shape> find(const std::string& name) const = 0;
-  // A reader of those rows; the ones before them are not read. Readers of several tensors, and several of one, may be
-  // open at a time.
+  // Returns a reader of those rows; the ones before them are not read. Several readers may be open at a time, also of
+  // the same tensor.
   virtual std::unique_ptr<row_reader> open(const std::string& name, row_range rows) = 0;
-  // Some rows, in ascending order without repetition, to `out`.
+  // Reads the given rows, which are ascending and distinct, into `out`.
   virtual void read_rows(const std::string& name, span<const std::uint32_t> rows, float* out) = 0;
 };
 
-// Sees what each matrix is multiplied with, a panel of its rows at a time.
+// Observes the input of each matrix, and its weights a panel of rows at a time.
 class linear_observer {
  public:
   linear_observer() = default;
   linear_observer(const linear_observer&) = delete;
   linear_observer& operator=(const linear_observer&) = delete;
   virtual ~linear_observer() = default;
-  // Before the matrix is read: its input, tokens x columns.
+  // Called before the matrix is read, with its input: tokens x columns.
   virtual void input(const std::string& tensor, const float* x, std::size_t tokens, std::size_t columns) = 0;
   virtual void rows(const std::string& tensor, std::size_t first, std::size_t count, const float* weights,
                     std::size_t columns) = 0;
-  // Of the embedding, instead: one row and how many tokens are it.
+  // Called for the embedding instead: one row, and how many tokens look it up.
   virtual void lookups(const std::string& tensor, std::size_t row, std::size_t tokens, const float* weights,
                        std::size_t columns) = 0;
 };

@@ -1,11 +1,12 @@
-// Text to tokens and back, by the vocabulary in a model's GGUF metadata.
+// Conversion of text to tokens and back, with the vocabulary in a model's GGUF metadata.
 //
-// Two kinds: SentencePiece's ("llama" in tokenizer.ggml.model), which merges the adjacent pair that makes the token of
-// highest score, and byte-level BPE ("gpt2"), which cuts text into words by a rule named in tokenizer.ggml.pre and
-// merges by rank. Token ids are those of llama.cpp's tokenizer; docs/manual/tokenizer.md says where the two differ.
+// There are two kinds: SentencePiece's ("llama" in tokenizer.ggml.model), which merges the adjacent pair that makes the
+// token with the highest score, and byte-level BPE ("gpt2"), which splits text into words by a rule named in
+// tokenizer.ggml.pre and merges by rank. Token ids are those of llama.cpp's tokenizer; docs/manual/tokenizer.md says
+// where the two differ.
 //
-// Errors: metadata that describes no tokenizer is 22023, a kind or rule not known here 0A000, malformed metadata
-// 22P03, a token beyond the vocabulary 22003.
+// Errors: 22023 if the metadata describe no tokenizer, 0A000 if the kind or rule is not supported, 22P03 if the
+// metadata are malformed, 22003 if a token is outside the vocabulary.
 #pragma once
 
 #include <cstddef>
@@ -21,7 +22,8 @@
 
 namespace hartonomous {
 
-// Immutable once made. A vocabulary of 150 000 tokens takes some tens of MB and a few hundred ms to make: keep it.
+// Immutable. Creating a vocabulary of 150 000 tokens takes some tens of MB and a few hundred ms, so callers should
+// cache it.
 class tokenizer {
  public:
   static std::unique_ptr<const tokenizer> create(const gguf_metadata& metadata, interrupt_checker& interrupts);
@@ -31,31 +33,32 @@ class tokenizer {
   tokenizer& operator=(const tokenizer&) = delete;
   virtual ~tokenizer() = default;
 
-  // Any bytes are taken. `add_special` puts the tokens of begin and end around the text where the model asks for them
-  // (adds_bos(), adds_eos()); with `parse_special` text that spells a control token is that token, else it is text.
+  // Accepts any bytes. With `add_special`, BOS and EOS tokens are added where the model asks for them (adds_bos(),
+  // adds_eos()). With `parse_special`, text that spells a control token becomes that token; otherwise it stays text.
   // Takes O(n log n) time and O(n) memory.
   virtual std::vector<std::int32_t> encode(std::string_view text, bool add_special, bool parse_special,
                                            interrupt_checker& interrupts) const = 0;
-  // Bytes that encode() allocates for such a text, about, result included. Most go to its longest stretch of spaces or
-  // of anything else, as vocabularies have words that go across from one to the other at their beginning only.
+  // About the number of bytes that encode() allocates for the text, result included. Most of it depends on the longest
+  // run of spaces or of non-spaces, because tokens of vocabularies contain a change between the two only at their
+  // beginning.
   static std::uint64_t encode_memory(std::string_view text) noexcept;
-  // The text again: control tokens are left out, or with `special` spelled out, and the space that encode() puts
-  // before text is taken away. Tokens that a model made may give bytes that are no UTF-8.
+  // The text of tokens. Control tokens are left out, or spelled out with `special`; the space that encode() puts before
+  // the text is removed. Tokens chosen by a model may give bytes that are not valid UTF-8.
   virtual std::string decode(span<const std::int32_t> tokens, bool special, interrupt_checker& interrupts) const = 0;
-  // Appends the bytes of one token, without taking a space away: for text that grows token by token.
+  // Appends the bytes of one token without removing a space, for text that grows token by token.
   virtual void append_piece(std::string& out, std::int32_t token, bool special) const = 0;
 
-  virtual std::size_t size() const noexcept = 0;         // tokens of the vocabulary
-  virtual std::int32_t bos() const noexcept = 0;         // begin of text; -1 when there is none
-  virtual std::int32_t eos() const noexcept = 0;         // end of text; -1 when there is none
+  virtual std::size_t size() const noexcept = 0;         // of the vocabulary
+  virtual std::int32_t bos() const noexcept = 0;         // BOS token; -1 if there is none
+  virtual std::int32_t eos() const noexcept = 0;         // EOS token; -1 if there is none
   virtual bool adds_bos() const noexcept = 0;            // implies bos() >= 0
   virtual bool adds_eos() const noexcept = 0;            // implies eos() >= 0
-  virtual bool ends_text(std::int32_t token) const = 0;  // eos(), or another token that ends a model's answer
-  virtual std::size_t memory() const noexcept = 0;       // bytes, about
+  virtual bool ends_text(std::int32_t token) const = 0;  // eos() or another token that ends a model's answer
+  virtual std::size_t memory() const noexcept = 0;       // approximate size in bytes
 };
 
-// Error 22P03 when the vocabulary of a tokenizer of a known kind has a token twice: no text could be cut into tokens
-// by it, and llama.cpp cannot load such a file. Cheaper than making the tokenizer, and asks nothing else of it.
+// Error 22P03 if the vocabulary of a tokenizer of a known kind has the same token twice: such a vocabulary is
+// ambiguous, and llama.cpp cannot load the file. Cheaper than creating the tokenizer, and checks nothing else.
 void check_tokens(const gguf_metadata& metadata, interrupt_checker& interrupts);
 
 }  // namespace hartonomous

@@ -1,6 +1,6 @@
-// Which atoms of a model take part in running a text, and how much: the energy of an atom with weights w in row i and
-// columns B is the sum over tokens of sum over j in B of (w_ij * x_j)^2, for x the matrix's input (Sun et al. 2023,
-// there called Wanda).
+// How much each atom of a model contributes when a text is run. The energy of an atom with weights w in row i and
+// columns B is the sum over tokens of the sum over j in B of (w_ij * x_j)^2, where x is the matrix's input (Sun et al.
+// 2023, who call the criterion Wanda).
 #pragma once
 
 #include <cstdint>
@@ -13,7 +13,7 @@
 
 namespace hartonomous {
 
-// Give it to transformer::observe(); it adds up over all that is run.
+// An observer for transformer::observe(). It accumulates over everything that is run.
 class usage_meter final : public linear_observer {
  public:
   using layout_lookup = std::function<atom_layout(const std::string& tensor)>;
@@ -21,7 +21,7 @@ class usage_meter final : public linear_observer {
   struct tensor_usage {
     atom_layout layout;
     std::vector<double> energies;       // of each atom
-    std::vector<std::uint64_t> tokens;  // that each took part in
+    std::vector<std::uint64_t> tokens;  // in which each took part
   };
 
   explicit usage_meter(layout_lookup layouts) : layouts_(std::move(layouts)) {}
@@ -37,7 +37,7 @@ class usage_meter final : public linear_observer {
 
   layout_lookup layouts_;
   std::map<std::string, tensor_usage> tensors_;
-  std::vector<double> column_energy_;  // of the input last seen
+  std::vector<double> column_energy_;  // of the most recent input
   std::size_t input_tokens_ = 0;
 };
 

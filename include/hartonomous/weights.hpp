@@ -1,7 +1,7 @@
-// A run of weights as SQL's type `weights` is written and read: as text and as a binary message.
+// The text form and the binary form of SQL's type `weights`.
 //
-// Both are input from anyone: everything is checked here, and what is accepted has a known format and exactly the
-// blocks that its format and its count ask for. How much a value can hold is the caller's to check.
+// Input in both forms is untrusted, so everything is checked here: what is accepted has a known format and exactly the
+// blocks that its format and count require. The caller checks how many weights a value may have.
 #pragma once
 
 #include <array>
@@ -21,16 +21,16 @@ namespace hartonomous {
 struct weights_text {
   format id;
   std::uint64_t count;
-  std::string_view digits;  // 2 * bytes_of(id, count) characters, not yet looked at
+  std::string_view digits;  // 2 * bytes_of(id, count) characters, not yet checked
 };
 
-// Error 22P02: not the text form. The views last as long as `text`.
+// Error 22P02 if this is not the text form. The views are valid as long as `text`.
 weights_text parse_weights_text(std::string_view text);
 
-// The bytes of an even number of digits of either case, to `to`. Error 22P02: a character that is no digit.
+// Decodes an even number of digits of either case into `to`. Error 22P02 if a character is not a digit.
 void decode_blocks(std::string_view digits, std::byte* to, interrupt_checker& interrupts);
 
-// What stands before the digits; and the digits, two a byte, to `to`.
+// The part before the digits; and the digits, two per byte, written to `to`.
 std::string weights_text_head(format f, std::uint32_t count);
 void encode_blocks(span<const std::byte> blocks, char* to, interrupt_checker& interrupts);
 
@@ -42,10 +42,10 @@ struct weights_message {
   span<const std::byte> blocks;
 };
 
-// Error 22P03: not the binary form. `blocks` lasts as long as `message`.
+// Error 22P03 if this is not the binary form. `blocks` is valid as long as `message`.
 weights_message parse_weights_message(span<const std::byte> message);
 
-// What stands before the blocks.
+// The part before the blocks.
 std::array<std::byte, 8> weights_message_head(format f, std::uint32_t count);
 
 }  // namespace hartonomous

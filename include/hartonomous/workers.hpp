@@ -1,12 +1,11 @@
-// Arithmetic on several threads.
+// A thread pool for arithmetic.
 //
-// Threads of the core see no signal of the process (all are blocked in them), own no memory of the caller's and check
-// for no interrupts: the calling thread does, which takes tasks like the others, checks between them, and waits for the
-// rest with a timed wait. What is computed must not depend on how many threads there are: cut work by its size, never
-// by their number.
+// Threads of the pool block all signals, own no memory of the caller's and do not check for interrupts. The calling
+// thread does that: it takes tasks like the others, checks between them, and waits for the rest with a timeout. Results
+// must not depend on the number of threads: divide work by its size, never by their number.
 //
-// While an object lives, OpenBLAS (and whatever else uses OpenMP) makes no threads of its own on the thread that made
-// it, nor on those that work for it. It ends on the thread that made it.
+// While an object lives, OpenBLAS (and anything else that uses OpenMP) creates no threads of its own, neither on the
+// thread that created the object nor on those of the pool. The object must be destroyed on the thread that created it.
 #pragma once
 
 #include <condition_variable>
@@ -23,8 +22,8 @@ namespace hartonomous {
 
 class workers {
  public:
-  // With `threads` 0 or 1 everything runs on the calling thread. Others are made by the first run() that needs them
-  // and end with the object.
+  // With `threads` 0 or 1 everything runs on the calling thread. Further threads are created by the first run() that
+  // needs them and end with the object.
   explicit workers(unsigned threads = 1);
   ~workers();
   workers(const workers&) = delete;
@@ -33,8 +32,8 @@ class workers {
   unsigned threads() const noexcept { return threads_; }
 
   // Calls task(i) once for every i < count, in any order and on any thread. A task should take a few milliseconds at
-  // most, for the sake of `interrupts`. The first error of a task or of a check ends the run: tasks that have begun are
-  // waited for, no other begins, and it is thrown again here.
+  // most, so that interrupts are checked often enough. The first error of a task or a check ends the run: no further
+  // task begins, those that have begun are waited for, and the error is rethrown here.
   void run(std::size_t count, interrupt_checker& interrupts, const std::function<void(std::size_t)>& task);
 
  private:
@@ -47,8 +46,8 @@ class workers {
   unsigned threads_;
   std::vector<std::thread> pool_;
   std::mutex mutex_;
-  std::condition_variable work_;  // there are tasks, or the end has come
-  std::condition_variable done_;  // no task is being done any more
+  std::condition_variable work_;  // there are tasks, or the pool is shutting down
+  std::condition_variable done_;  // no task is running any more
   const std::function<void(std::size_t)>* task_ = nullptr;
   std::size_t next_ = 0, count_ = 0, running_ = 0;
   std::exception_ptr failure_;
