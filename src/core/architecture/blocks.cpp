@@ -11,7 +11,7 @@ void append(std::vector<expected_tensor>& to, const std::vector<expected_tensor>
   to.insert(to.end(), more.begin(), more.end());
 }
 
-// In the order in which llama.cpp's converter writes them.
+// In the order of llama.cpp's converter.
 std::vector<expected_tensor> block_tensors(const hyperparameters& config, head_norms norms, feed_forward kind) {
   std::vector<expected_tensor> tensors = {{"attn_norm.weight", {config.width}, true, "input_layernorm.weight"}};
   append(tensors, network_detail::attention_tensors(config));

@@ -1,5 +1,5 @@
-// The block that llama and the models after it share: attention, then a feed-forward network, each on the RMSNorm of
-// the residual stream and added to it.
+// The block of llama and its successors: attention, then a feed-forward network, each applied to the RMSNorm of the
+// residual stream and added to it.
 #pragma once
 
 #include <vector>
@@ -18,11 +18,11 @@ inline constexpr named_size dense_sizes[] = {
 std::vector<expected_tensor> dense_block_tensors(const hyperparameters& config);
 void run_dense_block(network_detail::block_pass& pass);
 
-// The same with a norm of each head's query and key before they are turned.
+// The same, with an RMSNorm of each head's query and key before they are rotated.
 std::vector<expected_tensor> dense_block_tensors_with_head_norms(const hyperparameters& config);
 void run_dense_block_with_head_norms(network_detail::block_pass& pass);
 
-// And with experts in place of the one feed-forward network.
+// The same, with experts instead of one feed-forward network.
 std::vector<expected_tensor> routed_block_tensors_with_head_norms(const hyperparameters& config);
 void run_routed_block_with_head_norms(network_detail::block_pass& pass);
 

@@ -1,5 +1,5 @@
-// Hyperparameters from a GGUF file's metadata, and back (hartonomous/hyperparameters.hpp): what all architectures have
-// in common.
+// Hyperparameters from a GGUF file's metadata, and back (hartonomous/hyperparameters.hpp): the part that all
+// architectures share.
 #include "hartonomous/hyperparameters.hpp"
 
 #include "architecture/keys.hpp"

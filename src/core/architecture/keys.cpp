@@ -50,7 +50,7 @@ double keys::required_real(const std::string& key) const {
   return *value;
 }
 
-// The one value of an array of one number a block.
+// The value of an array of one number per block, all of which must be equal.
 std::uint64_t keys::common(const std::string& name) const {
   const std::vector<std::int64_t> values = *metadata_.get_ints(name);
   if (values.empty() || values.front() < 0) broken("key \"" + name + "\" is empty or negative");

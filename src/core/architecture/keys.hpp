@@ -1,4 +1,4 @@
-// Reading hyperparameters from the keys of a GGUF file that stand under its architecture's name.
+// Reads hyperparameters from the keys of a GGUF file that begin with its architecture's name.
 #pragma once
 
 #include <cstdint>
@@ -20,9 +20,9 @@ class keys {
   keys(const gguf_metadata& metadata, const std::string& architecture)
       : metadata_(metadata), prefix_(architecture + ".") {}
 
-  // A number, or an array of one number a block that are all the same.
+  // The value of a number, or of an array of one number per block whose elements are all equal.
   std::optional<std::uint32_t> number(const std::string& key) const;
-  // One above 0, which must be there unless `otherwise` stands in for it.
+  // A number above 0. The key must exist unless there is a default, `otherwise`.
   std::uint32_t positive(const std::string& key, std::optional<std::uint32_t> otherwise = std::nullopt) const;
   std::optional<double> real(const std::string& key) const;  // finite
   double required_real(const std::string& key) const;

@@ -1,4 +1,5 @@
-// llama: rotary positions turn adjacent numbers, all of a head. Llama 1 to 3, Mistral and whatever is converted to it.
+// llama: rotary positions rotate pairs of adjacent numbers, all of a head. For Llama 1 to 3, Mistral, and models
+// converted to llama.
 #include "architecture/blocks.hpp"
 #include "architecture/registry.hpp"
 

@@ -1,4 +1,4 @@
-// qwen2: rotary positions turn the halves of a head against each other, perhaps only its first dimensions.
+// qwen2: rotary positions pair the two halves of a head; they may rotate only its first dimensions.
 #include "architecture/blocks.hpp"
 #include "architecture/registry.hpp"
 

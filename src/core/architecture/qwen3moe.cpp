@@ -1,4 +1,4 @@
-// qwen3moe: qwen3 with experts, of which each token uses some.
+// qwen3moe: qwen3 with experts, a few of which are used for each token.
 #include "architecture/blocks.hpp"
 #include "architecture/registry.hpp"
 

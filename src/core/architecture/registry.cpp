@@ -1,5 +1,5 @@
-// Finding an architecture by its name or by that of a checkpoint's class (registry.hpp). A new one is a file beside
-// this one and an entry in all().
+// Finds an architecture by its name or by the name of a checkpoint's class (registry.hpp). To add one, add a file to
+// this folder and an entry to all().
 #include "architecture/registry.hpp"
 
 #include "bytes/text.hpp"
@@ -14,7 +14,7 @@ namespace {
 
 using architectures = std::array<const network_architecture*, 4>;
 
-// Made at the first use, so that it does not matter which file's constants are initialized first.
+// Created at the first use, so that the order in which files initialize their constants does not matter.
 const architectures& all() {
   static const architectures known = {&llama, &qwen2, &qwen3, &qwen3moe};
   return known;

@@ -1,4 +1,4 @@
-// The architectures that can be run, one file each in this folder.
+// The supported architectures, one file each in this folder.
 #pragma once
 
 #include <string>
@@ -13,10 +13,11 @@ extern const network_architecture qwen2;
 extern const network_architecture qwen3;
 extern const network_architecture qwen3moe;
 
-// By general.architecture. Error 0A000, with a hint that lists those there are.
+// Finds an architecture by general.architecture. Error 0A000, with a hint that lists those that are supported.
 const network_architecture& find_architecture(const std::string& name);
 
-// By a class of checkpoints. Error 0A000, with a detail that lists those there are.
+// A checkpoint class with its architecture. If the class is not supported, error 0A000 with a detail that lists those
+// that are.
 struct known_checkpoint {
   const network_architecture& architecture;
   const checkpoint_class& model_class;

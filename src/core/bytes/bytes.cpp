@@ -1,4 +1,4 @@
-// Reading from memory.
+// A byte source in memory (hartonomous/bytes.hpp).
 #include "hartonomous/bytes.hpp"
 
 #include <cstdint>
@@ -10,7 +10,7 @@
 namespace hartonomous {
 
 void memory_source::read(std::uint64_t offset, void* to, std::size_t count) {
-  // Compared this way round so that offset + count cannot wrap.
+  // Compared in this way so that offset + count cannot overflow.
   if (offset > size_ || count > size_ - offset) {
     throw error(sqlstate::io_error, "read beyond the end of the data",
                 "Reading " + std::to_string(count) + " bytes at " + std::to_string(offset) + " of " +

@@ -1,4 +1,4 @@
-// Telling files apart by how they begin (file_kind.hpp).
+// Recognizes files by their first bytes (file_kind.hpp).
 #include "bytes/file_kind.hpp"
 
 #include <algorithm>
@@ -23,7 +23,7 @@ struct known_start {
 
 constexpr known_start starts[] = {
     {"GGUF", {"a GGUF file", "Import it with import_gguf()."}},
-    // The formats of ggml before GGUF; the last three are written as little-endian numbers.
+    // ggml's formats before GGUF; the last three magics are written as little-endian numbers.
     {"lmgg", {"a ggml file older than GGUF", "Convert the model to GGUF again, from its checkpoint."}},
     {"tjgg", {"a ggml file older than GGUF", "Convert the model to GGUF again, from its checkpoint."}},
     {"fmgg", {"a ggml file older than GGUF", "Convert the model to GGUF again, from its checkpoint."}},
@@ -42,7 +42,7 @@ bool begins_with(std::string_view text, std::string_view start) noexcept {
   return text.substr(0, start.size()) == start;
 }
 
-// Without regard to the case of ASCII letters; `lower` is in lower case.
+// Ignores the case of ASCII letters; `lower` is in lower case.
 bool begins_with_word(std::string_view text, std::string_view lower) noexcept {
   return text.size() >= lower.size() && std::equal(lower.begin(), lower.end(), text.begin(), [](char want, char have) {
            return want == (have >= 'A' && have <= 'Z' ? static_cast<char>(have + ('a' - 'A')) : have);
@@ -66,7 +66,7 @@ file_kind recognize_text(std::string_view head) noexcept {
   return {"a JSON text", ""};
 }
 
-// Pickles say their protocol, 2 to 5, and end with a stop; the second byte alone would be too little.
+// A pickle begins with its protocol, 2 to 5, and ends with a stop opcode; the second byte alone would not be enough.
 bool is_pickle(std::string_view head) noexcept {
   return head.size() > 2 && head[0] == '\x80' && head[1] >= 2 && head[1] <= 5 &&
          std::string_view("}]c(\x8a\x95").find(head[2]) != std::string_view::npos;
@@ -79,7 +79,8 @@ bool is_safetensors(std::string_view head, std::uint64_t size) noexcept {
 }  // namespace
 
 file_kind recognize_file(byte_source& source) {
-  constexpr std::uint64_t most = 4096;  // an index of several files names its map within a few hundred bytes
+  // Enough to recognize an index of several files, which names its map within the first few hundred bytes.
+  constexpr std::uint64_t most = 4096;
   std::string head(std::min(source.size(), most), '\0');
   source.read(0, head.data(), head.size());
   for (const known_start& start : starts) {

@@ -1,4 +1,4 @@
-// What a file is that a reader of models was given by mistake.
+// Recognizes files that are not models, to give a helpful error message.
 #pragma once
 
 #include <string>
@@ -12,10 +12,11 @@ struct file_kind {
   const char* hint = "";       // what to do about it; may be empty
 };
 
-// By the first bytes alone, so that it is no proof: a reader asks once it knows that the file is none of its own.
+// This looks only at the first bytes, so it proves nothing: call it once it is known that the file is not the expected
+// one.
 file_kind recognize_file(byte_source& source);
 
-// Throws error 22P03 with a message as in "GGUF: the file is a web page, not a GGUF file" when the file is recognized.
+// If the file is recognized, throws error 22P03 with a message like "GGUF: the file is a web page, not a GGUF file".
 void refuse_recognized(byte_source& source, const std::string& reader, const std::string& detail);
 
 }  // namespace hartonomous

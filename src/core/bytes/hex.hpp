@@ -1,4 +1,4 @@
-// Bytes as pairs of hexadecimal digits and back, several at a time.
+// Conversion of bytes to pairs of hexadecimal digits and back, several at a time.
 #pragma once
 
 #include <cstddef>
@@ -8,7 +8,7 @@ namespace hartonomous {
 // Writes 2 * count lower-case digits.
 void encode_hex(const std::byte* from, std::size_t count, char* to) noexcept;
 
-// Reads 2 * count digits of either case. When one of them is no digit the result is false and `to` undefined.
+// Reads 2 * count digits of either case. If one of them is not a digit, the result is false and `to` is undefined.
 bool decode_hex(const char* from, std::size_t count, std::byte* to) noexcept;
 
 }  // namespace hartonomous

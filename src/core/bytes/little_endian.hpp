@@ -1,4 +1,5 @@
-// Little-endian numbers in bytes, whatever the host's own order (compilers turn these into plain moves).
+// Little-endian numbers in bytes, whatever the byte order of the host (compilers turn these functions into plain
+// moves).
 #pragma once
 
 #include <cstddef>

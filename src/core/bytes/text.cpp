@@ -1,4 +1,4 @@
-// Text found in files: UTF-8 checks, safe display, JSON and hex spelling.
+// Text found in files: UTF-8 checks, display in messages, JSON and hexadecimal (text.hpp).
 #include "bytes/text.hpp"
 
 #include <cstddef>
@@ -37,7 +37,7 @@ std::size_t utf8_length(std::string_view text, std::size_t i) noexcept {
 
 bool is_utf8(std::string_view text) noexcept {
   for (std::size_t i = 0; i < text.size();) {
-    // Eight characters of ASCII at a time.
+    // Eight ASCII characters at a time.
     std::uint64_t word = 0;
     while (text.size() - i >= sizeof word) {
       std::memcpy(&word, text.data() + i, sizeof word);

@@ -14,7 +14,7 @@ namespace {
 
 using namespace checkpoint_detail;
 
-// general.file_type of the matrices' format: F32, F16 or BF16.
+// The general.file_type for matrices of this format: F32, F16 or BF16.
 std::uint32_t file_type_of(format f) { return static_cast<std::uint32_t>(find_mix(traits_of(f).name)->type); }
 
 }  // namespace

@@ -22,14 +22,15 @@ known_checkpoint read_architecture(const members& config) {
   return architecture_detail::find_checkpoint_class(text_of(names.front(), "config: architectures[0]"));
 }
 
-// Positions that turn only a part of each head.
+// Rotary positions of only a part of each head are not supported.
 void require_whole_heads(const members& at) {
   for (const char* key : {"partial_rotary_factor", "rotary_pct", "rope_pct"}) {
     if (at.number(key).value_or(1) != 1) not_supported(at.name(key) + " is not 1");
   }
 }
 
-// Llama 3.1's rule: long wavelengths are slowed down by the factor, short ones left, those between blended.
+// Llama 3.1's rule: the frequencies of long wavelengths are divided by the factor, those of short ones are unchanged,
+// and those between are blended.
 std::vector<float> llama3_factors(const hyperparameters& network, const members& rope,
                                   std::optional<std::uint32_t> original) {
   const double factor = rope.number("factor").value_or(8);
@@ -50,7 +51,7 @@ std::vector<float> llama3_factors(const hyperparameters& network, const members&
   return factors;
 }
 
-// What YaRN multiplies queries and keys with in transformers: a number of the config, or a function of the factor.
+// The factor of queries and keys that transformers uses for YaRN: a number of the config, or a function of the factor.
 double yarn_magnitude(const members& rope, double factor) {
   const auto grown = [&](double scale) { return factor <= 1 ? 1 : 0.1 * scale * std::log(factor) + 1; };
   if (const auto given = rope.number("attention_factor")) return *given;
@@ -59,7 +60,8 @@ double yarn_magnitude(const members& rope, double factor) {
   return scale != 0 && scale_of_all != 0 ? grown(scale) / grown(scale_of_all) : grown(1);
 }
 
-// What the converter of llama.cpp and others read, and transformers does not, in other senses than that of 1.
+// These members have a meaning only for llama.cpp's converter and others, not for transformers, so only the value 1 is
+// accepted.
 void require_one(const members& rope, const char* key) {
   if (rope.number(key).value_or(1) != 1) not_supported(rope.name(key) + " is not 1");
 }
@@ -68,12 +70,12 @@ void read_yarn(const members& rope, rope_parameters& out) {
   if (!rope.flag("truncate").value_or(true)) not_supported(rope.name("truncate") + " is false");
   require_one(rope, "attn_factor");
   require_one(rope, "extrapolation_factor");
-  // llama.cpp multiplies with what the factor implies in any case.
+  // llama.cpp always multiplies by the value that the factor implies.
   const double implied = out.factor <= 1 ? 1 : 0.1 * std::log(out.factor) + 1;
   const double magnitude = yarn_magnitude(rope, out.factor);
   if (!(magnitude > 0)) refuse("config: rope_scaling has factors out of range");
   if (magnitude != implied) out.magnitude = magnitude / implied;
-  // 0 counts as missing in transformers, too.
+  // transformers treats 0 as missing, too.
   const double fast = rope.number("beta_fast").value_or(0);
   const double slow = rope.number("beta_slow").value_or(0);
   if (fast != 0) out.beta_fast = fast;
@@ -84,7 +86,7 @@ void read_yarn(const members& rope, rope_parameters& out) {
   }
 }
 
-// Positions are scaled in many ways: a member that is not known here may change them.
+// A member that is not known here may change how positions are scaled.
 void check_rope_members(const json& rope, const std::string& where) {
   static constexpr const char* known[] = {
       "type",      "rope_type",           "rope_theta",      "factor",           "original_max_position_embeddings",
@@ -105,7 +107,7 @@ double read_factor(const members& rope, const hyperparameters& network, std::opt
   return *factor;
 }
 
-// Newer versions of transformers write rope_parameters, which hold rope_theta too.
+// Newer versions of transformers write rope_parameters, which also hold rope_theta.
 void read_rope(const members& config, checkpoint_config& out) {
   hyperparameters& network = out.network;
   const json* parameters = config.find("rope_parameters");
@@ -140,7 +142,7 @@ void read_rope(const members& config, checkpoint_config& out) {
   if (type == "yarn") read_yarn(rope, network.rope);
 }
 
-// Layers whose attention does not reach back to the beginning, looks ahead, or is none.
+// Refuses layers with a limited window, with attention to later tokens, or without attention.
 void check_attention(const members& config, const checkpoint_class& model_class, const hyperparameters& network) {
   const bool is_on = model_class.has_window ? config.find("sliding_window") != nullptr || !config.has("sliding_window")
                                             : config.flag("use_sliding_window").value_or(false) &&
@@ -161,7 +163,7 @@ void check_attention(const members& config, const checkpoint_class& model_class,
 
 void check_plain(const members& config) {
   std::string const activation = config.text("hidden_act").value_or("silu");
-  if (activation != "silu" && activation != "swish") {  // two names of one function
+  if (activation != "silu" && activation != "swish") {  // two names of the same function
     not_supported("unknown activation " + show_name(activation), "Known is silu, which is also called swish.");
   }
   for (const char* key : {"quantization_config", "compression_config"}) {
@@ -170,7 +172,8 @@ void check_plain(const members& config) {
   require_whole_heads(config);
 }
 
-// Every block has the experts, and what the router gives those that are used is made to sum to 1, as llama.cpp does.
+// Only models in which every block has experts are supported, and in which the weights of the experts used are
+// normalized to sum to 1, as llama.cpp does.
 void check_experts(const members& config, const hyperparameters& network) {
   if (network.experts == 0) return;
   if (network.experts_used > network.experts) refuse("config: num_experts_per_tok is more than num_experts");
@@ -185,9 +188,9 @@ void check_experts(const members& config, const hyperparameters& network) {
 std::optional<std::uint32_t> read_token(const members& config, const char* key) {
   const json* value = config.find(key);
   if (value == nullptr) return std::nullopt;
-  const bool list = value->is_array() && !value->empty();  // several ends of text: the first is the main one
+  const bool list = value->is_array() && !value->empty();  // several EOS tokens: the first is the main one
   const json& first = list ? value->front() : *value;
-  if (first.is_number_integer() && first == -1) return std::nullopt;  // as old configs say that there is none
+  if (first.is_number_integer() && first == -1) return std::nullopt;  // old configs' way of saying that there is none
   return natural_of(first, config.name(key));
 }
 

@@ -1,4 +1,4 @@
-// config.json: what kind of network a checkpoint holds.
+// Reads config.json: which network a checkpoint holds.
 #pragma once
 
 #include <cstdint>
@@ -13,8 +13,8 @@ namespace hartonomous::checkpoint_detail {
 struct checkpoint_config {
   hyperparameters network;
   std::uint32_t vocabulary = 0;
-  bool tied = false;  // no output matrix of its own
-  // One factor for each pair of a head's positions (Llama 3.1); empty: none.
+  bool tied = false;  // there is no separate output matrix
+  // One factor for each rotated pair of a head (Llama 3.1); empty if there are none.
   std::vector<float> rope_factors;
   std::optional<std::uint32_t> bos, eos, padding;
 };

@@ -1,4 +1,4 @@
-// JSON of config.json and tokenizer.json: parsed within limits, looked up with errors that name what is wrong.
+// Parses config.json and tokenizer.json within limits, and looks up members with errors that say what is wrong.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +15,7 @@ namespace hartonomous::checkpoint_detail {
 
 using json = nlohmann::json;
 
-// Error 22P02 when it is not JSON, 54000 when it is nested deeper than 64 levels.
+// Error 22P02 if it is not JSON, 54000 if it is nested deeper than 64 levels.
 json parse_json(std::string_view text, const char* what, interrupt_checker& interrupts);
 
 // Errors 22023 and 0A000.
@@ -24,14 +24,14 @@ json parse_json(std::string_view text, const char* what, interrupt_checker& inte
 [[noreturn]] void not_supported(const std::string& what, const std::string& detail = {},
                                 source_location thrown = source_location::current());
 
-// The members of an object; a member that is null counts as missing. Errors 22023 name the member after `path`, as in
+// The members of an object; a member that is null counts as missing. Error 22023 names the member after `path`, as in
 // "config: rope_scaling.factor".
 class members {
  public:
   members(const json& value, std::string path);
 
-  const json* find(const char* key) const;                          // nullptr when it is missing
-  bool has(const char* key) const { return value_.contains(key); }  // null or not
+  const json* find(const char* key) const;                          // nullptr if it is missing
+  bool has(const char* key) const { return value_.contains(key); }  // also if it is null
   const json& at(const char* key) const;
   members object(const char* key) const { return {at(key), name(key) + "."}; }
 

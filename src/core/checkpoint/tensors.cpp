@@ -1,4 +1,4 @@
-// Placing and reading a checkpoint's tensors (tensors.hpp).
+// Placing a checkpoint's tensors in the GGUF model, and reading them (tensors.hpp).
 #include "checkpoint/tensors.hpp"
 
 #include <algorithm>
@@ -34,7 +34,7 @@ class placer {
                     "tensor " + show_name(tensor.name) + " is in two of the checkpoint's files");
       }
     }
-    // Of the network alone, as models for embeddings are saved, names begin a level deeper.
+    // Checkpoints of the bare network, such as embedding models, have names without the prefix.
     if (places_.count("model.embed_tokens.weight") == 0 && places_.count("embed_tokens.weight") > 0) root_.clear();
   }
 
@@ -45,8 +45,8 @@ class placer {
     const std::vector<expected_tensor> of_block = config_.network.architecture->block_tensors(config_.network);
     for (std::uint32_t block = 0; block < config_.network.blocks; ++block) place_block(block, of_block);
     take("output_norm.weight", root_ + "norm.weight", {width});
-    // A tied checkpoint may have a copy of the embedding under this name: it is left out. One without an output matrix
-    // is tied whatever its config says, as it is to llama.cpp.
+    // A tied checkpoint may have a copy of the embedding under this name, which is left out. A checkpoint without an
+    // output matrix is tied whatever its config says, as in llama.cpp.
     if (config_.tied) {
       skip("lm_head.weight");
     } else if (places_.count("lm_head.weight") > 0) {
@@ -87,7 +87,7 @@ class placer {
     add(to, shape, std::move(experts));
   }
 
-  // All but the place in the model's data.
+  // Everything but the offset in the model's data.
   tensor_origin origin_of(const std::string& from, const shape_t& shape, bool permuted) {
     const auto at = places_.find(from);
     if (at == places_.end()) {
@@ -129,7 +129,7 @@ class placer {
     tensor.storage = carried;
     tensor.shape = shape;
     tensor.row_length = shape.back();
-    tensor.weights = 1;  // as many as the files have, which is no more than 64 bits count
+    tensor.weights = 1;  // cannot overflow: the files have that many elements
     for (std::uint64_t const n : shape) tensor.weights *= n;
     tensor.offset = end_;
     tensor.bytes = bytes_of(carried, tensor.weights);
@@ -149,7 +149,7 @@ class placer {
     }
   }
 
-  // Angles of old checkpoints, of a block or of all: they follow from the config.
+  // Rotary frequencies in old checkpoints, per block or for all, which follow from the config.
   static bool is_buffer(std::string_view name) {
     constexpr std::string_view buffer = "rotary_emb.inv_freq";
     if (name.size() < buffer.size() || name.substr(name.size() - buffer.size()) != buffer) return false;
@@ -164,7 +164,7 @@ class placer {
 
   const checkpoint_config& config_;
   std::map<std::string, found> places_;
-  std::string root_ = "model.";  // before the names of the network's tensors
+  std::string root_ = "model.";  // prefix of the network's tensors
   placed_tensors placed_;
   std::uint64_t end_ = 0;
 };
@@ -175,8 +175,8 @@ float element_at(format stored, const char* from) {
   return half_detail::float_of(load_le<std::uint32_t>(from));
 }
 
-// Hugging Face turns the first half of a head against the second, GGUF's llama neighbours against each other: where
-// row `i` of a tensor in GGUF's order is in the file.
+// Hugging Face rotates the two halves of a head against each other, GGUF's llama adjacent numbers, so the order of rows
+// differs. Returns the row in the file of row `i` in GGUF's order.
 std::uint64_t file_row(std::uint64_t i, std::uint32_t head_width) noexcept {
   std::uint64_t const within = i % head_width;
   return i - within + within % 2 * (head_width / 2) + within / 2;

@@ -1,4 +1,4 @@
-// The tensors of a checkpoint as GGUF has them.
+// The tensors of a checkpoint in GGUF's layout.
 #pragma once
 
 #include <cstdint>
@@ -14,19 +14,19 @@
 
 namespace hartonomous::checkpoint_detail {
 
-// Where the bytes of one tensor of the GGUF model, or of one expert in it, come from.
+// Where the bytes of a tensor of the GGUF model, or of one expert in it, come from.
 struct tensor_origin {
   std::uint64_t begin = 0, bytes = 0;  // in the model's data
-  std::size_t file = 0;                // which of the checkpoint's
-  std::uint64_t offset = 0;            // in that
-  std::uint64_t unit = 0;              // bytes of a row, of an element of a vector; of the model
-  format stored = format::F32;         // of an element in the file; vectors become F32
-  bool widened = false;                // to F32, element by element
-  std::uint32_t head_width = 0;        // not 0: the rows of each head are in another order
-  std::string made;                    // not empty: the bytes themselves, of a tensor the file does not have
+  std::size_t file = 0;                // index of the checkpoint's file
+  std::uint64_t offset = 0;            // in that file
+  std::uint64_t unit = 0;              // in the model: bytes of a row, or of an element of a vector
+  format stored = format::F32;         // format of an element in the file; vectors become F32
+  bool widened = false;                // each element is converted to F32
+  std::uint32_t head_width = 0;        // if not 0, the rows of each head of this width are reordered
+  std::string made;                    // if not empty, the bytes of a tensor that is not in the files
 };
 
-// The data of the model: every tensor's bytes, one after the other, read from the files as they are asked for.
+// The data of the model: the bytes of all tensors, one after the other, read from the files on demand.
 class tensor_data final : public byte_source {
  public:
   tensor_data(std::vector<byte_source*> files, std::vector<tensor_origin> origins);
@@ -46,9 +46,8 @@ struct placed_tensors {
   std::vector<tensor_origin> origins;  // in the order of the data
 };
 
-// Gives every tensor of the files its place in the model. Errors: 22P03 one is missing or of another shape than the
-// config says, one is there twice,
-// 0A000 one that is none of the architecture's, or is not of floats.
+// Assigns every tensor of the files to its place in the model. Errors: 22P03 if a tensor is missing, occurs twice or
+// has another shape than the config implies; 0A000 if one does not belong to the architecture or is not floating-point.
 placed_tensors place_tensors(const checkpoint_config& config, const std::vector<safetensors_file>& files);
 
 }  // namespace hartonomous::checkpoint_detail

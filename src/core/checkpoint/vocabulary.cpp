@@ -1,4 +1,4 @@
-// Reading tokenizer.json (vocabulary.hpp).
+// Reads tokenizer.json (vocabulary.hpp).
 #include "checkpoint/vocabulary.hpp"
 
 #include <algorithm>
@@ -16,17 +16,16 @@ namespace {
 
 constexpr char visible_space[] = "\xe2\x96\x81";  // U+2581
 
-// token_type's numbers
+// Values of token_type.
 constexpr std::int32_t normal = 1, unknown = 2, control = 3, user_defined = 4, unused = 5, byte = 6;
 
-// ---- how text is cut and changed before it meets the vocabulary
-// ------------------------------------------------------
+// ---- how text is normalized and split --------------------------------------------------------------------------
 
 std::string type_of(const json& step, const std::string& name) {
   return members(step, name + ".").text("type").value_or("");
 }
 
-// The steps of a pipeline: none, one, or a sequence of them under `list`.
+// The steps of a pipeline: none, one, or a sequence of them in the member `list`.
 std::vector<const json*> steps_of(const members& tokenizer, const char* key, const char* list) {
   const json* value = tokenizer.find(key);
   if (value == nullptr) return {};
@@ -38,11 +37,11 @@ std::vector<const json*> steps_of(const members& tokenizer, const char* key, con
   return steps;
 }
 
-// What the steps amount to.
+// What the steps do together.
 struct pipeline {
   bool visible_spaces = false;  // SentencePiece's
   bool space_before = false;
-  std::string pre;  // of byte-level BPE: the rule's name in GGUF; empty: there is no byte-level step
+  std::string pre;  // for byte-level BPE, GGUF's name of the splitting rule; empty if there is no byte-level step
 };
 
 void read_normalizers(const members& tokenizer, pipeline& out) {
@@ -57,7 +56,7 @@ void read_normalizers(const members& tokenizer, pipeline& out) {
         not_supported("the tokenizer replaces something other than spaces by visible spaces");
       }
       out.visible_spaces = true;
-    } else if (type != "NFC") {  // which GGUF's tokenizers leave out, too
+    } else if (type != "NFC") {  // GGUF's tokenizers do not normalize to NFC, either
       not_supported("unknown normalizer " + show_name(type) + " of the tokenizer");
     }
   }
@@ -65,7 +64,7 @@ void read_normalizers(const members& tokenizer, pipeline& out) {
 
 struct known_pattern {
   const char* regex;
-  const char* pre;  // where a word that is a token is taken whole
+  const char* pre;  // if a word that is a token is taken whole
   const char* pre_merged;
 };
 constexpr known_pattern patterns[] = {
@@ -96,7 +95,8 @@ void read_metaspace(const members& step, pipeline& out) {
   out.space_before = scheme != "never" && step.flag("add_prefix_space").value_or(true);
 }
 
-// The patterns known match every character of a text, so that keeping what they match is the same as cutting it out.
+// The supported patterns match every character of a text, so isolating the matches is the same as removing what lies
+// between.
 void check_split(const members& step) {
   const bool inverted = step.flag("invert").value_or(false);
   std::string const behavior = step.text("behavior").value_or("Isolated");
@@ -134,15 +134,14 @@ void read_pre_tokenizers(const members& tokenizer, bool whole_words, pipeline& o
   }
 }
 
-// ---- the tokens
-// ------------------------------------------------------------------------------------------------------
+// ---- tokens ----------------------------------------------------------------------------------------------------
 
 struct token_table {
   std::vector<std::string> texts;
-  std::vector<std::int32_t> types;  // 0: a number without a token
+  std::vector<std::int32_t> types;  // 0: an id without a token
   std::unordered_map<std::string, std::uint32_t> ids;
 
-  // Added tokens that are of the vocabulary, too, are given once more with the same number.
+  // Added tokens that are also in the vocabulary are listed again with the same id.
   void set(const std::string& text, std::uint32_t id, std::int32_t type) {
     if (id >= texts.size()) {
       refuse("tokenizer: token " + show_name(text) + " is beyond the config's vocab_size",
@@ -166,14 +165,14 @@ bool is_byte_token(std::string_view text) noexcept {
   return text.size() == 6 && text.substr(0, 3) == "<0x" && text[5] == '>';
 }
 
-// Tokens that are not marked special although they are: those that llama.cpp's converter takes for it.
+// Tokens that llama.cpp's converter treats as special although they are not marked so.
 bool looks_special(std::string_view text) noexcept {
   for (std::string_view const known : {"<pad>", "<mask>", "<2mass>", "[@BOS@]"}) {
     if (text == known) return true;
   }
   struct {
     std::string_view begin, end;
-  } constexpr brackets[] = {{"<|", "|>"}, {"<\xef\xbd\x9c", "\xef\xbd\x9c>"}, {"<unused", ">"}};  // U+FF5C: a wide bar
+  } constexpr brackets[] = {{"<|", "|>"}, {"<\xef\xbd\x9c", "\xef\xbd\x9c>"}, {"<unused", ">"}};  // U+FF5C: wide bar
   return std::any_of(std::begin(brackets), std::end(brackets), [&](const auto& b) {
     return text.size() >= std::max(b.begin.size(), b.end.size()) && text.substr(0, b.begin.size()) == b.begin &&
            text.substr(text.size() - b.end.size()) == b.end;
@@ -209,7 +208,7 @@ token_table read_tokens(const members& tokenizer, const members& model, const ch
     table.set(text, natural_of(id, "tokenizer: model.vocab"), bytes && is_byte_token(text) ? byte : normal);
   }
   read_added_tokens(tokenizer, table);
-  // The embedding often has more rows than there are tokens.
+  // The embedding often has more rows than the vocabulary has tokens.
   for (std::size_t i = 0; i < table.texts.size(); ++i) {
     if (table.types[i] != 0) continue;
     std::string filler = "[PAD" + std::to_string(i) + "]";
@@ -220,7 +219,7 @@ token_table read_tokens(const members& tokenizer, const members& model, const ch
   return table;
 }
 
-// Both parts of each merge, in order of rank: "left right", or in newer files ["left", "right"].
+// Both parts of each merge, in order of rank: "left right" or, in newer files, ["left", "right"].
 std::vector<std::pair<std::string, std::string>> read_merges(const members& model) {
   const json& merges = model.at("merges");
   if (!merges.is_array()) refuse("tokenizer: model.merges is not an array");
@@ -239,10 +238,9 @@ std::vector<std::pair<std::string, std::string>> read_merges(const members& mode
   return out;
 }
 
-// ---- special tokens
-// --------------------------------------------------------------------------------------------------
+// ---- special tokens --------------------------------------------------------------------------------------------
 
-// The tokens that the tokenizer puts before and behind every text; nothing when it does not say.
+// The tokens that the tokenizer adds before and after every text.
 struct surroundings {
   bool said = false;
   std::string before, behind;
@@ -253,7 +251,7 @@ surroundings read_post_processor(const members& tokenizer) {
   std::string const name = tokenizer.name("post_processor");
   for (const json* step : steps_of(tokenizer, "post_processor", "processors")) {
     std::string const type = type_of(*step, name);
-    if (type == "ByteLevel") continue;  // changes offsets only
+    if (type == "ByteLevel") continue;  // changes only offsets
     if (type != "TemplateProcessing") not_supported("unknown post-processor " + show_name(type) + " of the tokenizer");
     const members at(*step, name + ".");
     const json& single = at.at("single");
@@ -292,16 +290,15 @@ void describe_special(const members& tokenizer, const members& model, const chec
     table.types[*id] = unknown;
     set("tokenizer.ggml.unknown_token_id", id);
   }
-  if (!around.said) return;  // the tokenizer's own defaults apply
+  if (!around.said) return;  // the defaults of the tokenizer apply
   metadata.set_bool("tokenizer.ggml.add_bos_token", bos && find(around.before) == bos);
   metadata.set_bool("tokenizer.ggml.add_eos_token", eos && find(around.behind) == eos);
 }
 
-// ---- the two kinds
-// ---------------------------------------------------------------------------------------------------
+// ---- the two kinds of tokenizers -------------------------------------------------------------------------------
 
-// SentencePiece merges by the score of what comes out, BPE by the rank of the pair: minus the rank of the first merge
-// that makes a token is the score that gives the same order. What no merge makes comes last.
+// SentencePiece merges by the score of the resulting token, BPE by the rank of the pair. Minus the rank of the first
+// merge that makes a token is a score that gives the same order. Tokens that no merge makes come last.
 std::vector<float> scores_of(const token_table& table, const std::vector<std::pair<std::string, std::string>>& merges) {
   std::vector<float> scores(table.texts.size(), -static_cast<float>(merges.size()) - 1);
   for (std::size_t i = merges.size(); i-- > 0;) {
