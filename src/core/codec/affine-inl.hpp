@@ -20,15 +20,15 @@ HWY_BEFORE_NAMESPACE();
 namespace hartonomous::codecs::HWY_NAMESPACE {
 namespace {
 
-// What search_affine() finds for the sub-blocks of a batch, to the bit. The levels it would find are
-// clamp(nearest_int(inverse * (x - low))); inverse is 0 where scale is 0 for want of a spread.
+// The results of search_affine() for the sub-blocks of a batch, bit for bit. The levels it would find are
+// clamp(nearest_int(inverse * (x - low))); inverse is 0 where scale is 0 because the numbers have no spread.
 struct affine_fits {
   HWY_ALIGN float scale[batch_sub_blocks];
   HWY_ALIGN float minimum[batch_sub_blocks];
   HWY_ALIGN float inverse[batch_sub_blocks];
   HWY_ALIGN float low[batch_sub_blocks];
-  HWY_ALIGN float total[batch_sub_blocks];  // of the weights of the numbers
-  HWY_ALIGN float sound[batch_sub_blocks];  // 0: see can_round(); all else is then undefined
+  HWY_ALIGN float total[batch_sub_blocks];  // sum of the numbers' weights
+  HWY_ALIGN float sound[batch_sub_blocks];  // 0 if can_round() is false; the other results are then undefined
 };
 
 template <class V>
@@ -37,7 +37,7 @@ HWY_INLINE V affine_level(float top, V inverse, V low, V x) {
   return round(min(max(raw, width<V>::set(0.0f)), width<V>::set(top)));
 }
 
-// The levels of one trial, as floats, and the least squares fit to them. Where there is none the scale is NaN.
+// The levels of one trial, as floats, and their least squares fit. The scale is NaN if there is no fit.
 template <int Count, class V>
 HWY_INLINE void solve_affine(float top, V inverse, V start, V sum_w, V sum_x, const float* x, const float* w,
                              float* HWY_RESTRICT levels, V& scale, V& low) {
@@ -62,7 +62,7 @@ HWY_INLINE void solve_affine(float top, V inverse, V start, V sum_w, V sum_x, co
   scale = if_then_else(lt(zero, determinant), scale, width<V>::set(std::numeric_limits<float>::quiet_NaN()));
 }
 
-// NaN for a scale that is.
+// NaN if the scale is not finite.
 template <int Count, bool AbsoluteError, class V>
 HWY_INLINE V affine_error(V scale, V low, const float* x, const float* w, const float* levels) {
   V total = width<V>::set(0.0f);
@@ -75,7 +75,7 @@ HWY_INLINE V affine_error(V scale, V low, const float* x, const float* w, const 
   return total;
 }
 
-// Searches the group of sub-blocks that starts with number `at` of the batch; x and w are transposed.
+// Searches the group of sub-blocks that starts with sub-block `at` of the batch; x and w are transposed.
 template <int Count, bool AbsoluteError, class V>
 HWY_NOINLINE void search_affine(const affine_plan& plan, const float* HWY_RESTRICT x, const float* HWY_RESTRICT w,
                                 affine_fits& fits, std::size_t at) {
@@ -86,7 +86,7 @@ HWY_NOINLINE void search_affine(const affine_plan& plan, const float* HWY_RESTRI
   V sum_w = width<V>::load(w), sum_x = mul(sum_w, lowest);
   for (std::size_t i = 1; i < Count; ++i) {
     const V xi = width<V>::load(x + i * width<V>::lanes()), wi = width<V>::load(w + i * width<V>::lanes());
-    lowest = if_then_else(lt(xi, lowest), xi, lowest);  // the first of equals: zeros have signs
+    lowest = if_then_else(lt(xi, lowest), xi, lowest);  // the first of equals, because zeros have signs
     high = if_then_else(lt(high, xi), xi, high);
     sum_w = add(sum_w, wi);
     sum_x = add(sum_x, mul(wi, xi));
@@ -146,7 +146,7 @@ HWY_INLINE void fit_affine(const affine_plan& plan, const float* x, std::size_t 
   search_groups<Count>(x, sub_blocks, weigh, affine_search<Count, AbsoluteError>{plan, fits});
 }
 
-// Levels of `Count` numbers for the scale and the minimum as they are stored.
+// Levels of `Count` numbers for the scale and minimum as stored.
 template <int Count>
 HWY_INLINE void stored_affine_levels(int top, const float* x, float scale, float minimum, std::uint8_t* q) {
   const float_tag d;
@@ -156,7 +156,7 @@ HWY_INLINE void stored_affine_levels(int top, const float* x, float scale, float
   }
 }
 
-// Levels as the search left them.
+// Levels as found by the search.
 template <int Count>
 HWY_INLINE void fitted_affine_levels(int top, const float* x, float inverse, float low, std::uint8_t* q) {
   const float_tag d;

@@ -1,5 +1,5 @@
 // What the scalar codecs of Q2_K, Q4_K and Q5_K share: 256 weights in sub-blocks, each with a scale and a minimum that
-// count in units of the block's two half precision numbers.
+// are multiples of the block's two half precision numbers.
 #pragma once
 
 #include <cstdint>
@@ -11,7 +11,7 @@
 
 namespace hartonomous::codecs {
 
-// What an encoder decides before it packs.
+// The encoder's choices before packing.
 template <int sub_block>
 struct affine_levels {
   static constexpr int sub_blocks = super_block / sub_block;
@@ -22,7 +22,7 @@ struct affine_levels {
   float d, dmin;  // before rounding to half
 };
 
-// `mean_square` is the block's, for importance_weights().
+// `mean_square` is that of the block; importance_weights() needs it.
 template <int sub_block>
 void choose_by_importance(int top, int top_scale, float mean_square, const block_input& in,
                           affine_levels<sub_block>* to) {
@@ -41,7 +41,7 @@ void choose_by_importance(int top, int top_scale, float mean_square, const block
   to->dmin = search_positive(top_scale, sub_blocks, minimum, total, to->minimum);
 }
 
-// The levels once more, for the scales as they are stored. A sub-block whose scale came out as zero keeps its levels.
+// Computes the levels again for the scales as stored. A sub-block whose stored scale is zero keeps its levels.
 template <int sub_block>
 void requantize(int top, const float* x, float d, float dmin, affine_levels<sub_block>* to) {
   for (int j = 0; j < affine_levels<sub_block>::sub_blocks; ++j) {

@@ -1,4 +1,5 @@
-// How vector encoders cut a run of blocks: batches in which either every block has importance or none has.
+// Divides blocks into batches for the vector encoders, such that either all blocks of a batch have importance or none
+// does.
 #pragma once
 
 #include <algorithm>
@@ -7,7 +8,7 @@
 
 namespace hartonomous::codecs {
 
-// The blocks of one batch; `importance` is null when nobody cares about them.
+// The blocks of one batch; `importance` is null if none of them has any.
 struct batch {
   const float* x;
   const float* importance;
@@ -15,7 +16,7 @@ struct batch {
   std::size_t blocks;
 };
 
-// Encode(batch, Block*) for batches of at most Most blocks.
+// Calls Encode(batch, Block*) for batches of at most Most blocks.
 template <class Block, std::size_t Weights, std::size_t Most, void (*Encode)(const batch&, Block*)>
 void quantize_batches(const float* in, const float* importance, float row_mean_square, std::byte* out,
                       std::size_t count) {
@@ -33,7 +34,7 @@ void quantize_batches(const float* in, const float* importance, float row_mean_s
   }
 }
 
-// Block b of a batch by the scalar codec.
+// Encodes block b of a batch with the scalar codec.
 template <class Block>
 void encode_by_reference(const codec& reference, const batch& in, std::size_t b, Block* out) {
   const std::size_t weights = traits_of(reference.id).block_weights;

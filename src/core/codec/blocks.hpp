@@ -1,7 +1,7 @@
-// The blocks of the formats, byte for byte. Every structure has alignment 1, so that a block may stand anywhere.
+// The blocks of the formats, byte for byte. Every structure has alignment 1, so that a block may be at any address.
 //
-// q is a weight's stored level, d a block's scale. A "sub-block" of the K formats is a run of 32 (Q4_K, Q5_K) or
-// 16 (Q2_K, Q3_K, Q6_K) weights with a scale of its own, itself stored as a small integer.
+// q is the stored level of a weight, d the scale of a block. A "sub-block" of the K formats is 32 (Q4_K, Q5_K) or 16
+// (Q2_K, Q3_K, Q6_K) consecutive weights with their own scale, which is stored as a small integer.
 #pragma once
 
 #include <cstddef>
@@ -23,7 +23,7 @@ struct stored_half {
   }
 };
 
-// 32 weights a block. `qs` byte j: low nibble weight j, high nibble weight j + 16. `qh` bit i (little-endian): fifth
+// 32 weights per block. `qs` byte j: low nibble weight j, high nibble weight j + 16. `qh` bit i (little-endian): fifth
 // bit of weight i.
 inline constexpr int short_block = 32;
 
@@ -51,15 +51,15 @@ struct block_q5_1 {  // x = d * q + m
   std::uint8_t qh[4];
   std::uint8_t qs[16];
 };
-struct block_iq4_nl {  // x = d * value of q: see iq4_nl.hpp
+struct block_iq4_nl {  // x = d * (value of level q): see iq4_nl.hpp
   stored_half d;
   std::uint8_t qs[16];
 };
 
-// 256 weights a block.
+// 256 weights per block.
 inline constexpr int super_block = 256;
 
-// x = (d * scale) * q - (dmin * min). scales[s]: low nibble scale, high nibble min of sub-block s. Two bits a weight:
+// x = (d * scale) * q - (dmin * min). scales[s]: low nibble scale, high nibble min of sub-block s. Two bits per weight:
 // byte l of half n (128 weights, 32 bytes) holds weights l, l + 32, l + 64, l + 96 of that half, lowest bits first.
 struct block_q2_k {
   std::uint8_t scales[16];
@@ -68,8 +68,8 @@ struct block_q2_k {
   stored_half dmin;
 };
 
-// x = d * (scale - 32) * (q - 4). The lower two bits of q as in Q2_K; its third bit: weight w is bit w / 32 of
-// hmask[w % 32]. Sixteen scales of 6 bits: see pack_scales in q2_k_q3_k.cpp.
+// x = d * (scale - 32) * (q - 4). The lower two bits of q are as in Q2_K; the third bit of weight w is bit w / 32 of
+// hmask[w % 32]. Sixteen scales of 6 bits: see q3_pack_scales in q2_k_q3_k.hpp.
 struct block_q3_k {
   std::uint8_t hmask[32];
   std::uint8_t qs[64];
@@ -77,15 +77,15 @@ struct block_q3_k {
   stored_half d;
 };
 
-// x = (d * scale) * q - (dmin * min), eight sub-blocks, 6 bits for each scale and min: see q4_k_q5_k.cpp. Nibbles:
-// byte l of group g (64 weights, 32 bytes): low weight l, high weight l + 32 of that group.
+// x = (d * scale) * q - (dmin * min), eight sub-blocks, 6 bits for each scale and min: see pack_scales in
+// q4_k_q5_k.hpp. Nibbles: byte l of group g (64 weights, 32 bytes): low weight l, high weight l + 32 of that group.
 struct block_q4_k {
   stored_half d;
   stored_half dmin;
   std::uint8_t scales[12];
   std::uint8_t qs[128];
 };
-// As Q4_K; fifth bit of weight l of group g: bit 2g of qh[l]; of weight l + 32: bit 2g + 1.
+// Like Q4_K. The fifth bit of weight l of group g is bit 2g of qh[l], that of weight l + 32 is bit 2g + 1.
 struct block_q5_k {
   stored_half d;
   stored_half dmin;

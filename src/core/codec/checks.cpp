@@ -1,4 +1,4 @@
-// The checks of checks.hpp by vector instructions.
+// The checks of checks.hpp with vector instructions.
 #include "codec/checks.hpp"
 
 #undef HWY_TARGET_INCLUDE
@@ -19,7 +19,7 @@ namespace hn = hwy::HWY_NAMESPACE;
 using float_tag = hn::ScalableTag<float>;
 using bits_tag = hn::ScalableTag<std::uint32_t>;
 
-// Unsigned, the distance to the start of the range is least for what is in the range.
+// As unsigned numbers, distances from the start of the range are smallest for values within the range.
 bool any_in_range(const magnitude_range& range, const float* values, std::size_t count) {
   const bits_tag u;
   const std::size_t lanes = hn::Lanes(u);
@@ -35,7 +35,7 @@ bool any_in_range(const magnitude_range& range, const float* values, std::size_t
   return any;
 }
 
-// Unsigned, bits are below those of infinity for what is wanted once a negative zero is a positive one.
+// As unsigned numbers, the bits of a valid value are below those of infinity once a negative zero has become positive.
 bool all_finite_positive(const float* values, std::size_t count) {
   const float_tag d;
   const bits_tag u;

@@ -1,4 +1,4 @@
-// What quantize() asks of every number before it encodes: over runs, at the speed of memory (checks.cpp).
+// Checks that quantize() makes for every number before it encodes, at the speed of memory (checks.cpp).
 #pragma once
 
 #include <cstddef>
@@ -10,7 +10,7 @@ namespace hartonomous::codecs {
 
 inline constexpr std::uint32_t infinity_bits = 0x7F800000;
 
-// Magnitudes from one to another, as bits: these order as the magnitudes do, and NaN stands above infinity.
+// A range of magnitudes, as bits: these have the same order as the magnitudes, and NaN is above infinity.
 struct magnitude_range {
   std::uint32_t first, last;
 
@@ -22,7 +22,7 @@ struct magnitude_range {
 
 bool any_in_range(const magnitude_range& range, const float* values, std::size_t count) noexcept;
 
-// Finite and zero or more; a zero may have either sign.
+// Whether all are finite and zero or more; a zero may have either sign.
 bool all_finite_positive(const float* values, std::size_t count) noexcept;
 
 }  // namespace hartonomous::codecs

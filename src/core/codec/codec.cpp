@@ -1,4 +1,4 @@
-// dequantize() and quantize(): checks, the padded last block, and work in pieces that can be interrupted.
+// dequantize() and quantize(): checks, the padded last block, and work in chunks between which it can be interrupted.
 #include "hartonomous/codec.hpp"
 
 #include <algorithm>
@@ -13,12 +13,12 @@
 namespace hartonomous {
 namespace {
 
-// What is checked, encoded and checked again at a time: it stays in the nearest cache meanwhile, fills the lanes of any
-// encoder, and takes the slowest a fraction of a millisecond. A multiple of every block.
+// Weights that are checked, encoded and checked again at a time. A chunk stays in the L1 cache meanwhile, fills the
+// lanes of any encoder, and takes the slowest one a fraction of a millisecond. It is a multiple of every block size.
 constexpr std::size_t piece = std::size_t{1} << 11;
 constexpr std::size_t largest_block = 256;
 
-// The last block of a run, at full length.
+// An incomplete last block, padded to full length.
 struct padded_block {
   float values[largest_block] = {};
   float importance[largest_block] = {};
@@ -49,18 +49,18 @@ codecs::magnitude_range refused_by(format f) {
   using half_detail::bits_of;
   constexpr std::uint32_t any_nan = 0x7FFFFFFF;
   switch (f) {
-    case format::F16:  // from here on, 65504 and half a place, finite floats would round to infinity
+    case format::F16:  // from 65504 and half a unit in the last place on, finite floats would round to infinity
       return {bits_of(65520.0f), codecs::infinity_bits - 1};
     case format::BF16:  // likewise
       return {bits_of(0x1.FFp127f), codecs::infinity_bits - 1};
     default:
-      // The block format of the widest range, Q6_K, reaches 65504 * 128 * 32 = 2.7e8. Whatever is above has no half
-      // precision scale in any format, and below nothing overflows float inside the encoders.
+      // The block format with the widest range, Q6_K, reaches 65504 * 128 * 32 = 2.7e8. Larger numbers have no half
+      // precision scale in any format; smaller ones overflow no float inside the encoders.
       return {bits_of(3e8f), any_nan};
   }
 }
 
-// `first` is the 0-based position of values[0] in the run.
+// `first` is the 0-based position of values[0] in the row.
 void check_values(const format_traits& traits, span<const float> values, std::size_t first) {
   if (traits.id == format::F32) return;
   const codecs::magnitude_range refused = refused_by(traits.id);
@@ -88,7 +88,7 @@ void check_importance(span<const float> importance, std::size_t first) {
                   "; their range, or that of their importance, is too large for format " + traits.name + ".");
 }
 
-// Whether the half that starts here is NaN or infinite: then its exponent is all ones, and one more carries.
+// Set if the half at this address is NaN or infinite: its exponent is then all ones, and adding one carries.
 constexpr unsigned carry = 0x80;
 unsigned carry_of(const std::byte* half) { return ((std::to_integer<unsigned>(half[1]) & 0x7Cu) + 4u) & carry; }
 
@@ -107,14 +107,14 @@ void check_scales(const codec& with, const format_traits& traits, const std::byt
   }
 }
 
-// ---- the work --------------------------------------------------------------------------------------------------
+// ---- encoding --------------------------------------------------------------------------------------------------
 
-// Only these encoders ask for it. It is worth leaving out: each addition waits for the one before.
+// Only these encoders need it. Computing it is slow, because each addition waits for the one before.
 bool uses_row_mean_square(format f) {
   return f == format::Q4_0 || f == format::Q4_1 || f == format::Q5_0 || f == format::Q5_1;
 }
 
-// Mean of the squares of the row, in float from first to last as the reference has it.
+// Mean of the squares of the row, summed in float from first to last like the reference.
 float mean_square(span<const float> row, interrupt_checker& interrupts) {
   float total = 0.0f;
   for (std::size_t at = 0; at < row.size(); at += piece) {
@@ -133,7 +133,7 @@ struct encoder {
   float row_mean_square;
   std::byte* out;
 
-  // Encodes values[at .. at + count), `at` being the start of a block.
+  // Encodes values[at .. at + count), where `at` is the start of a block.
   void encode(std::size_t at, std::size_t count) const {
     const std::size_t first_block = at / traits.block_weights;
     const std::size_t whole = count / traits.block_weights;

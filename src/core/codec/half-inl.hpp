@@ -1,7 +1,7 @@
-// Half precision in vectors: f16_to_f32() and f32_to_f16() of hartonomous/half.hpp, to the bit.
+// Half precision in vectors: the same bits as f16_to_f32() and f32_to_f16() of hartonomous/half.hpp.
 //
-// By instruction where the processor is known to have one. What Highway puts in its place truncates and knows neither
-// NaN nor infinity, so the other targets calculate as half.hpp does.
+// Uses instructions where the processor is known to have them. Highway's replacement truncates and handles neither NaN
+// nor infinity, so the other targets calculate like half.hpp.
 #if defined(HARTONOMOUS_CODEC_HALF_INL_HPP) == defined(HWY_TARGET_TOGGLE)
 #ifdef HARTONOMOUS_CODEC_HALF_INL_HPP
 #undef HARTONOMOUS_CODEC_HALF_INL_HPP
@@ -21,7 +21,7 @@ HWY_BEFORE_NAMESPACE();
 namespace hartonomous::codecs::HWY_NAMESPACE {
 namespace {
 
-// As many halves as a vector has floats, as bits.
+// As many halves (as bits) as a vector has floats.
 using half_tag = hn::Rebind<std::uint16_t, float_tag>;
 using halves = hn::Vec<half_tag>;
 
@@ -56,7 +56,7 @@ HWY_INLINE halves to_halves(floats value) {
   const int_tag i;
   const ints magnitude = hn::BitCast(i, hn::Abs(value));
   const ints sign = hn::And(hn::ShiftRight<16>(hn::BitCast(i, value)), hn::Set(i, 0x8000));
-  // Normal halves; 65536 stands for all that is larger.
+  // Normal halves; 65536 stands for all larger values.
   const ints bounded = hn::Min(magnitude, hn::Set(i, 0x47800000));
   const ints odd = hn::And(hn::ShiftRight<13>(bounded), hn::Set(i, 1));
   const ints normal = hn::ShiftRight<13>(hn::Add(hn::Sub(bounded, hn::Set(i, 0x38000000 - 0xFFF)), odd));
@@ -69,7 +69,7 @@ HWY_INLINE halves to_halves(floats value) {
   return hn::DemoteTo(half_tag(), hn::Or(bits, sign));
 }
 
-// The scale of a block, in every lane.
+// The scale of a block in every lane.
 HWY_INLINE floats load_scale(const stored_half& from) { return all(from.get()); }
 
 #endif

@@ -1,4 +1,4 @@
-// IQ4_NL: blocks of 32 weights with one half precision scale and levels that are not evenly spaced.
+// IQ4_NL: blocks of 32 weights with one half precision scale and unevenly spaced levels.
 #include "codec/iq4_nl.hpp"
 
 #include <cmath>
@@ -9,7 +9,7 @@
 namespace hartonomous::codecs {
 namespace {
 
-// The weight of largest magnitude, the first of equals; 0 when all are negligible.
+// The weight of largest magnitude, the first of equals; 0 if all are negligible.
 float extreme_of(const float* x) {
   float magnitude = 0.0f, extreme = 0.0f;
   for (int j = 0; j < short_block; ++j) {
@@ -27,7 +27,7 @@ int uneven_level(float scaled) {
   return level;
 }
 
-// Sums of w v x and w v^2 for the values v of the levels: their quotient is the best scale.
+// Sums of w v x and w v^2 over the values v of the levels; their quotient is the best scale.
 struct uneven_sums {
   float vx = 0.0f, v2 = 0.0f;
 
@@ -40,7 +40,7 @@ struct uneven_sums {
   }
 };
 
-// Tries the scale that gives the extreme weight the value 127, then those that give it -134, -133, ... -120.
+// Tries the scale that maps the extreme weight to 127, then those that map it to -134, -133, ... -120.
 float search_uneven(float extreme, const float* x, const float* w) {
   const constexpr auto lowest = static_cast<float>(uneven_values[0]);
   const uneven_sums first(1.0f / (-extreme / lowest), x, w);

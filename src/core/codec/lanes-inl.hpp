@@ -1,7 +1,7 @@
-// Groups of sub-blocks, one sub-block in each lane of a vector: what all vector encoders stand on.
+// Groups of sub-blocks, one sub-block in each lane of a vector: the basis of all vector encoders.
 //
-// Number i of every sub-block of a group stands in vector i. A sum over a sub-block is then a sum of vectors, taken in
-// the order of the numbers as the scalar code takes it: every lane gets the scalar's result to the bit.
+// Number i of every sub-block of a group is in vector i. A sum over a sub-block is then a sum of vectors, taken in the
+// same order as by the scalar code, so every lane gets the scalar result bit for bit.
 //
 // Included once for each instruction set (see Highway's foreach_target.h), hence the unusual guard.
 #if defined(HARTONOMOUS_CODEC_LANES_INL_HPP) == defined(HWY_TARGET_TOGGLE)
@@ -23,11 +23,12 @@ namespace {
 
 namespace hn = hwy::HWY_NAMESPACE;
 
-// Lanes beyond 16 (very wide SVE) stay unused: buffers have fixed sizes.
+// Buffers have fixed sizes, so lanes beyond 16 (very wide SVE) stay unused.
 inline constexpr std::size_t most_lanes = 16;
 // Lanes of the widest vectors of wide-inl.hpp.
 inline constexpr std::size_t widest_lanes = 2 * most_lanes;
-// Sub-blocks that an encoder fits before it packs them: a multiple of widest_lanes, and enough to fill all lanes often.
+// Sub-blocks that an encoder fits before it packs them: a multiple of widest_lanes, and large enough that all lanes are
+// mostly filled.
 inline constexpr std::size_t batch_sub_blocks = 128;
 using float_tag = hn::CappedTag<float, most_lanes>;
 using int_tag = hn::RebindToSigned<float_tag>;
@@ -39,7 +40,7 @@ HWY_INLINE std::size_t lane_count() { return hn::Lanes(float_tag()); }
 
 HWY_INLINE floats all(float value) { return hn::Set(float_tag(), value); }
 
-// Nearest integer, ties to even, for |value| < 2^22: nearest_int() of rounding.hpp, kept as a float.
+// Nearest integer, ties to even, for |value| < 2^22: nearest_int() of rounding.hpp, as a float.
 HWY_INLINE floats nearest(floats value) {
 #if HWY_TARGET == HWY_SSSE3  // has no instruction for it
   const floats shift = all(12582912.0f);
@@ -61,11 +62,11 @@ HWY_INLINE ints clamp(ints value, int low, int high) {
   return hn::Min(hn::Max(value, hn::Set(i, low)), hn::Set(i, high));
 }
 
-// Whether |value| is in the range of nearest(), and no NaN.
+// Whether |value| is in the range of nearest(); false for NaN.
 HWY_INLINE mask can_round(floats value) { return hn::Lt(hn::Abs(value), all(4194304.0f)); }
 
-// to[i * lanes + lane] = number i of sub-block `lane`. The sub-blocks lie one after the other; of fewer than `lanes`
-// the first also fills what is left. Four sub-blocks by four numbers at a time.
+// to[i * lanes + lane] = number i of sub-block `lane`. The sub-blocks lie one after the other; if there are fewer than
+// `lanes`, the first one also fills the remaining lanes. Transposes four sub-blocks by four numbers at a time.
 template <int Count>
 HWY_INLINE void transpose(const float* from, std::size_t sub_blocks, std::size_t lanes, float* HWY_RESTRICT to) {
   const hn::FixedTag<float, 4> d;
@@ -86,14 +87,14 @@ HWY_INLINE void transpose(const float* from, std::size_t sub_blocks, std::size_t
   }
 }
 
-// Levels 0..255 to bytes.
+// Stores levels 0..255 as bytes.
 HWY_INLINE void store_levels(ints levels, std::uint8_t* to) {
   const hn::RebindToUnsigned<int_tag> unsigned_tag;
   hn::StoreU(hn::U8FromU32(hn::BitCast(unsigned_tag, levels)), hn::Rebind<std::uint8_t, int_tag>(), to);
 }
 
-// to[b] = sum of the squares of block b, in float from first to last. Eight blocks advance side by side, for a single
-// sum would wait for each of its additions.
+// to[b] = sum of the squares of block b, in float from first to last. Eight blocks are summed side by side, because
+// each addition of a single sum would wait for the one before.
 template <std::size_t Weights>
 void sums_of_squares(const float* x, std::size_t blocks, float* to) {
   constexpr std::size_t side = 8;

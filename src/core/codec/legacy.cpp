@@ -10,12 +10,12 @@
 namespace hartonomous::codecs {
 namespace {
 
-// Levels are chosen with the scale before it is rounded to half: the reference does so.
+// Like the reference, levels are chosen with the scale before it is rounded to half.
 float reciprocal_or_zero(float d) { return d != 0.0f ? 1.0f / d : 0.0f; }
 
 // ---- levels to bytes -------------------------------------------------------------------------------------------
 
-// `q` is 32 levels of 4 bits, or of 5 with `qh`.
+// `q` has 32 levels of 4 bits, or of 5 with `qh`.
 template <class Level>
 void pack_nibbles(const Level* q, std::uint8_t* qs) {
   for (int j = 0; j < 16; ++j) qs[j] = static_cast<std::uint8_t>((q[j] & 15) | (q[j + 16] & 15) << 4);
@@ -34,8 +34,7 @@ int fifth_bit(const std::uint8_t* qh, int weight) { return ((qh[weight / 8] >> (
 
 // ---- scales without importance ---------------------------------------------------------------------------------
 
-// The scale at which the value of largest magnitude gets the level -half; it may be negative. The first value wins
-// among equals.
+// The scale for which the value of largest magnitude (the first of equals) gets the level -half; it may be negative.
 float symmetric_scale(const float* x, int half) {
   float magnitude = 0.0f, extreme = 0.0f;
   for (int j = 0; j < short_block; ++j) {
@@ -70,7 +69,7 @@ affine_fit range_fit(const float* x, int top, std::uint8_t* q) {
   return {d, -low};
 }
 
-// ---- one of the two ways ---------------------------------------------------------------------------------------
+// ---- with or without importance --------------------------------------------------------------------------------
 
 float symmetric_fit(const block_input& in, int half, std::uint8_t* q) {
   if (in.importance == nullptr) {

@@ -1,4 +1,4 @@
-// F32, F16 and BF16: one number a block, little-endian.
+// F32, F16 and BF16: one little-endian number per weight.
 #include <cstdint>
 #include <cstring>
 
@@ -38,7 +38,7 @@ void store_f32(const float* in, const float*, float, std::byte* out, std::size_t
   }
 }
 
-// In one piece, so that the compiler can take several at once.
+// As one load, so that the compiler can vectorize the loop.
 inline std::uint16_t load_u16(const std::byte* from) {
   std::uint16_t bits = 0;
   if constexpr (little_endian) {

@@ -1,5 +1,5 @@
-// Q2_K and Q3_K: 256 weights in sixteen sub-blocks of 16. Q2_K has a scale and a minimum of 4 bits for each sub-block,
-// Q3_K a signed scale of 6 bits; both count in units of the block's half precision numbers.
+// Q2_K and Q3_K: 256 weights in sixteen sub-blocks of 16. Each sub-block has a scale and a minimum of 4 bits in Q2_K,
+// and a signed scale of 6 bits in Q3_K; they are multiples of the block's half precision numbers.
 #include "codec/q2_k_q3_k.hpp"
 
 #include <cmath>

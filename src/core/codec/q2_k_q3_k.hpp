@@ -1,4 +1,5 @@
-// What the scalar and the vector codecs of Q2_K and Q3_K share: scales in few bits, levels in two bits and third bits.
+// What the scalar and the vector codecs of Q2_K and Q3_K share: packed scales, the lower two bits of levels, and their
+// third bits.
 #pragma once
 
 #include <cmath>
@@ -16,7 +17,7 @@ namespace hartonomous::codecs::q2_k_q3_k {
 inline constexpr int sub_blocks = 16;
 inline constexpr int sub_block = 16;
 
-// Two bits of each level: see block_q2_k.
+// The lower two bits of each level: see block_q2_k.
 template <class Level>
 void pack_two_bits(const Level* q, std::uint8_t* qs) {
   for (int n = 0; n < 2; ++n, q += 128, qs += 32) {
@@ -35,7 +36,7 @@ inline constexpr affine_plan q2_plan = {q2_top, -0.5f, 0.1f, 15, true};
 
 using q2_chosen = affine_levels<sub_block>;
 
-// Scales and minima as multiples of a 15th of the largest.
+// Scales and minima as multiples of a 15th of the largest one.
 inline float q2_share_of_largest(const float* values, std::uint8_t* levels) {
   float largest = 0.0f;
   for (int j = 0; j < sub_blocks; ++j) largest = values[j] > largest ? values[j] : largest;
@@ -49,8 +50,8 @@ inline float q2_share_of_largest(const float* values, std::uint8_t* levels) {
 inline constexpr int q3_half = 4;
 inline constexpr int q3_half_scale = 32;
 
-// Sixteen levels 0..63 in 12 bytes: low nibbles of 0..7 and 8..15 share bytes 0..7; the upper two bits of level j are
-// bits 2 * (j / 4) and up of byte 8 + j % 4. Eight, or four, bytes at a time.
+// Packs sixteen levels 0..63 into 12 bytes: the low nibbles of 0..7 and 8..15 share bytes 0..7; the upper two bits of
+// level j begin at bit 2 * (j / 4) of byte 8 + j % 4. Handles eight, or four, bytes at a time.
 inline void q3_pack_scales(const std::int8_t* levels, std::uint8_t* s) {
   std::uint64_t halves[2];
   std::uint32_t quarters[4];
@@ -70,8 +71,8 @@ inline int q3_scale_of(const std::uint8_t* s, int j) {
   return (low | high << 4) - q3_half_scale;
 }
 
-// The block's scale, before it is rounded to half, and the sub-blocks' in units of it: the one of largest magnitude
-// becomes -32. All zero: 0.
+// Returns the block's scale before it is rounded to half, and packs the sub-blocks' scales as multiples of it: the one
+// of largest magnitude becomes -32. 0 if all are zero.
 inline float q3_share_of_extreme(const float* scale, std::uint8_t* packed) {
   float magnitude = 0.0f, extreme = 0.0f;
   for (int j = 0; j < sub_blocks; ++j) {
@@ -85,7 +86,7 @@ inline float q3_share_of_extreme(const float* scale, std::uint8_t* packed) {
   if (extreme != 0.0f) {
     const float inverse = -32.0f / extreme;
     for (int j = 0; j < sub_blocks; ++j) {
-      // Through a byte, as in the reference; in range but for subnormal blocks.
+      // Converted to a byte like the reference; the value is in range except for subnormal blocks.
       const auto level = static_cast<std::int8_t>(nearest_int(inverse * scale[j]));
       levels[j] = static_cast<std::int8_t>(clamp(level, -q3_half_scale, q3_half_scale - 1) + q3_half_scale);
     }
@@ -95,7 +96,7 @@ inline float q3_share_of_extreme(const float* scale, std::uint8_t* packed) {
   return d;
 }
 
-// The same by the weights of the sub-blocks; NaN when a scale is not finite.
+// The same, but weighted by the sub-blocks' weights; NaN if a scale is not finite.
 inline float q3_search_scales(const float* scale, const float* total, std::uint8_t* packed) {
   std::int8_t levels[sub_blocks];
   const float d = search_symmetric(q3_half_scale, sub_blocks, scale, total, levels);

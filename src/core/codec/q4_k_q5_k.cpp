@@ -1,5 +1,5 @@
-// Q4_K and Q5_K: 256 weights in eight sub-blocks of 32, each with a scale and a minimum of 6 bits that count in units
-// of the block's two half precision numbers. The formats differ in the fifth bit of the levels only.
+// Q4_K and Q5_K: 256 weights in eight sub-blocks of 32, each with a scale and a minimum of 6 bits that are multiples of
+// the block's two half precision numbers. The formats differ only in the fifth bit of the levels.
 #include "codec/q4_k_q5_k.hpp"
 
 #include <cmath>
@@ -12,7 +12,7 @@ namespace {
 
 using namespace q4_k_q5_k;
 
-// ---- choosing --------------------------------------------------------------------------------------------------
+// ---- choosing scales -------------------------------------------------------------------------------------------
 
 void choose_plain(const affine_plan& plan, const float* x, chosen* to) {
   float scale[sub_blocks], minimum[sub_blocks];
@@ -29,7 +29,7 @@ void choose_plain(const affine_plan& plan, const float* x, chosen* to) {
   to->dmin = share_of_largest(minimum, to->minimum);
 }
 
-// All but the levels' bytes; `out` is a block of either format.
+// Stores everything but the levels; `out` is a block of either format.
 template <class Block>
 chosen encode_common(const affine_plan& plan, const block_input& in, Block& out) {
   chosen to;
@@ -62,7 +62,7 @@ void encode_q5_k(const block_input& in, block_q5_k& out) {
 int upper_bits(const block_q4_k&, int, int) { return 0; }
 int upper_bits(const block_q5_k& in, int l, int j) { return ((in.qh[l] >> j) & 1) << 4; }
 
-// Sub-block j of both formats stands in group j / 2, in the low nibbles when j is even.
+// In both formats, sub-block j is in group j / 2: in the low nibbles if j is even, otherwise in the high ones.
 template <class Block>
 void decode_block(const Block& in, float* x) {
   const float d = in.d.get(), dmin = in.dmin.get();

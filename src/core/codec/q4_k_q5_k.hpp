@@ -1,4 +1,4 @@
-// What the scalar and the vector codecs of Q4_K and Q5_K share: scales in 12 bytes, levels in nibbles and fifth bits.
+// What the scalar and the vector codecs of Q4_K and Q5_K share: scales in 12 bytes, levels as nibbles and fifth bits.
 #pragma once
 
 #include <cstdint>
@@ -19,8 +19,8 @@ using chosen = affine_levels<sub_block>;
 
 // ---- the 12 bytes of scales ------------------------------------------------------------------------------------
 
-// Bytes 0..3: scale j, 4..7: minimum j for j = 0..3, in the lower 6 bits. Bytes 8..11: low nibbles of scale and
-// minimum j for j = 4..7, whose upper two bits sit atop bytes 0..3 and 4..7.
+// Bytes 0..3: scale j, 4..7: minimum j for j = 0..3, in the lower 6 bits. Bytes 8..11: low nibbles of scale and minimum
+// j for j = 4..7, whose upper two bits are the upper bits of bytes 0..3 and 4..7.
 inline void pack_scales(const chosen& from, std::uint8_t* s) {
   for (int j = 0; j < 4; ++j) {
     const int scale = from.scale[j + 4], minimum = from.minimum[j + 4];
@@ -36,13 +36,14 @@ inline int minimum_of(const std::uint8_t* s, int j) { return j < 4 ? s[j + 4] & 
 
 // ---- choosing scales ---------------------------------------------------------------------------------------------
 
-// Scales and minima as multiples of a 63rd of the largest.
+// Scales and minima as multiples of a 63rd of the largest one.
 inline float share_of_largest(const float* values, std::uint8_t* levels) {
   float largest = 0.0f;
   for (int j = 0; j < sub_blocks; ++j) largest = values[j] > largest ? values[j] : largest;
   const float inverse = largest > 0.0f ? 63.0f / largest : 0.0f;
   for (int j = 0; j < sub_blocks; ++j) {
-    // Through a byte as in the reference, where a negative scale (rare: a fit gone wrong) wraps to a large level.
+    // Converted to a byte like the reference, where a negative scale (from a rare failed fit) wraps around to a large
+    // level.
     const auto level = static_cast<std::uint8_t>(nearest_int(inverse * values[j]));
     levels[j] = level < top_scale ? level : top_scale;
   }

@@ -1,5 +1,5 @@
-// Q6_K: 256 weights in sixteen sub-blocks of 16, each with a signed 8-bit scale that counts in units of the block's
-// half precision number.
+// Q6_K: 256 weights in sixteen sub-blocks of 16, each with a signed 8-bit scale that is a multiple of the block's half
+// precision number.
 #include "codec/q6_k.hpp"
 
 #include <cstdint>
@@ -11,7 +11,7 @@ namespace {
 
 using namespace q6_k;
 
-// The levels once more, for the scales as they are stored. A sub-block of scale zero keeps its levels.
+// Computes the levels again for the scales as stored. A sub-block whose stored scale is zero keeps its levels.
 void requantize(const float* x, float d, const std::int8_t* scales, std::int8_t* q) {
   for (int j = 0; j < sub_blocks; ++j) {
     const float scale = d * static_cast<float>(scales[j]);

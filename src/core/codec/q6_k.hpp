@@ -1,4 +1,4 @@
-// What the scalar and the vector codec of Q6_K share: the block's scale, and levels in four and two bits.
+// What the scalar and the vector codec of Q6_K share: the block's scale, and levels split into four and two bits.
 #pragma once
 
 #include <cmath>
@@ -16,7 +16,7 @@ inline constexpr int sub_blocks = 16;
 inline constexpr int sub_block = 16;
 inline constexpr int half = 32;
 
-// The scale of largest magnitude, the first of equals; NaN when one is not finite.
+// The scale of largest magnitude, the first of equals; NaN if one is not finite.
 inline float extreme_scale(const float* scale) {
   if (!all_finite(scale, sub_blocks)) return std::numeric_limits<float>::quiet_NaN();
   float magnitude = 0.0f, extreme = 0.0f;
@@ -29,15 +29,15 @@ inline float extreme_scale(const float* scale) {
   return extreme;
 }
 
-// Stores the block's scale and the sub-blocks' in units of it. False for a block that counts as zero, which is then
-// complete.
+// Stores the block's scale, and the sub-blocks' scales as multiples of it. False if the block counts as zero; it is
+// then complete.
 inline bool store_scales(const float* scale, block_q6_k& out) {
   const float extreme = extreme_scale(scale);
-  if (std::fabs(extreme) < 1e-15f) {  // the reference's limit below which a block counts as zero
+  if (std::fabs(extreme) < 1e-15f) {  // the reference treats smaller blocks as zero
     std::memset(&out, 0, sizeof out);
     return false;
   }
-  // The extreme scale becomes -128, so that all of an int8 is used; d takes the sign.
+  // The extreme scale becomes -128, so that the full range of an int8 is used; d takes the sign.
   const float inverse = -128.0f / extreme;
   out.d.set(1.0f / inverse);
   for (int j = 0; j < sub_blocks; ++j) {

@@ -1,4 +1,4 @@
-// Which codec knows which format.
+// The codec of each format (hartonomous/codec.hpp).
 #include "codec/scalar.hpp"
 #include "codec/vector.hpp"
 

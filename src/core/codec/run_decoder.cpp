@@ -1,4 +1,4 @@
-// Piecewise decoding (hartonomous/run_decoder.hpp).
+// Decoding a chunk at a time (hartonomous/run_decoder.hpp).
 #include "hartonomous/run_decoder.hpp"
 
 #include <algorithm>

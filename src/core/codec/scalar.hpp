@@ -1,4 +1,4 @@
-// The scalar codecs, one object per format, and what turns functions on one block into functions on a run.
+// The scalar codecs, one object per format, and templates that apply a function on one block to many.
 #pragma once
 
 #include <cstddef>
@@ -17,14 +17,14 @@ extern const codec scalar_iq4_nl;
 // q2_k_q3_k.cpp, q4_k_q5_k.cpp, q6_k.cpp
 extern const codec scalar_q2_k, scalar_q3_k, scalar_q4_k, scalar_q5_k, scalar_q6_k;
 
-// What an encoder of one block needs. `importance` is null or has one positive number at least.
+// The input of an encoder for one block. `importance` is null or has at least one positive number.
 struct block_input {
   const float* x;
   const float* importance;
   float row_mean_square;
 };
 
-// A block nobody cares about would get scale zero, or 0/0, from a weighted fit.
+// A weighted fit of a block whose importance is all zero would give scale zero, or 0/0.
 inline bool has_importance(const float* importance, std::size_t count) noexcept {
   if (importance == nullptr) return false;
   for (std::size_t i = 0; i < count; ++i) {
@@ -33,7 +33,7 @@ inline bool has_importance(const float* importance, std::size_t count) noexcept 
   return false;
 }
 
-// Block structures consist of bytes, so reading the caller's bytes through them is allowed.
+// Block structures consist of bytes, so the caller's bytes may be accessed through them.
 template <class Block, std::size_t Weights, void (*Decode)(const Block&, float*)>
 void dequantize_run(const std::byte* blocks, float* out, std::size_t count) {
   const auto* block = reinterpret_cast<const Block*>(blocks);

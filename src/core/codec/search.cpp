@@ -16,10 +16,10 @@ namespace {
 constexpr int longest_group = 32;
 
 struct affine_sums {
-  float w, x;  // of w and w * x, over the group
+  float w, x;  // sums of w and w * x over the group
 };
 
-// The range always includes zero from above: low <= 0.
+// The range is extended down to zero: low <= 0.
 struct affine_range {
   float low, high;
 };
@@ -59,7 +59,7 @@ float error_of(const affine_plan& plan, float scale, float low, int count, const
   return total;
 }
 
-// Best scale and low for given levels: the 2x2 normal equations. False when they are singular (one level only).
+// Best scale and low for given levels, by the 2x2 normal equations. False if they are singular (all levels equal).
 bool solve_affine(const affine_sums& sums, int count, const float* x, const float* w, const std::uint8_t* q,
                   float* scale, float* low) {
   float q1 = 0.0f, q2 = 0.0f, qx = 0.0f;  // sums of w q, w q^2, w q x
@@ -74,7 +74,7 @@ bool solve_affine(const affine_sums& sums, int count, const float* x, const floa
   if (!(determinant > 0.0f)) return false;
   *scale = (sums.w * qx - sums.x * q1) / determinant;
   *low = (q2 * sums.x - q1 * qx) / determinant;
-  if (*low > 0.0f) {  // not allowed: the best fit through zero instead
+  if (*low > 0.0f) {  // not allowed: use the best fit through zero instead
     *low = 0.0f;
     *scale = qx / q2;
   }
@@ -90,7 +90,7 @@ affine_fit search_affine(const affine_plan& plan, int count, const float* x, con
     return {0.0f, -range.low};
   }
   const affine_sums sums = sums_of(count, x, w);
-  // Trials start from `low` as the best one so far has moved it.
+  // Trials start from the `low` of the best one so far.
   float low = range.low;
   const float inverse = static_cast<float>(plan.top) / (range.high - low);
   float scale = 1.0f / inverse;
@@ -118,7 +118,7 @@ affine_fit search_affine(const affine_plan& plan, int count, const float* x, con
 
 namespace {
 
-// The number of largest magnitude, the first of equals; 0 when all are negligible.
+// The number of largest magnitude, the first of equals; 0 if all are negligible.
 float extreme_of(int count, const float* x) {
   float magnitude = 0.0f, extreme = 0.0f;
   for (int i = 0; i < count; ++i) {
@@ -200,7 +200,7 @@ float improve_symmetric(int half, int count, const float* x, std::int8_t* q) {
       const float l = static_cast<float>(old_level);
       symmetric_sums others = {sums.xl - w * x[i] * l, sums.l2 - w * l * l};
       if (!(others.xl > 0.0f)) continue;
-      // The level the other numbers' scale gives this one.
+      // The level of this number for the scale that fits the others.
       const int level = clamp(nearest_int(x[i] * others.l2 / others.xl), -half, half - 1);
       if (level == old_level) continue;
       others.add(w, x[i], level);
@@ -233,7 +233,7 @@ float positive_error(int top, float inverse, int count, const float* x, const fl
   return total;
 }
 
-// The reciprocal scale of least error among the plain one and eight neighbours.
+// The reciprocal scale with the least error among the plain one and eight neighbors.
 float best_positive_inverse(int top, float high, int count, const float* x, const float* w) {
   float best = static_cast<float>(top) / high;
   float least = positive_error(top, best, count, x, w);
@@ -249,7 +249,7 @@ float best_positive_inverse(int top, float high, int count, const float* x, cons
   return best;
 }
 
-// One pass over the levels, moving each to where the scale of the others wants it if that reduces the error.
+// One pass over the levels: moves each to the best one for the scale of the others if that reduces the error.
 bool improve_positive(int top, int count, const float* x, const float* w, std::uint8_t* q, symmetric_sums* sums) {
   bool changed = false;
   for (int i = 0; i < count; ++i) {

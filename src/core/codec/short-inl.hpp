@@ -1,7 +1,7 @@
-// Blocks of 32 weights in vectors: what the encoders and decoders of Q8_0, Q4_0, Q4_1, Q5_0 and Q5_1 stand on.
+// Blocks of 32 weights in vectors: the basis of the encoders and decoders of Q8_0, Q4_0, Q4_1, Q5_0 and Q5_1.
 //
-// Levels pass through memory as bytes: they are packed and unpacked sixteen at a time, and become floats or cease to be
-// floats as many at a time as a vector has lanes.
+// Levels pass through memory as bytes: they are packed and unpacked sixteen at a time, but converted to and from floats
+// one vector at a time.
 #if defined(HARTONOMOUS_CODEC_SHORT_INL_HPP) == defined(HWY_TARGET_TOGGLE)
 #ifdef HARTONOMOUS_CODEC_SHORT_INL_HPP
 #undef HARTONOMOUS_CODEC_SHORT_INL_HPP
@@ -24,7 +24,7 @@ namespace {
 
 // ---- runs ------------------------------------------------------------------------------------------------------
 
-// dequantize_run() of scalar.hpp for this instruction set: Decode is inlined.
+// dequantize_run() of scalar.hpp for this instruction set, with Decode inlined.
 template <class Block, void (*Decode)(const Block&, float*)>
 void dequantize_blocks(const std::byte* blocks, float* out, std::size_t count) {
   const auto* block = reinterpret_cast<const Block*>(blocks);
@@ -42,7 +42,7 @@ HWY_INLINE void pack_nibbles(const std::uint8_t* q, std::uint8_t* qs) {
   hn::StoreU(hn::Or(low, hn::ShiftLeft<4>(hn::LoadU(d, q + 16))), d, qs);
 }
 
-// Writes as much as 10 bytes, of which the first four count.
+// Writes up to 10 bytes, of which only the first four matter.
 HWY_INLINE void pack_fifth_bits(const std::uint8_t* q, std::uint8_t* qh) {
   const sixteen_tag d;
   const sixteen fifth = hn::Set(d, 16);
@@ -57,7 +57,7 @@ HWY_INLINE sixteen unpack_low(const std::uint8_t* qs) {
 
 HWY_INLINE sixteen unpack_high(const std::uint8_t* qs) { return hn::ShiftRight<4>(hn::LoadU(sixteen_tag(), qs)); }
 
-// Sixteen bits as the fifth bits of levels. Reads as much as 8 bytes.
+// Sixteen bits as the fifth bits of levels. Reads up to 8 bytes.
 HWY_INLINE sixteen unpack_fifth_bits(const std::uint8_t* qh) {
   const sixteen_tag d;
   return hn::IfThenElseZero(hn::LoadMaskBits(d, qh), hn::Set(d, 16));
@@ -65,14 +65,14 @@ HWY_INLINE sixteen unpack_fifth_bits(const std::uint8_t* qh) {
 
 // ---- levels and floats -----------------------------------------------------------------------------------------
 
-// The integer parts of numbers below 2^22 in magnitude, as bytes: of a negative one its two's complement.
+// Stores the integer parts of numbers below 2^22 in magnitude as bytes; negative ones in two's complement.
 HWY_INLINE void store_integers(floats value, std::uint8_t* to) {
   const hn::RebindToUnsigned<int_tag> u;
   const hn::Rebind<std::uint8_t, float_tag> bytes;
 #if HWY_TARGET == HWY_SSSE3  // has no instruction that cuts a float
   const auto bits = hn::BitCast(u, hn::ConvertTo(int_tag(), value));
 #else
-  // See nearest_int() of rounding.hpp. Highway's conversion would look for numbers that no integer can hold.
+  // See nearest_int() of rounding.hpp. Highway's conversion would also handle numbers that fit no integer.
   const auto bits = hn::BitCast(u, hn::Add(hn::Trunc(value), all(12582912.0f)));
 #endif
   hn::StoreU(hn::TruncateTo(bytes, bits), bytes, to);

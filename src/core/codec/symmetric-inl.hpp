@@ -19,16 +19,16 @@ HWY_BEFORE_NAMESPACE();
 namespace hartonomous::codecs::HWY_NAMESPACE {
 namespace {
 
-// What the search finds for the sub-blocks of a batch, to the bit. The levels that search_symmetric() would find are
-// half + clamp(nearest_int(inverse * x)), and 0 where inverse is 0 (all numbers negligible).
+// The results of the search for the sub-blocks of a batch, bit for bit. The levels that search_symmetric() would find
+// are half + clamp(nearest_int(inverse * x)), and 0 where inverse is 0 (all numbers negligible).
 struct symmetric_fits {
   HWY_ALIGN float scale[batch_sub_blocks];
   HWY_ALIGN float inverse[batch_sub_blocks];
-  HWY_ALIGN float total[batch_sub_blocks];  // of the weights of the numbers
+  HWY_ALIGN float total[batch_sub_blocks];  // sum of the numbers' weights
   HWY_ALIGN float sound[batch_sub_blocks];  // of improve_symmetric(), 0: see can_round(); scale is then undefined
 };
 
-// The number of largest magnitude, the first of equals; 0 when all are negligible.
+// The number of largest magnitude, the first of equals; 0 if all are negligible.
 template <int Count, class V>
 HWY_INLINE V extreme_of(const float* x) {
   V magnitude = width<V>::set(0.0f), extreme = magnitude;
@@ -47,13 +47,14 @@ HWY_INLINE V symmetric_level(int half, V value) {
   return round(min(max(value, low), high));
 }
 
-// Sums of w x l and w l^2 for the levels l that `inverse` gives. `wx` is w * x.
+// Sums of w x l and w l^2 over the levels l for `inverse`. `wx` is w * x.
 template <int Count, class V>
 HWY_INLINE void sums_at(int half, V inverse, const float* x, const float* w, const float* wx, V& xl, V& l2) {
   xl = l2 = width<V>::set(0.0f);
   for (std::size_t i = 0; i < Count; ++i) {
     const std::size_t at = i * width<V>::lanes();
-    // No overflow here: |inverse| is at most (half + 0.9) / 1e-15, and the extreme number's level below half + 1.
+    // This cannot overflow: |inverse| is at most (half + 0.9) / 1e-15, and the extreme number's level is below half +
+    // 1.
     const V level = symmetric_level(half, mul(inverse, width<V>::load(x + at)));
     xl = add(xl, mul(width<V>::load(wx + at), level));
     l2 = add(l2, mul(mul(width<V>::load(w + at), level), level));
@@ -95,8 +96,8 @@ HWY_NOINLINE void search_symmetric(int half, const float* HWY_RESTRICT x, const 
   store(total, fits.total + at);
 }
 
-// Where product / divisor, which is the level wanted, rounds to the level there is, or is beyond the end it lies at:
-// seen without a division, for which all others would wait. Errors of rounding are far below the margin.
+// Where product / divisor, the wanted level, rounds to the current level or lies beyond the end at which that is. This
+// avoids a division, for which all other operations would wait. Rounding errors are far below the margin.
 template <class V>
 HWY_INLINE auto surely_stays(int half, V level, V product, V divisor) {
   const V margin = width<V>::set(0.4999f), far = width<V>::set(1e6f);
@@ -107,8 +108,8 @@ HWY_INLINE auto surely_stays(int half, V level, V product, V divisor) {
   return both(within, lt(width<V>::set(1e-30f), divisor));  // not where products might be subnormal
 }
 
-// One sweep of improve_symmetric(): each level in turn moves to where the scale of the others wants it, if that
-// reduces the error. Returns the lanes in which one moved.
+// One sweep of improve_symmetric(): each level in turn moves to the best one for the scale of the others, if that
+// reduces the error. Returns the lanes in which a level moved.
 template <int Count, class V>
 HWY_INLINE auto improve_once(int half, const float* x, const float* w, const float* wx, float* HWY_RESTRICT levels,
                              V& xl, V& l2, V& unsound) {
@@ -140,7 +141,7 @@ HWY_INLINE auto improve_once(int half, const float* x, const float* w, const flo
   return changed;
 }
 
-// Weights are x^2. A lane that is done stays as it is while others go on.
+// The weights are x^2. A lane that has converged stays unchanged while others continue.
 template <int Count, class V>
 HWY_NOINLINE void improve_symmetric(int half, const float* HWY_RESTRICT x, symmetric_fits& fits, std::size_t at) {
   const V zero = width<V>::set(0.0f);
@@ -191,7 +192,7 @@ struct symmetric_improvement {
   }
 };
 
-// ---- ways to weigh ---------------------------------------------------------------------------------------------
+// ---- weight functions ------------------------------------------------------------------------------------------
 
 struct weigh_nothing {
   template <class V>
@@ -211,7 +212,7 @@ struct weigh_by_square {
 
 // ---- levels ----------------------------------------------------------------------------------------------------
 
-// Levels 0..2 * half - 1 of `Count` numbers for the scale as it is stored.
+// Levels 0..2 * half - 1 of `Count` numbers for the scale as stored.
 template <int Count>
 HWY_INLINE void stored_symmetric_levels(int half, const float* x, float scale, std::int8_t* q) {
   const float_tag d;
@@ -221,7 +222,7 @@ HWY_INLINE void stored_symmetric_levels(int half, const float* x, float scale, s
   }
 }
 
-// Levels as search_symmetric() left them.
+// Levels as found by search_symmetric().
 template <int Count>
 HWY_INLINE void fitted_symmetric_levels(int half, const float* x, float inverse, std::int8_t* q) {
   const float_tag d;

@@ -1,6 +1,6 @@
-// The vector codecs of the best instruction set this processor has (hartonomous/simd.hpp): one function per format.
-// They give the bytes and floats of the scalar codecs (scalar.hpp). Where there are no vector instructions they are
-// the scalar codecs.
+// The vector codecs for the best instruction set of this processor (hartonomous/simd.hpp), one function per format.
+// They give the same bytes and floats as the scalar codecs (scalar.hpp). Without vector instructions they are the
+// scalar codecs.
 #pragma once
 
 #include "hartonomous/codec.hpp"

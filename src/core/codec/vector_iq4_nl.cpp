@@ -1,4 +1,4 @@
-// IQ4_NL by vector instructions: the bytes and floats of iq4_nl.cpp.
+// IQ4_NL with vector instructions: the same bytes and floats as iq4_nl.cpp.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "codec/vector_iq4_nl.cpp"
 #include <hwy/foreach_target.h>  // must come before highway.h
@@ -22,7 +22,7 @@ const codec& iq4_nl() { return scalar_iq4_nl; }
 
 namespace {
 
-// The value of the level of each number. Highest for NaN, as in the scalar code.
+// The value of the level of each number; the highest one for NaN, as in the scalar code.
 template <class V>
 HWY_INLINE V uneven_value(V scaled) {
   V value = width<V>::set(static_cast<float>(uneven_values[0]));
@@ -46,7 +46,7 @@ HWY_INLINE void uneven_sums_at(V inverse, const float* x, const float* w, V& vx,
   }
 }
 
-// search_uneven() for a block in each lane; 0 where all numbers are negligible.
+// search_uneven() for one block per lane; the scale is 0 if all numbers are negligible.
 struct uneven_search {
   float* scale;  // of the blocks of the batch, aligned
 

@@ -1,4 +1,4 @@
-// Q8_0, Q4_0, Q4_1, Q5_0 and Q5_1 by vector instructions: the bytes and floats of legacy.cpp.
+// Q8_0, Q4_0, Q4_1, Q5_0 and Q5_1 with vector instructions: the same bytes and floats as legacy.cpp.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "codec/vector_legacy.cpp"
 #include <hwy/foreach_target.h>  // must come before highway.h
@@ -32,7 +32,7 @@ const codec& q5_1() { return scalar_q5_1; }
 
 namespace {
 
-// Zeros in the lanes that no block fills.
+// Zeros the lanes without a block.
 HWY_INLINE void fill_lanes(float* values, std::size_t blocks) {
   for (std::size_t b = blocks; b % most_lanes != 0; ++b) values[b] = 0.0f;
 }
@@ -48,8 +48,8 @@ HWY_INLINE float largest_magnitude(const float* x) {
   return hn::GetLane(hn::MaxOfLanes(d, largest));
 }
 
-// Adds what makes cutting the fraction off round to the nearest integer, ties away from zero, for |value| < 2^22. It is
-// the float below 0.5: added to itself, 0.5 would give 1.
+// Adds what turns truncation into rounding to the nearest integer, ties away from zero, for |value| < 2^22. This is the
+// float just below 0.5: 0.5 added to that float would give 1.
 HWY_INLINE floats round_away(floats value) { return hn::Add(value, hn::CopySignToAbs(all(0x1.FFFFFEp-2f), value)); }
 
 void encode_q8_0(const float* x, std::size_t blocks, block_q8_0* out) {
@@ -62,7 +62,8 @@ void encode_q8_0(const float* x, std::size_t blocks, block_q8_0* out) {
   for (std::size_t b = 0; b < blocks; b += lane_count()) {
     const floats exact = hn::Div(hn::Load(d, magnitude + b), all(127.0f));
     const floats reciprocal = hn::Div(all(1.0f), exact);
-    // That of a subnormal scale may overflow: all products are infinite or NaN, for which round_away_int8() gives 0.
+    // The reciprocal of a subnormal scale may overflow. All products are then infinite or NaN, for which
+    // round_away_int8() gives 0.
     hn::Store(hn::IfThenElseZero(hn::Le(reciprocal, all(FLT_MAX)), reciprocal), d, inverse + b);
     hn::Store(to_halves(exact), half_tag(), scale + b);
   }
@@ -91,8 +92,8 @@ constexpr bool has_minimum = sizeof(Block) == sizeof(block_q4_1) || sizeof(Block
 template <class Block>
 constexpr bool has_fifth_bits = sizeof(Block) == sizeof(block_q5_0) || sizeof(Block) == sizeof(block_q5_1);
 
-// What an encoder decides for a batch before it packs. All levels come first: bytes just written in small parts would
-// be slow to read in larger ones.
+// The encoder's choices for a batch before packing. All levels are computed first, because bytes that were just stored
+// in small parts are slow to load in larger ones.
 struct chosen {
   HWY_ALIGN std::uint8_t q[batch_sub_blocks * short_block];
   HWY_ALIGN std::uint16_t d[batch_sub_blocks];
@@ -105,7 +106,7 @@ HWY_INLINE void pack(const chosen& from, std::size_t blocks, Block* out) {
     const std::uint8_t* q = from.q + b * short_block;
     store_scale(from.d[b], out[b].d);
     if constexpr (has_minimum<Block>) store_scale(from.m[b], out[b].m);
-    if constexpr (has_fifth_bits<Block>) pack_fifth_bits(q, out[b].qh);  // before the nibbles: it may write there
+    if constexpr (has_fifth_bits<Block>) pack_fifth_bits(q, out[b].qh);  // first: it may overwrite the nibbles
     pack_nibbles(q, out[b].qs);
   }
 }
@@ -127,7 +128,7 @@ HWY_INLINE range range_of(const float* x) {
   return {hn::GetLane(hn::MinOfLanes(d, low)), hn::GetLane(hn::MaxOfLanes(d, high))};
 }
 
-// The number of largest magnitude, the first of equals; +0 when all are zero.
+// The number of largest magnitude, the first of equals; +0 if all are zero.
 HWY_INLINE float extreme_of_block(const float* x) {
   const range r = range_of(x);
   if (r.high != -r.low) return r.high > -r.low ? r.high : r.low;
@@ -142,9 +143,9 @@ HWY_INLINE float first_zero(const float* x) {
   return *x;
 }
 
-// What turns the numbers of each block into levels: (x - offset) * inverse + shift, without the fraction. Where the
-// scale is subnormal, its reciprocal may overflow; the scalar code gets infinite or NaN products then and makes all
-// levels 0 (truncate_level() of rounding.hpp), and so do zeros here. Otherwise no result is negative or large.
+// The conversion of each block's numbers to levels: (x - offset) * inverse + shift, truncated. The reciprocal of a
+// subnormal scale may overflow: the scalar code then gets infinite or NaN products and makes all levels 0
+// (truncate_level() of rounding.hpp), which the zeros here do as well. Otherwise no result is negative or large.
 struct rules {
   HWY_ALIGN float offset[batch_sub_blocks];
   HWY_ALIGN float inverse[batch_sub_blocks];
@@ -205,9 +206,9 @@ HWY_INLINE void truncate_levels(const batch& in, const rules& by, int top, std::
   }
 }
 
-// ---- by importance ---------------------------------------------------------------------------------------------
+// ---- with importance -------------------------------------------------------------------------------------------
 
-// Of all blocks alike, that of their row.
+// The same for all blocks: that of their row.
 struct row_mean_square {
   HWY_ALIGN float values[batch_sub_blocks];
 
@@ -245,7 +246,7 @@ HWY_INLINE void search_affine_levels(const batch& in, affine_fits& fits, chosen&
   }
 }
 
-// ---- one of the two ways ---------------------------------------------------------------------------------------
+// ---- with or without importance --------------------------------------------------------------------------------
 
 template <int Half, class Block>
 void encode_symmetric(const batch& in, Block* out) {
@@ -282,7 +283,7 @@ void encode_affine(const batch& in, Block* out) {
 
 // ---- decoding --------------------------------------------------------------------------------------------------
 
-// The levels of a block less Less, through memory.
+// Stores the levels of a block, minus Less.
 template <int Less, class Block>
 HWY_INLINE void unpack(const Block& in, std::int8_t* q) {
   const hn::RebindToSigned<sixteen_tag> s;

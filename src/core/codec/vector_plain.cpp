@@ -1,4 +1,4 @@
-// F16 and BF16 by vector instructions: the bytes and floats of plain.cpp.
+// F16 and BF16 with vector instructions: the same bytes and floats as plain.cpp.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "codec/vector_plain.cpp"
 #include <hwy/foreach_target.h>  // must come before highway.h
@@ -49,7 +49,7 @@ struct bf16_lanes {
 
 // ---- runs ------------------------------------------------------------------------------------------------------
 
-// Two bytes a number, at any address.
+// Two bytes per number, at any address.
 using pair_tag = hn::Repartition<std::uint8_t, half_tag>;
 
 template <class Lanes, const codec& Reference>

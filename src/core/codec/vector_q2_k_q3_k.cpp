@@ -1,4 +1,4 @@
-// Q2_K and Q3_K by vector instructions: the bytes and floats of q2_k_q3_k.cpp.
+// Q2_K and Q3_K with vector instructions: the same bytes and floats as q2_k_q3_k.cpp.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "codec/vector_q2_k_q3_k.cpp"
 #include <hwy/foreach_target.h>  // must come before highway.h
@@ -61,7 +61,7 @@ void q2_fit(const batch& in, affine_fits& fits) {
   fit_affine<sub_block>(importance_plan(q2_top), in.x, count, weigh, fits);
 }
 
-// The block whose sub-blocks start with number `at` of the batch.
+// Encodes the block whose sub-blocks start with sub-block `at` of the batch.
 HWY_INLINE void q2_encode_block(const float* x, bool by_importance, const affine_fits& fits, std::size_t at,
                                 block_q2_k& out) {
   q2_chosen to;
@@ -157,8 +157,8 @@ void encode_q3_k(const batch& in, block_q3_k* out) {
 using byte_tag = hn::Rebind<std::uint8_t, float_tag>;
 using bytes = hn::Vec<byte_tag>;
 
-// Two bits of every byte from bit 2 * Quarter on. Shifted in pairs of bytes, as the instructions have it: what crosses
-// into the neighbour misses bits 0 and 1.
+// Two bits of every byte, from bit 2 * Quarter on. There are only shifts of 16-bit words, but bits from the neighboring
+// byte do not reach bits 0 and 1.
 template <int Quarter>
 HWY_INLINE bytes two_bits(bytes qs) {
   const byte_tag d;
@@ -166,7 +166,7 @@ HWY_INLINE bytes two_bits(bytes qs) {
   return hn::And(hn::BitCast(d, hn::ShiftRight<2 * Quarter>(hn::BitCast(pairs, qs))), hn::Set(d, 3));
 }
 
-// Bit `Bit` of every byte, as the third bit of a level.
+// Bit `Bit` of every byte as the third bit of a level.
 template <int Bit>
 HWY_INLINE bytes third_bits(bytes hmask) {
   const byte_tag d;
@@ -181,7 +181,7 @@ HWY_INLINE bytes third_bits(bytes hmask) {
 
 HWY_INLINE floats to_floats(bytes levels) { return hn::ConvertTo(float_tag(), hn::PromoteTo(int_tag(), levels)); }
 
-// Quarter `Quarter` of half `n` of a block: sub-blocks 8 n + 2 Quarter and the one after it.
+// Quarter `Quarter` of half `n` of a block: sub-blocks 8 n + 2 Quarter and the following one.
 template <int Quarter>
 HWY_INLINE void q2_decode_quarter(const float* scale, const float* minimum, const std::uint8_t* qs, float* out) {
   for (std::size_t l = 0; l < 32; l += lane_count()) {
@@ -212,7 +212,7 @@ HWY_INLINE void q3_decode_quarter(const float* scale, const block_q3_k& in, floa
   for (std::size_t l = 0; l < 32; l += lane_count()) {
     const bytes low = two_bits<Quarter>(hn::LoadU(byte_tag(), in.qs + 32 * Half + l));
     const bytes levels = hn::Or(low, third_bits<4 * Half + Quarter>(hn::LoadU(byte_tag(), in.hmask + l)));
-    // Exact in floats as in integers.
+    // This is exact in floats as in integers.
     const floats q = hn::Sub(to_floats(levels), all(static_cast<float>(q3_half)));
     const std::size_t j = 8 * Half + 2 * Quarter + l / sub_block;
     hn::StoreU(hn::Mul(all(scale[j]), q), float_tag(), out + 128 * Half + 32 * Quarter + l);

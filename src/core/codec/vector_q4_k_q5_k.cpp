@@ -1,6 +1,6 @@
-// Q4_K and Q5_K by vector instructions: the bytes and floats of q4_k_q5_k.cpp.
+// Q4_K and Q5_K with vector instructions: the same bytes and floats as q4_k_q5_k.cpp.
 //
-// Encoding: the searches run with one sub-block in each lane, over a batch of blocks; packing is the scalar code's.
+// The searches of the encoders run with one sub-block per lane over a batch of blocks; packing is the scalar code's.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "codec/vector_q4_k_q5_k.cpp"
 #include <hwy/foreach_target.h>  // must come before highway.h
@@ -32,7 +32,7 @@ constexpr std::size_t batch_blocks = batch_sub_blocks / sub_blocks;
 
 // ---- encoding --------------------------------------------------------------------------------------------------
 
-// Without importance a number weighs its magnitude and the root mean square of its sub-block.
+// Without importance, the weight of a number is its magnitude plus the root mean square of its sub-block.
 struct weigh_by_magnitude {
   template <class V>
   HWY_INLINE void operator()(std::size_t, std::size_t, const float* x, float* HWY_RESTRICT w) const {
@@ -65,7 +65,7 @@ void fit(const affine_plan& plan, const batch& in, affine_fits& fits) {
   fit_affine<sub_block>(importance_plan(plan.top), in.x, count, weigh, fits);
 }
 
-// Scales and levels of the block whose sub-blocks start with number `at` of the batch.
+// Scales and levels of the block whose sub-blocks start with sub-block `at` of the batch.
 template <class Block>
 HWY_INLINE chosen encode_common(int top, const float* x, bool by_importance, const affine_fits& fits, std::size_t at,
                                 Block& out) {
@@ -131,8 +131,8 @@ HWY_INLINE void decode_levels(bytes levels, floats scale, floats minimum, float*
   hn::StoreU(hn::Sub(hn::Mul(scale, q), minimum), d, out);
 }
 
-// Bit `Bit` of every byte, as the fifth bit of a level. Shifted in pairs of bytes, as the instructions have it: what
-// crosses into the neighbour misses bit 4.
+// Bit `Bit` of every byte as the fifth bit of a level. There are only shifts of 16-bit words, but bits from the
+// neighboring byte do not reach bit 4.
 template <int Bit>
 HWY_INLINE bytes fifth_bits(bytes qh) {
   const byte_tag d;

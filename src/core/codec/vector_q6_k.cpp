@@ -1,4 +1,4 @@
-// Q6_K by vector instructions: the bytes and floats of q6_k.cpp.
+// Q6_K with vector instructions: the same bytes and floats as q6_k.cpp.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "codec/vector_q6_k.cpp"
 #include <hwy/foreach_target.h>  // must come before highway.h
@@ -29,7 +29,7 @@ constexpr std::size_t batch_blocks = batch_sub_blocks / sub_blocks;
 
 // ---- encoding --------------------------------------------------------------------------------------------------
 
-// Importance as it is.
+// The importance itself is the weight.
 struct weigh_as_given {
   const float* importance;
 
@@ -78,8 +78,8 @@ HWY_INLINE void decode_levels(bytes levels, float scale, float* out) {
   hn::StoreU(hn::Mul(all(scale), hn::ConvertTo(float_tag(), q)), float_tag(), out);
 }
 
-// Two bits of every byte from bit `Bit` on, as the upper bits of a level. Shifted in pairs of bytes, as the
-// instructions have it: what crosses into the neighbour misses bits 4 and 5.
+// Two bits of every byte, from bit `Bit` on, as the upper bits of a level. There are only shifts of 16-bit words, but
+// bits from the neighboring byte do not reach bits 4 and 5.
 template <int Bit>
 HWY_INLINE bytes upper_bits(bytes qh) {
   const byte_tag d;
@@ -92,7 +92,7 @@ HWY_INLINE bytes upper_bits(bytes qh) {
   }
 }
 
-// Sixteen weights of each quarter of a half block: those from `l` on.
+// Decodes sixteen weights of each quarter of a half block, beginning with `l`.
 HWY_INLINE void decode_sixteen(const std::uint8_t* ql, const std::uint8_t* qh, const float* scale, float* out) {
   const byte_tag d;
   const bytes mask = hn::Set(d, 15);

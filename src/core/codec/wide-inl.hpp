@@ -1,8 +1,8 @@
-// Vectors one or two registers wide: the same search runs over either.
+// Vectors of one or two registers, over either of which the same search runs.
 //
-// A sum over a sub-block must be taken number by number, so every addition waits for the one before it. Of two
-// independent sums side by side one works while the other waits: that makes up to 1.4 times the speed. (Four registers
-// gain nothing more.)
+// A sum over a sub-block must be taken number by number, so every addition waits for the one before. With two
+// independent sums side by side, one can proceed while the other waits: up to 1.4 times the speed. (Four registers gain
+// nothing more.)
 #if defined(HARTONOMOUS_CODEC_WIDE_INL_HPP) == defined(HWY_TARGET_TOGGLE)
 #ifdef HARTONOMOUS_CODEC_WIDE_INL_HPP
 #undef HARTONOMOUS_CODEC_WIDE_INL_HPP
@@ -26,7 +26,7 @@ HWY_INLINE bool none_true(mask m) { return hn::AllFalse(float_tag(), m); }
 HWY_INLINE floats if_then_else(mask m, floats a, floats b) { return hn::IfThenElse(m, a, b); }
 HWY_INLINE void store(floats value, float* to) { hn::Store(value, float_tag(), to); }
 
-// What a search over vectors of type V needs to begin with: their lanes, loads, and one number in all lanes.
+// What a search over vectors of type V needs: their number of lanes, loads, and broadcasting a number.
 template <class V>
 struct width {
   static HWY_INLINE std::size_t lanes() { return lane_count(); }
@@ -53,7 +53,7 @@ struct two {
 using wide_floats = two<floats>;
 using widest_floats = two<two<floats> >;
 
-// name(vectors) is op(vectors), register by register.
+// name(vectors) applies op register by register.
 #define HARTONOMOUS_WIDE(name, op)                                                                              \
   template <class V, class... Vs>                                                                               \
   HWY_INLINE auto name(V v, Vs... vs) {                                                                         \
@@ -111,13 +111,13 @@ HARTONOMOUS_WIDE(zero_unless, hn::IfThenElseZero)
 
 #undef HARTONOMOUS_WIDE
 
-// ---- weights by importance -------------------------------------------------------------------------------------
+// ---- weights with importance -----------------------------------------------------------------------------------
 
-// importance_weights() of search.hpp, sub-block by sub-block.
+// importance_weights() of search.hpp for each sub-block.
 template <int Count>
 struct weigh_by_importance {
   const float* importance;   // of the numbers of the batch
-  const float* mean_square;  // one a sub-block of the batch, aligned
+  const float* mean_square;  // one per sub-block of the batch, aligned
 
   template <class V>
   HWY_INLINE void operator()(std::size_t at, std::size_t group, const float* x, float* HWY_RESTRICT w) const {
@@ -149,11 +149,12 @@ HWY_INLINE std::size_t search_groups_of(const float* x, std::size_t at, std::siz
   return at;
 }
 
-// Searches `sub_blocks` consecutive sub-blocks of Count numbers, a group at a time: weigh<V>(at, group, x, w) gives the
-// transposed numbers x of the `group` sub-blocks from number `at` their weights w, then search<V>(x, w, at) takes them.
+// Searches `sub_blocks` consecutive sub-blocks of Count numbers, a group at a time: weigh<V>(at, group, x, w) computes
+// the weights w of the transposed numbers x of the `group` sub-blocks from sub-block `at` on, which search<V>(x, w, at)
+// then uses.
 template <int Count, class Weigh, class Search>
 HWY_INLINE void search_groups(const float* x, std::size_t sub_blocks, const Weigh& weigh, const Search& search) {
-  // What fits into one register is left to the single ones.
+  // What fits into one register is left to the single-register search.
   const std::size_t at = search_groups_of<Count, wide_floats>(x, 0, sub_blocks, lane_count(), weigh, search);
   search_groups_of<Count, floats>(x, at, sub_blocks, 0, weigh, search);
 }
