@@ -1,4 +1,4 @@
-// The seed design's coordinate codecs (sql/api/coordinates.sql).
+// The coordinate codecs of the original design (sql/api/coordinates.sql).
 #include "pg/base/aggregate.hpp"
 #include "pg/base/arrays.hpp"
 #include "pg/base/composite.hpp"
@@ -32,7 +32,7 @@ span<const std::byte> bytea_argument(FunctionCallInfo fcinfo, int i) {
 }
 
 Datum point_datum(FunctionCallInfo fcinfo, const point& p) {
-  // Encoding refuses such numbers, so these are not its bytes.
+  // Encoding refuses non-finite numbers, so these bytes were not made by it.
   if (!std::isfinite(p.x) || !std::isfinite(p.y) || !std::isfinite(p.z)) {
     throw error(sqlstate::invalid_binary_representation, "quantized point is damaged",
                 "Its coordinates must be finite numbers.");
@@ -129,7 +129,7 @@ struct q4k_state {
   explicit q4k_state(std::int32_t size) : encoder(size), block_size(size) {}
 
   void append(float value) {
-    // What no bytea can hold is refused now and then on the way, not after memory has run out.
+    // A result too large for a bytea is refused early, not only when memory has run out.
     if (++count % 65536 == 0 && q4k_bytes(count, block_size) > std::int64_t{MaxAllocSize - VARHDRSZ}) {
       throw error(sqlstate::program_limit_exceeded, "result too large for a bytea");
     }
@@ -160,7 +160,7 @@ HARTONOMOUS_FUNCTION(quantize_q4k_transition) {
 HARTONOMOUS_FUNCTION(quantize_q4k_final) {
   const auto* state = state_argument<q4k_state>(fcinfo, 0);
   if (state == nullptr) PG_RETURN_NULL();
-  // A copy is finished, not the state: a window aggregate goes on with it.
+  // A copy is finished and not the state itself, because a window aggregate continues with the state.
   q4k_encoder encoder = state->encoder;
   const std::vector<std::byte> bytes = encoder.finish();
   return bytea_datum(bytes.data(), bytes.size());

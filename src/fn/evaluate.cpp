@@ -1,4 +1,4 @@
-// Measuring language models (sql/api/evaluate.sql).
+// Evaluation of language models (sql/api/evaluate.sql).
 #include "pg/base/arrays.hpp"
 #include "pg/base/composite.hpp"
 #include "pg/model/language_model.hpp"
@@ -20,7 +20,7 @@ using namespace hartonomous::pg;
 
 namespace {
 
-// A token as its text, or, where that is no whole character, as its bytes: <0xE2>.
+// A token as text or, if it is not made of whole characters, as bytes: <0xE2>.
 std::string token_text(const tokenizer& words, token_id token) {
   std::string piece;
   words.append_piece(piece, token, true);
@@ -35,14 +35,15 @@ std::string token_text(const tokenizer& words, token_id token) {
   return said;
 }
 
-// Says how far an evaluation is: by NOTICE from time to time, at DEBUG1 after every pass through the model.
+// Reports the progress of an evaluation: as a NOTICE from time to time, at DEBUG1 after every pass of the model.
 evaluation_watcher progress_notices() {
   return [timer = progress_timer()](const evaluation_progress& progress) mutable {
     const bool due = timer.due();
     if (!due && !progress.pass_ended) return;
     const std::string text = progress_text(progress, timer.left(progress.part));
     call([&] {
-      // A termination that ereport found pending would end the process from here; the next check makes an error of it.
+      // ereport would carry out a pending termination here and exit the process. The next interrupt check makes it an
+      // error instead.
       HOLD_INTERRUPTS();
       ereport(due ? NOTICE : DEBUG1, (errmsg_internal("%s", text.c_str())));
       RESUME_INTERRUPTS();
@@ -83,7 +84,8 @@ HARTONOMOUS_FUNCTION(score_tokens) {
   PG_RETURN_NULL();
 }
 
-// One row: tokens, then value and standard error of each measure; those of a comparison are NULL without a baseline.
+// One row: the number of tokens, then value and standard error of each measure. Measures that compare with a baseline
+// are NULL if there is none.
 HARTONOMOUS_FUNCTION(measure_accuracy) {
   const std::string of = text_argument(fcinfo, 1, "the text");
   const std::int32_t id = model_argument(fcinfo);
@@ -117,7 +119,7 @@ HARTONOMOUS_FUNCTION(measure_accuracy) {
   return composite_datum(fcinfo, values, nulls);
 }
 
-// A row a tensor: how many tokens each atom took part in, and its mean energy a token.
+// One row per tensor: for each atom, the number of tokens it was used for and its mean energy per token.
 HARTONOMOUS_FUNCTION(measure_usage) {
   const std::string of = text_argument(fcinfo, 1, "the text");
   result_rows rows(fcinfo);

@@ -1,4 +1,4 @@
-// Writing models to files (sql/internal/export.sql).
+// Export of models to files (sql/internal/export.sql).
 #include "pg/store/atom_reader.hpp"
 #include "pg/base/files.hpp"
 #include "pg/store/layer_row.hpp"
@@ -21,20 +21,20 @@ namespace {
 
 struct layer_plan {
   std::int64_t layer_id;
-  std::string name, dtype;  // dtype: the container's, for safetensors
+  std::string name, dtype;  // dtype: as safetensors names it
   std::vector<std::uint64_t> shape;
   atom_layout layout;
   format target;
-  bool packed;  // elements below 8 bits, carried as their bytes
+  bool packed;  // elements of less than 8 bits, carried as bytes
 };
 
 struct export_plan {
   std::string metadata;
-  std::optional<std::uint32_t> file_type;  // to be set, when the formats are not the source file's any more
+  std::optional<std::uint32_t> file_type;  // has to be set if the formats differ from the source file's
   std::vector<layer_plan> layers;
 };
 
-// As many as the shape says; more than 64 bits hold are as many as they can be.
+// The number of weights that the shape implies, capped at the largest 64-bit number.
 std::uint64_t weights_of(const std::vector<std::uint64_t>& shape) {
   std::uint64_t product = 1;
   for (std::uint64_t d : shape) {
@@ -50,7 +50,7 @@ layer_plan read_layer(const query_result& found, std::uint64_t i) {
   layer.dtype = found.text(i, 3);
   const std::vector<std::int64_t> shape = found.bigints(i, 4, 0);
   layer.shape.assign(shape.begin(), shape.end());
-  // Elements below 8 bits are carried as bytes, so that the shape's product is not their number.
+  // Elements of less than 8 bits are carried as bytes, so their number is not the product of the shape.
   const std::uint64_t of_shape = weights_of(layer.shape);
   const auto carried = static_cast<std::uint64_t>(found.bigint(i, 7, 0, most_weights));
   layer.packed = carried < of_shape;
@@ -85,7 +85,7 @@ export_plan read_plan(std::int32_t model, const char* container) {
   return plan;
 }
 
-// Small writes (an atom each) become large ones.
+// Combines small writes, one per atom, into large ones.
 class buffered_sink final : public byte_sink {
  public:
   explicit buffered_sink(byte_sink& under) : under_(under) { pending_.reserve(capacity); }
@@ -109,7 +109,7 @@ class buffered_sink final : public byte_sink {
   std::vector<char> pending_;
 };
 
-// Passes what a gguf_writer or a plain sink is given on to it.
+// Passes everything on to a gguf_writer or a plain sink.
 class tensor_sink final : public byte_sink {
  public:
   explicit tensor_sink(std::function<void(const void*, std::size_t)> write) : write_(std::move(write)) {}
@@ -121,7 +121,7 @@ class tensor_sink final : public byte_sink {
 
 using make_output = std::function<std::unique_ptr<output>(std::uint64_t size)>;
 
-// The output does not exist before the plan is complete: an export that cannot start leaves no file.
+// The output is created only after the plan is complete, so that an export that fails before leaves no file behind.
 Datum export_as_gguf(std::int32_t model, const make_output& make) {
   spi_session spi;
   const export_plan plan = read_plan(model, "gguf");
@@ -169,7 +169,8 @@ Datum export_as_safetensors(std::int32_t model, const make_output& make) {
     tensors.push_back({layer.name, layer.dtype, layer.shape, 0, 0});
     bytes += safetensors_bytes(layer.dtype, layer.shape);
   }
-  // plan.metadata is the source file's header, or empty. It is written again as it was where it still holds.
+  // plan.metadata is the header of the source file, or empty. If it still describes the tensors it is written
+  // unchanged.
   std::string header;
   if (!plan.metadata.empty() && header_matches(plan.metadata, tensors)) {
     const std::uint64_t length = plan.metadata.size();

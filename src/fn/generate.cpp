@@ -1,4 +1,4 @@
-// Text from language models (sql/api/generate.sql).
+// Text generation (sql/api/generate.sql).
 #include "pg/base/aggregate.hpp"
 #include "pg/model/language_model.hpp"
 #include "pg/store/settled_snapshot.hpp"
@@ -12,7 +12,7 @@ using namespace hartonomous::pg;
 
 namespace {
 
-// Arguments of all functions here: model, prompt, max_tokens, temperature, top_k, top_p, seed, revision, region.
+// The arguments of all functions here: model, prompt, max_tokens, temperature, top_k, top_p, seed, revision, region.
 enum argument { of_model, prompt, max_tokens, temperature, top_k, top_p, seed, revision, region };
 
 std::int32_t whole_number(FunctionCallInfo fcinfo, argument a, const char* name) {
@@ -30,7 +30,7 @@ sampling sampling_arguments(FunctionCallInfo fcinfo) {
           PG_GETARG_FLOAT8(top_p), static_cast<std::uint64_t>(PG_GETARG_INT64(seed))};
 }
 
-// Those of the revision that are in the region, whose value is copied into `context`.
+// The atoms of the revision that are in the region; the region is copied to `context`.
 atom_set atoms_arguments(FunctionCallInfo fcinfo, std::int32_t model, MemoryContext context) {
   atom_set atoms = atoms_argument(fcinfo, revision, model);
   if (PG_ARGISNULL(region)) return atoms;
@@ -40,9 +40,9 @@ atom_set atoms_arguments(FunctionCallInfo fcinfo, std::int32_t model, MemoryCont
   return atoms_in_region(std::move(atoms), {type, value});
 }
 
-// A text being generated.
+// A text that is being generated.
 struct generation {
-  // Within an spi_session; what it keeps of the arguments lives in `context`.
+  // Needs an spi_session; arguments that it keeps are copied to `context`.
   generation(FunctionCallInfo fcinfo, std::int32_t model_number, MemoryContext context)
       : model(atoms_arguments(fcinfo, model_number, context)), generator(make_generator(fcinfo, model)) {}
 
@@ -55,7 +55,7 @@ struct generation {
             [&words](token_id token) { return words.ends_text(token); }};
   }
 
-  // What the token adds to the text.
+  // The text that the token adds.
   std::string say(token_id token) {
     std::string piece;
     model.words().append_piece(piece, token, false);
@@ -68,7 +68,8 @@ struct generation {
   std::int32_t position = 0;
 };
 
-// The first call of generate_tokens: its result's row type, and a generation that lives as long as the query.
+// In the first call of generate_tokens: sets the row type of the result and creates a generation that lives as long as
+// the query.
 void begin_stream(FunctionCallInfo fcinfo) {
   FuncCallContext* stream = call([&] { return SRF_FIRSTCALL_INIT(); });
   const MemoryContext context = stream->multi_call_memory_ctx;
@@ -88,14 +89,14 @@ void begin_stream(FunctionCallInfo fcinfo) {
 
 }  // namespace
 
-// One token a call: who reads the result with a cursor sees each as soon as it is there.
+// Returns one token per call, so that a client that fetches from a cursor gets each token as soon as it exists.
 HARTONOMOUS_FUNCTION(generate_tokens) {
   if (SRF_IS_FIRSTCALL()) begin_stream(fcinfo);
   FuncCallContext* stream = call([&] { return SRF_PERCALL_SETUP(); });
   auto* g = static_cast<generation*>(stream->user_fctx);
   std::optional<chosen_token> token;
   {
-    g->model.tensors().atoms().require_unchanged();  // since the call before
+    g->model.tensors().atoms().require_unchanged();  // since the previous call
     spi_session spi;
     token = g->generator.next();
   }

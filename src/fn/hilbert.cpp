@@ -1,4 +1,4 @@
-// hilbert_index, and the order in which an index of points is built (sql/api/hilbert.sql).
+// hilbert_index(), and the sort order in which GiST indexes of points are built (sql/api/hilbert.sql).
 #include "pg/base/boundary.hpp"
 
 #include <algorithm>
@@ -15,8 +15,8 @@ using namespace hartonomous;
 
 HARTONOMOUS_FUNCTION(hilbert_index) {
   const float at[3] = {PG_GETARG_FLOAT4(0), PG_GETARG_FLOAT4(1), PG_GETARG_FLOAT4(2)};
-  // NULL, not an error, outside the space: the column is generated, and a stray point must stay storable so that
-  // it can be found and mended.
+  // NULL and not an error for a point out of range: the column is generated, and it must be possible to store such a
+  // point so that it can be found and repaired.
   for (int i = 0; i < 3; ++i) {
     if (!(at[i] >= axes[i].low && at[i] <= axes[i].high)) PG_RETURN_NULL();
   }
@@ -25,9 +25,9 @@ HARTONOMOUS_FUNCTION(hilbert_index) {
 
 namespace {
 
-// Where the middle of a PostGIS gidx (a length word, then least and greatest of each axis, in float) lies on the
-// curve; an axis it does not have is in the middle, what lies outside the space at its edge. The order decides how
-// well the index is packed and not what it finds, so any value will do for the rest.
+// The Hilbert index of the center of a PostGIS gidx (a length word, then minimum and maximum of each dimension as
+// float). Missing dimensions are taken to be in the middle of the space, and points out of range are moved to its edge.
+// The order affects only how well the index is packed, not what it finds, so any value is valid.
 std::uint64_t place_on_curve(Datum datum) {
   const auto* box = reinterpret_cast<const varlena*>(DatumGetPointer(datum));
   const std::size_t dimensions = VARSIZE_ANY_EXHDR(box) / (2 * sizeof(float));
@@ -46,7 +46,7 @@ int compare_places(Datum a, Datum b, SortSupport) {
   return x < y ? -1 : x > y ? 1 : 0;
 }
 
-// Sorted by the place itself, computed once a point: it has 63 bits.
+// Sorts by the Hilbert index, which has 63 bits and is computed once per point.
 int compare_abbreviated(Datum a, Datum b, SortSupport) { return a < b ? -1 : a > b ? 1 : 0; }
 Datum abbreviate(Datum original, SortSupport) { return place_on_curve(original); }
 bool never_abort(int, SortSupport) { return false; }

@@ -1,4 +1,4 @@
-// Levenshtein's distance and similarity of two texts (sql/api/levenshtein.sql).
+// Levenshtein distance and similarity of two texts (sql/api/levenshtein.sql).
 #include "pg/base/interrupts.hpp"
 #include "pg/base/memory.hpp"
 
@@ -12,7 +12,7 @@ using namespace hartonomous::pg;
 
 namespace {
 
-// A text argument as UTF-8, whatever the database's encoding.
+// A text argument in UTF-8, whatever the encoding of the database.
 std::string_view utf8_argument(FunctionCallInfo fcinfo, int argument) {
   std::size_t size = 0;
   const char* bytes = call([&] {
@@ -28,7 +28,7 @@ std::string_view utf8_argument(FunctionCallInfo fcinfo, int argument) {
 
 text_distance distance_of(FunctionCallInfo fcinfo) {
   const std::string_view left = utf8_argument(fcinfo, 0), right = utf8_argument(fcinfo, 1);
-  // Code points of both and, for the shorter one, their numbers twice over and their bits.
+  // For the code points of both texts and, for the shorter one, a numbering of its code points and their bit masks.
   require_work_memory(32 * static_cast<std::uint64_t>(left.size() + right.size()), "comparing the texts");
   backend_interrupts interrupts;
   return levenshtein(left, right, interrupts);

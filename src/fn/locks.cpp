@@ -1,4 +1,4 @@
-// One writer a model, and whether a procedure may commit (sql/internal/locks.sql).
+// The lock that gives a model a single writer, and whether a procedure may commit (sql/internal/locks.sql).
 #include "pg/base/boundary.hpp"
 
 #include <cstdint>
@@ -17,14 +17,14 @@ using namespace hartonomous::pg;
 
 namespace {
 
-// A heavyweight lock on the object (hartonomous.models, model). Unlike an advisory lock, one that a session holds
-// beyond its transaction is given back when a transaction fails: a job that dies never leaves its model locked.
+// A heavyweight lock on the object (hartonomous.models, model). Unlike an advisory lock, a session-level lock of this
+// kind is released when a transaction fails, so a job that fails never leaves its model locked.
 LOCKTAG model_lock_tag(std::int32_t model) {
   const Oid models = call([] { return get_relname_relid("models", get_namespace_oid("hartonomous", true)); });
   if (!OidIsValid(models)) {
     throw error(sqlstate::undefined_table, "there is no store", {}, "SELECT hartonomous.create_store();");
   }
-  // As LOCK TABLE asks: only who may write may keep other writers out.
+  // Like LOCK TABLE: only a role with the right to write may block other writers.
   call([&] {
     const AclResult result = pg_class_aclcheck(models, GetUserId(), ACL_UPDATE);
     if (result != ACLCHECK_OK) aclcheck_error(result, OBJECT_TABLE, "models");
@@ -37,14 +37,14 @@ LOCKTAG model_lock_tag(std::int32_t model) {
 }  // namespace
 
 HARTONOMOUS_FUNCTION(lock_model) {
-  // Not STRICT: a NULL anywhere would mean that no lock is taken and nobody is told.
+  // Not STRICT, because with any NULL argument no lock would be taken, without an error.
   if (PG_ARGISNULL(0)) throw error(sqlstate::null_value_not_allowed, "the model to lock cannot be NULL");
   const std::int32_t model = PG_GETARG_INT32(0);
   const bool nowait = !PG_ARGISNULL(1) && PG_GETARG_BOOL(1), for_session = !PG_ARGISNULL(2) && PG_GETARG_BOOL(2);
   const LOCKTAG tag = model_lock_tag(model);
   const LockAcquireResult result = call([&] {
     const LockAcquireResult got = LockAcquire(&tag, ExclusiveLock, for_session, nowait);
-    // As for any lock: what its last holder did to the catalog must not be hidden by caches.
+    // As after taking any lock: caches must not hide what the previous holder changed in the catalogs.
     AcceptInvalidationMessages();
     return got;
   });
@@ -57,7 +57,7 @@ HARTONOMOUS_FUNCTION(lock_model) {
 
 HARTONOMOUS_FUNCTION(unlock_model) {
   const LOCKTAG tag = model_lock_tag(PG_GETARG_INT32(0));
-  // Asked before released: LockRelease warns about a lock that is not held.
+  // Checked first, because LockRelease warns about a lock that is not held.
   const bool held = call([&] { return lock_held_by_me(tag, ExclusiveLock); });
   PG_RETURN_BOOL(held && call([&] { return LockRelease(&tag, ExclusiveLock, true); }));
 }
@@ -81,7 +81,7 @@ HARTONOMOUS_FUNCTION(raise_error) {
     char* value = text_to_cstring(PG_GETARG_TEXT_PP(n));
     return *value == '\0' ? nullptr : value;
   };
-  // As an error of PostgreSQL's own, which may be of any length.
+  // Raised as PostgreSQL's own error, which has no limits on the length of texts.
   call([&] {
     const char *code = field(0), *message = field(1), *detail = field(2), *hint = field(3);
     const int state = code != nullptr && strlen(code) == 5 ? MAKE_SQLSTATE(code[0], code[1], code[2], code[3], code[4])

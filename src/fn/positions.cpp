@@ -1,4 +1,4 @@
-// Positions of stored atoms, computed from their weights as at their import (sql/api/check.sql).
+// Positions of stored atoms, computed from their weights as in an import (sql/api/check.sql).
 #include "pg/base/guc.hpp"
 #include "pg/model/language_model.hpp"
 #include "pg/base/rows.hpp"
@@ -21,9 +21,9 @@ class stored_rows final : public matrix_rows {
   stored_rows(atom_reader& reader, const stored_tensor& tensor)
       : reader_(reader), tensor_(tensor), cursor_(reader, tensor, tensor.all_rows()), pending_(cursor_.next()) {}
 
-  // Whether its atoms are weights that can be read; all of a tensor are or none.
+  // Whether the weights can be decoded; that holds for all atoms of a tensor or for none.
   bool readable() const { return pending_ && cursor_.atom().traits().readable; }
-  // The atoms that are there, in order, up to where the cursor is.
+  // The atoms that exist, in order, up to the cursor.
   const std::vector<std::uint64_t>& atoms() const noexcept { return atoms_; }
 
   void sample(span<const std::uint64_t> rows, float* to) override {
@@ -37,7 +37,7 @@ class stored_rows final : public matrix_rows {
     ++row_;
   }
   bool has(std::uint64_t atom) const override { return std::binary_search(atoms_.begin(), atoms_.end(), atom); }
-  // Notes an atom without looking at its weights; false at the end.
+  // Records an atom without decoding its weights; false at the end.
   bool skip() {
     if (pending_) atoms_.push_back(cursor_.sequence());
     return pending_ && (pending_ = cursor_.next());
@@ -47,7 +47,7 @@ class stored_rows final : public matrix_rows {
   atom_reader& reader_;
   const stored_tensor& tensor_;
   atom_cursor cursor_;
-  bool pending_;  // the cursor is at an atom that has not been read
+  bool pending_;  // the cursor is at an atom that has not been decoded
   std::uint64_t row_ = 0;
   std::vector<std::uint64_t> atoms_;
 };

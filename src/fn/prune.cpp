@@ -1,4 +1,4 @@
-// The aggregate prune_cut (sql/internal/prune.sql).
+// The aggregate prune_cut() (sql/internal/prune.sql).
 #include "pg/base/aggregate.hpp"
 #include "pg/base/composite.hpp"
 #include "pg/base/memory.hpp"
@@ -14,7 +14,7 @@ using namespace hartonomous::pg;
 
 namespace {
 
-// The group, and what the call says of it (the same in every row).
+// The atoms of the group, and the arguments that are the same in every row.
 struct prune_state {
   prune_group group;
   std::optional<double> keep_ratio;

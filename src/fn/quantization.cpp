@@ -1,4 +1,4 @@
-// Which format each tensor of a model gets (sql/internal/quantization.sql).
+// The format that each tensor of a model gets (sql/internal/quantization.sql).
 #include "pg/base/arrays.hpp"
 #include "pg/base/composite.hpp"
 #include "pg/base/rows.hpp"
@@ -18,7 +18,7 @@ using namespace hartonomous::pg;
 
 namespace {
 
-// A value of the SQL type mix_traits; what is NULL there is unknown, and 0 here.
+// A value of the SQL type mix_traits. NULL means unknown, which is 0 here.
 mix_traits traits_argument(FunctionCallInfo fcinfo, int argument) {
   const composite_view row(PG_GETARG_DATUM(argument));
   const auto number = [&](const char* field) {
@@ -80,7 +80,7 @@ HARTONOMOUS_FUNCTION(fitting_format) {
                 "SELECT format FROM hartonomous.formats() WHERE writable; a model can also have a mix: "
                 "SELECT hartonomous.format_presets();");
   }
-  // Only whether blocks divide it matters, so that a damaged store's negative length is as good as any.
+  // Only divisibility by the block size matters, so the negative length of a damaged store needs no special treatment.
   const int64 length = PG_GETARG_INT64(1);
   const std::uint64_t run = length < 0 ? 0 - static_cast<std::uint64_t>(length) : static_cast<std::uint64_t>(length);
   return text_datum(traits_of(fitting_format(wanted->id, run)).name);

@@ -1,5 +1,5 @@
-// Type regmodel: the number of a model that is read and written as its name, as regclass is of a table
-// (sql/api/regmodel.sql).
+// Type regmodel: the number of a model that is input and output as its name, like regclass for tables
+// (sql/internal/regmodel.sql).
 #include "pg/base/spi.hpp"
 
 #include <algorithm>
@@ -17,7 +17,7 @@ using namespace hartonomous::pg;
 
 namespace {
 
-// A literal is read while its statement is analyzed, which not always happens with a snapshot.
+// A literal is input while its statement is analyzed, when there may be no snapshot.
 class snapshot_scope {
  public:
   snapshot_scope() {
@@ -28,7 +28,7 @@ class snapshot_scope {
   }
   snapshot_scope(const snapshot_scope&) = delete;
   snapshot_scope& operator=(const snapshot_scope&) = delete;
-  // After an error the transaction's abort takes the snapshot away.
+  // After an error the abort of the transaction removes the snapshot.
   void close() {
     call([&] {
       if (pushed_) PopActiveSnapshot();
@@ -56,7 +56,7 @@ bool is_number(std::string_view content) {
 std::int32_t number_of(std::string_view content) {
   if (is_number(content)) {
     const std::string digits(content);
-    // Nine digits always fit; the tenth may not.
+    // Nine digits always fit into an integer, ten do not always.
     if (digits.size() > 10 || std::stoll(digits) > INT32_MAX) no_such_model(digits);
     return static_cast<std::int32_t>(std::stoll(digits));
   }
@@ -87,7 +87,7 @@ HARTONOMOUS_FUNCTION(regmodel_from_bigint) {
   PG_RETURN_INT32(static_cast<std::int32_t>(number));
 }
 
-// The name, unless it would be read as a number; else the number.
+// The name, or the number if the name would be read as a number or does not exist.
 HARTONOMOUS_FUNCTION(regmodel_out) {
   const std::int32_t number = PG_GETARG_INT32(0);
   std::string shown = std::to_string(number);

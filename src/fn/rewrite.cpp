@@ -1,4 +1,4 @@
-// copy_atoms: one tensor's atoms from one partition into another, changed on the way as an operation says
+// copy_atoms(): copies the atoms of one tensor from one partition to another and changes them as an operation requires
 // (sql/internal/operations.sql).
 #include "pg/base/arrays.hpp"
 #include "pg/base/rows.hpp"
@@ -22,12 +22,11 @@ using namespace hartonomous::pg;
 
 namespace {
 
-// Takes the rows of the query, whose columns are those of the target in its order, and writes them. A plain struct
-// of PostgreSQL's: its functions are called from the executor.
+// Receives the rows of the query and writes them. A plain struct, because the executor calls its functions.
 struct atom_receiver {
-  DestReceiver base;  // first, so that a pointer to it is one to this
+  DestReceiver base;  // first, so that a pointer to it is a pointer to the struct
   table_writer writer;
-  int* target;  // of each column of the query
+  int* target;  // the column of the target for each column of the query
   int atom_data;
   int64 bytes;
 };
@@ -40,7 +39,7 @@ bool receive(TupleTableSlot* from, DestReceiver* self) {
     to->tts_values[receiver->target[i]] = from->tts_values[i];
     to->tts_isnull[receiver->target[i]] = from->tts_isnull[i];
   }
-  // Fetched from TOAST here, once: the content hash and the insert would each fetch it again.
+  // Detoasted here, because the content hash and the insert would each detoast it again.
   Datum& data = to->tts_values[receiver->atom_data];
   if (to->tts_isnull[receiver->atom_data])
     ereport(ERROR, (errcode(ERRCODE_NOT_NULL_VIOLATION), errmsg("an atom without weights")));
@@ -55,7 +54,7 @@ bool receive(TupleTableSlot* from, DestReceiver* self) {
   return true;
 }
 
-// Values are passed on as they are, so they must be what the target's columns hold.
+// Values are copied without conversion, so the types must be the same.
 void check_types(DestReceiver* self, int, TupleDesc from) {
   const auto* receiver = reinterpret_cast<atom_receiver*>(self);
   for (int i = 0; i < from->natts; ++i) {
@@ -65,15 +64,15 @@ void check_types(DestReceiver* self, int, TupleDesc from) {
 }
 void ignore(DestReceiver*) {}
 
-// What copy_atoms is asked to change, and what it has to know of the layers for it. No more than flags: the functions
-// that make the query run where errors of PostgreSQL's jump over C++ frames.
+// The changes that copy_atoms() has to make, and what it must know of the layers. Flags and numbers only, because
+// errors of PostgreSQL jump over the functions that build the query.
 struct changes {
   bool quantized, planned, by_column, encoded, cut, by_region, outside;
-  bool moved;                          // into another model's layer
-  int32 model, into_model, atom_size;  // of the layer copied from; into_model: of the one copied to
+  bool moved;                          // to a layer of another model
+  int32 model, into_model, atom_size;  // of the source layer; into_model: of the target layer
 };
 
-// The parameters of the query, in their order.
+// The parameters of the query, in order.
 enum parameter {
   of_layer,
   into_layer,
@@ -88,10 +87,10 @@ enum parameter {
 constexpr Oid parameter_types[parameters] = {INT8OID,  INT8OID,        TEXTOID,   TEXTOID,
                                              JSONBOID, FLOAT4ARRAYOID, FLOAT4OID, FLOAT4ARRAYOID};
 
-// What the atom's own word for its planned format means in this tensor.
+// The format to be used for the format planned for the atom.
 constexpr const char* planned_format = "($5 OPERATOR(pg_catalog.->>) quantization_format)";
 
-// What stands for a column in the query: itself, or what it is changed to. NULL for itself.
+// The expression in place of a column: NULL stands for the column itself.
 const char* expression_of(const char* column, int32 revision, const changes& asked) {
   const auto is = [column](const char* name) { return std::strcmp(column, name) == 0; };
   if (is("revision_id")) return psprintf("%d", revision);
@@ -119,8 +118,8 @@ const char* text_of(Node* expression, Relation relation) {
   return deparse_expression(expression, names, false, false);
 }
 
-// Whether a generated column of the target can be taken over from the source instead of being computed again (a hash of
-// all weights, for one): it has the same expression there, and of columns that do not change.
+// Whether the value of a generated column (such as the hash of all weights) can be copied from the source instead of
+// being computed again: the source has the same expression, and the columns in it do not change.
 bool same_in_source(const table_writer& writer, int position, Relation source, const changes& asked) {
   const Form_pg_attribute attribute = TupleDescAttr(writer.descriptor(), position);
   const AttrNumber number = get_attnum(RelationGetRelid(source), NameStr(attribute->attname));
@@ -141,7 +140,7 @@ bool same_in_source(const table_writer& writer, int position, Relation source, c
   return true;
 }
 
-// The query that makes the target's rows. Columns the source does not have are left to their defaults.
+// Builds the query for the rows of the target. Columns that the source lacks get their defaults.
 const char* build_query(atom_receiver& receiver, Oid source, int32 revision, const changes& asked) {
   const TupleDesc desc = receiver.writer.descriptor();
   const Relation from = table_open(source, AccessShareLock);
@@ -167,7 +166,7 @@ const char* build_query(atom_receiver& receiver, Oid source, int32 revision, con
     receiver.target[n++] = i;
   }
   table_close(from, NoLock);
-  // The model, too, which all rows share: it leads the primary key.
+  // The condition on the model, which all rows share, is needed because the primary key begins with it.
   appendStringInfo(&query, " FROM %s WHERE model_id OPERATOR(pg_catalog.=) %d AND layer_id OPERATOR(pg_catalog.=) $1",
                    quote_qualified_identifier(get_namespace_name(get_rel_namespace(source)), get_rel_name(source)),
                    asked.model);
@@ -223,7 +222,7 @@ query_values values_of(const tensor_operation& operation) {
   return to;
 }
 
-// The models of the layer copied from and of the one copied into, and that one's name.
+// Reads the models of the source and target layers, and the name of the target layer.
 Datum look_up_layers(Datum layer, Datum into, changes& asked) {
   const query_result found = select(
       "SELECT l.model_id, l.atom_size, i.model_id, i.layer_name FROM hartonomous.model_layers l, "
@@ -244,8 +243,8 @@ std::string operation_name(FunctionCallInfo fcinfo, int argument) {
 
 }  // namespace
 
-// The rows come from a query of its own, which PostgreSQL may run in parallel: the workers quantize while this
-// process writes. INSERT ... SELECT could not: it never plans in parallel.
+// The rows come from a separate query that PostgreSQL can execute in parallel: the workers quantize while this process
+// writes. INSERT ... SELECT is never executed in parallel.
 HARTONOMOUS_FUNCTION(copy_atoms) {
   for (int required : {0, 1, 2, 3, 4, 5, 7}) {
     if (PG_ARGISNULL(required)) throw error(sqlstate::null_value_not_allowed, "only into_layer may be NULL");
@@ -274,7 +273,7 @@ HARTONOMOUS_FUNCTION(copy_atoms) {
       receiver.base.rStartup = check_types;
       receiver.base.rShutdown = ignore;
       receiver.base.rDestroy = ignore;
-      receiver.base.mydest = DestIntoRel;  // as CREATE TABLE AS: rows go into a table
+      receiver.base.mydest = DestIntoRel;  // like CREATE TABLE AS: rows go to a table
       receiver.writer.open(target, asked.into_model, revision);
       receiver.atom_data = receiver.writer.position_of("atom_data", weights_type());
       const char* query = build_query(receiver, source, revision, asked);
@@ -289,7 +288,7 @@ HARTONOMOUS_FUNCTION(copy_atoms) {
       }
       SPIExecuteOptions options = {};
       options.params = list;
-      options.read_only = false;  // a fresh snapshot, as a statement of its own would have
+      options.read_only = false;  // uses a new snapshot, as a statement of its own would
       options.dest = &receiver.base;
       SPIPlanPtr plan = SPI_prepare_cursor(query, parameters, types, parallel ? CURSOR_OPT_PARALLEL_OK : 0);
       if (plan == nullptr || SPI_execute_plan_extended(plan, &options) != SPI_OK_SELECT) {
@@ -298,7 +297,7 @@ HARTONOMOUS_FUNCTION(copy_atoms) {
       receiver.writer.close();
     });
   } catch (const pg_error& e) {
-    // A value that cannot be quantized says only its position: say where it lies.
+    // The error of a value that cannot be quantized names its position in the row only, so the layer is added here.
     e.data()->context = call([&] {
       return psprintf("copying layer " INT64_FORMAT " of table \"%s\"%s%s", DatumGetInt64(layer), get_rel_name(source),
                       e.data()->context != nullptr ? "\n" : "", e.data()->context != nullptr ? e.data()->context : "");

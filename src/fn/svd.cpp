@@ -1,4 +1,4 @@
-// Singular value decomposition of matrices in JSON, arrays and weights (sql/api/svd.sql).
+// Singular value decomposition of matrices given as JSON, arrays or weights (sql/api/svd.sql).
 #include "pg/base/arrays.hpp"
 #include "pg/base/composite.hpp"
 #include "pg/base/guc.hpp"
@@ -34,7 +34,7 @@ matrix_size size_arguments(FunctionCallInfo fcinfo) {
     throw error(sqlstate::invalid_parameter_value, "rows and cols must be positive");
   }
   const matrix_size size = {static_cast<std::size_t>(rows), static_cast<std::size_t>(columns)};
-  // Beyond what one value holds, and beyond what BLAS counts to.
+  // More than one value can have, and more than BLAS can count.
   if (size.count() > max_weights_bytes / sizeof(float)) {
     throw error(sqlstate::program_limit_exceeded, "matrix too large",
                 "It has " + std::to_string(size.count()) + " numbers; the limit is " +
@@ -50,7 +50,7 @@ void require_count(std::size_t found, const matrix_size& size) {
                   std::to_string(size.columns) + " are " + std::to_string(size.count()) + ".");
 }
 
-// NULL asks for all; more than the matrix has are not an error, but worth a word.
+// NULL asks for all singular values. Asking for more than the matrix has is not an error but gets a NOTICE.
 svd_request rank_request(FunctionCallInfo fcinfo, int argument, const matrix_size& size) {
   svd_request request;
   if (PG_ARGISNULL(argument)) return request;
@@ -143,7 +143,7 @@ svd_factors decompose(span<const float> matrix, const matrix_size& size, const s
   return truncated_svd(matrix, size.rows, size.columns, request, crew, interrupts);
 }
 
-// Arguments after the matrix: rows, cols, max_rank, energy, seed.
+// The arguments after the matrix: rows, cols, max_rank, energy, seed.
 svd_request full_request(FunctionCallInfo fcinfo, const matrix_size& size) {
   svd_request request = rank_request(fcinfo, 3, size);
   if (PG_ARGISNULL(4) || PG_ARGISNULL(5))
@@ -223,7 +223,7 @@ HARTONOMOUS_FUNCTION(reconstruct_from_svd) {
   return json_datum(out);
 }
 
-// ---- the fast path ---------------------------------------------------------------------------------------------
+// ---- arrays and weights ---------------------------------------------------------------------------------------
 
 HARTONOMOUS_FUNCTION(svd_decompose_weights) {
   if (any_null(fcinfo, 3)) PG_RETURN_NULL();

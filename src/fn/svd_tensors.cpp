@@ -1,4 +1,4 @@
-// What factoring the tensors of a model needs besides the decomposition itself (sql/internal/factors.sql).
+// Functions that factoring tensors needs besides the decomposition itself (sql/internal/factors.sql).
 #include "pg/base/interrupts.hpp"
 #include "pg/model/language_model.hpp"
 #include "pg/store/settled_snapshot.hpp"

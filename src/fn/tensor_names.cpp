@@ -1,4 +1,4 @@
-// What names of tensors say (sql/internal/tensors.sql).
+// Information in the names of tensors (sql/internal/tensors.sql).
 #include "pg/base/text.hpp"
 
 #include "hartonomous/tensor_name.hpp"

@@ -1,4 +1,4 @@
-// Text to tokens and back by a stored model's vocabulary (sql/api/tokenizer.sql).
+// Tokenization and detokenization with the vocabulary of a stored model (sql/api/tokenizer.sql).
 #include "pg/base/arrays.hpp"
 #include "pg/base/interrupts.hpp"
 #include "pg/model/model_tokenizer.hpp"

@@ -26,7 +26,7 @@ weights_varlena* copy_of(const weights_view& w) {
   return copy;
 }
 
-// Same format, count and blocks. Values of different sizes are not read from TOAST.
+// Whether format, count and blocks are equal. Values of different sizes are not read from TOAST.
 bool same_bytes(Datum left, Datum right) {
   if (call([&] { return toast_raw_datum_size(left) != toast_raw_datum_size(right); })) return false;
   const weights_view a(left), b(right);
@@ -34,7 +34,7 @@ bool same_bytes(Datum left, Datum right) {
          std::memcmp(a.blocks().data(), b.blocks().data(), a.blocks().size()) == 0;
 }
 
-// To the core no importance at all is an empty run; an empty array given in SQL is one of the wrong length.
+// The core takes an empty run as no importance, whereas an empty array from SQL is an array of the wrong length.
 weights_varlena* encode_by_importance(format f, span<const float> values, Datum importance) {
   const real_array_view weights(importance);
   if (weights.values().empty() && !values.empty()) {
@@ -130,7 +130,7 @@ HARTONOMOUS_FUNCTION(weights_format) {
 HARTONOMOUS_FUNCTION(weights_count) { PG_RETURN_INT64(static_cast<int64>(read_header(PG_GETARG_DATUM(0)).count)); }
 
 HARTONOMOUS_FUNCTION(weights_bytes) {
-  // The size is known without reading the blocks from TOAST.
+  // The size is known without fetching the blocks from TOAST.
   const Size size = call([&] { return toast_raw_datum_size(PG_GETARG_DATUM(0)); });
   PG_RETURN_INT64(static_cast<int64>(size - sizeof(weights_varlena)));
 }
@@ -139,7 +139,7 @@ HARTONOMOUS_FUNCTION(weights_eq) { PG_RETURN_BOOL(same_bytes(PG_GETARG_DATUM(0),
 
 HARTONOMOUS_FUNCTION(weights_ne) { PG_RETURN_BOOL(!same_bytes(PG_GETARG_DATUM(0), PG_GETARG_DATUM(1))); }
 
-// Hashes take in what equality compares: format, count and blocks.
+// The hash covers what equality compares: format, count and blocks.
 HARTONOMOUS_FUNCTION(weights_hash) {
   const weights_view w(PG_GETARG_DATUM(0));
   const span<const std::byte> bytes = w.bytes();
@@ -181,7 +181,7 @@ HARTONOMOUS_FUNCTION(weights_matvec) {
   PG_RETURN_ARRAYTYPE_P(product);
 }
 
-// Without importance the same format again is a copy, never a second rounding.
+// Without importance, requantizing to the same format is a copy, not another rounding.
 HARTONOMOUS_FUNCTION(quantize_weights) {
   const weights_view w(PG_GETARG_DATUM(0));
   const format f = format_argument(call([&] { return PG_GETARG_TEXT_PP(1); }));

@@ -1,11 +1,11 @@
-// Aggregate states that are C++ objects: made in the aggregate's memory context, destroyed with it.
+// Aggregate states that are C++ objects: created in the aggregate's memory context and destroyed with it.
 #pragma once
 
 #include "pg/base/boundary.hpp"
 
 namespace hartonomous::pg {
 
-// The memory context an aggregate's state lives in; error when called as an ordinary function.
+// The memory context of an aggregate's state; an error if the function was called outside an aggregate.
 inline MemoryContext aggregate_context(FunctionCallInfo fcinfo) {
   MemoryContext context = nullptr;
   if (AggCheckCallContext(fcinfo, &context) == 0) {
@@ -14,10 +14,10 @@ inline MemoryContext aggregate_context(FunctionCallInfo fcinfo) {
   return context;
 }
 
-// A new State(arguments...) that the context's reset or deletion destroys.
+// Creates a State(arguments...) that is destroyed when the context is reset or deleted.
 template <class State, class... Arguments>
 State* make_state(MemoryContext context, Arguments... arguments) {
-  // The callback's memory first: once the object exists nothing may fail before it is registered.
+  // The callback is allocated first: once the object exists, nothing may fail before the callback is registered.
   auto* callback = static_cast<MemoryContextCallback*>(
       call([&] { return MemoryContextAlloc(context, sizeof(MemoryContextCallback)); }));
   auto* state = new State(arguments...);

@@ -1,4 +1,4 @@
-// real[] and integer[] in and out (arrays.hpp).
+// Reading and creating real[] and integer[] (arrays.hpp).
 #include "pg/base/arrays.hpp"
 
 #include <cstdint>

@@ -1,4 +1,4 @@
-// real[] and integer[] arguments and results: mapped, not copied.
+// real[] and integer[] as arguments and results, without copying the elements.
 #pragma once
 
 #include <cstdint>
@@ -9,7 +9,7 @@
 
 namespace hartonomous::pg {
 
-// The elements of a real[] or integer[] argument in storage order, whatever its dimensions; error 22004 on a NULL
+// The elements of a real[] or integer[] argument in storage order, whatever its dimensions; raises 22004 on a NULL
 // element.
 template <class T>
 class array_view {
@@ -34,13 +34,13 @@ extern template class array_view<std::int32_t>;
 using real_array_view = array_view<float>;
 using integer_array_view = array_view<std::int32_t>;
 
-// The elements of an array argument of any type, in storage order; error 22004 on a NULL element.
+// The elements of an array argument of any type, in storage order; raises 22004 on a NULL element.
 class array_elements {
  public:
   array_elements(Datum array, Oid element_type);
   std::size_t size() const noexcept { return static_cast<std::size_t>(count_); }
   Datum operator[](std::size_t i) const noexcept { return values_[i]; }
-  // Of text[]; as long as the memory context of the constructor.
+  // Elements of a text[]; valid as long as the memory context of the constructor.
   std::string_view text(std::size_t i) const;
 
  private:
@@ -48,10 +48,10 @@ class array_elements {
   int count_ = 0;
 };
 
-// text[] of as many names.
+// A text[] of the given names.
 Datum text_array(const std::vector<std::string_view>& values);
 
-// A new one-dimensional array with room for `count` elements (uninitialised); error 54000 beyond what one holds.
+// A new one-dimensional array with room for `count` uninitialized elements; raises 54000 if it would be too large.
 ArrayType* new_real_array(std::size_t count);
 ArrayType* new_integer_array(std::size_t count);
 inline float* elements(ArrayType* array) { return reinterpret_cast<float*>(ARR_DATA_PTR(array)); }

@@ -1,9 +1,9 @@
-// The boundary between PostgreSQL's long jumps and C++'s exceptions: the only file that touches setjmp.
+// The boundary between PostgreSQL's long jumps and C++ exceptions. No other file uses setjmp.
 //
-// entry() turns a C++ exception into an ereport, raised after the catch has closed, so that no C++ object is
-// jumped over. call() turns an ereport into a C++ exception; it sits deeper than any object that owns something.
-// Rules: every exported function is `return entry(fcinfo, body)`; every PostgreSQL call that can ereport is
-// inside call(); destructors never call PostgreSQL in a way that can fail.
+// entry() turns a C++ exception into an ereport, which is raised after the catch block has ended, so that it does not
+// jump over C++ objects. call() turns an ereport into a C++ exception; no frame between it and the ereport may own
+// anything. Rules: every exported function is `return entry(fcinfo, body)`; every PostgreSQL call that can ereport is
+// wrapped in call(); destructors never call PostgreSQL functions that can fail.
 #pragma once
 
 #include "pg/base/error_context.hpp"
@@ -18,7 +18,7 @@
 
 namespace hartonomous::pg {
 
-// An ereport on its way through C++ frames. Owns nothing: the ErrorData lives in the caller's memory context.
+// An ereport that propagates through C++ frames. It owns nothing: the ErrorData is in the caller's memory context.
 class pg_error final : public std::exception {
  public:
   explicit pg_error(ErrorData* data) noexcept : data_(data) {}
@@ -29,9 +29,9 @@ class pg_error final : public std::exception {
   ErrorData* data_;
 };
 
-// Lives in the frame that calls sigsetjmp, so that a long jump finds it intact. However the called function leaves, it
-// puts PostgreSQL's stacks back, and the memory context: SPI's functions leave one of their own behind, which ends with
-// the SPI session, and so would whatever C++ allocates after them.
+// Is an object of the frame that calls sigsetjmp, so that it is intact after a long jump. However the called function
+// leaves, it restores PostgreSQL's error stacks and the memory context. SPI functions leave a memory context of their
+// own as the current one; it is deleted at the end of the SPI session, together with all that C++ would allocate in it.
 struct state_guard {
   sigjmp_buf* const exceptions = PG_exception_stack;
   ErrorContextCallback* const contexts = error_context_stack;
@@ -46,8 +46,8 @@ struct state_guard {
   }
 };
 
-// Runs f, which may ereport; an ERROR arrives as pg_error. f must not create objects with destructors. The memory
-// context is afterwards what it was.
+// Runs f, which may ereport; an ERROR is thrown as pg_error. f must not create objects with destructors. The memory
+// context is restored afterwards.
 template <class F>
 auto call(F&& f) -> decltype(f()) {
   using result = decltype(f());
@@ -66,7 +66,7 @@ auto call(F&& f) -> decltype(f()) {
   throw pg_error(data);
 }
 
-// Copies as much of a UTF-8 text as fits, never half a character.
+// Copies as much of a UTF-8 text as fits, without splitting a character.
 inline void copy_text(char* to, std::size_t size, const char* from) noexcept {
   if (strlcpy(to, from, size) < size) return;
   std::size_t end = size - 1;
@@ -74,7 +74,7 @@ inline void copy_text(char* to, std::size_t size, const char* from) noexcept {
   to[end] = '\0';
 }
 
-// What survives a catch block: plain memory only, so that ereport may jump over it.
+// What outlives a catch block: plain memory only, so that ereport may jump over it.
 struct caught_error {
   ErrorData* original = nullptr;
   int sqlstate = 0;
@@ -97,12 +97,12 @@ struct caught_error {
 };
 
 [[noreturn]] inline void raise(const caught_error& caught) {
-  // A termination came this far as an error (interrupts.hpp). It can take place now: this function's C++ frames are
-  // gone, and those of one that called it through SQL have no thread at work meanwhile.
+  // A request to terminate the session arrived here as an error (interrupts.hpp). It can now be carried out: the C++
+  // frames of this function are gone, and functions that called it through SQL have no threads running meanwhile.
   if (ProcDiePending || ClientConnectionLost) CHECK_FOR_INTERRUPTS();
   if (caught.original != nullptr) ReThrowError(caught.original);
   leave_out_own_context(caught.sqlstate);
-  // What ereport does, with the line of the throw in the place of this one.
+  // The steps of an ereport, but with the file and line of the throw.
   if (errstart(ERROR, TEXTDOMAIN)) {
     errcode(caught.sqlstate);
     errmsg_internal("%s", caught.message);
@@ -113,7 +113,7 @@ struct caught_error {
   pg_unreachable();
 }
 
-// The body of every SQL-callable function: f(fcinfo) may throw anything.
+// The body of every function that SQL can call: f(fcinfo) may throw anything.
 template <class F>
 Datum entry(FunctionCallInfo fcinfo, F&& f) {
   caught_error caught;
@@ -136,8 +136,8 @@ Datum entry(FunctionCallInfo fcinfo, F&& f) {
 
 }  // namespace hartonomous::pg
 
-// Declares, for fmgr, an SQL-callable function whose body is `Datum NAME##_body(FunctionCallInfo)`.
-// PostgreSQL 15's PG_FUNCTION_INFO_V1 does not ask for default visibility, and the module hides everything else.
+// Declares a function for fmgr whose body is `Datum NAME##_body(FunctionCallInfo)`. PG_FUNCTION_INFO_V1 of PostgreSQL
+// 15 does not ask for default visibility, and the module hides everything else.
 #define HARTONOMOUS_FUNCTION(name)                                                     \
   static Datum name##_body(FunctionCallInfo fcinfo);                                   \
   extern "C" {                                                                         \

@@ -1,5 +1,5 @@
-// What differs between PostgreSQL's versions, 15 to 19: the rest of the source knows one form of each. Included by
-// postgres.hpp.
+// Differences between PostgreSQL versions 15 to 19, so that the rest of the source uses one interface for all of them.
+// Included by postgres.hpp.
 #pragma once
 
 extern "C" {
@@ -21,7 +21,7 @@ inline bool lock_held_by_me(const LOCKTAG& tag, LOCKMODE mode) {
 #endif
 }
 
-// The index entries of a new row. An error when it is a duplicate: nothing here is ON CONFLICT.
+// Inserts the index entries of a new row. A duplicate is an error, since nothing here uses ON CONFLICT.
 inline void insert_index_tuples(ResultRelInfo* table, TupleTableSlot* row, EState* estate) {
 #if PG_VERSION_NUM >= 190000
   ExecInsertIndexTuples(table, estate, 0, row, NIL, nullptr);
@@ -32,7 +32,7 @@ inline void insert_index_tuples(ResultRelInfo* table, TupleTableSlot* row, EStat
 #endif
 }
 
-// The snapshot to read chunks of TOASTed values with. Valid as long as the object is.
+// A snapshot for reading the chunks of TOASTed values, valid during the lifetime of the object.
 class toast_snapshot {
  public:
 #if PG_VERSION_NUM >= 180000

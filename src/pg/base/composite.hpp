@@ -1,4 +1,4 @@
-// Results and arguments that are one row of a composite type.
+// Composite types: functions that return one row, and arguments that are one.
 #pragma once
 
 #include "pg/base/boundary.hpp"
@@ -10,8 +10,8 @@
 
 namespace hartonomous::pg {
 
-// The row type the calling expression expects. Looked up once for each place in a query, not for each row: that alone
-// takes a microsecond.
+// The row type that the calling expression expects. It is looked up once for each call site of a query and not for each
+// row, because the lookup takes a microsecond.
 inline TupleDesc result_row_type(FunctionCallInfo fcinfo) {
   FmgrInfo* const place = fcinfo->flinfo;
   if (place->fn_extra == nullptr) {
@@ -24,7 +24,7 @@ inline TupleDesc result_row_type(FunctionCallInfo fcinfo) {
   return static_cast<TupleDesc>(place->fn_extra);
 }
 
-// As many values as the row type has columns. The function must have no other use for fn_extra.
+// The row type must have as many columns as there are values. Uses fn_extra of the function.
 inline Datum composite_datum(FunctionCallInfo fcinfo, const Datum* values, const bool* nulls) {
   return call([&] {
     return HeapTupleGetDatum(
@@ -32,7 +32,7 @@ inline Datum composite_datum(FunctionCallInfo fcinfo, const Datum* values, const
   });
 }
 
-// The fields of a composite argument: by number from 1, error 22004 when NULL; or by name, without a value when NULL.
+// The fields of a composite argument: by number from 1, where NULL raises 22004; or by name, where NULL is no value.
 class composite_view {
  public:
   explicit composite_view(Datum value) : row_(call([&] { return DatumGetHeapTupleHeader(value); })) {}

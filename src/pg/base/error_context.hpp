@@ -1,9 +1,9 @@
-// The CONTEXT of an error: of the functions and statements it came through, the caller's own.
+// Removes the extension's own functions from the CONTEXT of an error, leaving those of the caller.
 //
-// What a user did wrong is said by message, detail and hint. Which functions of the extension noticed it, and in which
-// statements of theirs, would fill a screen between that message and the prompt and tells a user nothing. So an error
-// that the extension raises leaves out its own functions and whatever they ran; functions of the user's that called
-// them stay. Everything is shown at client_min_messages or log_min_messages debug1, and always of internal errors.
+// A user's mistake is explained by message, detail and hint. The functions of the extension that noticed it, and their
+// statements, would put a screenful of context after that message that does not help the user. So an error raised by
+// the extension omits the extension's functions and whatever these ran; the user's own functions are kept. The whole
+// context is shown if client_min_messages or log_min_messages is debug1, and always for internal errors.
 #pragma once
 
 #include "pg/base/postgres.hpp"
@@ -13,8 +13,8 @@
 
 namespace hartonomous::pg {
 
-// Whether a line of context is about a function of the extension, or a statement that calls one. PL/pgSQL qualifies
-// names of functions by their schema unless the search_path finds them; words around the name are translated.
+// Whether a line of context belongs to a function of the extension or to a statement that calls one. PL/pgSQL qualifies
+// function names with their schema unless the search_path finds them; the words around the name are localized.
 inline bool is_own_context(std::string_view line) {
   const std::string_view head = line.substr(0, line.find('('));
   for (const std::string_view schema : {"hartonomous.", "hartonomous_internal."}) {
@@ -23,7 +23,7 @@ inline bool is_own_context(std::string_view line) {
   return false;
 }
 
-// The frames outside of the outermost own one; all of them when there is none. May ereport.
+// The frames outside the outermost frame of the extension; all frames if there is none. May ereport.
 inline ErrorContextCallback* callers_context() {
   ErrorContextCallback* const whole = error_context_stack;
   ErrorContextCallback* kept = whole;
@@ -38,7 +38,7 @@ inline ErrorContextCallback* callers_context() {
   return kept;
 }
 
-// To be called right before the ereport; whoever catches the error puts the stack back.
+// To be called right before the ereport; whoever catches the error restores the stack.
 inline void leave_out_own_context(int sqlstate) {
   if (ERRCODE_TO_CATEGORY(sqlstate) == ERRCODE_INTERNAL_ERROR || message_level_is_interesting(DEBUG1)) return;
   error_context_stack = callers_context();

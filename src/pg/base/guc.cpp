@@ -1,4 +1,4 @@
-// Defines the settings of guc.hpp and the memory budget that rests on them.
+// Defines the settings of guc.hpp, and the memory limit based on them.
 #include "pg/base/guc.hpp"
 
 #include "pg/base/memory.hpp"
@@ -25,7 +25,7 @@ void define_settings() {
                           "A function that needs more fails before it starts and names the number of bytes.",
                           &current_settings.max_work_memory_kb, 1024 * 1024, 4 * 1024, MAX_KILOBYTES, PGC_USERSET,
                           GUC_UNIT_KB, nullptr, nullptr, nullptr);
-  // How patient a stage is with transactions that keep reading or writing a model whose partitions it has to swap.
+  // How long a stage waits for transactions that use a model whose partitions it has to swap.
   DefineCustomIntVariable(
       "hartonomous.swap_timeout", "Sets how long to wait for the locks under which partitions are swapped.",
       "A stage that cannot get them fails with 55P03; the same call resumes it.", &current_settings.swap_timeout_ms,

@@ -1,16 +1,16 @@
-// The settings of the extension (prefix `hartonomous.`). A setting never changes a result, only how it is reached.
+// The settings of the extension (prefix `hartonomous.`). They never change a result, only how it is computed.
 #pragma once
 
 namespace hartonomous::pg {
 
 struct settings {
   int max_work_memory_kb;  // hartonomous.max_work_memory
-  int swap_timeout_ms;     // hartonomous.swap_timeout; read by lock_for_swap() (sql/internal/partitions.sql)
+  int swap_timeout_ms;     // hartonomous.swap_timeout; read by lock_for_swap() (sql/internal/swap.sql)
   int threads;             // hartonomous.threads
   int model_cache_kb;      // hartonomous.model_cache_size
 };
 extern settings current_settings;
 
-void define_settings();  // from _PG_init
+void define_settings();  // called by _PG_init
 
 }  // namespace hartonomous::pg

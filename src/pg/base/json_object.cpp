@@ -1,4 +1,4 @@
-// Arguments in jsonb (json_object.hpp).
+// Reading jsonb arguments (json_object.hpp).
 #include "pg/base/json_object.hpp"
 
 #include <algorithm>
@@ -14,7 +14,7 @@ extern "C" {
 namespace hartonomous::pg {
 namespace {
 
-// A number as text, in the current memory context; nullptr when the value is none. May ereport.
+// A number as text in the current memory context; nullptr if the value is not a number. May ereport.
 const char* digits_of(const JsonbValue& value) {
   if (value.type == jbvNumeric) {
     return DatumGetCString(DirectFunctionCall1(numeric_out, NumericGetDatum(value.val.numeric)));
@@ -27,7 +27,8 @@ const char* digits_of(const JsonbValue& value) {
   return nullptr;
 }
 
-// The C library reads all that digits_of() returns; beyond the range it gives infinity, which nobody wrote.
+// The C library accepts everything that digits_of() returns. Beyond the range of the type it returns infinity, which is
+// an error because the argument did not contain it.
 bool read_float(const char* digits, float& to) {
   if (digits == nullptr) return false;
   to = std::strtof(digits, nullptr);

@@ -1,4 +1,4 @@
-// The members of a jsonb object that is an argument: each is read as what it is to be, or refused by its name.
+// The members of a jsonb object that is an argument. Each is read as the expected type or refused by name.
 #pragma once
 
 #include "pg/base/boundary.hpp"
@@ -14,12 +14,12 @@ extern "C" {
 
 namespace hartonomous::pg {
 
-// Errors are 22023 and name the member. A member that is null counts as one that is not there. Numbers go from their
-// digits straight to what is asked for, so that a real that was written in full comes back bit by bit; what JSON has no
-// number for stands as a string: "NaN", "Infinity", "-Infinity", "-0".
+// Errors are 22023 and name the member. A member that is null is treated as absent. Numbers are converted from their
+// digits directly to the requested type, so that a real printed in full is read back bit for bit. Values that JSON
+// numbers cannot represent are strings: "NaN", "Infinity", "-Infinity", "-0".
 class json_object {
  public:
-  // `what` begins the errors: what the object is of. Error 22023 when the value is no object.
+  // `what` begins the error messages: what the object describes. Raises 22023 if the value is not an object.
   json_object(Datum jsonb, std::string what);
 
   std::optional<std::string> text(const char* member);
@@ -27,14 +27,14 @@ class json_object {
   std::optional<std::int32_t> integer(const char* member, std::int32_t least, std::int32_t most);
   std::optional<float> real(const char* member);
   std::optional<double> number(const char* member);
-  // An array of at least one number.
+  // An array of one or more numbers.
   std::optional<std::vector<float>> reals(const char* member);
-  // An object whose members are all strings: their names and values.
+  // An object whose members are all strings, as names and values.
   std::optional<std::vector<std::pair<std::string, std::string>>> texts(const char* member);
-  // The member itself, as a jsonb value of its own.
+  // The member itself as a jsonb value.
   std::optional<Datum> value(const char* member);
 
-  // Error when the object has a member that was not asked for.
+  // Raises an error if the object has a member that was not requested.
   void require_no_others() const;
   [[noreturn]] void refuse(const char* member, const std::string& why) const;
 

@@ -1,5 +1,5 @@
-// A large object that is open for a scope. It goes through the functions that SQL and clients use, because those see to
-// the end of the transaction: what inv_open() and its like beneath them open, an error would leave open for good.
+// A large object that is open within a scope. It uses the functions that SQL and clients use, because those clean up at
+// the end of the transaction; after an error, an object opened by inv_open() would never be closed.
 #pragma once
 
 #include "pg/base/boundary.hpp"
@@ -24,7 +24,7 @@ class large_object {
   }
   large_object(const large_object&) = delete;
   large_object& operator=(const large_object&) = delete;
-  // On the way out of an error the transaction's abort closes it.
+  // If the scope is left by an error, the abort of the transaction closes the object.
   ~large_object() {
     if (std::uncaught_exceptions() == exceptions_) DirectFunctionCall1(be_lo_close, Int32GetDatum(fd_));
   }
@@ -38,7 +38,7 @@ class large_object {
           DirectFunctionCall3(be_lo_lseek64, Int32GetDatum(fd_), Int64GetDatum(offset), Int32GetDatum(whence)));
     }));
   }
-  // At most 1 MB at once, so that interrupts are looked at in between; how many bytes.
+  // Reads at most 1 MB per call, so that interrupts are checked in between; returns the number of bytes.
   std::size_t read(char* to, std::size_t count) {
     return static_cast<std::size_t>(call([&] { return lo_read(fd_, to, piece(count)); }));
   }

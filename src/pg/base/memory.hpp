@@ -1,4 +1,4 @@
-// Memory from PostgreSQL for C++: the current context's, freed early, refused with an error and not a jump.
+// Memory from PostgreSQL for C++: allocated in the current context, freed early; failure is an exception, not a jump.
 #pragma once
 
 #include "pg/base/boundary.hpp"
@@ -13,14 +13,14 @@
 
 namespace hartonomous::pg {
 
-// palloc that may exceed 1 GB and throws bad_alloc instead of jumping.
+// palloc that can exceed 1 GB and throws bad_alloc instead of jumping.
 inline void* allocate(std::size_t bytes) {
   void* p = palloc_extended(bytes == 0 ? 1 : bytes, MCXT_ALLOC_HUGE | MCXT_ALLOC_NO_OOM);
   if (p == nullptr) throw std::bad_alloc();
   return p;
 }
 
-// An array of trivially copyable T in the current memory context, uninitialised.
+// An uninitialized array of trivially copyable T in the current memory context.
 template <class T>
 class buffer {
  public:
@@ -54,7 +54,7 @@ class buffer {
   std::size_t size_ = 0;
 };
 
-// Switches the memory context for a scope.
+// Switches the memory context within a scope.
 class context_scope {
  public:
   explicit context_scope(MemoryContext context) noexcept : previous_(MemoryContextSwitchTo(context)) {}
@@ -66,7 +66,7 @@ class context_scope {
   MemoryContext previous_;
 };
 
-// Refuses, before anything is allocated, work that needs more than hartonomous.max_work_memory.
+// Refuses work that needs more than hartonomous.max_work_memory, before anything is allocated.
 void require_work_memory(std::uint64_t bytes, const char* purpose);
 
 }  // namespace hartonomous::pg

@@ -1,4 +1,4 @@
-// The module's entry: magic block and settings.
+// The entry point of the module: magic block and settings.
 #include "pg/base/boundary.hpp"
 #include "pg/base/guc.hpp"
 

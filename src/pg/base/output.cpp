@@ -1,4 +1,4 @@
-// Model files as output (files.hpp).
+// Outputs for model files (files.hpp).
 #include "pg/base/files.hpp"
 #include "pg/base/large_object.hpp"
 
@@ -18,8 +18,8 @@ extern "C" {
 namespace hartonomous::pg {
 namespace {
 
-// Beside the file, and named like it as far as a name may be long. A character that is cut off goes as a whole: some
-// file systems take only names in UTF-8.
+// A temporary name in the same directory: the name of the file with a suffix, shortened if it is too long. It is never
+// cut within a character, because some file systems accept only names in UTF-8.
 std::string temporary_name(const std::string& path) {
   const std::string ending = ".tmp." + std::to_string(MyProcPid);
   const std::size_t name = path.rfind('/') + 1;
@@ -33,7 +33,7 @@ class file_output final : public output {
   explicit file_output(const std::string& path) : path_(path), temporary_(temporary_name(path)) {
     require_replaceable();
     remove_at_exit();
-    // Readable by others, as COPY TO's files are: the model is for another program.
+    // Readable by other users, like files of COPY TO, because another program is going to use the model.
     struct umask_scope {
       const mode_t previous = umask(S_IWGRP | S_IWOTH);
       ~umask_scope() { umask(previous); }
@@ -79,7 +79,7 @@ class file_output final : public output {
   }
 
  private:
-  // What is there already gives way to the new file only if it is one.
+  // An existing file is replaced; anything else at the path is an error.
   void require_replaceable() const {
     struct stat status;
     if (stat(path_.c_str(), &status) != 0) {
@@ -97,7 +97,7 @@ class file_output final : public output {
                                           : sqlstate::io_error;
     throw error(state, std::string(what) + " \"" + temporary_ + "\": " + std::strerror(errno), {}, {}, thrown);
   }
-  // A session that is terminated exits from wherever it is, without unwinding: then this is what tidies up.
+  // If the session is terminated, the process exits without unwinding, and this callback removes the file.
   static void remove_at_exit() {
     static bool registered = false;
     if (registered) return;

@@ -1,4 +1,4 @@
-// PostgreSQL's headers for C++: included first, as C, and with the macros that break C++ taken away.
+// PostgreSQL's headers for C++: to be included first, as C, and without the macros that break C++.
 #pragma once
 
 extern "C" {
@@ -37,7 +37,7 @@ extern "C" {
 #include "utils/tuplestore.h"
 }
 
-// libintl and PostgreSQL's own printf replacements would otherwise rewrite C++ identifiers.
+// Otherwise libintl and PostgreSQL's printf replacements would rewrite C++ identifiers.
 #undef _
 #undef gettext
 #undef dgettext

@@ -1,11 +1,11 @@
-// Set-returning functions: rows into a tuplestore.
+// Set-returning functions: collecting rows in a tuplestore.
 #pragma once
 
 #include "pg/base/boundary.hpp"
 
 namespace hartonomous::pg {
 
-// Collects the result rows of the SQL function being called (declared RETURNS TABLE).
+// Collects the result rows of the called SQL function, which is declared with RETURNS TABLE.
 class result_rows {
  public:
   explicit result_rows(FunctionCallInfo fcinfo) {

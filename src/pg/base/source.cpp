@@ -1,4 +1,4 @@
-// Model files as input (files.hpp).
+// Sources of model files (files.hpp).
 #include "pg/base/files.hpp"
 #include "pg/base/large_object.hpp"
 

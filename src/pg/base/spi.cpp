@@ -1,4 +1,4 @@
-// Queries and their values (spi.hpp).
+// Queries and their results (spi.hpp).
 #include "pg/base/spi.hpp"
 
 #include <cstdint>
@@ -30,7 +30,7 @@ query_result select(const char* query, const char* table, std::initializer_list<
 query_result::query_result(const char* table) noexcept
     : table_(table), found_(SPI_tuptable), count_(SPI_processed), exceptions_(std::uncaught_exceptions()) {}
 
-// On the way out of an error the transaction's abort frees the rows.
+// If the scope is left by an error, the abort of the transaction frees the rows.
 query_result::~query_result() {
   if (std::uncaught_exceptions() == exceptions_) SPI_freetuptable(found_);
 }
@@ -40,8 +40,8 @@ std::string query_result::name_of(int column) const {
          table_ + "\"";
 }
 
-// A type that PostgreSQL itself takes for the other without converting (a domain over it, varchar for text) has values
-// of the same form.
+// If PostgreSQL accepts a type for another one without conversion (a domain over it, varchar for text), the values have
+// the same representation.
 void query_result::require_type(int column, Oid type) const {
   const Oid found = TupleDescAttr(found_->tupdesc, column - 1)->atttypid;
   if (found == type || call([&] { return IsBinaryCoercible(found, type); })) return;

@@ -1,8 +1,8 @@
-// Queries from C++: an SPI connection for a scope, and what a query found.
+// Queries from C++: an SPI connection within a scope, and the rows that a query returned.
 //
-// The tables of the store belong to a user, who may give their columns other types, drop NOT NULL and CHECK, and store
-// any number. C++ that took a value for what it was meant to be would read memory that is not the value's. So there is
-// one way to a value, query_result, and it checks: the type, NULL, the shape of arrays, the range of numbers.
+// The tables of the store belong to a user, who may change the types of columns, drop NOT NULL and CHECK constraints,
+// and store any number. C++ code that trusted a value to be what it should be could read invalid memory. So values are
+// read only through query_result, which checks types, NULL, the shape of arrays, and the range of numbers.
 #pragma once
 
 #include "pg/base/boundary.hpp"
@@ -16,8 +16,8 @@
 
 namespace hartonomous::pg {
 
-// Connected until destroyed. On the way out of an error it leaves the connection to the transaction's abort: the
-// error's own data may live in its memory.
+// An SPI connection that is closed by the destructor. If the scope is left by an error, it is left for the abort of the
+// transaction to close, because the data of the error may be in its memory.
 class spi_session {
  public:
   spi_session() : exceptions_(std::uncaught_exceptions()) {
@@ -35,13 +35,13 @@ class spi_session {
   int exceptions_;
 };
 
-// The rows that a query found. Columns are numbered from 1. Errors name the column and the table: 42804 a column is not
-// of the type asked for, nor of a domain over it; 22004 it is NULL, or an array's element is; 2202E an array is not of
-// one dimension that begins at 1; 22003 a number is out of range.
+// The rows returned by a query. Columns are numbered from 1. Errors name the column and the table: 42804 if a column
+// has neither the requested type nor a domain over it; 22004 if it or an element of its array is NULL; 2202E if an
+// array is not one-dimensional with lower bound 1; 22003 if a number is out of range.
 class query_result {
  public:
-  // Of what SPI has just run or fetched; `table` is where, in errors, the columns come from. To be destroyed within the
-  // spi_session.
+  // Takes the result of the last SPI execution or fetch; `table` is the origin of the columns in error messages. Must
+  // be destroyed before the spi_session.
   explicit query_result(const char* table) noexcept;
   query_result(const query_result&) = delete;
   query_result& operator=(const query_result&) = delete;
@@ -49,7 +49,7 @@ class query_result {
 
   std::uint64_t rows() const noexcept { return count_; }
   Datum value(std::uint64_t row, int column, Oid type) const;
-  // Without a value when it is NULL.
+  // Has no value if the column is NULL.
   std::optional<Datum> optional(std::uint64_t row, int column, Oid type) const;
   std::string text(std::uint64_t row, int column) const;
   bool boolean(std::uint64_t row, int column) const { return DatumGetBool(value(row, column, BOOLOID)); }
@@ -58,7 +58,7 @@ class query_result {
                       std::int64_t most = INT64_MAX) const;
   std::vector<std::int32_t> integers(std::uint64_t row, int column) const;
   std::vector<std::int64_t> bigints(std::uint64_t row, int column, std::int64_t least = INT64_MIN) const;
-  // The column's values of all rows, to `to`.
+  // Copies the values of the column in all rows to `to`.
   void values(int column, Oid type, Datum* to) const;
 
  private:
@@ -80,7 +80,7 @@ struct query_argument {
   Datum value;
 };
 
-// What a SELECT finds, fetched whole, with the active snapshot. Within an spi_session.
+// Runs a SELECT with the active snapshot and fetches all rows. Needs an spi_session.
 query_result select(const char* query, const char* table, std::initializer_list<query_argument> arguments);
 
 }  // namespace hartonomous::pg

@@ -1,4 +1,4 @@
-// SQL's text as C++ sees it, and back.
+// Conversion between SQL's text and C++ strings.
 #pragma once
 
 #include "pg/base/boundary.hpp"
@@ -9,7 +9,7 @@ namespace hartonomous::pg {
 
 inline std::string_view view_of(const text* value) { return {VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value)}; }
 
-// As long as the memory context in which the function is called.
+// Valid as long as the memory context in which the function is called.
 inline std::string_view text_view_argument(FunctionCallInfo fcinfo, int argument) {
   return view_of(call([&] { return PG_GETARG_TEXT_PP(argument); }));
 }

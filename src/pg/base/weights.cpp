@@ -1,4 +1,4 @@
-// Building, checking and decoding `weights` values (weights.hpp).
+// Creating, checking and decoding values of type `weights` (weights.hpp).
 #include "pg/base/weights.hpp"
 
 #include "pg/base/interrupts.hpp"
@@ -37,7 +37,7 @@ weights_varlena* new_weights(format f, std::uint64_t count) {
 
 namespace {
 
-// `w` may be the header alone; `size` is that of the whole value.
+// `w` may be only the header; `size` is the size of the whole value.
 void check_header(const weights_varlena* w, std::size_t size) {
   if (size < sizeof(weights_varlena)) {
     throw error(sqlstate::invalid_binary_representation, "invalid weights: header cut short");

@@ -1,7 +1,7 @@
-// The varlena behind SQL type `weights`: format, count, blocks exactly as in GGUF.
+// The varlena behind the SQL type `weights`: format, count, and blocks exactly as in GGUF.
 //
 // Layout (little-endian hosts): 4 bytes varlena header, u16 format (ggml type id), u16 zero, u32 count, blocks.
-// The last block of a run whose count no block divides is padded; `count` is what counts.
+// If `count` is not a multiple of the block size, the last block is padded; the padding does not belong to the value.
 #pragma once
 
 #include "pg/base/memory.hpp"
@@ -23,19 +23,19 @@ struct weights_varlena {
 };
 static_assert(sizeof(weights_varlena) == 12);
 
-// The largest weights value: what one field can hold.
+// The size of the largest weights value, given by the limit of a field.
 inline constexpr std::uint64_t max_weights_bytes = MaxAllocSize - sizeof(weights_varlena);
 
-// The SQL type; may ereport.
+// The oid of the SQL type; may ereport.
 Oid weights_type();
 
-// A new value with room for its blocks (uninitialised); error 54000 when a field cannot hold it.
+// A new value with room for its uninitialized blocks; raises 54000 if it does not fit into a field.
 weights_varlena* new_weights(format f, std::uint64_t count);
 
-// Checks a detoasted value's structure: known format, exact length; error 22P03 otherwise.
+// Checks the structure of a detoasted value, known format and exact length; raises 22P03 otherwise.
 void check_weights(const weights_varlena* w);
 
-// A detoasted, checked argument; frees the detoasted copy.
+// A detoasted and checked argument; frees the detoasted copy.
 class weights_view {
  public:
   explicit weights_view(Datum datum);
@@ -60,18 +60,18 @@ class weights_view {
   const weights_varlena* value_;
 };
 
-// What a value's first bytes say. Of a TOASTed value only its first chunk is read; error 22P03 as check_weights.
+// What the header of a value says. Of a TOASTed value only the first chunk is read; raises 22P03 like check_weights.
 struct weights_header {
   format id;
   std::uint32_t count;
 };
 weights_header read_header(Datum datum);
 
-// The weights as floats, to `out`, which takes w.count() floats.
+// Decodes the weights to `out`, which has room for w.count() floats.
 void decode(const weights_view& w, float* out);
 
-// The weights as floats: of an F32 value its own blocks, of any other a copy, within max_work_memory. No longer lived
-// than the view.
+// The weights as floats: an F32 value's own blocks, otherwise a decoded copy within max_work_memory. Must not outlive
+// the view.
 class weights_floats {
  public:
   explicit weights_floats(const weights_view& w);
@@ -82,10 +82,10 @@ class weights_floats {
   span<const float> values_;
 };
 
-// Encodes floats into a new value; `importance` is empty or as long as `values`.
+// Encodes floats into a new value; `importance` is empty or has as many elements as `values`.
 weights_varlena* encode(format f, span<const float> values, span<const float> importance);
 
-// The format an SQL text names; error 22023 with the list of known names otherwise.
+// The format that an SQL text names; raises 22023 with the list of known names otherwise.
 format format_argument(text* name);
 
 }  // namespace hartonomous::pg

@@ -1,4 +1,4 @@
-// Making a stored model ready to run (language_model.hpp).
+// Loading stored language models (language_model.hpp).
 #include "pg/model/language_model.hpp"
 
 #include "pg/base/guc.hpp"
@@ -13,7 +13,7 @@
 namespace hartonomous::pg {
 namespace {
 
-// Without the vocabulary, which may be many megabytes.
+// Reads the metadata without the vocabulary, which can take many megabytes.
 hyperparameters read_config(std::int32_t model) {
   const query_result found = select("SELECT hartonomous_internal.hyperparameters($1)::pg_catalog.text AS metadata",
                                     "models", {{INT4OID, Int32GetDatum(model)}});

@@ -17,8 +17,8 @@
 
 namespace hartonomous::pg {
 
-// Within an spi_session, also each later use. Errors: 0A000 it is no language model that is known here, or its tensors
-// are carried in formats that cannot be read; those of network.hpp and tokenizer.hpp.
+// Must be created and used within an spi_session. Errors: 0A000 if the model is not a supported language model or its
+// tensors have formats that are only carried; those of network.hpp and tokenizer.hpp.
 class language_model {
  public:
   explicit language_model(atom_set atoms);
@@ -27,14 +27,14 @@ class language_model {
   const tokenizer& words() const noexcept { return *tokenizer_; }
   model_tensors& tensors() noexcept { return tensors_; }
 
-  // Text as tokens, with those of begin and end where the model asks for them. Error 22023 when the vocabulary has
-  // more tokens than the embedding.
+  // Tokenizes a text, with the begin and end tokens that the model asks for. Raises 22023 if the vocabulary has more
+  // tokens than the embedding.
   std::vector<token_id> encode(std::string_view text);
-  // The same for a text that is to go on: without a token of end, and with control tokens where they are spelled out.
+  // The same for a prompt: without an end token, and with control tokens recognized where they are written out.
   std::vector<token_id> encode_prompt(std::string_view text);
-  // The token that windows of a text begin with.
+  // The token that each window of a text begins with, if the model has one.
   std::optional<token_id> begin() const;
-  // NULL stands for the smaller of 512 and the model's context. Error 22023 beyond that context.
+  // NULL stands for 512 or the context length of the model, whichever is smaller. Raises 22023 beyond that length.
   std::uint32_t context(FunctionCallInfo fcinfo, int argument) const;
 
  private:
@@ -44,14 +44,14 @@ class language_model {
   std::shared_ptr<const tokenizer> tokenizer_;
 };
 
-// What evaluation may allocate.
+// The memory that an evaluation may allocate.
 std::uint64_t work_memory() noexcept;
 
-// Argument 0, a model (type regmodel) as its number; 42704 when it is NULL.
+// Argument 0, a model (type regmodel), as its number; raises 42704 if it is NULL.
 std::int32_t model_argument(FunctionCallInfo fcinfo);
-// A model's atoms in the revision that an argument names; NULL is the live one. Within an spi_session.
+// The atoms of a model in the revision given by an argument (NULL: the live one). Needs an spi_session.
 atom_set atoms_argument(FunctionCallInfo fcinfo, int argument, std::int32_t model);
-// Error 22004, naming it, when it is NULL.
+// Raises 22004 with the name of the argument if it is NULL.
 std::string text_argument(FunctionCallInfo fcinfo, int argument, const char* name);
 
 }  // namespace hartonomous::pg

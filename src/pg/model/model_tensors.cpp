@@ -1,4 +1,4 @@
-// Weights from atoms, or from what the session has kept of them (model_tensors.hpp).
+// Weights read from atoms or from the tensor cache of the session (model_tensors.hpp).
 #include "pg/model/model_tensors.hpp"
 
 #include "pg/store/layer_row.hpp"
@@ -11,7 +11,7 @@
 namespace hartonomous::pg {
 namespace {
 
-// Rows in the cache.
+// Rows from the cache.
 class kept_rows final : public row_reader {
  public:
   kept_rows(const float* values, std::size_t columns) : at_(values), columns_(columns) {}
@@ -26,7 +26,7 @@ class kept_rows final : public row_reader {
   std::size_t columns_;
 };
 
-// Rows that go into the cache while they are read.
+// Rows that are added to the cache while they are read.
 class keeping_rows final : public row_reader {
  public:
   keeping_rows(atom_reader& reader, const stored_tensor& tensor, const tensor_key& key, float* room)
@@ -47,7 +47,7 @@ class keeping_rows final : public row_reader {
   std::uint64_t done_ = 0;
 };
 
-// Rows of which only a panel is in memory.
+// Rows that are not cached: only one panel of them is in memory.
 class passing_rows final : public row_reader {
  public:
   passing_rows(atom_reader& reader, const stored_tensor& tensor, row_range rows)
@@ -108,7 +108,7 @@ const atom_reader::fingerprint& model_tensors::state_of(entry& e) {
 std::unique_ptr<row_reader> model_tensors::open(const std::string& name, row_range rows) {
   entry& e = tensors_.at(name);
   const atom_layout& layout = e.stored.layout;
-  // Finding out its versions takes a scan.
+  // Checked first, because computing the fingerprint takes a scan.
   if (!tensor_cache::may_hold(layout, rows.count)) return std::make_unique<passing_rows>(reader_, e.stored, rows);
   const tensor_key key = {e.stored.layer, layout, rows, state_of(e)};
   if (const float* values = tensor_cache::find(key)) return std::make_unique<kept_rows>(values, layout.row_length);

@@ -1,4 +1,4 @@
-// A stored model as the core's source of weights.
+// A stored model as a source of weights for the core.
 #pragma once
 
 #include "pg/store/atom_reader.hpp"
@@ -12,7 +12,7 @@
 
 namespace hartonomous::pg {
 
-// Reads through the session's cache of tensors. Within an spi_session, also each later use.
+// Reads through the tensor cache of the session. Must be created and used within an spi_session.
 class model_tensors final : public tensor_source {
  public:
   explicit model_tensors(atom_set atoms);
@@ -23,13 +23,13 @@ class model_tensors final : public tensor_source {
   void read_rows(const std::string& name, span<const std::uint32_t> rows, float* out) override;
   std::int32_t model() const noexcept { return reader_.atoms().model(); }
   const atom_set& atoms() const noexcept { return reader_.atoms(); }
-  // Error 42704 when there is none of that name.
+  // Raises 42704 if there is no tensor of that name.
   const stored_tensor& tensor(const std::string& name) const;
 
  private:
   struct entry {
     stored_tensor stored;
-    std::optional<atom_reader::fingerprint> state;  // once it is known: the snapshot stays
+    std::optional<atom_reader::fingerprint> state;  // once computed; the snapshot does not change
   };
   const atom_reader::fingerprint& state_of(entry& e);
 

@@ -1,4 +1,4 @@
-// Making and keeping tokenizers (model_tokenizer.hpp).
+// Creating and caching tokenizers (model_tokenizer.hpp).
 #include "pg/model/model_tokenizer.hpp"
 
 #include "pg/base/interrupts.hpp"
@@ -19,18 +19,18 @@ constexpr std::size_t most_kept = 4;
 
 struct kept_tokenizer {
   std::int32_t model;
-  std::string stored;  // as identity_of()
+  std::string stored;  // the result of identity_of()
   std::shared_ptr<const tokenizer> made;
 };
 
-// The last used in front. Never destroyed: the process ends without unwinding.
+// The most recently used is first. Never destroyed, because the process exits without unwinding.
 std::vector<kept_tokenizer>& kept_tokenizers() {
   static auto* kept = new std::vector<kept_tokenizer>;
   return *kept;
 }
 
-// What tells one stored value from another without reading it: the place of one that is stored out of line (an UPDATE
-// that changes it gives it a new one), the bytes of one that is not.
+// Distinguishes stored values without reading them: a value that is stored out of line by its TOAST pointer, which
+// changes with any UPDATE of the value, any other value by its bytes.
 std::string identity_of(Datum value) {
   const auto* bytes = reinterpret_cast<const varlena*>(DatumGetPointer(value));
   if (!VARATT_IS_EXTERNAL_ONDISK(bytes)) return {reinterpret_cast<const char*>(bytes), VARSIZE_ANY(bytes)};
@@ -44,7 +44,7 @@ void require_row(const query_result& found, std::int32_t model) {
 }
 
 std::shared_ptr<const tokenizer> make_tokenizer(std::int32_t model, std::uint64_t stored_bytes) {
-  // The metadata as text, as it is parsed, and what is made of it.
+  // For the metadata as text, its parsed form, and the tokenizer.
   require_work_memory(6 * stored_bytes, "reading a vocabulary");
   const query_result found = select(
       "SELECT m.metadata OPERATOR(pg_catalog.->>) 'format', m.metadata::pg_catalog.text "
@@ -52,7 +52,7 @@ std::shared_ptr<const tokenizer> make_tokenizer(std::int32_t model, std::uint64_
       "models", {{INT4OID, Int32GetDatum(model)}});
   require_row(found, model);
   backend_interrupts interrupts;
-  gguf_metadata metadata;  // of a model that is not from GGUF: empty
+  gguf_metadata metadata;  // stays empty if the model was not imported from GGUF
   const bool from_gguf = found.optional(0, 1, TEXTOID) && found.text(0, 1) == "gguf";
   if (from_gguf) metadata_from_json(found.text(0, 2), metadata, interrupts);
   return tokenizer::create(metadata, interrupts);

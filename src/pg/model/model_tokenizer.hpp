@@ -1,4 +1,4 @@
-// The tokenizers of stored models, kept by the session.
+// The tokenizers of stored models, cached by the session.
 #pragma once
 
 #include "pg/base/boundary.hpp"
@@ -12,12 +12,13 @@
 
 namespace hartonomous::pg {
 
-// Within an spi_session. The tokenizers used last are kept, and used again while the model's metadata is the same
-// stored value: an UPDATE of another column leaves it alone. Errors: 42704 no such model, and those of tokenizer.hpp.
+// Needs an spi_session. The most recently used tokenizers are cached. They are used again while the stored value of the
+// model's metadata is the same, which an UPDATE of other columns does not change. Errors: 42704 if there is no such
+// model, and those of tokenizer.hpp.
 std::shared_ptr<const tokenizer> model_tokenizer(std::int32_t model);
 
-// tokenizer::encode() for a text of any length: a cancel ends it, and error 53200 refuses a text whose tokenizing would
-// take more than max_work_memory. The one way from a text to tokens.
+// tokenizer::encode() for texts of any length: it can be cancelled, and raises 53200 if tokenizing the text would take
+// more than max_work_memory. All texts are tokenized by this function.
 std::vector<std::int32_t> encode_text(const tokenizer& words, std::string_view text, bool add_special,
                                       bool parse_special);
 

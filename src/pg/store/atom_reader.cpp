@@ -17,7 +17,7 @@ atom_reader::~atom_reader() {
   }
 }
 
-// Kept beyond the SPI session: text that is generated token by token reads the same tensors over and over.
+// Plans outlive the SPI session, because generating a text token by token reads the same tensors again and again.
 SPIPlanPtr atom_reader::plan(purpose what, bool placed) {
   SPIPlanPtr& plan = plans_[what][placed ? 1 : 0];
   if (plan != nullptr) return plan;
@@ -33,8 +33,8 @@ SPIPlanPtr atom_reader::plan(purpose what, bool placed) {
               " ORDER BY atom_sequence";
       break;
     default:
-      // A row's version is where it stands, in which file, who wrote it, and in which command: a table that is emptied
-      // and filled twice in one transaction has its rows in the same places.
+      // A row version is identified by its position (ctid), the file, and the transaction and command that wrote it.
+      // The last are needed because a table that is emptied and refilled has its rows in the same positions.
       query =
           "SELECT coalesce(sum(n), 0)::bigint, coalesce(bit_xor(hash_record_extended(ROW(tableoid, "
           "pg_relation_filenode(tableoid), n, versions), 0)), 0) FROM (SELECT tableoid, count(*) AS n, "
@@ -45,7 +45,8 @@ SPIPlanPtr atom_reader::plan(purpose what, bool placed) {
   }
   const Oid region = atoms_.region() ? atoms_.region()->type : INT4OID;
   Oid types[] = {INT4OID, INT8OID, region, INT4ARRAYOID, INT4OID, INT4OID};
-  // A region is planned for as the constant it is: its box is then found once, not once an atom.
+  // A query with a region gets a custom plan, in which the region is a constant: its bounding box is then computed once
+  // and not for every atom.
   const int options = atoms_.region() ? CURSOR_OPT_CUSTOM_PLAN : 0;
   call([&] {
     plan = SPI_prepare_cursor(query.c_str(), 6, types, options);
@@ -163,7 +164,7 @@ bool atom_cursor::next() {
 
 namespace {
 
-// All-zero bytes mean zeros in every format. In pieces: what a tensor lacks may be all of it.
+// All-zero bytes are zeros in every format. Written in chunks, since a tensor may lack all of its atoms.
 void write_zeros(const atom_layout& layout, std::uint64_t from, std::uint64_t to, format f, byte_sink& sink) {
   static constexpr std::size_t piece = 8192;
   static constexpr std::byte zeros[piece] = {};
@@ -193,7 +194,7 @@ void write_atom(const weights_view& atom, format f, byte_sink& sink) {
   }
 }
 
-// Of a tensor that is more than its atoms every row is made anew.
+// If a tensor has other forms besides atoms, all its rows have to be computed and encoded.
 void copy_dense(const stored_tensor& tensor, atom_rows&& rows, format f, byte_sink& sink) {
   const atom_layout& layout = tensor.layout;
   const std::uint64_t height =
@@ -232,7 +233,7 @@ void atom_reader::copy_tensor(const stored_tensor& tensor, format f, byte_sink& 
 void atom_rows::read(std::size_t count, float* out) {
   const atom_layout& layout = tensor_.layout;
   const std::uint64_t first = next_row_ * layout.row_length, end = first + count * layout.row_length;
-  std::uint64_t written = first;  // weights of the tensor, up to here
+  std::uint64_t written = first;  // the weights of the tensor before this one are written
   while (pending_) {
     const std::uint64_t row = layout.row_of(cursor_.sequence());
     if (row >= next_row_ + count) break;
@@ -260,7 +261,7 @@ void atom_reader::read_rows(const stored_tensor& tensor, span<const std::uint32_
   while (cursor.next()) {
     const auto row = static_cast<std::uint32_t>(layout.row_of(cursor.sequence()));
     const auto place = static_cast<std::uint64_t>(std::lower_bound(rows.begin(), rows.end(), row) - rows.begin());
-    if (place == rows.size() || rows[place] != row) continue;  // not asked for
+    if (place == rows.size() || rows[place] != row) continue;  // not requested
     decode(cursor.atom(), out + place * layout.row_length + layout.column_of(cursor.sequence()));
   }
   for (const auto& part : parts_of(tensor)) {

@@ -1,5 +1,5 @@
-// Reads the atoms of one tensor in order: as blocks of a chosen format, or as rows of floats. The one place where it
-// is decided where a tensor's rows come from: its atoms, plus what its other forms add (tensor_forms.hpp).
+// Reads the atoms of one tensor in order, as blocks of a given format or as rows of floats. All code that needs the
+// rows of a tensor reads them here: its atoms, plus what its other forms contribute (tensor_forms.hpp).
 #pragma once
 
 #include "pg/store/atom_set.hpp"
@@ -19,19 +19,19 @@
 
 namespace hartonomous::pg {
 
-// A tensor as the store has it.
+// A tensor as it is stored.
 struct stored_tensor {
   std::int64_t layer;
   std::string name;
   atom_layout layout;
-  bool placed;  // its atoms have places of their own: it is no vector
+  bool placed;  // its atoms have positions of their own, which those of vectors have not
 
   row_range all_rows() const noexcept { return {0, layout.rows}; }
 };
 
 class atom_cursor;
 
-// Queries of the atoms in a set; the snapshot is the active one.
+// Queries the atoms of a set with the active snapshot.
 class atom_reader {
  public:
   explicit atom_reader(atom_set atoms) : atoms_(std::move(atoms)) {}
@@ -40,19 +40,20 @@ class atom_reader {
   ~atom_reader();
 
   const atom_set& atoms() const noexcept { return atoms_; }
-  // Writes the tensor as blocks of `f` to `sink`, atom after atom, missing ones as zeros. Within an spi_session, as all
-  // below. Error 55000, naming the tensor, when an atom's weights are not as many as its place in the matrix has.
+  // Writes the tensor to `sink` as blocks of `f`, atom by atom, with zeros for missing atoms. Like the functions below
+  // it needs an spi_session. Raises 55000 with the name of the tensor if an atom has not as many weights as its
+  // position in the matrix implies.
   void copy_tensor(const stored_tensor& tensor, format f, byte_sink& sink);
-  // Some rows, ascending, one after the other to `out`.
+  // Copies the given rows, in ascending order, to `out`.
   void read_rows(const stored_tensor& tensor, span<const std::uint32_t> rows, float* out);
-  // How many atoms the tensor has and a number that changes, but for a chance of 2^-64, with any change of them by
-  // any route: what is hashed is the version of each row.
+  // The number of atoms, and a hash of all row versions. Any change of the atoms, however it is made, changes the
+  // fingerprint with a probability of 1 - 2^-64.
   struct fingerprint {
     std::int64_t atoms;
     std::int64_t versions;
   };
   fingerprint fingerprint_of(const stored_tensor& tensor);
-  // What stands beside the tensor's atoms. It has no place in space: of a region it is no part.
+  // The other forms of the tensor. They have no position, so they are not part of any region.
   std::vector<std::unique_ptr<tensor_part>> parts_of(const stored_tensor& tensor);
 
  private:
@@ -62,32 +63,32 @@ class atom_reader {
   const forms_beside_atoms& forms();
   bool has_other_forms(const stored_tensor& tensor);
   SPIPlanPtr plan(purpose what, bool placed);
-  // `sequences` are those of `some`, `first` and `end` those of `range`.
+  // `sequences` are for `some`, `first` and `end` for `range`.
   Portal open(purpose what, const stored_tensor& tensor, Datum sequences = {}, std::int32_t first = 0,
               std::int32_t end = 0);
 
   atom_set atoms_;
-  std::optional<forms_beside_atoms> forms_;  // once it has been asked for
+  std::optional<forms_beside_atoms> forms_;  // read on first use
   SPIPlanPtr plans_[purposes][2] = {};
 };
 
-// The atoms of a tensor one after the other.
+// Iterates over the atoms of a tensor.
 class atom_cursor {
  public:
-  // Those of some rows; the ones before them are not read.
+  // Starts at the first of the given rows; atoms before it are not read.
   atom_cursor(atom_reader& reader, const stored_tensor& tensor, row_range rows);
-  // Only those of these numbers.
+  // Only the atoms with these sequence numbers.
   atom_cursor(atom_reader& reader, const stored_tensor& tensor, const std::vector<std::int32_t>& sequences);
   atom_cursor(const atom_cursor&) = delete;
   atom_cursor& operator=(const atom_cursor&) = delete;
-  ~atom_cursor() = default;  // what is open is the transaction's to close
+  ~atom_cursor() = default;  // an open portal is closed by the transaction
 
   bool next();  // false at the end
   std::uint64_t sequence() const noexcept { return sequence_; }
   const weights_view& atom() const { return *atom_; }
 
  private:
-  static constexpr std::size_t batch = 64;  // rows in memory at once
+  static constexpr std::size_t batch = 64;  // rows fetched at a time
 
   bool fetch();
 
@@ -97,14 +98,14 @@ class atom_cursor {
   std::optional<query_result> rows_;
   std::array<Datum, batch> sequences_, values_;
   std::uint64_t row_ = 0, count_ = 0, sequence_ = 0;
-  std::int64_t last_ = -1;       // atom: each comes after the one before, so that none is written where another was
-  std::uint64_t in_memory_ = 0;  // values up to here have been fetched, or left to weights_view
+  std::int64_t last_ = -1;       // the previous atom; sequence numbers must increase, so that no atom is written twice
+  std::uint64_t in_memory_ = 0;  // values before this one have been fetched, or are left to weights_view
   toast_batch toasted_;
   std::optional<weights_view> atom_;
   backend_interrupts interrupts_;
 };
 
-// Rows of a matrix, one after the other, as floats; missing atoms are zeros.
+// The rows of a matrix, one after the other, as floats; missing atoms are zeros.
 class atom_rows {
  public:
   atom_rows(atom_reader& reader, const stored_tensor& tensor, row_range rows)
@@ -113,14 +114,14 @@ class atom_rows {
         cursor_(reader, tensor, rows),
         pending_(cursor_.next()),
         next_row_(rows.first) {}
-  // The next `count` rows, to `out`.
+  // Reads the next `count` rows to `out`.
   void read(std::size_t count, float* out);
 
  private:
   const stored_tensor& tensor_;
   std::vector<std::unique_ptr<tensor_part>> parts_;
   atom_cursor cursor_;
-  bool pending_;  // the cursor is at an atom that has not been read
+  bool pending_;  // the cursor is at an atom that has not been decoded
   std::uint64_t next_row_ = 0;
 };
 

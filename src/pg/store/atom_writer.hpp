@@ -1,4 +1,4 @@
-// Writes the atoms of a model file into a partition that is attached to nothing and has no index yet.
+// Writes the atoms of a model file to a partition that is neither attached nor indexed yet.
 #pragma once
 
 #include "pg/store/table_writer.hpp"
@@ -12,14 +12,14 @@ namespace hartonomous::pg {
 
 class atom_writer {
  public:
-  // All rows get this model and revision, which are those that the partition is for.
+  // All rows get this model and revision, which must be those of the partition.
   atom_writer(Oid partition, std::int32_t model, std::int32_t revision);
   atom_writer(const atom_writer&) = delete;
   atom_writer& operator=(const atom_writer&) = delete;
 
-  // The tensor the next atoms belong to.
+  // Sets the tensor to which the next atoms belong.
   void begin_tensor(std::int64_t layer, const char* name);
-  // `blocks` are bytes_of(f, count) bytes.
+  // `blocks` has bytes_of(f, count) bytes.
   void add(std::int32_t sequence, format f, std::uint32_t count, const void* blocks, const atom_place& place);
   void finish();
   std::uint64_t rows() const noexcept { return static_cast<std::uint64_t>(table_.rows()); }

@@ -1,4 +1,4 @@
-// The partition of atoms that a revision wrote (sql/internal/partitions.sql), by its name.
+// Finds the partition of atoms that a revision wrote (sql/internal/partitions.sql) by its name.
 #pragma once
 
 #include "pg/base/boundary.hpp"
@@ -11,7 +11,7 @@ extern "C" {
 
 namespace hartonomous::pg {
 
-// InvalidOid when it is not there; may ereport.
+// InvalidOid if it does not exist; may ereport.
 inline Oid atoms_partition(std::int32_t model, std::int32_t revision) {
   return get_relname_relid(psprintf("tensor_atoms_m%d_r%d", model, revision), get_namespace_oid("hartonomous", true));
 }

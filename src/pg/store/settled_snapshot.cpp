@@ -1,4 +1,4 @@
-// Snapshots against swaps of partitions (settled_snapshot.hpp).
+// Snapshots that are consistent with swaps of partitions (settled_snapshot.hpp).
 #include "pg/store/settled_snapshot.hpp"
 
 #include <cstdint>
@@ -36,8 +36,8 @@ void settle_model(std::int32_t model) {
   check_partition(model, call([] { return lock_atoms(); }));
 }
 
-// Partitions may be swapped between the calling query's snapshot and the first look at the atoms, so the lock that
-// holds up swaps comes first and the snapshot after it.
+// Partitions may be swapped between taking the snapshot of the calling query and the first access to the atoms. So the
+// lock that delays swaps is taken first, and the snapshot after it.
 settled_snapshot::settled_snapshot(std::int32_t model) : exceptions_(std::uncaught_exceptions()) {
   const Oid atoms = call([] {
     const Oid relation = lock_atoms();

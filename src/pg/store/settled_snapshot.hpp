@@ -1,4 +1,4 @@
-// One state of a model to read, whatever partitions are swapped meanwhile.
+// Reads one consistent state of a model while others may swap its partitions.
 #pragma once
 
 #include "pg/base/spi.hpp"
@@ -7,18 +7,18 @@
 
 namespace hartonomous::pg {
 
-// Holds up swaps of partitions until the transaction ends. Error 40001 when the active snapshot is from before one
-// that has been: it would find the new partition empty.
+// Delays swaps of partitions until the transaction ends. Raises 40001 if the active snapshot is older than the last
+// swap, because the new partition would appear empty to it.
 void settle_model(std::int32_t model);
 
-// The same with a snapshot taken after the lock, active for a scope. In transactions that have but one snapshot that
-// is too late for a swap which has been: error 40001.
+// The same with a snapshot that is taken after the lock and active within a scope. A transaction that uses a single
+// snapshot (REPEATABLE READ or SERIALIZABLE) cannot take a new one: after a swap it gets 40001.
 class settled_snapshot {
  public:
   explicit settled_snapshot(std::int32_t model);
   settled_snapshot(const settled_snapshot&) = delete;
   settled_snapshot& operator=(const settled_snapshot&) = delete;
-  // On the way out of an error the transaction's abort pops it.
+  // If the scope is left by an error, the abort of the transaction pops the snapshot.
   ~settled_snapshot() {
     if (std::uncaught_exceptions() == exceptions_) PopActiveSnapshot();
   }

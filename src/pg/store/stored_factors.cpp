@@ -1,4 +1,4 @@
-// Factors out of the store (stored_factors.hpp).
+// Reading factors (stored_factors.hpp).
 #include "pg/store/stored_factors.hpp"
 
 #include <cstdint>
@@ -11,12 +11,12 @@
 namespace hartonomous::pg {
 namespace {
 
-// Without computing a x b, which may exceed 64 bits.
+// Avoids computing a x b, which may overflow 64 bits.
 bool is_product(std::uint64_t count, std::uint64_t a, std::uint64_t b) {
   return b == 0 ? count == 0 : count / b == a && count % b == 0;
 }
 
-// Read from its header alone: sizes that do not fit are found before anything is fetched.
+// Only the header is read, so that sizes that do not fit are found before the value is fetched.
 std::uint64_t checked_count(Datum value, std::uint64_t a, std::uint64_t b, const char* what,
                             const std::string& tensor) {
   const std::uint64_t count = read_header(value).count;

@@ -1,5 +1,4 @@
-// The factors U, s, Vt of a tensor, as the store has them (sql/internal/factors.sql): decoded, ready to be multiplied
-// out.
+// The factors U, s and VT of a stored tensor (sql/internal/factors.sql), decoded and ready for multiplication.
 #pragma once
 
 #include "pg/base/memory.hpp"
@@ -15,8 +14,8 @@ namespace hartonomous::pg {
 
 class stored_factors final : public tensor_part {
  public:
-  // Factors from values of type weights; error 55000, naming the tensor, when they are not those of a matrix of this
-  // layout, 53200 beyond max_work_memory.
+  // Takes values of type weights; raises 55000 with the name of the tensor if they are not the factors of a matrix of
+  // this layout, 53200 beyond max_work_memory.
   stored_factors(std::size_t rows, std::size_t columns, std::size_t rank, Datum u, Datum s, Datum vt,
                  const std::string& tensor);
 
@@ -28,7 +27,7 @@ class stored_factors final : public tensor_part {
   buffer<float> u_, s_, vt_;
 };
 
-// The factors of a tensor, if it has any. Within an spi_session, with the active snapshot.
+// Reads the factors of a tensor, if it has any, with the active snapshot. Needs an spi_session.
 std::unique_ptr<tensor_part> open_factors(const tensor_place& place);
 
 }  // namespace hartonomous::pg

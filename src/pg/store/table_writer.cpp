@@ -27,7 +27,7 @@ bool has_bound(Relation relation) {
   return false;
 }
 
-// As create_atoms_partition() makes it for the model and the revision, attached to nothing or to the store's tables.
+// Whether the table is what create_atoms_partition() makes for the model and the revision, attached or not.
 bool is_partition_of_store(Relation relation, std::int32_t model, std::int32_t revision) {
   const Oid table = RelationGetRelid(relation), schema = RelationGetNamespace(relation);
   if (relation->rd_rel->relkind != RELKIND_RELATION || table != atoms_partition(model, revision)) return false;
@@ -46,7 +46,7 @@ bool fires_on_insert(const TriggerDesc* triggers) {
                                  triggers->trig_insert_before_statement || triggers->trig_insert_after_statement);
 }
 
-// Who may INSERT may write atoms, but only where nothing that an INSERT would run is passed by.
+// Anyone who has the INSERT privilege may write atoms, unless this would bypass something that an INSERT executes.
 void check_target(Relation relation, std::int32_t model, std::int32_t revision) {
   const Oid table = RelationGetRelid(relation);
   const char* name = RelationGetRelationName(relation);
@@ -58,7 +58,7 @@ void check_target(Relation relation, std::int32_t model, std::int32_t revision) 
              errmsg("\"%s\" is not the partition of the store for revision %d of model %d", name, revision, model),
              errhint("create_atoms_partition() creates it.")));
   }
-  // Foreign keys are triggers, too.
+  // Includes foreign keys, which are triggers.
   if (fires_on_insert(relation->trigdesc)) {
     ereport(ERROR, (errcode(ERRCODE_FEATURE_NOT_SUPPORTED),
                     errmsg("cannot write atoms to table \"%s\", which has triggers or foreign keys", name),
@@ -79,14 +79,14 @@ void table_writer::open(Oid partition, std::int32_t model, std::int32_t revision
   estate_ = CreateExecutorState();
   const MemoryContext previous = MemoryContextSwitchTo(estate_->es_query_cxt);
   result_ = makeNode(ResultRelInfo);
-  InitResultRelInfo(result_, relation_, 0, nullptr, 0);  // of no range table: it has no query
-  // None, ordinarily. A tensor that is copied once more before the swap finds them there.
+  InitResultRelInfo(result_, relation_, 0, nullptr, 0);  // without a range table, since there is no query
+  // Usually there are no indexes. They exist if a tensor is copied again before the swap.
   ExecOpenIndices(result_, false);
   bulk_ = GetBulkInsertState();
-  // Both assigned here: rows may come from a parallel query, during which neither can be.
+  // Both are assigned now, because neither can be while a parallel query, which may supply the rows, is running.
   GetCurrentTransactionId();
   command_ = GetCurrentCommandId(true);
-  // A table made in this transaction has no free space worth looking for.
+  // A table created in this transaction has no free space to search for.
   if (relation_->rd_createSubid != InvalidSubTransactionId) options_ = TABLE_INSERT_SKIP_FSM;
   batch_context_ = AllocSetContextCreate(estate_->es_query_cxt, "rows to be written", ALLOCSET_DEFAULT_SIZES);
   slots_ = static_cast<TupleTableSlot**>(palloc0(sizeof(TupleTableSlot*) * batch_rows));
@@ -123,7 +123,7 @@ void table_writer::require_type(int position, Oid type, int32 modifier) const {
 
 void table_writer::use_default(int position) {
   auto* expression = reinterpret_cast<Expr*>(build_column_default(relation_, position + 1));
-  if (expression == nullptr) return;  // NULL, then
+  if (expression == nullptr) return;  // there is no default: NULL
   const MemoryContext previous = MemoryContextSwitchTo(estate_->es_query_cxt);
   defaults_[default_count_].column = position;
   defaults_[default_count_].expression = ExecPrepareExpr(expression, estate_);
@@ -161,9 +161,9 @@ void table_writer::store_row(Size bytes) {
   GetPerTupleExprContext(estate_)->ecxt_scantuple = slot;
   for (int i = 0; i < default_count_; ++i) compute(slot, defaults_[i].column, defaults_[i].expression);
   ExecStoreVirtualTuple(slot);
-  // None depends on another, so their order does not matter.
+  // Generated columns do not depend on each other, so the order does not matter.
   for (int i = 0; i < generated_count_; ++i) compute(slot, generated_[i].column, generated_[i].expression);
-  ExecMaterializeSlot(slot);  // a copy of all values, in the slot's own memory
+  ExecMaterializeSlot(slot);  // copies all values into the slot's own memory
   if (descriptor()->constr != nullptr) ExecConstraints(result_, slot, estate_);
   if (relation_->rd_rel->relispartition) ExecPartitionCheck(result_, slot, estate_, true);
   ++filled_;

@@ -1,10 +1,11 @@
-// Bulk insert into partitions of the store, the way COPY inserts: batches of rows, generated columns computed (but for
-// those the caller keeps), index entries where there are indexes. NOT NULL, CHECK, the user's too, and the bounds of
-// the partition are checked. Any caller may name any table, so all but a partition of the store is refused, and what an
-// INSERT would refuse there, too; one with triggers, which are not fired here, is refused as well.
+// Bulk insert into partitions of the store, implemented like COPY: rows are inserted in batches, generated columns are
+// computed (unless the caller provides them), and index entries are added if there are indexes. NOT NULL and CHECK
+// constraints, also those of the user, and partition bounds are checked. Since callers can name any table, everything
+// except partitions of the store is refused, as is whatever an INSERT would refuse there. Tables with triggers are
+// refused because triggers are not fired.
 //
-// All members may ereport and must be called inside call(), or from code that PostgreSQL itself called; they own no
-// C++ object. What an error leaves open, the transaction's abort closes.
+// All members may ereport. They must be called inside call() or from code that PostgreSQL itself called, and they own
+// no C++ objects. After an error, the abort of the transaction closes what is open.
 #pragma once
 
 #include "pg/base/boundary.hpp"
@@ -13,25 +14,25 @@ namespace hartonomous::pg {
 
 class table_writer {
  public:
-  // The partition that create_atoms_partition() makes for the model and the revision. Errors: 42809 it is not that,
-  // 42501 without the right to INSERT, 0A000 when triggers or foreign keys see to its rows or policies say which may be
-  // written, 25006 in a read-only transaction.
+  // Opens the partition that create_atoms_partition() makes for the model and the revision. Errors: 42809 if the table
+  // is something else, 42501 without the INSERT privilege, 0A000 if it has triggers, foreign keys or row-level security
+  // policies, 25006 in a read-only transaction.
   void open(Oid partition, std::int32_t model, std::int32_t revision);
   TupleDesc descriptor() const { return RelationGetDescr(relation_); }
-  // Position, from 0, of a column that must be there and of that type: 42703, 42804.
+  // The position, from 0, of a column that must exist and have the type; raises 42703 or 42804.
   int position_of(const char* column, Oid type) const;
-  // Error 42804 when values of that type and length are not what a column holds: nothing is converted.
+  // Raises 42804 unless the column has this type and length, because values are not converted.
   void require_type(int position, Oid type, int32 modifier) const;
-  // The caller gives no value for this column: it gets its default, as in any INSERT.
+  // The caller provides no value for this column: it gets its default, as in any INSERT.
   void use_default(int position);
-  // The caller gives the value of this generated column: what the table's own expression would come to.
+  // The caller provides the value of this generated column, which must equal that of the table's expression.
   void keep_generated(int position);
   Relation relation() const { return relation_; }
-  // Memory for values of rows that are not written yet; emptied as they are.
+  // Memory for the values of rows that have not been written yet; reset whenever the batch is written.
   MemoryContext batch_context() const { return batch_context_; }
 
-  // A row: fill tts_values and tts_isnull of the slot (all NULL), then store it. Values may lie in memory that goes
-  // away after store_row(). `bytes` is about what the row takes.
+  // Adds a row: fill tts_values and tts_isnull (initially all NULL) of the slot, then store the row. The values need
+  // not outlive store_row(). `bytes` is the approximate size of the row.
   TupleTableSlot* begin_row();
   void store_row(Size bytes);
   void close();
@@ -56,7 +57,7 @@ class table_writer {
   CommandId command_ = 0;
   int options_ = 0;
   MemoryContext batch_context_ = nullptr;
-  TupleTableSlot** slots_ = nullptr;  // batch_rows of them, made when first needed
+  TupleTableSlot** slots_ = nullptr;  // batch_rows slots, created on first use
   int filled_ = 0;
   Size filled_bytes_ = 0;
   column_value* defaults_ = nullptr;

@@ -1,4 +1,4 @@
-// The session's kept tensors: a list in a memory context of its own (tensor_cache.hpp).
+// The tensors cached by the session: a list in a memory context of its own (tensor_cache.hpp).
 #include "pg/store/tensor_cache.hpp"
 
 #include <cstdint>
@@ -22,7 +22,7 @@ struct kept_tensor {
   float* values;
 };
 
-// Plain data: nothing to destroy when the backend exits.
+// Plain data, so that nothing has to be destroyed when the backend exits.
 MemoryContext context = nullptr;
 kept_tensor* first = nullptr;
 std::uint64_t kept_bytes = 0;
@@ -56,7 +56,7 @@ void drop(kept_tensor* gone) noexcept {
   pfree(gone);
 }
 
-// The one not used for the longest time, but for those of the call that began last.
+// The least recently used tensor, except for those of the current call unless of_this_call_too.
 kept_tensor* oldest(bool of_this_call_too) noexcept {
   kept_tensor* found = nullptr;
   for (kept_tensor* e = first; e != nullptr; e = e->next) {
@@ -70,7 +70,7 @@ kept_tensor* oldest(bool of_this_call_too) noexcept {
 
 void tensor_cache::begin_call() noexcept {
   ++call_number;
-  // What a failed call had reserved.
+  // Remove what a failed call had reserved.
   for (kept_tensor *e = first, *next; e != nullptr; e = next) {
     next = e->next;
     if (!e->complete) drop(e);
@@ -123,7 +123,7 @@ std::uint64_t tensor_cache::shrink(std::uint64_t bytes) noexcept {
   const std::uint64_t before = kept_bytes;
   while (kept_bytes > bytes) drop(oldest(true));
 #ifdef __GLIBC__
-  if (kept_bytes < before) malloc_trim(0);  // to the operating system, not only to the allocator
+  if (kept_bytes < before) malloc_trim(0);  // return it to the operating system, not only to the allocator
 #endif
   return before - kept_bytes;
 }

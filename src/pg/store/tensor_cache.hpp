@@ -1,8 +1,7 @@
-// Tensors as floats that the session keeps for the next evaluation, within hartonomous.model_cache_size.
+// Caches tensors as floats for later evaluations in the same session, within hartonomous.model_cache_size.
 //
-// A tensor is known by the versions of its rows (atom_reader::fingerprint_of), not by a model or a revision: whatever
-// changes an atom, by whatever route, makes another tensor of it, and what was kept of the old one is never found
-// again.
+// The key of a tensor contains its row versions (atom_reader::fingerprint_of) instead of a model and a revision. Any
+// change of an atom, however it is made, changes the key, so that an outdated tensor is never found.
 #pragma once
 
 #include "pg/store/atom_reader.hpp"
@@ -14,7 +13,7 @@
 
 namespace hartonomous::pg {
 
-// Some rows of a tensor.
+// A range of rows of a tensor.
 struct tensor_key {
   std::int64_t layer;
   atom_layout layout;
@@ -24,17 +23,18 @@ struct tensor_key {
 
 class tensor_cache {
  public:
-  // To be called first by every function that uses the cache. What it finds or keeps from then on stays until the next
-  // one begins: a model larger than the cache keeps a part of itself there instead of chasing it through.
+  // Must be called first by every function that uses the cache. Tensors that are found or added after that are not
+  // evicted before the next call begins. So a part of a model that is larger than the cache stays cached, whereas plain
+  // LRU would evict every tensor before its next use.
   static void begin_call() noexcept;
-  // Whether so many rows can be there at all: those that are not larger than the cache.
+  // Whether that many rows fit into the cache at all.
   static bool may_hold(const atom_layout& layout, std::uint64_t rows) noexcept;
-  // nullptr when it is not there.
+  // nullptr if it is not cached.
   static const float* find(const tensor_key& key) noexcept;
-  // Room for a tensor that is about to be read; nullptr when there is none. Is found after complete() only.
+  // Reserves memory for a tensor that is about to be read; nullptr if there is none. It is found after complete() only.
   static float* reserve(const tensor_key& key);
   static void complete(const tensor_key& key) noexcept;
-  // Gives tensors up, least recently used first, until no more than that many bytes are kept. Returns the bytes freed.
+  // Evicts tensors, least recently used first, until at most that many bytes are cached. Returns the bytes freed.
   static std::uint64_t shrink(std::uint64_t bytes) noexcept;
   static std::uint64_t bytes() noexcept;
 };

@@ -38,7 +38,7 @@ void read_quantize(json_object& arguments, tensor_operation& to) {
   for (const auto& [name, format] : *planned) require_writable(format);
 }
 
-// A minimum that is NaN, which PostgreSQL orders above all numbers, leaves no atom that has an importance.
+// The minimum may be NaN: PostgreSQL sorts NaN above all numbers, so every atom that has an importance is removed.
 void read_prune(json_object& arguments, tensor_operation& to) {
   to.minimum_importance = arguments.real("minimum_importance");
   to.region = arguments.reals("region");
@@ -64,7 +64,7 @@ void read_encode_geometry(json_object& arguments, tensor_operation& to) {
   }
 }
 
-// Read again, and carried out, by factor_tensor() (sql/api/svd_model.sql).
+// factor_tensor() (sql/api/svd_model.sql) reads the arguments again and executes the operation.
 void read_factor(json_object& arguments, tensor_operation& to) {
   to.changes_atoms = false;
   to.format = arguments.text("format");

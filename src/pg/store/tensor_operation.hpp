@@ -1,5 +1,5 @@
-// What becomes of a tensor: an operation's name and its arguments, as a step of a run stores them
-// (sql/internal/operations.sql), read and checked. A new operation is an entry in the list of tensor_operation.cpp.
+// What is done with a tensor: the name and the arguments of an operation as a step of a run stores them
+// (sql/internal/operations.sql), parsed and checked. A new operation is added to the list in tensor_operation.cpp.
 #pragma once
 
 #include "pg/base/boundary.hpp"
@@ -11,24 +11,24 @@
 
 namespace hartonomous::pg {
 
-// Fields that an operation has not, or was not given, are empty.
+// Members that an operation does not have, or that were not given, are empty.
 struct tensor_operation {
-  bool changes_atoms = true;  // copy_atoms carries it out; others have a function of their own
+  bool changes_atoms = true;  // executed by copy_atoms; other operations have their own functions
   // quantize, factor: of weights; encode_geometry: of positions
   std::optional<std::string> format;
   // quantize
-  std::optional<Datum> planned_formats;  // a jsonb object: what each format planned for an atom means here
+  std::optional<Datum> planned_formats;  // a jsonb object: the format used here for each format planned for an atom
   std::optional<std::vector<float>> column_importance;
   // encode_geometry
   bool encodes_geometry = false;
-  // prune: atoms below stay not, nor those outside the region or, outside_region, those in it
+  // prune: removes atoms below the minimum, and those outside the region (or, with outside_region, inside it)
   std::optional<float> minimum_importance;
   std::optional<std::vector<float>> region;
   bool outside_region = false;
 };
 
-// Errors are 22023 and name what is wrong: an unknown operation, an unknown member, one of another type or out of
-// range, members that do not go together; 0A000 a format that cannot be written.
+// Errors are 22023 and name what is wrong: an unknown operation, an unknown member, a member of the wrong type or out
+// of range, members that exclude each other; 0A000 for a format that cannot be written.
 tensor_operation read_operation(const std::string& name, Datum arguments);
 
 }  // namespace hartonomous::pg

@@ -1,4 +1,5 @@
-// TOASTed values by ranges of the index (toast_batch.hpp). What a chunk is, is PostgreSQL's toast_internals.c's.
+// Reads TOASTed values by ranges of the index (toast_batch.hpp). The chunk layout is that of PostgreSQL's
+// toast_internals.c.
 #include "pg/store/toast_batch.hpp"
 
 #include <algorithm>
@@ -15,32 +16,32 @@ extern "C" {
 namespace hartonomous::pg {
 namespace {
 
-// 64 rows of 4096 floats. Of larger values, opening and searching are not what takes the time.
+// 64 rows of 4096 floats. For larger values, opening and searching the index takes a small part of the time.
 constexpr std::size_t most_bytes = 1024 * 1024;
 constexpr std::size_t most_values = 64;
 
 struct stored_value {
   Oid id;
   std::size_t size;   // without the varlena header
-  std::size_t found;  // bytes, up to here
+  std::size_t found;  // bytes read so far
   char* room;
   Datum* value;
 };
 
 struct batch {
   Oid relation = InvalidOid;
-  std::size_t count = 0, bytes = 0;  // bytes: of all rooms
+  std::size_t count = 0, bytes = 0;  // bytes: of all buffers
   std::array<stored_value, most_values> values;
 };
 
-// Takes the value in, unless it is none to be fetched with the others.
+// Adds a value, unless it cannot be fetched together with the others.
 bool take(batch& b, Datum* value) {
   auto* pointer = reinterpret_cast<varlena*>(DatumGetPointer(*value));
   if (b.count == most_values || !VARATT_IS_EXTERNAL_ONDISK(pointer)) return false;
   varatt_external stored;
   VARATT_EXTERNAL_GET_POINTER(stored, pointer);
   const std::size_t size = VARATT_EXTERNAL_GET_EXTSIZE(stored), bytes = MAXALIGN(VARHDRSZ + size);
-  // As VARATT_EXTERNAL_IS_COMPRESSED says, which compares numbers of different signs.
+  // The test of VARATT_EXTERNAL_IS_COMPRESSED, which compares numbers of different signedness.
   if (size + VARHDRSZ < static_cast<std::size_t>(stored.va_rawsize)) return false;
   if (b.bytes + bytes > most_bytes || (b.count > 0 && stored.va_toastrelid != b.relation)) return false;
   b.relation = stored.va_toastrelid;
@@ -55,14 +56,14 @@ void copy_chunk(stored_value& value, HeapTuple row, TupleDesc shape) {
   const auto* chunk = reinterpret_cast<const varlena*>(DatumGetPointer(fastgetattr(row, 3, shape, &is_null)));
   if (is_null || (VARATT_IS_EXTENDED(chunk) && !VARATT_IS_SHORT(chunk))) return;
   const std::size_t bytes = VARSIZE_ANY_EXHDR(chunk);
-  // Whatever is not as it should be stays unread: PostgreSQL has the words for it.
+  // A value with invalid chunks is left unread: PostgreSQL reports the error when it detoasts it.
   if (number * TOAST_MAX_CHUNK_SIZE != value.found || bytes > value.size - value.found) return;
   std::memcpy(value.room + VARHDRSZ + value.found, VARDATA_ANY(chunk), bytes);
   value.found += bytes;
 }
 
-// Reads the chunks of `values`, which are sorted by their numbers, as long as those of others between them are not
-// more. Owns nothing: an error may jump over it.
+// Reads the chunks of `values`, which are sorted by their ids, and gives up when it has met more chunks of other values
+// than of these. Owns nothing, so that an error may jump over it.
 void read_range(Relation toast, stored_value* values, std::size_t count) {
   Relation* indexes;
   int index_count;
@@ -91,7 +92,7 @@ void read_range(Relation toast, stored_value* values, std::size_t count) {
 
 void read_values(Oid relation, stored_value* values, std::size_t count) {
   Relation toast = table_open(relation, AccessShareLock);
-  // Of another access method only itself knows how it keeps them.
+  // The storage of other access methods is not known here.
   if (toast->rd_rel->relam == HEAP_TABLE_AM_OID) read_range(toast, values, count);
   table_close(toast, AccessShareLock);
 }

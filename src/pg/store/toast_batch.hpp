@@ -1,8 +1,8 @@
-// Fetches TOASTed values of neighbouring rows together.
+// Fetches several TOASTed values at a time.
 //
-// PostgreSQL fetches them one by one, and for each opens and locks the TOAST table and its index and goes down the
-// tree. Values that were written one after the other have numbers one after the other: a batch of them is one range of
-// the index, in the order of the heap.
+// PostgreSQL fetches them one by one, and for each value it opens and locks the TOAST table and its index and descends
+// the tree. Values that were written one after the other have consecutive ids, so a batch of them is one range of the
+// index, in the order of the heap.
 #pragma once
 
 #include "pg/base/memory.hpp"
@@ -13,9 +13,9 @@ namespace hartonomous::pg {
 
 class toast_batch {
  public:
-  // Brings the first values, or as many of them as are worth it together, into memory that lasts until the next call;
-  // returns how many (at least one of `count`). Those that it leaves as they are - few, large, compressed, scattered,
-  // not out of line at all - are for PostgreSQL to detoast.
+  // Fetches the first values, as many of them as it pays to fetch together, into memory that is valid until the next
+  // call, and returns how many it handled (at least one of `count`). Values that it does not fetch (few, large,
+  // compressed, scattered, or not stored out of line) are left for PostgreSQL to detoast.
   std::size_t fetch(Datum* values, std::size_t count);
 
  private:
