@@ -1,15 +1,5 @@
 -- The steps of an import, whatever the container: checks, rows of the model and its tensors, atoms.
 
-CREATE FUNCTION hartonomous_internal.load_atoms(source anyelement, container text, partition regclass, model integer,
-    revision integer, config jsonb DEFAULT 'null')
-  RETURNS TABLE (layer_id bigint, atoms bigint, bytes bigint, min_x real, min_y real, max_x real, max_y real)
-  AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE COST 5000 ROWS 300
-  SET search_path = pg_catalog, pg_temp;
-COMMENT ON FUNCTION hartonomous_internal.load_atoms(anyelement, text, regclass, integer, integer, jsonb) IS
-  'writes the tensors of a file, for which model_layers already has rows, into a new partition; pg_stat_progress_copy '
-  'shows its progress; 42809 if it is not the one that create_atoms_partition() creates for the model and the revision,'
-  ' 0A000 if it has triggers, foreign keys or policies, 42501 without the right to INSERT there';
-
 CREATE FUNCTION hartonomous_internal.check_import(model_name text, atom_size integer) RETURNS void
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 250
   SET search_path = pg_catalog, pg_temp
@@ -58,6 +48,48 @@ COMMENT ON FUNCTION hartonomous_internal.refuse_piece(jsonb, text) IS
   'raises 0A000 if a file is part of a split model; properties are the metadata of the file, file_name is NULL if '
   'it is unknown';
 
+-- import_file() calls it between reading the header and reading the weights.
+CREATE FUNCTION hartonomous_internal.begin_import(model_name text, atom_size integer, properties jsonb, sha256 bytea,
+    names text[], dtypes text[], formats text[], shapes text[], row_lengths bigint[], counts bigint[])
+  RETURNS TABLE (model integer, revision integer, partition regclass)
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000 ROWS 1
+  SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  INSERT INTO hartonomous.models (model_name, architecture, metadata, source_sha256)
+    VALUES (begin_import.model_name, hartonomous_internal.gguf_value(properties, 'general.architecture') #>> '{}',
+      properties, sha256)
+    ON CONFLICT ON CONSTRAINT models_model_name_key DO NOTHING
+    RETURNING model_id INTO model;
+  IF model IS NULL THEN  -- by another session, since check_import() looked
+    PERFORM hartonomous_internal.refuse_name(model_name);
+  END IF;
+  INSERT INTO hartonomous.model_layers (model_id, layer_idx, layer_name, layer_type, tensor_shape, tensor_dtype,
+                                        parameter_count, row_length, atom_size, position)
+    SELECT model, hartonomous_internal.layer_number(t.name), t.name, hartonomous_internal.layer_type(t.name),
+           t.shape::bigint[], t.dtype, t.parameters, t.row_length,
+           hartonomous_internal.effective_atom_size(begin_import.atom_size, t.row_length, t.format), t.n - 1
+      FROM unnest(names, dtypes, formats, shapes, row_lengths, counts)
+        WITH ORDINALITY t (name, dtype, format, shape, row_length, parameters, n);
+  revision := hartonomous_internal.new_revision(model, 'import', 'import', jsonb_build_object('atom_size', atom_size));
+  partition := hartonomous_internal.create_atoms_partition(model, revision);
+  RETURN NEXT;
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.begin_import(text, integer, jsonb, bytea, text[], text[], text[], text[],
+  bigint[], bigint[]) IS
+  'makes the rows of a model that is being imported, of its tensors and of its first revision, and the partition for '
+  'its atoms; 42710 if the model exists';
+
+CREATE FUNCTION hartonomous_internal.import_file(source anyelement, container text, config jsonb, tokenizer jsonb,
+    model_name text, atom_size integer)
+  RETURNS TABLE (layer_id bigint, atoms bigint, bytes bigint, min_x real, min_y real, max_x real, max_y real)
+  AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE COST 5000 ROWS 300
+  SET search_path = pg_catalog, pg_temp;
+COMMENT ON FUNCTION hartonomous_internal.import_file(anyelement, text, jsonb, jsonb, text, integer) IS
+  'opens a model file once, makes the rows of begin_import() and writes the atoms into the partition; '
+  'pg_stat_progress_copy shows its progress; 42501 without the right to read the file or to write to the store';
+
 -- One statement, one transaction: cancelled, killed or failed, it leaves nothing.
 CREATE FUNCTION hartonomous_internal.import_model(source anyelement, container text, model_name text, atom_size integer,
     config jsonb DEFAULT 'null', tokenizer jsonb DEFAULT 'null') RETURNS integer
@@ -69,7 +101,7 @@ DECLARE
   model integer;
   revision integer;
   partition regclass;
-  properties jsonb;
+  loaded jsonb;
   imported record;
 BEGIN
   IF source IS NULL THEN
@@ -79,30 +111,13 @@ BEGIN
     RAISE EXCEPTION 'the container of a model cannot be NULL' USING ERRCODE = '22004';
   END IF;
   PERFORM hartonomous_internal.check_import(model_name, atom_size);
-  properties := hartonomous.file_metadata(source, container, config, tokenizer);
-  PERFORM hartonomous_internal.refuse_piece(properties, CASE WHEN pg_typeof(source) = 'text'::regtype
-    AND config = 'null'
-                                                    THEN source::text END);
-  INSERT INTO hartonomous.models (model_name, architecture, metadata, source_sha256)
-    VALUES (import_model.model_name, hartonomous_internal.gguf_value(properties, 'general.architecture') #>> '{}',
-      properties,
-      hartonomous.file_sha256(source))
-    ON CONFLICT ON CONSTRAINT models_model_name_key DO NOTHING
-    RETURNING model_id INTO model;
-  IF model IS NULL THEN  -- by another session, since check_import() looked
-    PERFORM hartonomous_internal.refuse_name(model_name);
-  END IF;
-  INSERT INTO hartonomous.model_layers (model_id, layer_idx, layer_name, layer_type, tensor_shape, tensor_dtype,
-                                        parameter_count, row_length, atom_size, position)
-    SELECT model, hartonomous_internal.layer_number(t.tensor_name), t.tensor_name,
-           hartonomous_internal.layer_type(t.tensor_name), t.tensor_shape, t.tensor_dtype, t.parameter_count,
-           t.row_length,
-           hartonomous_internal.effective_atom_size(import_model.atom_size, t.row_length, t.storage_format),
-           t.position
-      FROM hartonomous.file_tensors(source, container, config) t;
-  revision := hartonomous_internal.new_revision(model, 'import', 'import', jsonb_build_object('atom_size', atom_size));
-  partition := hartonomous_internal.create_atoms_partition(model, revision);
-  PERFORM hartonomous_internal.load_and_describe(source, container, partition, model, revision, config);
+  SELECT coalesce(jsonb_agg(to_jsonb(f)), '[]') INTO STRICT loaded
+    FROM hartonomous_internal.import_file(source, container, config, tokenizer, model_name, atom_size) f;
+  SELECT m.model_id, r.revision_id INTO STRICT model, revision
+    FROM hartonomous.models m JOIN hartonomous.model_revisions r USING (model_id)
+   WHERE m.model_name = import_model.model_name;
+  partition := hartonomous_internal.partition_of(model, revision);
+  PERFORM hartonomous_internal.describe_import(model, revision, loaded);
   PERFORM hartonomous_internal.index_atoms_partition(partition);
   PERFORM hartonomous_internal.attach_live(model, revision);
   UPDATE hartonomous.model_revisions r SET physical_bytes = pg_total_relation_size(partition)
@@ -120,9 +135,7 @@ $$;
 COMMENT ON FUNCTION hartonomous_internal.import_model(anyelement, text, text, integer, jsonb, jsonb) IS
   'imports a model file of either container: see import_gguf and import_safetensors';
 
-CREATE FUNCTION hartonomous_internal.load_and_describe(source anyelement, container text, partition regclass,
-  model integer,
-  revision integer, config jsonb) RETURNS void
+CREATE FUNCTION hartonomous_internal.describe_import(model integer, revision integer, loaded jsonb) RETURNS void
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
@@ -130,7 +143,9 @@ DECLARE
   postgis name := hartonomous_internal.postgis_schema();
 BEGIN
   EXECUTE format($sql$
-    WITH loaded AS MATERIALIZED (SELECT * FROM hartonomous_internal.load_atoms($1, $2, $3, $4, $5, $6)),
+    WITH loaded AS MATERIALIZED (
+      SELECT * FROM jsonb_to_recordset($2) AS d (layer_id bigint, atoms bigint, bytes bigint, min_x real, min_y real,
+                                                 max_x real, max_y real)),
     described AS (
       UPDATE hartonomous.model_layers l
          SET weights_geometry = %1$I.ST_MakeEnvelope(d.min_x, d.min_y, d.max_x, d.max_y)
@@ -138,7 +153,7 @@ BEGIN
     UPDATE hartonomous.model_revisions r
        SET atom_count = d.atoms, logical_bytes = d.bytes
       FROM (SELECT coalesce(sum(atoms), 0) AS atoms, coalesce(sum(bytes), 0) AS bytes FROM loaded) d
-     WHERE r.revision_id = $5$sql$, postgis) USING source, container, partition, model, revision, config;
+     WHERE r.revision_id = $1$sql$, postgis) USING revision, loaded;
   UPDATE hartonomous.models m
      SET parameter_count = l.parameters,
          model_type = CASE WHEN l.attention THEN 'transformer' ELSE 'network' END
@@ -148,5 +163,5 @@ BEGIN
    WHERE m.model_id = model;
 END
 $$;
-COMMENT ON FUNCTION hartonomous_internal.load_and_describe(anyelement, text, regclass, integer, integer, jsonb) IS
-  'loads the atoms of a model that is being imported, and records their statistics';
+COMMENT ON FUNCTION hartonomous_internal.describe_import(integer, integer, jsonb) IS
+  'records the statistics of a model that is being imported; loaded are the rows of import_file()';

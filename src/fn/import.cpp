@@ -6,12 +6,14 @@
 #include "pg/base/interrupts.hpp"
 #include "pg/store/layer_row.hpp"
 #include "pg/base/rows.hpp"
+#include "pg/base/spi.hpp"
 #include "pg/base/text.hpp"
 
 #include <algorithm>
 #include <cstdint>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "hartonomous/checkpoint.hpp"
@@ -47,9 +49,10 @@ class opened_model {
     }
     const std::string container = container_argument(fcinfo, 1);
     const std::string config = json_argument(fcinfo, config_argument);
+    is_checkpoint_ = config != "null";
     const std::string tokenizer = with_tokenizer ? json_argument(fcinfo, config_argument + 1) : "null";
     backend_interrupts interrupts;
-    if (config == "null") {
+    if (!is_checkpoint_) {
       if (tokenizer != "null") throw error(sqlstate::invalid_parameter_value, "a tokenizer requires a config");
       if (sources_.size() > 1) {
         throw error(sqlstate::invalid_parameter_value, "several files require a config", {},
@@ -68,12 +71,16 @@ class opened_model {
   }
 
   const model_file& file() const noexcept { return model_.file; }
+  const std::vector<std::unique_ptr<byte_source>>& sources() const noexcept { return sources_; }
   // What the offsets of the tensors are those of.
   byte_source& data() noexcept { return model_.data != nullptr ? *model_.data : *sources_.front(); }
+  // Whether the files are read as the model that a config describes.
+  bool is_checkpoint() const noexcept { return is_checkpoint_; }
 
  private:
   std::vector<std::unique_ptr<byte_source>> sources_;
   checkpoint model_;
+  bool is_checkpoint_ = false;
 };
 
 Datum bigint_array(const std::vector<std::uint64_t>& numbers) {
@@ -221,7 +228,7 @@ class loader {
 // The layers of a model in file order, checked against the file.
 std::vector<target_layer> read_layers(std::int32_t model, const model_file& file) {
   const spi_session spi;
-  const query_result found = select(
+  const query_result found = execute(
       "SELECT layer_id, layer_name, row_length, atom_size FROM hartonomous.model_layers "
       "WHERE model_id = $1 ORDER BY position",
       "model_layers", {{INT4OID, Int32GetDatum(model)}});
@@ -242,12 +249,91 @@ std::vector<target_layer> read_layers(std::int32_t model, const model_file& file
   return layers;
 }
 
+// SHA-256 of the sources, one after the other, as bytea.
+Datum sha256_of(const std::vector<std::unique_ptr<byte_source>>& sources) {
+  pg_cryptohash_ctx* context = call([] { return pg_cryptohash_create(PG_SHA256); });
+  auto* result = static_cast<bytea*>(allocate(VARHDRSZ + PG_SHA256_DIGEST_LENGTH));
+  SET_VARSIZE(result, VARHDRSZ + PG_SHA256_DIGEST_LENGTH);
+  std::vector<std::uint8_t> piece(1 << 20);
+  backend_interrupts interrupts;
+  bool good = pg_cryptohash_init(context) == 0;
+  for (const auto& source : sources) {
+    for (std::uint64_t at = 0; good && at < source->size(); at += piece.size()) {
+      const std::size_t n = std::min<std::uint64_t>(piece.size(), source->size() - at);
+      source->read(at, piece.data(), n);
+      good = pg_cryptohash_update(context, piece.data(), n) == 0;
+      interrupts.check();
+    }
+  }
+  good = good &&
+         pg_cryptohash_final(context, reinterpret_cast<std::uint8_t*>(VARDATA(result)), PG_SHA256_DIGEST_LENGTH) == 0;
+  pg_cryptohash_free(context);
+  if (!good) throw error(sqlstate::internal_error, "could not compute sha256");
+  return PointerGetDatum(result);
+}
+
+Datum metadata_of(const opened_model& model) {
+  const char* metadata = model.file().metadata_json.c_str();
+  return call([&] { return DirectFunctionCall1(jsonb_in, CStringGetDatum(metadata)); });
+}
+
+// A shape as the text of a bigint[]: an array of arrays cannot hold shapes of several lengths.
+std::string shape_text(const std::vector<std::uint64_t>& shape) {
+  std::string result = "{";
+  for (std::size_t i = 0; i < shape.size(); ++i)
+    result += (i > 0 ? "," : "") + std::to_string(static_cast<std::int64_t>(shape[i]));
+  return result + "}";
+}
+
+// What an import's tensors are loaded into.
+struct import_target {
+  std::int32_t model, revision;
+  Oid partition;
+};
+
+// Makes the rows of the model and its tensors; SQL does it.
+import_target begin_import(FunctionCallInfo fcinfo, const opened_model& opened, Datum metadata, Datum sha256) {
+  std::vector<std::string> shape_texts;
+  std::vector<std::string_view> names, dtypes, formats, shapes;
+  std::vector<std::uint64_t> row_lengths, counts;
+  for (const model_tensor& t : opened.file().tensors) {
+    names.push_back(t.name);
+    dtypes.push_back(t.dtype);
+    formats.push_back(traits_of(t.storage).name);
+    shape_texts.push_back(shape_text(t.shape));
+    row_lengths.push_back(t.row_length);
+    counts.push_back(t.weights);
+  }
+  shapes.assign(shape_texts.begin(), shape_texts.end());
+  const spi_session spi;
+  const query_result begun = execute(
+      "SELECT b.model, b.revision, b.partition FROM hartonomous_internal.begin_import($1, $2, $3, $4, $5, $6, $7, $8, "
+      "$9, $10) b",
+      "models",
+      {{TEXTOID, PG_GETARG_DATUM(4)},
+       {INT4OID, PG_GETARG_DATUM(5)},
+       {JSONBOID, metadata},
+       {BYTEAOID, sha256},
+       {TEXTARRAYOID, text_array(names)},
+       {TEXTARRAYOID, text_array(dtypes)},
+       {TEXTARRAYOID, text_array(formats)},
+       {TEXTARRAYOID, text_array(shapes)},
+       {INT8ARRAYOID, bigint_array(row_lengths)},
+       {INT8ARRAYOID, bigint_array(counts)}});
+  return {begun.integer(0, 1), begun.integer(0, 2), DatumGetObjectId(begun.value(0, 3, OIDOID))};
+}
+
+// Error 0A000 if the file is part of a model only.
+void refuse_piece(Datum metadata, Datum file_name) {
+  const spi_session spi;
+  select("SELECT hartonomous_internal.refuse_piece($1, $2)", "models", {{JSONBOID, metadata}, {TEXTOID, file_name}});
+}
+
 }  // namespace
 
 HARTONOMOUS_FUNCTION(file_metadata) {
   const opened_model model(fcinfo, 2, true);
-  const char* metadata = model.file().metadata_json.c_str();
-  return call([&] { return DirectFunctionCall1(jsonb_in, CStringGetDatum(metadata)); });
+  return metadata_of(model);
 }
 
 HARTONOMOUS_FUNCTION(file_tensors) {
@@ -269,41 +355,23 @@ HARTONOMOUS_FUNCTION(file_tensors) {
   PG_RETURN_NULL();
 }
 
-HARTONOMOUS_FUNCTION(file_sha256) {
-  const auto sources = source_argument(fcinfo, 0);
-  pg_cryptohash_ctx* context = call([] { return pg_cryptohash_create(PG_SHA256); });
-  auto* result = static_cast<bytea*>(allocate(VARHDRSZ + PG_SHA256_DIGEST_LENGTH));
-  SET_VARSIZE(result, VARHDRSZ + PG_SHA256_DIGEST_LENGTH);
-  std::vector<std::uint8_t> piece(1 << 20);
-  backend_interrupts interrupts;
-  bool good = pg_cryptohash_init(context) == 0;
-  for (const auto& source : sources) {
-    for (std::uint64_t at = 0; good && at < source->size(); at += piece.size()) {
-      const std::size_t n = std::min<std::uint64_t>(piece.size(), source->size() - at);
-      source->read(at, piece.data(), n);
-      good = pg_cryptohash_update(context, piece.data(), n) == 0;
-      interrupts.check();
-    }
-  }
-  good = good &&
-         pg_cryptohash_final(context, reinterpret_cast<std::uint8_t*>(VARDATA(result)), PG_SHA256_DIGEST_LENGTH) == 0;
-  pg_cryptohash_free(context);
-  if (!good) throw error(sqlstate::internal_error, "could not compute sha256");
-  PG_RETURN_BYTEA_P(result);
-}
+HARTONOMOUS_FUNCTION(file_sha256) { return sha256_of(source_argument(fcinfo, 0)); }
 
-HARTONOMOUS_FUNCTION(load_atoms) {
-  opened_model opened(fcinfo, 5);
+// The file stays open from its header to its last weight: SQL makes the rows in between, through begin_import().
+HARTONOMOUS_FUNCTION(import_file) {
+  opened_model opened(fcinfo, 2, true);
   const model_file& file = opened.file();
-  const Oid partition = PG_GETARG_OID(2);
-  const std::int32_t model = PG_GETARG_INT32(3), revision = PG_GETARG_INT32(4);
-  const std::vector<target_layer> layers = read_layers(model, file);
+  const Datum metadata = metadata_of(opened);
+  const bool named = call([&] { return get_fn_expr_argtype(fcinfo->flinfo, 0); }) == TEXTOID;
+  refuse_piece(metadata, named && !opened.is_checkpoint() ? PG_GETARG_DATUM(0) : text_datum(""));
+  const import_target target = begin_import(fcinfo, opened, metadata, sha256_of(opened.sources()));
+  const std::vector<target_layer> layers = read_layers(target.model, file);
   result_rows rows(fcinfo);
   std::uint64_t total = 0;
   for (const model_tensor& t : file.tensors) total += t.bytes;
-  pgstat_progress_start_command(PROGRESS_COMMAND_COPY, partition);
+  pgstat_progress_start_command(PROGRESS_COMMAND_COPY, target.partition);
   pgstat_progress_update_param(PROGRESS_COPY_BYTES_TOTAL, static_cast<int64>(total));
-  atom_writer writer(partition, model, revision);
+  atom_writer writer(target.partition, target.model, target.revision);
   loader load(opened.data(), writer, total);
   for (std::size_t i = 0; i < layers.size(); ++i) {
     const std::uint64_t before = writer.rows();

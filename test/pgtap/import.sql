@@ -1,7 +1,7 @@
 -- Import: what becomes of a file, column by column; sources; arguments. Hostile files: import_hostile.sql.
 BEGIN;
 \ir lib/model_files.sql
-SELECT plan(123);
+SELECT plan(132);
 
 -- The model's row
 
@@ -427,8 +427,32 @@ SELECT is((state_as('import_nobody', statement)).state, '42501',
     $$SELECT file_sha256('/etc/hostname'::text)$$,
     $$SELECT file_metadata('/etc/hostname'::text, 'gguf')$$, $$SELECT * FROM file_tensors('/etc/hostname'::text,
       'gguf')$$,
-    $$SELECT * FROM load_atoms('/etc/hostname'::text, 'gguf', 'hartonomous.models', 1, 1)$$, $$SELECT
+    $$SELECT * FROM import_file('/etc/hostname'::text, 'gguf', 'null', 'null', 'x', 1)$$, $$SELECT
       import_model('/etc/hostname'::text, 'gguf', 'x', 1)$$]) statement;
+
+-- The file is opened once, and not left open, however the import ends.
+SET LOCAL track_functions = 'all';
+SELECT import_gguf(:lo::oid, 'opened once') AS once \gset
+SELECT results_eq($$SELECT funcname::text COLLATE "default", calls FROM pg_stat_xact_user_functions
+    WHERE funcname ~ '^(file_|import_file|begin_import|describe_import)' ORDER BY 1$$,
+  $$VALUES ('begin_import', 1::bigint), ('describe_import', 1), ('import_file', 1)$$, 'a file is opened once');
+SET LOCAL track_functions = 'none';
+SELECT throws_ok('SELECT lo_close(0)', '42704', 'invalid large-object descriptor: 0', 'and closed at the end');
+CREATE FUNCTION lib.refuse_row() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN RAISE EXCEPTION 'refused' USING ERRCODE = 'HV000'; END $$;
+CREATE TRIGGER refuse_row BEFORE INSERT ON model_layers FOR EACH ROW EXECUTE FUNCTION lib.refuse_row();
+SELECT throws_ok(format('SELECT import_gguf(%s::oid, ''x'')', :lo), 'HV000', 'refused', 'an import that fails midway');
+DROP TRIGGER refuse_row ON model_layers;
+SELECT throws_ok('SELECT lo_close(0)', '42704', 'invalid large-object descriptor: 0', 'leaves no file open');
+SELECT is((SELECT count(*) FROM models WHERE model_name = 'x'), 0::bigint, 'and no model');
+SELECT is_empty($$SELECT * FROM import_file(NULL::bytea, 'gguf', 'null', 'null', 'x', 1)$$, 'import_file(NULL)');
+SELECT throws_ok($$SELECT * FROM import_file(little_gguf(), 'gguf', 'null', 'null', 'little', 1)$$, '42710', NULL,
+  'import_file() of a name that is taken');
+SELECT results_eq($$SELECT revision > 0, partition = partition_of(model, revision)
+    FROM begin_import('no tensors', 1, '{}', '', '{}', '{}', '{}', '{}', '{}', '{}')$$,
+  'VALUES (true, true)', 'begin_import() of no tensors');
+SELECT throws_ok($$SELECT begin_import('little', 1, '{}', '', '{}', '{}', '{}', '{}', '{}', '{}')$$, '42710', NULL,
+  'begin_import() of a name that is taken');
 
 -- Arguments
 SELECT throws_ok(format('SELECT import_gguf(little_gguf(), %s)', arguments), state, NULL, arguments) FROM (VALUES
@@ -440,8 +464,9 @@ SELECT throws_ok($$SELECT import_gguf(NULL::text, 'x')$$, '22004', NULL, 'NULL p
 SELECT throws_ok($$SELECT import_safetensors(NULL::oid, 'x')$$, '22004', NULL, 'NULL large object');
 SELECT throws_ok($$SELECT import_model(little_gguf(), NULL, 'x', 1)$$, '22004', NULL, 'NULL container');
 SELECT lives_ok($$SELECT import_gguf(little_gguf(), E'a name; DROP TABLE "x"\n''%s''')$$, 'any name will do');
-SELECT is_empty($$SELECT without_comment('file_metadata', 'file_tensors', 'file_sha256', 'load_atoms', 'gguf_value',
-  'effective_atom_size', 'check_import', 'import_model', 'load_and_describe', 'import_gguf', 'import_safetensors')$$,
+SELECT is_empty($$SELECT without_comment('file_metadata', 'file_tensors', 'file_sha256', 'import_file', 'gguf_value',
+  'effective_atom_size', 'check_import', 'import_model', 'begin_import', 'describe_import',
+  'import_gguf', 'import_safetensors')$$,
     'every function has a comment');
 
 SELECT * FROM finish();

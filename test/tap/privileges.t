@@ -90,8 +90,8 @@ SQL
     denied($plain, $statement{$_}, "$_ is not even for who was granted it", qr/pg_(read|write)_server_files/)
         for sort keys %statement;
     # Its source may be of any type, so it is granted to everyone, and looks itself.
-    denied($plain, "SELECT hartonomous_internal.load_atoms('$work/model.gguf'::text, 'gguf', 'hartonomous.models', 1, 1);",
-        'load_atoms() reads no file for who may not', qr/pg_read_server_files/);
+    denied($plain, "SELECT hartonomous_internal.import_file('$work/model.gguf'::text, 'gguf', 'null', 'null', 'x', 1);",
+        'import_file() reads no file for who may not', qr/pg_read_server_files/);
     ok !-e "$work/out", 'nothing was written';
     $super->query('GRANT pg_read_server_files TO hart_plain;');
     like $plain->query("SELECT hartonomous.file_sha256('$work/model.gguf'::text);"), qr/^\\x[0-9a-f]{64}$/,

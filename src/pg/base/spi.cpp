@@ -10,8 +10,10 @@ extern "C" {
 
 namespace hartonomous::pg {
 
-query_result select(const char* query, const char* table, std::initializer_list<query_argument> arguments) {
-  constexpr std::size_t most = 4;
+namespace {
+
+void run(const char* query, std::initializer_list<query_argument> arguments, bool read_only) {
+  constexpr std::size_t most = 10;
   Oid types[most];
   Datum values[most];
   int count = 0;
@@ -20,10 +22,21 @@ query_result select(const char* query, const char* table, std::initializer_list<
     values[count++] = a.value;
   }
   call([&] {
-    if (SPI_execute_with_args(query, count, types, values, nullptr, true, 0) != SPI_OK_SELECT) {
+    if (SPI_execute_with_args(query, count, types, values, nullptr, read_only, 0) != SPI_OK_SELECT) {
       elog(ERROR, "query failed: %s", query);
     }
   });
+}
+
+}  // namespace
+
+query_result select(const char* query, const char* table, std::initializer_list<query_argument> arguments) {
+  run(query, arguments, true);
+  return query_result(table);
+}
+
+query_result execute(const char* query, const char* table, std::initializer_list<query_argument> arguments) {
+  run(query, arguments, false);
   return query_result(table);
 }
 

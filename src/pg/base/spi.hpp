@@ -82,5 +82,7 @@ struct query_argument {
 
 // Runs a SELECT with the active snapshot and fetches all rows. Needs an spi_session.
 query_result select(const char* query, const char* table, std::initializer_list<query_argument> arguments);
+// The same with a new snapshot, which sees what this transaction has written so far.
+query_result execute(const char* query, const char* table, std::initializer_list<query_argument> arguments);
 
 }  // namespace hartonomous::pg
