@@ -1,11 +1,12 @@
 #!/bin/bash
-# The vector codecs on ARM, from a machine that is none: compiles what they consist of and their unit tests for aarch64
-# and runs these under QEMU on four processors, which have NEON alone or SVE of 128, 256 and 512 bits besides. Each
-# runs once for every instruction set Highway knows on it. Arguments go to GoogleTest, for example
-# --gtest_filter='VectorCodec.*'.
+# Tests the vector codecs on ARM from a different architecture: compiles them and their unit tests for aarch64 and runs
+# the tests under QEMU on four processors, one with NEON only and three with SVE of 128, 256 and 512 bits as well. Each
+# runs the tests once for every instruction set that Highway supports on it. Arguments are passed to GoogleTest, for
+# example --gtest_filter='VectorCodec.*'.
 #
-# No part of scripts/test.sh: emulated vectors take minutes. The compiler and QEMU are Debian's packages; Highway for
-# arm64 is fetched into the temporary directory, with package lists of its own: the system's architectures stay.
+# Not a stage of scripts/test.sh, because emulated vectors take minutes. The compiler and QEMU are Debian packages;
+# Highway for arm64 is downloaded into the temporary directory with package lists of its own, so that the architectures
+# of the system do not change.
 set -uo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 cd "$ROOT" || exit 1
@@ -22,14 +23,14 @@ fetch_highway() {
   apt=(apt-get -q -o APT::Architecture=arm64 -o Dir::State="$state" -o Dir::State::lists="$state/lists"
     -o Dir::State::status=/dev/null -o Dir::Cache="$state" -o Dir::Cache::archives="$state/archives")
   "${apt[@]}" update || return
-  # The library's package has another name in each release.
+  # The name of the library's package differs between releases.
   mapfile -t libraries < <(apt-cache "${apt[@]:2}" depends libhwy-dev |
     sed -n 's/^ *Depends: \(libhwy[0-9].*\)/\1/p')
   (cd "$state/packages" && "${apt[@]}" download libhwy-dev "${libraries[@]}") || return
   for package in "$state"/packages/*.deb; do dpkg-deb -x "$package" "$SCRATCH/arm64" || return; done
 }
 
-# GoogleTest's main() with a line that says what for_each_target() of the tests goes through.
+# GoogleTest's main() with a line that prints what the tests' for_each_target() iterates over.
 write_main() {
   cat >"$SCRATCH/main.cpp" <<'CPP'
 #include <gtest/gtest.h>
@@ -68,7 +69,7 @@ compile() {
     -o "$SCRATCH/unit_tests"
 }
 
-# run_one PROCESSOR ARGUMENT...: the tests there; their closing lines, or all they said when they fail.
+# run_one PROCESSOR ARGUMENT...: runs the tests there; prints their last lines, or all of their output if they fail.
 run_one() {
   local processor=$1 log=$SCRATCH/log/$1 status=0
   shift
@@ -86,7 +87,7 @@ step "packages" install_packages "${PACKAGES[@]}"
 step "Highway for arm64" fetch_highway
 step "compile" compile
 echo
-# In a process group of its own, which clean_up() can end.
+# In its own process group, which clean_up() can terminate.
 set -m
 (printf '%s\n' "${PROCESSORS[@]}" | xargs -I {} -P "$JOBS" bash -c 'run_one "$@"' run_one {} "$@") &
 RUNNING=$!

@@ -1,6 +1,6 @@
 #!/bin/bash
-# psql in a database of its own: a copy of the template database FRESH_TEMPLATE, dropped afterwards. pg_prove takes
-# it for psql (scripts/test.sh), so that each suite starts from the same state, whatever others committed.
+# Runs psql in a database of its own: a copy of the template database FRESH_TEMPLATE that is dropped afterwards.
+# pg_prove uses it as psql (scripts/test.sh), so that each suite starts from the same state, whatever others committed.
 set -euo pipefail
 name=fresh_$$
 "$BINDIR/psql" -XAtq -d postgres -c "CREATE DATABASE $name TEMPLATE $FRESH_TEMPLATE"

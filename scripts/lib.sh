@@ -1,5 +1,5 @@
-# Shell functions of the other scripts: packages, build, a PostgreSQL server to throw away.
-# To be sourced by bash. Nothing here touches the machine's own PostgreSQL clusters.
+# Shell functions for the other scripts: packages, build, and a temporary PostgreSQL server. To be sourced by bash.
+# Nothing here touches the PostgreSQL clusters of the machine.
 #
 # Settings (environment):
 #   PG_CONFIG          the pg_config of the PostgreSQL to use; default: that of the Debian release's own version
@@ -12,15 +12,15 @@ export LC_ALL=C.UTF-8
 ROOT=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 JOBS=${HARTONOMOUS_JOBS:-$(nproc)}
 
-# The version that a package without a version stands for, from apt's lists; the default when they do not say.
+# The version that an unversioned package stands for, from apt's lists; the default if they do not tell.
 version_of() {
   local version
   version=$(apt-cache depends "$1" 2>/dev/null | sed -n "s/^ *Depends: $1-\([0-9]*\)\$/\1/p")
   echo "${version:-$2}"
 }
 
-# PostgreSQL and clang of this Debian release. For the first two no lists are needed, and a further repository in them
-# changes nothing.
+# PostgreSQL and clang of this Debian release. For known releases no lists are needed, so additional repositories do not
+# change the result.
 case $(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release 2>/dev/null) in
   bookworm) PG_MAJOR=15 CLANG_MAJOR=14 ;;
   trixie) PG_MAJOR=17 CLANG_MAJOR=19 ;;
@@ -46,7 +46,7 @@ die() {
   exit 1
 }
 
-# step TEXT COMMAND...: a line when the command succeeds, the end of its log when not.
+# step TEXT COMMAND...: prints a line if the command succeeds, otherwise the end of its log.
 step() {
   local text=$1 begin=$EPOCHREALTIME
   shift
@@ -69,7 +69,7 @@ as_root() {
   fi
 }
 
-# The packages of the list that are not installed, one a line.
+# The packages of the list that are not installed, one per line.
 missing_packages() {
   local name
   for name in "$@"; do
@@ -78,10 +78,10 @@ missing_packages() {
 }
 
 DROPIN=/etc/postgresql-common/createcluster.d/hartonomous-tests.conf
-DROPIN_DIRECTORY=  # when it had to be made
+DROPIN_DIRECTORY=  # if it had to be created
 
-# Installs what is missing; asks the network for nothing when all is there. A server that comes with it must not
-# bring a cluster of its own: a drop-in tells Debian's scripts so for as long as the installation takes.
+# Installs missing packages; does not access the network if there are none. A server installed as a dependency must not
+# create a cluster: a drop-in tells Debian's scripts so during the installation.
 install_packages() {
   local missing status=0
   command -v dpkg-query >/dev/null || { echo "not Debian: taking for granted that the packages are there"; return 0; }
@@ -111,9 +111,9 @@ remove_dropin() {
 
 SCRATCH=
 SERVER_STARTED=
-RUNNING=  # a process group to end before tidying up
+RUNNING=  # a process group to terminate before cleaning up
 
-# Makes SCRATCH, readable for all users. clean_up() removes it, and stops the server, however the script ends.
+# Creates SCRATCH, readable for all users. clean_up() removes it and stops the server, however the script ends.
 make_scratch() {
   SCRATCH=$(mktemp -d "${TMPDIR:-/tmp}/hartonomous.XXXXXX")
   chmod 755 "$SCRATCH"
@@ -129,7 +129,7 @@ clean_up() {
   trap '' INT TERM HUP
   if [ -n "$RUNNING" ]; then
     kill -TERM -- "-$RUNNING" || true
-    wait "$RUNNING" || true  # its status is the signal's: not a reason to stop tidying up
+    wait "$RUNNING" || true  # its status is the signal's and must not stop the cleanup
   fi 2>/dev/null
   stop_server || true
   remove_dropin || true
@@ -148,11 +148,11 @@ as_server() {
   fi
 }
 
-# Compiles the extension with PGXS and installs it into SCRATCH/stage, away from the system.
+# Compiles the extension with PGXS and installs it into SCRATCH/stage, outside the system directories.
 build_extension() { make -C "$ROOT" -j"$JOBS" PG_CONFIG="$PG_CONFIG"; }
 stage_extension() { make -C "$ROOT" install DESTDIR="$SCRATCH/stage" PG_CONFIG="$PG_CONFIG"; }
 
-# The settings by which a server finds the extension in the stage: PostgreSQL's own from version 18 on, before that
+# The settings by which a server finds the extension in the stage: PostgreSQL's from version 18 on, before that
 # Debian's.
 staged_settings() {
   local known
@@ -168,8 +168,8 @@ staged_settings() {
   fi
 }
 
-# A new cluster in SCRATCH that finds the extension in the stage and listens on a socket there only. Sets the
-# variables by which clients, and tests, find it.
+# Creates a cluster in SCRATCH that finds the extension in the stage and listens only on a socket there. Sets the
+# variables by which clients and tests find it.
 start_server() {
   local data=$SCRATCH/data settings
   BINDIR=$("$PG_CONFIG" --bindir)
@@ -204,7 +204,7 @@ CONF
   copy_examples
 }
 
-# What the server is to read must not depend on the rights to the source tree.
+# A copy, so that the server can read the files whatever the permissions of the source tree are.
 copy_examples() {
   export HARTONOMOUS_EXAMPLES=$SCRATCH/examples HARTONOMOUS_MODEL=$SCRATCH/examples/tiny-stories.gguf
   [ ! -d "$ROOT/examples" ] || cp -rT "$ROOT/examples" "$HARTONOMOUS_EXAMPLES"

@@ -34,7 +34,7 @@ set -uo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 cd "$ROOT" || exit 1
 
-# Of builds by make; cmake_configure() says it to CMake.
+# For builds with make; cmake_configure() passes the same to CMake.
 export HARTONOMOUS_WERROR=1
 
 STAGES=(packages format build unit sanitize lint fuzz boundary regress pgtap isolation tap log)
@@ -56,12 +56,12 @@ stage_format() {
   find include src test bench -name '*.[ch]pp' -print0 | xargs -0 clang-format-14 --dry-run -Werror
 }
 
-# As the control file says it: twice in META.json, and above the newest changes.
+# The version in the control file must also be in META.json, twice, and above the latest changes.
 versions_agree() {
   local version found
   version=$(sed -n "s/^default_version = '\(.*\)'$/\1/p" hartonomous.control)
   found=$(
-    # Two spaces and six: the release's and the extension's, not that of META.json's own format.
+    # Indented by two and six spaces: the versions of the release and the extension, not of META.json's own format.
     sed -n 's/^\(  \|      \)"version": "\(.*\)",\{0,1\}$/META.json \2/p' META.json
     sed -n 's/^## \([^ ]*\).*/CHANGELOG.md \1/p' CHANGELOG.md | head -n 1
   )
@@ -78,7 +78,7 @@ stage_build() {
   flags_reach_compiler
 }
 
-# PostgreSQL's flags and the user's, though the Makefile has its own.
+# PostgreSQL's flags and the user's must be kept, although the Makefile has its own.
 flags_reach_compiler() {
   local command flag
   command=$(make -n -B PG_CONFIG="$PG_CONFIG" CXXFLAGS=-DUSER_CXX CPPFLAGS=-DUSER_CPP src/fn/locks.o)
@@ -108,8 +108,8 @@ stage_sanitize() {
 
 stage_lint() {
   cmake_configure release
-  # Each file in its own process; the slow ones (Eigen, JSON) first would be better, a short list does without.
-  # How many warnings of system headers it passed over is on stderr, a line a file: not of use to anyone.
+  # Each file in its own process; starting with the slow ones (Eigen, JSON) would be faster, but the list is short.
+  # clang-tidy prints to stderr, for each file, how many warnings of system headers it suppressed, which is of no use.
   printf '%s\0' src/core/*/*.cpp | xargs -0 -n 1 -P "$JOBS" "clang-tidy-$CLANG_MAJOR" -p build/release --quiet \
     2> >(grep -v ' warnings\? generated\.$' >&2)
   cppcheck --quiet --error-exitcode=1 --inline-suppr --std=c++17 --language=c++ -j "$JOBS" \
@@ -122,7 +122,7 @@ fuzz_one() {
   local name=$1 work=$SCRATCH/fuzz/$1
   mkdir -p "$work/corpus"
   [ ! -d "test/fuzz/corpus/${name%_fuzz}" ] || cp -r "test/fuzz/corpus/${name%_fuzz}/." "$work/corpus"
-  # Where it survives this script: the input that broke the fuzzer.
+  # A directory that outlives this script, for the input that crashed the fuzzer.
   mkdir -p build/fuzz/artifacts
   "build/fuzz/$name" "$work/corpus" -max_total_time="$FUZZ_SECONDS" -timeout=20 -rss_limit_mb=2048 \
     -artifact_prefix="build/fuzz/artifacts/$name-" >"$work/log" 2>&1 || {
@@ -143,8 +143,8 @@ stage_fuzz() {
     xargs -n 1 -P "$JOBS" bash -c 'fuzz_one "$1"' fuzz_one
 }
 
-# Runs TAP tests as the server's user, where PostgreSQL's modules find what they need: the programs, the settings by
-# which a server finds the extension, and a directory for data and logs.
+# Runs TAP tests as the server's user, with what PostgreSQL's modules need: the programs, the settings by which a server
+# finds the extension, and a directory for data and logs.
 run_prove() {
   local modules tests=("$@") source=$ROOT
   modules=$(dirname "$("$PG_CONFIG" --pgxs)")/../test
@@ -162,7 +162,7 @@ run_prove() {
   as_server prove --norc --timer -j "$JOBS" -I "$modules/perl" "${tests[@]/#/$source/}" </dev/null
 }
 
-# The source tree where the server's user can read it.
+# A copy of the source tree that the server's user can read.
 copy_source() {
   mkdir "$SCRATCH/source"
   tar -C "$ROOT" -c --exclude=./.git --exclude='./build*' --exclude='*.o' . | tar -C "$SCRATCH/source" -x
@@ -226,7 +226,7 @@ stage_log() {
 
 # ---- running them ------------------------------------------------------------------------------------------------
 
-# The lines of a stage's output that are worth showing when it passes: what the runners themselves conclude.
+# The lines of a stage's output that are worth showing if it passes: the summaries of the test runners.
 CLOSING='^100% tests passed|^All tests successful|^Files=|^Result: | All [0-9]+ tests passed|^[a-z0-9_]+_fuzz: '
 CLOSING+='|^layout not checked|^clang-tidy and|^installing: |^server logs: |^ok  *# skip|^# (cancel|resident)'
 
@@ -235,10 +235,11 @@ BEGUN=$EPOCHREALTIME
 
 seconds_since() { awk -v a="$1" -v b="$EPOCHREALTIME" 'BEGIN { printf "%.1f", b - a }'; }
 
-# How tools say that something is wrong: shown first, with what follows, since the end of a log may be far away.
+# How tools report errors. These lines are shown first, with what follows them, because the end of a log may be far
+# away.
 FINDING='Failed test |: (fatal )?error: |psql:.*(ERROR|FATAL): |: Failure$|AddressSanitizer: |: runtime error: '
 
-# The names of the tests that failed, as prove, ctest, pg_regress and fuzz_one list them.
+# The names of the failed tests, as prove, ctest, pg_regress and fuzz_one list them.
 failed_tests() {
   sed -nE -e 's/^([^ ]*\.(t|sql)) +\(Wstat: .*/\1/p' \
     -e 's/^\t *[0-9]+ - (.*) \((Failed|Timeout|SEGFAULT|.*[Aa]bort.*)\)$/\1/p' \
@@ -246,7 +247,7 @@ failed_tests() {
     -e 's/^([a-z0-9_]+_fuzz) FAILED.*/\1/p' "$1" | sort -u
 }
 
-# report NAME STATUS BEGIN: the stage's line.
+# report NAME STATUS BEGIN: prints the line of the stage.
 report() {
   local word=ok log=$SCRATCH/log/$1
   case $2 in
@@ -268,8 +269,8 @@ report() {
 run_stage() {
   local name=$1 begin=$EPOCHREALTIME status
   shift
-  # In a process group of its own, which clean_up() ends when this script is told to stop. Not behind if, && or ||:
-  # those would take away the subshell's set -e.
+  # In its own process group, which clean_up() terminates if this script is told to stop. Not after if, && or ||, which
+  # would disable set -e in the subshell.
   set -m
   (
     set -e
@@ -284,7 +285,7 @@ run_stage() {
   [ $status = 0 ] || [ $status = $SKIP ]
 }
 
-# What a stage cannot do without, once.
+# What a stage requires, done only once.
 BUILT=
 need_build() {
   [ -z "$BUILT" ] || { [ "$BUILT" = yes ] && return 0 || return 1; }
@@ -334,7 +335,7 @@ run_wanted() {
   esac
 }
 
-# Logs outlive the scratch directory only when something failed.
+# Logs are kept after the scratch directory is removed only if something failed.
 keep_logs() {
   rm -rf build/test-logs
   mkdir -p build/test-logs
@@ -351,7 +352,7 @@ usage() {
 
 is_stage() { [[ " ${STAGES[*]} " == *" $1 "* ]]; }
 
-# The arguments: stages, then perhaps what the one stage is to run.
+# The arguments: stages, then optionally what a single stage should run.
 parse_arguments() {
   while [ $# -gt 0 ]; do
     case $1 in
@@ -366,7 +367,7 @@ parse_arguments() {
   [ $# = 0 ] || [ ${#WANTED[@]} = 1 ] || usage 2 >&2
 }
 
-# A function, so that bash has read all of this file before it runs any: it may be edited meanwhile.
+# A function, so that bash has read the whole file before it runs anything: the file may be edited meanwhile.
 main() {
   local name
   WANTED=()

@@ -1,6 +1,5 @@
-# Errors between C++ and PostgreSQL (src/pg/base/boundary.hpp): they arrive whole, leak nothing, and a cancel gets
-# through.
-# The functions called here are test/boundary/boundary_test.cpp. Run by scripts/test.sh boundary.
+# Errors between C++ and PostgreSQL (src/pg/base/boundary.hpp): they arrive complete and leak nothing, and cancels are
+# served. The functions called here are in test/boundary/boundary_test.cpp. Run by scripts/test.sh boundary.
 use strict;
 use warnings;
 use FindBin;
@@ -38,9 +37,9 @@ for my $signature (sort keys %functions) {
 
 sub no_objects_left { is($session->query('SELECT boundary_objects();'), '0', "no object was jumped over: $_[0]"); }
 
-# ---- what arrives ------------------------------------------------------------------------------------------------
+# ---- messages and SQLSTATEs --------------------------------------------------------------------------------------
 
-# fails(what, query, sqlstate, message, detail, hint): the error of the query, exactly.
+# fails(what, query, sqlstate, message, detail, hint): the query must fail with exactly this error.
 sub fails {
     my ($what, $sql, $state, $message, $detail, $hint) = @_;
     my $answer = $session->query("$sql;");
@@ -68,13 +67,13 @@ fails('across many crossings, from the server', "SELECT boundary_nest(20, 'erepo
 like($session->query("SELECT boundary_throw('length_error');"), qr/^ERROR:  XX000: \S/, 'std::length_error');
 no_objects_left('std::length_error');
 
-# Texts that are too long are cut between characters: half of one would be refused by the client's encoding.
+# Texts that are too long are cut between characters, because the client's encoding would refuse half a character.
 my $long = $session->query("SELECT boundary_throw('long');");
 like($long, qr/^ERROR:  22023: x(?:\xc3\xa9){511}\n/, 'a long message is cut between characters');
 like($long, qr/\nDETAIL:  (?:\xc3\xa9){511}\nHINT:  (?:\xc3\xa9){255}(?:\n|$)/, 'so are detail and hint');
 no_objects_left('long texts');
 
-# ---- where from --------------------------------------------------------------------------------------------------
+# ---- location and context ----------------------------------------------------------------------------------------
 
 # line_of(text): the line of boundary_test.cpp that holds the text.
 sub line_of {
@@ -84,7 +83,7 @@ sub line_of {
     die "boundary_test.cpp has no line with $text";
 }
 
-# location(query): what LOCATION says of its error.
+# location(query): the LOCATION of its error.
 sub location { return $session->query("$_[0];") =~ /^LOCATION:  (.*)$/m ? $1 : 'none'; }
 
 is(location("SELECT boundary_throw('error')"),
@@ -97,7 +96,7 @@ is(location('SELECT boundary_ereport()'),
     'report, boundary_test.cpp:' . line_of('errmsg("an error of the server")'), 'of the server\'s error its ereport');
 like(location("SELECT boundary_throw('int')"), qr/^\w+, boundary\.hpp:\d+$/, 'of an exception that knows none the boundary');
 
-# Functions of the extension are told by their schema; users() is somebody's own.
+# Functions of the extension are recognized by their schema; users() stands for a function of a user.
 is($session->query(<<'SQL'), '', 'functions that call each other');
 CREATE SCHEMA hartonomous;
 CREATE SCHEMA hartonomous_internal;
@@ -111,7 +110,7 @@ CREATE FUNCTION users_division() RETURNS void LANGUAGE plpgsql
   AS $$ BEGIN PERFORM 1 / 0; END $$;
 SQL
 
-# context(query): the lines of CONTEXT of its error.
+# context(query): the lines of the CONTEXT of its error.
 sub context {
     my $answer = $session->query("$_[0];");
     return $answer =~ /^CONTEXT:  (.*?)(?:\nLOCATION: .*)?\z/ms ? [split /\n/, $1] : [];
@@ -133,7 +132,7 @@ is_deeply(context("SELECT hartonomous.outer('error')"), \@whole, 'at debug1 a us
 $session->query('RESET client_min_messages;');
 no_objects_left('errors with context');
 
-# ---- errors that end inside --------------------------------------------------------------------------------------
+# ---- errors that are caught --------------------------------------------------------------------------------------
 
 is($session->query("SELECT boundary_swallow('SELECT 1/0');"), '22012', 'swallowed in a subtransaction');
 is($session->query("SELECT boundary_swallow('SELECT 1');"), '', 'nothing to swallow');
@@ -155,7 +154,7 @@ is($session->query('SELECT boundary_destroyed();') - $destroyed, 10, 'ten crossi
 
 # ---- memory ------------------------------------------------------------------------------------------------------
 
-# Errors that end in the client, one statement each, and errors that end in PL/pgSQL, all in one statement.
+# Errors that reach the client, one statement each, and errors that are caught in PL/pgSQL, all in one statement.
 my $file = $server->basedir . '/statements.sql';
 
 sub many_statements {
@@ -185,7 +184,7 @@ SQL
     is($answer, '', "$count errors caught in PL/pgSQL");
 }
 
-# An exception that is not freed, the smallest thing an error could leave behind, would come to a megabyte or more.
+# An exception that is not freed is the smallest possible leak of an error; here it would add up to at least a megabyte.
 sub stays_flat {
     my ($what, $run, $count) = @_;
     $run->(1000);
@@ -208,10 +207,10 @@ stays_flat('errors swallowed in C++', sub { many_statements(q{SELECT boundary_sw
 
 # ---- cancelling --------------------------------------------------------------------------------------------------
 
-# Ten seconds of work and more, of which each cancel takes a small part: calls of a tenth of a second.
+# At least ten seconds of work, in calls of a tenth of a second, of which each cancel interrupts one.
 my $work = q{boundary_quantize('Q4_K', 20000000, 100)};
 
-# Server clocks on both sides: from the request to the moment the statement has ended.
+# Both times are taken from the server's clock: the request, and the end of the statement.
 is($session->query('CREATE TABLE latencies (kind text, ms float8);'), '', 'a table for latencies');
 
 sub report_latency {
@@ -227,7 +226,7 @@ sub report_latency {
 
 my $times = 40;
 for my $i (1 .. $times) {
-    # After the input has been made, at another point of the work each time.
+    # After the input has been created, at a different point of the work each time.
     my $timeout = 250 + 7 * $i;
     $session->query(<<"SQL");
 SET statement_timeout = $timeout;
@@ -266,7 +265,7 @@ fails('a timeout arrives as PostgreSQL has it', "SET statement_timeout = 300; SE
 $session->query('SET statement_timeout = 0;');
 is($session->query(q{SELECT boundary_quantize('Q4_K', 2560, 1);}), '1440', 'what was cancelled before now works');
 
-# A termination, too, gets through, and it does not bring the server down.
+# A termination is served as well, and does not crash the server.
 $session->start("SELECT $work;");
 select undef, undef, undef, 0.3;
 is($admin->query("SELECT pg_terminate_backend(@{[$session->pid]}, 5000);"), 't', 'terminated within the work');

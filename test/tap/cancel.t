@@ -1,6 +1,6 @@
-# How soon a cancel request is honoured, in every function that works for long. Each is cancelled many times, at moments
-# spread over its run; median and maximum are printed. The assertion is generous: machines are busy at times.
-# Run by scripts/test.sh tap.
+# How soon a cancel request takes effect, in every function that can run for long. Each function is cancelled many
+# times, at moments spread over its run; median and maximum are printed. The limit is generous because machines are
+# sometimes busy. Run by scripts/test.sh tap.
 use strict;
 use warnings;
 use FindBin;
@@ -17,7 +17,7 @@ my $server = Server->new;
 my $work = $server->basedir;
 
 large_gguf("$work/large.gguf", 12);
-# A matrix whose rows are long, and one large file of nothing.
+# A matrix with long rows, and one large file of zeros.
 write_gguf("$work/wide.gguf", tensors => [['wide.weight', 'F32', 1 << 18, 64]]);
 open my $hole, '>', "$work/hole" or die $!;
 truncate $hole, 1e9;
@@ -51,7 +51,7 @@ went('UPDATE huge SET numbers = numbers || numbers || numbers || numbers;');
 went('UPDATE huge SET w = numbers::hartonomous.weights, coordinates = hartonomous.quantize_q4k(numbers);');
 went('UPDATE huge SET blocks = hartonomous.quantize(w, \'Q8_0\'), json = to_json(numbers[1:1000000]);');
 
-# What is called, the statement; the model is not changed by any, as all are cancelled or rolled back.
+# A name and a statement each. None changes the model, since all are cancelled or rolled back.
 my @functions = (
     ['import_gguf(path)', "SELECT hartonomous.import_gguf('$work/large.gguf', 'again');"],
     ['import_gguf(path), long rows', "SELECT hartonomous.import_gguf('$work/wide.gguf', 'again', 1048576);"],
@@ -118,7 +118,7 @@ push @functions, (
     ['generate_tokens, kept', 'SELECT count(*) FROM hartonomous.generate_tokens(\'runs\', \'Once\', 500);'],
 ) if $runs;
 
-# Seconds from the request to the error, or undef when the function was done before.
+# Seconds from the request to the error, or undef if the function had finished before.
 sub cancel_after {
     my ($statement, $delay) = @_;
     $worker->start("BEGIN; $statement\nROLLBACK;");

@@ -1,6 +1,6 @@
-# What is left when a session is killed, terminated or cancelled in the middle of long work: the model as it was, no
-# lock, no stray partition or file; and the same call, made again, goes on where it stopped. In a cluster of its own,
-# whose server has to recover from kill -9. Run by scripts/test.sh tap.
+# What remains when a session is killed, terminated or cancelled in the middle of long work: the model is unchanged,
+# there are no locks and no stray partitions or files, and repeating the call resumes the work. Uses a cluster of its
+# own, because the server has to recover from kill -9. Run by scripts/test.sh tap.
 use strict;
 use warnings;
 use FindBin;
@@ -16,7 +16,7 @@ my $file = large_gguf("$work/large.gguf", 16);
 mkdir "$work/out" or die $!;
 chmod 0777, "$work/out";
 
-# A session in the cluster, its messages included.
+# A session in the cluster that also returns its messages.
 sub session { return $server->session('crash') }
 sub ask { return session()->query($_[0]) }
 
@@ -28,9 +28,9 @@ my $original = $watcher->query(digest_query(1));
 like $watcher->query('CALL hartonomous.quantize_model(2, \'Q4_K\');'), qr/revision 3/, 'the twin is quantized undisturbed';
 $watcher->query("SELECT hartonomous.export_gguf(2, '$work/twin-q4.gguf');");
 
-# ---- what is looked at -------------------------------------------------------------------------------------------
+# ---- what is checked ---------------------------------------------------------------------------------------------
 
-# No relation without a revision that is kept or being made, no writer's lock, no file.
+# There is no relation without a revision that is available or being written, no writer's lock, and no file.
 sub nothing_left {
     my ($after) = @_;
     my $session = session();
@@ -75,7 +75,7 @@ sub kill_backend {
 
 sub quantize_and_kill {
     my ($worker, $reader) = (session(), session());
-    # A reader keeps it from its end, in case it is fast.
+    # A reader keeps the swap from finishing, in case the run is fast.
     $reader->query($_) for 'BEGIN;', 'SELECT count(*) FROM hartonomous.tensor_atoms;';
     $worker->start('CALL hartonomous.quantize_model(1, \'Q4_K\');');
     ok wait_until(60, sub { $watcher->query(steps_done()) >= 4 }), 'some tensors are done';
@@ -117,7 +117,7 @@ subtest 'kill -9, then another call' => sub {
 
 sub start_import {
     my ($worker) = @_;
-    $worker->query('BEGIN;');    # in case it is done too soon
+    $worker->query('BEGIN;');    # in case it finishes too early
     $worker->start("SELECT hartonomous.import_gguf('$file', 'third');");
     my $pid = $worker->pid;
     ok wait_until(60, sub { $watcher->query("SELECT count(*) FROM pg_stat_progress_copy WHERE pid = $pid"
@@ -144,7 +144,7 @@ subtest 'kill -9 in the middle of an import' => sub {
 # ---- cancelled and terminated ------------------------------------------------------------------------------------
 
 
-# Whether the session is in the middle: the question is asked until its answer is yes, or the statement is done.
+# Waits until the session is in the middle of its work: until the query returns true or the statement has ended.
 sub in_the_middle {
     my ($pid, $question) = @_;
     my $done = "SELECT count(*) FROM pg_stat_activity WHERE pid = $pid AND state LIKE 'idle%' AND query ~ 'hartonomous';";
@@ -155,13 +155,13 @@ sub in_the_middle {
     return $answer eq 'yes';
 }
 
-# Each: what it is called, the statement, when it is in its middle (a question, given the worker's pid), and perhaps
-# what holds it up.
+# Each entry: a name, the statement, the query that tells when it is in the middle (given the worker's pid), and
+# optionally what blocks it.
 my $busy = sub { "SELECT count(*) FROM pg_locks WHERE pid = $_[0] AND mode = 'AccessExclusiveLock' AND granted;" };
 my $one_step = sub { steps_done() };
 my $tmp_file = sub { sub { my ($f) = glob "$work/out/*.tmp.*"; defined $f && (-s $f // 0) > 1e6 } };
 my $blocked = sub { "SELECT cardinality(pg_blocking_pids($_[0]));" };
-my $holder;    # holds something up until it is closed
+my $holder;    # blocks something until it is closed
 my @work = (
     ['prune by rewriting', 'CALL hartonomous.prune_by_importance(1, 0.6);', $one_step],
     ['prune in place', 'CALL hartonomous.prune_by_importance(1, 0.9, method => \'in_place\');', $blocked, sub {
@@ -204,7 +204,7 @@ sub goes_on {
     }
 }
 
-# One that was done before it could be interrupted is undone, and another try made.
+# If a statement finished before it could be interrupted, it is undone and tried again.
 sub interrupted {
     my ($name, $statement, $question, $prepare) = @_;
     for my $try (1 .. 10) {

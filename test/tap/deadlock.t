@@ -1,5 +1,6 @@
-# Models share the tables that their partitions hang on. What one session does to its model must never end another
-# session's work on another model, and who cannot have a lock is told who has it. Run by scripts/test.sh tap.
+# Models share the parent tables of their partitions. What one session does to its model must never abort another
+# session's work on another model, and a session that cannot get a lock is told who holds it. Run by scripts/test.sh
+# tap.
 use strict;
 use warnings;
 use FindBin;
@@ -9,7 +10,7 @@ use Server;
 use Session;
 use Test::More;
 
-# PostgreSQL looks for deadlocks soon here: whoever waits for somebody that waits for him is found out at once.
+# With this short deadlock_timeout PostgreSQL detects every circular wait at once.
 my $server = Server->new(deadlock_timeout => '40ms');
 my $work = $server->basedir;
 sub session { return $server->quiet_session('deadlock') }
@@ -28,7 +29,7 @@ sub waits {
     return wait_until(60, sub { $watcher->query("SELECT cardinality(pg_blocking_pids($pid));") });
 }
 
-# While a swap of model two waits for a transaction that has read, this one does more.
+# While a swap of model two waits for a transaction that has read atoms, that transaction does more work.
 my @more = (
     ['imports a model', "SELECT hartonomous.import_gguf('$work/small.gguf', 'new') > 0;"],
     ['prunes in place', 'CALL hartonomous.prune_by_importance(\'one\', 0.9, method => \'in_place\');'],

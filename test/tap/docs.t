@@ -1,6 +1,6 @@
-# The pages of the documentation are true: each block of SQL runs, in page order, in a database of the page's own, and
-# gives what the page shows; what pages name is there, and links lead somewhere. docs/development/testing.md says
-# how pages are written. Run by scripts/test.sh tap; with names of pages (README, store, …) in HARTONOMOUS_PAGES, those only.
+# The documentation is correct: each SQL block runs, in page order, in a database of the page's own, and returns what
+# the page shows; everything that pages name exists, and links are valid. docs/development/testing.md explains how pages
+# are written. Run by scripts/test.sh tap; with names of pages (README, store, …) in HARTONOMOUS_PAGES, only for those.
 use strict;
 use warnings;
 use utf8;
@@ -26,9 +26,9 @@ my $server = Server->new;
 my $work = $server->basedir;
 chomp(my $libraries = qx("$ENV{BINDIR}/pg_config" --pkglibdir));
 
-# ---- the blocks run ----------------------------------------------------------------------------------------------
+# ---- running the blocks ------------------------------------------------------------------------------------------
 
-# Pages read and write in /tmp; here each does so in a directory that has nothing but the files of examples/.
+# Pages read and write in /tmp; here each uses a directory of its own that contains only the files of examples/.
 sub directory {
     my ($page) = @_;
     my $path = $work . '/' . $page =~ s/\W/_/gr;
@@ -39,7 +39,7 @@ sub directory {
     return $path;
 }
 
-# Runs a statement; what it printed, and its SQLSTATE.
+# Runs a statement; returns what it printed, and its SQLSTATE.
 sub run {
     my ($session, $statement) = @_;
     utf8::encode($statement);
@@ -49,7 +49,7 @@ sub run {
     return defined $state ? ($output, $state) : ($printed, 'lost');
 }
 
-# What is wrong with what a statement gave; '' when nothing is.
+# Describes how the result of a statement differs from the expected one; '' if it does not.
 sub fault {
     my ($statement, $output, $state) = @_;
     my $expected = $statement->{gives} // '';
@@ -62,7 +62,7 @@ sub fault {
     return shown_as($rows, $expected =~ s/^\(0 rows\)$//r) ? '' : $rows eq '' ? '(0 rows)' : $rows;
 }
 
-# Runs a block and tells its first fault, if any.
+# Runs a block and reports its first failure, if any.
 sub run_block {
     my ($session, $block, $shown, $path) = @_;
     $session->query($shown ? '\pset format aligned' : '\pset format unaligned');
@@ -71,7 +71,7 @@ sub run_block {
     for my $statement (statements($block)) {
         my ($output, $state) = run($session, $statement->{text} =~ s{(?<=')/tmp(?=/)}{$path}gr);
         $output =~ s/\Q$path\E/\/tmp/g;
-        # Stages say what they did; a page shows that or not.
+        # Stages print notices, which a page may show or omit.
         $output =~ s/^NOTICE:.*\n?//mg if $shown && $shown->{text} !~ /^NOTICE:/m;
         $printed .= $output;
         $output = '' if $shown && !defined $statement->{gives};
@@ -88,13 +88,13 @@ sub run_page {
     my $path = directory($page);
     my $roles = 'SELECT quote_ident(rolname) FROM pg_roles ORDER BY oid;';
     my %before = map { $_ => 1 } split /\n/, $server->safe_psql('postgres', $roles);
-    # A page that shows how the extension is made starts without.
+    # A page that shows how to create the extension starts without it.
     if (grep { $_->{kind} eq 'sql' && !defined $_->{not_run} && $_->{text} =~ /^CREATE EXTENSION hartonomous/m } @blocks) {
         $server->safe_psql('postgres', "CREATE DATABASE $name");
     } else {
         $server->database($name);
     }
-    # Where libraries are that sessions load when they begin: not yet installed.
+    # Directories of libraries that sessions load when they start; they are not installed yet.
     $server->safe_psql('postgres',
         "ALTER DATABASE $name SET dynamic_library_path = '\$libdir:$ENV{HARTONOMOUS_STAGE}$libraries'")
         if $ENV{HARTONOMOUS_STAGE};
@@ -119,7 +119,7 @@ for my $page (@pages) {
     subtest $page => sub { run_page($page) };
 }
 
-# ---- what pages say is there -------------------------------------------------------------------------------------
+# ---- names that pages mention ------------------------------------------------------------------------------------
 
 subtest 'every block is SQL, the output of one, or says why it is neither' => sub {
     for my $page (@pages) {
@@ -145,7 +145,7 @@ subtest 'links lead somewhere' => sub {
     is join(', ', grep { m{^docs/} && !$linked{$_} } @pages), '', 'README and CONTRIBUTING lead to every page';
 };
 
-# Programs and files by their path; in docs/development/architecture.md's table also by the short names it explains.
+# Programs and files by path; in the table of docs/development/architecture.md also by the short names it explains.
 subtest 'files that are named exist' => sub {
     for my $page (@pages) {
         my $text = join "\n", $prose{$page}, map { $_->{text} } @{ $blocks{$page} };
@@ -176,7 +176,7 @@ SQL
         my ($name, $known) = split /\|/;
         $argument{$known} = $argument_of{$name}{$known} = 1;
     }
-    # C++ of the pages about the source.
+    # C++ names on pages about the source.
     my $headers = join '', map { local (@ARGV, $/) = $_; <> } glob("$root/src/pg/*/*.hpp");
     for my $page (@pages) {
         my %lost;
@@ -185,7 +185,7 @@ SQL
                 $lost{"$1()"} = 1 unless $function{$1} || $headers =~ /\b\Q$1\E\(/;
             }
         }
-        # Arguments: those written `name => value`, and those of signatures, which are known by a default.
+        # Arguments: those written `name => value`, and those of signatures, recognized by their defaults.
         for my $span (spans($prose{$page})) {
             $lost{"$_ =>"} = 1 for grep { !$argument{$_} } $span =~ /\b([a-z]\w*) =>/g;
             my ($name, $list) = $span =~ /^(?:CALL )?(\w+)\((.* DEFAULT .*)\)/ or next;
@@ -200,7 +200,7 @@ SQL
     $session->close;
 };
 
-# The lines of the reference are the functions that users call, with their arguments; [] holds those that have a default.
+# The lines of the reference are the functions that users call, with their arguments; [] encloses those with a default.
 subtest 'the manual has every public function, table, type and setting, and no other function' => sub {
     $server->database('docs_reference');
     my $session = $server->quiet_session('docs_reference');

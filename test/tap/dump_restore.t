@@ -1,5 +1,5 @@
-# pg_dump and pg_restore, serial and in parallel, keep everything: models, backups, deltas, what a user has added.
-# The restored database works on: rollback, prune, import, export. Run by scripts/test.sh tap.
+# pg_dump and pg_restore, serial and in parallel, preserve everything: models, backups, deltas, and what a user has
+# added. The restored database can be used: rollback, prune, import, export. Run by scripts/test.sh tap.
 use strict;
 use warnings;
 use FindBin;
@@ -173,7 +173,7 @@ for my $way (@ways) {
     };
 }
 
-# A dump of the restored database is the dump of the source: nothing drifts.
+# A dump of the restored database equals the dump of the source.
 $source->close;
 my @schema = map {
     run('pg_dump', '--schema-only', '-f', "$work/schema", $_);

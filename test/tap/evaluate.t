@@ -1,5 +1,5 @@
-# What evaluation says of its progress. That it says so every ten seconds is for test/unit/progress_test.cpp.
-# Run by scripts/test.sh tap.
+# Progress messages of evaluation. That they appear every ten seconds is tested by test/unit/progress_test.cpp. Run by
+# scripts/test.sh tap.
 use strict;
 use warnings;
 use FindBin;

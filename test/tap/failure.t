@@ -1,5 +1,6 @@
-# What is left of a stage that an error ends: a row that says which, and nothing else; the same error for who called. What
-# the same call can overcome, when it is made again, keeps what was done. Run by scripts/test.sh tap.
+# What remains of a stage that fails with an error: a row that records the error, and nothing else; the caller gets the
+# same error. After an error that repeating the call can overcome, the completed steps are kept. Run by scripts/test.sh
+# tap.
 use strict;
 use warnings;
 use FindBin;
@@ -22,7 +23,7 @@ my $last_run = 'SELECT state, error_sqlstate, error_message, finished_at IS NOT 
 my $locks = 'SELECT count(*) FROM pg_locks WHERE locktype = \'object\' AND classid = \'hartonomous.models\'::regclass;';
 is $session->query($partitions), 'tensor_atoms_m1_r1', 'one partition';
 
-# A trigger of the store's owner fails in the middle: at one tensor, or at the end.
+# A trigger by the owner of the store raises an error in the middle: at one tensor, or at the end.
 $session->query(q{
     CREATE FUNCTION fail() RETURNS trigger LANGUAGE plpgsql AS $$
     BEGIN
@@ -117,7 +118,7 @@ subtest 'what a repeat can overcome' => sub {
 };
 
 subtest 'a run that was stopped is abandoned' => sub {
-    # The trigger holds the run up until it is cancelled.
+    # The trigger blocks the run until it is cancelled.
     $session->query('CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN PERFORM pg_sleep(600); RETURN NEW; END $$;');
     $session->query('CREATE TRIGGER stop BEFORE UPDATE ON hartonomous.compression_steps FOR EACH ROW WHEN (OLD.layer_id = 4) EXECUTE FUNCTION wait();');
     $session->start('CALL hartonomous.quantize_model(\'m\', \'Q8_0\');');

@@ -1,5 +1,6 @@
-# The memory of one server process: flat over a thousand successes and ten thousand errors, and bounded while a file
-# much larger than hartonomous.max_work_memory is imported and exported. Run by scripts/test.sh tap.
+# The memory of a server process: it stays constant over a thousand successful calls and ten thousand errors, and it is
+# limited while files much larger than hartonomous.max_work_memory are imported and exported. Run by scripts/test.sh
+# tap.
 use strict;
 use warnings;
 use FindBin;
@@ -20,9 +21,9 @@ write_gguf("$work/large.gguf",
 $server->database('memory');
 my $session;
 
-# How much memory grows over so many runs of the statements, the first tenth not counted: caches fill then. Nor is the
-# largest step from tenth to tenth: what leaks grows in each, while a cancel that for once comes late makes one step.
-# An array of statements among them is run once, at the start.
+# The growth of memory over that many runs of the statements. The first tenth is not counted because caches are filled
+# in it, and neither is the largest increase between two tenths: a leak grows in all of them, while a single late cancel
+# causes one increase. An array among the statements is run once, at the start.
 sub grows {
     my ($name, $runs, $limit, $expected, @statements) = @_;
     $session = $server->quiet_session('memory');
@@ -63,7 +64,7 @@ $session->query("SELECT hartonomous.import_gguf('$ENV{HARTONOMOUS_MODEL}', 'word
 grows('tokens', 1000, $flat, qr/^\d+$/,
     "SELECT length(hartonomous.detokenize('words', hartonomous.tokenize('words', repeat('Once upon a time. ', 500))));",
     'SELECT hartonomous.levenshtein_distance(repeat(\'ab\', 500), repeat(\'ba\', 700));');
-# Another vocabulary each time: tokenizers are made and dropped.
+# The vocabulary changes each time, so that tokenizers are created and dropped.
 grows('vocabularies', 300, $flat, qr/^\d*$/,
     'UPDATE hartonomous.models SET metadata = jsonb_set(metadata, \'{version}\', to_jsonb(5 - (metadata ->> \'version\')::int))'
         . ' WHERE model_name = \'words\';',
@@ -72,7 +73,7 @@ grows('large objects', 300, $flat, qr/^-?\d*$/,
     'SELECT lo_unlink(hartonomous.export_gguf_large_object(hartonomous.model_id(\'stays\')));',
     'BEGIN;', "SELECT FROM lo_import('$work/tiny.gguf', 4711);", 'SELECT length(hartonomous.file_sha256(4711::oid));',
     'SELECT lo_unlink(4711);', 'COMMIT;');
-# Models that run: what is kept of the first run is all that stays, and of what failed nothing does.
+# Running models: only what the first run cached remains, and failed runs leave nothing.
 my $runs = $ENV{HARTONOMOUS_MODEL} && -e $ENV{HARTONOMOUS_MODEL};
 if ($runs) {
     $session->query("SELECT hartonomous.import_gguf('$ENV{HARTONOMOUS_MODEL}', 'runs');");
@@ -82,7 +83,7 @@ if ($runs) {
         'SELECT length(hartonomous.generate_text(\'runs\', \'Once\', 5));',
         'SELECT count(*) FROM (SELECT hartonomous.generate_tokens(\'runs\', \'Once\', 9) LIMIT 2) x;',
         'SELECT sum(position) FROM hartonomous.score_tokens(\'runs\', \'Once upon a time\');');
-    # As far as a run can get before it is cancelled, one has been before.
+    # The warm-up run gets at least as far as any run that is cancelled.
     my $long = 'SELECT hartonomous.perplexity(\'runs\', repeat(\'Once upon a time \', 600), 256);';
     grows('evaluation that fails', 300, $flat, qr/ERROR|^[\d.]*$/, [$kept, $long],
         'SELECT hartonomous.perplexity(\'runs\', repeat(\'Once upon a time \', 60), 9999);',
@@ -90,7 +91,7 @@ if ($runs) {
         'SET statement_timeout = 5;', $long,
         'SET statement_timeout = 0;');
 }
-# Every partition made and dropped leaves its traces in the process's caches of the catalog.
+# Every partition that is created and dropped leaves entries in the catalog caches of the process.
 grows('a life', 150, 3 * $flat, qr/^\d*$/, 'BEGIN;', "SELECT hartonomous.import_gguf('$work/tiny.gguf', 'passes');",
     'CALL hartonomous.prune_by_importance(\'passes\', 0.5);', 'CALL hartonomous.quantize_model(\'passes\', \'Q8_0\');',
     'SELECT hartonomous.rollback_model(\'passes\');', 'SELECT length(hartonomous.export_gguf(hartonomous.model_id(\'passes\')));',
@@ -131,7 +132,7 @@ for my $kind (sort keys %failing) {
 
 # ---- files larger than the budget --------------------------------------------------------------------------------
 
-# The largest growth seen while a statement runs.
+# The largest growth observed while a statement runs.
 sub peak {
     my ($statement) = @_;
     my $before = $session->resident;
@@ -140,7 +141,7 @@ sub peak {
     pipe my $reader, my $writer or die $!;
     my $child = fork // die $!;
     if ($child == 0) {
-        # Looks until it is told to stop.
+        # Samples until it is told to stop.
         my $most = $before;
         local $SIG{TERM} = sub {
             syswrite $writer, "$most\n";
@@ -156,7 +157,7 @@ sub peak {
     close $writer;
     my $printed = $session->finish;
     kill 'TERM', $child;
-    my $most = <$reader> // $before;    # nothing when it was told to stop before it had begun
+    my $most = <$reader> // $before;    # nothing if it was stopped before it started
     waitpid $child, 0;
     return ($most - $before, $printed);
 }
@@ -179,7 +180,7 @@ for my $step (
 is sqlstate($session->query("SELECT hartonomous.export_gguf(hartonomous.model_id('large'));")), '53200',
     'what cannot be done within the budget is refused';
 
-# A model of 91 MB as floats runs within those 8 MB, too: the vocabulary and what is not changed here are the example's.
+# A model of 91 MB in F32 also runs within these 8 MB: the vocabulary and all keys not changed here are the example's.
 if ($runs) {
     write_gguf("$work/wide.gguf", tensors => [
         ['token_embd.weight', 'F16', 1024, 768], ['output_norm.weight', 'F32', 1024],

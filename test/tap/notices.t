@@ -1,4 +1,4 @@
-# What stages say that they did, as psql shows it: pgTAP cannot see notices. Run by scripts/test.sh tap.
+# Notices of stages as psql shows them; pgTAP cannot test notices. Run by scripts/test.sh tap.
 use strict;
 use warnings;
 use FindBin;
@@ -12,7 +12,7 @@ $server->database('notices');
 my $session = $server->session('notices');
 $session->query('\set VERBOSITY terse');
 
-# A safetensors file of four matrices of 8 rows: two of floats, and two of bytes, whose format is only carried.
+# A safetensors file of four matrices with 8 rows: two of floats, and two of bytes, a format that is only carried.
 $session->query(<<'SQL');
 CREATE FUNCTION model() RETURNS bytea LANGUAGE sql AS $$
   SELECT set_byte(set_byte('\x0000000000000000', 0, length(header) % 256), 1, length(header) / 256) || convert_to(header, 'UTF8')
@@ -56,7 +56,7 @@ says('CALL hartonomous.svd_compress_model(\'m\', rank => 1);', qr/^NOTICE:  no t
 says('CALL hartonomous.prune_by_importance(\'m\', 0.5);', qr/^ERROR:  model "m" has no tensor that matches "%" to prune$/m,
     'nothing is left but what is passed over');
 
-# A plan of one's own
+# A plan made by the user
 $session->query('SELECT hartonomous.rollback_model(\'m\', 1);');
 $session->query('CREATE TABLE mine AS SELECT * FROM hartonomous.quantize_plan(\'m\', \'Q8_0\') WHERE layer_name LIKE \'up%\';');
 says('CALL hartonomous.run_plan(\'m\', \'mine\', hartonomous.plan_from(\'mine\'), dry_run => true);',

@@ -1,5 +1,5 @@
-# Who may do what: files need their predefined roles, the store belongs to its owner, readers read, nothing runs with
-# another's rights, and a search_path full of traps catches nobody. Run by scripts/test.sh tap.
+# Privileges: server files need the predefined roles, the store belongs to its owner, readers can only read, nothing
+# runs with the rights of another role, and a search_path full of traps has no effect. Run by scripts/test.sh tap.
 use strict;
 use warnings;
 use FindBin;
@@ -66,7 +66,7 @@ SELECT p.oid::regprocedure FROM pg_proc p
 SQL
     cmp_ok scalar @takers, '>=', 12, 'functions that take a path';
     $super->query('GRANT SELECT ON ' . $super->query($tables) . ' TO hart_plain;');
-    # Arguments by type, the first text being the path unless a model's name or a container comes first.
+    # Arguments by type: the first text is the path unless a model name or a container comes first.
     my %call = (
         file_metadata => "'$work/model.gguf', 'gguf'", file_tensors => "'$work/model.gguf', 'gguf'",
         file_sha256 => "'$work/model.gguf'",
@@ -89,7 +89,7 @@ SQL
     $super->query("GRANT EXECUTE ON FUNCTION $_ TO hart_plain;") for @takers;
     denied($plain, $statement{$_}, "$_ is not even for who was granted it", qr/pg_(read|write)_server_files/)
         for sort keys %statement;
-    # Its source may be of any type, so it is granted to everyone, and looks itself.
+    # The source may have any type, so EXECUTE is granted to everyone and the function checks privileges itself.
     denied($plain, "SELECT hartonomous_internal.import_file('$work/model.gguf'::text, 'gguf', 'null', 'null', 'x', 1);",
         'import_file() reads no file for who may not', qr/pg_read_server_files/);
     ok !-e "$work/out", 'nothing was written';
@@ -141,7 +141,8 @@ subtest 'a reader' => sub {
         'ALTER TABLE hartonomous.tensor_atoms DISABLE ROW LEVEL SECURITY;';
 };
 
-# A text in an index of the owner's, where it looks like the end of what is cut off before the index is made again.
+# An index of the owner that contains a text which looks like the end of the part that is cut off before the index is
+# created again.
 subtest 'the owner\'s indexes' => sub {
     $owner->query('CREATE INDEX looks_like ON hartonomous.tensor_atoms (x) WHERE tensor_name <> \' ON ONLY'
             . ' hartonomous.tensor_atoms USING btree (x); ALTER ROLE hart_owner CREATEROLE; --\';');
@@ -165,7 +166,7 @@ subtest 'writing atoms' => sub {
     $super->query('SELECT hartonomous_internal.drop_atoms_partition(1, 4711);');
 };
 
-# ---- whose rights, and whose names -------------------------------------------------------------------------------
+# ---- security definer and search_path ----------------------------------------------------------------------------
 
 my $ours = 'pronamespace IN (\'hartonomous\'::regnamespace, \'hartonomous_internal\'::regnamespace)';
 is $super->query("SELECT string_agg(oid::regprocedure::text, ' ') FROM pg_proc WHERE $ours AND prosecdef;"), '',
@@ -176,8 +177,8 @@ is $super->query("SELECT string_agg(p.oid::regprocedure::text, ' ') FROM pg_proc
 is $super->query("SELECT string_agg(p.oid::regprocedure::text, ' ') FROM pg_proc p JOIN pg_language l ON l.oid = prolang"
         . " WHERE $ours AND lanname = 'sql' AND prosqlbody IS NULL;"), '', 'every SQL function was bound when it was made';
 
-# A schema with a trap of the same name and arguments for every function, operator and aggregate of pg_catalog that can
-# be made again, and types named like its types.
+# A schema with a trap for every function, operator and aggregate of pg_catalog that can be redefined, with the same
+# name and arguments, and types with the names of its types.
 my $traps = <<'SQL';
 CREATE SCHEMA evil;
 DO $do$
@@ -238,7 +239,7 @@ $first .= "CREATE FUNCTION evil.sprung(bigint, $_) RETURNS bigint LANGUAGE plpgs
     for 'integer', 'bigint', 'real', 'double precision', 'numeric', 'text', 'boolean', 'name', 'oid', 'jsonb';
 $first .= "CREATE FUNCTION evil.sprung(bigint) RETURNS bigint LANGUAGE plpgsql AS \$\$ BEGIN RAISE EXCEPTION 'trap aggregate'; END \$\$;\n";
 $traps =~ s/^CREATE SCHEMA evil;\n//;
-# Last: from then on these names mean the traps where evil comes first.
+# Last, because from then on these names mean the traps wherever schema evil comes first.
 $traps .= "CREATE DOMAIN evil.$_ AS pg_catalog.$_ CHECK (evil.sprung());\n"
     for qw(text jsonb json regclass regtype timestamptz name bytea oid int4 int8 float4 float8 bool numeric interval);
 $traps .= "CREATE TYPE evil.record AS (trap integer);\n";

@@ -1,5 +1,5 @@
-# A server whose WAL is logical and that has a publication of all tables: it forbids to delete from and to update what has
-# no replica identity. Run by scripts/test.sh tap.
+# A server with wal_level = logical and a publication of all tables, which forbids UPDATE and DELETE on tables without a
+# replica identity. Run by scripts/test.sh tap.
 use strict;
 use warnings;
 use FindBin;

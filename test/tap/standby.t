@@ -1,5 +1,5 @@
-# A streaming standby: what reads works in recovery, what writes is refused, swaps arrive, and once promoted it is a
-# server like any other. Run by scripts/test.sh tap.
+# A streaming standby: reading functions work in recovery, writing ones are refused, swaps are replayed, and after
+# promotion it works like any other server. Run by scripts/test.sh tap.
 use strict;
 use warnings;
 use FindBin;

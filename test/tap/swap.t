@@ -1,5 +1,5 @@
-# The moment when partitions are swapped, against everything that may be at them: readers that turn into writers,
-# autovacuum, exports, direct looks at other partitions. Run by scripts/test.sh tap.
+# Swaps of partitions against concurrent users of them: readers that start to write, autovacuum, exports, and queries on
+# other partitions. Run by scripts/test.sh tap.
 use strict;
 use warnings;
 use FindBin;
@@ -135,7 +135,7 @@ subtest 'an evaluation that meets a swap' => sub {
 };
 
 subtest 'autovacuum at work' => sub {
-    # The worker is to take its time.
+    # Makes the autovacuum worker slow.
     my $partition = 'hartonomous.tensor_atoms_m1_r1';
     $other->query("ALTER TABLE $partition SET (autovacuum_vacuum_cost_delay = 100, autovacuum_vacuum_cost_limit = 1);");
     $other->query("UPDATE $partition SET quantization_format = 'Q8_0';") for 1, 2;

@@ -1,7 +1,7 @@
--- For the suites that run models: a little llama in SQL, whose vocabulary is the 256 bytes. Included after
--- model_files.sql.
+-- For suites that run models: a small llama model built in SQL, whose vocabulary is the 256 bytes. Must be included
+-- after model_files.sql.
 
--- Parts that a test may want to get wrong.
+-- Parts that a test may want to make invalid.
 CREATE FUNCTION lib.llama_keys() RETURNS TABLE (n integer, key text, value bytea) LANGUAGE sql IMMUTABLE AS $$
   VALUES (1, 'general.architecture', lib.kv_text('general.architecture', 'llama')),
          (2, 'llama.block_count', lib.kv_u32('llama.block_count', 1)),

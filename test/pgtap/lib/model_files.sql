@@ -1,8 +1,8 @@
--- For the suites on models: builds GGUF and safetensors files in SQL, byte by byte and independently of the
--- project's own writers, so that tests can get them wrong; and says what a model holds. Included with \ir inside the
--- suite's transaction. HARTONOMOUS_TMP and HARTONOMOUS_MODEL (scripts/test.sh) arrive as settings hartonomous_test.dir
--- and hartonomous_test.model; without them (:has_directory, :has_example_model) what needs files of the server is
--- skipped.
+-- For suites on models: functions that build GGUF and safetensors files in SQL, byte by byte and independently of the
+-- project's own writers, so that tests can also build invalid ones; and functions that describe the contents of a
+-- model. Included with \ir inside the transaction of the suite. HARTONOMOUS_TMP and HARTONOMOUS_MODEL (scripts/test.sh)
+-- are available as the settings hartonomous_test.dir and hartonomous_test.model; if they are not set (:has_directory,
+-- :has_example_model), tests that need files on the server are skipped.
 SET LOCAL client_min_messages = warning;
 CREATE EXTENSION IF NOT EXISTS hartonomous CASCADE;
 CREATE EXTENSION IF NOT EXISTS pgtap;
@@ -20,7 +20,7 @@ SELECT set_config('hartonomous_test.dir',
 SELECT current_setting('hartonomous_test.dir') <> '' AS has_directory,
        current_setting('hartonomous_test.model') <> '' AS has_example_model \gset
 
--- A file of the server for this session; NULL when there is no directory for it.
+-- The path of a file on the server for this session; NULL if there is no directory for it.
 CREATE FUNCTION lib.server_path(name text) RETURNS text LANGUAGE sql STABLE
   RETURN nullif(current_setting('hartonomous_test.dir', true), '') || '/' || pg_backend_pid() || '-' || name;
 CREATE FUNCTION lib.example_model() RETURNS text LANGUAGE sql STABLE
@@ -40,19 +40,19 @@ CREATE FUNCTION lib.str(value text) RETURNS bytea LANGUAGE sql IMMUTABLE
 CREATE FUNCTION lib.f32(VARIADIC numbers real[]) RETURNS bytea LANGUAGE sql IMMUTABLE
   RETURN (SELECT coalesce(string_agg(lib.reversed(float4send(x)), '' ORDER BY i), '')
             FROM unnest(numbers) WITH ORDINALITY u (x, i));
--- Numbers that look like weights: no two runs alike, the same each time.
+-- Numbers that look like weights: every run is different, and the same each time.
 CREATE FUNCTION lib.wave(count integer, seed double precision) RETURNS real[] LANGUAGE sql IMMUTABLE
   RETURN (
     SELECT array_agg((sin(i * 0.7 + seed) * cos(i * i * 0.013 * (seed + 1)) + 0.1 * sin(seed * 5))::real ORDER BY i)
             FROM generate_series(1, count) i);
--- `rows` such runs, their sizes all different, as one matrix.
+-- A matrix of `rows` such runs, each of a different magnitude.
 CREATE FUNCTION lib.waves(rows integer, columns integer, seed double precision) RETURNS bytea LANGUAGE sql IMMUTABLE
   RETURN (SELECT string_agg(lib.f32(VARIADIC (SELECT array_agg((w * (1 + (r * 7 % rows) * 0.5 / rows))::real ORDER BY i)
                                                 FROM unnest(lib.wave(columns, seed + r)) WITH ORDINALITY u (w, i))),
                             '' ORDER BY r)
             FROM generate_series(0, rows - 1) r);
 
--- GGUF. dims: row length first, as in the file. type: ggml's number.
+-- GGUF. dims: row length first, as in the file. type: the number of the type in ggml.
 
 CREATE TYPE lib.tensor AS (name text, dims bigint[], type integer, data bytea);
 
@@ -91,7 +91,7 @@ BEGIN
 END
 $$;
 
--- A little transformer: rows of 64, 256, 172 and 9 weights, and a vector.
+-- A small transformer: matrices with rows of 64, 256, 172 and 9 weights, and a vector.
 CREATE FUNCTION lib.little_tensors(seed double precision DEFAULT 1) RETURNS lib.tensor[] LANGUAGE sql IMMUTABLE
   RETURN ARRAY[
     ROW('token_embd.weight', '{64,20}', 0, lib.waves(20, 64, seed))::lib.tensor,
@@ -106,7 +106,7 @@ CREATE FUNCTION lib.little_gguf(seed double precision DEFAULT 1) RETURNS bytea L
     lib.kv('general.scores', 9, lib.le(6, 4) || lib.le(3, 8) || lib.f32(0, -1.5, 'NaN')),
     lib.kv('tokenizer.tokens', 9, lib.le(8, 4) || lib.le(2, 8) || lib.str('<s>') || lib.str('ü'))]);
 
--- safetensors. `tensors` have dtypes' names and PyTorch shapes.
+-- safetensors. `tensors` have names of dtypes and PyTorch shapes.
 
 CREATE TYPE lib.st_tensor AS (name text, dtype text, shape bigint[], data bytea);
 
@@ -128,11 +128,11 @@ BEGIN
 END
 $$;
 
--- What a model holds (the store need not be there yet)
+-- The contents of a model (the store need not exist yet)
 
 SET LOCAL check_function_bodies = off;
 
--- In PL/pgSQL: within a transaction, an SQL function may go on reading a partition that has been swapped away.
+-- In PL/pgSQL because, within a transaction, an SQL function may keep reading a partition that has been swapped out.
 CREATE FUNCTION lib.holds(model integer) RETURNS text LANGUAGE plpgsql STABLE AS $$
 BEGIN
   RETURN (SELECT count(*) || ' atoms ' || md5(string_agg(concat_ws('|', a.layer_id, a.atom_sequence, a.tensor_atom_id,
@@ -151,12 +151,12 @@ CREATE FUNCTION lib.layer(model integer, name text) RETURNS bigint LANGUAGE sql 
 AS 'SELECT l.layer_id FROM hartonomous.model_layers l WHERE l.model_id = model AND l.layer_name = name';
 CREATE FUNCTION lib.present(model integer) RETURNS integer LANGUAGE sql STABLE
 AS 'SELECT m.current_revision FROM hartonomous.models m WHERE m.model_id = model';
--- Every relation of schema hartonomous: what failed work must leave as it was.
+-- All relations of schema hartonomous, which failed work must leave as they were.
 CREATE FUNCTION lib.relations() RETURNS text[] LANGUAGE sql STABLE
   RETURN (SELECT array_agg(c.relname::text ORDER BY c.relname) FROM pg_class c
            WHERE c.relnamespace = 'hartonomous'::regnamespace AND c.relkind IN ('r', 'p', 'i', 'I'));
 
--- What the store holds altogether, for "nothing is left behind".
+-- All that the store contains, for tests that nothing is left behind.
 CREATE FUNCTION lib.store_state() RETURNS text LANGUAGE sql STABLE AS $$
   SELECT concat_ws(' ', (SELECT count(*) FROM hartonomous.models), (SELECT count(*) FROM hartonomous.model_layers),
                    (SELECT count(*) FROM hartonomous.model_revisions), (SELECT count(*) FROM hartonomous.tensor_atoms),
@@ -164,7 +164,7 @@ CREATE FUNCTION lib.store_state() RETURNS text LANGUAGE sql STABLE AS $$
                    (SELECT count(*) FROM hartonomous.compression_runs), array_to_string(lib.relations(), ','))
 $$;
 
--- How a statement ends that a role runs: '00000', or the error's SQLSTATE (of which everything is undone).
+-- The result of a statement executed as a role: '00000', or the SQLSTATE of the error, which undoes the statement.
 CREATE FUNCTION lib.state_as(role name, statement text, OUT state text, OUT message text, OUT hint text)
 LANGUAGE plpgsql AS $$
 DECLARE
@@ -174,12 +174,12 @@ BEGIN
   EXECUTE statement;
   EXECUTE format('SET LOCAL ROLE %I', caller);
   state := '00000';
-EXCEPTION WHEN OTHERS THEN  -- the role is undone, too
+EXCEPTION WHEN OTHERS THEN  -- this also resets the role
   GET STACKED DIAGNOSTICS state = RETURNED_SQLSTATE, message = MESSAGE_TEXT, hint = PG_EXCEPTION_HINT;
 END
 $$;
 
--- Functions and procedures of those names that have no comment.
+-- Functions and procedures with these names that have no comment.
 CREATE FUNCTION lib.without_comment(VARIADIC names text[]) RETURNS SETOF text LANGUAGE sql STABLE AS $$
   SELECT p.oid::regprocedure::text FROM pg_proc p
    WHERE p.pronamespace IN ('hartonomous'::regnamespace, 'hartonomous_internal'::regnamespace)

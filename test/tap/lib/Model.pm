@@ -1,4 +1,4 @@
-# Makes GGUF and safetensors files of any size: deterministic weights, no two rows alike.
+# Creates GGUF and safetensors files of any size with deterministic weights; all rows differ.
 package Model;
 use strict;
 use warnings;
@@ -9,7 +9,7 @@ our @EXPORT = qw(write_gguf small_gguf large_gguf gguf_bytes);
 my %type_number = (F32 => 0, F16 => 1);
 my $chunk_weights = 1 << 16;
 
-# A chunk of weights as bytes. Its loudness rises and falls, so that rows cut from it differ in importance.
+# A chunk of weights as bytes. Its amplitude rises and falls, so that rows cut from it differ in importance.
 sub chunk {
     my ($type, $seed) = @_;
     my @values;
@@ -19,7 +19,7 @@ sub chunk {
         push @values, ($state / 4294967296 - 0.5) * (0.02 + abs(sin($i / 997)));
     }
     return pack 'f<*', @values if $type eq 'F32';
-    # Half precision by cutting a float: normal numbers below 2 only, which is all there is here.
+    # F16 by truncating an F32, which is enough for normal numbers below 2.
     return pack 'S<*', map {
         my $bits = unpack 'L<', pack 'f<', $_;
         my $exponent = ($bits >> 23 & 255) - 112;
@@ -27,7 +27,7 @@ sub chunk {
     } @values;
 }
 
-# Bytes of a matrix: each row a window of the chunk, further on by a number that is prime to the chunk's length.
+# The bytes of a matrix: each row is a window of the chunk, advanced by a step that is coprime to its length.
 sub matrix {
     my ($chunk, $width, $rows, $columns, $from) = @_;
     my $doubled = $chunk x (2 + int($columns / $chunk_weights));
@@ -38,7 +38,7 @@ sub matrix {
 sub text { return pack 'Q</a*', $_[0] }
 sub padded { my ($bytes, $to) = @_; return $bytes . "\0" x (-length($bytes) % $to) }
 
-# Options: seed, architecture, blocks, tensors: a list of [name, type, columns, rows] (rows missing: a vector).
+# Options: seed, architecture, blocks, tensors: a list of [name, type, columns, rows] (a vector without rows).
 sub gguf_bytes {
     my (%o) = @_;
     my %chunks;
@@ -81,7 +81,7 @@ sub small_gguf {
         tensors => [['token_embd.weight', 'F16', 256, 20], @blocks]);
 }
 
-# So many blocks of one matrix, each 4 MB.
+# The given number of blocks, each with one matrix of 4 MB.
 sub large_gguf {
     my ($path, $blocks, $seed) = @_;
     return write_gguf($path, seed => $seed // 1, blocks => $blocks,

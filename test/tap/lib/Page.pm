@@ -1,5 +1,5 @@
-# A page of the documentation: its blocks of SQL with the output it shows, and what it names.
-# docs/development/testing.md says how pages are written so that this can read them.
+# A page of the documentation: its SQL blocks with the output it shows, and the names it mentions.
+# docs/development/testing.md explains how pages are written so that this module can parse them.
 package Page;
 use strict;
 use warnings;
@@ -8,13 +8,13 @@ use Exporter 'import';
 
 our @EXPORT = qw(read_page statements shown_as spans links anchors);
 
-# The blocks in page order: heading, line, kind ('sql', 'output' or another language), text, and not_run, the reason.
-# And the prose, all that is outside of blocks.
+# Returns the blocks in page order (heading, line, kind: 'sql', 'output' or another language, text, and not_run, the
+# reason), and the prose: everything outside of blocks.
 sub read_page {
     my ($path) = @_;
     open my $in, '<:encoding(UTF-8)', $path or die "$path: $!\n";
     my ($heading, $prose, $reason, $block, @blocks) = ('', '', undef, undef);
-    my $beside = 0;    # only empty lines since the last block
+    my $beside = 0;    # only empty lines since the previous block
     while (my $line = <$in>) {
         if ($block) {
             if ($line =~ /^```\s*$/) { push @blocks, $block; $block = undef; $beside = 1 }
@@ -37,8 +37,8 @@ sub read_page {
     return ($prose, @blocks);
 }
 
-# The statements of a block of SQL: text, line, and what "-->" at their end says they give. A statement ends with its
-# line; lines within $$ or $name$ are a function's body.
+# The statements of an SQL block: text, line, and the expected result given by "-->" at the end. A statement ends with
+# its line; lines within $$ or $name$ belong to the body of a function.
 sub statements {
     my ($block) = @_;
     my ($text, $inside, $line, @statements) = ('', '', $block->{line} - 1);
@@ -58,7 +58,7 @@ sub statements {
     return @statements;
 }
 
-# Whether output is as shown, where "…" stands for anything in a line, or for any lines; widths do not count.
+# Whether output is as shown; "…" stands for anything within a line, or for any lines. Column widths do not matter.
 sub shown_as {
     my ($output, $shown) = @_;
     my @shown = map { s/[ \t]+/ /gr } map { s/-+/-/gr } map { s/^\s+|\s+$//gr } split /\n/, $shown =~ s/\A\n+|\n+\z//gr;
@@ -68,13 +68,13 @@ sub shown_as {
     return $lines =~ /\A$pattern\z/;
 }
 
-# The `code` of prose.
+# The `code` spans of prose.
 sub spans { my ($prose) = @_; return $prose =~ /(?<!`)`([^`\n]+)`(?!`)/g }
 
-# Where its links go, but for those that leave the repository.
+# The targets of its links, except those outside the repository.
 sub links { my ($prose) = @_; return grep { !/^[a-z]+:/ } $prose =~ /\]\(([^)\s]+)\)/g }
 
-# The names by which others link to its headings, made as GitHub makes them.
+# The anchors of its headings, generated like GitHub does.
 sub anchors {
     my ($prose) = @_;
     return map { (lc =~ s/[^\w\- ]//gr) =~ tr/ /-/r } $prose =~ /^#+ +(.*?)\s*$/mg;

@@ -1,5 +1,5 @@
-# A PostgreSQL server of the test's own, with the extension: PostgreSQL::Test::Cluster and what these tests ask of it.
-# TEMP_CONFIG (scripts/test.sh) has the settings by which a server finds the extension.
+# A PostgreSQL server for a test, with the extension: PostgreSQL::Test::Cluster with additions. TEMP_CONFIG
+# (scripts/test.sh) contains the settings by which a server finds the extension.
 package Server;
 use strict;
 use warnings;
@@ -10,7 +10,7 @@ use Session;
 my %default = (max_connections => 50, max_wal_size => '1GB', restart_after_crash => 'on', shared_buffers => '128MB',
     log_statement => 'none', timezone => 'UTC');
 
-# Makes and starts a server with these settings.
+# Creates and starts a server with these settings.
 sub new {
     my ($class, %settings) = @_;
     my $self = $class->SUPER::new('primary');
@@ -21,7 +21,7 @@ sub new {
     return $self;
 }
 
-# A streaming standby of it, in recovery until promoted.
+# Creates a streaming standby, which is in recovery until it is promoted.
 sub standby {
     my ($self) = @_;
     $self->backup('for_standby');
@@ -31,7 +31,7 @@ sub standby {
     return $standby;
 }
 
-# A psql that stays open (Session.pm). Options: user, settings (as in PGOPTIONS).
+# Starts a psql that stays open (Session.pm). Options: user, settings (as in PGOPTIONS).
 sub session {
     my ($self, $database, %o) = @_;
     local $ENV{PGOPTIONS} = $o{settings} // '';
@@ -41,13 +41,13 @@ sub session {
     return Session->of($psql);
 }
 
-# A session that is told of nothing less than a warning.
+# A session that gets no messages below WARNING.
 sub quiet_session {
     my ($self, $database, %o) = @_;
     return $self->session($database, %o, settings => '-c client_min_messages=warning');
 }
 
-# A database with the extension and nothing else.
+# Creates a database with only the extension.
 sub database {
     my ($self, $name) = @_;
     $self->safe_psql('postgres', "CREATE DATABASE $name");
@@ -56,7 +56,7 @@ sub database {
 
 sub log_text { return PostgreSQL::Test::Utils::slurp_file($_[0]->logfile) }
 
-# Kills a backend the hard way, and waits until the server, which has to recover from that, takes connections again.
+# Kills a backend with SIGKILL and waits until the server, which has to recover, accepts connections again.
 sub crash {
     my ($self, $pid) = @_;
     my $end = -s $self->logfile;

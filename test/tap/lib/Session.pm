@@ -1,5 +1,5 @@
-# A psql that stays open: PostgreSQL::Test::BackgroundPsql. Unlike that it hands over the messages with the results, and
-# it can leave a statement running while the test does something else, even one that ends its server process.
+# A psql that stays open: PostgreSQL::Test::BackgroundPsql, which in addition returns messages with the results, and can
+# leave a statement running while the test does something else, even if the statement's server process ends.
 package Session;
 use strict;
 use warnings;
@@ -8,7 +8,7 @@ use Exporter 'import';
 
 our @EXPORT = qw(sqlstate digest_query wait_until);
 
-# Makes one of what Server's background_psql() gives.
+# Creates a session from the result of Server's background_psql().
 sub of {
     my ($class, $psql) = @_;
     my $self = bless $psql, $class;
@@ -17,15 +17,15 @@ sub of {
     return $self;
 }
 
-# Sends a statement (with its semicolon) without waiting for the answer, which finish() returns. All that is to be sent
-# is sent now: psql may be gone later, with the server's process.
+# Sends a statement (with its semicolon) without waiting for the answer, which finish() returns. Everything is sent now,
+# because psql may exit later together with the server process.
 sub start {
     my ($self, $statement) = @_;
     my $printed = $self->query_until(qr/^begun\n/m, "\\echo begun\n$statement\n;\n\\echo ended\n\\warn ended\n");
     $self->{stdout} = $printed =~ s/\A.*?^begun\n//msr;
 }
 
-# What the statement printed: messages, then results; all that is left when psql has ended.
+# Returns what the statement printed: messages, then results; all remaining output if psql has exited.
 sub finish {
     my ($self) = @_;
     my $ended = qr/^ended\n/m;
@@ -45,7 +45,7 @@ sub query {
     return $self->finish;
 }
 
-# The server process, and its anonymous memory in kB: shared buffers do not count.
+# The server process, and its anonymous memory in kB, which excludes shared buffers.
 sub pid { return $_[0]{pid} }
 sub resident {
     open my $status, '<', "/proc/$_[0]{pid}/status" or die "status: $!\n";
@@ -65,13 +65,13 @@ sub DESTROY {
     $self->close if ${^GLOBAL_PHASE} ne 'DESTRUCT';
 }
 
-# The SQLSTATE of the (first) error in what a session printed; '' when there is none.
+# The SQLSTATE of the first error in the output of a session; '' if there is none.
 sub sqlstate {
     my ($printed) = @_;
     return $printed =~ /^(?:ERROR|FATAL):  ([0-9A-Z]{5}):/m ? $1 : '';
 }
 
-# A query for one text that stands for every atom of a model, its position included; of all its backups with a table.
+# A query for a digest of all atoms of a model including their positions; with a table, of all its backups.
 sub digest_query {
     my ($model, $table) = @_;
     $table //= 'hartonomous.tensor_atoms';
@@ -80,7 +80,7 @@ sub digest_query {
         . " ORDER BY revision_id, layer_id, atom_sequence)), '') FROM $table WHERE model_id = $model;";
 }
 
-# Asks again and again, for at most `seconds`, until the code returns something true; what it returned last.
+# Repeats a call, for at most `seconds`, until it returns a true value; returns its last value.
 sub wait_until {
     my ($seconds, $ask) = @_;
     my $end = time + $seconds;
