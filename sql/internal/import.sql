@@ -1,4 +1,4 @@
--- The steps of an import, whatever the container: checks, rows of the model and its tensors, atoms.
+-- The steps of an import, for any container: checks, the rows of the model and its tensors, and the atoms.
 
 CREATE FUNCTION hartonomous_internal.check_import(model_name text, atom_size integer) RETURNS void
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 250
@@ -19,8 +19,8 @@ $$;
 COMMENT ON FUNCTION hartonomous_internal.check_import(text, integer) IS
   'creates the store if there is none; 22023 if the name or the atom size is invalid, 42710 if the model exists';
 
--- llama.cpp marks every piece of a split GGUF file with its number (from 0) and how many there are, as integers of
--- whatever width; Hugging Face's pieces of a checkpoint say it in their names only.
+-- llama.cpp marks each part of a split GGUF file with its number (from 0) and the number of parts, as integers of any
+-- width. The parts of a Hugging Face checkpoint are recognized only by their names.
 CREATE FUNCTION hartonomous_internal.refuse_piece(properties jsonb, file_name text) RETURNS void
   LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE COST 250
   SET search_path = pg_catalog, pg_temp
@@ -48,7 +48,7 @@ COMMENT ON FUNCTION hartonomous_internal.refuse_piece(jsonb, text) IS
   'raises 0A000 if a file is part of a split model; properties are the metadata of the file, file_name is NULL if '
   'it is unknown';
 
--- import_file() calls it between reading the header and reading the weights.
+-- Called by import_file() after it has read the header and before it reads the weights.
 CREATE FUNCTION hartonomous_internal.begin_import(model_name text, atom_size integer, properties jsonb, sha256 bytea,
     names text[], dtypes text[], formats text[], shapes text[], row_lengths bigint[], counts bigint[])
   RETURNS TABLE (model integer, revision integer, partition regclass)
@@ -61,7 +61,7 @@ BEGIN
       properties, sha256)
     ON CONFLICT ON CONSTRAINT models_model_name_key DO NOTHING
     RETURNING model_id INTO model;
-  IF model IS NULL THEN  -- by another session, since check_import() looked
+  IF model IS NULL THEN  -- another session created it after check_import()
     PERFORM hartonomous_internal.refuse_name(model_name);
   END IF;
   INSERT INTO hartonomous.model_layers (model_id, layer_idx, layer_name, layer_type, tensor_shape, tensor_dtype,
@@ -90,7 +90,7 @@ COMMENT ON FUNCTION hartonomous_internal.import_file(anyelement, text, jsonb, js
   'opens a model file once, makes the rows of begin_import() and writes the atoms into the partition; '
   'pg_stat_progress_copy shows its progress; 42501 without the right to read the file or to write to the store';
 
--- One statement, one transaction: cancelled, killed or failed, it leaves nothing.
+-- A single statement in one transaction: a cancel, crash or error leaves nothing behind.
 CREATE FUNCTION hartonomous_internal.import_model(source anyelement, container text, model_name text, atom_size integer,
     config jsonb DEFAULT 'null', tokenizer jsonb DEFAULT 'null') RETURNS integer
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000

@@ -1,4 +1,4 @@
-// Reading model files into atoms (sql/internal/import.sql).
+// Import of model files as atoms (sql/internal/import.sql).
 #include "pg/base/arrays.hpp"
 #include "pg/store/atom_writer.hpp"
 #include "pg/base/files.hpp"
@@ -31,19 +31,19 @@ std::string container_argument(FunctionCallInfo fcinfo, int argument) {
   return std::string(VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value));
 }
 
-// A jsonb argument as text; "null" where the function has no such argument.
+// A jsonb argument as text; "null" if the function does not have the argument.
 std::string json_argument(FunctionCallInfo fcinfo, int argument) {
   if (argument >= PG_NARGS()) return "null";
   return call([&] { return DatumGetCString(DirectFunctionCall1(jsonb_out, PG_GETARG_DATUM(argument))); });
 }
 
-// The file of arguments 0 (source) and 1 (container) or, with the config of a checkpoint, the GGUF model that its files
-// amount to.
+// The file given by arguments 0 (source) and 1 (container) or, if there is the config of a checkpoint, the equivalent
+// GGUF model.
 class opened_model {
  public:
   explicit opened_model(FunctionCallInfo fcinfo, int config_argument, bool with_tokenizer = false)
       : sources_(source_argument(fcinfo, 0)) {
-    // Tensor names and tokens are UTF-8 and go into text and jsonb as they are.
+    // Tensor names and tokens are UTF-8, and are stored in text and jsonb without conversion.
     if (call([] { return GetDatabaseEncoding(); }) != PG_UTF8) {
       throw error(sqlstate::feature_not_supported, "models can be imported into UTF8 databases only");
     }
@@ -72,7 +72,7 @@ class opened_model {
 
   const model_file& file() const noexcept { return model_.file; }
   const std::vector<std::unique_ptr<byte_source>>& sources() const noexcept { return sources_; }
-  // What the offsets of the tensors are those of.
+  // The source that the offsets of the tensors refer to.
   byte_source& data() noexcept { return model_.data != nullptr ? *model_.data : *sources_.front(); }
   // Whether the files are read as the model that a config describes.
   bool is_checkpoint() const noexcept { return is_checkpoint_; }
@@ -92,7 +92,7 @@ Datum bigint_array(const std::vector<std::uint64_t>& numbers) {
   });
 }
 
-// A layer as the store has it, beside the tensor of the file.
+// The layer in the store for a tensor of the file.
 struct target_layer {
   std::int64_t layer_id;
   atom_layout layout;
@@ -102,8 +102,8 @@ struct loaded {
   float min_x, min_y, max_x, max_y;
 };
 
-// A tensor's bytes: all at once when they fit into a quarter of the budget, so that they are read from the file once,
-// otherwise piece by piece.
+// The bytes of a tensor. They are read at once if they fit into a quarter of the memory budget, so that they are read
+// from the file only once; otherwise in chunks.
 class tensor_bytes {
  public:
   explicit tensor_bytes(byte_source& source) : source_(source) {}
@@ -114,7 +114,7 @@ class tensor_bytes {
     if (tensor.bytes <= static_cast<std::uint64_t>(current_settings.max_work_memory_kb) * 1024 / 4)
       fill(0, tensor.bytes);
   }
-  // `count` bytes from `offset` on, until the next call.
+  // `count` bytes from `offset` on, valid until the next call.
   const std::byte* at(std::uint64_t offset, std::uint64_t count) {
     if (offset < first_ || offset + count > first_ + size_) {
       fill(offset, std::min(std::max(piece, count), tensor_->bytes - offset));
@@ -140,10 +140,10 @@ class tensor_bytes {
   backend_interrupts interrupts_;
   const model_tensor* tensor_ = nullptr;
   buffer<std::byte> memory_;
-  std::uint64_t first_ = 0, size_ = 0;  // what memory_ holds of the tensor
+  std::uint64_t first_ = 0, size_ = 0;  // the range of the tensor that is in memory_
 };
 
-// A tensor's rows as floats.
+// The rows of a tensor as floats.
 class file_rows final : public matrix_rows {
  public:
   file_rows(tensor_bytes& bytes, const model_tensor& tensor)
@@ -196,7 +196,7 @@ class loader {
   }
 
  private:
-  // Atoms lie back to back in the file: row after row, and within a row in whole blocks.
+  // Atoms are contiguous in the file: row by row, and within a row a whole number of blocks each.
   void write_atoms(const model_tensor& tensor, const atom_layout& layout, const std::vector<atom_place>* places) {
     std::uint64_t offset = 0;
     for (std::uint64_t atom = 0; atom < layout.atoms(); ++atom) {
@@ -225,7 +225,7 @@ class loader {
   std::uint64_t total_bytes_, done_bytes_ = 0;
 };
 
-// The layers of a model in file order, checked against the file.
+// The layers of a model in the order of the file, checked against the file.
 std::vector<target_layer> read_layers(std::int32_t model, const model_file& file) {
   const spi_session spi;
   const query_result found = execute(
@@ -249,7 +249,7 @@ std::vector<target_layer> read_layers(std::int32_t model, const model_file& file
   return layers;
 }
 
-// SHA-256 of the sources, one after the other, as bytea.
+// SHA-256 of the concatenated sources, as bytea.
 Datum sha256_of(const std::vector<std::unique_ptr<byte_source>>& sources) {
   pg_cryptohash_ctx* context = call([] { return pg_cryptohash_create(PG_SHA256); });
   auto* result = static_cast<bytea*>(allocate(VARHDRSZ + PG_SHA256_DIGEST_LENGTH));
@@ -277,7 +277,7 @@ Datum metadata_of(const opened_model& model) {
   return call([&] { return DirectFunctionCall1(jsonb_in, CStringGetDatum(metadata)); });
 }
 
-// A shape as the text of a bigint[]: an array of arrays cannot hold shapes of several lengths.
+// A shape in the text form of bigint[], because an array of arrays cannot hold shapes of different lengths.
 std::string shape_text(const std::vector<std::uint64_t>& shape) {
   std::string result = "{";
   for (std::size_t i = 0; i < shape.size(); ++i)
@@ -285,13 +285,13 @@ std::string shape_text(const std::vector<std::uint64_t>& shape) {
   return result + "}";
 }
 
-// What an import's tensors are loaded into.
+// Where the tensors of an import are loaded.
 struct import_target {
   std::int32_t model, revision;
   Oid partition;
 };
 
-// Makes the rows of the model and its tensors; SQL does it.
+// Creates the rows of the model and its tensors, which is implemented in SQL.
 import_target begin_import(FunctionCallInfo fcinfo, const opened_model& opened, Datum metadata, Datum sha256) {
   std::vector<std::string> shape_texts;
   std::vector<std::string_view> names, dtypes, formats, shapes;
@@ -323,7 +323,7 @@ import_target begin_import(FunctionCallInfo fcinfo, const opened_model& opened, 
   return {begun.integer(0, 1), begun.integer(0, 2), DatumGetObjectId(begun.value(0, 3, OIDOID))};
 }
 
-// Error 0A000 if the file is part of a model only.
+// Raises 0A000 if the file is only a part of a model.
 void refuse_piece(Datum metadata, Datum file_name) {
   const spi_session spi;
   select("SELECT hartonomous_internal.refuse_piece($1, $2)", "models", {{JSONBOID, metadata}, {TEXTOID, file_name}});
@@ -357,7 +357,7 @@ HARTONOMOUS_FUNCTION(file_tensors) {
 
 HARTONOMOUS_FUNCTION(file_sha256) { return sha256_of(source_argument(fcinfo, 0)); }
 
-// The file stays open from its header to its last weight: SQL makes the rows in between, through begin_import().
+// The file stays open from the header to the last weight; SQL creates the rows in between, in begin_import().
 HARTONOMOUS_FUNCTION(import_file) {
   opened_model opened(fcinfo, 2, true);
   const model_file& file = opened.file();

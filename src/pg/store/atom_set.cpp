@@ -1,5 +1,5 @@
-// Queries for the atoms of a revision (atom_set.hpp). A revision that its partition does not hold at the moment is put
-// together from the partition and the deltas beside it (sql/internal/revisions.sql); nothing is moved.
+// Queries for the atoms of a revision (atom_set.hpp). If the partition does not contain the revision at the moment, the
+// query combines the partition and its deltas (sql/internal/revisions.sql); no atoms are moved.
 #include "pg/store/atom_set.hpp"
 
 #include "pg/store/atoms_partition.hpp"
@@ -22,7 +22,7 @@ std::string kept(std::int32_t revision) {
          " AND a.model_id = $1 AND a.layer_id = $2";
 }
 
-// Atoms that stand in none of some deltas.
+// A condition: the atom is in none of the given deltas.
 std::string not_in(const std::vector<std::int32_t>& deltas) {
   if (deltas.empty()) return {};
   std::string list;
@@ -31,7 +31,7 @@ std::string not_in(const std::vector<std::int32_t>& deltas) {
          ") AND d.layer_id = a.layer_id AND d.atom_sequence = a.atom_sequence)";
 }
 
-// Holds up, until the transaction ends, whoever drops kept partitions.
+// Blocks sessions that drop backups, until the end of the transaction.
 void lock_backups() {
   call([] {
     const Oid parent = get_relname_relid("tensor_atoms_backup", get_namespace_oid("hartonomous", true));
@@ -39,7 +39,7 @@ void lock_backups() {
   });
 }
 
-// The file of a relation that is a partition of `parent`; InvalidOid when it is none.
+// The file of a relation that is a partition of `parent`; InvalidOid if it is not.
 Oid file_of_partition(Oid relation, Oid parent) {
   HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relation));
   if (!HeapTupleIsValid(tuple)) return InvalidOid;
@@ -61,7 +61,7 @@ std::string atom_set::select(const std::string& columns, bool placed, const std:
   return query;
 }
 
-// Error 40001 when a partition that the active snapshot knows of is gone: it would count as no atoms.
+// Raises 40001 if a partition known to the active snapshot is gone, because its atoms would be taken for missing.
 void atom_set::add_source(std::int32_t revision, const char* parent) {
   const source found = call([&] {
     const Oid schema = get_namespace_oid("hartonomous", true);
@@ -106,7 +106,7 @@ atom_set atoms_of_revision(std::int32_t model, std::int32_t revision) {
   if (found.rows() != 1) throw error(sqlstate::object_not_in_prerequisite_state, "the revision is not available");
   const bool base_is_live = found.boolean(0, 2);
   const std::vector<std::int32_t> put_back = found.integers(0, 3);
-  // What is put back later stands in the place of what was there before, and what is taken out is taken out last.
+  // A delta that is put back later replaces the atoms of earlier ones; deltas are taken out last.
   std::vector<std::int32_t> hidden_by = found.integers(0, 4);
   atom_set atoms;
   atoms.model_ = model;

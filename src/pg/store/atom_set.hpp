@@ -1,4 +1,4 @@
-// Which atoms of a model are read: those of one revision, everywhere or in a region of space. As text of a query.
+// Selects the atoms of a model that are read, as the text of a query: those of one revision, optionally in a region.
 #pragma once
 
 #include "pg/base/spi.hpp"
@@ -10,7 +10,7 @@
 
 namespace hartonomous::pg {
 
-// A geometry argument; its type belongs to PostGIS, wherever that is installed.
+// An argument of type geometry, which belongs to PostGIS and may be in any schema.
 struct region_argument {
   Oid type;
   Datum value;
@@ -20,18 +20,18 @@ class atom_set {
  public:
   const std::vector<std::string>& parts() const noexcept { return parts_; }
   std::int32_t model() const noexcept { return model_; }
-  // The revision that wrote the partition, and with it the factors of tensors that are not, or not only, atoms.
+  // The revision that wrote the partition and with it the factors of tensors that have other forms than atoms.
   std::int32_t base_revision() const noexcept { return base_revision_; }
   const std::optional<region_argument>& region() const noexcept { return region_; }
-  // Error 40001 when a partition of the set is no longer where it was. Locks keep other sessions from that; what this
-  // one does to them between two reads, they do not.
+  // Raises 40001 if a partition of the set has been moved. Locks keep other sessions from that, but not this session
+  // between two reads.
   void require_unchanged() const;
-  // A query of `columns` of the atoms `a` of one tensor: $1 is the model, $2 the tensor, $3 the region when there is
-  // one and the tensor is `placed` in space; `condition` may use $4.
+  // A query for `columns` of the atoms `a` of one tensor: $1 is the model, $2 the tensor, $3 the region, which is used
+  // if there is one and the atoms of the tensor have positions (`placed`); `condition` may use $4.
   std::string select(const std::string& columns, bool placed, const std::string& condition = {}) const;
 
  private:
-  // A partition as the set was made from it.
+  // A partition, as it was when the set was made.
   struct source {
     Oid partition, parent, file;
   };
@@ -48,11 +48,11 @@ class atom_set {
   std::string in_region_;  // the condition
 };
 
-// Both within an spi_session.
+// Both need an spi_session.
 atom_set live_atoms(std::int32_t model);
-// Errors: 22023 the model has no such revision, 55000 it is not kept.
+// Errors: 22023 if the model has no such revision, 55000 if the revision was dropped.
 atom_set atoms_of_revision(std::int32_t model, std::int32_t revision);
-// In X and Y, and in Z where the region has it.
+// Compares x and y, and z if the region has it.
 atom_set atoms_in_region(atom_set atoms, const region_argument& region);
 
 }  // namespace hartonomous::pg
