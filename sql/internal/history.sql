@@ -47,6 +47,49 @@ END;
 COMMENT ON FUNCTION hartonomous_internal.atoms_source(integer, integer) IS
   'the atoms of one partition, as a table in a query; NULL if it does not exist or is not attached';
 
+-- The partition that holds a revision, and what this partition lacks or has too much of at the moment: reading a kept
+-- revision moves nothing (internal/revisions.sql says what deltas are). revision_query() and the readers in C++
+-- (src/pg/store/atom_set.cpp) both ask it.
+CREATE FUNCTION hartonomous_internal.revision_atoms(model integer, revision integer)
+  RETURNS TABLE (base_revision_id integer, base_is_live boolean, put_back integer[], taken_out integer[])
+  LANGUAGE plpgsql STABLE PARALLEL SAFE COST 250 ROWS 1
+  SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+  target hartonomous.model_revisions;
+  held_chain integer[];
+  chain integer[];
+BEGIN
+  SELECT * INTO target FROM hartonomous.model_revisions r
+   WHERE r.model_id = model AND r.revision_id = revision_atoms.revision;
+  IF target.revision_id IS NULL THEN
+    RAISE EXCEPTION 'model "%" has no revision %', model::hartonomous.regmodel, revision_atoms.revision
+      USING ERRCODE = '22023';
+  END IF;
+  IF target.state NOT IN ('live', 'backup') THEN
+    RAISE EXCEPTION 'revision % of model "%" is %', target.revision_id, model::hartonomous.regmodel, target.state
+      USING ERRCODE = '55000';
+  END IF;
+  SELECT hartonomous_internal.revision_chain(r.held_revision_id) INTO STRICT held_chain
+    FROM hartonomous.model_revisions r WHERE r.revision_id = target.base_revision_id;
+  chain := hartonomous_internal.revision_chain(target.revision_id);
+  RETURN QUERY
+    SELECT target.base_revision_id,
+           EXISTS (SELECT FROM hartonomous.model_revisions r
+                    WHERE r.revision_id = hartonomous_internal.current_revision(model)
+                      AND r.base_revision_id = target.base_revision_id),
+           ARRAY(SELECT u.step FROM unnest(held_chain) WITH ORDINALITY u (step, n)
+                  WHERE u.step <> ALL (chain) ORDER BY u.n),
+           ARRAY(SELECT u.step FROM unnest(chain) WITH ORDINALITY u (step, n)
+                  WHERE u.step <> ALL (held_chain) ORDER BY u.n DESC);
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.revision_atoms(integer, integer) IS
+  'where the atoms of an available revision are stored: in the partition of a revision, without the atoms of the '
+  'deltas taken_out, with those of the deltas put_back, in that order; 22023 if the model has no such revision, 55000 '
+  'if it was dropped';
+
 -- The rows of a state, without bringing its partition into it: those that hold_revision() would put back or take out
 -- are added or left out here. Through the parents, for which readers have rights.
 CREATE FUNCTION hartonomous_internal.revision_query(revision integer, columns text) RETURNS text
@@ -54,21 +97,17 @@ CREATE FUNCTION hartonomous_internal.revision_query(revision integer, columns te
   SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  target hartonomous.model_revisions;
-  held_chain integer[];
-  own_chain integer[] := hartonomous_internal.revision_chain(revision);
+  model integer := (SELECT r.model_id FROM hartonomous.model_revisions r WHERE r.revision_id = revision);
+  place record;
   removed text[];  -- whose atoms are not in the state
   sources text[];  -- whose atoms are, each but for those of the sources before it
 BEGIN
-  SELECT * INTO STRICT target FROM hartonomous.model_revisions r WHERE r.revision_id = revision;
-  SELECT hartonomous_internal.revision_chain(r.held_revision_id) INTO STRICT held_chain
-    FROM hartonomous.model_revisions r WHERE r.revision_id = target.base_revision_id;
-  SELECT array_agg(hartonomous_internal.atoms_source(target.model_id, d)) INTO removed
-    FROM unnest(own_chain) d WHERE d <> ALL (held_chain);
+  SELECT * INTO STRICT place FROM hartonomous_internal.revision_atoms(model, revision);
+  SELECT array_agg(hartonomous_internal.atoms_source(model, d)) INTO removed FROM unnest(place.taken_out) d;
   -- What is put back last stands in the place of all else.
-  SELECT array_agg(hartonomous_internal.atoms_source(target.model_id, d.delta) ORDER BY d.n DESC) INTO sources
-    FROM unnest(held_chain) WITH ORDINALITY d (delta, n) WHERE d.delta <> ALL (own_chain);
-  sources := sources || hartonomous_internal.atoms_source(target.model_id, target.base_revision_id);
+  SELECT array_agg(hartonomous_internal.atoms_source(model, d.delta) ORDER BY d.n DESC) INTO sources
+    FROM unnest(place.put_back) WITH ORDINALITY d (delta, n);
+  sources := sources || hartonomous_internal.atoms_source(model, place.base_revision_id);
   -- OFFSET 0 keeps the planner from computing the columns later: sorts and joins, which may go to disk, would carry all
   -- weights that are stored inline.
   RETURN (SELECT string_agg(format('SELECT * FROM (SELECT %s FROM %s a OFFSET 0) a WHERE true', columns, s.source)
@@ -126,45 +165,4 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.compare_revisions(integer, integer) IS
-  -- The partition that holds a revision, and what its partition lacks or has too much of at the moment: reading a kept
   'diff_revisions() in the snapshot of the calling query';
--- revision moves nothing (internal/revisions.sql says what deltas are).
-CREATE FUNCTION hartonomous_internal.revision_atoms(model integer, revision integer)
-  RETURNS TABLE (base_revision_id integer, base_is_live boolean, put_back integer[], taken_out integer[])
-  LANGUAGE plpgsql STABLE PARALLEL SAFE COST 250 ROWS 1
-  SET search_path = pg_catalog, pg_temp
-AS $$
-#variable_conflict use_column
-DECLARE
-  target hartonomous.model_revisions;
-  held_chain integer[];
-  chain integer[];
-BEGIN
-  SELECT * INTO target FROM hartonomous.model_revisions r
-   WHERE r.model_id = model AND r.revision_id = revision_atoms.revision;
-  IF target.revision_id IS NULL THEN
-    RAISE EXCEPTION 'model "%" has no revision %', model::hartonomous.regmodel, revision_atoms.revision
-      USING ERRCODE = '22023';
-  END IF;
-  IF target.state NOT IN ('live', 'backup') THEN
-    RAISE EXCEPTION 'revision % of model "%" is %', target.revision_id, model::hartonomous.regmodel, target.state
-      USING ERRCODE = '55000';
-  END IF;
-  SELECT hartonomous_internal.revision_chain(r.held_revision_id) INTO STRICT held_chain
-    FROM hartonomous.model_revisions r WHERE r.revision_id = target.base_revision_id;
-  chain := hartonomous_internal.revision_chain(target.revision_id);
-  RETURN QUERY
-    SELECT target.base_revision_id,
-           EXISTS (SELECT FROM hartonomous.model_revisions r
-                    WHERE r.revision_id = hartonomous_internal.current_revision(model)
-                      AND r.base_revision_id = target.base_revision_id),
-           ARRAY(SELECT u.step FROM unnest(held_chain) WITH ORDINALITY u (step, n)
-                  WHERE u.step <> ALL (chain) ORDER BY u.n),
-           ARRAY(SELECT u.step FROM unnest(chain) WITH ORDINALITY u (step, n)
-                  WHERE u.step <> ALL (held_chain) ORDER BY u.n DESC);
-END
-$$;
-COMMENT ON FUNCTION hartonomous_internal.revision_atoms(integer, integer) IS
-  'where the atoms of an available revision are stored: in the partition of a revision, without the atoms of the '
-  'deltas taken_out, with those of the deltas put_back, in that order; 22023 if the model has no such revision, 55000 '
-  'if it was dropped';

@@ -37,3 +37,10 @@ COMMENT ON FUNCTION hartonomous_internal.copy_atoms(regclass, regclass, integer,
   'read in parallel; returns what it wrote; 22023 if the operation does not change atoms or its arguments are invalid, '
   '42704 if there is no such tensor, 42809 if the target is not the partition that create_atoms_partition() creates '
   'for the revision, 0A000 if it has triggers, foreign keys or policies, 42501 without the right to INSERT there';
+
+-- Workers take longer to start than to change a small tensor.
+CREATE FUNCTION hartonomous_internal.worth_workers(size bigint) RETURNS boolean
+  LANGUAGE sql IMMUTABLE PARALLEL SAFE COST 1
+  RETURN size > 1048576;
+COMMENT ON FUNCTION hartonomous_internal.worth_workers(bigint) IS
+  'whether a tensor of that many bytes or weights is large enough to be changed by parallel workers';

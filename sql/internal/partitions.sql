@@ -1,8 +1,7 @@
 -- Partitions of atoms: each revision that writes atoms has a table. Its name, its columns and its indexes.
 
 CREATE FUNCTION hartonomous_internal.atoms_partition(model integer, revision integer) RETURNS text
-  LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE COST 1
-  RETURN 'tensor_atoms_m' || model || '_r' || revision;
+  AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 1;
 COMMENT ON FUNCTION hartonomous_internal.atoms_partition(integer, integer) IS
   'name, in schema hartonomous, of the partition that a revision wrote (its atoms, or those it removed)';
 

@@ -52,8 +52,7 @@ BEGIN
   SELECT * INTO written
     FROM hartonomous_internal.perform_operation(step.operation, step.arguments, job.model_id, layer, job.model_id,
       job.revision_id, layer,
-                                       -- Starting parallel workers takes longer than quantizing a small tensor.
-      parallel => step.bytes_before > 1048576);
+      parallel => hartonomous_internal.worth_workers(step.bytes_before));
   UPDATE hartonomous.compression_steps s
      SET state = 'done', atoms_before = step.atoms_before, bytes_before = step.bytes_before,
          source_fingerprint = step.source_fingerprint, atoms_after = written.atoms, bytes_after = written.bytes,

@@ -267,7 +267,7 @@ BEGIN
       FROM hartonomous_internal.perform_operation(tensor.operation, tensor.arguments, parent, tensor.layer_id, student,
         revision,
                                          -- Starting parallel workers takes longer than reading a small tensor.
-        tensor.into_layer, parallel => tensor.parameter_count > 1048576);
+        tensor.into_layer, parallel => hartonomous_internal.worth_workers(tensor.parameter_count));
     atoms := atoms + copied.atoms;
     bytes := bytes + copied.bytes;
     of_matrices := of_matrices + CASE WHEN tensor.chosen THEN copied.bytes ELSE 0 END;

@@ -1,7 +1,7 @@
 -- History: what revisions a model has, how two differ, and which backups a retention keeps.
 BEGIN;
 \ir lib/model_files.sql
-SELECT plan(44);
+SELECT plan(45);
 CREATE FUNCTION lib.tiny_gguf(seed double precision) RETURNS bytea LANGUAGE sql IMMUTABLE
   RETURN gguf(ARRAY[ROW('a.weight', '{32,12}', 0, waves(12, 32, seed))::tensor,
                     ROW('b.weight', '{48,10}', 0, waves(10, 48, seed + 1))::tensor,
@@ -180,6 +180,7 @@ SELECT is(count(*), 1::bigint, 'only the live one is left') FROM model_history(:
 SELECT ok(right_query(:r7), 'whole');
 SELECT is_empty(format('SELECT * FROM apply_retention(%s, 0)', :model), 'nothing left to drop');
 
+SELECT throws_ok('SELECT revision_query(-1, ''a.x'')', '22023', NULL, 'revision_query() of no revision');
 SELECT is_empty($$SELECT without_comment('model_history', 'atoms_source', 'revision_query', 'compare_revisions',
   'diff_revisions', 'apply_retention')$$, 'every function has a comment');
 SELECT * FROM finish();

@@ -1,7 +1,7 @@
 -- copy_atoms: a tensor's atoms from one partition into another, unchanged and with each change; errors.
 BEGIN;
 \ir lib/model_files.sql
-SELECT plan(58);
+SELECT plan(59);
 SELECT import_gguf(gguf(ARRAY[ROW('a.weight', '{256,10}', 0, waves(10, 256, 1))::tensor,
   ROW('b.weight', '{256,10}', 0, waves(10, 256, 2))::tensor]), 'm') AS m \gset
 SELECT live_partition(:m) AS source, live_base(:m) AS live, layer(:m, 'a.weight') AS a, layer(:m, 'b.weight') AS b \gset
@@ -171,8 +171,11 @@ SELECT throws_ok($$SELECT raise_error('HT002', 'a message', NULL, '', NULL, NULL
 SELECT throws_ok($$SELECT raise_error(NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL)$$, 'XX000', 'unknown error',
   '... of nothing');
 SELECT is(try_step(-1, 1) ->> 'sqlstate', '42704', 'try_step() returns the error');
+SELECT results_eq('SELECT worth_workers(size) FROM unnest(ARRAY[1048576, 1048577, NULL]) size',
+  'VALUES (false), (true), (NULL)', 'worth_workers()');
 SELECT is_empty(
-  $$SELECT without_comment('require_run', 'copy_atoms', 'check_operation', 'perform_operation', 'reals_json',
+  $$SELECT without_comment('worth_workers', 'require_run', 'copy_atoms', 'check_operation', 'perform_operation',
+    'reals_json',
     'begin_run', 'rewrite_layer', 'start_run', 'execute_run', 'finish_run', 'close_run', 'abandon_run',
     'do_step', 'try_step', 'note_failure', 'execute_step', 'raise_error', 'raise_failure')$$,
   'every function has a comment');
