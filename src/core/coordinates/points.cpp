@@ -1,4 +1,4 @@
-// Points in 3, 6 or 12 bytes.
+// Encodings of points in 3, 6 or 12 bytes (hartonomous/coordinates.hpp).
 #include <cmath>
 #include <cstdio>
 #include <cstdlib>
@@ -13,7 +13,7 @@
 namespace hartonomous {
 namespace {
 
-// The shortest text that reads back as the same float, as PostgreSQL prints it.
+// The shortest text that reads back as the same float, as PostgreSQL prints floats.
 std::string text_of(float value) {
   if (std::isnan(value)) return "NaN";
   if (std::isinf(value)) return value > 0.0f ? "Infinity" : "-Infinity";
@@ -37,7 +37,8 @@ void check_in_range(const axis_range& axis, float value) {
          std::string(axis.name) + " must be between " + text_of(axis.low) + " and " + text_of(axis.high) + ".");
 }
 
-// Through fractions of the range in the order of the seed's formulas, so that bytes agree with its on every value.
+// Computed as fractions of the range, in the order of the original design's formulas, so that the bytes agree for every
+// value.
 std::byte quantize_axis(const axis_range& axis, float value) {
   check_in_range(axis, value);
   const float fraction = (value - axis.low) / (axis.high - axis.low);

@@ -1,4 +1,4 @@
-// Runs of coordinates in four bits each.
+// Arrays of coordinates in four bits each (hartonomous/coordinates.hpp).
 #include <algorithm>
 #include <cfloat>
 #include <cmath>
@@ -28,7 +28,7 @@ std::size_t checked_block_size(std::int64_t block_size) {
   return static_cast<std::size_t>(block_size);
 }
 
-// Checks before the first block and then about every check_interval values.
+// Checks for interrupts before the first block and then about every check_interval values.
 class periodic_check {
  public:
   periodic_check(std::size_t block, interrupt_checker& interrupts)
@@ -47,14 +47,14 @@ class periodic_check {
 struct block_scale {
   float scale, minimum;
 
-  // Rounded half to even. In double only where float would overflow: the seed's bytes are float's.
+  // Rounded half to even. Uses double only where float would overflow, because the original design computes in float.
   std::uint32_t level_of(float x) const {
     if (scale == 0.0f) return 0;
     const float above = x - minimum;
     const float level = std::isfinite(above)
                             ? above / scale
                             : static_cast<float>((static_cast<double>(x) - minimum) / static_cast<double>(scale));
-    // A subnormal scale is rounded so coarsely that the maximum can come out above 15, even out of nearest_int's range.
+    // A subnormal scale has so few bits that the maximum can come out above 15, even out of the range of nearest_int().
     return level < 15.0f ? static_cast<std::uint32_t>(codecs::nearest_int(level)) : 15u;
   }
 
@@ -62,19 +62,21 @@ struct block_scale {
     if (scale == 0.0f) return minimum;  // exact, the sign of zero included
     const float x = minimum + static_cast<float>(level) * scale;
     if (std::isfinite(x)) return x;
-    // The product overflowed though the sum need not; the rounding of scale may take it past the largest float.
+    // The product may overflow although the sum does not; rounding of the scale may take the sum past the largest
+    // float.
     const double exact = static_cast<double>(minimum) + static_cast<double>(level) * static_cast<double>(scale);
     return static_cast<float>(std::clamp(exact, -double{FLT_MAX}, double{FLT_MAX}));
   }
 };
 
-// The smallest and the largest; of zeros, the first smallest and the last largest, whatever their signs.
+// The smallest and the largest value. Zeros are equal whatever their signs: the first one is kept as the smallest, the
+// last one as the largest.
 struct bounds {
   float low, high;
 };
 
 bounds bounds_of(span<const float> values) {
-  // Side by side in lanes, which the compiler turns into vectors.
+  // Independent lanes, so that the compiler can vectorize the loop.
   constexpr std::size_t lanes = 16;
   if (values.size() >= lanes) {
     float low[lanes], high[lanes];
@@ -104,7 +106,7 @@ block_scale scale_of(span<const float> values) {
   return {static_cast<float>((static_cast<double>(high) - low) / 15.0), low};
 }
 
-// Levels 2 i and 2 i + 1 to nibble i, in two plain loops over pieces, which the compiler turns into vectors.
+// Packs levels 2 i and 2 i + 1 into byte i, in two plain loops over chunks, which the compiler can vectorize.
 void pack_levels(const block_scale& with, const float* values, std::size_t pairs, std::byte* to) {
   constexpr std::size_t piece = 64;
   std::uint8_t levels[2 * piece];
@@ -120,14 +122,14 @@ void pack_levels(const block_scale& with, const float* values, std::size_t pairs
   }
 }
 
-// `to` takes header_bytes + nibble_bytes(values.size()) bytes.
+// `to` has room for header_bytes + nibble_bytes(values.size()) bytes.
 void encode_block(span<const float> values, std::byte* to) {
   const block_scale with = scale_of(values);
   store_f32(with.scale, to);
   store_f32(with.minimum, to + 4);
   to += header_bytes;
   std::size_t i = 0;
-  // Where level_of() has nothing to mend: levels are 15 + rounding at most.
+  // In this range level_of() has no special case: levels are at most 15 plus rounding.
   if (with.scale >= FLT_MIN && with.scale < FLT_MAX / 16) {
     pack_levels(with, values.data(), values.size() / 2, to);
     i = values.size() / 2 * 2;
@@ -145,7 +147,7 @@ void encode_block(span<const float> values, std::byte* to) {
               "value at position " + std::to_string(index + 1) + (std::isnan(value) ? " is NaN" : " is infinite"));
 }
 
-// The first of values that is NaN or infinite, as an index; their number when there is none.
+// The index of the first value that is NaN or infinite; values.size() if there is none.
 std::size_t find_not_finite(span<const float> values) {
   constexpr std::uint32_t exponent = 0x7F800000;
   std::uint32_t found = 0;

@@ -1,5 +1,5 @@
-// Skilling's algorithm, with masks in place of his branches: it runs once for every row of a table, on data no branch
-// predictor can guess.
+// Skilling's algorithm with masks instead of branches: it runs once for every row of a table, on data that a branch
+// predictor cannot guess.
 #include "hartonomous/hilbert.hpp"
 
 #include <cstdint>
@@ -7,11 +7,11 @@
 namespace hartonomous {
 namespace {
 
-// All ones where bit `bit` of value is set, else zero.
+// All ones if bit `bit` of value is set, otherwise zero.
 std::uint32_t mask_of(std::uint32_t value, int bit) { return 0u - ((value >> bit) & 1u); }
 
-// One step of the walk through the levels: where the axis' bit is set invert the lower bits of x, else exchange the
-// lower bits of x and the axis.
+// One step down the levels: if the axis' bit is set, invert the lower bits of x, otherwise exchange the lower bits of x
+// and of the axis.
 void turn(std::uint32_t& x, std::uint32_t& axis, int bit) {
   const std::uint32_t lower = (1u << bit) - 1u;
   const std::uint32_t set = mask_of(axis, bit);
@@ -20,7 +20,7 @@ void turn(std::uint32_t& x, std::uint32_t& axis, int bit) {
   axis ^= swapped;
 }
 
-// For x itself an exchange is nothing.
+// For x itself, the exchange does nothing.
 void turn_first(std::uint32_t& x, int bit) { x ^= ((1u << bit) - 1u) & mask_of(x, bit); }
 
 // Bit j of the result is the parity of the bits of value above j.
@@ -34,7 +34,7 @@ std::uint32_t parity_above(std::uint32_t value) {
   return value;
 }
 
-// Bit j of the lower 21 to bit 3j.
+// Moves bit j, of the lower 21, to bit 3j.
 std::uint64_t spread(std::uint64_t v) {
   v = (v | v << 32) & 0x001F00000000FFFFu;
   v = (v | v << 16) & 0x001F0000FF0000FFu;
@@ -55,8 +55,8 @@ std::uint32_t gather(std::uint64_t v) {
   return static_cast<std::uint32_t>(v);
 }
 
-// In double: a float has 24 bits, too few for value - low and the product to be monotone to 21. Only the upper end of
-// the range reaches 2^21.
+// In double, because the 24 bits of a float are too few for value - low and the product to be monotone to 21 bits. Only
+// the upper end of the range reaches 2^21.
 std::uint32_t cell_of(const axis_range& axis, float value) {
   constexpr std::uint32_t cells = 1u << hilbert_bits;
   const double low = axis.low, high = axis.high;

@@ -1,9 +1,9 @@
-// Levenshtein's distance, bit by bit (hartonomous/levenshtein.hpp).
+// The Levenshtein distance by a bit-vector algorithm (hartonomous/levenshtein.hpp).
 //
-// The matrix D has a row for each code point of the shorter text and a column for each of the longer one. Neighbouring
+// The matrix D has a row for each code point of the shorter text and a column for each of the longer one. Neighboring
 // cells differ by -1, 0 or +1, so a block of 64 rows of a column is two words of bits (where its vertical differences
-// are +1, and -1), and goes to the next column in some 15 operations. Of a block that has been taken through all
-// columns nothing is left but the horizontal differences along its last row, which the block below it starts from.
+// are +1, and where they are -1), and advances to the next column in some 15 operations. Of a block that has passed all
+// columns, only the horizontal differences along its last row are kept, from which the block below it starts.
 #include "hartonomous/levenshtein.hpp"
 
 #include <algorithm>
@@ -26,7 +26,7 @@ codes code_points(std::string_view text) {
     std::size_t const length = utf8_length(text, i);
     std::uint32_t code = static_cast<unsigned char>(text[i]);
     if (length == 0) {
-      code += 0x110000;  // beyond Unicode
+      code += 0x110000;  // beyond Unicode, so that it differs from every character
     } else if (length > 1) {
       code &= 0x7fU >> length;
       for (std::size_t k = 1; k < length; ++k) code = code << 6 | (static_cast<unsigned char>(text[i + k]) & 0x3fU);
@@ -37,7 +37,7 @@ codes code_points(std::string_view text) {
   return out;
 }
 
-// What both have at their beginning and end changes nothing.
+// A common prefix and suffix do not change the distance.
 void drop_common(codes& a, codes& b) {
   const auto front = std::mismatch(a.begin(), a.end(), b.begin(), b.end());
   a.erase(a.begin(), front.first);
@@ -47,7 +47,7 @@ void drop_common(codes& a, codes& b) {
   b.erase(back.second.base(), b.end());
 }
 
-// Numbers code points from 1 on; 0 is for those that do not occur in the text it was made of.
+// Numbers the code points of a text from 1 on; code points that do not occur in it have number 0.
 class numbering {
  public:
   explicit numbering(codes of) : sorted_(std::move(of)) {
@@ -67,12 +67,12 @@ class numbering {
   std::array<std::uint32_t, 128> ascii_{};
 };
 
-// A block on its way through the columns.
+// A block that advances through the columns.
 struct block {
-  std::uint64_t plus = ~std::uint64_t{0}, minus = 0;  // vertical differences: at first each row is one more
+  std::uint64_t plus = ~std::uint64_t{0}, minus = 0;  // vertical differences; in the first column they are all +1
 
-  // To the next column; `equal` has a bit for each row of the same code point as the column. `in_*` is the horizontal
-  // difference above the block, and becomes the one at its row `last`.
+  // Advances to the next column. `equal` has a bit set for each row whose code point is that of the column. `in_*` is
+  // the horizontal difference above the block, and becomes the one at row `last`.
   void step(std::uint64_t equal, unsigned last, std::uint64_t& in_plus, std::uint64_t& in_minus) noexcept {
     std::uint64_t const vertical = equal | minus;
     equal |= in_minus;
@@ -90,7 +90,7 @@ struct block {
   }
 };
 
-// Takes the rows of one text through the columns of the other.
+// Computes the columns of the matrix, block after block.
 class matrix {
  public:
   matrix(const codes& rows, const codes& columns, interrupt_checker& interrupts)
@@ -109,8 +109,8 @@ class matrix {
   }
 
  private:
-  // Blocks that go side by side, each a column behind the one above it: the steps of one block wait for each other,
-  // those of several do not.
+  // Blocks that are computed side by side, each one column behind the one above it: the steps of one block depend on
+  // each other, those of different blocks do not.
   static constexpr std::size_t at_once = 4;
   static constexpr std::uint8_t plus_one = 1, minus_one = 2;
 
@@ -128,7 +128,7 @@ class matrix {
     std::array<block, count> blocks;
     std::array<std::uint64_t, count> plus{}, minus{};
     const auto step = [&](std::size_t k, std::size_t column) {
-      // What the block above gave for this column, one round ago.
+      // What the block above produced for this column, one round ago.
       std::uint64_t in_plus = k == 0 ? above_[column] & 1U : plus[k - 1];
       std::uint64_t in_minus = k == 0 ? above_[column] >> 1 : minus[k - 1];
       blocks[k].step(equal[k][columns_[column]], last[k], in_plus, in_minus);
@@ -147,7 +147,7 @@ class matrix {
 
   numbering number_;
   codes rows_, columns_;
-  std::vector<std::uint8_t> above_;  // horizontal differences along the last row done
+  std::vector<std::uint8_t> above_;  // horizontal differences along the last finished row
   interrupt_checker& interrupts_;
 };
 

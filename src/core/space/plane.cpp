@@ -1,4 +1,4 @@
-// The plane that shows most of a tensor's rows (hartonomous/space.hpp): two singular vectors.
+// The plane that captures most of a tensor's rows (hartonomous/space.hpp): two singular vectors.
 #include <algorithm>
 #include <cmath>
 
@@ -8,7 +8,7 @@
 namespace hartonomous {
 namespace {
 
-// Rows that are not numbers, or too large to be squared, show nothing.
+// Rows that have NaN or infinity, or numbers too large to be squared, are replaced by zeros.
 std::vector<float> usable_rows(span<const float> sample, std::size_t rows, std::size_t columns,
                                interrupt_checker& interrupts) {
   std::vector<float> usable(sample.begin(), sample.end());
@@ -32,7 +32,7 @@ principal_plane find_principal_plane(span<const float> sample, std::size_t rows,
   request.rank = 2;
   const svd_factors found =
       truncated_svd(usable_rows(sample, rows, columns, interrupts), rows, columns, request, crew, interrupts);
-  // A direction whose singular value is nothing beside the first one is none.
+  // A direction whose singular value is negligible beside the first one is rounding noise.
   const auto take = [&](std::size_t i, std::vector<float>& direction) {
     if (i >= found.rank || !(found.s[i] > found.s[0] * 1e-6f) || found.s[i] == 0.0f) return;
     std::copy_n(found.vt.begin() + static_cast<std::ptrdiff_t>(i * columns), columns, direction.begin());

@@ -1,4 +1,4 @@
-// Placing the atoms of a tensor (hartonomous/space.hpp).
+// The positions of a tensor's atoms (hartonomous/space.hpp).
 #include "hartonomous/space.hpp"
 
 #include <algorithm>
@@ -11,13 +11,13 @@
 namespace hartonomous {
 namespace {
 
-// What places an atom: its products with the plane's directions and its sum of squares.
+// What determines an atom's position: its products with the directions of the plane, and its sum of squares.
 struct moments {
   double first = 0, second = 0, energy = 0;
 };
 
-// One pass over the weights. Sums run in float over 16 lanes and 1024 weights, then in double: exact enough for a
-// place on a map, several times the speed of double throughout, and the same on every machine.
+// One pass over the weights. Sums are in float over 16 lanes and 1024 weights, then in double. This is exact enough for
+// a position, several times as fast as double throughout, and the same on every machine.
 moments moments_of(span<const float> w, const float* first, const float* second) {
   constexpr std::size_t lanes = 16, piece = 1024;
   moments total;
@@ -46,7 +46,7 @@ moments moments_of(span<const float> w, const float* first, const float* second)
   return total;
 }
 
-// Linear onto [0, 100]; the middle when all are the same. Values that are not finite go to the middle.
+// Scales linearly to [0, 100]. If all values are equal, and where a value is not finite, the result is 50.
 template <class Field>
 void scale_to_span(std::vector<atom_place>& places, Field field) {
   float low = std::numeric_limits<float>::infinity(), high = -low;
@@ -74,14 +74,14 @@ void tensor_space::add_row(span<const float> row) {
     const std::size_t length = std::min<std::uint64_t>(layout_.atom_size, layout_.row_length - column);
     const moments m =
         moments_of(row.subspan(column, length), plane_.first.data() + column, plane_.second.data() + column);
-    // Squares of very small or large weights leave the range of float: then once more, in double.
+    // Squares of very small or large weights leave the range of float; they are computed again in double.
     const bool in_range = m.energy > 1e-25 && m.energy < 1e35;
     const double root = in_range ? std::sqrt(m.energy / static_cast<double>(length)) : rms(row.subspan(column, length));
     places_.push_back({static_cast<float>(m.first), static_cast<float>(m.second), static_cast<float>(std::log(root))});
   }
 }
 
-// What is not finite counts neither in the span of x and y nor in the mean and deviation of importance.
+// Values that are not finite count neither in the range of x and y nor in the mean and deviation of importance.
 void tensor_space::leave_out(std::uint64_t atom) {
   constexpr float none = std::numeric_limits<float>::quiet_NaN();
   places_.at(atom) = {none, none, none};
@@ -99,7 +99,8 @@ void tensor_space::scale_plane() {
 }
 
 void tensor_space::standardise_importance() {
-  // The log of an all-zero atom is -infinity: it counts in neither mean nor deviation and ends at the low end.
+  // The log of an all-zero atom is -infinity: it counts in neither mean nor deviation and becomes the lowest
+  // importance.
   double sum = 0, squares = 0;
   std::uint64_t n = 0;
   for (const atom_place& p : places_) {
@@ -114,10 +115,11 @@ void tensor_space::standardise_importance() {
   const double deviation = n > 0 ? std::sqrt(squares / static_cast<double>(n)) : 0.0;
   for (atom_place& p : places_) {
     if (!std::isfinite(p.importance)) {
-      // Weights that are not numbers say nothing of their importance: such an atom is not pruned unasked.
+      // NaN and infinite weights say nothing about their importance, so such an atom gets the highest one and is not
+      // pruned.
       p.importance = p.importance == -std::numeric_limits<float>::infinity() ? -10.0f : 10.0f;
     } else {
-      // A deviation of rounding noise alone is none.
+      // A deviation of only rounding noise counts as none.
       const double z = deviation > 1e-6 ? (p.importance - mean) / deviation : 0.0;
       p.importance = static_cast<float>(std::clamp(z, -10.0, 10.0));
     }
