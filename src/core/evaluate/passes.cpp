@@ -1,4 +1,4 @@
-// Planning passes (passes.hpp).
+// Planning the passes of an evaluation (passes.hpp).
 #include "evaluate/passes.hpp"
 
 #include "hartonomous/error.hpp"
@@ -10,7 +10,7 @@
 namespace hartonomous::evaluate_detail {
 namespace {
 
-// Beyond this many tokens a pass gains no speed from reading the weights less often.
+// With more tokens in a pass, the saving from reading the weights less often becomes negligible.
 constexpr std::uint64_t enough_tokens = 2048;
 constexpr std::size_t logit_floats = std::size_t{1} << 19;
 
@@ -18,7 +18,7 @@ std::uint64_t bytes_needed(const transformer& network, std::uint64_t tokens, std
                            std::uint64_t scored, unsigned networks) {
   const std::uint64_t width = network.config().width;
   const std::uint64_t logits = scored * std::min<std::uint64_t>(logit_columns(scored), network.vocabulary());
-  // States of one model wait while those of the next are computed.
+  // The states of one model are kept while those of the next are computed.
   return network.run_bytes(tokens, longest) + networks * 4 * (tokens * width + scored * width + logits);
 }
 

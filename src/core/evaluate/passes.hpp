@@ -1,4 +1,4 @@
-// Windows that are run together, and what is kept of the logits row by row (inside src/core/evaluate only).
+// Windows that are run together, and the rows of logits that are needed of them (inside src/core/evaluate only).
 #pragma once
 
 #include <algorithm>
@@ -14,15 +14,15 @@ struct pass {
   std::size_t first = 0, count = 0;  // windows
   std::vector<token_sequence> sequences;
   std::vector<std::size_t> rows;  // states that predict a scored token
-  std::vector<token_id> targets;  // and that token
+  std::vector<token_id> targets;  // the scored tokens
 };
 
-// Cuts windows into passes that hold `memory` bytes at most with `networks` run at a time; error 53200 when a single
-// window needs more.
+// Divides windows into passes, so that running `networks` networks at a time takes at most `memory` bytes. Error 53200
+// if a single window needs more.
 std::vector<pass> plan_passes(const transformer& network, span<const score_window> windows, std::uint64_t memory,
                               unsigned networks);
 
-// Columns of logits that are computed at a time for so many rows.
+// The number of logit columns that are computed at a time for that many rows.
 std::size_t logit_columns(std::size_t rows);
 
 // Calls task(row) for every row, on all threads.

@@ -1,5 +1,5 @@
-// Scores of tokens, and the distance of two models, from logits that come a panel of the vocabulary at a time
-// (hartonomous/evaluate.hpp). No model's logits are ever in memory as a whole.
+// Scores of tokens, and the divergence of two models, from logits that are computed a panel of the vocabulary at a time
+// (hartonomous/evaluate.hpp). The logits of a model are never in memory as a whole.
 #include "evaluate/passes.hpp"
 #include "evaluate/tally.hpp"
 #include "hartonomous/error.hpp"
@@ -16,14 +16,14 @@ namespace {
 
 using namespace evaluate_detail;
 
-// One row's softmax, as far as its logits have come.
+// The softmax of one row, over the logits seen so far.
 struct distribution {
   float top = -std::numeric_limits<float>::infinity();
   std::size_t top_token = 0;
   double mass = 0.0;    // sum of exp(logit - top)
-  double target = 0.0;  // logit of the token that is scored
+  double target = 0.0;  // logit of the scored token
 
-  // Takes note of the panel's greatest logit; returns the factor by which sums up to here shrink.
+  // Updates the maximum with the panel's; returns the factor by which the sums so far are rescaled.
   double raise_top(const float* logits, std::size_t first, std::size_t count) {
     const float panel_top = network_detail::maximum(logits, count);
     if (!(panel_top > top)) return 1.0;
@@ -40,7 +40,7 @@ struct distribution {
   double log_probability() const { return target - log_mass(); }
 };
 
-// A distribution beside the baseline's.
+// A distribution together with the baseline's.
 struct distribution_pair {
   distribution model, baseline;
   double weighted = 0.0;  // sum of exp(baseline's logit - its top) * (baseline's logit - model's)
@@ -57,7 +57,7 @@ void check_targets(const transformer& network, const pass& p) {
   }
 }
 
-// States after the final norm of the rows that predict a scored token.
+// The states, after the final norm, of the rows that predict a scored token.
 std::vector<float> predicting_states(transformer& network, const pass& p) {
   check_targets(network, p);
   return network.normed(network.run(p.sequences), p.rows);
@@ -97,7 +97,7 @@ void add_panel(distribution_pair& pair, const logit_reader& model, const logit_r
 std::vector<distribution_pair> pairs_of(transformer& model, transformer& baseline, const pass& p) {
   std::vector<distribution_pair> found(p.rows.size());
   const std::vector<float> states = predicting_states(model, p), references = predicting_states(baseline, p);
-  // Both readers take the same steps.
+  // Both readers must use the same panels.
   const std::size_t columns = std::min({logit_columns(found.size()), model.panel_rows(model.config().width),
                                         baseline.panel_rows(baseline.config().width)});
   logit_reader reader(model, states.data(), found.size(), columns);

@@ -1,4 +1,4 @@
-// Progress of evaluations: counted (tally.hpp) and in words (hartonomous/evaluate.hpp).
+// Counts the progress of evaluations (tally.hpp) and describes it (hartonomous/evaluate.hpp).
 #include "evaluate/tally.hpp"
 
 #include "hartonomous/progress.hpp"
@@ -44,7 +44,7 @@ void tally::tell(bool pass_ended) {
 
 std::string progress_text(const evaluation_progress& progress, std::optional<double> seconds_left) {
   char number[48];
-  // Rounded down: not all before all is done.
+  // Rounded down, so that 100 % is shown only when everything is done.
   std::snprintf(number, sizeof number, "evaluated %.1f %%", std::floor(progress.part * 1000.0) / 10.0);
   std::string text = number + (" of " + std::to_string(progress.windows)) + " windows";
   if (progress.perplexity) {

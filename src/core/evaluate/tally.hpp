@@ -1,4 +1,4 @@
-// How much of an evaluation has been done (inside src/core/evaluate only).
+// The progress of an evaluation (inside src/core/evaluate only).
 #pragma once
 
 #include <initializer_list>
@@ -8,7 +8,7 @@
 
 namespace hartonomous::evaluate_detail {
 
-// Counts the multiplications of networks that run the windows, and tells the watcher, while it lives.
+// While it lives, counts the multiplications of the networks that run the windows, and calls the watcher.
 class tally {
  public:
   tally(std::initializer_list<transformer*> networks, span<const score_window> windows,
@@ -17,7 +17,7 @@ class tally {
   tally& operator=(const tally&) = delete;
   ~tally();
 
-  // The windows of a pass have been scored; `loss` is the mean over all tokens up to here.
+  // The windows of a pass have been scored; `loss` is the mean over all tokens so far.
   void end_pass(const running_mean& loss);
 
  private:

@@ -1,4 +1,4 @@
-// Cutting a text into windows, and statistics of scores (hartonomous/evaluate.hpp).
+// Divides a text into windows, and statistics of scores (hartonomous/evaluate.hpp).
 #include "hartonomous/error.hpp"
 #include "hartonomous/evaluate.hpp"
 

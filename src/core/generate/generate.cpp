@@ -1,4 +1,4 @@
-// Choosing tokens and running a text on (hartonomous/generate.hpp).
+// Sampling tokens and continuing a text (hartonomous/generate.hpp).
 #include "hartonomous/generate.hpp"
 
 #include "hartonomous/error.hpp"
@@ -20,7 +20,7 @@ std::uint64_t mixed(std::uint64_t x) noexcept {
   return x ^ (x >> 31);
 }
 
-// Tokens from the likeliest on: all that can be chosen from.
+// The tokens that can be chosen, most probable first.
 std::vector<std::size_t> candidates(span<const float> logits, std::uint32_t top_k) {
   std::vector<std::size_t> order(logits.size());
   std::iota(order.begin(), order.end(), std::size_t{0});
@@ -37,7 +37,7 @@ std::vector<std::size_t> candidates(span<const float> logits, std::uint32_t top_
   return order;
 }
 
-// exp((logit - top) / temperature) of each.
+// exp((logit - top) / temperature) of each candidate.
 std::vector<double> weights_of(span<const float> logits, const std::vector<std::size_t>& tokens, double temperature) {
   std::vector<double> weights;
   const double top = static_cast<double>(logits[tokens.front()]);

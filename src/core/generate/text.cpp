@@ -1,4 +1,4 @@
-// Pieces of tokens as valid text (hartonomous/generate.hpp).
+// Bytes of tokens as valid text (hartonomous/generate.hpp).
 #include "bytes/text.hpp"
 #include "hartonomous/generate.hpp"
 
@@ -11,7 +11,7 @@ constexpr char replacement[] = "\xEF\xBF\xBD";  // U+FFFD
 
 bool is_continuation(char c) noexcept { return (static_cast<unsigned char>(c) & 0xC0) == 0x80; }
 
-// Whether a character may begin at `i` of which more bytes are to come.
+// Whether the bytes from `i` on may be the beginning of a character whose remaining bytes have not arrived yet.
 bool is_unfinished(std::string_view text, std::size_t i) noexcept {
   const auto lead = static_cast<unsigned char>(text[i]);
   const std::size_t length = lead >= 0xF0 && lead <= 0xF4 ? 4 : lead >= 0xE0 ? 3 : 2;

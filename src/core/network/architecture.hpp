@@ -1,5 +1,5 @@
-// What a file of src/core/architecture says of its family of models: under which names GGUF files and Hugging Face
-// checkpoints have its sizes and tensors, and how a block is put together from the parts in block_pass.hpp.
+// What a file of src/core/architecture defines for its family of models: the names of sizes and tensors in GGUF files
+// and in Hugging Face checkpoints, and how a block is built from the parts in block_pass.hpp.
 #pragma once
 
 #include <cstdint>
@@ -22,10 +22,11 @@ struct named_size {
   std::uint32_t hyperparameters::*value;
 };
 
-// A class of models of the transformers library, as config.json names it under `architectures`.
+// A model class of the transformers library, as config.json names it under `architectures`.
 struct checkpoint_class {
   const char* name;
-  // Attention is in a window wherever the config has one, or says nothing of it; otherwise use_sliding_window says so.
+  // If true, attention has a sliding window whenever the config gives its size or does not mention it; otherwise
+  // use_sliding_window decides.
   bool has_window;
 };
 
@@ -34,9 +35,9 @@ struct expected_tensor {
   std::string name;                  // after "blk.N."
   std::vector<std::uint64_t> shape;  // row-major, rows first; a vector has one number
   bool required;
-  std::string checkpoint_name = {};  // after "layers.N."; of an expert, * is its number
-  // Rotary positions turn pairs of its rows. Checkpoints have the halves of each head as pairs; where the architecture
-  // turns adjacent rows, they are read in that order.
+  std::string checkpoint_name = {};  // after "layers.N."; * stands for the number of an expert
+  // Rotary positions rotate pairs of its rows. In checkpoints the pairs are the halves of each head; if the
+  // architecture rotates adjacent rows, the rows are reordered on reading.
   bool has_turned_rows = false;
 
   std::uint64_t columns() const noexcept { return shape.back(); }
@@ -52,7 +53,7 @@ struct network_architecture {
   span<const checkpoint_class> checkpoint_classes;
   span<const named_size> sizes;
   rope_pairs pairs;
-  bool turns_whole_heads;  // otherwise rope.dimension_count may be less than a head has
+  bool turns_whole_heads;  // otherwise rope.dimension_count may be less than the size of a head
   std::vector<expected_tensor> (*block_tensors)(const hyperparameters& config);
   void (*run_block)(network_detail::block_pass& pass);
 };

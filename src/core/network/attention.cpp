@@ -102,7 +102,7 @@ void block_pass::attend() {
         (s.cache != nullptr ? s.cache->values(block_) : batch_.v.data() + s.first * kv_width) + kv_head;
     const std::size_t seen = s.past + tile.first + tile.count;  // by the last query
     float* queries = batch_.q.data() + (s.first + tile.first) * q_width + tile.head * size;
-    const std::unique_ptr<float[]> scores(new float[tile.count * seen]);  // all of it is written
+    const std::unique_ptr<float[]> scores(new float[tile.count * seen]);  // uninitialized: all of it is written
     multiply_transposed({queries, tile.count, size, q_width}, {keys, seen, size, kv_width}, config_.attention_scale,
                         scores.get(), seen);
     for (std::size_t t = 0; t < tile.count; ++t) {
@@ -110,7 +110,7 @@ void block_pass::attend() {
       softmax(scores.get() + t * seen, own);
       std::fill_n(scores.get() + t * seen + own, seen - own, 0.0f);
     }
-    // No other tile reads these queries.
+    // No other tile reads these queries, so they can be overwritten.
     multiply({scores.get(), tile.count, seen, seen}, {values, seen, size, kv_width}, queries, q_width);
   });
 }

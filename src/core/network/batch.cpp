@@ -1,4 +1,4 @@
-// Laying sequences out as one batch (batch.hpp).
+// Combines sequences into one batch (batch.hpp).
 #include "network/batch.hpp"
 
 #include <algorithm>
@@ -12,7 +12,7 @@ struct position_range {
   std::uint32_t first = UINT32_MAX, end = 0;
 };
 
-// The positions that the angles are needed of.
+// The range of positions for which angles are needed.
 position_range range_of(span<const token_sequence> sequences) {
   position_range range;
   for (const token_sequence& s : sequences) {

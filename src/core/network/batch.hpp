@@ -1,4 +1,4 @@
-// The tokens of one transformer::run() and what is computed of them (inside src/core/network only).
+// The tokens of one transformer::run() and their intermediate results (inside src/core/network only).
 #pragma once
 
 #include <cstddef>
@@ -10,14 +10,14 @@
 
 namespace hartonomous::network_detail {
 
-// One sequence within the batch.
+// The place of one sequence in the batch.
 struct sequence_position {
   std::size_t first = 0, count = 0;  // its tokens
   std::uint32_t past = 0;            // tokens before them, in the cache
   kv_cache* cache = nullptr;
 };
 
-// One of the experts that a token uses.
+// An expert chosen for a token.
 struct expert_choice {
   std::uint32_t expert = 0;
   float weight = 0.0F;
@@ -27,7 +27,7 @@ struct batch {
   batch(const hyperparameters& config, span<const token_sequence> from, span<const float> rope_factors);
 
   std::size_t size() const noexcept { return tokens.size(); }
-  // Bytes of a batch of that many tokens in sequences of at most `longest`.
+  // Size in bytes of a batch of that many tokens in sequences of at most `longest` tokens.
   static std::uint64_t bytes(const hyperparameters& config, std::uint64_t count, std::uint64_t longest) noexcept;
 
   std::vector<token_id> tokens;
@@ -35,16 +35,16 @@ struct batch {
   std::vector<sequence_position> sequences;
   rope_table angles;
   std::vector<float> x;         // the residual stream, tokens x width
-  std::vector<float> normed;    // tokens x width; also what a part adds to x
-  std::vector<float> q;         // tokens x query_width; then what attention gives
+  std::vector<float> normed;    // tokens x width; also the output of each part
+  std::vector<float> q;         // tokens x query_width; then the output of attention
   std::vector<float> k, v;      // tokens x kv_width
   std::vector<float> gate, up;  // tokens x inner_width
 
-  // Of a model with experts.
+  // Only in models with experts.
   std::vector<float> router;            // tokens x experts
   std::vector<expert_choice> choices;   // tokens x experts_used
-  std::vector<std::uint32_t> choosing;  // those of `choices` that are the expert at hand
-  std::vector<float> gathered, routed;  // tokens x width: what an expert is given; what all make of it
+  std::vector<std::uint32_t> choosing;  // those of `choices` that choose the current expert
+  std::vector<float> gathered, routed;  // tokens x width: input of an expert; sum of the experts' outputs
 };
 
 }  // namespace hartonomous::network_detail

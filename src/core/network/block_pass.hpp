@@ -1,4 +1,4 @@
-// One block's share of a forward pass: the parts that the files of src/core/architecture put blocks together from.
+// One block of a forward pass: the parts from which the files of src/core/architecture build blocks.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +15,7 @@ namespace hartonomous::network_detail {
 // The name of a block's tensor.
 std::string block_tensor(std::uint32_t block, const std::string& name);
 
-// Names are those of a block's tensors, without "blk.N." and, for matrices with a bias, without ".weight".
+// Names of tensors are given without "blk.N." and, for matrices with a bias, without ".weight".
 class block_pass {
  public:
   block_pass(const hyperparameters& config, std::uint32_t block, compute_context& compute, batch& tokens)
@@ -25,17 +25,17 @@ class block_pass {
   void normalize(const char* norm);
   // q, k, v from normed
   void project_queries_keys_values();
-  // RMSNorm of each head's query and of each head's key.
+  // Applies RMSNorm to each head's query and key.
   void normalize_heads();
-  // Queries and keys turned by their tokens' positions.
+  // Rotates queries and keys by the positions of their tokens.
   void rotate();
-  // q = what each token gathers from itself and the tokens before it. Keys and values enter the caches.
+  // q = attention of each token to itself and the tokens before it. Keys and values are added to the caches.
   void attend();
   // normed = attn_output q
   void project_attention();
   // normed = ffn_down (silu(ffn_gate normed) * ffn_up normed) (SwiGLU, Shazeer 2020)
   void gated_feed_forward();
-  // normed = sum over the experts that each token chooses of the same, times the router's weight
+  // normed = the sum of this over the experts chosen for each token, weighted by the router
   void routed_feed_forward();
   // x += normed
   void add_to_stream();
@@ -45,7 +45,7 @@ class block_pass {
   void rotate_heads(float* x, std::size_t heads);
   // gate = silu(gate) * up
   void gate_rows(std::size_t rows, std::size_t inner);
-  // For the tokens in `choosing`: adds what the expert makes of them to `routed`.
+  // For the tokens in `choosing`: adds the expert's output to `routed`.
   void run_expert(std::uint32_t expert);
 
   const hyperparameters& config_;
@@ -54,7 +54,7 @@ class block_pass {
   batch& batch_;
 };
 
-// What those parts need.
+// The tensors that these parts need.
 std::vector<expected_tensor> attention_tensors(const hyperparameters& config);  // without the norms of heads
 std::vector<expected_tensor> head_norm_tensors(const hyperparameters& config);
 std::vector<expected_tensor> gated_feed_forward_tensors(const hyperparameters& config);

@@ -1,4 +1,4 @@
-// Keys and values of the tokens seen so far (hartonomous/network.hpp).
+// The cache of keys and values (hartonomous/network.hpp).
 #include "hartonomous/network.hpp"
 
 namespace hartonomous {

@@ -1,4 +1,4 @@
-// Matrix products with weights that come a panel at a time, and norms (compute_context.hpp).
+// Matrix products with weights that are read a panel at a time, and norms (compute_context.hpp).
 #include "network/compute_context.hpp"
 
 #include "linear_algebra/sgemm.hpp"
@@ -8,7 +8,7 @@
 
 namespace hartonomous::network_detail {
 
-// Whole panels of up to 4 MB: no faster beyond, and a check for interrupts after each.
+// Panels of up to 4 MB: larger ones are no faster, and there is a check for interrupts after each.
 std::size_t compute_context::panel_rows(std::uint64_t columns) const noexcept {
   constexpr std::uint64_t most = std::uint64_t{4} << 20;
   return std::max<std::uint64_t>(1, std::min(most, panel_bytes_) / (columns * sizeof(float)));
@@ -21,7 +21,7 @@ std::vector<float> compute_context::vector_of(const std::string& tensor) {
   return {values, values + columns};
 }
 
-// A run is work of well below a millisecond.
+// Each range is well below a millisecond of work.
 void compute_context::for_runs(std::size_t count, std::size_t floats_each,
                                const std::function<void(std::size_t, std::size_t)>& task) {
   constexpr std::size_t floats = 1 << 16;
@@ -30,8 +30,8 @@ void compute_context::for_runs(std::size_t count, std::size_t floats_each,
                [&](std::size_t i) { task(i * run, std::min(count, (i + 1) * run)); });
 }
 
-// Cut into products of a few milliseconds, as many tokens as that allows so that weights are packed seldom; always in
-// the same places, so that sums do not depend on the threads.
+// Divided into products of a few milliseconds, with as many tokens as that allows, because each one packs the weights
+// again. The division does not depend on the number of threads, so the sums do not, either.
 void compute_context::multiply_panel(const float* x, std::size_t tokens, std::size_t columns, const float* panel,
                                      std::size_t rows, float* y, std::size_t stride) {
   constexpr std::size_t row_run = 256, multiplications = std::size_t{1} << 27;

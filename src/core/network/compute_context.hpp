@@ -1,4 +1,4 @@
-// What all parts of a network compute with: its weights, a panel of rows at a time, the thread pool, and who watches.
+// The resources of all parts of a network: its weights, a panel of rows at a time, the thread pool, and the observers.
 #pragma once
 
 #include <cstddef>
@@ -28,20 +28,20 @@ class compute_context {
   void observe(linear_observer* observer) noexcept { observer_ = observer; }
   void watch(std::function<void(double)> watcher) { watcher_ = std::move(watcher); }
 
-  // Rows of so many columns that are in memory at a time.
+  // How many rows of that many columns are in memory at a time.
   std::size_t panel_rows(std::uint64_t columns) const noexcept;
   std::vector<float> vector_of(const std::string& tensor);
 
-  // Calls task(from, to) for runs of `count` things of some floats each, on the threads.
+  // Calls task(from, to) on the thread pool for ranges of `count` items of `floats_each` floats each.
   void for_runs(std::size_t count, std::size_t floats_each, const std::function<void(std::size_t, std::size_t)>& task);
 
-  // y = W x + b, tokens x rows, of the tensors name.weight and, where there is one, name.bias.
+  // y = W x + b, tokens x rows, for the tensors name.weight and, if it exists, name.bias.
   void linear(const std::string& name, const float* x, std::size_t tokens, std::size_t columns, float* y,
               std::size_t rows);
-  // y = W x, tokens x rows.count, of some rows of a matrix.
+  // y = W x, tokens x rows.count, for some rows of a matrix.
   void multiply_rows(const std::string& matrix, row_range rows, const float* x, std::size_t tokens, std::size_t columns,
                      float* y);
-  // The product with a panel of rows, to columns of y, which is `stride` wide.
+  // The product with a panel of rows, written to columns of y, which is `stride` wide.
   void multiply_panel(const float* x, std::size_t tokens, std::size_t columns, const float* panel, std::size_t rows,
                       float* y, std::size_t stride);
   // RMSNorm of each row, times the vector `weight`; out may be x.

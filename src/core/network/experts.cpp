@@ -1,6 +1,6 @@
-// The routed feed-forward part of a block (block_pass.hpp): a router gives each token some of the block's experts, and
-// what they make of it is summed by the router's weights (Shazeer et al. 2017). Of each expert's matrices only the rows
-// are read that some token needs.
+// The routed feed-forward part of a block (block_pass.hpp): a router chooses some of the block's experts for each
+// token, and their outputs are summed with the router's weights (Shazeer et al. 2017). The matrices of an expert are
+// read only if some token has chosen it.
 #include "network/block_pass.hpp"
 #include "network/vectors.hpp"
 
@@ -9,11 +9,11 @@
 namespace hartonomous::network_detail {
 namespace {
 
-// The smallest normal F16 number: llama.cpp divides by no smaller sum.
+// The smallest normal F16 number: llama.cpp's lower bound of the divisor.
 constexpr float smallest_sum = 6.103515625e-5F;
 
-// The likeliest experts, the first one on ties, with weights whose sum is 1. Of the probabilities, those of chosen
-// experts become -1.
+// Chooses the most probable experts (on ties the first one) and scales their weights to sum to 1. The probabilities of
+// chosen experts become -1.
 void choose_experts(float* probabilities, std::size_t experts, span<expert_choice> chosen) {
   float sum = 0.0F;
   for (expert_choice& choice : chosen) {
@@ -73,7 +73,7 @@ void block_pass::run_expert(std::uint32_t expert) {
   compute_.multiply_rows(name("ffn_up_exps.weight"), inner_rows, x, choices.size(), width, up);
   gate_rows(choices.size(), inner);
   compute_.multiply_rows(name("ffn_down_exps.weight"), outer_rows, gate, choices.size(), inner, x);
-  // No token is here twice.
+  // No token occurs twice, so the tasks do not write to the same row.
   compute_.for_runs(choices.size(), width, [&](std::size_t from, std::size_t to) {
     for (std::size_t i = from; i < to; ++i) {
       const float weight = batch_.choices[choices[i]].weight;

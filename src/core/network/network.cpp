@@ -1,5 +1,4 @@
-// The network as a whole: which tensors it has to have, embedding, its blocks one after the other
-// (hartonomous/network.hpp).
+// The whole network: the tensors it needs, the embedding, and its blocks one after the other (hartonomous/network.hpp).
 #include "hartonomous/error.hpp"
 #include "hartonomous/network.hpp"
 #include "network/architecture.hpp"
@@ -37,7 +36,7 @@ void check_shape(const tensor_source& source, const expected_tensor& expected) {
   }
 }
 
-// All tensors that a model with that vocabulary may have.
+// All tensors that a model with this vocabulary may have.
 std::vector<expected_tensor> tensors_of(const hyperparameters& config, std::uint64_t vocabulary) {
   std::vector<expected_tensor> all = {{"token_embd.weight", {vocabulary, config.width}, true},
                                       {"output_norm.weight", {config.width}, true},
@@ -87,7 +86,8 @@ void transformer::check_tensors() {
     check_shape(source, expected);
     known.insert(expected.name);
   }
-  // What no formula here uses would be left out silently: the figures would be another model's.
+  // A tensor that the architecture does not use must not be ignored silently: the results would be those of another
+  // model.
   for (const std::string& name : source.names()) {
     if (known.count(name) == 0) {
       throw error(sqlstate::feature_not_supported,

@@ -1,5 +1,5 @@
-// Rotary positions: the angles (rope.hpp). YaRN leaves fast pairs as they are, scales the positions of
-// slow ones and mixes both in between.
+// The angles of rotary positions (rope.hpp). YaRN leaves fast pairs unchanged, scales the positions of slow ones, and
+// blends the two in between.
 #include "network/rope.hpp"
 
 #include <algorithm>
@@ -11,12 +11,12 @@ namespace {
 
 constexpr double pi = 3.14159265358979323846;
 
-// The pair that turns `rotations` times over the original context.
+// The index of the pair that makes `rotations` rotations over the original context.
 double pair_of(const rope_parameters& c, double original_context, double rotations) {
   return c.dimensions * std::log(original_context / (rotations * 2.0 * pi)) / (2.0 * std::log(c.base));
 }
 
-// How much of pair i keeps its own speed, 0 to 1.
+// The share, 0 to 1, of pair i's unscaled speed.
 double kept_speed(const rope_parameters& c, double original_context, double i) {
   const double low = std::max(0.0, std::floor(pair_of(c, original_context, c.beta_fast.value_or(32.0))));
   const double high = std::min(c.dimensions - 1.0, std::ceil(pair_of(c, original_context, c.beta_slow.value_or(1.0))));
@@ -31,7 +31,7 @@ rope_table::rope_table(const hyperparameters& config, span<const float> factors,
   const rope_parameters& c = config.rope;
   const bool yarn = c.scaling == rope_scaling::yarn;
   const double scale = 1.0 / c.factor, original_context = c.original_context.value_or(config.context);
-  // Positions that are drawn apart instead of pressed together (a factor below 1) leave the magnitude as it is.
+  // A factor below 1 spreads positions instead of compressing them; it leaves the magnitude unchanged.
   const double growth = yarn ? std::max(0.0, std::log(c.factor)) : 0.0;
   const double magnitude = c.magnitude.value_or(1.0) * (1.0 + 0.1 * growth);
   for (std::size_t i = 0; i < pairs_; ++i) {

@@ -11,10 +11,10 @@
 
 namespace hartonomous::network_detail {
 
-// Cosines and sines by position: row p holds those of position first + p, `dimensions` / 2 of each.
+// Cosines and sines by position: row p has `dimensions` / 2 of each, for position first + p.
 class rope_table {
  public:
-  // `factors` divide the frequencies (the tensor rope_freqs of llama 3); empty, or dimensions / 2 of them.
+  // `factors` are divisors of the frequencies (the tensor rope_freqs of llama 3): dimensions / 2 of them, or none.
   rope_table(const hyperparameters& config, span<const float> factors, std::uint32_t first, std::uint32_t count);
   const float* cosines(std::uint32_t position) const noexcept { return cosines_.data() + (position - first_) * pairs_; }
   const float* sines(std::uint32_t position) const noexcept { return sines_.data() + (position - first_) * pairs_; }

@@ -1,7 +1,7 @@
-// Norms, softmax, SwiGLU and rotations by vector instructions (vectors.hpp).
+// Norms, softmax, SwiGLU and rotations with vector instructions (vectors.hpp).
 //
-// Sums are kept in as many partial sums as a vector has lanes, so their last digits depend on the processor, as those
-// of the matrix products do.
+// There are as many partial sums as a vector has lanes, so the last digits of sums depend on the processor, like those
+// of the matrix products.
 #include "network/vectors.hpp"
 
 #undef HWY_TARGET_INCLUDE
@@ -26,7 +26,7 @@ using floats = hn::Vec<tag>;
 
 HWY_INLINE std::size_t whole(std::size_t count) { return count - count % hn::Lanes(tag()); }
 
-// exp as a vector; what lies below the smallest normal result is zero.
+// exp of a vector; results below the smallest normal number are zero.
 HWY_INLINE floats exponential(floats x) {
   const tag d;
   const floats e = hn::Exp(d, hn::Max(x, hn::Set(d, -87.0f)));

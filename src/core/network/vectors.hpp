@@ -1,4 +1,4 @@
-// What a language model computes on runs of floats, by vector instructions.
+// Operations of a language model on arrays of floats, with vector instructions.
 #pragma once
 
 #include <cstddef>
@@ -13,15 +13,15 @@ void gated(float* gate, const float* up, std::size_t count);
 void add(float* x, const float* y, std::size_t count);
 // x = exp(x - max) / sum
 void softmax(float* x, std::size_t count);
-float maximum(const float* x, std::size_t count);  // -infinity when there is none; NaN never wins
+float maximum(const float* x, std::size_t count);  // -infinity if there are no numbers; NaN is ignored
 // Sum of exp(x[i] - top).
 double exponential_sum(const float* x, std::size_t count, float top);
-// Sums of exp(x[i] - top) and of that times (x[i] - y[i]).
+// Sums of exp(x[i] - top), and of that times (x[i] - y[i]).
 struct divergence_sums {
   double mass, weighted;
 };
 divergence_sums exponential_divergence(const float* x, const float* y, std::size_t count, float top);
-// Turns pairs of x by the angles whose cosines and sines are given, `pairs` each.
+// Rotates pairs of x by the angles whose cosines and sines (`pairs` of each) are given.
 void rotate_adjacent(float* x, const float* cosines, const float* sines, std::size_t pairs);
 void rotate_halves(float* x, const float* cosines, const float* sines, std::size_t pairs);
 

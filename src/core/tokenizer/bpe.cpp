@@ -16,7 +16,7 @@ namespace {
 
 struct alphabet {
   std::array<std::uint16_t, 256> code{};  // of each byte
-  std::array<std::int16_t, 324> byte{};   // of each code; -1: not of the alphabet
+  std::array<std::int16_t, 324> byte{};   // of each code; -1 if it is not in the alphabet
 };
 
 constexpr alphabet make_alphabet() {
@@ -90,7 +90,7 @@ bpe_encoder::bpe_encoder(const variant& as, const vocabulary& words, const gguf_
   work_meter work(interrupts);
   for (std::size_t i = 0; i < merges.size(); ++i) {
     work.step();
-    // The space between the parts; a first part may begin with one.
+    // The space between the two parts; the first part may begin with a space.
     std::size_t const space = merges[i].find(' ', 1);
     if (space == std::string::npos) {
       throw error(sqlstate::invalid_binary_representation,
@@ -155,7 +155,7 @@ void bpe_encoder::encode(std::string_view text, std::vector<std::int32_t>& out, 
   while (words.next(word)) encode_word(word, symbols, out);
 }
 
-// Characters that are not of the alphabet are taken as they are.
+// Characters outside the alphabet are copied unchanged.
 void bpe_encoder::append_text(std::string& out, std::string_view token) {
   for (std::size_t i = 0; i < token.size(); ++i) {
     auto code = static_cast<unsigned char>(token[i]) + 0U;

@@ -1,4 +1,4 @@
-// Byte-level BPE ("gpt2"): tokens are written in an alphabet of 256 printable characters, one for each byte.
+// Byte-level BPE ("gpt2"): tokens are spelled in an alphabet of 256 printable characters, one for each byte.
 #pragma once
 
 #include <array>
@@ -14,7 +14,7 @@ namespace hartonomous::tokenizer_detail {
 
 class bpe_encoder {
  public:
-  // What tokenizer.ggml.pre implies; error 0A000 on a name that is not known.
+  // The options implied by tokenizer.ggml.pre. Error 0A000 if the name is not known.
   struct variant {
     split_rules rules;
     bool ignore_merges;  // a word that is itself a token is taken whole
@@ -39,7 +39,7 @@ class bpe_encoder {
 
   const vocabulary& words_;
   variant as_;
-  // Symbols: tokens by their id, and after them what merges have in their parts and is no token.
+  // Symbols: the tokens by their id, followed by texts that occur in merges but are not tokens.
   text_index parts_;
   std::array<std::int32_t, 256> byte_symbols_{};
   hash_table<merge_rule> merges_;  // by left symbol << 32 | right symbol

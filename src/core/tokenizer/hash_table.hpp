@@ -1,4 +1,4 @@
-// Hash tables without deletion: open addressing, a power of two of slots, at most half of them full.
+// Hash tables without deletion: open addressing, with a power of two of slots of which at most half are used.
 #pragma once
 
 #include <cstddef>
@@ -9,7 +9,7 @@
 
 namespace hartonomous::tokenizer_detail {
 
-// Spreads the bits of a key over the word (the finalizer of splitmix64).
+// Distributes the bits of a key over the word (the finalizer of splitmix64).
 inline std::uint64_t mix(std::uint64_t key) noexcept {
   key = (key ^ (key >> 30)) * 0xbf58476d1ce4e5b9U;
   key = (key ^ (key >> 27)) * 0x94d049bb133111ebU;
@@ -22,7 +22,7 @@ class hash_table {
  public:
   explicit hash_table(std::size_t expected = 0) { rehash(expected); }
 
-  // Keeps the value that is there already.
+  // If the key exists, keeps its value.
   void insert(std::uint64_t key, Value value) {
     if (2 * (size_ + 1) > slots_.size()) rehash(2 * size_ + 1);
     entry& place = slots_[slot_of(key)];
@@ -30,7 +30,7 @@ class hash_table {
     place = {key, value};
     ++size_;
   }
-  // nullptr when the key is not there.
+  // nullptr if the key does not exist.
   const Value* find(std::uint64_t key) const noexcept {
     const entry& place = slots_[slot_of(key)];
     return place.key == key ? &place.value : nullptr;
@@ -64,12 +64,12 @@ class hash_table {
   std::size_t size_ = 0;
 };
 
-// Texts numbered from 0 in the order they were added, found by their bytes.
+// Assigns numbers from 0 to texts, in the order in which they are added.
 class text_index {
  public:
-  // The text's number, new or old.
+  // The number of the text, which is added if it is new.
   std::int32_t add(std::string_view text);
-  // -1 when the text is not there.
+  // -1 if the text does not exist.
   std::int32_t find(std::string_view text) const noexcept;
 
   std::size_t size() const noexcept { return ends_.size(); }

@@ -1,4 +1,4 @@
-// Merging the symbols of a text pair by pair, the best pair first: what both kinds of tokenizer have in common.
+// Merges the symbols of a text pair by pair, the best pair first. Both kinds of tokenizer share this.
 #pragma once
 
 #include <algorithm>
@@ -9,23 +9,23 @@
 
 namespace hartonomous::tokenizer_detail {
 
-// A stretch of the text; a list linked both ways. Merging takes `right` into `left`, whose length grows.
+// A part of the text, in a doubly linked list. A merge extends `left` by `right`.
 struct symbol {
   std::uint32_t begin;
-  std::uint32_t length;  // bytes; 0: merged away
-  std::int32_t id;       // what the tokenizer knows it by
+  std::uint32_t length;  // bytes; 0 if it has been merged into another symbol
+  std::int32_t id;       // the tokenizer's number for it
   std::int32_t previous, next;
 };
 
-// A pair that may be merged, as it was when it was found.
+// A pair that can be merged, as it was when it was found.
 struct candidate {
-  double order;  // lower first, then the leftmost
+  double order;  // lower values first, then the leftmost
   std::int32_t left;
   std::uint32_t length;  // of both symbols
-  std::int32_t id;       // of what they make
+  std::int32_t id;       // of the merged symbol
 };
 
-// Checks for interrupts once in a few thousand steps of work.
+// Checks for interrupts once every few thousand steps.
 class work_meter {
  public:
   explicit work_meter(interrupt_checker& interrupts) noexcept : interrupts_(interrupts) {}
@@ -38,7 +38,7 @@ class work_meter {
   std::uint32_t steps_ = 0;
 };
 
-// The memory that merging needs, kept from one stretch of text to the next.
+// The memory for merging, reused from one part of the text to the next.
 class merger {
  public:
   explicit merger(work_meter& work) noexcept : work_(work) {}
@@ -51,7 +51,7 @@ class merger {
     work_.step();
   }
 
-  // `pair(left, right, found)` says whether the two symbols may be merged, and fills in `order` and `id`.
+  // `pair(left, right, found)` returns whether the two symbols can be merged, and sets `order` and `id`.
   template <class Pair>
   void merge(Pair pair) {
     heap_.clear();
@@ -68,7 +68,7 @@ class merger {
       symbol& left = at(best.left);
       if (left.length == 0 || left.next < 0) continue;
       symbol& right = at(left.next);
-      if (left.length + right.length != best.length) continue;  // one of them has been merged since
+      if (left.length + right.length != best.length) continue;  // one of the symbols has been merged since
       left.length = best.length;
       left.id = best.id;
       right.length = 0;
@@ -79,7 +79,7 @@ class merger {
     }
   }
 
-  // Calls visit(symbol) for those that are left, in order.
+  // Calls visit(symbol) for the remaining symbols in order.
   template <class Visit>
   void each(Visit visit) const {
     for (const symbol& s : symbols_) {

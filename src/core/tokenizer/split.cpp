@@ -1,4 +1,4 @@
-// Cutting text into words (split.hpp). Classes of characters are ICU's.
+// Splits text into words (split.hpp). The classes of characters are ICU's.
 #include "tokenizer/split.hpp"
 
 #include <algorithm>
@@ -23,12 +23,12 @@ splitter::character splitter::read(std::size_t at) const {
   work_.step();
   if (at >= text_.size()) return {0, 0, category::none};
   const auto* bytes = reinterpret_cast<const std::uint8_t*>(text_.data());
-  // ICU counts in 32 bits, so it sees the few bytes of this character only.
+  // ICU has 32-bit lengths, so it gets only the few bytes of this character.
   const auto length = static_cast<std::int32_t>(std::min<std::size_t>(4, text_.size() - at));
   std::int32_t size = 0;
   UChar32 code = 0;
   U8_NEXT(bytes + at, size, length, code);
-  // A byte that begins no character is one of its own.
+  // A byte that does not begin a character counts as one.
   if (code < 0) return {0xfffd, 1, category::other};
   std::uint32_t const mask = U_GET_GC_MASK(code);
   const category is = (mask & U_GC_L_MASK) != 0    ? category::letter
@@ -38,7 +38,7 @@ splitter::character splitter::read(std::size_t at) const {
   return {static_cast<char32_t>(code), static_cast<std::uint32_t>(size), is};
 }
 
-// As read(), but where numbers are cut out first, one ends the text for what comes before it.
+// Like read(), except that a number ends the text if numbers are split off first.
 splitter::character splitter::at(std::size_t at) const {
   const character c = read(at);
   return rules_.numbers_first && c.is == category::number ? character{0, 0, category::none} : c;
@@ -49,7 +49,7 @@ std::size_t splitter::skip(std::size_t from, category what) const {
   return from;
 }
 
-// Each of these returns where the match from `begin` ends, or `begin` when there is none.
+// Each of the following functions returns the end of the match that starts at `begin`, or `begin` if there is none.
 
 std::size_t splitter::end_of_contraction(std::size_t begin) const {
   const auto letter = [&](std::size_t i) {
@@ -96,7 +96,8 @@ std::size_t splitter::end_of_other(std::size_t begin, const character& first) co
   return end;
 }
 
-// A run of spaces: with its lines up to the last line end; else, before something, all but its last character.
+// A run of spaces. If it has line ends (and they are split), up to the last of them; otherwise, unless the text ends,
+// all but its last character.
 std::size_t splitter::end_of_space(std::size_t begin) const {
   std::size_t end = begin;
   std::size_t last = begin;

@@ -12,10 +12,10 @@ namespace hartonomous::tokenizer_detail {
 
 namespace {
 
-constexpr std::string_view visible_space = "\xe2\x96\x81";  // U+2581, for a space in tokens
+constexpr std::string_view visible_space = "\xe2\x96\x81";  // U+2581, which stands for a space in tokens
 
-// Bytes of the character that begins with this byte, as far as bytes follow that can continue it. Bytes that begin none
-// count as one.
+// Length of the character that begins at `i`, counting only bytes that can continue it. A byte that begins no character
+// has length 1.
 std::size_t character_at(std::string_view text, std::size_t i) noexcept {
   const auto lead = static_cast<unsigned char>(text[i]);
   std::size_t const wanted = lead < 0xc0 ? 1 : lead < 0xe0 ? 2 : lead < 0xf0 ? 3 : 4;
@@ -26,7 +26,7 @@ std::size_t character_at(std::string_view text, std::size_t i) noexcept {
   return length;
 }
 
-// Two pairs may share a key: that joins stretches of text, no more.
+// Two pairs may have the same key: that only makes parts of the text longer.
 std::uint64_t pair_key(std::string_view left, std::string_view right) noexcept {
   std::uint64_t key = 0;
   for (std::string_view const c : {left, right}) {
@@ -35,7 +35,7 @@ std::uint64_t pair_key(std::string_view left, std::string_view right) noexcept {
   return key == ~std::uint64_t{0} ? 0 : key;
 }
 
-// Calls visit(left, right) for the characters that meet in the text.
+// Calls visit(left, right) for each two adjacent characters of the text.
 template <class Visit>
 void each_pair(std::string_view text, Visit visit) {
   if (text.empty()) return;

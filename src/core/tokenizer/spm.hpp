@@ -16,10 +16,10 @@ class spm_encoder {
  public:
   spm_encoder(const vocabulary& words, interrupt_checker& interrupts);
 
-  // `spaced`: as if a space stood before the text.
+  // `spaced`: tokenize as if a space preceded the text.
   void encode(std::string_view text, bool spaced, std::vector<std::int32_t>& out, work_meter& work) const;
   static void append_text(std::string& out, std::string_view token);
-  // The byte that a token of kind `byte` stands for; -1 when its text is not <0xHH>.
+  // The byte of a token of kind `byte`; -1 if its text is not <0xHH>.
   static int byte_of(std::string_view token) noexcept;
   std::size_t memory() const noexcept { return neighbours_.memory(); }
 
@@ -27,9 +27,9 @@ class spm_encoder {
   void encode_stretch(std::string_view text, merger& symbols, std::vector<std::int32_t>& out) const;
 
   const vocabulary& words_;
-  std::array<std::int32_t, 256> byte_tokens_{};  // -1: none
-  // Pairs of characters that stand side by side in some token. Where two others meet nothing merges, so that the text
-  // comes apart there into stretches of a word or so, each tokenized by itself.
+  std::array<std::int32_t, 256> byte_tokens_{};  // -1 if there is none
+  // Pairs of characters that are adjacent in some token. Between two other characters nothing can be merged, so the
+  // text is split there into parts of about a word, each of which is tokenized by itself.
   hash_table<bool> neighbours_;
 };
 

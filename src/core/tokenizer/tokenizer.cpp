@@ -15,7 +15,7 @@ namespace {
 
 using namespace tokenizer_detail;
 
-// What does not depend on the kind.
+// The part that both kinds share.
 class vocabulary_tokenizer : public tokenizer {
  public:
   explicit vocabulary_tokenizer(vocabulary words) : words_(std::move(words)) {}
@@ -39,10 +39,10 @@ class vocabulary_tokenizer : public tokenizer {
   }
 
  protected:
-  // `first`: at the start of the text, or behind a token that was cut out.
+  // `first`: at the start of the text, or after a special token.
   virtual void encode_fragment(std::string_view text, bool first, std::vector<std::int32_t>& out,
                                work_meter& work) const = 0;
-  // The bytes of a token that is neither control nor unknown nor user-defined.
+  // Appends the bytes of a token that is neither control nor unknown nor user-defined.
   virtual void append_text(std::string& out, std::int32_t token) const = 0;
 
   const vocabulary& words() const noexcept { return words_; }
@@ -152,7 +152,7 @@ class bpe_tokenizer final : public vocabulary_tokenizer {
 }  // namespace
 
 std::uint64_t tokenizer::encode_memory(std::string_view text) noexcept {
-  constexpr std::uint64_t of_text = 8;  // measured: 2 to 6 bytes a byte, and of one long word 60
+  constexpr std::uint64_t of_text = 8;  // measured: 2 to 6 bytes per byte of text; 60 for a single long word
   constexpr std::uint64_t of_stretch = 64;
   std::size_t longest = 0;
   std::size_t begin = 0;
@@ -177,7 +177,7 @@ std::unique_ptr<const tokenizer> tokenizer::create(const gguf_metadata& metadata
   if (kind == "gpt2") {
     bpe_encoder::variant const as = bpe_encoder::find_variant(metadata);
     vocabulary words = read_vocabulary(metadata, {11, 11, -1, as.add_bos, false}, interrupts);
-    words.add_space_prefix = false;  // whatever the metadata says: as in llama.cpp, BPE knows no such thing
+    words.add_space_prefix = false;  // whatever the metadata says: llama.cpp ignores it for BPE
     return std::make_unique<bpe_tokenizer>(std::move(words), as, metadata, interrupts);
   }
   throw error(sqlstate::feature_not_supported, "unknown tokenizer " + show_name(kind), {},

@@ -1,4 +1,4 @@
-// Reading a vocabulary from GGUF metadata, and cutting its special tokens out of text.
+// Reads a vocabulary from GGUF metadata, and splits a text at its special tokens.
 #include "tokenizer/vocabulary.hpp"
 
 #include <algorithm>
@@ -15,8 +15,8 @@ namespace {
 constexpr const char* malformed = sqlstate::invalid_binary_representation;
 constexpr std::size_t check_interval = 4096;  // tokens
 
-// Models end their answers by other tokens than eos, too, and seldom say so in the metadata. Like llama.cpp's, this
-// list also makes control tokens of them, whatever the metadata says they are.
+// Models also end their answers with tokens other than EOS, and metadata seldom list them. As in llama.cpp, the tokens
+// of this list become control tokens, too, whatever the metadata say.
 constexpr std::string_view known_end_tokens[] = {"<|eot_id|>",    "<|eom_id|>",    "<|im_end|>",
                                                  "<|end|>",       "<|endoftext|>", "<|end_of_text|>",
                                                  "<end_of_turn>", "<EOT>",         "</s>"};
@@ -28,7 +28,7 @@ void read_tokens(const gguf_metadata& metadata, vocabulary& words, interrupt_che
   }
   for (std::size_t i = 0; i < texts.size(); ++i) {
     if (i % check_interval == 0) interrupts.check();
-    // An empty text matches nothing, but tells its token from others that are empty.
+    // An empty text cannot be matched; this makes it differ from other empty ones.
     std::string const text = texts[i].empty() ? "[EMPTY_" + std::to_string(i) + "]" : texts[i];
     const auto id = static_cast<std::size_t>(words.tokens.add(text));
     if (id != i) {
@@ -72,7 +72,7 @@ void read_kinds(const gguf_metadata& metadata, vocabulary& words) {
 
 std::int32_t read_id(const gguf_metadata& metadata, const char* key, std::int32_t fallback, const vocabulary& words) {
   const auto id = metadata.get_uint(key);
-  constexpr std::uint32_t none = 0xffffffff;  // what old converters write
+  constexpr std::uint32_t none = 0xffffffff;  // used by old converters for a token that does not exist
   if (!id || *id == none)
     return fallback >= 0 && static_cast<std::size_t>(fallback) < words.tokens.size() ? fallback : -1;
   if (*id >= words.tokens.size()) {
@@ -117,7 +117,7 @@ void collect_cut_first(vocabulary& words) {
                    [&](std::int32_t a, std::int32_t b) { return words.text(a).size() > words.text(b).size(); });
 }
 
-// Where `what` begins in `text` at or after `from`; npos when it does not. Checks for interrupts while it looks.
+// The first position of `what` in `text` at or after `from`, or npos. Checks for interrupts.
 std::size_t find_in(std::string_view text, std::string_view what, std::size_t from, interrupt_checker& interrupts) {
   constexpr std::size_t window = std::size_t{1} << 20;
   for (; from < text.size(); from += window) {

@@ -1,4 +1,4 @@
-// The vocabulary of a tokenizer, as the GGUF metadata has it, and what both kinds of tokenizer do with it.
+// The vocabulary of a tokenizer in GGUF metadata, and the operations on it that both kinds of tokenizer share.
 #pragma once
 
 #include <cstdint>
@@ -13,7 +13,7 @@
 
 namespace hartonomous::tokenizer_detail {
 
-// tokenizer.ggml.token_type's numbers. What is none of them counts as `undefined`.
+// The values of tokenizer.ggml.token_type. Any other value counts as `undefined`.
 enum class token_kind : std::uint8_t {
   undefined = 0,
   normal = 1,
@@ -30,33 +30,33 @@ struct vocabulary {
   std::vector<float> scores;
   std::int32_t bos = -1, eos = -1, unknown = -1;
   bool add_bos = false, add_eos = false, add_space_prefix = false;
-  // Tokens that are cut out of text before anything else, the longest first: control and unknown tokens where text
-  // may spell them, user-defined ones always.
+  // Tokens that are split off the text before anything else, longest first: user-defined ones always, control and
+  // unknown tokens if the text may spell them.
   std::vector<std::int32_t> cut_first;
-  std::vector<std::int32_t> end_tokens;  // those that end a text, in order
+  std::vector<std::int32_t> end_tokens;  // tokens that end a text, ascending
 
   token_kind kind(std::int32_t token) const noexcept { return kinds[static_cast<std::size_t>(token)]; }
   std::string_view text(std::int32_t token) const noexcept { return tokens[static_cast<std::size_t>(token)]; }
   bool is_special(std::int32_t token) const noexcept {
     return kind(token) == token_kind::control || kind(token) == token_kind::unknown;
   }
-  // The token for a byte that has none of its own; error 22021 when there is no unknown token either.
+  // The token for a byte without one of its own. Error 22021 if there is no unknown token either.
   std::int32_t unknown_for(unsigned char byte) const;
 };
 
-// What a kind of tokenizer takes for granted where the metadata says nothing.
+// The defaults of a kind of tokenizer, which apply where the metadata say nothing.
 struct vocabulary_defaults {
   std::int32_t bos = -1, eos = -1, unknown = -1;
   bool add_bos = false, add_space_prefix = false;
 };
 
-// Error 22P03 when a token is there twice; metadata that hold no texts of tokens are none of its business.
+// Error 22P03 if a token occurs twice. Metadata without a list of tokens are accepted.
 void require_unique_tokens(const gguf_metadata& metadata, interrupt_checker& interrupts);
 
 vocabulary read_vocabulary(const gguf_metadata& metadata, const vocabulary_defaults& defaults,
                            interrupt_checker& interrupts);
 
-// The value of a key that must be there; error 22P03 otherwise. `get` is a getter of gguf_metadata.
+// The value of a required key; error 22P03 if it is missing. `get` is a getter of gguf_metadata.
 template <class Get>
 auto required(const gguf_metadata& metadata, const char* key, Get get) {
   auto value = (metadata.*get)(key);
@@ -66,7 +66,7 @@ auto required(const gguf_metadata& metadata, const char* key, Get get) {
   return *std::move(value);
 }
 
-// A stretch of text, or the token that was cut out in its place (token >= 0).
+// A part of the text, or the special token that was in its place (token >= 0).
 struct fragment {
   std::string_view text;
   std::int32_t token;

@@ -1,4 +1,4 @@
-// Energies of atoms from the inputs of their matrices (hartonomous/usage.hpp).
+// The energy of atoms, from the inputs of their matrices (hartonomous/usage.hpp).
 #include "hartonomous/usage.hpp"
 
 #include <algorithm>
@@ -7,7 +7,7 @@
 namespace hartonomous {
 namespace {
 
-// Sum of w^2 * energy, in partial sums that the compiler keeps in vectors.
+// The sum of w^2 * energy, in partial sums that the compiler can keep in vectors.
 double weighted_energy(const float* weights, const double* energy, std::size_t count) {
   constexpr std::size_t lanes = 8;
   double partial[lanes] = {};
