@@ -1,8 +1,8 @@
 // GGUF metadata from JSON.
 //
-// A SAX handler that knows the one shape it accepts: anything else, however deep, is refused at once, so no tree is
-// ever built. It runs twice over the text, because jsonb orders an entry's keys by length and so puts "value" before
-// the "element" that says how to read it: first keys and types, then values.
+// A SAX handler for the only shape that is accepted: anything else, however deep, is refused at once, so no document
+// tree is built. It runs over the text twice, because jsonb sorts an entry's keys by length and so puts "value" before
+// the "element" that says how to read it: the first time it reads keys and types, the second time values.
 #include <algorithm>
 #include <cstdint>
 #include <utility>
@@ -102,7 +102,7 @@ class metadata_handler : public nlohmann::json_sax<nlohmann::json> {
   place place_ = place::start;
   hex_state hex_ = hex_state::none;
   std::string hex_text_;
-  unsigned root_seen_ = 0;  // bit(place) of the members met
+  unsigned root_seen_ = 0;  // bit(place) of the members seen
   unsigned entry_seen_ = 0;
   std::size_t index_ = 0;    // of the entry being read
   std::uint64_t bytes_ = 0;  // of payloads so far
@@ -283,7 +283,7 @@ void metadata_handler::element(const json_value& value) {
 }  // namespace
 
 void metadata_from_json(std::string_view json, gguf_metadata& metadata, interrupt_checker& interrupts) {
-  // nlohmann's lexer takes a NUL for the end of its input and would not see what follows.
+  // nlohmann's lexer treats a NUL as the end of its input and would ignore what follows.
   if (json.find('\0') != std::string_view::npos) refuse("The text contains a NUL character.");
   gguf_metadata parsed;
   for (const pass run : {pass::outline, pass::values}) {

@@ -1,4 +1,4 @@
-// JSON scalars to the bytes of GGUF values, exactly or not at all.
+// Converts JSON scalars to the bytes of GGUF values, if that is possible exactly.
 #include "gguf/json_value.hpp"
 
 #include <charconv>
@@ -40,7 +40,7 @@ void append_integer(gguf_kv& kv, const json_value& value) {
   append_le(kv.payload, bits, sizeof(T));
 }
 
-// "0x" and the digits of every bit.
+// "0x" and all hexadecimal digits of the bits.
 template <class Bits>
 Bits bits_of_text(const gguf_kv& kv, std::string_view text) {
   std::string bytes;
@@ -51,11 +51,11 @@ Bits bits_of_text(const gguf_kv& kv, std::string_view text) {
   return bits;
 }
 
-// Straight to the type wanted: through double, a float would be rounded twice.
+// Parsed directly as the target type: through double, a float would be rounded twice.
 template <class Float>
 Float parse_decimal(const gguf_kv& kv, std::string_view spelling) {
   std::string text(spelling);
-  // The JSON lexer puts the C locale's decimal point in place of the dot.
+  // The JSON lexer replaces the dot by the decimal point of the C locale.
   for (char& c : text) {
     const bool usual = (c >= '0' && c <= '9') || c == '-' || c == '+' || c == 'e' || c == 'E';
     if (!usual) c = '.';

@@ -1,4 +1,4 @@
-// GGUF metadata to JSON that loses nothing in jsonb.
+// GGUF metadata as JSON that loses nothing in jsonb.
 #include <charconv>
 #include <cmath>
 #include <cstdint>
@@ -21,7 +21,7 @@ void append_number(std::string& out, T value) {
   out.append(text, end.ptr);
 }
 
-// jsonb's numeric has neither NaN, infinity nor -0, so these go as their bits.
+// jsonb's numeric has no NaN, infinity or -0, so these are written as their bits.
 template <class Float, class Bits>
 void append_float(std::string& out, const char* from) {
   static_assert(sizeof(Float) == sizeof(Bits));

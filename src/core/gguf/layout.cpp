@@ -1,4 +1,4 @@
-// Sizes of GGUF tensors, as both the reader and the writer must see them.
+// Sizes of GGUF tensors, shared by the reader and the writer.
 #include <algorithm>
 #include <cstdint>
 
@@ -16,7 +16,7 @@ std::string shown(const std::vector<std::uint64_t>& dims) {
   return out;
 }
 
-// Product in 63 bits; false when it does not fit.
+// The product in 63 bits; false if it overflows.
 bool multiply(std::uint64_t a, std::uint64_t b, std::uint64_t& product) noexcept {
   return !__builtin_mul_overflow(a, b, &product) && product <= max_offset;
 }
@@ -39,7 +39,7 @@ void measure_tensor(gguf_tensor& tensor, const char* state) {
     throw error(state, who + " has an invalid number of dimensions",
                 "It has " + std::to_string(tensor.dims.size()) + "; up to 4 are allowed.");
   }
-  // The product of the dimensions that are not zero, for a zero must not hide that the others are too large.
+  // Zero dimensions are left out of this product, because a zero would hide that the others are too large.
   std::uint64_t product = 1;
   bool empty = false;
   for (std::uint64_t const dim : tensor.dims) {

@@ -1,4 +1,4 @@
-// GGUF metadata: value types, checks on keys, look-ups.
+// GGUF metadata: value types, checks of keys, lookups.
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
@@ -50,7 +50,7 @@ std::uint64_t kv_bytes(const gguf_kv& kv) noexcept {
 }
 
 std::string_view string_cursor::next() {
-  // Payloads are checked when they are made; checked again here because they are also a public field.
+  // Payloads are checked when they are created, and again here because they are a public field.
   std::uint64_t const length = rest_.size() >= 8 ? load_le<std::uint64_t>(rest_.data()) : 0;
   if (rest_.size() < 8 || length > rest_.size() - 8) {
     throw error(sqlstate::invalid_binary_representation, "GGUF: a string value ends early");
@@ -135,7 +135,7 @@ namespace {
                   wanted + ".");
 }
 
-// The key's value when it is an array (or a scalar) of elements that `fits`; nullptr when the key is absent.
+// The key's value if it is an array (or a scalar) whose element type satisfies `fits`; nullptr if the key is absent.
 template <class Fits>
 const gguf_kv* find_value(const gguf_metadata& metadata, std::string_view key, bool array, const char* wanted,
                           Fits fits) {
@@ -156,7 +156,7 @@ bool is_integer(gguf_type type) noexcept {
 bool is_float(gguf_type type) noexcept { return type == gguf_type::f32 || type == gguf_type::f64; }
 bool is_string(gguf_type type) noexcept { return type == gguf_type::string; }
 
-// An integer as 64 bits of two's complement; `negative` tells i64 -1 from u64 max.
+// An integer as 64 bits in two's complement; `negative` distinguishes i64 -1 from the maximum of u64.
 std::uint64_t load_integer(gguf_type type, const char* from, bool& negative) noexcept {
   std::int64_t value = 0;
   switch (type) {

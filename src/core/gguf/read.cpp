@@ -1,5 +1,5 @@
-// Reading the header of a GGUF file that may be hostile: nothing is allocated on the word of a count, only for
-// bytes that are really there.
+// Reads the header of a GGUF file, which may be malicious: memory is allocated only for bytes that really exist, never
+// because of a count in the file.
 #include <algorithm>
 #include <cstdint>
 #include <cstring>
@@ -20,7 +20,7 @@ namespace {
 constexpr std::size_t buffer_bytes = std::size_t{64} << 10;
 constexpr const char* malformed = sqlstate::invalid_binary_representation;
 
-// Sequential, buffered, never beyond the end.
+// Sequential, buffered; never reads beyond the end of the file.
 class header_reader {
  public:
   header_reader(byte_source& source, interrupt_checker& interrupts)
@@ -60,7 +60,7 @@ class header_reader {
     return load_le<T>(bytes);
   }
 
-  // Appends `count` bytes, known to be there and to be within the metadata limit.
+  // Appends `count` bytes, which the caller knows to exist and to be within the metadata limit.
   void append(std::string& out, std::uint64_t count, const std::string& what) {
     require(count, what);
     std::size_t const start = out.size();
@@ -158,12 +158,12 @@ void header_parser::read_fixed() {
   }
   tensor_count_ = in_.number<std::uint64_t>("the tensor count");
   kv_count_ = in_.number<std::uint64_t>("the metadata count");
-  // Smallest key: length, one byte, type, one-byte value. Smallest tensor: empty name, no dimension.
+  // The smallest key: length, one byte, type, one-byte value. The smallest tensor: empty name, no dimension.
   check_count(kv_count_, 8 + 1 + 4 + 1, in_.remaining(), gguf_max_keys, "metadata");
   check_count(tensor_count_, 8 + 4 + 4 + 8, in_.remaining(), gguf_max_tensors, "tensor");
 }
 
-// Called before memory is taken for the bytes.
+// Called before memory for the bytes is allocated.
 void header_parser::count_metadata(std::uint64_t bytes) {
   metadata_bytes_ += bytes;
   if (bytes > gguf_max_metadata_bytes || metadata_bytes_ > gguf_max_metadata_bytes) {
@@ -265,7 +265,7 @@ void header_parser::read_tensor(std::uint64_t index) {
                 "Its blocks cannot be carried, for their size is not known.");
   }
   tensor.type = traits->id;
-  tensor.offset = in_.number<std::uint64_t>(where);  // from the data start; made absolute by locate_tensors()
+  tensor.offset = in_.number<std::uint64_t>(where);  // relative to the data; made absolute by locate_tensors()
   if (tensor.offset % file_.alignment != 0) {
     throw error(malformed, "GGUF: " + where + " is not aligned",
                 "Its offset is " + std::to_string(tensor.offset) + "; the alignment is " +
@@ -294,7 +294,7 @@ void header_parser::check_overlap() const {
   std::vector<const gguf_tensor*> order;
   order.reserve(file_.tensors.size());
   for (const gguf_tensor& tensor : file_.tensors) order.push_back(&tensor);
-  // An empty tensor may share its offset with the one behind it.
+  // An empty tensor may have the same offset as the following one.
   std::sort(order.begin(), order.end(), [](const gguf_tensor* a, const gguf_tensor* b) {
     return std::pair(a->offset, a->bytes) < std::pair(b->offset, b->bytes);
   });
@@ -313,7 +313,7 @@ bool header_parser::is_running_sum() const {
   std::uint64_t expected = file_.data_start;
   for (const gguf_tensor& tensor : file_.tensors) {
     if (tensor.offset != expected) return false;
-    // Tensors lie inside the file and alignment has 32 bits: no wrap.
+    // Tensors lie inside the file and the alignment has 32 bits, so this cannot overflow.
     expected += round_up(tensor.bytes, file_.alignment);
   }
   return expected == file_.file_size;

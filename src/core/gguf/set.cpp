@@ -10,7 +10,7 @@ namespace hartonomous {
 
 namespace {
 
-// A scalar, until its count and type are made those of an array.
+// An entry for a scalar; callers change count and type for an array.
 gguf_kv new_entry(std::string_view key, gguf_type type) {
   gguf_detail::check_key(key, sqlstate::invalid_parameter_value);
   gguf_kv entry;

@@ -1,4 +1,4 @@
-// Writing GGUF files as ggml's own writer does: offsets are running sums, all padding is zero.
+// Writes GGUF files like ggml's own writer: offsets are running sums, all padding is zero.
 #include <algorithm>
 #include <cstdint>
 #include <utility>
@@ -29,7 +29,7 @@ void append_string(std::string& out, std::string_view text) {
   throw error(sqlstate::program_limit_exceeded, "GGUF: file is too large", {}, {}, thrown);
 }
 
-// offset + bytes, rounded up, within 63 bits.
+// offset + bytes, rounded up; must be within 63 bits.
 std::uint64_t advance(std::uint64_t offset, std::uint64_t bytes, std::uint64_t alignment) {
   if (bytes > max_offset - alignment || offset > max_offset - alignment - bytes) too_large();
   return round_up(offset + bytes, alignment);

@@ -1,4 +1,4 @@
-// A SAX handler that takes numbers in one or two levels of arrays.
+// Reads a matrix with a SAX handler that accepts numbers in one or two levels of arrays.
 #include <algorithm>
 #include <cfloat>
 #include <cmath>

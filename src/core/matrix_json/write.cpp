@@ -1,4 +1,4 @@
-// Numbers of a matrix as JSON.
+// Writes the numbers of a matrix as JSON.
 #include <charconv>
 #include <cmath>
 

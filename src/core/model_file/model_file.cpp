@@ -1,4 +1,4 @@
-// GGUF and safetensors headers in one shape (hartonomous/model_file.hpp).
+// GGUF and safetensors headers in one form (hartonomous/model_file.hpp).
 #include "hartonomous/model_file.hpp"
 
 #include <cstdint>
@@ -15,7 +15,7 @@ namespace hartonomous {
 namespace {
 
 std::uint64_t product(const std::vector<std::uint64_t>& shape) {
-  std::uint64_t n = 1;  // the readers have checked that this does not overflow
+  std::uint64_t n = 1;  // cannot overflow: the readers have checked it
   for (std::uint64_t d : shape) n *= d;
   return n;
 }
@@ -43,7 +43,7 @@ model_file from_gguf(byte_source& source, interrupt_checker& interrupts) {
 model_file from_safetensors(byte_source& source, interrupt_checker& interrupts) {
   safetensors_file header = read_safetensors_header(source, interrupts);
   model_file file;
-  // The header itself, to the byte: what it says of an unchanged tensor can be written again as it was.
+  // The header itself, byte for byte, so that an export of unchanged tensors can reproduce it.
   file.metadata_json = nlohmann::json{{"format", "safetensors"}, {"header", header.header_json}}.dump();
   for (safetensors_tensor& t : header.tensors) {
     if (t.name.size() > max_tensor_name_bytes) {
@@ -56,7 +56,7 @@ model_file from_safetensors(byte_source& source, interrupt_checker& interrupts) 
     m.dtype = t.dtype;
     m.storage = safetensors_storage_format(t.dtype);
     m.row_length = safetensors_row_length(t.shape);
-    // Elements below 8 bits are carried as their packed bytes.
+    // Elements below 8 bits are stored as their packed bytes.
     m.weights = t.bytes / traits_of(m.storage).block_bytes;
     if (product(t.shape) != m.weights) m.row_length = m.weights;
     m.shape = std::move(t.shape);

@@ -44,7 +44,8 @@ format safetensors_storage_format(std::string_view dtype) { return known_dtype(d
 
 std::uint64_t safetensors_bytes(std::string_view dtype, const std::vector<std::uint64_t>& shape) {
   std::uint64_t bits = known_dtype(dtype).bits;
-  // The element's bits last, as the reference does it: what overflows must not depend on the dtype.
+  // The bits of an element are multiplied last, like in the reference implementation: whether the product of the
+  // dimensions overflows must not depend on the dtype.
   std::uint64_t count = 1;
   bool overflow = false;
   for (std::uint64_t const dim : shape) overflow = overflow || __builtin_mul_overflow(count, dim, &count);
@@ -60,7 +61,7 @@ std::uint64_t safetensors_bytes(std::string_view dtype, const std::vector<std::u
 
 std::uint64_t safetensors_row_length(const std::vector<std::uint64_t>& shape) {
   if (shape.empty()) return 1;
-  std::size_t first = shape.size() - 1;  // of the dimensions in the row
+  std::size_t first = shape.size() - 1;  // first dimension that is part of the row
   std::uint64_t row = shape[first];
   while (row < 32 && first > 1) {
     if (__builtin_mul_overflow(row, shape[--first], &row) || row > max_bytes) {

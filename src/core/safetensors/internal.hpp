@@ -1,4 +1,4 @@
-// What the safetensors reader and header_matches() share.
+// Shared parts of the safetensors reader and header_matches().
 #pragma once
 
 #include <string_view>
@@ -13,7 +13,7 @@ struct parsed_header {
   safetensors_metadata metadata;
 };
 
-// The JSON of a header. Checks everything but that the data fills the file. Error 22P03.
+// Parses the JSON of a header and makes all checks except that the data fills the file. Error 22P03.
 parsed_header parse_header(std::string_view json, interrupt_checker& interrupts);
 
 }  // namespace hartonomous::safetensors_detail

@@ -1,4 +1,5 @@
-// The JSON header of a safetensors file: a SAX handler for its one shape, so that no tree is ever built.
+// Parses the JSON header of a safetensors file with a SAX handler for its only shape, so that no document tree is
+// built.
 #include <algorithm>
 #include <cstdint>
 #include <utility>
@@ -16,7 +17,7 @@ namespace safetensors_detail {
 namespace {
 
 constexpr const char* malformed = sqlstate::invalid_binary_representation;
-constexpr int max_depth = 32;  // of members that are skipped
+constexpr int max_depth = 32;  // of skipped members
 
 [[noreturn]] void refuse(const std::string& what, std::string detail = {},
                          source_location thrown = source_location::current()) {
@@ -44,7 +45,7 @@ class header_handler : public nlohmann::json_sax<nlohmann::json> {
   header_handler(parsed_header& out, interrupt_checker& interrupts) : out_(out), interrupts_(interrupts) {}
 
   bool null() override {
-    // The reference reads "__metadata__": null as no metadata.
+    // The reference implementation reads "__metadata__": null as no metadata.
     if (place_ == place::metadata) {
       place_ = place::root;
       return true;
@@ -69,12 +70,12 @@ class header_handler : public nlohmann::json_sax<nlohmann::json> {
  private:
   enum : unsigned { has_dtype = 1, has_shape = 2, has_offsets = 4, has_all = 7 };
 
-  // A value the shape of a header has no place for.
+  // A value for which the shape of a header has no place.
   bool other(const char* what) {
     if (place_ != place::skipped) refuse(where() + " holds " + what + " where none is allowed");
     return skipped_one();
   }
-  // A skipped member ends with its value, or with the bracket that closes it.
+  // A skipped member ends with its value, or with its closing bracket.
   bool skipped_one() {
     if (depth_ == 0) place_ = place::tensor_open;
     return true;
@@ -99,7 +100,7 @@ class header_handler : public nlohmann::json_sax<nlohmann::json> {
   interrupt_checker& interrupts_;
   place place_ = place::start;
   int depth_ = 0;      // inside a skipped member
-  unsigned seen_ = 0;  // members of the tensor
+  unsigned seen_ = 0;  // members of the tensor seen so far
   bool metadata_seen_ = false;
   std::uint64_t offsets_[2] = {0, 0};
   int offset_count_ = 0;
@@ -274,7 +275,7 @@ void check_contiguous(const std::vector<safetensors_tensor>& tensors) {
              "It starts at " + std::to_string(tensor.offset) + "; the data before it ends at " + std::to_string(end) +
                  ".");
     }
-    // offset + bytes was an offset in the file, so it does not wrap.
+    // offset + bytes was an offset in the file, so it does not overflow.
     end = tensor.offset + tensor.bytes;
   }
 }
@@ -283,7 +284,7 @@ void check_contiguous(const std::vector<safetensors_tensor>& tensors) {
 
 parsed_header parse_header(std::string_view json, interrupt_checker& interrupts) {
   if (json.empty() || json.front() != '{') refuse("header does not start with '{'");
-  // nlohmann's lexer takes a NUL for the end of its input and would not see what follows.
+  // nlohmann's lexer treats a NUL as the end of its input and would ignore what follows.
   if (json.find('\0') != std::string_view::npos) refuse("header is not valid JSON", "It contains a NUL character.");
   parsed_header header;
   header_handler handler(header, interrupts);

@@ -149,7 +149,7 @@ bool header_matches(std::string_view header_json, const std::vector<safetensors_
   } catch (const error&) {
     return false;
   }
-  // Both are back to back in this order, so equal dtypes and shapes mean equal offsets.
+  // Both are back to back in the same order, so equal dtypes and shapes imply equal offsets.
   return std::equal(header.tensors.begin(), header.tensors.end(), tensors.begin(), tensors.end(),
                     [](const safetensors_tensor& a, const safetensors_tensor& b) {
                       return a.name == b.name && a.dtype == b.dtype && a.shape == b.shape;

@@ -1,4 +1,4 @@
-// The table of tensor names and their roles (roles.hpp). A new architecture's tensors are rows here.
+// The table of tensor names and their roles (roles.hpp). To support a new architecture's tensors, add rows here.
 #include "tensor/roles.hpp"
 
 #include <string>
@@ -11,7 +11,7 @@ using role = tensor_role;
 
 enum class match {
   whole,     // the whole stem
-  path,      // the whole stem or, behind a dot, its end
+  path,      // the whole stem, or its end after a dot
   end,       // its end
   anywhere,  // any part of it
 };
@@ -26,8 +26,8 @@ struct rule {
   where place = where::anywhere;
 };
 
-// The first that fits counts. GGUF's names come first, as llama-quantize looks for them: it finds attn_k in
-// cross_attn_k and in indexer.attn_k, too, but T5's attn_o is not its attn_output.
+// The first match counts. GGUF's names come first, in the order of llama-quantize: it finds attn_k in cross_attn_k and
+// in indexer.attn_k, too, but does not take T5's attn_o for attn_output.
 constexpr rule rules[] = {
     {match::whole, "output", role::output, mixed, where::outside_blocks},
     {match::whole, "token_embd", role::token_embedding, mixed, where::outside_blocks},
@@ -57,7 +57,7 @@ constexpr rule rules[] = {
     {match::anywhere, "ssm_", role::recurrent},
     {match::anywhere, "shortconv", role::recurrent},
 
-    // Hugging Face's.
+    // Hugging Face's names.
     {match::path, "lm_head", role::output, mixed},
     {match::path, "embed_out", role::output, mixed},
     {match::path, "embed_tokens", role::token_embedding, mixed, where::outside_blocks},
@@ -112,7 +112,7 @@ constexpr rule rules[] = {
     {match::path, "intermediate.dense", role::ffn_up, mixed},
     {match::path, "output.dense", role::ffn_down, mixed},
 
-    // What the rest of a name betrays.
+    // Guesses from parts of any other name.
     {match::path, "position_embd", role::position_embedding},
     {match::anywhere, "embd", role::embedding},
     {match::anywhere, "embed", role::embedding},
@@ -147,7 +147,7 @@ bool fits(const rule& r, std::string_view stem) noexcept {
 char lower(char c) noexcept { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
 bool is_digit(char c) noexcept { return c >= '0' && c <= '9'; }
 
-// Of a word between dots and underscores: norm, rmsnorm, LayerNorm, norm2, ln, ln1.
+// Whether a word between dots and underscores denotes a norm: norm, rmsnorm, LayerNorm, norm2, ln, ln1.
 bool is_norm_word(std::string_view word) noexcept {
   while (!word.empty() && is_digit(word.back())) word.remove_suffix(1);
   return word == "ln" || ends_with(word, "norm");

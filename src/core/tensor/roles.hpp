@@ -1,4 +1,4 @@
-// The table of roles: what a name is recognized by.
+// The table of roles: the part of a name from which a role is recognized.
 #pragma once
 
 #include <cstdint>
@@ -8,7 +8,7 @@
 
 namespace hartonomous::tensor_detail {
 
-// A stem is a name without its block's number and what stands before it, and without ".weight" or ".bias": attn_q of
+// A stem is a name without the block's number and what precedes it, and without ".weight" or ".bias": attn_q of
 // blk.3.attn_q.weight, mlp.experts.7.down_proj of model.layers.0.mlp.experts.7.down_proj.weight.
 struct parsed_stem {
   tensor_role role;

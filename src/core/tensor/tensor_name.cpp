@@ -1,4 +1,4 @@
-// Taking a tensor's name apart: number of the block, stem, weight or bias (tensor_name.hpp).
+// Splits a tensor's name into the number of the block, the stem, and weight or bias (tensor_name.hpp).
 #include "hartonomous/tensor_name.hpp"
 
 #include <cstddef>
@@ -9,9 +9,9 @@ namespace hartonomous {
 
 namespace {
 
-// Where the block's number stands: behind the first part of the name that announces one, as blk does in GGUF.
+// Where the block's number is: after the first part of the name that announces one, such as blk in GGUF.
 struct block_place {
-  std::size_t begin = 0, length = 0;  // of the digits; none: length is 0
+  std::size_t begin = 0, length = 0;  // of the digits; length is 0 if there are none
 };
 
 bool announces_block(std::string_view part) noexcept {
