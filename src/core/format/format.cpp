@@ -1,4 +1,4 @@
-// The table of number formats: names, block sizes, and what this library can do with each.
+// The table of number formats: names, block sizes, and what this library supports.
 #include "hartonomous/format.hpp"
 
 #include <cstdint>
@@ -13,8 +13,8 @@ namespace {
 constexpr bool yes = true;
 constexpr bool no = false;
 
-// In the order of the ids. A format that is neither readable nor writable is known by its size only: its blocks can
-// be stored, moved and exported, never computed with.
+// In order of ids. Of a format that is neither readable nor writable only the size is known: its blocks can be stored,
+// copied and exported, but not computed with.
 constexpr format_traits table[] = {
     // id               name      weights bytes  readable writable
     {format::F32, "F32", 1, 4, yes, yes},
@@ -54,10 +54,10 @@ constexpr format_traits table[] = {
     {format::Q2_0, "Q2_0", 64, 18, no, no},
 };
 
-// What traits_of() answers for a value that is no format at all (a cast gone wrong): nothing can be done with it.
+// The result of traits_of() for a value that is not a format (an invalid cast): nothing can be done with it.
 constexpr format_traits unknown = {format::F32, "unknown", 1, 0, no, no};
 
-// Format names are ASCII; the locale has no say.
+// Format names are ASCII; the result must not depend on the locale.
 constexpr char upper(char c) noexcept { return c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c; }
 
 bool same_name(const char* ours, const char* name, std::size_t length) noexcept {

@@ -1,4 +1,4 @@
-// Cutting a group of atoms by importance (hartonomous/prune.hpp).
+// Pruning a group of atoms by importance (hartonomous/prune.hpp).
 #include "hartonomous/prune.hpp"
 
 #include <algorithm>
@@ -9,11 +9,11 @@
 namespace hartonomous {
 namespace {
 
-// NaN last, as PostgreSQL orders real.
+// NaN is last, as in PostgreSQL's order of real.
 bool ranks_before(float a, float b) { return std::isnan(b) ? !std::isnan(a) : a < b; }
 
-// floor(n x (1 - keep_ratio)). 1 - 0.95 is a little more than 0.05 in binary: a hair is taken off before rounding down,
-// and one added.
+// floor(n x (1 - keep_ratio)). In floating point, 1 - 0.95 is a little more than 0.05 and 1 - 0.9 a little less than
+// 0.1, so a small tolerance is added before rounding down.
 std::int64_t share_to_go(std::int64_t atoms, double keep_ratio) {
   const double n = static_cast<double>(atoms);
   return static_cast<std::int64_t>(std::clamp(std::floor(n * (1.0 - keep_ratio) + 1e-9 * n), 0.0, n));
@@ -61,7 +61,7 @@ prune_summary prune_group::removing(std::int64_t wanted) const {
     summary.cut.reset();
     return summary;
   }
-  // Nothing to be kept: everything ranks before NaN but NaN itself, of which nothing can be said and which stays.
+  // Nothing is to be kept. All importances rank before NaN except NaN itself, which says nothing and is kept.
   if (removed == ranked_.size()) return below(std::numeric_limits<float>::quiet_NaN());
   std::vector<float> order(ranked_.size());
   std::transform(ranked_.begin(), ranked_.end(), order.begin(), [](const atom& a) { return a.importance; });

@@ -1,4 +1,4 @@
-// Formats for rows that are no whole number of blocks, and tensors that are left as they are (quantization.hpp).
+// Formats for rows that are not a whole number of blocks, and tensors that are not quantized (quantization.hpp).
 #include <string>
 
 #include "hartonomous/error.hpp"
@@ -24,8 +24,8 @@ format fallback_of(format wanted) noexcept {
   }
 }
 
-// llama-quantize's own list, in its order. Most exceptions may stand anywhere in a name. RWKV's small matrices are
-// named one by one, for its large ones are time_mix_, too.
+// llama-quantize's list, in its order. Most entries match anywhere in a name. RWKV's small matrices are listed one by
+// one, because the names of its large ones contain time_mix_, too.
 constexpr std::string_view spared_whole[] = {"position_embd.weight", "token_types.weight"};
 constexpr std::string_view spared_anywhere[] = {
     "_norm.weight",

@@ -1,4 +1,4 @@
-// Telling by its tensors which mix a model was quantized to (quantization.hpp).
+// Infers from its tensors to which mixture a model was quantized (quantization.hpp).
 #include <algorithm>
 #include <cstddef>
 #include <map>
@@ -11,7 +11,7 @@ namespace hartonomous {
 
 namespace {
 
-// The name without its block's number: tensors of one kind.
+// The name without its block's number, which is the same for corresponding tensors of all blocks.
 std::string kind_of(std::string_view name) {
   std::string kind(name);
   const std::size_t begin = kind.find_first_of("0123456789");
@@ -22,7 +22,7 @@ std::string kind_of(std::string_view name) {
 
 struct candidate {
   std::string name;
-  std::size_t rank;  // 0 a format by itself, then the mixes, smallest first
+  std::size_t rank;  // 0 for a single format; then the mixtures, smallest first
   std::uint64_t weights;
 };
 
@@ -40,8 +40,8 @@ class mix_recognizer {
     planner_.emplace(traits, quantized);
   }
 
-  // Weights of the matrices that have a format which the mix gives to tensors of their kind. Not block by block, for
-  // the blocks of a student are numbered anew.
+  // The weights of the matrices whose format is one that the mixture gives to tensors of their kind. Blocks are not
+  // compared one by one, because the blocks of a student are renumbered.
   std::uint64_t weights_of(const quantization_mix& mix, bool asked) const {
     const std::vector<format> given = planner_->formats(mix, false);
     std::set<std::pair<std::string_view, format>> possible;
@@ -53,7 +53,8 @@ class mix_recognizer {
     std::uint64_t weights = 0;
     for (std::size_t i = 0; i < tensors_.size(); ++i) {
       if (!tensors_[i].matrix || possible.count({kinds_[i], tensors_[i].stored}) == 0) continue;
-      // Rows that fit no quantized block are F16 in every mix, and tell nothing of one that nobody asked for.
+      // Rows that fit no quantized block are F16 in every mixture, so they are evidence only for a mixture that was
+      // asked for.
       if (tensors_[i].stored != format::F16 || asked) weights = added(weights, tensors_[i].weights);
     }
     return weights;

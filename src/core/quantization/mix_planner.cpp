@@ -1,4 +1,4 @@
-// What a mix gives each tensor of a model: llama-quantize's rules, case by case (quantization.hpp).
+// The format that a mixture gives to each tensor of a model: llama-quantize's rules, case by case (quantization.hpp).
 #include <algorithm>
 #include <array>
 #include <cstddef>
@@ -13,7 +13,7 @@ mix_planner::mix_planner(const mix_traits& traits, span<const quantized_tensor> 
   for (const quantized_tensor& tensor : tensors) {
     const tensor_name parsed = parse_tensor_name(tensor.name);
     const category is = category_of(parsed);
-    // llama.cpp reads the number only where a name begins with blk: it sorts dec.blk.10 before dec.blk.2.
+    // llama.cpp parses the number only if a name begins with blk: it sorts dec.blk.10 before dec.blk.2.
     const bool numbered = !traits.gguf || tensor.name.substr(0, 4) == "blk.";
     places_.push_back({is, numbered ? parsed.block : -1, 0});
     if (is == category::attn_v) ++attn_v_count_;
@@ -29,7 +29,7 @@ mix_planner::category mix_planner::category_of(const tensor_name& parsed) noexce
       return category::output;
     case tensor_role::token_embedding:
       return category::token_embedding;
-    // What holds the values, alone or among others, is treated alike.
+    // All tensors that contain the values, alone or with others, are treated alike.
     case tensor_role::attn_v:
     case tensor_role::attn_qkv:
     case tensor_role::attn_kv_b:
@@ -45,7 +45,7 @@ mix_planner::category mix_planner::category_of(const tensor_name& parsed) noexce
   }
 }
 
-// llama.cpp goes through the tensors by block and name and counts those it quantizes.
+// llama.cpp counts the tensors that it quantizes in the order of block and name.
 void mix_planner::number_places(span<const quantized_tensor> tensors) {
   std::vector<std::size_t> order(tensors.size());
   for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
@@ -71,7 +71,7 @@ format mix_planner::quantized_format(const quantization_mix& mix, const place& a
     case category::output:
       return output_format(mix);
     case category::token_embedding:
-      // It is the output matrix, too, where there is no other.
+      // If there is no output matrix, this tensor serves as it.
       return has_output_ ? mix.base : output_format(mix);
     case category::attn_v:
       return attn_v_format(mix, at);
@@ -153,8 +153,8 @@ format mix_planner::attn_output_format(const quantization_mix& mix) const {
 }
 
 format mix_planner::ffn_down_format(const quantization_mix& mix, const place& at, bool by_importance) const {
-  // With experts a block may have several, in whatever order: then its number counts. So it does where names of
-  // checkpoints say nothing of experts.
+  // With experts a block may have several of these tensors in any order, so the block's number counts instead of the
+  // ordinal. The same applies to checkpoints, whose names do not show whether there are experts.
   const std::int64_t i = traits_.experts > 1 || !traits_.gguf ? at.block : at.ordinal;
   const std::int64_t n = traits_.blocks;
   const bool first_eighth = i < n / 8;
@@ -178,7 +178,7 @@ format mix_planner::ffn_down_format(const quantization_mix& mix, const place& at
       return first_eighth && !traits_.falcon ? format::Q5_K : mix.base;
     case file_type::IQ4_NL:
       return first_eighth && !by_importance ? format::Q5_K : mix.base;
-    // Without importance Q4_1 and Q5_1 can go wrong in the first blocks.
+    // Without importance, Q4_1 and Q5_1 can fail in the first blocks.
     case file_type::Q4_0:
       return first_eighth && by_importance ? format::Q4_1 : mix.base;
     case file_type::Q5_0:

@@ -1,4 +1,4 @@
-// The table of mixes and what they look at in a model (quantization.hpp).
+// The table of mixtures, and the properties of a model on which they depend (quantization.hpp).
 #include <algorithm>
 
 #include "hartonomous/quantization.hpp"

@@ -14,7 +14,7 @@ namespace {
               "The text form is FORMAT[count]:hexadecimal blocks, for example F32[1]:0000803f.", thrown);
 }
 
-// "count" of FORMAT[count]: decimal digits only, at most what a value can count.
+// Parses the count in FORMAT[count]: only decimal digits, and at most the largest count of a value.
 std::uint64_t parse_count(std::string_view digits) {
   if (digits.empty() || digits.size() > 10) refuse("The count is not a number a value can hold.");
   std::uint64_t count = 0;
@@ -25,7 +25,7 @@ std::uint64_t parse_count(std::string_view digits) {
   return count;
 }
 
-// A long run of bytes in pieces of a fraction of a millisecond.
+// Processes many bytes in chunks of a fraction of a millisecond.
 template <class Use>
 void for_pieces(std::size_t size, interrupt_checker& interrupts, Use use) {
   constexpr std::size_t piece = std::size_t{1} << 20;
