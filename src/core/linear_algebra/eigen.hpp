@@ -1,9 +1,9 @@
-// Eigen, included only through here: its assertions throw instead of aborting the process, in every build. In a
-// database server an abort would take every session down.
+// All code includes Eigen through this file: its assertions throw instead of aborting the process, in every build. In a
+// database server an abort would end every session.
 //
-// Its large products are OpenBLAS's, which has kernels for every processor in one build (Eigen alone would be held to
-// what the compiler may assume). Whoever uses them needs an object of hartonomous/workers.hpp alive: it keeps OpenBLAS
-// from making threads of its own.
+// Its large products are computed by OpenBLAS, which has kernels for every processor in one build (Eigen alone would be
+// limited to the instructions the compiler may assume). Their callers must hold an object of hartonomous/workers.hpp,
+// which keeps OpenBLAS from creating threads of its own.
 #pragma once
 
 #include <stdexcept>

@@ -1,7 +1,7 @@
-// Row-major products through BLAS, which thinks in columns: it is given the transposed problem.
+// Products of row-major matrices with BLAS, which is column-major: it is given the transposed problem.
 #include "linear_algebra/sgemm.hpp"
 
-// BLAS itself, as Fortran has it; Eigen's declarations of the same are in headers a hundred times this file's size.
+// The BLAS interface of Fortran; the headers in which Eigen declares it are a hundred times as long as this file.
 extern "C" {
 int sgemm_(const char* transpose_a, const char* transpose_b, const int* m, const int* n, const int* k,
            const float* alpha, const float* a, const int* lda, const float* b, const int* ldb, const float* beta,
@@ -16,7 +16,8 @@ namespace {
 constexpr int one = 1;
 constexpr float zero = 0.0f;
 
-// out[i] = scale * row i of m times x. A column-major matrix with the rows as columns, transposed.
+// out[i] = scale * row i of m times x. In column-major terms, the transposed of a matrix whose columns are the rows of
+// m.
 void rows_times(const matrix_view& m, const float* x, float scale, float* out) {
   const int rows = static_cast<int>(m.columns), columns = static_cast<int>(m.rows), stride = static_cast<int>(m.stride);
   sgemv_("T", &rows, &columns, &scale, m.data, &stride, x, &one, &zero, out, &one);

@@ -5,13 +5,13 @@
 
 namespace hartonomous {
 
-// A matrix whose rows are `stride` apart.
+// A matrix with a distance of `stride` between the beginnings of its rows.
 struct matrix_view {
   const float* data;
   std::size_t rows, columns, stride;
 };
 
-// out = scale * a * transposed(b): a.rows x b.rows, its rows `stride` apart. a.columns = b.columns.
+// out = scale * a * transposed(b): a.rows x b.rows, with rows `stride` apart. a.columns = b.columns.
 void multiply_transposed(const matrix_view& a, const matrix_view& b, float scale, float* out, std::size_t stride);
 
 // out = a * b: a.rows x b.columns. a.columns = b.rows.

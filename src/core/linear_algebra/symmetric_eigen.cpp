@@ -1,7 +1,7 @@
-// Eigenvalues of symmetric matrices (symmetric_eigen.hpp). Householder reflections bring the matrix into tridiagonal
-// form, checking for interrupts at each column (LAPACK's own drivers would run for many seconds with no way to stop
-// them). The tridiagonal matrix is LAPACK's: all eigenvalues by QL; eigenvectors of a small one by divide and conquer,
-// of a large one by MRRR, a batch at a time.
+// Eigenvalues of symmetric matrices (symmetric_eigen.hpp). Householder reflections reduce the matrix to tridiagonal
+// form, with a check for interrupts at each column (LAPACK's drivers would run for many seconds without one). LAPACK
+// solves the tridiagonal problem: all eigenvalues by QL; eigenvectors of a small matrix by divide and conquer, those of
+// a large one by MRRR, a batch at a time.
 //
 // Sources: Golub and Van Loan, Matrix Computations, 8.3; Dhillon and Parlett, Multiple representations to compute
 // orthogonal eigenvectors of symmetric tridiagonal matrices (2004); Schreiber and Van Loan, A storage-efficient WY
@@ -17,12 +17,12 @@
 #include "hartonomous/error.hpp"
 
 extern "C" {
-// LAPACK on tridiagonal matrices, whose diagonals d and e are overwritten. All eigenvalues, ascending, to d:
+// LAPACK's routines for tridiagonal matrices, which overwrite the diagonals d and e. All eigenvalues, ascending, in d:
 void dsterf_(const int* n, double* d, double* e, int* info);
-// With compz "I" all eigenvectors, too, to z:
+// The same, and with compz "I" all eigenvectors in z:
 void dstedc_(const char* compz, const int* n, double* d, double* e, double* z, const int* ldz, double* work,
              const int* lwork, int* iwork, const int* liwork, int* info);
-// With range "I" eigenvalues il to iu (from 1, ascending) to w, and their eigenvectors to z:
+// With range "I", eigenvalues il to iu (from 1, ascending) in w, and their eigenvectors in z:
 void dstemr_(const char* jobz, const char* range, const int* n, double* d, double* e, const double* vl,
              const double* vu, const int* il, const int* iu, int* m, double* w, double* z, const int* ldz,
              const int* nzc, int* isuppz, int* tryrac, double* work, const int* lwork, int* iwork, const int* liwork,
@@ -36,7 +36,7 @@ using Eigen::Index;
 using Eigen::MatrixXd;
 using Eigen::VectorXd;
 
-// Up to this size divide and conquer takes some 20 ms in one piece.
+// Up to this size, divide and conquer takes some 20 ms without a check for interrupts.
 constexpr Index small_size = 512;
 constexpr Index panel_width = 32;
 constexpr Index batch_size = 32;
@@ -47,7 +47,7 @@ void require_success(int info, const char* routine) {
               std::string("LAPACK's ") + routine + " says " + std::to_string(info) + ".");
 }
 
-// Reflector H = I - tau v vᵀ, v[0] = 1, that maps x to (alpha, 0, ...); x becomes v.
+// The reflector H = I - tau v vᵀ, v[0] = 1, that maps x to (alpha, 0, ...); x becomes v.
 double reflect(Eigen::Ref<VectorXd> x, double& alpha) {
   const double rest = x.tail(x.size() - 1).squaredNorm();
   const double first = x[0];
@@ -63,7 +63,7 @@ double reflect(Eigen::Ref<VectorXd> x, double& alpha) {
   return (alpha - first) / alpha;
 }
 
-// y = A x for the lower triangle of a symmetric A, in parts that threads can take.
+// y = A x for a symmetric A given by its lower triangle, divided into tasks.
 void symmetric_product(const Eigen::Ref<const MatrixXd>& a, const VectorXd& x, VectorXd& y, workers& crew,
                        interrupt_checker& interrupts) {
   constexpr Index part = 512;
@@ -102,7 +102,7 @@ void rank_two_update(Eigen::Ref<MatrixXd> a, const Eigen::Ref<const MatrixXd>& v
 
 }  // namespace
 
-// A panel of reflections at a time; the rest of the matrix is updated once for each panel (LAPACK's dlatrd).
+// Applies a panel of reflections at a time; the rest of the matrix is updated once per panel (LAPACK's dlatrd).
 void symmetric_eigen::tridiagonalize() {
   MatrixXd& a = matrix_;
   const Index n = a.rows();
@@ -115,7 +115,7 @@ void symmetric_eigen::tridiagonalize() {
     for (Index j = 0; j < width; ++j) {
       const Index column = begin + j, height = n - column, rest = height - 1;
       auto whole = a.col(column).tail(height);
-      // What the reflections of this panel have done to the column.
+      // Apply the previous reflections of this panel to the column.
       if (j > 0) {
         whole.noalias() -= v.block(j, 0, height, j) * w.row(j).head(j).transpose();
         whole.noalias() -= w.block(j, 0, height, j) * v.row(j).head(j).transpose();
@@ -141,7 +141,7 @@ void symmetric_eigen::tridiagonalize() {
   diagonal_[n - 1] = a(n - 1, n - 1);
 }
 
-// Ascending, by divide and conquer.
+// In ascending order of eigenvalues, by divide and conquer.
 MatrixXd symmetric_eigen::all_tridiagonal_vectors() const {
   const int n = static_cast<int>(diagonal_.size()), work_size = 1 + 4 * n + n * n, integer_size = 3 + 5 * n;
   VectorXd d = diagonal_, e = subdiagonal_, work(work_size);
@@ -154,7 +154,7 @@ MatrixXd symmetric_eigen::all_tridiagonal_vectors() const {
   return vectors;
 }
 
-// Of the eigenvalues from..from + count - 1 in descending order, but themselves ascending.
+// Eigenvectors number from..from + count - 1 in descending order of eigenvalues, returned in ascending order.
 MatrixXd symmetric_eigen::some_tridiagonal_vectors(Index from, Index count) const {
   const int n = static_cast<int>(diagonal_.size()), work_size = 18 * n, integer_size = 10 * n;
   const int last = n - static_cast<int>(from), first = last - static_cast<int>(count) + 1;
@@ -170,7 +170,7 @@ MatrixXd symmetric_eigen::some_tridiagonal_vectors(Index from, Index count) cons
   return vectors;
 }
 
-// vectors = Q vectors: the reflections of each panel, as I - V T Vᵀ, from the last to the first.
+// vectors = Q vectors: applies the reflections of each panel, as I - V T Vᵀ, from the last panel to the first.
 void symmetric_eigen::apply_reflections(Eigen::Ref<MatrixXd> vectors) const {
   const MatrixXd& a = matrix_;
   const Index n = a.rows();

@@ -1,4 +1,4 @@
-// Eigenvalues of a symmetric matrix of any size, and eigenvectors of the largest, in double, interruptible.
+// All eigenvalues of a symmetric matrix of any size, and eigenvectors of the largest ones, in double, interruptible.
 #pragma once
 
 #include "linear_algebra/eigen.hpp"
@@ -15,12 +15,13 @@ class symmetric_eigen {
   // Reads the lower triangle.
   symmetric_eigen(Eigen::MatrixXd matrix, workers& crew, interrupt_checker& interrupts);
 
-  // All, descending.
+  // All eigenvalues, descending.
   const Eigen::VectorXd& values() const noexcept { return values_; }
-  // Of the `count` largest values, by column. Orthonormal, but perhaps not among eigenvalues that are equal.
+  // Eigenvectors of the `count` largest eigenvalues, as columns. They are orthonormal, except perhaps those of equal
+  // eigenvalues.
   Eigen::MatrixXd vectors(Eigen::Index count) const;
 
-  // Memory it takes, the matrix and `count` vectors included.
+  // Memory in bytes, including the matrix and `count` vectors.
   static std::size_t work_bytes(std::size_t size, std::size_t count);
 
  private:
@@ -29,10 +30,10 @@ class symmetric_eigen {
   Eigen::MatrixXd some_tridiagonal_vectors(Eigen::Index from, Eigen::Index count) const;
   void apply_reflections(Eigen::Ref<Eigen::MatrixXd> vectors) const;
 
-  // matrix = Q T Qᵀ. Below the diagonal it holds the reflections that make Q, but for their scales.
+  // matrix = Q T Qᵀ. Below the diagonal it holds the reflections that make up Q, without their scales.
   Eigen::MatrixXd matrix_;
   Eigen::VectorXd values_;
-  Eigen::VectorXd diagonal_, subdiagonal_;  // of T; the latter has a last element that is not used
+  Eigen::VectorXd diagonal_, subdiagonal_;  // of T; the latter has an unused last element
   Eigen::VectorXd scales_;
   workers& crew_;
   interrupt_checker& interrupts_;

@@ -1,4 +1,4 @@
-// Clock and words of progress (hartonomous/progress.hpp).
+// The clock of progress reports, and durations as text (hartonomous/progress.hpp).
 #include "hartonomous/progress.hpp"
 
 #include <algorithm>

@@ -1,4 +1,4 @@
-// The choice of instruction set (hartonomous/simd.hpp): what Highway chose, and how tests override it.
+// The choice of the instruction set (hartonomous/simd.hpp): Highway's, unless a test overrides it.
 #include "hartonomous/simd.hpp"
 
 #include <cstdint>
@@ -26,7 +26,7 @@ HWY_EXPORT(this_target);
 
 const char* simd_target() noexcept { return simd_target_name(HWY_DYNAMIC_DISPATCH(this_target)()); }
 
-// Lower bits are better targets.
+// Lower bits are better instruction sets.
 std::vector<std::int64_t> simd_targets() {
   std::vector<std::int64_t> targets;
   const auto available = static_cast<std::uint64_t>(hwy::SupportedTargets() & HWY_TARGETS);

@@ -1,4 +1,4 @@
-// Sums over runs of weights, decoded as they go.
+// Sums over weights, decoded a chunk at a time (hartonomous/statistics.hpp).
 #include "hartonomous/statistics.hpp"
 
 #include <algorithm>
@@ -14,12 +14,12 @@ namespace hartonomous {
 
 static_assert(run_decoder::piece % partial_sum_count == 0);
 
-// ---- piece by piece --------------------------------------------------------------------------------------------
+// ---- sums over chunks ------------------------------------------------------------------------------------------
 
 namespace {
 
-// Terms up to the next multiple of partial_sum_count one by one, then whole rounds, then the rest: `one` takes an index
-// and the partial sum of that term, `rounds` an index and a number of terms. `terms` counts those taken so far.
+// Terms up to the next multiple of partial_sum_count are taken one by one, then whole rounds, then the rest: `one`
+// takes an index and the term's partial sum, `rounds` an index and a number of terms. `terms` counts all terms so far.
 template <class One, class Rounds>
 void take_terms(std::size_t& terms, std::size_t count, One one, Rounds rounds) {
   std::size_t i = 0;
@@ -39,7 +39,7 @@ double total_of(const double* partial) {
   return sums[0];
 }
 
-// Processors disagree about the sign of the NaN that an operation makes, and about which of two NaNs they keep.
+// Processors differ in the sign of the NaN that an operation makes, and in which of two NaNs they keep.
 double canonical(double value) { return std::isnan(value) ? std::numeric_limits<double>::quiet_NaN() : value; }
 
 }  // namespace
@@ -78,7 +78,7 @@ double running_error::relative() const noexcept {
   return distance == 0.0 ? 0.0 : canonical(distance * std::numeric_limits<double>::infinity());
 }
 
-// ---- runs ------------------------------------------------------------------------------------------------------
+// ---- blocks ----------------------------------------------------------------------------------------------------
 
 namespace {
 

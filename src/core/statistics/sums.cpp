@@ -1,8 +1,8 @@
-// Sums of terms in double over 16 partial sums, by vector instructions.
+// Sums of terms in double over 16 partial sums, with vector instructions.
 //
-// Vectors of four doubles: four of them hold the 16 sums and advance side by side, which hides most of the latency of
-// an addition. Wider vectors convert floats no faster (measured on Zen 4). Memory is read once and in order: passes
-// over parts of it, as 32 sums would need where vectors are short, cost half the bandwidth.
+// Four vectors of four doubles hold the 16 sums and advance side by side, which hides most of the latency of an
+// addition. Wider vectors do not convert floats faster (measured on Zen 4). Memory is read once and in order: several
+// passes over a chunk, as 32 sums would need where vectors are short, cost half the bandwidth.
 #include "statistics/sums.hpp"
 
 #undef HWY_TARGET_INCLUDE
@@ -43,7 +43,7 @@ struct square {
   }
 };
 
-// The difference has up to 53 bits and its square is not exact: never fused.
+// The difference has up to 53 bits and its square is not exact, so it must never be fused.
 HWY_INLINE doubles add_squared_difference(doubles sum, doubles x, doubles y) {
   const doubles difference = hn::Sub(x, y);
   return hn::Add(sum, hn::Mul(difference, difference));
@@ -84,9 +84,9 @@ HWY_INLINE void add_four(const float* a, const float* b, doubles& s0, doubles& s
   s3 = Term::add(s3, a + 3 * lanes, b + 3 * lanes);
 }
 
-// ---- runs ------------------------------------------------------------------------------------------------------
+// ---- loops -----------------------------------------------------------------------------------------------------
 
-// Eight vectors where four do not hold the 16 sums.
+// Uses eight vectors where four do not hold the 16 sums.
 template <class Term>
 HWY_INLINE void add_terms(const float* a, const float* b, std::size_t count, double* HWY_RESTRICT partial) {
   const std::size_t four = 4 * lane_count();
@@ -122,7 +122,8 @@ HWY_INLINE void add_error(const float* a, const float* b, doubles& distance, dou
   size = hn::MulAdd(x, x, size);
 }
 
-// Both sums in one go where registers hold them; else one after the other, over parts that stay in the first cache.
+// Computes both sums in one loop if there are enough registers, otherwise one after the other, over chunks that stay in
+// the L1 cache.
 void errors(const float* a, const float* b, std::size_t count, double* HWY_RESTRICT distance,
             double* HWY_RESTRICT size) {
   const std::size_t lanes = lane_count();

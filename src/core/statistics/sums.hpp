@@ -7,8 +7,7 @@
 
 namespace hartonomous::statistics_detail {
 
-// For i < count, a multiple of partial_sum_count = 16:
-// partial[i % 16] += a[i] * b[i]
+// For i < count, where count is a multiple of partial_sum_count = 16: partial[i % 16] += a[i] * b[i]
 void add_products(const float* a, const float* b, std::size_t count, double* partial) noexcept;
 // partial[i % 16] += a[i]^2
 void add_squares(const float* a, std::size_t count, double* partial) noexcept;

@@ -1,4 +1,4 @@
-// An orthonormal basis by block Gram-Schmidt (svd/internal.hpp), repeated as often as cancellation asks for (Giraud,
+// An orthonormal basis by block Gram-Schmidt (svd/internal.hpp), repeated as often as cancellation requires (Giraud,
 // Langou, Rozloznik, The loss of orthogonality in the Gram-Schmidt orthogonalization process, 2005).
 #include "svd/internal.hpp"
 
@@ -14,15 +14,15 @@ namespace {
 
 constexpr Index block = 64;
 
-// A column that loses all but this share of its length to the others is one of theirs: what is left is rounding.
+// If projections leave less than this share of a column's length, it depends on the others: the rest is rounding.
 constexpr float nothing = 1e-5f;
-// Columns of a block whose Cholesky factor has a smaller pivot are taken one by one.
+// If the Cholesky factor of a block has a smaller pivot than this, its columns are added one by one.
 constexpr double dependent = 1e-3;
-// A pass that leaves this share of the length is the last one.
+// A pass that leaves at least this share of the length is the last one.
 constexpr float much = 0.5f;
 
-// Makes the columns unit vectors, those aside that are nothing: squares of tiny or huge numbers would leave the range
-// of float. Returns their lengths.
+// Normalizes the columns, except negligible ones, because squares of tiny or huge numbers would leave the range of
+// float. Returns the original lengths.
 VectorXf normalize(Eigen::Ref<MatrixXf> x, float nothing_below) {
   VectorXf lengths(x.cols());
   for (Index j = 0; j < x.cols(); ++j) {
@@ -56,7 +56,7 @@ void orthonormal_basis::remove_projections(Eigen::Ref<MatrixXf> x, workers& crew
   });
 }
 
-// Against all columns there are, until a pass takes little away: only then is what is left orthogonal to them.
+// Projects against all columns until a pass takes little away: only then is the rest orthogonal to them.
 bool orthonormal_basis::append_column(MatrixXf column, workers& crew, interrupt_checker& interrupts) {
   if (size_ == columns_.cols()) return false;
   for (float length = 1.0f;;) {
@@ -70,12 +70,12 @@ bool orthonormal_basis::append_column(MatrixXf column, workers& crew, interrupt_
   return true;
 }
 
-// A block of columns that are not too dependent, at once; false when they are.
+// Adds a block of columns at once; false if they are too dependent.
 bool orthonormal_basis::append_block(Eigen::Ref<MatrixXf> x, workers& crew, interrupt_checker& interrupts) {
   if (size_ + x.cols() > columns_.cols()) return false;
   for (double smallest = 0.0; smallest < double{much};) {
     remove_projections(x, crew, interrupts);
-    // x inv(R) for the Cholesky factor RᵀR = xᵀx, which is taken in double.
+    // x inv(R) for the Cholesky factor RᵀR = xᵀx, which is computed in double.
     const MatrixXd wide = x.cast<double>();
     const Eigen::LLT<MatrixXd> cholesky(wide.transpose() * wide);
     if (cholesky.info() != Eigen::Success) return false;
@@ -106,7 +106,7 @@ Index orthonormal_basis::append(MatrixXf x, bool replace, std::uint64_t seed, wo
     auto part = x.middleCols(from, width);
     normalize(part, 0.0f);
     remove_projections(part, crew, interrupts);
-    // What is left may be short, and rounding then weighs more: it is projected again, at full length.
+    // The rest may be short, so that rounding weighs more. It is normalized and projected again.
     const VectorXf left = normalize(part, nothing);
     if (left.minCoeff() > nothing && append_block(part, crew, interrupts)) continue;
     for (Index j = 0; j < width; ++j) {

@@ -1,5 +1,5 @@
-// All singular values from the Gram matrix of the short side, in double (svd/internal.hpp). Squaring costs what float
-// input does not have: values below 1e-7 of the largest are rounding either way, and come out as 0.
+// All singular values from the Gram matrix of the short side, in double (svd/internal.hpp). Squaring loses only what
+// float input does not have anyway: values below 1e-7 of the largest one are rounding noise, and come out as 0.
 #include "linear_algebra/symmetric_eigen.hpp"
 #include "svd/internal.hpp"
 

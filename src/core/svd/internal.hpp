@@ -1,5 +1,5 @@
 // The parts of the decomposition (hartonomous/svd.hpp): products with the matrix, an orthonormal basis that grows, and
-// the two ways to the singular values.
+// the two methods for the singular values.
 #pragma once
 
 #include "linear_algebra/eigen.hpp"
@@ -17,7 +17,7 @@ using Eigen::MatrixXf;
 using Eigen::VectorXd;
 using Eigen::VectorXf;
 
-// The matrix, lying so that its shorter side comes first: short_side() x long_side().
+// The matrix, transposed if necessary so that its shorter side comes first: short_side() x long_side().
 class operand {
  public:
   operand(span<const float> matrix, std::size_t rows, std::size_t columns, workers& crew, interrupt_checker& interrupts)
@@ -33,7 +33,7 @@ class operand {
   // out = A x (short_side() rows), out = Aᵀ x (long_side() rows).
   void times(const Eigen::Ref<const MatrixXf>& x, Eigen::Ref<MatrixXf> out) const;
   void transpose_times(const Eigen::Ref<const MatrixXf>& x, Eigen::Ref<MatrixXf> out) const;
-  // A Aᵀ in double, the lower triangle of it.
+  // The lower triangle of A Aᵀ, in double.
   MatrixXd gram() const;
 
   workers& crew() const noexcept { return crew_; }
@@ -50,16 +50,17 @@ class operand {
   interrupt_checker& interrupts_;
 };
 
-// Nearly normal numbers, the same on every machine, by position: the sum of four uniform ones.
+// Approximately normal random numbers (the sum of four uniform ones), which depend only on the position and are the
+// same on every machine.
 void fill_random(std::uint64_t seed, std::uint64_t stream, Eigen::Ref<MatrixXf> out);
 
 // The lower triangle of xᵀ x, in double.
 MatrixXd gram_of_columns(const Eigen::Ref<const MatrixXf>& x, workers& crew, interrupt_checker& interrupts);
 
-// inv(R) of the Cholesky factorization RᵀR: what makes columns with that Gram matrix orthonormal.
+// inv(R) of the Cholesky factorization RᵀR, which makes columns with that Gram matrix orthonormal.
 MatrixXd inverse_upper(const Eigen::LLT<MatrixXd>& cholesky);
 
-// Orthonormal columns, to which more are added.
+// A growing set of orthonormal columns.
 class orthonormal_basis {
  public:
   orthonormal_basis(Index rows, Index capacity) : columns_(rows, capacity) {}
@@ -67,8 +68,8 @@ class orthonormal_basis {
   auto columns() const { return columns_.leftCols(size_); }
   auto last(Index count) const { return columns_.middleCols(size_ - count, count); }
 
-  // Adds the directions of x that are new; of those that are not (up to rounding) it adds none, or, with `replace`, a
-  // random one instead, so that column i of x gives column i of what is added. Returns how many were added.
+  // Adds the directions of x that are new. For columns that are not (up to rounding) it adds nothing or, with
+  // `replace`, a random direction, so that each column of x has a counterpart. Returns how many were added.
   Index append(MatrixXf x, bool replace, std::uint64_t seed, workers& crew, interrupt_checker& interrupts);
 
  private:
@@ -81,30 +82,31 @@ class orthonormal_basis {
   Index size_ = 0;
 };
 
-// Singular values, descending, and vectors by column (left: of the short side), nearly orthonormal. Right vectors may
-// be zero where values are.
+// Singular values, descending, and vectors as columns (left ones on the short side), nearly orthonormal. Right vectors
+// may be zero where values are.
 struct triplets {
   MatrixXf left, right;
   VectorXd values;
 };
 
-// What is asked of a matrix whose sum of squares is `total`, which is not 0.
+// The wanted accuracy, for a matrix whose sum of squares is `total`, which is not 0.
 struct goal {
-  Index limit;  // rank, at most
+  Index limit;  // largest rank
   double energy;
   double total;
   std::uint64_t seed;
 
-  // How many of these squares, the largest of the matrix in descending order, are enough; nothing when they are not
-  // and there may be more.
+  // How many of the squares (those of the matrix's largest singular values, descending) are enough; no value if they
+  // are not and there may be more.
   std::optional<Index> rank_by(const VectorXd& squares) const;
 };
 
-// Through the Gram matrix. Through a Krylov space: nothing when that would have to be larger than is worth it.
+// The first uses the Gram matrix. The second uses a Krylov space, and returns nothing if that would have to be too
+// large to be worthwhile.
 triplets dense_triplets(const operand& a, const goal& wanted);
 std::optional<triplets> krylov_triplets(const operand& a, const goal& wanted);
 
-// Whether a Krylov space is tried at all, and the most vectors it may have.
+// Whether a Krylov space is tried at all, and its largest dimension.
 bool is_krylov_worthwhile(Index short_side, Index limit);
 Index krylov_capacity(Index short_side, Index limit);
 

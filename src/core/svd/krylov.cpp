@@ -1,8 +1,8 @@
 // The leading singular values from a block Krylov space (svd/internal.hpp).
 //
-// Q is an orthonormal basis of the space on the short side and B = Aᵀ Q, so that the best approximation of A from the
-// space is Q times the truncated singular value decomposition of Bᵀ. Both grow by a block at a time: the new part of
-// B costs one pass over A, the next block of Q, A orth(Aᵀ Qlast), the other; nothing is computed twice.
+// Q is an orthonormal basis of the space on the short side and B = Aᵀ Q, so the best approximation of A from the space
+// is Q times the truncated singular value decomposition of Bᵀ. Both grow by a block at a time: the new part of B costs
+// one pass over A, and the next block of Q, A orth(Aᵀ Qlast), another one; nothing is computed twice.
 #include <algorithm>
 #include <cstdint>
 #include <utility>
@@ -17,8 +17,8 @@ namespace {
 // that is rounding.
 constexpr double wanted_excess = 1.5e-4;
 constexpr double rounding = 3e-8;
-// Lengths below which squares or inverses come near the ends of float's range, and the least pivot of the Cholesky
-// factor of unit vectors that lie well apart.
+// Lengths below which squares or inverses approach the ends of float's range, and the smallest pivot of the Cholesky
+// factor of unit vectors that are well separated.
 constexpr double shortest = 1e-12, independent = 0.1;
 
 Index block_width(Index limit) { return std::clamp<Index>((3 * limit / 4 + 15) / 16 * 16, 16, 64); }
@@ -35,7 +35,7 @@ class krylov_space {
   Index size() const noexcept { return size_; }
   Index capacity() const noexcept { return images_.cols(); }
 
-  // Grows by A times a random block: the first one, or new directions where the space is closed under A Aᵀ.
+  // Grows by A times a random block: at the start, or to find new directions where the space is closed under A Aᵀ.
   bool grow_at_random(Index width, std::uint64_t seed) {
     MatrixXf random(a_.long_side(), width), block(a_.short_side(), width);
     fill_random(seed, static_cast<std::uint64_t>(size_), random);
@@ -43,7 +43,7 @@ class krylov_space {
     return append(std::move(block));
   }
 
-  // Grows by the next block; false when no direction is left.
+  // Grows by the next block; false if there is no new direction.
   bool grow() {
     const MatrixXf directions = last_directions();
     if (directions.cols() == 0) return false;
@@ -52,7 +52,7 @@ class krylov_space {
     return append(std::move(block));
   }
 
-  // The sum of squares that the space holds.
+  // The sum of squares captured by the space.
   double energy() const { return gram_.topLeftCorner(size_, size_).trace(); }
 
   // Bᵀ B, whose eigenvalues are the squares of the singular values of A within the space.
@@ -68,8 +68,8 @@ class krylov_space {
   }
 
  private:
-  // An orthonormal basis of the last part of B. Where its columns are far from dependent, which is the rule, their Gram
-  // matrix, known already, says what to multiply them by; nearly orthonormal is enough.
+  // An orthonormal basis of the last part of B. If its columns are far from dependent, which is the rule, it follows
+  // from their Gram matrix, which is already known; nearly orthonormal is enough.
   MatrixXf last_directions() const {
     const auto images = images_.middleCols(size_ - last_, last_);
     const MatrixXd gram = gram_.block(size_ - last_, size_ - last_, last_, last_);
@@ -98,7 +98,7 @@ class krylov_space {
     return true;
   }
 
-  // The new rows of Bᵀ B, by panels of its long side.
+  // Computes the new rows of Bᵀ B by panels of the long side.
   void extend_gram() {
     constexpr Index panel = 256;
     const Index columns = size_ + last_, length = a_.long_side();
@@ -129,8 +129,9 @@ class krylov_space {
   Index size_ = 0, last_ = 0;
 };
 
-// Watches what each look at the space adds to the sum of the leading squares. It adds less each time; when the ratio of
-// the last two additions says that all further ones together are nothing beside the error that remains, that is it.
+// Observes how much the sum of the leading squares grows at each check. It grows less each time. The iteration has
+// converged when the ratio of the last two gains implies that all further ones together are negligible beside the
+// remaining error.
 class convergence {
  public:
   explicit convergence(double total) : total_(total) {}
@@ -161,7 +162,8 @@ Index krylov_capacity(Index short_side, Index limit) {
 }
 
 std::optional<triplets> krylov_triplets(const operand& a, const goal& wanted) {
-  // By energy alone the rank is not known: then a space of a third of the side is where the Gram matrix is cheaper.
+  // If only the energy is given, the rank is not known in advance: from a third of the side on, the Gram matrix is
+  // cheaper.
   const bool open = !is_krylov_worthwhile(a.short_side(), wanted.limit);
   const Index width = open ? 32 : block_width(wanted.limit);
   const Index capacity = open ? a.short_side() / 3 : krylov_capacity(a.short_side(), wanted.limit);

@@ -1,5 +1,5 @@
-// Products with the matrix and random blocks (svd/internal.hpp). Work is cut into tasks of a few milliseconds whose
-// size depends on the shapes only, so that any number of threads gives the same sums.
+// Products with the matrix, and random blocks (svd/internal.hpp). Work is divided into tasks of a few milliseconds
+// whose size depends only on the shapes, so any number of threads gives the same sums.
 #include "svd/internal.hpp"
 
 #include <algorithm>
@@ -8,7 +8,7 @@
 namespace hartonomous::svd_detail {
 namespace {
 
-// How many of `whole` units of `cost` multiplications each make a task of some 3 ms.
+// How many of `whole` units, each of `cost` multiplications, make a task of some 3 ms.
 Index task_size(Index whole, Index cost) {
   constexpr Index multiplications = Index{1} << 26;
   const Index size = (multiplications / std::max<Index>(cost, 1) + 63) / 64 * 64;
@@ -17,7 +17,7 @@ Index task_size(Index whole, Index cost) {
 
 std::size_t tasks(Index whole, Index size) { return static_cast<std::size_t>((whole + size - 1) / size); }
 
-// The finalizer of splitmix64: one 64-bit hash a position.
+// The finalizer of splitmix64: a 64-bit hash of a position.
 std::uint64_t hash(std::uint64_t x) {
   x += 0x9e3779b97f4a7c15u;
   x = (x ^ (x >> 30)) * 0xbf58476d1ce4e5b9u;
@@ -55,7 +55,7 @@ void operand::transpose_times(const Eigen::Ref<const MatrixXf>& x, Eigen::Ref<Ma
 
 // NOLINTEND(performance-unnecessary-value-param)
 
-// Of long runs: each panel is converted once and its square added, to one block column of the sum in each task.
+// Each panel of the long side is converted once, and each task adds its product to one block column of the sum.
 MatrixXd operand::gram() const {
   constexpr Index panel = 256, part = 256;
   const Index n = short_side(), length = long_side();

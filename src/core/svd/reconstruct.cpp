@@ -1,4 +1,4 @@
-// Factors multiplied out, and how far they are from a matrix (hartonomous/svd.hpp).
+// The product of factors, and its distance from a matrix (hartonomous/svd.hpp).
 #include <algorithm>
 #include <cmath>
 #include <functional>
@@ -14,7 +14,7 @@ namespace {
 using svd_detail::Index;
 using row_major = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
 
-// Rows that a task multiplies out in about a millisecond, whatever the number of threads.
+// Rows that a task multiplies in about a millisecond, whatever the number of threads.
 std::size_t rows_of_task(const factor_view& f) {
   constexpr std::size_t multiplications = std::size_t{1} << 25;
   return std::clamp<std::size_t>(multiplications / std::max<std::size_t>(f.rank * f.columns, 1), 16, 256);
@@ -97,7 +97,7 @@ factor_condition examine(const factor_view& f, workers& crew, interrupt_checker&
   if (!found.finite || f.rank == 0) return found;
   found.smallest_ratio = f.s[0] > 0 ? static_cast<double>(f.s[f.rank - 1]) / static_cast<double>(f.s[0]) : 0.0;
   const auto rank = static_cast<Index>(f.rank);
-  // Vt row-major is V by columns; U is copied to be.
+  // A row-major Vt is a column-major V; U has to be copied.
   const Eigen::Map<const Eigen::MatrixXf> v(f.vt.data(), static_cast<Index>(f.columns), rank);
   found.vt_orthonormality = distance_from_identity(svd_detail::gram_of_columns(v, crew, interrupts));
   const Eigen::MatrixXf u = Eigen::Map<const row_major>(f.u.data(), static_cast<Index>(f.rows), rank);

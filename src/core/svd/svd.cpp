@@ -1,4 +1,4 @@
-// truncated_svd(): checks, the choice of the way, and the factors in the form that is promised (hartonomous/svd.hpp).
+// truncated_svd(): checks, the choice of the method, and the result in the promised form (hartonomous/svd.hpp).
 #include "hartonomous/svd.hpp"
 
 #include <algorithm>
@@ -28,7 +28,7 @@ std::optional<Index> goal::rank_by(const VectorXd& squares) const {
 
 namespace {
 
-// Sum of squares; refuses what is not a number.
+// The sum of squares; throws if there is a NaN or infinity.
 double checked_total(span<const float> matrix, interrupt_checker& interrupts) {
   constexpr std::size_t piece = 1 << 18;
   running_sum sum;
@@ -68,7 +68,7 @@ void store(const MatrixXf& in, std::vector<float>& out, interrupt_checker& inter
   }
 }
 
-// Columns that are orthonormal to rounding, whatever was lost on the way; random ones where there is nothing.
+// Makes columns orthonormal up to rounding, whatever accuracy was lost before. Zero columns become random ones.
 MatrixXf orthonormal(MatrixXf columns, std::uint64_t seed, const operand& a) {
   orthonormal_basis basis(columns.rows(), columns.cols());
   basis.append(std::move(columns), true, seed + 1, a.crew(), a.interrupts());
@@ -98,12 +98,12 @@ svd_factors finish(triplets found, const operand& a, const goal& wanted) {
   return result;
 }
 
-// Zeros are a rank of zeros with any orthonormal vectors.
+// The decomposition of a zero matrix: values of zero, with any orthonormal vectors.
 triplets of_zeros(const operand& a, Index rank) {
   return {MatrixXf::Zero(a.short_side(), rank), MatrixXf::Zero(a.long_side(), rank), VectorXd::Zero(rank)};
 }
 
-// Fewer values than were asked for: the rest are zero.
+// Fills up the wanted rank with values of zero.
 void pad(triplets& found, Index rank) {
   const Index have = found.values.size();
   if (have >= rank) return;

@@ -1,4 +1,4 @@
-// Threads that take tasks from a counter (hartonomous/workers.hpp).
+// A thread pool whose threads take tasks from a counter (hartonomous/workers.hpp).
 #include "hartonomous/workers.hpp"
 
 #include <algorithm>
@@ -12,8 +12,8 @@
 namespace hartonomous {
 namespace {
 
-// Threads inherit the mask of the one that makes them: a handler of the process (PostgreSQL's assume that they run on
-// its only thread) then never runs on one of ours.
+// Threads inherit the signal mask of the thread that creates them. With all signals blocked, no signal handler runs on
+// a thread of the pool; PostgreSQL's handlers assume that they run on its only thread.
 class signals_blocked {
  public:
   signals_blocked() {
@@ -29,7 +29,7 @@ class signals_blocked {
   sigset_t previous_{};
 };
 
-// How many objects this thread has made, and what OpenMP's setting was before the first of them.
+// How many objects this thread has created, and OpenMP's setting before the first of them.
 thread_local int objects = 0;
 thread_local int openmp_threads = 1;
 
@@ -126,7 +126,7 @@ void workers::run(std::size_t count, interrupt_checker& interrupts, const std::f
   if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
 }
 
-// Whatever happens, the tasks that have begun use the caller's memory: it cannot be left before they end.
+// Tasks that have begun use the caller's memory, so this must not return before they end, whatever happens.
 void workers::wait_for_others(interrupt_checker& interrupts) {
   std::unique_lock<std::mutex> lock(mutex_);
   while (!done_.wait_for(lock, std::chrono::milliseconds(5), [this] { return running_ == 0; })) {
