@@ -11,7 +11,7 @@ namespace hartonomous {
 class run_decoder {
  public:
   // Weights per chunk, except the last: a multiple of every block size, and small enough for the L1 cache.
-  static constexpr std::size_t piece = 2048;
+  static constexpr std::size_t chunk = 2048;
 
   // Errors: 0A000 if the format is not readable; 22P03 if blocks.size() is not bytes_of(f, count).
   run_decoder(format f, span<const std::byte> blocks, std::size_t count);

@@ -43,7 +43,7 @@ inline constexpr std::uint64_t plane_sample_rows = 64;
 
 // The first two right singular vectors of `sample` (rows x columns, row-major). The sign is chosen so that the largest
 // component is positive. Deterministic. Rows with NaN, infinity or values of 1e30 and more count as zero.
-principal_plane find_principal_plane(span<const float> sample, std::size_t rows, std::size_t columns, workers& crew,
+principal_plane find_principal_plane(span<const float> sample, std::size_t rows, std::size_t columns, workers& pool,
                                      interrupt_checker& interrupts);
 
 struct atom_place {
@@ -85,7 +85,7 @@ class matrix_rows {
 
 // The positions of a matrix's atoms, in atom order. All matrices are placed by this function. Takes placing_bytes() of
 // memory.
-std::vector<atom_place> place_atoms(const atom_layout& layout, matrix_rows& rows, workers& crew,
+std::vector<atom_place> place_atoms(const atom_layout& layout, matrix_rows& rows, workers& pool,
                                     interrupt_checker& interrupts);
 std::uint64_t placing_bytes(const atom_layout& layout) noexcept;
 

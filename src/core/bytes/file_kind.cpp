@@ -66,7 +66,7 @@ file_kind recognize_text(std::string_view head) noexcept {
   return {"a JSON text", ""};
 }
 
-// A pickle begins with its protocol, 2 to 5, and ends with a stop opcode; the second byte alone would not be enough.
+// A pickle begins with its protocol, 2 to 5. Two bytes alone prove too little, so the first opcode is checked, too.
 bool is_pickle(std::string_view head) noexcept {
   return head.size() > 2 && head[0] == '\x80' && head[1] >= 2 && head[1] <= 5 &&
          std::string_view("}]c(\x8a\x95").find(head[2]) != std::string_view::npos;

@@ -242,7 +242,7 @@ std::vector<std::pair<std::string, std::string>> read_merges(const members& mode
 
 // The tokens that the tokenizer adds before and after every text.
 struct surroundings {
-  bool said = false;
+  bool known = false;
   std::string before, behind;
 };
 
@@ -260,7 +260,7 @@ surroundings read_post_processor(const members& tokenizer) {
       const json* token = members(part, name + ".single.").find("SpecialToken");
       return token == nullptr ? std::string() : members(*token, name + ".single.SpecialToken.").text("id").value_or("");
     };
-    out.said = true;
+    out.known = true;
     out.before = special(single.front());
     out.behind = special(single.back());
   }
@@ -290,7 +290,7 @@ void describe_special(const members& tokenizer, const members& model, const chec
     table.types[*id] = unknown;
     set("tokenizer.ggml.unknown_token_id", id);
   }
-  if (!around.said) return;  // the defaults of the tokenizer apply
+  if (!around.known) return;  // the defaults of the tokenizer apply
   metadata.set_bool("tokenizer.ggml.add_bos_token", bos && find(around.before) == bos);
   metadata.set_bool("tokenizer.ggml.add_eos_token", eos && find(around.behind) == eos);
 }

@@ -28,7 +28,7 @@ struct affine_fits {
   HWY_ALIGN float inverse[batch_sub_blocks];
   HWY_ALIGN float low[batch_sub_blocks];
   HWY_ALIGN float total[batch_sub_blocks];  // sum of the numbers' weights
-  HWY_ALIGN float sound[batch_sub_blocks];  // 0 if can_round() is false; the other results are then undefined
+  HWY_ALIGN float valid[batch_sub_blocks];  // 0 if can_round() is false; the other results are then undefined
 };
 
 template <class V>
@@ -103,13 +103,13 @@ HWY_NOINLINE void search_affine(const affine_plan& plan, const float* HWY_RESTRI
     store(affine_level(top, best_inverse, low, width<V>::load(x + place)), levels + place);
   }
   V least = affine_error<Count, AbsoluteError>(scale, low, x, w, levels);
-  auto sound = in_range(mul(best_inverse, sub(high, low)));
+  auto valid = in_range(mul(best_inverse, sub(high, low)));
 
   for (int t = 0; t <= plan.trials; ++t) {
     const float factor = plan.first + plan.step * static_cast<float>(t) + top;
     const V inverse = div(width<V>::set(factor), sub(high, low));
-    sound = both(sound, in_range(mul(inverse, sub(high, low))));
-    sound = both(sound, in_range(mul(inverse, sub(lowest, low))));
+    valid = both(valid, in_range(mul(inverse, sub(high, low))));
+    valid = both(valid, in_range(mul(inverse, sub(lowest, low))));
     V trial_scale = zero, trial_low = zero;
     solve_affine<Count>(top, inverse, low, sum_w, sum_x, x, w, levels, trial_scale, trial_low);
     const V error = affine_error<Count, AbsoluteError>(trial_scale, trial_low, x, w, levels);
@@ -125,7 +125,7 @@ HWY_NOINLINE void search_affine(const affine_plan& plan, const float* HWY_RESTRI
   store(zero_where(flat, best_inverse), fits.inverse + at);
   store(best_low, fits.low + at);
   store(sum_w, fits.total + at);
-  store(zero_unless(either(sound, flat), width<V>::set(1.0f)), fits.sound + at);
+  store(zero_unless(either(valid, flat), width<V>::set(1.0f)), fits.valid + at);
 }
 
 template <int Count, bool AbsoluteError>

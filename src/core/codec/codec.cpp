@@ -15,7 +15,7 @@ namespace {
 
 // Weights that are checked, encoded and checked again at a time. A chunk stays in the L1 cache meanwhile, fills the
 // lanes of any encoder, and takes the slowest one a fraction of a millisecond. It is a multiple of every block size.
-constexpr std::size_t piece = std::size_t{1} << 11;
+constexpr std::size_t chunk = std::size_t{1} << 11;
 constexpr std::size_t largest_block = 256;
 
 // An incomplete last block, padded to full length.
@@ -117,9 +117,9 @@ bool uses_row_mean_square(format f) {
 // Mean of the squares of the row, summed in float from first to last like the reference.
 float mean_square(span<const float> row, interrupt_checker& interrupts) {
   float total = 0.0f;
-  for (std::size_t at = 0; at < row.size(); at += piece) {
+  for (std::size_t at = 0; at < row.size(); at += chunk) {
     interrupts.check();
-    const std::size_t end = std::min(row.size(), at + piece);
+    const std::size_t end = std::min(row.size(), at + chunk);
     for (std::size_t i = at; i < end; ++i) total += row[i] * row[i];
   }
   return row.empty() ? 0.0f : total / static_cast<float>(row.size());
@@ -177,7 +177,7 @@ void dequantize(format f, span<const std::byte> blocks, std::size_t count, float
   std::size_t left = count;
   while (left >= traits.block_weights) {
     interrupts.check();
-    const std::size_t run = std::min(left, piece) / traits.block_weights;
+    const std::size_t run = std::min(left, chunk) / traits.block_weights;
     with.dequantize_blocks(from, out, run);
     from += run * traits.block_bytes;
     out += run * traits.block_weights;
@@ -199,16 +199,16 @@ void quantize(format f, span<const float> values, span<const float> importance, 
                 "There are " + std::to_string(values.size()) + " values and " + std::to_string(importance.size()) +
                     " importances.");
   }
-  for (std::size_t at = 0; at < importance.size(); at += piece) {
+  for (std::size_t at = 0; at < importance.size(); at += chunk) {
     interrupts.check();
-    check_importance(importance.subspan(at, std::min(piece, importance.size() - at)), at);
+    check_importance(importance.subspan(at, std::min(chunk, importance.size() - at)), at);
   }
   const bool needs_row = !importance.empty() && uses_row_mean_square(f);
   const float row = needs_row ? mean_square(values, interrupts) : 0.0f;
   const encoder work = {with, traits, values, importance, row, out};
-  for (std::size_t at = 0; at < values.size(); at += piece) {
+  for (std::size_t at = 0; at < values.size(); at += chunk) {
     interrupts.check();
-    work.encode(at, std::min(piece, values.size() - at));
+    work.encode(at, std::min(chunk, values.size() - at));
   }
 }
 

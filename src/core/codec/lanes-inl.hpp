@@ -24,13 +24,13 @@ namespace {
 namespace hn = hwy::HWY_NAMESPACE;
 
 // Buffers have fixed sizes, so lanes beyond 16 (very wide SVE) stay unused.
-inline constexpr std::size_t most_lanes = 16;
+inline constexpr std::size_t max_lanes = 16;
 // Lanes of the widest vectors of wide-inl.hpp.
-inline constexpr std::size_t widest_lanes = 2 * most_lanes;
+inline constexpr std::size_t widest_lanes = 2 * max_lanes;
 // Sub-blocks that an encoder fits before it packs them: a multiple of widest_lanes, and large enough that all lanes are
 // mostly filled.
 inline constexpr std::size_t batch_sub_blocks = 128;
-using float_tag = hn::CappedTag<float, most_lanes>;
+using float_tag = hn::CappedTag<float, max_lanes>;
 using int_tag = hn::RebindToSigned<float_tag>;
 using floats = hn::Vec<float_tag>;
 using ints = hn::Vec<int_tag>;

@@ -20,11 +20,11 @@ bool are_floats(format f, const std::byte* blocks) {
 run_decoder::run_decoder(format f, span<const std::byte> blocks, std::size_t count)
     : format_(f), from_(blocks.data()), left_(count) {
   check_run(f, blocks, count);
-  if (!are_floats(f, from_)) buffer_.resize(std::min(piece, count));
+  if (!are_floats(f, from_)) buffer_.resize(std::min(chunk, count));
 }
 
 span<const float> run_decoder::next(interrupt_checker& interrupts) {
-  const std::size_t count = std::min(piece, left_);
+  const std::size_t count = std::min(chunk, left_);
   if (count == 0) return {};
   const std::size_t bytes = bytes_of(format_, count);
   const std::byte* const from = from_;

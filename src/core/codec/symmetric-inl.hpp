@@ -25,7 +25,7 @@ struct symmetric_fits {
   HWY_ALIGN float scale[batch_sub_blocks];
   HWY_ALIGN float inverse[batch_sub_blocks];
   HWY_ALIGN float total[batch_sub_blocks];  // sum of the numbers' weights
-  HWY_ALIGN float sound[batch_sub_blocks];  // of improve_symmetric(), 0: see can_round(); scale is then undefined
+  HWY_ALIGN float valid[batch_sub_blocks];  // of improve_symmetric(), 0: see can_round(); scale is then undefined
 };
 
 // The number of largest magnitude, the first of equals; 0 if all are negligible.
@@ -112,7 +112,7 @@ HWY_INLINE auto surely_stays(int half, V level, V product, V divisor) {
 // reduces the error. Returns the lanes in which a level moved.
 template <int Count, class V>
 HWY_INLINE auto improve_once(int half, const float* x, const float* w, const float* wx, float* HWY_RESTRICT levels,
-                             V& xl, V& l2, V& unsound) {
+                             V& xl, V& l2, V& invalid) {
   const V zero = width<V>::set(0.0f);
   auto changed = lt(zero, zero);
   for (std::size_t i = 0; i < Count; ++i) {
@@ -125,7 +125,7 @@ HWY_INLINE auto improve_once(int half, const float* x, const float* w, const flo
     const auto counts = lt(zero, other_xl);
     if (none_true(and_not(counts, surely_stays(half, old_level, product, other_xl)))) continue;
     const V wanted = div(product, other_xl);
-    unsound = if_then_else(and_not(counts, in_range(wanted)), width<V>::set(1.0f), unsound);
+    invalid = if_then_else(and_not(counts, in_range(wanted)), width<V>::set(1.0f), invalid);
     const V level = symmetric_level(half, wanted);
     const auto other_level = and_not(counts, equal(level, old_level));
     if (none_true(other_level)) continue;
@@ -151,7 +151,7 @@ HWY_NOINLINE void improve_symmetric(int half, const float* HWY_RESTRICT x, symme
   const V extreme = extreme_of<Count, V>(x);
   const auto negligible_all = equal(extreme, zero);
   const V inverse = div(width<V>::set(static_cast<float>(-half)), extreme);
-  V xl = zero, l2 = zero, unsound = zero;
+  V xl = zero, l2 = zero, invalid = zero;
   for (std::size_t i = 0; i < Count; ++i) {
     const std::size_t place = i * width<V>::lanes();
     const V xi = width<V>::load(x + place);
@@ -163,11 +163,11 @@ HWY_NOINLINE void improve_symmetric(int half, const float* HWY_RESTRICT x, symme
     l2 = add(l2, mul(mul(wi, level), level));
   }
   for (int sweep = 0; sweep < 5; ++sweep) {
-    if (none_true(improve_once<Count>(half, x, w, wx, levels, xl, l2, unsound))) break;
+    if (none_true(improve_once<Count>(half, x, w, wx, levels, xl, l2, invalid))) break;
   }
   store(zero_where(negligible_all, div(xl, l2)), fits.scale + at);
   store(zero_where(negligible_all, inverse), fits.inverse + at);
-  store(zero_unless(either(equal(unsound, zero), negligible_all), width<V>::set(1.0f)), fits.sound + at);
+  store(zero_unless(either(equal(invalid, zero), negligible_all), width<V>::set(1.0f)), fits.valid + at);
 }
 
 template <int Count>

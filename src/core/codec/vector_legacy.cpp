@@ -34,7 +34,7 @@ namespace {
 
 // Zeros the lanes without a block.
 HWY_INLINE void fill_lanes(float* values, std::size_t blocks) {
-  for (std::size_t b = blocks; b % most_lanes != 0; ++b) values[b] = 0.0f;
+  for (std::size_t b = blocks; b % max_lanes != 0; ++b) values[b] = 0.0f;
 }
 
 // ---- Q8_0 ------------------------------------------------------------------------------------------------------
@@ -161,11 +161,11 @@ HWY_INLINE void choose_symmetric_scales(const batch& in, rules& by, chosen& to) 
   for (std::size_t b = 0; b < in.blocks; b += lane_count()) {
     const floats scale = hn::Div(hn::Load(d, extreme + b), all(static_cast<float>(-Half)));
     const floats reciprocal = hn::Div(all(1.0f), scale);
-    const mask sound = hn::Le(hn::Abs(reciprocal), all(FLT_MAX));
+    const mask valid = hn::Le(hn::Abs(reciprocal), all(FLT_MAX));
     const mask zero = hn::Eq(scale, hn::Zero(d));
     hn::Store(hn::Zero(d), d, by.offset + b);
-    hn::Store(hn::IfThenElseZero(sound, reciprocal), d, by.inverse + b);
-    hn::Store(hn::IfThenElseZero(hn::Or(sound, zero), all(static_cast<float>(Half) + 0.5f)), d, by.shift + b);
+    hn::Store(hn::IfThenElseZero(valid, reciprocal), d, by.inverse + b);
+    hn::Store(hn::IfThenElseZero(hn::Or(valid, zero), all(static_cast<float>(Half) + 0.5f)), d, by.shift + b);
     hn::Store(to_halves(scale), half_tag(), to.d + b);
   }
 }
@@ -274,7 +274,7 @@ void encode_affine(const batch& in, Block* out) {
   search_affine_levels<Top>(in, fits, levels);
   pack(levels, in.blocks, out);
   for (std::size_t b = 0; b < in.blocks; ++b) {
-    if (fits.sound[b] != 0.0f) continue;
+    if (fits.valid[b] != 0.0f) continue;
     const std::size_t first = b * short_block;
     auto* block = reinterpret_cast<std::byte*>(out + b);
     Reference.quantize_blocks(in.x + first, in.importance + first, in.row_mean_square, block, 1);

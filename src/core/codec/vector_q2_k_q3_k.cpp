@@ -95,7 +95,7 @@ void encode_q2_k(const batch& in, block_q2_k* out) {
   for (std::size_t b = 0; b < in.blocks; ++b) {
     const float* x = in.x + b * super_block;
     const std::size_t at = b * sub_blocks;
-    if (all_sound(fits.sound + at, sub_blocks)) {
+    if (all_valid(fits.valid + at, sub_blocks)) {
       q2_encode_block(x, in.importance != nullptr, fits, at, out[b]);
     } else {
       encode_by_reference(scalar_q2_k, in, b, out);
@@ -144,7 +144,7 @@ void encode_q3_k(const batch& in, block_q3_k* out) {
   q3_fit(in, fits);
   for (std::size_t b = 0; b < in.blocks; ++b) {
     const std::size_t at = b * sub_blocks;
-    if (in.importance != nullptr || all_sound(fits.sound + at, sub_blocks)) {
+    if (in.importance != nullptr || all_valid(fits.valid + at, sub_blocks)) {
       q3_encode_block(in.x + b * super_block, in.importance != nullptr, fits, at, out[b]);
     } else {
       encode_by_reference(scalar_q3_k, in, b, out);

@@ -108,7 +108,7 @@ void encode_batch(const affine_plan& plan, const codec& reference, const batch& 
   for (std::size_t b = 0; b < in.blocks; ++b) {
     const float* x = in.x + b * super_block;
     const std::size_t at = b * sub_blocks;
-    if (all_sound(fits.sound + at, sub_blocks)) {
+    if (all_valid(fits.valid + at, sub_blocks)) {
       pack(encode_common(plan.top, x, in.importance != nullptr, fits, at, out[b]), out[b]);
     } else {
       encode_by_reference(reference, in, b, out);

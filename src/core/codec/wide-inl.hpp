@@ -159,9 +159,9 @@ HWY_INLINE void search_groups(const float* x, std::size_t sub_blocks, const Weig
   search_groups_of<Count, floats>(x, at, sub_blocks, 0, weigh, search);
 }
 
-HWY_INLINE bool all_sound(const float* sound, std::size_t count) {
+HWY_INLINE bool all_valid(const float* valid, std::size_t count) {
   for (std::size_t i = 0; i < count; ++i) {
-    if (sound[i] == 0.0f) return false;
+    if (valid[i] == 0.0f) return false;
   }
   return true;
 }

@@ -108,10 +108,10 @@ block_scale scale_of(span<const float> values) {
 
 // Packs levels 2 i and 2 i + 1 into byte i, in two plain loops over chunks, which the compiler can vectorize.
 void pack_levels(const block_scale& with, const float* values, std::size_t pairs, std::byte* to) {
-  constexpr std::size_t piece = 64;
-  std::uint8_t levels[2 * piece];
-  for (std::size_t at = 0; at < pairs; at += piece) {
-    const std::size_t length = std::min(piece, pairs - at);
+  constexpr std::size_t chunk = 64;
+  std::uint8_t levels[2 * chunk];
+  for (std::size_t at = 0; at < pairs; at += chunk) {
+    const std::size_t length = std::min(chunk, pairs - at);
     const float* const from = values + 2 * at;
     for (std::size_t i = 0; i < 2 * length; ++i) {
       levels[i] = static_cast<std::uint8_t>(codecs::nearest_int((from[i] - with.minimum) / with.scale));

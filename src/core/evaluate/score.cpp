@@ -1,7 +1,7 @@
 // Scores of tokens, and the divergence of two models, from logits that are computed a panel of the vocabulary at a time
 // (hartonomous/evaluate.hpp). The logits of a model are never in memory as a whole.
 #include "evaluate/passes.hpp"
-#include "evaluate/tally.hpp"
+#include "evaluate/progress_counter.hpp"
 #include "hartonomous/error.hpp"
 #include "hartonomous/evaluate.hpp"
 #include "network/vectors.hpp"
@@ -121,7 +121,7 @@ std::vector<double> score_windows(transformer& network, span<const score_window>
                                   const evaluation_watcher& watcher) {
   std::vector<double> scores;
   running_mean loss;
-  tally work({&network}, windows, watcher);
+  progress_counter work({&network}, windows, watcher);
   for (const pass& p : plan_passes(network, windows, memory, 1)) {
     for (const distribution& d : distributions_of(network, p)) {
       scores.push_back(d.log_probability());
@@ -138,7 +138,7 @@ model_comparison compare_models(transformer& model, transformer& baseline, span<
     throw error(sqlstate::invalid_parameter_value, "models of different vocabularies cannot be compared");
   }
   running_mean loss, baseline_loss, difference, divergence, same;
-  tally work({&model, &baseline}, windows, watcher);
+  progress_counter work({&model, &baseline}, windows, watcher);
   for (const pass& p : plan_passes(model, windows, memory, 2)) {
     for (const distribution_pair& pair : pairs_of(model, baseline, p)) {
       loss.add(-pair.model.log_probability());

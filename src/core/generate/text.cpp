@@ -23,20 +23,20 @@ bool is_unfinished(std::string_view text, std::size_t i) noexcept {
 
 std::string growing_text::add(std::string_view bytes) {
   waiting_ += bytes;
-  std::string said;
+  std::string text;
   std::size_t i = 0;
   while (i < waiting_.size()) {
     const std::size_t length = waiting_[i] == '\0' ? 0 : utf8_length(waiting_, i);
     if (length == 0 && is_unfinished(waiting_, i)) break;
     if (length == 0) {
-      said += replacement;
+      text += replacement;
     } else {
-      said.append(waiting_, i, length);
+      text.append(waiting_, i, length);
     }
     i += std::max<std::size_t>(1, length);
   }
   waiting_.erase(0, i);
-  return said;
+  return text;
 }
 
 }  // namespace hartonomous

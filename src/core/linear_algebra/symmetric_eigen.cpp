@@ -64,13 +64,13 @@ double reflect(Eigen::Ref<VectorXd> x, double& alpha) {
 }
 
 // y = A x for a symmetric A given by its lower triangle, divided into tasks.
-void symmetric_product(const Eigen::Ref<const MatrixXd>& a, const VectorXd& x, VectorXd& y, workers& crew,
+void symmetric_product(const Eigen::Ref<const MatrixXd>& a, const VectorXd& x, VectorXd& y, workers& pool,
                        interrupt_checker& interrupts) {
   constexpr Index part = 512;
   const Index n = a.rows();
   const Index parts = (n + part - 1) / part;
   MatrixXd sums(n, parts);
-  crew.run(static_cast<std::size_t>(parts), interrupts, [&](std::size_t p) {
+  pool.run(static_cast<std::size_t>(parts), interrupts, [&](std::size_t p) {
     const Index from = static_cast<Index>(p) * part;
     const Index width = std::min(part, n - from);
     const Index below = n - from - width;
@@ -88,10 +88,10 @@ void symmetric_product(const Eigen::Ref<const MatrixXd>& a, const VectorXd& x, V
 
 // A -= V Wᵀ + W Vᵀ in the lower triangle, by blocks.
 void rank_two_update(Eigen::Ref<MatrixXd> a, const Eigen::Ref<const MatrixXd>& v, const Eigen::Ref<const MatrixXd>& w,
-                     workers& crew, interrupt_checker& interrupts) {
+                     workers& pool, interrupt_checker& interrupts) {
   constexpr Index part = 256;
   const Index n = a.rows();
-  crew.run(static_cast<std::size_t>((n + part - 1) / part), interrupts, [&](std::size_t p) {
+  pool.run(static_cast<std::size_t>((n + part - 1) / part), interrupts, [&](std::size_t p) {
     const Index from = static_cast<Index>(p) * part;
     const Index width = std::min(part, n - from), height = n - from;
     auto block = a.block(from, from, height, width);
@@ -125,7 +125,7 @@ void symmetric_eigen::tridiagonalize() {
       const double tau = reflect(x, subdiagonal_[column]);
       scales_[column] = tau;
       v.col(j).tail(rest) = x;
-      symmetric_product(a.bottomRightCorner(rest, rest), x, y, crew_, interrupts_);
+      symmetric_product(a.bottomRightCorner(rest, rest), x, y, pool_, interrupts_);
       if (j > 0) {
         const auto old_v = v.block(j + 1, 0, rest, j), old_w = w.block(j + 1, 0, rest, j);
         y.noalias() -= old_v * (old_w.transpose() * x);
@@ -136,7 +136,7 @@ void symmetric_eigen::tridiagonalize() {
       w.col(j).tail(rest) = y;
     }
     const Index left = n - begin - width;
-    rank_two_update(a.bottomRightCorner(left, left), v.bottomRows(left), w.bottomRows(left), crew_, interrupts_);
+    rank_two_update(a.bottomRightCorner(left, left), v.bottomRows(left), w.bottomRows(left), pool_, interrupts_);
   }
   diagonal_[n - 1] = a(n - 1, n - 1);
 }
@@ -191,8 +191,8 @@ void symmetric_eigen::apply_reflections(Eigen::Ref<MatrixXd> vectors) const {
   }
 }
 
-symmetric_eigen::symmetric_eigen(MatrixXd matrix, workers& crew, interrupt_checker& interrupts)
-    : matrix_(std::move(matrix)), crew_(crew), interrupts_(interrupts) {
+symmetric_eigen::symmetric_eigen(MatrixXd matrix, workers& pool, interrupt_checker& interrupts)
+    : matrix_(std::move(matrix)), pool_(pool), interrupts_(interrupts) {
   tridiagonalize();
   VectorXd ascending = diagonal_, e = subdiagonal_;
   const int n = static_cast<int>(ascending.size());
@@ -211,7 +211,7 @@ MatrixXd symmetric_eigen::vectors(Index count) const {
     return result;
   }
   MatrixXd result(n, count);
-  crew_.run(static_cast<std::size_t>((count + batch_size - 1) / batch_size), interrupts_, [&](std::size_t b) {
+  pool_.run(static_cast<std::size_t>((count + batch_size - 1) / batch_size), interrupts_, [&](std::size_t b) {
     const Index from = static_cast<Index>(b) * batch_size, width = std::min(batch_size, count - from);
     auto batch = result.middleCols(from, width);
     batch = some_tridiagonal_vectors(from, width).rowwise().reverse();

@@ -26,8 +26,8 @@ format fallback_of(format wanted) noexcept {
 
 // llama-quantize's list, in its order. Most entries match anywhere in a name. RWKV's small matrices are listed one by
 // one, because the names of its large ones contain time_mix_, too.
-constexpr std::string_view spared_whole[] = {"position_embd.weight", "token_types.weight"};
-constexpr std::string_view spared_anywhere[] = {
+constexpr std::string_view skipped_whole[] = {"position_embd.weight", "token_types.weight"};
+constexpr std::string_view skipped_anywhere[] = {
     "_norm.weight",
     "ffn_gate_inp.weight",
     "ffn_gate_tid2eid.weight",
@@ -71,11 +71,11 @@ bool ends_with(std::string_view text, std::string_view end) noexcept {
 
 bool may_quantize_gguf(std::string_view name) noexcept {
   if (!ends_with(name, "weight")) return false;
-  for (const std::string_view spared : spared_whole) {
-    if (name == spared) return false;
+  for (const std::string_view skipped : skipped_whole) {
+    if (name == skipped) return false;
   }
-  for (const std::string_view spared : spared_anywhere) {
-    if (name.find(spared) != std::string_view::npos) return false;
+  for (const std::string_view skipped : skipped_anywhere) {
+    if (name.find(skipped) != std::string_view::npos) return false;
   }
   return true;
 }

@@ -22,7 +22,7 @@ std::vector<float> usable_rows(span<const float> sample, std::size_t rows, std::
 
 }  // namespace
 
-principal_plane find_principal_plane(span<const float> sample, std::size_t rows, std::size_t columns, workers& crew,
+principal_plane find_principal_plane(span<const float> sample, std::size_t rows, std::size_t columns, workers& pool,
                                      interrupt_checker& interrupts) {
   principal_plane plane;
   plane.first.assign(columns, 0.0f);
@@ -31,7 +31,7 @@ principal_plane find_principal_plane(span<const float> sample, std::size_t rows,
   svd_request request;
   request.rank = 2;
   const svd_factors found =
-      truncated_svd(usable_rows(sample, rows, columns, interrupts), rows, columns, request, crew, interrupts);
+      truncated_svd(usable_rows(sample, rows, columns, interrupts), rows, columns, request, pool, interrupts);
   // A direction whose singular value is negligible beside the first one is rounding noise.
   const auto take = [&](std::size_t i, std::vector<float>& direction) {
     if (i >= found.rank || !(found.s[i] > found.s[0] * 1e-6f) || found.s[i] == 0.0f) return;

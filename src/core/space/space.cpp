@@ -19,10 +19,10 @@ struct moments {
 // One pass over the weights. Sums are in float over 16 lanes and 1024 weights, then in double. This is exact enough for
 // a position, several times as fast as double throughout, and the same on every machine.
 moments moments_of(span<const float> w, const float* first, const float* second) {
-  constexpr std::size_t lanes = 16, piece = 1024;
+  constexpr std::size_t lanes = 16, chunk = 1024;
   moments total;
-  for (std::size_t begin = 0; begin < w.size(); begin += piece) {
-    const std::size_t end = std::min(w.size(), begin + piece);
+  for (std::size_t begin = 0; begin < w.size(); begin += chunk) {
+    const std::size_t end = std::min(w.size(), begin + chunk);
     float a[lanes] = {}, b[lanes] = {}, e[lanes] = {};
     std::size_t i = begin;
     for (; i + lanes <= end; i += lanes) {
@@ -128,14 +128,14 @@ void tensor_space::standardise_importance() {
 
 namespace {
 
-principal_plane sample_plane(const atom_layout& layout, matrix_rows& rows, workers& crew,
+principal_plane sample_plane(const atom_layout& layout, matrix_rows& rows, workers& pool,
                              interrupt_checker& interrupts) {
   const std::uint64_t count = std::min(layout.rows, plane_sample_rows);
   std::vector<std::uint64_t> numbers(count);
   for (std::uint64_t i = 0; i < count; ++i) numbers[i] = i * layout.rows / count;
   std::vector<float> sample(count * layout.row_length);
   rows.sample(numbers, sample.data());
-  return find_principal_plane(sample, count, layout.row_length, crew, interrupts);
+  return find_principal_plane(sample, count, layout.row_length, pool, interrupts);
 }
 
 }  // namespace
@@ -144,9 +144,9 @@ std::uint64_t placing_bytes(const atom_layout& layout) noexcept {
   return layout.atoms() * sizeof(atom_place) + plane_sample_rows * layout.row_length * 16;
 }
 
-std::vector<atom_place> place_atoms(const atom_layout& layout, matrix_rows& rows, workers& crew,
+std::vector<atom_place> place_atoms(const atom_layout& layout, matrix_rows& rows, workers& pool,
                                     interrupt_checker& interrupts) {
-  tensor_space space(layout, sample_plane(layout, rows, crew, interrupts));
+  tensor_space space(layout, sample_plane(layout, rows, pool, interrupts));
   std::vector<float> row(layout.row_length);
   for (std::uint64_t i = 0; i < layout.rows; ++i) {
     rows.next(row.data());

@@ -12,7 +12,7 @@
 
 namespace hartonomous {
 
-static_assert(run_decoder::piece % partial_sum_count == 0);
+static_assert(run_decoder::chunk % partial_sum_count == 0);
 
 // ---- sums over chunks ------------------------------------------------------------------------------------------
 

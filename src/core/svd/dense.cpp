@@ -7,7 +7,7 @@ namespace hartonomous::svd_detail {
 
 triplets dense_triplets(const operand& a, const goal& wanted) {
   constexpr double rounding = 1e-7;
-  const symmetric_eigen solved(a.gram(), a.crew(), a.interrupts());
+  const symmetric_eigen solved(a.gram(), a.pool(), a.interrupts());
   const VectorXd squares = solved.values().cwiseMax(0.0);
   const Index rank = wanted.rank_by(squares).value_or(wanted.limit);
   triplets result{solved.vectors(rank).cast<float>(), MatrixXf(a.long_side(), rank), squares.head(rank).cwiseSqrt()};

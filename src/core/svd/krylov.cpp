@@ -56,7 +56,7 @@ class krylov_space {
   double energy() const { return gram_.topLeftCorner(size_, size_).trace(); }
 
   // Bᵀ B, whose eigenvalues are the squares of the singular values of A within the space.
-  symmetric_eigen eigen() const { return {gram_.topLeftCorner(size_, size_), a_.crew(), a_.interrupts()}; }
+  symmetric_eigen eigen() const { return {gram_.topLeftCorner(size_, size_), a_.pool(), a_.interrupts()}; }
 
   triplets leading(const symmetric_eigen& solved, Index count) const {
     const MatrixXf vectors = solved.vectors(count).cast<float>();
@@ -85,12 +85,12 @@ class krylov_space {
       }
     }
     orthonormal_basis directions(images.rows(), last_);
-    directions.append(images, false, 0, a_.crew(), a_.interrupts());
+    directions.append(images, false, 0, a_.pool(), a_.interrupts());
     return directions.columns();
   }
 
   bool append(MatrixXf block) {
-    last_ = basis_.append(std::move(block), false, 0, a_.crew(), a_.interrupts());
+    last_ = basis_.append(std::move(block), false, 0, a_.pool(), a_.interrupts());
     if (last_ == 0) return false;
     a_.transpose_times(basis_.last(last_), images_.middleCols(size_, last_));
     extend_gram();
@@ -116,7 +116,7 @@ class krylov_space {
   void multiply(const Eigen::Ref<const MatrixXf>& tall, const MatrixXf& small, MatrixXf& out) const {
     constexpr Index part = 1024;
     const Index rows = tall.rows();
-    a_.crew().run(static_cast<std::size_t>((rows + part - 1) / part), a_.interrupts(), [&](std::size_t t) {
+    a_.pool().run(static_cast<std::size_t>((rows + part - 1) / part), a_.interrupts(), [&](std::size_t t) {
       const Index from = static_cast<Index>(t) * part, height = std::min(part, rows - from);
       out.middleRows(from, height).noalias() = tall.middleRows(from, height) * small;
     });

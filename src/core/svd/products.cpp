@@ -29,7 +29,7 @@ std::uint64_t hash(std::uint64_t x) {
 
 void operand::rows_times(const Eigen::Ref<const MatrixXf>& x, Eigen::Ref<MatrixXf> out) const {
   const Index rows = data_.rows(), size = task_size(rows, data_.cols() * x.cols());
-  crew_.run(tasks(rows, size), interrupts_, [&](std::size_t t) {
+  pool_.run(tasks(rows, size), interrupts_, [&](std::size_t t) {
     const Index from = static_cast<Index>(t) * size, height = std::min(size, rows - from);
     out.middleRows(from, height).noalias() = data_.middleRows(from, height) * x;
   });
@@ -37,7 +37,7 @@ void operand::rows_times(const Eigen::Ref<const MatrixXf>& x, Eigen::Ref<MatrixX
 
 void operand::columns_times(const Eigen::Ref<const MatrixXf>& x, Eigen::Ref<MatrixXf> out) const {
   const Index columns = data_.cols(), size = task_size(columns, data_.rows() * x.cols());
-  crew_.run(tasks(columns, size), interrupts_, [&](std::size_t t) {
+  pool_.run(tasks(columns, size), interrupts_, [&](std::size_t t) {
     const Index from = static_cast<Index>(t) * size, width = std::min(size, columns - from);
     out.middleRows(from, width).noalias() = data_.middleCols(from, width).transpose() * x;
   });
@@ -68,7 +68,7 @@ MatrixXd operand::gram() const {
     } else {
       a = data_.middleCols(from, width).cast<double>();
     }
-    crew_.run(tasks(n, part), interrupts_, [&](std::size_t t) {
+    pool_.run(tasks(n, part), interrupts_, [&](std::size_t t) {
       const Index begin = static_cast<Index>(t) * part, columns = std::min(part, n - begin), height = n - begin;
       sum.block(begin, begin, height, columns).noalias() +=
           a.bottomRows(height) * a.middleRows(begin, columns).transpose();
@@ -77,7 +77,7 @@ MatrixXd operand::gram() const {
   return sum;
 }
 
-MatrixXd gram_of_columns(const Eigen::Ref<const MatrixXf>& x, workers& crew, interrupt_checker& interrupts) {
+MatrixXd gram_of_columns(const Eigen::Ref<const MatrixXf>& x, workers& pool, interrupt_checker& interrupts) {
   constexpr Index panel = 1024, part = 128;
   const Index n = x.cols(), length = x.rows();
   MatrixXd sum = MatrixXd::Zero(n, n), slice(panel, n);
@@ -85,7 +85,7 @@ MatrixXd gram_of_columns(const Eigen::Ref<const MatrixXf>& x, workers& crew, int
     const Index height = std::min(panel, length - from);
     auto a = slice.topRows(height);
     a = x.middleRows(from, height).cast<double>();
-    crew.run(tasks(n, part), interrupts, [&](std::size_t t) {
+    pool.run(tasks(n, part), interrupts, [&](std::size_t t) {
       const Index begin = static_cast<Index>(t) * part, columns = std::min(part, n - begin), rest = n - begin;
       sum.block(begin, begin, rest, columns).noalias() += a.rightCols(rest).transpose() * a.middleCols(begin, columns);
     });

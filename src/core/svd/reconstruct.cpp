@@ -32,28 +32,28 @@ void add_rows(const factor_view& f, std::size_t from, std::size_t count, float s
 
 }  // namespace
 
-void add_product(const factor_view& factors, std::size_t from, std::size_t count, float* out, workers& crew,
+void add_product(const factor_view& factors, std::size_t from, std::size_t count, float* out, workers& pool,
                  interrupt_checker& interrupts) {
   const std::size_t part = rows_of_task(factors);
-  crew.run((count + part - 1) / part, interrupts, [&](std::size_t t) {
+  pool.run((count + part - 1) / part, interrupts, [&](std::size_t t) {
     const std::size_t begin = t * part;
     add_rows(factors, from + begin, std::min(part, count - begin), 1.0f, out + begin * factors.columns);
   });
 }
 
-void subtract_product(const factor_view& factors, float* matrix, workers& crew, interrupt_checker& interrupts) {
+void subtract_product(const factor_view& factors, float* matrix, workers& pool, interrupt_checker& interrupts) {
   const std::size_t part = rows_of_task(factors);
-  crew.run((factors.rows + part - 1) / part, interrupts, [&](std::size_t t) {
+  pool.run((factors.rows + part - 1) / part, interrupts, [&](std::size_t t) {
     const std::size_t begin = t * part;
     add_rows(factors, begin, std::min(part, factors.rows - begin), -1.0f, matrix + begin * factors.columns);
   });
 }
 
-double factor_error(span<const float> matrix, const factor_view& factors, workers& crew,
+double factor_error(span<const float> matrix, const factor_view& factors, workers& pool,
                     interrupt_checker& interrupts) {
   const std::size_t part = rows_of_task(factors), parts = (factors.rows + part - 1) / part;
   std::vector<double> distances(parts), sizes(parts);
-  crew.run(parts, interrupts, [&](std::size_t t) {
+  pool.run(parts, interrupts, [&](std::size_t t) {
     const std::size_t begin = t * part, count = std::min(part, factors.rows - begin);
     const float* original = matrix.data() + begin * factors.columns;
     std::vector<float> difference(original, original + count * factors.columns);
@@ -89,7 +89,7 @@ double distance_from_identity(const Eigen::MatrixXd& gram) {
 
 }  // namespace
 
-factor_condition examine(const factor_view& f, workers& crew, interrupt_checker& interrupts) {
+factor_condition examine(const factor_view& f, workers& pool, interrupt_checker& interrupts) {
   factor_condition found;
   found.finite = all_finite(f.u) && all_finite(f.s) && all_finite(f.vt);
   interrupts.check();
@@ -99,9 +99,9 @@ factor_condition examine(const factor_view& f, workers& crew, interrupt_checker&
   const auto rank = static_cast<Index>(f.rank);
   // A row-major Vt is a column-major V; U has to be copied.
   const Eigen::Map<const Eigen::MatrixXf> v(f.vt.data(), static_cast<Index>(f.columns), rank);
-  found.vt_orthonormality = distance_from_identity(svd_detail::gram_of_columns(v, crew, interrupts));
+  found.vt_orthonormality = distance_from_identity(svd_detail::gram_of_columns(v, pool, interrupts));
   const Eigen::MatrixXf u = Eigen::Map<const row_major>(f.u.data(), static_cast<Index>(f.rows), rank);
-  found.u_orthonormality = distance_from_identity(svd_detail::gram_of_columns(u, crew, interrupts));
+  found.u_orthonormality = distance_from_identity(svd_detail::gram_of_columns(u, pool, interrupts));
   return found;
 }
 

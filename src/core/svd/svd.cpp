@@ -30,11 +30,11 @@ namespace {
 
 // The sum of squares; throws if there is a NaN or infinity.
 double checked_total(span<const float> matrix, interrupt_checker& interrupts) {
-  constexpr std::size_t piece = 1 << 18;
+  constexpr std::size_t chunk = 1 << 18;
   running_sum sum;
-  for (std::size_t from = 0; from < matrix.size(); from += piece) {
+  for (std::size_t from = 0; from < matrix.size(); from += chunk) {
     interrupts.check();
-    const std::size_t count = std::min(piece, matrix.size() - from);
+    const std::size_t count = std::min(chunk, matrix.size() - from);
     sum.add_squares(matrix.data() + from, count);
     if (std::isfinite(sum.total())) continue;
     const float* wrong = std::find_if(matrix.begin() + from, matrix.end(), [](float x) { return !std::isfinite(x); });
@@ -71,7 +71,7 @@ void store(const MatrixXf& in, std::vector<float>& out, interrupt_checker& inter
 // Makes columns orthonormal up to rounding, whatever accuracy was lost before. Zero columns become random ones.
 MatrixXf orthonormal(MatrixXf columns, std::uint64_t seed, const operand& a) {
   orthonormal_basis basis(columns.rows(), columns.cols());
-  basis.append(std::move(columns), true, seed + 1, a.crew(), a.interrupts());
+  basis.append(std::move(columns), true, seed + 1, a.pool(), a.interrupts());
   return basis.columns();
 }
 
@@ -137,10 +137,10 @@ Index rank_limit(std::size_t rows, std::size_t columns, const svd_request& reque
 using namespace svd_detail;
 
 svd_factors truncated_svd(span<const float> matrix, std::size_t rows, std::size_t columns, const svd_request& request,
-                          workers& crew, interrupt_checker& interrupts) {
+                          workers& pool, interrupt_checker& interrupts) {
   if (rows == 0 || columns == 0) throw error(sqlstate::invalid_parameter_value, "matrix has no rows or no columns");
   if (!(request.energy > 0.0)) throw error(sqlstate::invalid_parameter_value, "energy must be above 0");
-  const operand a(matrix, rows, columns, crew, interrupts);
+  const operand a(matrix, rows, columns, pool, interrupts);
   const goal wanted{rank_limit(rows, columns, request), request.energy, checked_total(matrix, interrupts),
                     request.seed};
   svd_factors result = finish(find(a, wanted), a, wanted);

@@ -62,7 +62,7 @@ spm_encoder::spm_encoder(const vocabulary& words, interrupt_checker& interrupts)
   work_meter work(interrupts);
   for (std::size_t i = 0; i < words.tokens.size(); ++i) {
     each_pair(words.tokens[i], [&](std::string_view left, std::string_view right) {
-      neighbours_.insert(pair_key(left, right), true);
+      adjacent_.insert(pair_key(left, right), true);
       work.step();
     });
   }
@@ -112,7 +112,7 @@ void spm_encoder::encode(std::string_view text, bool spaced, std::vector<std::in
   std::size_t begin = 0;
   each_pair(rest, [&](std::string_view left, std::string_view right) {
     work.step();
-    if (neighbours_.find(pair_key(left, right)) != nullptr) return;
+    if (adjacent_.find(pair_key(left, right)) != nullptr) return;
     auto const end = static_cast<std::size_t>(right.data() - rest.data());
     encode_stretch(rest.substr(begin, end - begin), symbols, out);
     begin = end;

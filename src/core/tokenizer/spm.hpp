@@ -21,7 +21,7 @@ class spm_encoder {
   static void append_text(std::string& out, std::string_view token);
   // The byte of a token of kind `byte`; -1 if its text is not <0xHH>.
   static int byte_of(std::string_view token) noexcept;
-  std::size_t memory() const noexcept { return neighbours_.memory(); }
+  std::size_t memory() const noexcept { return adjacent_.memory(); }
 
  private:
   void encode_stretch(std::string_view text, merger& symbols, std::vector<std::int32_t>& out) const;
@@ -30,7 +30,7 @@ class spm_encoder {
   std::array<std::int32_t, 256> byte_tokens_{};  // -1 if there is none
   // Pairs of characters that are adjacent in some token. Between two other characters nothing can be merged, so the
   // text is split there into parts of about a word, each of which is tokenized by itself.
-  hash_table<bool> neighbours_;
+  hash_table<bool> adjacent_;
 };
 
 }  // namespace hartonomous::tokenizer_detail

@@ -68,14 +68,14 @@ std::vector<std::int32_t> vocabulary_tokenizer::encode(std::string_view text, bo
   if (add_special && words_.add_bos) out.push_back(words_.bos);
   work_meter work(interrupts);
   bool first = true;
-  for (const fragment& piece : cut_special_tokens(words_, text, parse_special, interrupts)) {
+  for (const fragment& part : cut_special_tokens(words_, text, parse_special, interrupts)) {
     work.step();
-    if (piece.token >= 0) {
-      out.push_back(piece.token);
+    if (part.token >= 0) {
+      out.push_back(part.token);
     } else {
-      encode_fragment(piece.text, first, out, work);
+      encode_fragment(part.text, first, out, work);
     }
-    first = piece.token >= 0;
+    first = part.token >= 0;
   }
   if (add_special && words_.add_eos) out.push_back(words_.eos);
   return out;

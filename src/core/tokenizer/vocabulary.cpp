@@ -178,16 +178,16 @@ std::vector<fragment> cut_special_tokens(const vocabulary& words, std::string_vi
                                       [&](char c) { return present.test(static_cast<unsigned char>(c)); });
     if (!possible || (!parse_special && words.is_special(token))) continue;
     cut.clear();
-    for (const fragment& piece : fragments) {
+    for (const fragment& part : fragments) {
       std::size_t begin = 0;
-      while (piece.token < 0) {
-        std::size_t const at = find_in(piece.text, spelled, begin, interrupts);
+      while (part.token < 0) {
+        std::size_t const at = find_in(part.text, spelled, begin, interrupts);
         if (at == std::string_view::npos) break;
-        if (at > begin) cut.push_back({piece.text.substr(begin, at - begin), -1});
+        if (at > begin) cut.push_back({part.text.substr(begin, at - begin), -1});
         cut.push_back({spelled, token});
         begin = at + spelled.size();
       }
-      if (piece.token >= 0 || begin < piece.text.size()) cut.push_back({piece.text.substr(begin), piece.token});
+      if (part.token >= 0 || begin < part.text.size()) cut.push_back({part.text.substr(begin), part.token});
     }
     fragments.swap(cut);
   }

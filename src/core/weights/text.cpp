@@ -28,10 +28,10 @@ std::uint64_t parse_count(std::string_view digits) {
 // Processes many bytes in chunks of a fraction of a millisecond.
 template <class Use>
 void for_pieces(std::size_t size, interrupt_checker& interrupts, Use use) {
-  constexpr std::size_t piece = std::size_t{1} << 20;
-  for (std::size_t from = 0; from < size; from += piece) {
+  constexpr std::size_t chunk = std::size_t{1} << 20;
+  for (std::size_t from = 0; from < size; from += chunk) {
     interrupts.check();
-    use(from, std::min(piece, size - from));
+    use(from, std::min(chunk, size - from));
   }
 }
 

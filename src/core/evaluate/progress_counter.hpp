@@ -9,13 +9,13 @@
 namespace hartonomous::evaluate_detail {
 
 // While it lives, counts the multiplications of the networks that run the windows, and calls the watcher.
-class tally {
+class progress_counter {
  public:
-  tally(std::initializer_list<transformer*> networks, span<const score_window> windows,
-        const evaluation_watcher& watcher);
-  tally(const tally&) = delete;
-  tally& operator=(const tally&) = delete;
-  ~tally();
+  progress_counter(std::initializer_list<transformer*> networks, span<const score_window> windows,
+                   const evaluation_watcher& watcher);
+  progress_counter(const progress_counter&) = delete;
+  progress_counter& operator=(const progress_counter&) = delete;
+  ~progress_counter();
 
   // The windows of a pass have been scored; `loss` is the mean over all tokens so far.
   void end_pass(const running_mean& loss);

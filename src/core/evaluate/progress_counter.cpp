@@ -1,5 +1,5 @@
-// Counts the progress of evaluations (tally.hpp) and describes it (hartonomous/evaluate.hpp).
-#include "evaluate/tally.hpp"
+// Counts the progress of evaluations (progress_counter.hpp) and describes it (hartonomous/evaluate.hpp).
+#include "evaluate/progress_counter.hpp"
 
 #include "hartonomous/progress.hpp"
 
@@ -10,8 +10,8 @@
 namespace hartonomous {
 namespace evaluate_detail {
 
-tally::tally(std::initializer_list<transformer*> networks, span<const score_window> windows,
-             const evaluation_watcher& watcher)
+progress_counter::progress_counter(std::initializer_list<transformer*> networks, span<const score_window> windows,
+                                   const evaluation_watcher& watcher)
     : watcher_(watcher) {
   progress_.windows = windows.size();
   if (!watcher_) return;
@@ -25,16 +25,16 @@ tally::tally(std::initializer_list<transformer*> networks, span<const score_wind
   }
 }
 
-tally::~tally() {
+progress_counter::~progress_counter() {
   for (transformer* network : networks_) network->watch({});
 }
 
-void tally::end_pass(const running_mean& loss) {
+void progress_counter::end_pass(const running_mean& loss) {
   progress_.perplexity = std::exp(loss.mean());
   if (watcher_) tell(true);
 }
 
-void tally::tell(bool pass_ended) {
+void progress_counter::tell(bool pass_ended) {
   progress_.part = std::min(1.0, done_ / all_);
   progress_.pass_ended = pass_ended;
   watcher_(progress_);
