@@ -30,8 +30,9 @@ DECLARE
   given double precision[] := hartonomous_internal.point_coordinates(point);
 BEGIN
   IF given IS NULL THEN
-    RAISE EXCEPTION 'a point with x, y and z expected' USING ERRCODE = '22023',
-      DETAIL = pg_catalog.format('Got %s.', pg_catalog.left(hartonomous_internal.geometry_text(point), 100));
+    PERFORM hartonomous_internal.raise_error('22023', 'a point with x, y and z expected',
+      detail => pg_catalog.format('Got %s.', pg_catalog.left(hartonomous_internal.geometry_text(point), 100)),
+      hint => 'ST_MakePoint(x, y, z) makes one.');
   END IF;
   RETURN hartonomous.encode_point(given[1]::real, given[2]::real, given[3]::real, format);
 END

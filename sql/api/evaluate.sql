@@ -30,7 +30,7 @@ DECLARE
   hash bytea;
 BEGIN
   IF name IS NULL OR name = '' OR text IS NULL THEN
-    RAISE EXCEPTION 'a validation set needs a name and a text' USING ERRCODE = '22004';
+    PERFORM hartonomous_internal.raise_error('22004', 'a validation set needs a name and a text');
   END IF;
   PERFORM hartonomous.create_store();
   INSERT INTO hartonomous.validation_sets (validation_set, text) VALUES (name, add_validation_set.text)
@@ -38,8 +38,9 @@ BEGIN
   SELECT s.text_sha256 INTO STRICT hash FROM hartonomous.validation_sets s WHERE s.validation_set = name;
   -- Results measured on different texts under the same name could not be compared.
   IF hash <> hartonomous_internal.text_sha256(add_validation_set.text) THEN
-    RAISE EXCEPTION 'validation set "%" already exists with another text', name
-      USING ERRCODE = '42710', HINT = 'Choose another name, or DELETE it from hartonomous.validation_sets.';
+    PERFORM hartonomous_internal.raise_error('42710',
+      format('validation set "%s" already exists with another text', name),
+      hint => 'Choose another name, or DELETE it from hartonomous.validation_sets.');
   END IF;
   RETURN hash;
 END
@@ -67,8 +68,9 @@ BEGIN
   SELECT * INTO source FROM hartonomous.validation_sets s
    WHERE s.validation_set = validate_model_accuracy.validation_set;
   IF source.validation_set IS NULL THEN
-    RAISE EXCEPTION 'validation set "%" does not exist', coalesce(validate_model_accuracy.validation_set, 'NULL')
-      USING ERRCODE = '42704', HINT = 'SELECT hartonomous.add_validation_set(name, text);';
+    PERFORM hartonomous_internal.raise_error('42704',
+      format('validation set "%s" does not exist', coalesce(validate_model_accuracy.validation_set, 'NULL')),
+      hint => 'SELECT hartonomous.add_validation_set(name, text);');
   END IF;
   SELECT * INTO STRICT m
     FROM hartonomous_internal.measure_accuracy(model, source.text, validate_model_accuracy.n_ctx, measured,
@@ -109,9 +111,9 @@ BEGIN
    WHERE p.oid = evaluator AND p.prokind = 'f' AND NOT p.proretset AND p.prorettype = 'float8'::regtype
      AND p.pronargs = 1 AND p.proargtypes[0] = 'integer'::regtype;
   IF callee IS NULL THEN
-    RAISE EXCEPTION '% is not a function (model integer) that returns double precision',
-                    coalesce(evaluator::text, 'NULL')
-      USING ERRCODE = '42883';
+    PERFORM hartonomous_internal.raise_error('42883',
+      format('%s is not a function (model integer) that returns double precision', coalesce(evaluator::text, 'NULL')),
+      hint => 'For example: CREATE FUNCTION my_score(model integer) RETURNS double precision ...');
   END IF;
   EXECUTE format('SELECT %s($1::integer)', callee) INTO STRICT result USING model;
   RETURN QUERY

@@ -15,8 +15,8 @@ AS $$
 BEGIN
   PERFORM hartonomous_internal.current_revision(model);
   IF container IS NULL OR container NOT IN ('gguf', 'safetensors') THEN
-    RAISE EXCEPTION 'unknown container "%"', container
-      USING ERRCODE = '22023', HINT = 'Containers are "gguf" and "safetensors".';
+    PERFORM hartonomous_internal.raise_error('22023', format('unknown container "%s"', coalesce(container, 'NULL')),
+      hint => 'Containers are "gguf" and "safetensors".');
   END IF;
   -- Queries the parent table because readers have rights on that only.
   RETURN QUERY EXECUTE $sql$

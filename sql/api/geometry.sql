@@ -8,7 +8,7 @@ CREATE PROCEDURE hartonomous.quantize_model_geometry(model hartonomous.regmodel,
 AS $$
 BEGIN
   IF format IS NULL THEN
-    RAISE EXCEPTION 'format cannot be NULL' USING ERRCODE = '22004';
+    PERFORM hartonomous_internal.raise_error('22004', 'format cannot be NULL');
   END IF;
   PERFORM hartonomous.encode_point(0, 0, 0, pg_catalog.upper(format));  -- raises 22023 before the lock is taken
   CALL hartonomous_internal.run_stage(model, 'quantize_model_geometry',

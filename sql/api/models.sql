@@ -15,9 +15,8 @@ BEGIN
     END IF;
   END IF;
   IF found IS NULL THEN
-    RAISE EXCEPTION 'model "%" does not exist', model_name
-      USING ERRCODE = '42704',
-      HINT = coalesce('There is ' || near || '.', 'There are no models yet: see import_gguf().');
+    PERFORM hartonomous_internal.raise_error('42704', format('model "%s" does not exist', model_name),
+      hint => coalesce('There is ' || near || '.', 'There are no models yet: see import_gguf().'));
   END IF;
   RETURN found;
 END

@@ -227,18 +227,20 @@ DECLARE
 BEGIN
   PERFORM hartonomous_internal.current_revision(model);
   IF num_nonnulls(svd_plan.rank, energy, target_ratio) <> 1 THEN
-    RAISE EXCEPTION 'exactly one of rank, energy and target_ratio must be given' USING ERRCODE = '22023';
+    PERFORM hartonomous_internal.raise_error('22023', 'exactly one of rank, energy and target_ratio must be given',
+      hint => 'For example energy => 0.9, the share of a tensor''s sum of squares that its factors keep.');
   ELSIF svd_plan.rank <= 0 THEN
-    RAISE EXCEPTION 'rank must be positive' USING ERRCODE = '22023';
+    PERFORM hartonomous_internal.raise_error('22023', 'rank must be positive',
+      hint => 'Leave out rank to have it follow from energy or target_ratio.');
   ELSIF NOT (energy > 0 AND energy <= 1) THEN
-    RAISE EXCEPTION 'energy must be above 0 and at most 1' USING ERRCODE = '22023';
+    PERFORM hartonomous_internal.raise_error('22023', 'energy must be above 0 and at most 1');
   ELSIF NOT (target_ratio > 0 AND target_ratio < 1) THEN
-    RAISE EXCEPTION 'target_ratio must be between 0 and 1' USING ERRCODE = '22023',
-      DETAIL = 'It is the share of a tensor''s bytes that its factors may take.';
+    PERFORM hartonomous_internal.raise_error('22023', 'target_ratio must be between 0 and 1',
+      detail => 'It is the share of a tensor''s bytes that its factors may take.');
   ELSIF (min_gain >= 0 AND min_gain < 1) IS NOT TRUE OR (residual_ratio >= 0 AND residual_ratio < 1) IS NOT TRUE THEN
-    RAISE EXCEPTION 'min_gain and residual_ratio must be at least 0 and below 1' USING ERRCODE = '22023';
+    PERFORM hartonomous_internal.raise_error('22023', 'min_gain and residual_ratio must be at least 0 and below 1');
   ELSIF layer_pattern IS NULL OR factor_format IS NULL THEN
-    RAISE EXCEPTION 'layer_pattern and factor_format cannot be NULL' USING ERRCODE = '22004';
+    PERFORM hartonomous_internal.raise_error('22004', 'layer_pattern and factor_format cannot be NULL');
   END IF;
   PERFORM hartonomous_internal.fitting_format(factor_format, 256);
   PERFORM hartonomous_internal.require_matching_tensors(model, layer_pattern);
@@ -330,7 +332,7 @@ DECLARE
   wrong record;
 BEGIN
   IF format IS NULL THEN
-    RAISE EXCEPTION 'format cannot be NULL' USING ERRCODE = '22004';
+    PERFORM hartonomous_internal.raise_error('22004', 'format cannot be NULL');
   END IF;
   format := upper(format);
   PERFORM hartonomous.encode_point(0, 0, 0, format);  -- raises 22023 before any work is done
@@ -340,9 +342,10 @@ BEGIN
    WHERE v.fault = 'not a number' OR v.fault = 'outside'
    AND (format = 'Q8_0' OR 'Infinity' IN (abs(v.x), abs(v.y), abs(v.z)));
   IF wrong.atoms > 0 THEN
-    RAISE EXCEPTION '% atoms have positions that % cannot hold', wrong.atoms, format
-      USING ERRCODE = '22003', DETAIL = pg_catalog.format('The first is atom %s.', wrong.first),
-            HINT = 'SELECT hartonomous.clamp_coordinates(model); moves them into the space.';
+    PERFORM hartonomous_internal.raise_error('22003',
+      format('%s atoms have positions that %s cannot hold', wrong.atoms, format),
+      detail => pg_catalog.format('The first is atom %s.', wrong.first),
+      hint => 'SELECT hartonomous.clamp_coordinates(model); moves them into the space.');
   END IF;
   -- Queries the parent table because readers have rights on that only.
   RETURN QUERY EXECUTE $sql$

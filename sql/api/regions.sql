@@ -9,10 +9,11 @@ BEGIN
   -- NaN is greater than all numbers, so the comparisons reject it as a minimum but not as a maximum.
   IF ((min_x <= max_x AND min_y <= max_y AND min_z <= max_z) IS NOT TRUE)
      OR 'NaN' IN (max_x, max_y, max_z) THEN
-    RAISE EXCEPTION 'a region needs a minimum and a maximum on each axis, and no maximum may be below its minimum'
-      USING ERRCODE = '22023',
-            DETAIL = format('Got (%s) for min_x, max_x, min_y, max_y, min_z, max_z.',
-                            array_to_string(ARRAY[min_x, max_x, min_y, max_y, min_z, max_z], ', ', 'NULL'));
+    PERFORM hartonomous_internal.raise_error('22023',
+      'a region needs a minimum and a maximum on each axis, and no maximum may be below its minimum',
+      detail => format('Got (%s) for min_x, max_x, min_y, max_y, min_z, max_z.',
+        array_to_string(ARRAY[min_x, max_x, min_y, max_y, min_z, max_z], ', ', 'NULL')),
+      hint => 'For example hartonomous.region(0, 50, 0, 50, -10, 10).');
   END IF;
   RETURN ARRAY[min_x, max_x, min_y, max_y, min_z, max_z];
 END

@@ -39,12 +39,13 @@ BEGIN
   wanted := coalesce(revision, hartonomous_internal.rollback_target(model));
   SELECT * INTO target FROM hartonomous.model_revisions r WHERE r.model_id = model AND r.revision_id = wanted;
   IF target.revision_id IS NULL THEN
-    RAISE EXCEPTION 'model "%" has no revision %', model, revision USING ERRCODE = '22023';
+    PERFORM hartonomous_internal.raise_error('22023', format('model "%s" has no revision %s', model, revision),
+      hint => format('SELECT * FROM hartonomous.model_history(%s); shows its revisions.', model::integer));
   END IF;
   IF target.state <> 'backup' THEN
-    RAISE EXCEPTION 'revision % of model "%" is %', target.revision_id, model, target.state
-      USING ERRCODE = '55000',
-            HINT = 'Only revisions in state "backup" can be made live: see hartonomous.model_revisions.';
+    PERFORM hartonomous_internal.raise_error('55000',
+      format('revision %s of model "%s" is %s', target.revision_id, model, target.state),
+      hint => 'Only revisions in state "backup" can be made live: see hartonomous.model_revisions.');
   END IF;
   SELECT r.base_revision_id INTO STRICT present_base FROM hartonomous.model_revisions r WHERE r.revision_id = present;
   PERFORM hartonomous_internal.hold_revision(target.revision_id);
@@ -72,13 +73,16 @@ DECLARE
 BEGIN
   SELECT * INTO target FROM hartonomous.model_revisions r WHERE r.revision_id = drop_backup.revision;
   IF target.revision_id IS NULL THEN
-    RAISE EXCEPTION 'revision % does not exist', coalesce(revision::text, 'NULL') USING ERRCODE = '42704';
+    PERFORM hartonomous_internal.raise_error('42704',
+      format('revision %s does not exist', coalesce(revision::text, 'NULL')),
+      hint => 'SELECT * FROM hartonomous.model_revisions; shows all revisions.');
   END IF;
   PERFORM hartonomous_internal.lock_model(target.model_id, nowait);
   SELECT * INTO target FROM hartonomous.model_revisions r WHERE r.revision_id = drop_backup.revision;
   IF target.state IS DISTINCT FROM 'backup' THEN  -- or NULL, if the model was deleted in the meantime
-    RAISE EXCEPTION 'revision % is %, not a backup', revision, coalesce(target.state, 'deleted')
-      USING ERRCODE = '55000';
+    PERFORM hartonomous_internal.raise_error('55000',
+      format('revision %s is %s, not a backup', revision, coalesce(target.state, 'deleted')),
+      hint => 'Revisions in state "backup" can be dropped: see hartonomous.model_revisions.');
   END IF;
   PERFORM hartonomous_internal.lock_for_swap(coalesce(
     (SELECT array_agg(i.inhrelid::regclass)
@@ -154,9 +158,10 @@ AS $$
 #variable_conflict use_column
 BEGIN
   IF keep_last IS NULL AND max_age IS NULL THEN
-    RAISE EXCEPTION 'keep_last, max_age or both must be given' USING ERRCODE = '22023';
+    PERFORM hartonomous_internal.raise_error('22023', 'keep_last, max_age or both must be given',
+      hint => 'For example keep_last => 3, or max_age => ''30 days''.');
   ELSIF keep_last < 0 OR max_age < interval '0' THEN
-    RAISE EXCEPTION 'keep_last and max_age cannot be negative' USING ERRCODE = '22023';
+    PERFORM hartonomous_internal.raise_error('22023', 'keep_last and max_age cannot be negative');
   END IF;
   PERFORM hartonomous_internal.current_revision(model);
   PERFORM hartonomous_internal.lock_model(model, nowait);

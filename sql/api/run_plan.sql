@@ -24,7 +24,7 @@ CREATE PROCEDURE hartonomous.run_plan(model hartonomous.regmodel, stage text, pl
 AS $$
 BEGIN
   IF dry_run IS NULL THEN
-    RAISE EXCEPTION 'dry_run cannot be NULL' USING ERRCODE = '22004';
+    PERFORM hartonomous_internal.raise_error('22004', 'dry_run cannot be NULL');
   END IF;
   CALL hartonomous_internal.run_stage(model, 'run_plan', hartonomous_internal.plan_parameters(stage, plan), nowait,
     method, dry_run, plan);

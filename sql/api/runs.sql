@@ -9,13 +9,16 @@ DECLARE
 BEGIN
   SELECT r.model_id, r.state INTO found FROM hartonomous.compression_runs r WHERE r.run_id = run;
   IF found.model_id IS NULL THEN
-    RAISE EXCEPTION 'run % does not exist', coalesce(run::text, 'NULL') USING ERRCODE = '42704';
+    PERFORM hartonomous_internal.raise_error('42704', format('run %s does not exist', coalesce(run::text, 'NULL')),
+      hint => 'SELECT * FROM hartonomous.compression_runs; shows all runs.');
   END IF;
   -- A session that executes the run holds the lock. Such a run has to be cancelled (pg_cancel_backend), not abandoned.
   PERFORM hartonomous_internal.lock_model(found.model_id, nowait => true);
   SELECT r.state INTO found.state FROM hartonomous.compression_runs r WHERE r.run_id = run;
   IF found.state IS DISTINCT FROM 'running' THEN
-    RAISE EXCEPTION 'run % is %: it cannot be abandoned', run, coalesce(found.state, 'deleted') USING ERRCODE = '55000';
+    PERFORM hartonomous_internal.raise_error('55000',
+      format('run %s is %s: it cannot be abandoned', run, coalesce(found.state, 'deleted')),
+      hint => 'Only runs in state "running" can be: see hartonomous.compression_runs.');
   END IF;
   PERFORM hartonomous_internal.close_run(run, 'abandoned');
 END

@@ -14,8 +14,9 @@ BEGIN
   PERFORM hartonomous_internal.current_revision(model);
   PERFORM hartonomous_internal.check_neighbours(k);
   IF given IS NULL OR greatest(abs(given[1]), abs(given[2]), abs(given[3])) > 3e38 THEN
-    RAISE EXCEPTION 'a point with finite x, y and z expected' USING ERRCODE = '22023',
-      DETAIL = format('Got %s.', left(hartonomous_internal.geometry_text(point), 100));
+    PERFORM hartonomous_internal.raise_error('22023', 'a point with finite x, y and z expected',
+      detail => format('Got %s.', left(hartonomous_internal.geometry_text(point), 100)),
+      hint => 'ST_MakePoint(x, y, z) makes one.');
   END IF;
   -- The model is a literal in the query, so that only its own partition is planned.
   RETURN QUERY EXECUTE format($sql$
@@ -57,7 +58,9 @@ BEGIN
              FROM hartonomous.tensor_atoms a WHERE a.model_id = $1 AND a.layer_id = $2 >> 32 AND a.tensor_atom_id = $2'
     INTO place USING model, atom;
   IF place.point IS NULL THEN
-    RAISE EXCEPTION 'model "%" has no atom % with a place', model, coalesce(atom::text, 'NULL') USING ERRCODE = '42704';
+    PERFORM hartonomous_internal.raise_error('42704',
+      format('model "%s" has no atom %s with a place', model, coalesce(atom::text, 'NULL')),
+      hint => 'Atoms of vectors, and of tensors whose format is only carried, have none.');
   END IF;
   RETURN QUERY SELECT * FROM hartonomous.nearest_atoms(model, place.point, k + 1) n WHERE n.tensor_atom_id <> atom
     LIMIT k;

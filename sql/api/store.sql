@@ -21,9 +21,9 @@ BEGIN
     RETURN;
   END IF;
   IF NOT has_schema_privilege('hartonomous', 'CREATE') THEN
-    RAISE EXCEPTION 'there is no store yet, and role "%" may not create it', current_user
-      USING ERRCODE = '42501',
-            HINT = format('Ask a superuser to run: SELECT hartonomous.create_store(%L);', quote_ident(current_user));
+    PERFORM hartonomous_internal.raise_error('42501',
+      format('there is no store yet, and role "%s" may not create it', current_user),
+      hint => format('Ask a superuser to run: SELECT hartonomous.create_store(%L);', quote_ident(current_user)));
   END IF;
 
   CREATE TABLE hartonomous.store (
@@ -242,12 +242,14 @@ DECLARE
   found integer;
 BEGIN
   IF to_regclass('hartonomous.store') IS NULL THEN
-    RAISE EXCEPTION 'there is no store' USING ERRCODE = '42P01', HINT = 'SELECT hartonomous.create_store();';
+    PERFORM hartonomous_internal.raise_error('42P01', 'there is no store',
+      hint => 'SELECT hartonomous.create_store();');
   END IF;
   SELECT version INTO STRICT found FROM hartonomous.store;
   IF found > hartonomous_internal.store_version() THEN
-    RAISE EXCEPTION 'the store has version %, which is newer than this extension', found
-      USING ERRCODE = '55000', HINT = 'ALTER EXTENSION hartonomous UPDATE;';
+    PERFORM hartonomous_internal.raise_error('55000',
+      format('the store has version %s, which is newer than this extension', found),
+      hint => 'ALTER EXTENSION hartonomous UPDATE;');
   END IF;
 END
 $$;

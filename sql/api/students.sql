@@ -37,17 +37,19 @@ DECLARE
   blocks integer[];
 BEGIN
   IF strategy IS NULL OR strategy NOT IN ('first', 'influence') THEN
-    RAISE EXCEPTION 'unknown strategy "%"', strategy
-      USING ERRCODE = '22023', HINT = 'Strategies are "first" and "influence" (see block_influence()).';
+    PERFORM hartonomous_internal.raise_error('22023', format('unknown strategy "%s"', coalesce(strategy, 'NULL')),
+      hint => 'Strategies are "first" and "influence" (see block_influence()).');
   END IF;
   PERFORM hartonomous_internal.lock_parent(parent, nowait);
   present := hartonomous_internal.model_blocks(parent);
   IF cardinality(present) = 0 THEN
-    RAISE EXCEPTION 'model "%" has no numbered blocks to choose from', parent USING ERRCODE = '22023';
+    PERFORM hartonomous_internal.raise_error('22023',
+      format('model "%s" has no numbered blocks to choose from', parent));
   END IF;
   IF (target_layer_count BETWEEN 1 AND cardinality(present)) IS NOT TRUE THEN
-    RAISE EXCEPTION 'a student of model "%" must have between 1 and % blocks, not %', parent, cardinality(present),
-        coalesce(target_layer_count::text, 'NULL') USING ERRCODE = '22023';
+    PERFORM hartonomous_internal.raise_error('22023',
+      format('a student of model "%s" must have between 1 and %s blocks, not %s',
+             parent, cardinality(present), coalesce(target_layer_count::text, 'NULL')));
   END IF;
   blocks := CASE strategy WHEN 'first' THEN present[:target_layer_count]
                           ELSE hartonomous_internal.influential_blocks(parent, target_layer_count,
@@ -94,18 +96,18 @@ DECLARE
   blocks constant integer[] := (SELECT array_agg(b ORDER BY b) FROM unnest(layer_subset) b);
 BEGIN
   IF importance_threshold = 'NaN' THEN
-    RAISE EXCEPTION 'importance_threshold is not a number' USING ERRCODE = '22023';
+    PERFORM hartonomous_internal.raise_error('22023', 'importance_threshold is not a number');
   END IF;
   PERFORM hartonomous_internal.lock_parent(parent, nowait);
   present := hartonomous_internal.model_blocks(parent);
   IF layer_subset IS NOT NULL AND (blocks IS NULL OR NOT blocks <@ present
      OR (SELECT count(DISTINCT b) FROM unnest(blocks) b) < cardinality(blocks)) THEN
-    RAISE EXCEPTION '% is no subset of the blocks % of model "%"', layer_subset, present, parent
-      USING ERRCODE = '22023';
+    PERFORM hartonomous_internal.raise_error('22023',
+      format('%s is no subset of the blocks %s of model "%s"', layer_subset, present, parent));
   ELSIF NOT coalesce(renumber, false) AND blocks[cardinality(blocks)] >= cardinality(blocks) THEN
-    RAISE EXCEPTION 'blocks % leave a gap', array_to_string(blocks, ', ')
-      USING ERRCODE = '22023', DETAIL = 'The blocks of a model are numbered from 0 without gaps.',
-            HINT = 'renumber => true closes the gap.';
+    PERFORM hartonomous_internal.raise_error('22023', format('blocks %s leave a gap', array_to_string(blocks, ', ')),
+      detail => 'The blocks of a model are numbered from 0 without gaps.',
+      hint => 'renumber => true closes the gap.');
   END IF;
   RETURN hartonomous_internal.create_student(parent,
     coalesce(new_model_name, hartonomous_internal.student_name(parent, concat_ws('_',
@@ -135,8 +137,9 @@ DECLARE
 BEGIN
   PERFORM hartonomous_internal.check_ratio(target_size_ratio);
   IF selection_strategy IS NULL OR selection_strategy NOT IN ('layer', 'importance', 'spatial') THEN
-    RAISE EXCEPTION 'unknown selection_strategy "%"', selection_strategy
-      USING ERRCODE = '22023', HINT = 'Strategies are "layer", "importance" and "spatial".';
+    PERFORM hartonomous_internal.raise_error('22023',
+      format('unknown selection_strategy "%s"', coalesce(selection_strategy, 'NULL')),
+      hint => 'Strategies are "layer", "importance" and "spatial".');
   END IF;
   PERFORM hartonomous_internal.lock_parent(parent, nowait);
   student_name := format('Student_%s_%s_%spct', parent::integer, selection_strategy,

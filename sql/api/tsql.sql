@@ -13,8 +13,8 @@ DECLARE
 BEGIN
   IF schema_name IS NULL OR schema_name IN ('hartonomous', 'hartonomous_internal', 'pg_catalog', 'information_schema')
     OR schema_name LIKE 'pg\_%' THEN
-    RAISE EXCEPTION 'the names of the original design cannot be created in schema "%"', schema_name
-      USING ERRCODE = '22023';
+    PERFORM hartonomous_internal.raise_error('22023',
+      format('the names of the original design cannot be created in schema "%s"', schema_name));
   END IF;
   IF to_regclass('hartonomous.models') IS NULL THEN
     PERFORM hartonomous.create_store();
@@ -37,8 +37,9 @@ BEGIN
             WHERE c.relnamespace = to_regnamespace(quote_ident(schema_name))) o
      WHERE o.name = lower(split_part(defined.name, '(', 1)) AND pg_get_userbyid(o.owner) <> current_user LIMIT 1;
     IF other IS NOT NULL THEN
-      RAISE EXCEPTION '%.% belongs to role "%"', quote_ident(schema_name), split_part(defined.name, '(', 1), other
-        USING ERRCODE = '42501', HINT = format('Drop it first, or call this function as "%s".', other);
+      PERFORM hartonomous_internal.raise_error('42501',
+        format('%s.%s belongs to role "%s"', quote_ident(schema_name), split_part(defined.name, '(', 1), other),
+        hint => format('Drop it first, or call this function as "%s".', other));
     END IF;
     EXECUTE format(defined.definition, schema_name, postgis,
                    CASE WHEN current_setting('server_version_num')::integer >= 150000

@@ -21,14 +21,16 @@ BEGIN
   END IF;
   WHILE present.kind = 'copy' AND present.parent_revision_id IS NOT NULL LOOP
     IF present.parent_revision_id = ANY (seen) THEN
-      RAISE EXCEPTION 'the parents of revision % lead back to it', present.revision_id USING ERRCODE = '55000';
+      PERFORM hartonomous_internal.raise_error('55000',
+        format('the parents of revision %s lead back to it', present.revision_id));
     END IF;
     seen := seen || present.parent_revision_id;
     SELECT * INTO STRICT present FROM hartonomous.model_revisions r WHERE r.revision_id = present.parent_revision_id;
   END LOOP;
   IF present.parent_revision_id IS NULL THEN
-    RAISE EXCEPTION 'model "%" is at its first revision: there is nothing to roll back to', model::hartonomous.regmodel
-      USING ERRCODE = '55000';
+    PERFORM hartonomous_internal.raise_error('55000',
+      format('model "%s" is at its first revision: there is nothing to roll back to', model::hartonomous.regmodel),
+      hint => 'What it was imported from is not kept: import the file again, under another name.');
   END IF;
   RETURN present.parent_revision_id;
 END
@@ -64,12 +66,14 @@ BEGIN
   SELECT * INTO target FROM hartonomous.model_revisions r
    WHERE r.model_id = model AND r.revision_id = revision_atoms.revision;
   IF target.revision_id IS NULL THEN
-    RAISE EXCEPTION 'model "%" has no revision %', model::hartonomous.regmodel, revision_atoms.revision
-      USING ERRCODE = '22023';
+    PERFORM hartonomous_internal.raise_error('22023',
+      format('model "%s" has no revision %s', model::hartonomous.regmodel, revision_atoms.revision),
+      hint => format('SELECT * FROM hartonomous.model_history(%s); shows its revisions.', model));
   END IF;
   IF target.state NOT IN ('live', 'backup') THEN
-    RAISE EXCEPTION 'revision % of model "%" is %', target.revision_id, model::hartonomous.regmodel, target.state
-      USING ERRCODE = '55000';
+    PERFORM hartonomous_internal.raise_error('55000',
+      format('revision %s of model "%s" is %s', target.revision_id, model::hartonomous.regmodel, target.state),
+      hint => 'Revisions in state "live" or "backup" have atoms: see hartonomous.model_revisions.');
   END IF;
   SELECT hartonomous_internal.revision_chain(r.held_revision_id) INTO STRICT held_chain
     FROM hartonomous.model_revisions r WHERE r.revision_id = target.base_revision_id;
@@ -140,11 +144,15 @@ BEGIN
   FOREACH given IN ARRAY ARRAY[a, b] LOOP
     SELECT r.model_id, r.state INTO found FROM hartonomous.model_revisions r WHERE r.revision_id = given;
     IF found.model_id IS NULL THEN
-      RAISE EXCEPTION 'revision % does not exist', coalesce(given::text, 'NULL') USING ERRCODE = '42704';
+      PERFORM hartonomous_internal.raise_error('42704',
+        format('revision %s does not exist', coalesce(given::text, 'NULL')),
+        hint => 'SELECT * FROM hartonomous.model_revisions; shows all revisions.');
     ELSIF found.state NOT IN ('live', 'backup') THEN
-      RAISE EXCEPTION 'the atoms of revision % are not available: it is %', given, found.state USING ERRCODE = '55000';
+      PERFORM hartonomous_internal.raise_error('55000',
+        format('the atoms of revision %s are not available: it is %s', given, found.state),
+        hint => 'Revisions in state "live" or "backup" have atoms: see hartonomous.model_revisions.');
     ELSIF model <> found.model_id THEN
-      RAISE EXCEPTION 'revisions % and % belong to different models', a, b USING ERRCODE = '22023';
+      PERFORM hartonomous_internal.raise_error('22023', format('revisions %s and %s belong to different models', a, b));
     END IF;
     model := found.model_id;
   END LOOP;

@@ -7,8 +7,8 @@ AS $$
 BEGIN
   PERFORM hartonomous_internal.check_name(model_name);
   IF atom_size IS NULL OR atom_size NOT BETWEEN 1 AND 1048576 THEN
-    RAISE EXCEPTION 'atom_size must be between 1 and 1048576, not %', coalesce(atom_size::text, 'NULL')
-      USING ERRCODE = '22023';
+    PERFORM hartonomous_internal.raise_error('22023',
+      format('atom_size must be between 1 and 1048576, not %s', coalesce(atom_size::text, 'NULL')));
   END IF;
   PERFORM hartonomous.create_store();
   IF EXISTS (SELECT FROM hartonomous.models m WHERE m.model_name = check_import.model_name) THEN
@@ -33,14 +33,15 @@ DECLARE
   part text[] := regexp_match(file_name, '(?:^|[/\\])[^/\\]*-(\d{5})-of-(\d{5})\.safetensors$');
 BEGIN
   IF pieces > 1 OR piece > 0 THEN
-    RAISE EXCEPTION 'the file is part % of % of a split model, not the whole model',
-        coalesce((piece + 1)::text, 'unknown'), coalesce(pieces::text, 'several')
-      USING ERRCODE = '0A000', HINT = 'Merge the parts first: llama-gguf-split --merge <first part> <whole file>.';
+    PERFORM hartonomous_internal.raise_error('0A000',
+      format('the file is part %s of %s of a split model, not the whole model',
+             coalesce((piece + 1)::text, 'unknown'), coalesce(pieces::text, 'several')),
+      hint => 'Merge the parts first: llama-gguf-split --merge <first part> <whole file>.');
   ELSIF part[2]::integer > 1 THEN
-    RAISE EXCEPTION 'the file is part % of % of a checkpoint, not the whole model', part[1]::integer, part[2]::integer
-      USING ERRCODE = '0A000',
-            HINT = 'Pass the paths of all parts as an array, together with the checkpoint''s config. To import a '
-              'single part, rename it so that its name does not contain "-of-".';
+    PERFORM hartonomous_internal.raise_error('0A000',
+      format('the file is part %s of %s of a checkpoint, not the whole model', part[1]::integer, part[2]::integer),
+      hint => 'Pass the paths of all parts as an array, together with the checkpoint''s config. To import a '
+        'single part, rename it so that its name does not contain "-of-".');
   END IF;
 END
 $$;
@@ -105,10 +106,11 @@ DECLARE
   imported record;
 BEGIN
   IF source IS NULL THEN
-    RAISE EXCEPTION 'the source of a model cannot be NULL' USING ERRCODE = '22004';
+    PERFORM hartonomous_internal.raise_error('22004', 'the source of a model cannot be NULL',
+      hint => 'Give the path of a file of the server, its bytes (bytea), or a large object (oid).');
   END IF;
   IF container IS NULL THEN
-    RAISE EXCEPTION 'the container of a model cannot be NULL' USING ERRCODE = '22004';
+    PERFORM hartonomous_internal.raise_error('22004', 'the container of a model cannot be NULL');
   END IF;
   PERFORM hartonomous_internal.check_import(model_name, atom_size);
   SELECT coalesce(jsonb_agg(to_jsonb(f)), '[]') INTO STRICT loaded

@@ -1,4 +1,4 @@
--- Helpers for error messages, and functions that raise a given error.
+-- Helpers for messages.
 
 CREATE FUNCTION hartonomous_internal.near_names(wanted text, names text[]) RETURNS text
   LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE COST 5000
@@ -18,19 +18,6 @@ $$;
 COMMENT ON FUNCTION hartonomous_internal.near_names(text, text[]) IS
   'up to four of the given names, the most similar to a text or a LIKE pattern first, in quotes; NULL if '
   'there are none';
-
-CREATE FUNCTION hartonomous_internal.raise_error(sqlstate text, message text, detail text, hint text, schema_name text,
-                                        table_name text, column_name text, constraint_name text) RETURNS void
-  AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL SAFE COST 1;
-COMMENT ON FUNCTION hartonomous_internal.raise_error(text, text, text, text, text, text, text, text) IS
-  'raises an error with the given fields; unlike RAISE, it leaves out those that are NULL or empty';
-CREATE FUNCTION hartonomous_internal.raise_failure(failure jsonb) RETURNS void
-  LANGUAGE sql VOLATILE PARALLEL SAFE COST 50
-  RETURN hartonomous_internal.raise_error(failure ->> 'sqlstate', failure ->> 'message', failure ->> 'detail',
-    failure ->> 'hint',
-    failure ->> 'schema', failure ->> 'table', failure ->> 'column',
-    failure ->> 'constraint');
-COMMENT ON FUNCTION hartonomous_internal.raise_failure(jsonb) IS 'raises again the error that try_step() has caught';
 
 CREATE FUNCTION hartonomous_internal.passed_over(tensors bigint, why text) RETURNS text
   LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE COST 50

@@ -9,7 +9,9 @@ DECLARE
   wrong text;
 BEGIN
   IF jsonb_typeof(rules) <> 'array' THEN
-    RAISE EXCEPTION 'rules must be an array of objects, not %', jsonb_typeof(rules) USING ERRCODE = '22023';
+    PERFORM hartonomous_internal.raise_error('22023',
+      format('rules must be an array of objects, not %s', jsonb_typeof(rules)),
+      hint => 'For example [{"pattern": "blk.%.ffn%", "format": "Q4_K"}].');
   END IF;
   FOR rule IN SELECT jsonb_array_elements(rules) LOOP
     wrong := CASE
@@ -23,9 +25,8 @@ BEGIN
       AND NOT by_importance THEN 'cannot have importance_above: a tensor has one format here'
       WHEN rule - ARRAY['pattern', 'format', 'importance_above'] <> '{}' THEN 'has keys that are unknown' END;
     IF wrong IS NOT NULL THEN
-      RAISE EXCEPTION 'rule % %', rule, wrong
-        USING ERRCODE = '22023',
-        HINT = 'For example {"pattern": "blk.%.ffn%", "format": "Q4_K"}; format null keeps the present format.';
+      PERFORM hartonomous_internal.raise_error('22023', format('rule %s %s', rule, wrong),
+        hint => 'For example {"pattern": "blk.%.ffn%", "format": "Q4_K"}; format null keeps the present format.');
     END IF;
     PERFORM hartonomous_internal.fitting_format(rule ->> 'format', 256);
   END LOOP;

@@ -11,8 +11,8 @@ BEGIN
     SELECT m.current_revision INTO revision FROM hartonomous.models m WHERE m.model_id = model;
   END IF;
   IF revision IS NULL THEN
-    RAISE EXCEPTION 'model % does not exist', coalesce(model::text, 'NULL')
-      USING ERRCODE = '42704', HINT = 'SELECT * FROM hartonomous.list_models(); lists all models.';
+    PERFORM hartonomous_internal.raise_error('42704', format('model %s does not exist', coalesce(model::text, 'NULL')),
+      hint => 'SELECT * FROM hartonomous.list_models(); lists all models.');
   END IF;
   RETURN revision;
 END
@@ -42,11 +42,11 @@ CREATE FUNCTION hartonomous_internal.check_name(model_name text) RETURNS void
 AS $$
 BEGIN
   IF model_name IS NULL OR model_name = '' THEN
-    RAISE EXCEPTION 'a model needs a name' USING ERRCODE = '22023';
+    PERFORM hartonomous_internal.raise_error('22023', 'a model needs a name');
   END IF;
   IF octet_length(model_name) > 2048 THEN
-    RAISE EXCEPTION 'the name of a model must have at most 2048 bytes, not %', octet_length(model_name)
-      USING ERRCODE = '22023';
+    PERFORM hartonomous_internal.raise_error('22023',
+      format('the name of a model must have at most 2048 bytes, not %s', octet_length(model_name)));
   END IF;
 END
 $$;
@@ -57,7 +57,8 @@ CREATE FUNCTION hartonomous_internal.refuse_name(model_name text) RETURNS void
   SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-  RAISE EXCEPTION 'model "%" already exists', model_name USING ERRCODE = '42710';
+  PERFORM hartonomous_internal.raise_error('42710', format('model "%s" already exists', model_name),
+    hint => 'Give another name, or first call rename_model() or delete_model() for the existing one.');
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.refuse_name(text) IS 'raises 42710 because the name of an import is taken';
@@ -72,9 +73,9 @@ BEGIN
   PERFORM hartonomous_internal.current_revision(model);
   SELECT m.metadata INTO STRICT found FROM hartonomous.models m WHERE m.model_id = model;
   IF (found ->> 'format') IS DISTINCT FROM 'gguf' THEN
-    RAISE EXCEPTION 'model "%" has no metadata of a language model', model::hartonomous.regmodel
-      USING ERRCODE = '0A000',
-      HINT = 'Import it from GGUF, or measure it by a function of your own: docs/manual/evaluate.md.';
+    PERFORM hartonomous_internal.raise_error('0A000',
+      format('model "%s" has no metadata of a language model', model::hartonomous.regmodel),
+      hint => 'Import it from GGUF, or measure it by a function of your own: docs/manual/evaluate.md.');
   END IF;
   RETURN found;
 END

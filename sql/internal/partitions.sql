@@ -138,7 +138,8 @@ DECLARE
   pattern text := (SELECT c.relname || '_pattern' FROM pg_class c WHERE c.oid = partition);
 BEGIN
   IF pattern IS NULL THEN
-    RAISE EXCEPTION 'table % does not exist', coalesce(partition::oid::text, 'NULL') USING ERRCODE = '42P01';
+    PERFORM hartonomous_internal.raise_error('42P01',
+      format('table %s does not exist', coalesce(partition::oid::text, 'NULL')));
   END IF;
   PERFORM hartonomous_internal.add_missing_columns(partition, 'hartonomous.tensor_atoms');
   PERFORM hartonomous_internal.drop_foreign_columns(partition);

@@ -63,7 +63,7 @@ CREATE FUNCTION hartonomous_internal.svd_parameters(rank integer, energy double 
 AS $$
 BEGIN
   IF residual IS NULL THEN
-    RAISE EXCEPTION 'residual cannot be NULL' USING ERRCODE = '22004';
+    PERFORM hartonomous_internal.raise_error('22004', 'residual cannot be NULL');
   END IF;
   RETURN jsonb_strip_nulls(jsonb_build_object('rank', rank, 'energy', energy, 'target_ratio', target_ratio,
     'layer_pattern', layer_pattern, 'factor_format', upper(factor_format), 'min_gain', min_gain,
@@ -128,16 +128,16 @@ BEGIN
          count(*) FILTER (WHERE p.reason = 'factored') AS factored
     INTO n FROM unnest(plan) p;
   IF n.prunable = 0 THEN
-    RAISE EXCEPTION 'model "%" has no tensor that matches "%" to prune', model::hartonomous.regmodel,
-      parameters ->> 'layer_pattern'
-      USING ERRCODE = '22023',
-            DETAIL = format(
-              'Of the tensors that match, %s are embeddings or the output matrix, %s are in a format that is only '
-              'carried, %s are factored; the others are vectors.',
-                            n.embeddings, n.opaque, n.factored),
-            HINT = CASE WHEN n.embeddings > 0 THEN 'include_embeddings => true prunes embeddings and output, too.'
-                        WHEN n.opaque + n.factored = 0 THEN 'include_vectors => true prunes vectors, too.'
-                        ELSE 'SELECT * FROM hartonomous.prune_plan(...); tells why each tensor is skipped.' END;
+    PERFORM hartonomous_internal.raise_error('22023',
+      format('model "%s" has no tensor that matches "%s" to prune',
+             model::hartonomous.regmodel, parameters ->> 'layer_pattern'),
+      detail => format(
+        'Of the tensors that match, %s are embeddings or the output matrix, %s are in a format that is only '
+        'carried, %s are factored; the others are vectors.',
+        n.embeddings, n.opaque, n.factored),
+      hint => CASE WHEN n.embeddings > 0 THEN 'include_embeddings => true prunes embeddings and output, too.'
+        WHEN n.opaque + n.factored = 0 THEN 'include_vectors => true prunes vectors, too.'
+        ELSE 'SELECT * FROM hartonomous.prune_plan(...); tells why each tensor is skipped.' END);
   END IF;
   RETURN QUERY SELECT p.* FROM unnest(plan) p;
 END
@@ -154,7 +154,7 @@ AS $$
 BEGIN
   PERFORM hartonomous_internal.check_prune_arguments(keep_ratio, threshold, scope, method, keep_ratio_of);
   IF dry_run IS NULL THEN  -- a caller who passes dry_run expects an effect: NULL must not prune
-    RAISE EXCEPTION 'dry_run cannot be NULL' USING ERRCODE = '22004';
+    PERFORM hartonomous_internal.raise_error('22004', 'dry_run cannot be NULL');
   END IF;
   RETURN jsonb_strip_nulls(jsonb_build_object(
     'keep_ratio', keep_ratio, 'threshold', threshold, 'scope', scope, 'layer_pattern', layer_pattern,
@@ -191,9 +191,11 @@ BEGIN
     (parameters ->> 'keep_inside')::boolean, parameters ->> 'layer_pattern',
     (parameters ->> 'include_vectors')::boolean) p);
   IF NOT EXISTS (SELECT FROM unnest(plan) p WHERE p.operation IS NOT NULL OR p.reason = 'nothing to prune') THEN
-    RAISE EXCEPTION 'model "%" has no tensor that matches "%" to prune', model::hartonomous.regmodel,
-      parameters ->> 'layer_pattern'
-      USING ERRCODE = '22023', DETAIL = 'All tensors that match are vectors or in a format that is only carried.';
+    PERFORM hartonomous_internal.raise_error('22023',
+      format('model "%s" has no tensor that matches "%s" to prune',
+             model::hartonomous.regmodel, parameters ->> 'layer_pattern'),
+      detail => 'All tensors that match are vectors or in a format that is only carried.',
+      hint => 'include_vectors => true prunes vectors, too.');
   END IF;
   RETURN QUERY SELECT p.* FROM unnest(plan) p;
 END
@@ -211,7 +213,7 @@ BEGIN
   region := hartonomous.region(region[1], region[2], region[3], region[4], region[5], region[6]);
   PERFORM hartonomous_internal.check_prune_arguments(1, NULL, 'tensor', method);
   IF dry_run IS NULL OR keep_inside IS NULL THEN
-    RAISE EXCEPTION 'dry_run and keep_inside cannot be NULL' USING ERRCODE = '22004';
+    PERFORM hartonomous_internal.raise_error('22004', 'dry_run and keep_inside cannot be NULL');
   END IF;
   RETURN jsonb_build_object('region', hartonomous_internal.reals_json(region), 'keep_inside', keep_inside,
                             'layer_pattern', layer_pattern, 'include_vectors', include_vectors);
@@ -239,16 +241,17 @@ BEGIN
            = ANY (ARRAY['nothing planned', 'vector', 'kept by name', 'opaque', 'empty'])) AS unplanned
     INTO n FROM unnest(plan) p;
   IF parameters ->> 'format' IS NULL AND n.unplanned THEN
-    RAISE EXCEPTION 'no format is given, and none is planned for any atom of model "%"', model::hartonomous.regmodel
-      USING ERRCODE = '22023', HINT = 'Pass a format, or plan with assign_mixed_precision().';
+    PERFORM hartonomous_internal.raise_error('22023',
+      format('no format is given, and none is planned for any atom of model "%s"', model::hartonomous.regmodel),
+      hint => 'Pass a format, or plan with assign_mixed_precision().');
   ELSIF n.again > 0 AND NOT (parameters ->> 'requantize')::boolean THEN
-    RAISE EXCEPTION '% tensors are already quantized', n.again
-      USING ERRCODE = '55000',
-            DETAIL = 'Quantizing them again would add to their error.',
-            HINT = 'Call rollback_model() first, or pass requantize => true.';
+    PERFORM hartonomous_internal.raise_error('55000', format('%s tensors are already quantized', n.again),
+      detail => 'Quantizing them again would add to their error.',
+      hint => 'Call rollback_model() first, or pass requantize => true.');
   ELSIF n.changed > 0 AND parameters ? 'column_importance' AND n.weighed = 0 THEN
-    RAISE EXCEPTION '% names no tensor that is to be quantized', parameters ->> 'column_importance'
-      USING ERRCODE = '22023', HINT = 'Its layer_name must match layer_name in hartonomous.model_layers.';
+    PERFORM hartonomous_internal.raise_error('22023',
+      format('%s names no tensor that is to be quantized', parameters ->> 'column_importance'),
+      hint => 'Its layer_name must match layer_name in hartonomous.model_layers.');
   END IF;
   IF n.changed > 0 AND hartonomous_internal.preset_named(parameters ->> 'format') = 'Q2_K_S' THEN
     PERFORM hartonomous_internal.require_importance(plan);
@@ -299,7 +302,7 @@ CREATE FUNCTION hartonomous_internal.quantize_parameters(format text, pure boole
 AS $$
 BEGIN
   IF layer_pattern IS NULL OR requantize IS NULL OR pure IS NULL THEN
-    RAISE EXCEPTION 'layer_pattern, requantize and pure cannot be NULL' USING ERRCODE = '22004';
+    PERFORM hartonomous_internal.raise_error('22004', 'layer_pattern, requantize and pure cannot be NULL');
   END IF;
   RETURN jsonb_strip_nulls(jsonb_build_object('format', coalesce(hartonomous_internal.preset_named(format), format),
     'pure', CASE WHEN pure THEN true END, 'layer_pattern', layer_pattern, 'requantize', requantize,

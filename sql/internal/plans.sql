@@ -17,19 +17,23 @@ BEGIN
             UNION ALL SELECT e.value FROM jsonb_each_text(tensor.arguments -> 'planned_formats') e) f
      WHERE hartonomous_internal.fitting_format(f.format, layer.run) <> upper(f.format);
     IF unfit IS NOT NULL THEN
-      RAISE EXCEPTION 'rows of % weights fit no block of %', layer.row_length, unfit USING ERRCODE = '22023';
+      PERFORM hartonomous_internal.raise_error('22023',
+        format('rows of %s weights fit no block of %s', layer.row_length, unfit),
+        hint => 'SELECT format, block_weights FROM hartonomous.formats(); shows the blocks of the formats.');
     END IF;
     IF jsonb_array_length(tensor.arguments -> 'column_importance') <> layer.row_length THEN
-      RAISE EXCEPTION 'importance has % numbers for % columns',
-        jsonb_array_length(tensor.arguments -> 'column_importance'),
-        layer.row_length USING ERRCODE = '2202E';
+      PERFORM hartonomous_internal.raise_error('2202E',
+        format('importance has %s numbers for %s columns',
+               jsonb_array_length(tensor.arguments -> 'column_importance'), layer.row_length));
     END IF;
   ELSIF tensor.operation = 'factor' THEN
     IF cardinality(layer.tensor_shape) <> 2 THEN
-      RAISE EXCEPTION 'only a matrix of two dimensions can be factored' USING ERRCODE = '22023';
+      PERFORM hartonomous_internal.raise_error('22023', 'only a matrix of two dimensions can be factored',
+        hint => 'svd_plan() passes over such tensors.');
     ELSIF EXISTS (
       SELECT FROM hartonomous_internal.stored_forms(model, hartonomous_internal.live_base(model), tensor.layer_id)) THEN
-      RAISE EXCEPTION 'it is factored already' USING ERRCODE = '22023';
+      PERFORM hartonomous_internal.raise_error('22023', 'it is factored already',
+        hint => 'rollback_model() returns to the revision before it was.');
     END IF;
   END IF;
 END
@@ -79,7 +83,7 @@ DECLARE
   said text;
 BEGIN
   IF plan IS NULL OR array_position(plan, NULL) IS NOT NULL THEN
-    RAISE EXCEPTION 'a plan and its rows cannot be NULL' USING ERRCODE = '22004';
+    PERFORM hartonomous_internal.raise_error('22004', 'a plan and its rows cannot be NULL');
   END IF;
   FOREACH planned IN ARRAY plan LOOP
     SELECT l.layer_id, l.layer_name INTO layer FROM hartonomous.model_layers l
@@ -87,10 +91,10 @@ BEGIN
        AND (planned.layer_id IS NULL OR l.layer_id = planned.layer_id)
        AND (planned.layer_name IS NULL OR l.layer_name = planned.layer_name);
     IF layer.layer_id IS NULL THEN
-      RAISE EXCEPTION 'model "%" has no tensor % "%"', model::hartonomous.regmodel,
-        coalesce(planned.layer_id::text, 'named'),
-        coalesce(planned.layer_name, '') USING ERRCODE = '22023',
-        HINT = 'A row names a tensor by layer_id, layer_name, or both.';
+      PERFORM hartonomous_internal.raise_error('22023',
+        format('model "%s" has no tensor %s "%s"', model::hartonomous.regmodel,
+               coalesce(planned.layer_id::text, 'named'), coalesce(planned.layer_name, '')),
+        hint => 'A row names a tensor by layer_id, layer_name, or both.');
     END IF;
     planned.layer_id := layer.layer_id;
     planned.layer_name := layer.layer_name;
@@ -107,7 +111,7 @@ BEGIN
   END LOOP;
   SELECT p.layer_name INTO said FROM unnest(checked) p GROUP BY p.layer_name HAVING count(*) > 1 LIMIT 1;
   IF said IS NOT NULL THEN
-    RAISE EXCEPTION 'tensor "%" is planned more than once', said USING ERRCODE = '22023';
+    PERFORM hartonomous_internal.raise_error('22023', format('tensor "%s" is planned more than once', said));
   END IF;
   RETURN checked;
 EXCEPTION WHEN invalid_parameter_value OR feature_not_supported OR array_subscript_error THEN
@@ -116,8 +120,7 @@ EXCEPTION WHEN invalid_parameter_value OR feature_not_supported OR array_subscri
   END IF;
   GET STACKED DIAGNOSTICS said = PG_EXCEPTION_HINT;
   PERFORM hartonomous_internal.raise_error(SQLSTATE, SQLERRM,
-    format('It is planned for tensor "%s".', layer.layer_name), said,
-    NULL, NULL, NULL, NULL);
+    format('It is planned for tensor "%s".', layer.layer_name), said);
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.check_plan(integer, hartonomous.tensor_plan[]) IS
@@ -131,9 +134,9 @@ CREATE FUNCTION hartonomous_internal.plan_parameters(stage text, plan hartonomou
 AS $$
 BEGIN
   IF stage IS NULL OR plan IS NULL THEN
-    RAISE EXCEPTION 'stage and plan cannot be NULL' USING ERRCODE = '22004';
+    PERFORM hartonomous_internal.raise_error('22004', 'stage and plan cannot be NULL');
   ELSIF stage = '' THEN
-    RAISE EXCEPTION 'a stage needs a name' USING ERRCODE = '22023';
+    PERFORM hartonomous_internal.raise_error('22023', 'a stage needs a name');
   END IF;
   RETURN jsonb_build_object('stage', stage, 'plan_sha256',
     encode(sha256(convert_to(to_jsonb(plan)::text, 'UTF8')), 'hex'));

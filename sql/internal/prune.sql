@@ -8,26 +8,28 @@ CREATE FUNCTION hartonomous_internal.check_prune_arguments(keep_ratio double pre
 AS $$
 BEGIN
   IF (keep_ratio IS NULL) = (threshold IS NULL) THEN
-    RAISE EXCEPTION 'exactly one of keep_ratio and threshold must be given' USING ERRCODE = '22023';
+    PERFORM hartonomous_internal.raise_error('22023', 'exactly one of keep_ratio and threshold must be given',
+      hint => 'For example keep_ratio => 0.8, which prunes the fifth of the atoms with the least importance.');
   END IF;
   IF NOT keep_ratio BETWEEN 0 AND 1 THEN  -- NaN fails this check, being greater than 1 in PostgreSQL
-    RAISE EXCEPTION 'keep_ratio must be between 0 and 1, not %', keep_ratio USING ERRCODE = '22023';
+    PERFORM hartonomous_internal.raise_error('22023', format('keep_ratio must be between 0 and 1, not %s', keep_ratio),
+      hint => 'keep_ratio is the share of the atoms that stay: 0.8 prunes a fifth.');
   END IF;
   IF threshold = 'NaN' THEN
-    RAISE EXCEPTION 'threshold is not a number' USING ERRCODE = '22023';
+    PERFORM hartonomous_internal.raise_error('22023', 'threshold is not a number');
   END IF;
   IF scope IS NULL OR scope NOT IN ('tensor', 'model') THEN
-    RAISE EXCEPTION 'unknown scope "%"', scope
-      USING ERRCODE = '22023', HINT = 'Scopes are "tensor" (rank within each tensor) and "model" (one ranking).';
+    PERFORM hartonomous_internal.raise_error('22023', format('unknown scope "%s"', coalesce(scope, 'NULL')),
+      hint => 'Scopes are "tensor" (rank within each tensor) and "model" (one ranking).');
   END IF;
   IF method IS NULL OR method NOT IN ('auto', 'in_place', 'rewrite') THEN
-    RAISE EXCEPTION 'unknown method "%"', method
-      USING ERRCODE = '22023', HINT = 'Methods are "auto", "in_place" and "rewrite".';
+    PERFORM hartonomous_internal.raise_error('22023', format('unknown method "%s"', coalesce(method, 'NULL')),
+      hint => 'Methods are "auto", "in_place" and "rewrite".');
   END IF;
   IF keep_ratio_of IS NULL OR keep_ratio_of NOT IN ('imported', 'present') THEN
-    RAISE EXCEPTION 'unknown keep_ratio_of "%"', keep_ratio_of
-      USING ERRCODE = '22023',
-            HINT = 'keep_ratio refers to the atoms that were "imported", or to those that are "present".';
+    PERFORM hartonomous_internal.raise_error('22023',
+      format('unknown keep_ratio_of "%s"', coalesce(keep_ratio_of, 'NULL')),
+      hint => 'keep_ratio refers to the atoms that were "imported", or to those that are "present".');
   END IF;
 END
 $$;

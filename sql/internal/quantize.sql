@@ -19,10 +19,11 @@ BEGIN
        SELECT FROM hartonomous.model_layers l WHERE l.model_id = $1 AND l.layer_name = s.layer_name)
      ORDER BY 1 LIMIT 1$sql$, source) INTO stranger USING model;
   IF stranger IS NOT NULL THEN
-    RAISE EXCEPTION '% names tensor "%", which model "%" does not have', source, stranger, model::hartonomous.regmodel
-      USING ERRCODE = '22023', HINT = coalesce('It has, for example, ' || hartonomous_internal.near_names(stranger,
+    PERFORM hartonomous_internal.raise_error('22023',
+      format('%s names tensor "%s", which model "%s" does not have', source, stranger, model::hartonomous.regmodel),
+      hint => coalesce('It has, for example, ' || hartonomous_internal.near_names(stranger,
         ARRAY(SELECT l.layer_name FROM hartonomous.model_layers l WHERE l.model_id = model)) || '.',
-        'It has no tensors.');
+        'It has no tensors.'));
   END IF;
   EXECUTE format($sql$
     SELECT l.layer_name, l.row_length, cardinality(s.column_importance) AS given, count(*) OVER (PARTITION BY layer_id)
@@ -31,11 +32,13 @@ BEGIN
      ORDER BY cardinality(s.column_importance) = l.row_length, 4 DESC, l.position LIMIT 1$sql$, source)
     INTO wrong USING model;
   IF wrong.given <> wrong.row_length THEN
-    RAISE EXCEPTION 'importance of tensor "%" has % numbers for % columns', wrong.layer_name, wrong.given,
-      wrong.row_length
-      USING ERRCODE = '2202E';
+    PERFORM hartonomous_internal.raise_error('2202E',
+      format('importance of tensor "%s" has %s numbers for %s columns',
+             wrong.layer_name, wrong.given, wrong.row_length));
   ELSIF wrong.count > 1 THEN
-    RAISE EXCEPTION 'tensor "%" occurs % times in %', wrong.layer_name, wrong.count, source USING ERRCODE = '21000';
+    PERFORM hartonomous_internal.raise_error('21000',
+      format('tensor "%s" occurs %s times in %s', wrong.layer_name, wrong.count, source),
+      hint => 'It needs one row a tensor, with the importance of all its columns.');
   END IF;
   RETURN QUERY EXECUTE format($sql$
     SELECT l.layer_id, s.column_importance FROM %s s JOIN hartonomous.model_layers l USING (layer_name)
@@ -63,8 +66,9 @@ BEGIN
      AND hartonomous_internal.tensor_role(p.layer_name) <> ALL (ARRAY['output', 'token_embedding'])
    ORDER BY p.n LIMIT 1;
   IF missing IS NOT NULL THEN
-    RAISE EXCEPTION 'Q2_K_S needs the importance of the columns of tensor "%"', missing
-      USING ERRCODE = '22023', HINT = 'Pass column_importance, or use Q2_K.';
+    PERFORM hartonomous_internal.raise_error('22023',
+      format('Q2_K_S needs the importance of the columns of tensor "%s"', missing),
+      hint => 'Pass column_importance, or use Q2_K.');
   END IF;
 END
 $$;

@@ -66,9 +66,8 @@ BEGIN
       FROM hartonomous.model_revisions r WHERE r.revision_id = chain[cardinality(chain)];
     EXIT WHEN step.base = chain[cardinality(chain)];
     IF step.parent IS NULL OR step.parent = ANY (chain) THEN
-      RAISE EXCEPTION 'the parents of revision % do not lead to revision %, whose partition holds it', revision,
-        step.base
-        USING ERRCODE = '55000';
+      PERFORM hartonomous_internal.raise_error('55000',
+        format('the parents of revision %s do not lead to revision %s, whose partition holds it', revision, step.base));
     END IF;
     chain := chain || step.parent;
   END LOOP;
@@ -131,7 +130,9 @@ DECLARE
 BEGIN
   SELECT * INTO target FROM hartonomous.model_revisions r WHERE r.revision_id = revision;
   IF target.revision_id IS NULL THEN
-    RAISE EXCEPTION 'revision % does not exist', coalesce(revision::text, 'NULL') USING ERRCODE = '42704';
+    PERFORM hartonomous_internal.raise_error('42704',
+      format('revision %s does not exist', coalesce(revision::text, 'NULL')),
+      hint => 'SELECT * FROM hartonomous.model_revisions; shows all revisions.');
   END IF;
   SELECT r.held_revision_id INTO STRICT held
     FROM hartonomous.model_revisions r WHERE r.revision_id = target.base_revision_id;

@@ -39,7 +39,8 @@ BEGIN
   SELECT * INTO STRICT job FROM hartonomous.compression_runs r WHERE r.run_id = run;
   SELECT * INTO step FROM hartonomous.compression_steps s WHERE s.run_id = run AND s.layer_id = layer;
   IF step.run_id IS NULL THEN
-    RAISE EXCEPTION 'run % has no step for tensor %', run, coalesce(layer::text, 'NULL') USING ERRCODE = '42704';
+    PERFORM hartonomous_internal.raise_error('42704',
+      format('run %s has no step for tensor %s', run, coalesce(layer::text, 'NULL')));
   END IF;
   -- Computed before the rows are read: a concurrent change is then copied once more than necessary, but never missed.
   SELECT f.atoms, f.bytes, f.fingerprint INTO step.atoms_before, step.bytes_before, step.source_fingerprint

@@ -38,7 +38,7 @@ BEGIN
     PERFORM hartonomous_internal.require_read_committed();
   END IF;
   IF stage IS NULL THEN
-    RAISE EXCEPTION 'a stage needs a name' USING ERRCODE = '22004';
+    PERFORM hartonomous_internal.raise_error('22004', 'a stage needs a name');
   END IF;
   -- The caller holds the model's lock, so any run recorded as running has been stopped.
   FOR run IN
@@ -78,10 +78,9 @@ CREATE FUNCTION hartonomous_internal.require_read_committed() RETURNS void
 AS $$
 BEGIN
   IF current_setting('transaction_isolation') IN ('repeatable read', 'serializable') THEN
-    RAISE EXCEPTION 'a model can be rewritten only in a READ COMMITTED transaction'
-      USING ERRCODE = '25000',
-      DETAIL = 'An older snapshot would not see changes that other sessions make during the copy.',
-            HINT = 'SET default_transaction_isolation = ''read committed''.';
+    PERFORM hartonomous_internal.raise_error('25000', 'a model can be rewritten only in a READ COMMITTED transaction',
+      detail => 'An older snapshot would not see changes that other sessions make during the copy.',
+      hint => 'SET default_transaction_isolation = ''read committed''.');
   END IF;
 END
 $$;
@@ -94,7 +93,8 @@ CREATE FUNCTION hartonomous_internal.require_run(run bigint) RETURNS void
 AS $$
 BEGIN
   IF NOT EXISTS (SELECT FROM hartonomous.compression_runs r WHERE r.run_id = run) THEN
-    RAISE EXCEPTION 'run % does not exist', coalesce(run::text, 'NULL') USING ERRCODE = '42704';
+    PERFORM hartonomous_internal.raise_error('42704', format('run %s does not exist', coalesce(run::text, 'NULL')),
+      hint => 'SELECT * FROM hartonomous.compression_runs; shows all runs.');
   END IF;
 END
 $$;

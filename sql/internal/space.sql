@@ -6,7 +6,8 @@ CREATE FUNCTION hartonomous_internal.check_neighbours(k integer) RETURNS void
 AS $$
 BEGIN
   IF (k BETWEEN 0 AND 1000000) IS NOT TRUE THEN
-    RAISE EXCEPTION 'k must be between 0 and 1000000, not %', coalesce(k::text, 'NULL') USING ERRCODE = '22023';
+    PERFORM hartonomous_internal.raise_error('22023',
+      format('k must be between 0 and 1000000, not %s', coalesce(k::text, 'NULL')));
   END IF;
 END
 $$;

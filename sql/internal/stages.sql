@@ -62,8 +62,8 @@ DECLARE
   found record;
 BEGIN
   IF method IS NULL OR method NOT IN ('auto', 'in_place', 'rewrite') THEN
-    RAISE EXCEPTION 'unknown method "%"', method
-      USING ERRCODE = '22023', HINT = 'Methods are "auto", "in_place" and "rewrite".';
+    PERFORM hartonomous_internal.raise_error('22023', format('unknown method "%s"', coalesce(method, 'NULL')),
+      hint => 'Methods are "auto", "in_place" and "rewrite".');
   END IF;
   SELECT bool_and(p.operation = 'prune' AND p.arguments -> 'atoms_only' IS DISTINCT FROM 'true')
            FILTER (WHERE p.operation <> 'copy') AS prunes,
@@ -73,8 +73,8 @@ BEGIN
   IF found.prunes IS NULL THEN
     RETURN 'none';
   ELSIF method = 'in_place' AND NOT found.prunes THEN
-    RAISE EXCEPTION 'only atoms can be pruned in place'
-      USING ERRCODE = '22023', HINT = 'Leave method to "auto", or say "rewrite".';
+    PERFORM hartonomous_internal.raise_error('22023', 'only atoms can be pruned in place',
+      hint => 'Leave method to "auto", or say "rewrite".');
   END IF;
   RETURN CASE WHEN method = 'in_place' OR method = 'auto' AND found.prunes AND found.few THEN 'in_place'
   ELSE 'rewrite' END;

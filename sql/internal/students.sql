@@ -6,8 +6,9 @@ CREATE FUNCTION hartonomous_internal.check_ratio(ratio double precision) RETURNS
 AS $$
 BEGIN
   IF (ratio > 0 AND ratio <= 1) IS NOT TRUE THEN  -- NaN fails this check, being greater than 1 in PostgreSQL
-    RAISE EXCEPTION 'target_size_ratio must be above 0 and at most 1, not %', coalesce(ratio::text, 'NULL')
-      USING ERRCODE = '22023';
+    PERFORM hartonomous_internal.raise_error('22023',
+      format('target_size_ratio must be above 0 and at most 1, not %s', coalesce(ratio::text, 'NULL')),
+      hint => 'It is the student''s share of the model''s size: 0.5 halves it.');
   END IF;
 END
 $$;
@@ -121,8 +122,8 @@ BEGIN
   SELECT * INTO copied
     FROM hartonomous_internal.copy_student_tensors(parent, student, revision, blocks, plan);
   IF copied.of_matrices = 0 THEN
-    RAISE EXCEPTION 'no atom of any matrix of model "%" would be left', parent::hartonomous.regmodel
-      USING ERRCODE = '22023';
+    PERFORM hartonomous_internal.raise_error('22023',
+      format('no atom of any matrix of model "%s" would be left', parent::hartonomous.regmodel));
   END IF;
   PERFORM hartonomous_internal.index_atoms_partition(partition);
   PERFORM hartonomous_internal.attach_live(student, revision);
@@ -187,14 +188,15 @@ DECLARE
      WHERE b = ANY (present));
 BEGIN
   IF NOT protected_blocks <@ present THEN
-    RAISE EXCEPTION 'protected blocks % are not all among the blocks % of model "%"', protected_blocks, present,
-      parent::hartonomous.regmodel
-      USING ERRCODE = '22023';
+    PERFORM hartonomous_internal.raise_error('22023',
+      format('protected blocks %s are not all among the blocks %s of model "%s"',
+             protected_blocks, present, parent::hartonomous.regmodel));
   END IF;
   IF wanted < cardinality(protected) THEN
-    RAISE EXCEPTION '% blocks are fewer than the % that are protected', wanted, cardinality(protected)
-      USING ERRCODE = '22023', DETAIL = format('Blocks %s are protected.', array_to_string(protected, ', ')),
-            HINT = 'Pass other protected_blocks, or none: ''{}''.';
+    PERFORM hartonomous_internal.raise_error('22023',
+      format('%s blocks are fewer than the %s that are protected', wanted, cardinality(protected)),
+      detail => format('Blocks %s are protected.', array_to_string(protected, ', ')),
+      hint => 'Pass other protected_blocks, or none: ''{}''.');
   END IF;
   RETURN ARRAY(SELECT c.layer_idx
                  FROM (SELECT i.layer_idx FROM hartonomous.block_influence(parent) i
@@ -226,8 +228,8 @@ BEGIN
        SELECT l.layer_id FROM hartonomous.model_layers l WHERE l.model_id = $1 AND cardinality(l.tensor_shape) > 1)$sql$
     INTO half USING model, ratio;
   IF half IS NULL THEN
-    RAISE EXCEPTION 'no atom of any matrix of model "%" has a position', model::hartonomous.regmodel
-      USING ERRCODE = '22023';
+    PERFORM hartonomous_internal.raise_error('22023',
+      format('no atom of any matrix of model "%s" has a position', model::hartonomous.regmodel));
   END IF;
   -- Rounded outwards, so that an atom on the edge is included.
   RETURN hartonomous.region((50 - half::float8 - 1e-5)::real, (50 + half::float8 + 1e-5)::real,
@@ -293,8 +295,9 @@ BEGIN
                                                      include_embeddings => student_plan.include_embeddings) p);
   IF NOT EXISTS (SELECT FROM unnest(plan) p WHERE p.operation IS NOT NULL
     OR p.reason IN ('nothing to prune', 'factored')) THEN
-    RAISE EXCEPTION 'model "%" has no matrix whose atoms can be chosen by importance', parent::hartonomous.regmodel
-      USING ERRCODE = '22023', HINT = 'Embeddings and the output matrix stay whole unless include_embeddings => true.';
+    PERFORM hartonomous_internal.raise_error('22023',
+      format('model "%s" has no matrix whose atoms can be chosen by importance', parent::hartonomous.regmodel),
+      hint => 'Embeddings and the output matrix stay whole unless include_embeddings => true.');
   END IF;
   RETURN plan;
 END

@@ -16,7 +16,7 @@ DECLARE
   error float8;
 BEGIN
   IF into_model <> model OR into_layer <> layer THEN
-    RAISE EXCEPTION 'a tensor can be factored in its own model only' USING ERRCODE = '0A000';
+    PERFORM hartonomous_internal.raise_error('0A000', 'a tensor can be factored in its own model only');
   END IF;
   SELECT * INTO STRICT tensor FROM hartonomous.model_layers l WHERE l.layer_id = layer;
   EXECUTE format('SELECT sum(hartonomous.weights_bytes(atom_data)) FROM %s WHERE layer_id = $1', source)

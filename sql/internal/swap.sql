@@ -26,7 +26,7 @@ BEGIN
               WHERE NOT w.granted AND w.locktype = 'relation' AND w.relation = ANY (locked::oid[])
                 AND w.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database())
                 AND w.waitstart < clock_timestamp() - patience) THEN
-    RAISE EXCEPTION 'other sessions are waiting for the tables that are locked' USING ERRCODE = '55P03';
+    PERFORM hartonomous_internal.raise_error('55P03', 'other sessions are waiting for the tables that are locked');
   END IF;
   PERFORM set_config('lock_timeout', greatest(1, floor(1000 * extract(epoch FROM patience)))::text, true);
   EXECUTE format('LOCK TABLE ONLY %s IN %s MODE', relation, mode);
@@ -102,10 +102,11 @@ BEGIN
       RETURN;
     EXCEPTION WHEN lock_not_available OR deadlock_detected THEN
       IF clock_timestamp() > give_up THEN
-        RAISE EXCEPTION 'could not swap partitions: other transactions kept using the atoms'
-          USING ERRCODE = '55P03', DETAIL = hartonomous_internal.swap_blockers(partitions, live_mode, backup_mode),
-                HINT = 'pg_stat_activity shows what they are doing. Wait for them, end them (pg_terminate_backend), or '
-                  'raise hartonomous.swap_timeout.';
+        PERFORM hartonomous_internal.raise_error('55P03',
+          'could not swap partitions: other transactions kept using the atoms',
+          detail => hartonomous_internal.swap_blockers(partitions, live_mode, backup_mode),
+          hint => 'pg_stat_activity shows what they are doing. Wait for them, end them (pg_terminate_backend), or '
+            'raise hartonomous.swap_timeout.');
       END IF;
     END;
     PERFORM pg_sleep(0.05);

@@ -9,17 +9,18 @@ DECLARE
   names constant text[] := ARRAY(SELECT l.layer_name FROM hartonomous.model_layers l WHERE l.model_id = model);
 BEGIN
   IF pattern IS NULL THEN
-    RAISE EXCEPTION 'layer_pattern cannot be NULL' USING ERRCODE = '22004';
+    PERFORM hartonomous_internal.raise_error('22004', 'layer_pattern cannot be NULL');
   END IF;
   -- The pattern "%" selects all tensors, even if there are none.
   IF pattern = '%' OR EXISTS (SELECT FROM unnest(names) u (name) WHERE u.name LIKE pattern AND u.name LIKE within) THEN
     RETURN;
   END IF;
-  RAISE EXCEPTION 'model "%" has no tensor that matches "%"%', model::hartonomous.regmodel, pattern,
-      CASE WHEN within <> '%' THEN format(' among those that match "%s"', within) ELSE '' END
-    USING ERRCODE = '22023',
-          HINT = coalesce('It has, for example, ' || hartonomous_internal.near_names(pattern, names)
-                          || '. Patterns are LIKE patterns: % matches any number of characters.', 'It has no tensors.');
+  PERFORM hartonomous_internal.raise_error('22023',
+    format('model "%s" has no tensor that matches "%s"%s',
+           model::hartonomous.regmodel, pattern, CASE
+           WHEN within <> '%' THEN format(' among those that match "%s"', within) ELSE '' END),
+    hint => coalesce('It has, for example, ' || hartonomous_internal.near_names(pattern, names)
+      || '. Patterns are LIKE patterns: % matches any number of characters.', 'It has no tensors.'));
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.require_matching_tensors(integer, text, text) IS

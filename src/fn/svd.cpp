@@ -146,8 +146,9 @@ svd_factors decompose(span<const float> matrix, const matrix_size& size, const s
 // The arguments after the matrix: rows, cols, max_rank, energy, seed.
 svd_request full_request(FunctionCallInfo fcinfo, const matrix_size& size) {
   svd_request request = rank_request(fcinfo, 3, size);
-  if (PG_ARGISNULL(4) || PG_ARGISNULL(5))
+  if (PG_ARGISNULL(4) || PG_ARGISNULL(5)) {
     throw error(sqlstate::null_value_not_allowed, "energy and seed cannot be NULL");
+  }
   request.energy = PG_GETARG_FLOAT8(4);
   if (!(request.energy > 0.0 && request.energy <= 1.0)) {
     throw error(sqlstate::invalid_parameter_value, "energy must be above 0 and at most 1");

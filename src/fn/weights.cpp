@@ -60,8 +60,9 @@ HARTONOMOUS_FUNCTION(weights_out) {
   const weights_view w(PG_GETARG_DATUM(0));
   const std::string head = weights_text_head(w.id(), static_cast<std::uint32_t>(w.count()));
   const std::size_t length = head.size() + 2 * w.blocks().size();
-  if (length >= MaxAllocSize)
+  if (length >= MaxAllocSize) {
     throw error(sqlstate::program_limit_exceeded, "weights value too large for its text form");
+  }
   char* out = static_cast<char*>(allocate(length + 1));
   std::memcpy(out, head.data(), head.size());
   backend_interrupts interrupts;

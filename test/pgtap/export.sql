@@ -288,7 +288,7 @@ SELECT is(export_safetensors(NULL::int), NULL, 'export_safetensors(NULL)');
 SELECT is(export_gguf_large_object(NULL), NULL, 'export_gguf_large_object(NULL)');
 SELECT throws_ok('SELECT * FROM export_plan(NULL)', '42704', NULL, 'export_plan(NULL)');
 SELECT throws_ok(format('SELECT * FROM export_plan(%s, %L)', :conv, container), '22023',
-  format('unknown container "%s"', coalesce(container, '<NULL>')),
+  format('unknown container "%s"', coalesce(container, 'NULL')),
   'no plan for ' || coalesce(container, 'NULL'))
   FROM unnest(ARRAY['GGUF', 'zip', NULL]) container;
 SELECT throws_ok('SELECT * FROM export_metadata(NULL, ''gguf'', ''[]'')', '42704', NULL, 'export_metadata(NULL)');

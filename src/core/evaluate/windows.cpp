@@ -19,8 +19,9 @@ score_window window_at(span<const token_id> tokens, std::size_t at, std::size_t 
 }
 
 void check_context(std::uint32_t n_ctx) {
-  if (n_ctx < 4)
+  if (n_ctx < 4) {
     throw error(sqlstate::invalid_parameter_value, "n_ctx must be at least 4, not " + std::to_string(n_ctx));
+  }
 }
 
 }  // namespace

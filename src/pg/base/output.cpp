@@ -86,7 +86,10 @@ class file_output final : public output {
       if (errno == ENAMETOOLONG) throw error(sqlstate::invalid_name, "file name \"" + path_ + "\" is too long");
       return;
     }
-    if (S_ISDIR(status.st_mode)) throw error(sqlstate::wrong_object_type, "\"" + path_ + "\" is a directory");
+    if (S_ISDIR(status.st_mode)) {
+      throw error(sqlstate::wrong_object_type, "\"" + path_ + "\" is a directory", {},
+                  "Give the path of a file in it.");
+    }
     if (!S_ISREG(status.st_mode)) throw error(sqlstate::wrong_object_type, "\"" + path_ + "\" is not a regular file");
   }
   [[noreturn]] void fail(const char* what, source_location thrown = source_location::current()) const {
@@ -135,8 +138,9 @@ class bytea_output final : public output {
     SET_VARSIZE(value_, VARHDRSZ + size);
   }
   void write(const void* from, std::size_t count) override {
-    if (count > size_ - written_)
+    if (count > size_ - written_) {
       throw error(sqlstate::invalid_parameter_value, "more bytes than the file was to have");
+    }
     std::memcpy(VARDATA(value_) + written_, from, count);
     written_ += count;
   }
@@ -173,10 +177,12 @@ class large_object_output final : public output {
 std::unique_ptr<output> make_file_output(const std::string& path) {
   if (!call([] { return has_privs_of_role(GetUserId(), ROLE_PG_WRITE_SERVER_FILES); })) {
     throw error(sqlstate::insufficient_privilege,
-                "must be superuser or have privileges of the pg_write_server_files role to write a file");
+                "must be superuser or have privileges of the pg_write_server_files role to write a file", {},
+                "Exports to bytea or to a large object need no such right.");
   }
   if (!is_absolute_path(path.c_str())) {
-    throw error(sqlstate::invalid_name, "relative path not allowed for export to a file");
+    throw error(sqlstate::invalid_name, "relative path not allowed for export to a file", {},
+                "Give the path from the root, as in /tmp/model.gguf.");
   }
   return std::make_unique<file_output>(path);
 }

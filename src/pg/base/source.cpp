@@ -82,7 +82,8 @@ class large_object_source final : public byte_source {
 std::unique_ptr<byte_source> open_path(Datum path) {
   if (!call([] { return has_privs_of_role(GetUserId(), ROLE_PG_READ_SERVER_FILES); })) {
     throw error(sqlstate::insufficient_privilege,
-                "must be superuser or have privileges of the pg_read_server_files role to read a file");
+                "must be superuser or have privileges of the pg_read_server_files role to read a file", {},
+                "Pass the file as bytea or as a large object.");
   }
   return std::make_unique<file_source>(call([&] { return TextDatumGetCString(path); }));
 }

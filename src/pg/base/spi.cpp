@@ -126,8 +126,9 @@ std::vector<T> query_result::numbers(std::uint64_t row, int column, Oid array_ty
   const Datum stored = value(row, column, array_type);
   ArrayType* const array = call([&] { return DatumGetArrayTypeP(stored); });
   const int count = call([&] { return ArrayGetNItems(ARR_NDIM(array), ARR_DIMS(array)); });
-  if (ARR_ELEMTYPE(array) != element_type)
+  if (ARR_ELEMTYPE(array) != element_type) {
     throw error(sqlstate::datatype_mismatch, name_of(column) + " has elements of another type");
+  }
   if (ARR_HASNULL(array) && call([&] { return array_contains_nulls(array); })) is_null(column, ": an element");
   if (ARR_NDIM(array) > 1 || (ARR_NDIM(array) == 1 && ARR_LBOUND(array)[0] != 1)) {
     throw error(sqlstate::array_subscript_error,

@@ -95,7 +95,8 @@ std::optional<matrix_shape> model_tensors::find(const std::string& name) const {
 const stored_tensor& model_tensors::tensor(const std::string& name) const {
   const auto found = tensors_.find(name);
   if (found == tensors_.end()) {
-    throw error(sqlstate::undefined_object, "model " + std::to_string(model()) + " has no tensor \"" + name + "\"");
+    throw error(sqlstate::undefined_object, "model " + std::to_string(model()) + " has no tensor \"" + name + "\"", {},
+                "SELECT layer_name FROM hartonomous.model_layers WHERE model_id = " + std::to_string(model()) + ";");
   }
   return found->second.stored;
 }

@@ -40,7 +40,10 @@ std::string identity_of(Datum value) {
 }
 
 void require_row(const query_result& found, std::int32_t model) {
-  if (found.rows() == 0) throw error(sqlstate::undefined_object, "model " + std::to_string(model) + " does not exist");
+  if (found.rows() == 0) {
+    throw error(sqlstate::undefined_object, "model " + std::to_string(model) + " does not exist", {},
+                "SELECT * FROM hartonomous.list_models(); shows those there are.");
+  }
 }
 
 std::shared_ptr<const tokenizer> make_tokenizer(std::int32_t model, std::uint64_t stored_bytes) {
@@ -66,7 +69,10 @@ std::shared_ptr<const tokenizer> model_tokenizer(std::int32_t model) {
              {{INT4OID, Int32GetDatum(model)}});
   require_row(found, model);
   const std::optional<Datum> value = found.optional(0, 1, JSONBOID);
-  if (!value) throw error(sqlstate::invalid_parameter_value, "the model has no tokenizer");
+  if (!value) {
+    throw error(sqlstate::invalid_parameter_value, "the model has no tokenizer", {},
+                "Import it from GGUF, or from a checkpoint with its tokenizer.json.");
+  }
   const Datum metadata = *value;
   const std::string stored = identity_of(metadata);
   std::vector<kept_tokenizer>& kept = kept_tokenizers();

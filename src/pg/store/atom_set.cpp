@@ -80,8 +80,8 @@ void atom_set::add_source(std::int32_t revision, const char* parent) {
 void atom_set::require_unchanged() const {
   for (const source& s : sources_) {
     if (call([&] { return file_of_partition(s.partition, s.parent); }) == s.file) continue;
-    throw error(sqlstate::serialization_failure,
-                "model " + std::to_string(model_) + " was rewritten while it was read");
+    throw error(sqlstate::serialization_failure, "model " + std::to_string(model_) + " was rewritten while it was read",
+                {}, "Try again in a new transaction.");
   }
 }
 
