@@ -195,7 +195,10 @@ stage_isolation() {
 
 stage_pgtap() {
   [ $# -gt 0 ] || set -- test/pgtap/*.sql
-  [ -e "$1" ] || return $SKIP
+  local file
+  for file in "$@"; do
+    [ -e "$file" ] || { echo "there is no $file"; return 1; }
+  done
   "$BINDIR/psql" -X -d postgres -v ON_ERROR_STOP=1 -c 'DROP DATABASE IF EXISTS suite' -c 'CREATE DATABASE suite'
   "$BINDIR/psql" -X -d suite -v ON_ERROR_STOP=1 \
     -c 'CREATE EXTENSION hartonomous CASCADE' -c 'CREATE EXTENSION pgtap'
