@@ -1,6 +1,8 @@
 // Evaluation of language models (sql/api/evaluate.sql).
 #include "pg/base/arrays.hpp"
 #include "pg/base/composite.hpp"
+#include "pg/base/text.hpp"
+#include "pg/model/arguments.hpp"
 #include "pg/model/language_model.hpp"
 #include "pg/base/rows.hpp"
 #include "pg/store/settled_snapshot.hpp"

@@ -1,5 +1,7 @@
 // Text generation (sql/api/generate.sql).
 #include "pg/base/aggregate.hpp"
+#include "pg/base/text.hpp"
+#include "pg/model/arguments.hpp"
 #include "pg/model/language_model.hpp"
 #include "pg/store/settled_snapshot.hpp"
 

@@ -1,7 +1,9 @@
 // Positions of stored atoms, computed from their weights as in an import (sql/api/check.sql).
 #include "pg/base/guc.hpp"
-#include "pg/model/language_model.hpp"
 #include "pg/base/rows.hpp"
+#include "pg/base/text.hpp"
+#include "pg/model/arguments.hpp"
+#include "pg/model/model_tensors.hpp"
 #include "pg/store/settled_snapshot.hpp"
 
 #include <algorithm>

@@ -1,6 +1,7 @@
 // Type regmodel: the number of a model that is input and output as its name, like regclass for tables
 // (sql/internal/regmodel.sql).
 #include "pg/base/spi.hpp"
+#include "pg/base/text.hpp"
 
 #include <algorithm>
 #include <cstdint>
@@ -39,11 +40,6 @@ class snapshot_scope {
   bool pushed_ = false;
 };
 
-Datum text_value(std::string_view content) {
-  return call(
-      [&] { return PointerGetDatum(cstring_to_text_with_len(content.data(), static_cast<int>(content.size()))); });
-}
-
 bool is_number(std::string_view content) {
   return !content.empty() && std::all_of(content.begin(), content.end(), [](char c) { return c >= '0' && c <= '9'; });
 }
@@ -64,7 +60,7 @@ std::int32_t number_of(std::string_view content) {
   std::int32_t number;
   {
     const spi_session spi;
-    number = select("SELECT hartonomous.model_id($1)", "models", {{TEXTOID, text_value(content)}}).integer(0, 1);
+    number = select("SELECT hartonomous.model_id($1)", "models", {{TEXTOID, text_datum(content)}}).integer(0, 1);
   }
   snapshot.close();
   return number;

@@ -3,6 +3,7 @@
 #include "pg/base/arrays.hpp"
 #include "pg/base/rows.hpp"
 #include "pg/base/spi.hpp"
+#include "pg/base/text.hpp"
 #include "pg/base/weights.hpp"
 #include "pg/store/table_writer.hpp"
 #include "pg/store/tensor_operation.hpp"
@@ -190,10 +191,6 @@ changes flags_of(const tensor_operation& operation) {
   asked.by_region = operation.region.has_value();
   asked.outside = operation.outside_region;
   return asked;
-}
-
-Datum text_datum(const std::string& value) {
-  return call([&] { return PointerGetDatum(cstring_to_text_with_len(value.data(), static_cast<int>(value.size()))); });
 }
 
 Datum array_datum(const std::vector<float>& values) {

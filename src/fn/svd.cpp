@@ -3,6 +3,7 @@
 #include "pg/base/composite.hpp"
 #include "pg/base/guc.hpp"
 #include "pg/base/interrupts.hpp"
+#include "pg/base/text.hpp"
 #include "pg/base/weights.hpp"
 
 #include <algorithm>
@@ -68,11 +69,6 @@ svd_request rank_request(FunctionCallInfo fcinfo, int argument, const matrix_siz
   return request;
 }
 
-std::string_view text_of(FunctionCallInfo fcinfo, int argument) {
-  const text* value = call([&] { return PG_GETARG_TEXT_PP(argument); });
-  return {VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value)};
-}
-
 // The factors in an argument of type svd_factors.
 class factors_argument {
  public:
@@ -132,7 +128,7 @@ Datum factors_datum(FunctionCallInfo fcinfo, const svd_factors& f) {
 
 Datum json_datum(const std::string& text) {
   if (text.size() > MaxAllocSize - VARHDRSZ) throw error(sqlstate::program_limit_exceeded, "result too large for JSON");
-  return call([&] { return PointerGetDatum(cstring_to_text_with_len(text.data(), static_cast<int>(text.size()))); });
+  return text_datum(text);
 }
 
 svd_factors decompose(span<const float> matrix, const matrix_size& size, const svd_request& request,
@@ -173,7 +169,8 @@ HARTONOMOUS_FUNCTION(svd_decompose_json) {
   const svd_request request = rank_request(fcinfo, 3, size);
   backend_interrupts interrupts;
   require_work_memory(size.count() * sizeof(float), "reading a matrix from JSON");
-  const json_matrix matrix = parse_json_matrix(text_of(fcinfo, 0), size.count() + 1, size.count(), interrupts);
+  const json_matrix matrix =
+      parse_json_matrix(text_view_argument(fcinfo, 0), size.count() + 1, size.count(), interrupts);
   require_count(matrix.values.size(), size);
   if (matrix.nested && (matrix.rows != size.rows || matrix.columns != size.columns)) {
     throw error(sqlstate::array_subscript_error, "matrix does not have rows x cols numbers",
@@ -196,7 +193,7 @@ HARTONOMOUS_FUNCTION(reconstruct_from_svd) {
   constexpr std::size_t limit = max_weights_bytes / sizeof(float);
   backend_interrupts interrupts;
   const auto parse = [&](int argument) {
-    const std::string_view json = text_of(fcinfo, argument);
+    const std::string_view json = text_view_argument(fcinfo, argument);
     require_work_memory(json.size(), "reading a matrix from JSON");
     return parse_json_matrix(json, limit, json.size() / 4, interrupts);
   };

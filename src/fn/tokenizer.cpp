@@ -1,8 +1,9 @@
 // Tokenization and detokenization with the vocabulary of a stored model (sql/api/tokenizer.sql).
 #include "pg/base/arrays.hpp"
 #include "pg/base/interrupts.hpp"
-#include "pg/model/model_tokenizer.hpp"
 #include "pg/base/spi.hpp"
+#include "pg/base/text.hpp"
+#include "pg/model/model_tokenizer.hpp"
 
 #include <algorithm>
 #include <cstdint>
@@ -42,5 +43,5 @@ HARTONOMOUS_FUNCTION(detokenize) {
   if (bytes.size() > MaxAllocSize - VARHDRSZ) {
     throw error(sqlstate::program_limit_exceeded, "the tokens make more text than a field can hold");
   }
-  return call([&] { return PointerGetDatum(cstring_to_text_with_len(bytes.data(), static_cast<int>(bytes.size()))); });
+  return text_datum(bytes);
 }

@@ -206,3 +206,23 @@ HARTONOMOUS_FUNCTION(dequantize_weights) {
   decode(w, elements(array));
   PG_RETURN_ARRAYTYPE_P(array);
 }
+
+HARTONOMOUS_FUNCTION(weights_slice) {
+  const weights_view w(PG_GETARG_DATUM(0));
+  const int64 first = PG_GETARG_INT64(1), count = PG_GETARG_INT64(2);
+  const auto total = static_cast<int64>(w.count());
+  if (first < 0 || count < 0 || first > total || count > total - first) {
+    throw error(sqlstate::invalid_parameter_value, "slice is out of range",
+                "There are " + std::to_string(total) + "; asked for are " + std::to_string(count) + " from " +
+                    std::to_string(first) + " on.");
+  }
+  const auto block = static_cast<int64>(w.traits().block_weights);
+  if (first % block != 0 || (count % block != 0 && first + count != total)) {
+    throw error(sqlstate::invalid_parameter_value, "slice would cut a block",
+                std::string(w.traits().name) + " has blocks of " + std::to_string(block) + " weights.");
+  }
+  weights_varlena* slice = new_weights(w.id(), static_cast<std::uint64_t>(count));
+  std::memcpy(slice->blocks(), w.blocks().data() + bytes_of(w.id(), static_cast<std::uint64_t>(first)),
+              bytes_of(w.id(), static_cast<std::uint64_t>(count)));
+  PG_RETURN_POINTER(slice);
+}

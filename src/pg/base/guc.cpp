@@ -45,8 +45,10 @@ void define_settings() {
   MarkGUCPrefixReserved("hartonomous");
 }
 
+std::uint64_t work_memory() noexcept { return static_cast<std::uint64_t>(current_settings.max_work_memory_kb) * 1024; }
+
 void require_work_memory(std::uint64_t bytes, const char* purpose) {
-  const std::uint64_t limit = static_cast<std::uint64_t>(current_settings.max_work_memory_kb) * 1024;
+  const std::uint64_t limit = work_memory();
   if (bytes <= limit) return;
   throw error(sqlstate::out_of_memory, std::string(purpose) + " needs more than hartonomous.max_work_memory",
               "It needs " + std::to_string(bytes) + " bytes; the limit is " + std::to_string(limit) + " bytes.",

@@ -66,6 +66,8 @@ class context_scope {
   MemoryContext previous_;
 };
 
+// hartonomous.max_work_memory in bytes.
+std::uint64_t work_memory() noexcept;
 // Refuses work that needs more than hartonomous.max_work_memory, before anything is allocated.
 void require_work_memory(std::uint64_t bytes, const char* purpose);
 

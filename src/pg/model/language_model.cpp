@@ -29,8 +29,6 @@ atom_set beginning_call(atom_set atoms) {
 
 }  // namespace
 
-std::uint64_t work_memory() noexcept { return static_cast<std::uint64_t>(current_settings.max_work_memory_kb) * 1024; }
-
 language_model::language_model(atom_set atoms)
     : tensors_(beginning_call(std::move(atoms))),
       network_(read_config(tensors_.model()), tensors_, static_cast<unsigned>(current_settings.threads),
@@ -61,23 +59,6 @@ std::uint32_t language_model::context(FunctionCallInfo fcinfo, int argument) con
                 "n_ctx is " + std::to_string(wanted) + ", but the model's context is " + std::to_string(most));
   }
   return static_cast<std::uint32_t>(wanted);
-}
-
-// ---- arguments and results -------------------------------------------------------------------------------------
-
-std::int32_t model_argument(FunctionCallInfo fcinfo) {
-  if (PG_ARGISNULL(0)) throw error(sqlstate::undefined_object, "model NULL does not exist");
-  return PG_GETARG_INT32(0);
-}
-
-atom_set atoms_argument(FunctionCallInfo fcinfo, int argument, std::int32_t model) {
-  return PG_ARGISNULL(argument) ? live_atoms(model) : atoms_of_revision(model, PG_GETARG_INT32(argument));
-}
-
-std::string text_argument(FunctionCallInfo fcinfo, int argument, const char* name) {
-  if (PG_ARGISNULL(argument)) throw error(sqlstate::null_value_not_allowed, std::string(name) + " cannot be NULL");
-  const text* value = call([&] { return PG_GETARG_TEXT_PP(argument); });
-  return {VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value)};
 }
 
 }  // namespace hartonomous::pg

@@ -44,14 +44,4 @@ class language_model {
   std::shared_ptr<const tokenizer> tokenizer_;
 };
 
-// The memory that an evaluation may allocate.
-std::uint64_t work_memory() noexcept;
-
-// Argument 0, a model (type regmodel), as its number; raises 42704 if it is NULL.
-std::int32_t model_argument(FunctionCallInfo fcinfo);
-// The atoms of a model in the revision given by an argument (NULL: the live one). Needs an spi_session.
-atom_set atoms_argument(FunctionCallInfo fcinfo, int argument, std::int32_t model);
-// Raises 22004 with the name of the argument if it is NULL.
-std::string text_argument(FunctionCallInfo fcinfo, int argument, const char* name);
-
 }  // namespace hartonomous::pg
