@@ -77,8 +77,8 @@ HARTONOMOUS_FUNCTION(fitting_format) {
   const format_traits* wanted = find_format(name.data(), name.size());
   if (wanted == nullptr) {
     throw error(sqlstate::invalid_parameter_value, "unknown weight format \"" + std::string(name) + "\"", {},
-                "SELECT format FROM hartonomous.formats() WHERE writable; a model can also have a mix: "
-                "SELECT hartonomous.format_presets();");
+                "Formats: SELECT format FROM hartonomous.formats() WHERE writable; "
+                "mixtures: SELECT preset FROM hartonomous.format_presets();");
   }
   // Only divisibility by the block size matters, so the negative length of a damaged store needs no special treatment.
   const int64 length = PG_GETARG_INT64(1);

@@ -1,7 +1,7 @@
 -- Type regmodel: a model by its name or its number, in every way in which a call can give it.
 BEGIN;
 \ir lib/model_files.sql
-SELECT plan(40);
+SELECT plan(42);
 
 -- Without a store, and without models
 SELECT is('7'::regmodel::text, '7', 'without a store a number is a number');
@@ -64,6 +64,32 @@ SELECT lives_ok($$CALL prune_by_importance('little', 0.9, include_vectors => tru
   'a procedure by name');
 SELECT throws_ok('SELECT * FROM model_history(4711)', '42704', 'model 4711 does not exist',
   'an unknown number is an error of the function');
+
+-- Names that would be something else in the text of a query
+SELECT rename_model(:m, '1 OR true) --') \g /dev/null
+CREATE FUNCTION lib.called_by_name() RETURNS SETOF text LANGUAGE plpgsql AS $$
+DECLARE
+  called regprocedure;
+BEGIN
+  FOR called IN
+    SELECT p.oid FROM pg_proc p
+     WHERE p.pronamespace = 'hartonomous'::regnamespace AND p.prokind = 'f' AND p.provolatile = 's'
+       AND p.proargtypes[0] = 'regmodel'::regtype AND p.pronargs - p.pronargdefaults = 1
+  LOOP
+    BEGIN
+      EXECUTE format('SELECT count(*) FROM hartonomous.%I(%L)', (SELECT proname FROM pg_proc WHERE oid = called),
+        '1 OR true) --');
+      RETURN NEXT 'fine';
+    EXCEPTION WHEN syntax_error_or_access_rule_violation OR undefined_object THEN
+      RETURN NEXT called::text || ': ' || SQLERRM;
+    WHEN OTHERS THEN
+      RETURN NEXT 'fine';  -- arguments that it has to have
+    END;
+  END LOOP;
+END
+$$;
+SELECT cmp_ok(count(*), '>=', 10::bigint, 'there are functions to call') FROM called_by_name();
+SELECT is_empty('SELECT c FROM called_by_name() c WHERE c <> ''fine''', 'none puts the name into a query');
 
 -- Who may not read the table of models
 CREATE ROLE hart_regmodel_stranger;
