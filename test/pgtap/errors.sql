@@ -21,7 +21,7 @@ END $$;
 CREATE TABLE lib.mistakes (statement text, state text, hint text, got lib.shown);
 INSERT INTO lib.mistakes VALUES
   ('SELECT size_bytes FROM hartonomous.storage_report(''litle'')', '42704', 'There is "little"%'),
-  ('CALL hartonomous.quantize_model(''little'', ''Q8_9'')', '22023', 'SELECT format FROM %formats()%'),
+  ('CALL hartonomous.quantize_model(''little'', ''Q8_9'')', '22023', '%SELECT format FROM %formats()%'),
   ('CALL hartonomous.quantize_model(''little'', ''Q8_0'', layer_pattern => ''blokk%'')',
     '22023', 'It has, for example, "%'),
   ('CALL hartonomous.prune_by_importance(''little'')', '22023', 'For example keep_ratio => %'),
