@@ -5,14 +5,9 @@
 
 CREATE FUNCTION hartonomous.import_safetensors(source text, model_name text, atom_size integer DEFAULT 8192,
     config jsonb DEFAULT NULL, tokenizer jsonb DEFAULT NULL) RETURNS integer
-  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
-  SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
+  LANGUAGE sql VOLATILE PARALLEL UNSAFE COST 5000
   RETURN hartonomous_internal.import_model(source, 'safetensors', model_name, atom_size, coalesce(config, 'null'),
-                                  coalesce(tokenizer, 'null'));
-END
-$$;
+    coalesce(tokenizer, 'null'));
 COMMENT ON FUNCTION hartonomous.import_safetensors(text, text, integer, jsonb, jsonb) IS
   'imports a safetensors file and returns the model''s number; an atom is a matrix row, cut above atom_size weights; '
   'with config and tokenizer (config.json and tokenizer.json of a Llama, Qwen2 or Qwen3 checkpoint) the model can be '
@@ -21,51 +16,31 @@ COMMENT ON FUNCTION hartonomous.import_safetensors(text, text, integer, jsonb, j
 
 CREATE FUNCTION hartonomous.import_safetensors(source text[], model_name text, atom_size integer DEFAULT 8192,
     config jsonb DEFAULT NULL, tokenizer jsonb DEFAULT NULL) RETURNS integer
-  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
-  SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
+  LANGUAGE sql VOLATILE PARALLEL UNSAFE COST 5000
   RETURN hartonomous_internal.import_model(source, 'safetensors', model_name, atom_size, coalesce(config, 'null'),
-                                  coalesce(tokenizer, 'null'));
-END
-$$;
+    coalesce(tokenizer, 'null'));
 COMMENT ON FUNCTION hartonomous.import_safetensors(text[], text, integer, jsonb, jsonb) IS
   'the same from the files of a checkpoint';
 
 CREATE FUNCTION hartonomous.import_safetensors(source bytea, model_name text, atom_size integer DEFAULT 8192,
     config jsonb DEFAULT NULL, tokenizer jsonb DEFAULT NULL) RETURNS integer
-  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
-  SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
+  LANGUAGE sql VOLATILE PARALLEL UNSAFE COST 5000
   RETURN hartonomous_internal.import_model(source, 'safetensors', model_name, atom_size, coalesce(config, 'null'),
-                                  coalesce(tokenizer, 'null'));
-END
-$$;
+    coalesce(tokenizer, 'null'));
 COMMENT ON FUNCTION hartonomous.import_safetensors(bytea, text, integer, jsonb, jsonb) IS
   'the same from a file of type bytea';
 
 CREATE FUNCTION hartonomous.import_safetensors(source oid, model_name text, atom_size integer DEFAULT 8192,
     config jsonb DEFAULT NULL, tokenizer jsonb DEFAULT NULL) RETURNS integer
-  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
-  SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
+  LANGUAGE sql VOLATILE PARALLEL UNSAFE COST 5000
   RETURN hartonomous_internal.import_model(source, 'safetensors', model_name, atom_size, coalesce(config, 'null'),
-                                  coalesce(tokenizer, 'null'));
-END
-$$;
+    coalesce(tokenizer, 'null'));
 COMMENT ON FUNCTION hartonomous.import_safetensors(oid, text, integer, jsonb, jsonb) IS 'the same from a large object';
 
 CREATE FUNCTION hartonomous.import_gguf(source text, model_name text, atom_size integer DEFAULT 8192)
   RETURNS integer
-  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
-  SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
+  LANGUAGE sql VOLATILE PARALLEL UNSAFE COST 5000
   RETURN hartonomous_internal.import_model(source, 'gguf', model_name, atom_size);
-END
-$$;
 COMMENT ON FUNCTION hartonomous.import_gguf(text, text, integer) IS
   'imports a GGUF file and returns the model''s number; an atom is a matrix row, cut above atom_size weights; 22P03 if '
   'the file is malformed, 0A000 if it is part of a split model, 42710 if the name is taken, 42501 without the right '
@@ -73,24 +48,14 @@ COMMENT ON FUNCTION hartonomous.import_gguf(text, text, integer) IS
 
 CREATE FUNCTION hartonomous.import_gguf(source bytea, model_name text, atom_size integer DEFAULT 8192)
   RETURNS integer
-  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
-  SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
+  LANGUAGE sql VOLATILE PARALLEL UNSAFE COST 5000
   RETURN hartonomous_internal.import_model(source, 'gguf', model_name, atom_size);
-END
-$$;
 COMMENT ON FUNCTION hartonomous.import_gguf(bytea, text, integer) IS 'the same from a file of type bytea';
 
 CREATE FUNCTION hartonomous.import_gguf(source oid, model_name text, atom_size integer DEFAULT 8192)
   RETURNS integer
-  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
-  SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
+  LANGUAGE sql VOLATILE PARALLEL UNSAFE COST 5000
   RETURN hartonomous_internal.import_model(source, 'gguf', model_name, atom_size);
-END
-$$;
 COMMENT ON FUNCTION hartonomous.import_gguf(oid, text, integer) IS 'the same from a large object';
 
 REVOKE ALL ON FUNCTION hartonomous.file_metadata(text, text, jsonb, jsonb),
