@@ -35,8 +35,7 @@ COMMENT ON FUNCTION hartonomous.generate_text_spatial(hartonomous.regmodel, text
   'Z; vectors, which have no position of their own, are always used; a NULL region is everywhere';
 
 CREATE FUNCTION hartonomous.compare_generation(model hartonomous.regmodel, revision_a integer, revision_b integer,
-  prompt text,
-  max_tokens integer DEFAULT 256, OUT text_a text, OUT text_b text, OUT similarity double precision)
+    prompt text, max_tokens integer DEFAULT 256, OUT text_a text, OUT text_b text, OUT similarity double precision)
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$

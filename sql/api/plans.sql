@@ -124,9 +124,8 @@ COMMENT ON FUNCTION hartonomous.region_plan(hartonomous.regmodel, real[], boolea
 -- format is a file type of llama-quantize (with pure, its base format for all tensors); NULL stands for the formats
 -- planned for each atom. Overrides take precedence over both.
 CREATE FUNCTION hartonomous.quantize_plan(model hartonomous.regmodel, format text DEFAULT NULL,
-  layer_pattern text DEFAULT '%',
-  overrides jsonb DEFAULT NULL, pure boolean DEFAULT false,
-  column_importance regclass DEFAULT NULL)
+    layer_pattern text DEFAULT '%', overrides jsonb DEFAULT NULL, pure boolean DEFAULT false,
+    column_importance regclass DEFAULT NULL)
   RETURNS SETOF hartonomous.tensor_plan
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 300
   SET search_path = pg_catalog, pg_temp
@@ -214,9 +213,8 @@ COMMENT ON FUNCTION hartonomous.quantize_plan(hartonomous.regmodel, text, text, 
   'than requested';
 
 CREATE FUNCTION hartonomous.svd_plan(model hartonomous.regmodel, rank integer DEFAULT NULL,
-  energy double precision DEFAULT NULL,
-  target_ratio double precision DEFAULT NULL, layer_pattern text DEFAULT '%', factor_format text DEFAULT 'F16',
-  min_gain double precision DEFAULT 0, residual_ratio double precision DEFAULT 0)
+    energy double precision DEFAULT NULL, target_ratio double precision DEFAULT NULL, layer_pattern text DEFAULT '%',
+    factor_format text DEFAULT 'F16', min_gain double precision DEFAULT 0, residual_ratio double precision DEFAULT 0)
   RETURNS SETOF hartonomous.tensor_plan
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 300
   SET search_path = pg_catalog, pg_temp

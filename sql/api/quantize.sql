@@ -2,9 +2,9 @@
 
 -- Cancel, crash and concurrent calls: see run_stage().
 CREATE PROCEDURE hartonomous.quantize_model(model hartonomous.regmodel, format text DEFAULT NULL,
-  layer_pattern text DEFAULT '%',
-  requantize boolean DEFAULT false, nowait boolean DEFAULT false, column_importance pg_catalog.regclass DEFAULT NULL,
-  overrides pg_catalog.jsonb DEFAULT NULL, pure boolean DEFAULT false)
+    layer_pattern text DEFAULT '%', requantize boolean DEFAULT false, nowait boolean DEFAULT false,
+    column_importance pg_catalog.regclass DEFAULT NULL, overrides pg_catalog.jsonb DEFAULT NULL,
+    pure boolean DEFAULT false)
   LANGUAGE plpgsql
 AS $$
 BEGIN

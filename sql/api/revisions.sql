@@ -149,8 +149,7 @@ COMMENT ON FUNCTION hartonomous.diff_revisions(integer, integer) IS
   'such revision, 55000 if it was dropped, 22023 if they belong to different models';
 
 CREATE FUNCTION hartonomous.apply_retention(model hartonomous.regmodel, keep_last integer DEFAULT NULL,
-  max_age interval DEFAULT NULL,
-  nowait boolean DEFAULT false)
+    max_age interval DEFAULT NULL, nowait boolean DEFAULT false)
   RETURNS TABLE (revision_id integer, stage text, created_at timestamptz, freed_bytes bigint)
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000 ROWS 10
   SET search_path = pg_catalog, pg_temp

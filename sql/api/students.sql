@@ -26,8 +26,8 @@ COMMENT ON FUNCTION hartonomous.extract_by_importance(hartonomous.regmodel, doub
   '55P03 with nowait';
 
 CREATE FUNCTION hartonomous.extract_by_layers(parent hartonomous.regmodel, target_layer_count integer,
-  strategy text DEFAULT 'first',
-  new_model_name text DEFAULT NULL, protected_blocks integer[] DEFAULT NULL, nowait boolean DEFAULT false)
+    strategy text DEFAULT 'first', new_model_name text DEFAULT NULL, protected_blocks integer[] DEFAULT NULL,
+    nowait boolean DEFAULT false)
   RETURNS integer
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
@@ -65,8 +65,8 @@ COMMENT ON FUNCTION hartonomous.extract_by_layers(hartonomous.regmodel, integer,
   '22023 if there are not that many blocks or the strategy is unknown, 42704, 42710, 55P03 with nowait';
 
 CREATE FUNCTION hartonomous.extract_by_spatial_region(parent hartonomous.regmodel, min_x real, max_x real, min_y real,
-  max_y real,
-  min_z real DEFAULT -10, max_z real DEFAULT 10, new_model_name text DEFAULT NULL, nowait boolean DEFAULT false)
+    max_y real, min_z real DEFAULT -10, max_z real DEFAULT 10, new_model_name text DEFAULT NULL,
+    nowait boolean DEFAULT false)
   RETURNS integer
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp

@@ -37,8 +37,8 @@ COMMENT ON FUNCTION hartonomous.svd_decompose(hartonomous.weights, integer, inte
   'NaN or infinity, 22023 if rank, energy or size is out of range, 53200 if it needs more than '
   'hartonomous.max_work_memory';
 
-CREATE FUNCTION hartonomous.svd_decompose(matrix real[], rows integer, cols integer,
-    max_rank integer DEFAULT NULL, energy double precision DEFAULT 1, seed bigint DEFAULT 0)
+CREATE FUNCTION hartonomous.svd_decompose(matrix real[], rows integer, cols integer, max_rank integer DEFAULT NULL,
+    energy double precision DEFAULT 1, seed bigint DEFAULT 0)
   RETURNS hartonomous.svd_factors
   AS 'MODULE_PATHNAME', 'svd_decompose_real_array' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 5000;
 COMMENT ON FUNCTION hartonomous.svd_decompose(real[], integer, integer, integer, double precision, bigint) IS
@@ -62,9 +62,8 @@ CREATE FUNCTION hartonomous.svd_residual(original hartonomous.weights, factors h
 COMMENT ON FUNCTION hartonomous.svd_residual(hartonomous.weights, hartonomous.svd_factors) IS
   'the residual: a matrix minus the product of its factors, in F32; 2202E if they do not fit';
 
-CREATE FUNCTION hartonomous.svd_check(factors hartonomous.svd_factors,
-    OUT finite boolean, OUT descending boolean, OUT smallest_ratio double precision,
-    OUT u_orthonormality double precision, OUT vt_orthonormality double precision)
+CREATE FUNCTION hartonomous.svd_check(factors hartonomous.svd_factors, OUT finite boolean, OUT descending boolean,
+    OUT smallest_ratio double precision, OUT u_orthonormality double precision, OUT vt_orthonormality double precision)
   AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 5000;
 COMMENT ON FUNCTION hartonomous.svd_check(hartonomous.svd_factors) IS
   'properties of factors: whether all numbers are finite and s descends, its last value divided by its first, and the '

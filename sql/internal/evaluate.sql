@@ -1,12 +1,11 @@
 -- Stores the results of the functions of api/evaluate.sql.
 
 CREATE FUNCTION hartonomous_internal.measure_accuracy(model integer, text text, n_ctx integer, revision integer,
-    baseline_revision integer,
-    OUT used_n_ctx integer, OUT tokens bigint, OUT perplexity double precision, OUT perplexity_error double precision,
-    OUT baseline_perplexity double precision, OUT baseline_perplexity_error double precision,
-    OUT perplexity_ratio double precision, OUT perplexity_ratio_error double precision,
-    OUT kl_divergence double precision, OUT kl_divergence_error double precision,
-    OUT same_top double precision, OUT same_top_error double precision)
+    baseline_revision integer, OUT used_n_ctx integer, OUT tokens bigint, OUT perplexity double precision,
+    OUT perplexity_error double precision, OUT baseline_perplexity double precision,
+    OUT baseline_perplexity_error double precision, OUT perplexity_ratio double precision,
+    OUT perplexity_ratio_error double precision, OUT kl_divergence double precision,
+    OUT kl_divergence_error double precision, OUT same_top double precision, OUT same_top_error double precision)
   AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp SET row_security = off;
 COMMENT ON FUNCTION hartonomous_internal.measure_accuracy(integer, text, integer, integer, integer) IS

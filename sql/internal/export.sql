@@ -78,8 +78,8 @@ COMMENT ON FUNCTION hartonomous_internal.main_format(integer) IS
   'the format or mixture (format_presets()) that most weights of a model''s matrices have in an export; NULL if it has '
   'no matrices';
 
-CREATE FUNCTION hartonomous_internal.export_metadata(model integer, container text, plan jsonb,
-    OUT metadata text, OUT file_type integer)
+CREATE FUNCTION hartonomous_internal.export_metadata(model integer, container text, plan jsonb, OUT metadata text,
+    OUT file_type integer)
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$

@@ -42,8 +42,7 @@ COMMENT ON FUNCTION hartonomous_internal.rank_within(text, bigint, bigint, bigin
 -- "quantize" converts factors together with their tensor, but formats planned for single atoms do not apply to them;
 -- "prune" copies them unchanged, or not at all if atoms_only is set.
 CREATE FUNCTION hartonomous_internal.copy_factors(operation text, arguments jsonb, model integer, base integer,
-  layer bigint,
-  into_model integer, into_base integer, into_layer bigint) RETURNS bigint
+    layer bigint, into_model integer, into_base integer, into_layer bigint) RETURNS bigint
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$

@@ -77,8 +77,8 @@ COMMENT ON FUNCTION hartonomous_internal.form_norms(integer, integer) IS
   'the Frobenius norm of each form other than atoms of the tensors of a partition';
 
 CREATE FUNCTION hartonomous_internal.copy_tensor(operation text, arguments jsonb, model integer, base integer,
-  layer bigint,
-  into_model integer, into_base integer, into_layer bigint, parallel boolean, OUT atoms bigint, OUT bytes bigint)
+    layer bigint, into_model integer, into_base integer, into_layer bigint, parallel boolean, OUT atoms bigint,
+    OUT bytes bigint)
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$

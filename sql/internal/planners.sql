@@ -54,9 +54,8 @@ COMMENT ON FUNCTION hartonomous_internal.report_factoring(integer, jsonb, harton
   'reports what svd_compress_model() did, or why there was nothing to do';
 
 CREATE FUNCTION hartonomous_internal.svd_parameters(rank integer, energy double precision,
-  target_ratio double precision,
-  layer_pattern text, factor_format text, min_gain double precision, residual boolean,
-  residual_ratio double precision)
+    target_ratio double precision, layer_pattern text, factor_format text, min_gain double precision, residual boolean,
+    residual_ratio double precision)
   RETURNS jsonb
   LANGUAGE plpgsql STABLE PARALLEL SAFE COST 250
   SET search_path = pg_catalog, pg_temp SET extra_float_digits = 1
@@ -146,8 +145,8 @@ COMMENT ON FUNCTION hartonomous_internal.plan_pruning(integer, jsonb) IS
   'prune_plan() for prune_by_importance(); 22023 if no tensor is left to prune';
 
 CREATE FUNCTION hartonomous_internal.prune_parameters(keep_ratio double precision, threshold real, scope text,
-  layer_pattern text,
-  dry_run boolean, method text, include_vectors boolean, include_embeddings boolean, keep_ratio_of text) RETURNS jsonb
+    layer_pattern text, dry_run boolean, method text, include_vectors boolean, include_embeddings boolean,
+    keep_ratio_of text) RETURNS jsonb
   LANGUAGE plpgsql STABLE PARALLEL SAFE COST 250
   SET search_path = pg_catalog, pg_temp SET extra_float_digits = 1
 AS $$
@@ -204,8 +203,7 @@ COMMENT ON FUNCTION hartonomous_internal.plan_region_pruning(integer, jsonb) IS
   'region_plan() for prune_region(); 22023 if no tensor is left to prune';
 
 CREATE FUNCTION hartonomous_internal.region_parameters(region real[], keep_inside boolean, layer_pattern text,
-  dry_run boolean,
-  method text, include_vectors boolean) RETURNS jsonb
+    dry_run boolean, method text, include_vectors boolean) RETURNS jsonb
   LANGUAGE plpgsql STABLE PARALLEL SAFE COST 250
   SET search_path = pg_catalog, pg_temp
 AS $$
@@ -295,8 +293,7 @@ COMMENT ON FUNCTION hartonomous_internal.report_quantizing(integer, jsonb, harto
   'reports what quantize_model() did, or that there was nothing to do';
 
 CREATE FUNCTION hartonomous_internal.quantize_parameters(format text, pure boolean, layer_pattern text,
-  requantize boolean,
-  column_importance regclass, overrides jsonb) RETURNS jsonb
+    requantize boolean, column_importance regclass, overrides jsonb) RETURNS jsonb
   LANGUAGE plpgsql STABLE PARALLEL SAFE COST 250
   SET search_path = pg_catalog, pg_temp
 AS $$

@@ -1,8 +1,7 @@
 -- Selection for pruning: which tensors are pruned, and at which threshold.
 
 CREATE FUNCTION hartonomous_internal.check_prune_arguments(keep_ratio double precision, threshold real, scope text,
-  method text,
-  keep_ratio_of text DEFAULT 'imported') RETURNS void
+    method text, keep_ratio_of text DEFAULT 'imported') RETURNS void
   LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE COST 50
   SET search_path = pg_catalog, pg_temp
 AS $$

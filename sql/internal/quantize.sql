@@ -80,8 +80,7 @@ COMMENT ON FUNCTION hartonomous_internal.require_importance(hartonomous.tensor_p
 -- jit is off because compiling takes longer than computing the plan.
 --
 CREATE FUNCTION hartonomous_internal.wanted_formats(model integer, layer_pattern text, container text, preset text,
-  uniform text,
-  overrides jsonb, by_importance boolean)
+    uniform text, overrides jsonb, by_importance boolean)
   RETURNS TABLE (layer_id bigint, run bigint, format text, kept text)
   LANGUAGE plpgsql STABLE PARALLEL SAFE COST 5000 ROWS 300
   SET search_path = pg_catalog, pg_temp

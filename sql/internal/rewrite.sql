@@ -87,8 +87,8 @@ $$;
 COMMENT ON FUNCTION hartonomous_internal.copy_changed_layers(bigint) IS
   'copies again the tensors that were changed, or got columns, after the run copied them';
 
-CREATE FUNCTION hartonomous_internal.tensor_fingerprint(model integer, base integer, layer bigint,
-                                               OUT atoms bigint, OUT bytes bigint, OUT fingerprint text)
+CREATE FUNCTION hartonomous_internal.tensor_fingerprint(model integer, base integer, layer bigint, OUT atoms bigint,
+    OUT bytes bigint, OUT fingerprint text)
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
@@ -138,8 +138,8 @@ COMMENT ON FUNCTION hartonomous_internal.changed_layers(bigint) IS
 
 -- The only function that executes operations, both for the steps of runs and for the tensors of students.
 CREATE FUNCTION hartonomous_internal.perform_operation(operation text, arguments jsonb, model integer, layer bigint,
-    into_model integer, into_base integer, into_layer bigint, parallel boolean,
-    OUT atoms bigint, OUT bytes bigint, OUT outcome text)
+    into_model integer, into_base integer, into_layer bigint, parallel boolean, OUT atoms bigint, OUT bytes bigint,
+    OUT outcome text)
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$

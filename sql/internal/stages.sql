@@ -131,8 +131,8 @@ COMMENT ON FUNCTION hartonomous_internal.stage_result(integer, bigint, timestamp
 -- Cancel and crash: see execute_run(); in place, or before the steps have been stored, nothing has changed. A
 -- concurrent call waits for the model's lock or, with nowait, fails with 55P03. The plan is computed under the lock.
 CREATE PROCEDURE hartonomous_internal.run_stage(model integer, procedure text, parameters pg_catalog.jsonb,
-  nowait boolean,
-  method text DEFAULT 'rewrite', dry_run boolean DEFAULT false, given hartonomous.tensor_plan[] DEFAULT NULL)
+    nowait boolean, method text DEFAULT 'rewrite', dry_run boolean DEFAULT false,
+    given hartonomous.tensor_plan[] DEFAULT NULL)
   LANGUAGE plpgsql
 AS $$
 DECLARE

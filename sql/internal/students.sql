@@ -242,8 +242,7 @@ COMMENT ON FUNCTION hartonomous_internal.central_region(integer, double precisio
   'model''s matrices; 22023 if they have no positions';
 
 CREATE FUNCTION hartonomous_internal.copy_student_tensors(parent integer, student integer, revision integer,
-  blocks integer[],
-  plan hartonomous.tensor_plan[])
+    blocks integer[], plan hartonomous.tensor_plan[])
   RETURNS TABLE (atoms bigint, bytes bigint, of_matrices bigint)
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000 ROWS 1
   SET search_path = pg_catalog, pg_temp
@@ -283,8 +282,7 @@ COMMENT ON FUNCTION hartonomous_internal.copy_student_tensors(integer, integer, 
   'of_matrices are the bytes of the matrices that atoms are chosen from, if there is a plan, else of all';
 
 CREATE FUNCTION hartonomous_internal.student_plan(parent integer, keep_ratio double precision, threshold real,
-  scope text,
-  include_embeddings boolean) RETURNS hartonomous.tensor_plan[]
+    scope text, include_embeddings boolean) RETURNS hartonomous.tensor_plan[]
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$

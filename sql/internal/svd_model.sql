@@ -65,8 +65,8 @@ COMMENT ON FUNCTION hartonomous_internal.factor_tensor(integer, bigint, integer,
   'carries out the operation "factor": writes a live tensor to the partition of a run as factors and the requested '
   'residual atoms; returns the outcome; 0A000 into another model';
 
-CREATE FUNCTION hartonomous_internal.write_residual(source regclass, target regclass, revision integer,
-    layer bigint, residual hartonomous.weights, ratio double precision, OUT atoms bigint, OUT bytes bigint)
+CREATE FUNCTION hartonomous_internal.write_residual(source regclass, target regclass, revision integer, layer bigint,
+    residual hartonomous.weights, ratio double precision, OUT atoms bigint, OUT bytes bigint)
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
