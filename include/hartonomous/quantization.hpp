@@ -40,22 +40,22 @@ enum class file_type : std::uint32_t {
 };
 
 // A named mixture of formats, for example Q4_K_M.
-struct quantization_mix {
+struct quantization_mixture {
   const char* name;
   file_type type;
   format base;  // the format of a tensor to which no rule applies
 };
 
 // Smallest first.
-span<const quantization_mix> quantization_mixes() noexcept;
+span<const quantization_mixture> quantization_mixtures() noexcept;
 
 // Finds a mixture by its name in any case; Q3_K, Q4_K and Q5_K are short for their _M variants. nullptr if there is
 // none.
-const quantization_mix* find_mix(std::string_view name);
-const quantization_mix* find_mix(file_type type) noexcept;
+const quantization_mixture* find_mixture(std::string_view name);
+const quantization_mixture* find_mixture(file_type type) noexcept;
 
 // The properties of a model on which the rules of mixtures depend.
-struct mix_traits {
+struct mixture_traits {
   bool gguf = true;         // its tensors have GGUF's names
   std::int64_t blocks = 0;  // at most INT32_MAX
   std::int64_t experts = 0;
@@ -64,8 +64,8 @@ struct mix_traits {
   bool seventy_billion = false;  // llama.cpp takes it for a model of 70 billion weights
 };
 // Numbers that the file does not have are 0.
-mix_traits mix_traits_of(bool gguf, std::string_view architecture, std::int64_t blocks, std::int64_t experts,
-                         std::int64_t heads, std::int64_t kv_heads) noexcept;
+mixture_traits mixture_traits_of(bool gguf, std::string_view architecture, std::int64_t blocks, std::int64_t experts,
+                                 std::int64_t heads, std::int64_t kv_heads) noexcept;
 
 struct quantized_tensor {
   std::string_view name;
@@ -74,13 +74,13 @@ struct quantized_tensor {
 
 // Chooses the format of each tensor of a model, for any number of mixtures. It needs all tensors, because the rules
 // count them.
-class mix_planner {
+class mixture_planner {
  public:
-  mix_planner(const mix_traits& traits, span<const quantized_tensor> tensors);
+  mixture_planner(const mixture_traits& traits, span<const quantized_tensor> tensors);
 
   // The format of each tensor before fitting_format(), whether or not the tensor is quantized at all. `by_importance`
   // says that there is a column importance, which corresponds to llama-quantize's imatrix.
-  std::vector<format> formats(const quantization_mix& mix, bool by_importance) const;
+  std::vector<format> formats(const quantization_mixture& mixture, bool by_importance) const;
 
  private:
   // The kinds of tensors that the rules distinguish.
@@ -93,13 +93,13 @@ class mix_planner {
 
   static category category_of(const tensor_name& parsed) noexcept;
   void number_places(span<const quantized_tensor> tensors);
-  format quantized_format(const quantization_mix& mix, const place& at, bool by_importance) const;
-  format output_format(const quantization_mix& mix) const;
-  format attn_v_format(const quantization_mix& mix, const place& at) const;
-  format attn_output_format(const quantization_mix& mix) const;
-  format ffn_down_format(const quantization_mix& mix, const place& at, bool by_importance) const;
+  format quantized_format(const quantization_mixture& mixture, const place& at, bool by_importance) const;
+  format output_format(const quantization_mixture& mixture) const;
+  format attn_v_format(const quantization_mixture& mixture, const place& at) const;
+  format attn_output_format(const quantization_mixture& mixture) const;
+  format ffn_down_format(const quantization_mixture& mixture, const place& at, bool by_importance) const;
 
-  mix_traits traits_;
+  mixture_traits traits_;
   std::vector<place> places_;
   std::int64_t attn_v_count_ = 0;
   bool has_output_ = false;
@@ -127,7 +127,7 @@ struct stored_tensor_outline {
 
 // The name of the mixture, or of the single format, that agrees with the formats of most weights of the matrices; no
 // value if there is no matrix. On a tie `asked` (may be nullptr) is taken, otherwise the smaller one.
-std::optional<std::string> main_format(const mix_traits& traits, span<const stored_tensor_outline> tensors,
-                                       const quantization_mix* asked);
+std::optional<std::string> main_format(const mixture_traits& traits, span<const stored_tensor_outline> tensors,
+                                       const quantization_mixture* asked);
 
 }  // namespace hartonomous

@@ -38,7 +38,7 @@ struct tensor_name {
   tensor_role role = tensor_role::other;
   // Whether llama-quantize's mixtures know the role under this name, or would under GGUF's name for it. They ignore
   // biases and names that they do not list (T5's attn_o, RWKV's channel_mix_value).
-  bool known_to_mixes = false;
+  bool known_to_mixtures = false;
 };
 
 tensor_name parse_tensor_name(std::string_view name);

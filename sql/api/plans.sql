@@ -133,16 +133,16 @@ CREATE FUNCTION hartonomous.quantize_plan(model hartonomous.regmodel, format tex
 AS $$
 DECLARE
   container text;
-  named constant text := hartonomous_internal.preset_named(format);
-  preset text := named;
+  named constant text := hartonomous_internal.mixture_named(format);
+  mixture text := named;
   uniform text;
 BEGIN
   PERFORM hartonomous_internal.current_revision(model);
-  IF preset IS NULL THEN
+  IF mixture IS NULL THEN
     PERFORM hartonomous_internal.fitting_format(format, 256);
   ELSIF pure THEN
-    SELECT p.base_format INTO uniform FROM hartonomous.format_presets() p WHERE p.preset = named;
-    preset := NULL;
+    SELECT p.base_format INTO uniform FROM hartonomous.mixtures() p WHERE p.mixture = named;
+    mixture := NULL;
   END IF;
   PERFORM hartonomous_internal.require_matching_tensors(model, layer_pattern);
   PERFORM hartonomous_internal.check_rules(overrides, false);
@@ -203,7 +203,7 @@ BEGIN
                               'requantizes', p.spared IS NULL AND coalesce(p.requantizes, false)))
       FROM plan p LEFT JOIN hartonomous_internal.column_importance_of($7, $1) i ON i.layer_id = p.layer_id
       ORDER BY p.position
-    $sql$ USING model, uniform, layer_pattern, container, preset, overrides, column_importance;
+    $sql$ USING model, uniform, layer_pattern, container, mixture, overrides, column_importance;
 END
 $$;
 COMMENT ON FUNCTION hartonomous.quantize_plan(hartonomous.regmodel, text, text, jsonb, boolean, regclass) IS

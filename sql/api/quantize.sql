@@ -16,7 +16,7 @@ $$;
 COMMENT ON PROCEDURE hartonomous.quantize_model(hartonomous.regmodel, text, text, boolean, boolean, regclass, jsonb,
   boolean) IS
   'rewrites the matrices of a model, tensor by tensor, as llama-quantize does for a file type of that name '
-  '(format_presets()), with pure in one format, and without a format each atom in the one planned for it; overrides, '
+  '(mixtures()), with pure in one format, and without a format each atom in the one planned for it; overrides, '
   'an array of {"pattern", "format"}, take precedence, the first match decides; column_importance names a table or '
   'view with layer_name and column_importance, which guides the choice of scales; rollback_model() undoes it; 22023 if '
   'there is no such format, 55000 if tensors are already quantized and requantize is false';

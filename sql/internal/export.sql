@@ -26,7 +26,7 @@ COMMENT ON FUNCTION hartonomous_internal.planned_tensors(jsonb) IS
 
 -- The file type requested last for this model or, for a student, for its parent; otherwise the one in the file that it
 -- was imported from.
-CREATE FUNCTION hartonomous_internal.asked_preset(model integer) RETURNS text
+CREATE FUNCTION hartonomous_internal.requested_mixture(model integer) RETURNS text
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
@@ -40,16 +40,16 @@ BEGIN
       coalesce(r.parent_revision_id, (r.parameters ->> 'parent_revision')::integer)
         FROM line l JOIN hartonomous.model_revisions r ON r.revision_id = l.before)
       CYCLE before SET circle USING path
-    SELECT hartonomous_internal.preset_named(l.parameters ->> 'format') FROM line l
+    SELECT hartonomous_internal.mixture_named(l.parameters ->> 'format') FROM line l
      WHERE l.stage = 'quantize' AND l.parameters ? 'format' ORDER BY l.n LIMIT 1), (
-    SELECT p.preset FROM hartonomous.models m
-      JOIN hartonomous.format_presets() p
+    SELECT p.mixture FROM hartonomous.models m
+      JOIN hartonomous.mixtures() p
         ON p.file_type::text = hartonomous_internal.gguf_value(m.metadata, 'general.file_type') #>> '{}'
      WHERE m.model_id = model));
 END
 $$;
-COMMENT ON FUNCTION hartonomous_internal.asked_preset(integer) IS
-  'the file type (format_presets()) that a model was last quantized to, or that its file names; NULL if '
+COMMENT ON FUNCTION hartonomous_internal.requested_mixture(integer) IS
+  'the file type (mixtures()) that a model was last quantized to, or that its file names; NULL if '
   'neither is known';
 
 -- Computed from the tensors themselves, so that it is right for students, for models of which only a part was
@@ -60,8 +60,8 @@ CREATE FUNCTION hartonomous_internal.main_format(model integer, plan jsonb) RETU
 AS $$
 BEGIN
   RETURN (
-    SELECT hartonomous_internal.recognized_format(hartonomous_internal.mix_traits_of(model),
-      coalesce(hartonomous_internal.asked_preset(model), ''),
+    SELECT hartonomous_internal.recognized_format(hartonomous_internal.mixture_traits_of(model),
+      coalesce(hartonomous_internal.requested_mixture(model), ''),
       array_agg(p.layer_name), array_agg(hartonomous_internal.is_matrix(p.tensor_shape)),
       array_agg(p.storage_format),
       array_agg(p.parameter_count), array_agg(least(gcd(p.row_length, p.atom_size), p.row_length)))
@@ -75,7 +75,7 @@ CREATE FUNCTION hartonomous_internal.main_format(model integer) RETURNS text
   LANGUAGE sql STABLE PARALLEL UNSAFE COST 5000
   RETURN hartonomous_internal.main_format(model, hartonomous_internal.export_plan_json(model));
 COMMENT ON FUNCTION hartonomous_internal.main_format(integer) IS
-  'the format or mixture (format_presets()) that most weights of a model''s matrices have in an export; NULL if it has '
+  'the format or mixture (mixtures()) that most weights of a model''s matrices have in an export; NULL if it has '
   'no matrices';
 
 CREATE FUNCTION hartonomous_internal.export_metadata(model integer, container text, plan jsonb, OUT metadata text,
@@ -111,8 +111,8 @@ BEGIN
       jsonb_build_object('key', 'general.name', 'type', 'string', 'value', m.model_name)))::text;
   END IF;
   -- llama.cpp's numbers. A single format has the number of the mixture that has this format as its short name there.
-  SELECT p.file_type INTO file_type FROM hartonomous.format_presets() p
-   WHERE p.preset = hartonomous_internal.preset_named(hartonomous_internal.main_format(model, plan));
+  SELECT p.file_type INTO file_type FROM hartonomous.mixtures() p
+   WHERE p.mixture = hartonomous_internal.mixture_named(hartonomous_internal.main_format(model, plan));
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.export_metadata(integer, text, jsonb) IS

@@ -251,7 +251,7 @@ BEGIN
       format('%s names no tensor that is to be quantized', parameters ->> 'column_importance'),
       hint => 'Its layer_name must match layer_name in hartonomous.model_layers.');
   END IF;
-  IF n.changed > 0 AND hartonomous_internal.preset_named(parameters ->> 'format') = 'Q2_K_S' THEN
+  IF n.changed > 0 AND hartonomous_internal.mixture_named(parameters ->> 'format') = 'Q2_K_S' THEN
     PERFORM hartonomous_internal.require_importance(plan);
   END IF;
   RETURN QUERY SELECT p.* FROM unnest(plan) p;
@@ -271,8 +271,8 @@ DECLARE
   target text;
   n record;
 BEGIN
-  SELECT CASE WHEN (parameters ->> 'pure')::boolean THEN p.base_format ELSE p.preset END INTO target
-    FROM hartonomous.format_presets() p WHERE p.preset = hartonomous_internal.preset_named(parameters ->> 'format');
+  SELECT CASE WHEN (parameters ->> 'pure')::boolean THEN p.base_format ELSE p.mixture END INTO target
+    FROM hartonomous.mixtures() p WHERE p.mixture = hartonomous_internal.mixture_named(parameters ->> 'format');
   target := coalesce(target, 'the planned formats');
   IF result IS NULL THEN
     RAISE NOTICE 'no tensor to convert to %: nothing done%', target, hartonomous_internal.passed_over_opaque(plan);
@@ -301,7 +301,7 @@ BEGIN
   IF layer_pattern IS NULL OR requantize IS NULL OR pure IS NULL THEN
     PERFORM hartonomous_internal.raise_error('22004', 'layer_pattern, requantize and pure cannot be NULL');
   END IF;
-  RETURN jsonb_strip_nulls(jsonb_build_object('format', coalesce(hartonomous_internal.preset_named(format), format),
+  RETURN jsonb_strip_nulls(jsonb_build_object('format', coalesce(hartonomous_internal.mixture_named(format), format),
     'pure', CASE WHEN pure THEN true END, 'layer_pattern', layer_pattern, 'requantize', requantize,
     'column_importance', column_importance)) || CASE WHEN overrides IS NULL THEN '{}'
     ELSE jsonb_build_object('overrides', overrides) END;

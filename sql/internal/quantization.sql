@@ -1,25 +1,25 @@
 -- Quantization policy: the format that llama-quantize gives each tensor. It is implemented in src/core/quantization.
 
-CREATE FUNCTION hartonomous_internal.preset_named(name text) RETURNS text
+CREATE FUNCTION hartonomous_internal.mixture_named(name text) RETURNS text
   AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 1;
-COMMENT ON FUNCTION hartonomous_internal.preset_named(text) IS
+COMMENT ON FUNCTION hartonomous_internal.mixture_named(text) IS
   'the file type that llama-quantize takes a name for, such as Q4_K_M for q4_k; NULL when it is none of '
-  'format_presets()';
+  'mixtures()';
 
-CREATE TYPE hartonomous.mix_traits AS (gguf boolean, architecture text, blocks bigint, experts bigint, heads bigint,
+CREATE TYPE hartonomous.mixture_traits AS (gguf boolean, architecture text, blocks bigint, experts bigint, heads bigint,
                                        kv_heads bigint);
-COMMENT ON TYPE hartonomous.mix_traits IS
+COMMENT ON TYPE hartonomous.mixture_traits IS
   'the properties of a model that the mixtures of llama-quantize depend on: whether its tensors have GGUF''s names, '
   'and hyperparameters, of lists with one number per block the first';
 
 -- Read in one pass, because the metadata can take many megabytes.
-CREATE FUNCTION hartonomous_internal.mix_traits_of(model integer) RETURNS hartonomous.mix_traits
+CREATE FUNCTION hartonomous_internal.mixture_traits_of(model integer) RETURNS hartonomous.mixture_traits
   LANGUAGE plpgsql STABLE PARALLEL SAFE COST 250
   SET search_path = pg_catalog, pg_temp
   SET jit = off
 AS $$
 DECLARE
-  traits hartonomous.mix_traits;
+  traits hartonomous.mixture_traits;
 BEGIN
   SELECT coalesce(m.metadata ->> 'format' = 'gguf', false), m.architecture,
          coalesce(max(k.value) FILTER (WHERE k.key = 'block_count'),
@@ -39,18 +39,18 @@ BEGIN
   RETURN traits;
 END
 $$;
-COMMENT ON FUNCTION hartonomous_internal.mix_traits_of(integer) IS
+COMMENT ON FUNCTION hartonomous_internal.mixture_traits_of(integer) IS
   'the properties of a model that the mixtures of llama-quantize depend on';
 
-CREATE FUNCTION hartonomous_internal.mix_formats(traits hartonomous.mix_traits, preset text, by_importance boolean,
-                                        layer_names text[], matrices boolean[]) RETURNS text[]
+CREATE FUNCTION hartonomous_internal.tensor_formats(traits hartonomous.mixture_traits, mixture text,
+  by_importance boolean, layer_names text[], matrices boolean[]) RETURNS text[]
   AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 5000;
-COMMENT ON FUNCTION hartonomous_internal.mix_formats(hartonomous.mix_traits, text, boolean, text[], boolean[]) IS
+COMMENT ON FUNCTION hartonomous_internal.tensor_formats(hartonomous.mixture_traits, text, boolean, text[], boolean[]) IS
   'the formats that a file type of llama-quantize gives the tensors of a model; all of its tensors must be passed; '
   'matrices tells which have more than one row; 22023 if there is no such file type, 2202E if there are not as many '
   'matrices as names';
 
-CREATE FUNCTION hartonomous_internal.preset_formats(model integer, preset text, by_importance boolean DEFAULT false)
+CREATE FUNCTION hartonomous_internal.mixture_formats(model integer, mixture text, by_importance boolean DEFAULT false)
   RETURNS TABLE (layer_id bigint, format text)
   LANGUAGE plpgsql STABLE PARALLEL SAFE COST 5000 ROWS 300
   SET search_path = pg_catalog, pg_temp
@@ -66,22 +66,21 @@ BEGIN
     SELECT t.layer_id, t.format
       FROM ROWS FROM (unnest(tensors.layers),
              unnest(
-               hartonomous_internal.mix_formats(hartonomous_internal.mix_traits_of(model), preset, by_importance,
-                 tensors.names,
-                 tensors.matrices))) AS t (layer_id, format);
+               hartonomous_internal.tensor_formats(hartonomous_internal.mixture_traits_of(model), mixture,
+                 by_importance, tensors.names, tensors.matrices))) AS t (layer_id, format);
 END
 $$;
-COMMENT ON FUNCTION hartonomous_internal.preset_formats(integer, text, boolean) IS
+COMMENT ON FUNCTION hartonomous_internal.mixture_formats(integer, text, boolean) IS
   'the format that a file type of llama-quantize gives each tensor of a model, with or without importance, before the '
   'fallbacks for rows that are not whole blocks, and whether or not the tensor is quantized at all; 22023 if there is '
   'no such file type';
 
-CREATE FUNCTION hartonomous_internal.recognized_format(traits hartonomous.mix_traits, asked text, layer_names text[],
-    matrices boolean[], formats text[], weights bigint[], runs bigint[]) RETURNS text
+CREATE FUNCTION hartonomous_internal.recognized_format(traits hartonomous.mixture_traits, asked text,
+  layer_names text[], matrices boolean[], formats text[], weights bigint[], runs bigint[]) RETURNS text
   AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 5000;
-COMMENT ON FUNCTION hartonomous_internal.recognized_format(hartonomous.mix_traits, text, text[], boolean[], text[],
+COMMENT ON FUNCTION hartonomous_internal.recognized_format(hartonomous.mixture_traits, text, text[], boolean[], text[],
   bigint[], bigint[]) IS
-  'the file type (format_presets()) or single format that most weights of a model''s matrices have; if several fit, '
+  'the file type (mixtures()) or single format that most weights of a model''s matrices have; if several fit, '
   'the requested one, or else the smaller one; runs are the numbers of weights that must be whole blocks; NULL '
   'without matrices';
 

@@ -79,7 +79,7 @@ COMMENT ON FUNCTION hartonomous_internal.require_importance(hartonomous.tensor_p
 -- imported after the last ANALYZE the planner expects only a few tensors, and nested loops over thousands take minutes.
 -- jit is off because compiling takes longer than computing the plan.
 --
-CREATE FUNCTION hartonomous_internal.wanted_formats(model integer, layer_pattern text, container text, preset text,
+CREATE FUNCTION hartonomous_internal.wanted_formats(model integer, layer_pattern text, container text, mixture text,
     uniform text, overrides jsonb, by_importance boolean)
   RETURNS TABLE (layer_id bigint, run bigint, format text, kept text)
   LANGUAGE plpgsql STABLE PARALLEL SAFE COST 5000 ROWS 300
@@ -90,15 +90,15 @@ BEGIN
   RETURN QUERY
     SELECT l.layer_id, least(gcd(l.row_length, l.atom_size), l.row_length),
            upper(CASE WHEN o.rule IS NOT NULL THEN o.rule ->> 'format'
-                      WHEN wanted_formats.preset IS NOT NULL THEN p.format ELSE uniform END),
+                      WHEN wanted_formats.mixture IS NOT NULL THEN p.format ELSE uniform END),
            CASE WHEN NOT hartonomous_internal.is_matrix(l.tensor_shape) THEN 'vector'
                 WHEN NOT hartonomous_internal.is_quantizable_name(l.layer_name, container) THEN 'kept by name'
                 WHEN o.rule ->> 'format' IS NULL AND o.rule IS NOT NULL THEN 'kept by override' END
       FROM hartonomous.model_layers l
       LEFT JOIN LATERAL (SELECT r.rule FROM jsonb_array_elements(overrides) WITH ORDINALITY r (rule, n)
                           WHERE l.layer_name LIKE coalesce(r.rule ->> 'pattern', '%') ORDER BY r.n LIMIT 1) o ON true
-      LEFT JOIN hartonomous_internal.preset_formats(model, wanted_formats.preset, by_importance) p
-        ON wanted_formats.preset IS NOT NULL AND p.layer_id = l.layer_id
+      LEFT JOIN hartonomous_internal.mixture_formats(model, wanted_formats.mixture, by_importance) p
+        ON wanted_formats.mixture IS NOT NULL AND p.layer_id = l.layer_id
      WHERE l.model_id = model AND l.layer_name LIKE layer_pattern;
 END
 $$;

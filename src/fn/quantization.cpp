@@ -18,8 +18,8 @@ using namespace hartonomous::pg;
 
 namespace {
 
-// A value of the SQL type mix_traits. NULL means unknown, which is 0 here.
-mix_traits traits_argument(FunctionCallInfo fcinfo, int argument) {
+// A value of the SQL type mixture_traits. NULL means unknown, which is 0 here.
+mixture_traits traits_argument(FunctionCallInfo fcinfo, int argument) {
   const composite_view row(PG_GETARG_DATUM(argument));
   const auto number = [&](const char* field) {
     const std::optional<Datum> value = row.get(field);
@@ -28,19 +28,19 @@ mix_traits traits_argument(FunctionCallInfo fcinfo, int argument) {
   const std::optional<Datum> gguf = row.get("gguf");
   const std::optional<Datum> name = row.get("architecture");
   const text* architecture = name ? call([&] { return DatumGetTextPP(*name); }) : nullptr;
-  return mix_traits_of(gguf && DatumGetBool(*gguf), architecture != nullptr ? view_of(architecture) : "",
-                       number("blocks"), number("experts"), number("heads"), number("kv_heads"));
+  return mixture_traits_of(gguf && DatumGetBool(*gguf), architecture != nullptr ? view_of(architecture) : "",
+                           number("blocks"), number("experts"), number("heads"), number("kv_heads"));
 }
 
-const quantization_mix& mix_argument(FunctionCallInfo fcinfo, int argument) {
+const quantization_mixture& mixture_argument(FunctionCallInfo fcinfo, int argument) {
   const std::string_view name = text_view_argument(fcinfo, argument);
-  const quantization_mix* mix = find_mix(name);
-  if (mix != nullptr) return *mix;
+  const quantization_mixture* mixture = find_mixture(name);
+  if (mixture != nullptr) return *mixture;
   std::string names;
-  for (const quantization_mix& known : quantization_mixes())
+  for (const quantization_mixture& known : quantization_mixtures())
     names += (names.empty() ? "" : ", ") + std::string(known.name);
-  throw error(sqlstate::invalid_parameter_value, "unknown preset \"" + std::string(name) + "\"", {},
-              "Presets are " + names + ".");
+  throw error(sqlstate::invalid_parameter_value, "unknown mixture \"" + std::string(name) + "\"", {},
+              "Mixtures are " + names + ".");
 }
 
 void require_equal_length(std::size_t a, std::size_t b) {
@@ -55,21 +55,21 @@ std::uint64_t size_of(Datum number) {
 
 }  // namespace
 
-HARTONOMOUS_FUNCTION(format_presets) {
+HARTONOMOUS_FUNCTION(mixtures) {
   result_rows rows(fcinfo);
-  for (const quantization_mix& mix : quantization_mixes()) {
-    const Datum values[] = {text_datum(mix.name), Int32GetDatum(static_cast<int32>(mix.type)),
-                            text_datum(traits_of(mix.base).name)};
+  for (const quantization_mixture& mixture : quantization_mixtures()) {
+    const Datum values[] = {text_datum(mixture.name), Int32GetDatum(static_cast<int32>(mixture.type)),
+                            text_datum(traits_of(mixture.base).name)};
     const bool nulls[3] = {};
     rows.add(values, nulls);
   }
   PG_RETURN_NULL();
 }
 
-HARTONOMOUS_FUNCTION(preset_named) {
-  const quantization_mix* mix = find_mix(text_view_argument(fcinfo, 0));
-  if (mix == nullptr) PG_RETURN_NULL();
-  return text_datum(mix->name);
+HARTONOMOUS_FUNCTION(mixture_named) {
+  const quantization_mixture* mixture = find_mixture(text_view_argument(fcinfo, 0));
+  if (mixture == nullptr) PG_RETURN_NULL();
+  return text_datum(mixture->name);
 }
 
 HARTONOMOUS_FUNCTION(fitting_format) {
@@ -78,7 +78,7 @@ HARTONOMOUS_FUNCTION(fitting_format) {
   if (wanted == nullptr) {
     throw error(sqlstate::invalid_parameter_value, "unknown weight format \"" + std::string(name) + "\"", {},
                 "Formats: SELECT format FROM hartonomous.formats() WHERE writable; "
-                "mixtures: SELECT preset FROM hartonomous.format_presets();");
+                "mixtures: SELECT mixture FROM hartonomous.mixtures();");
   }
   // Only divisibility by the block size matters, so the negative length of a damaged store needs no special treatment.
   const int64 length = PG_GETARG_INT64(1);
@@ -92,9 +92,9 @@ HARTONOMOUS_FUNCTION(is_quantizable_name) {
   PG_RETURN_BOOL(may_quantize(text_view_argument(fcinfo, 0), gguf));
 }
 
-HARTONOMOUS_FUNCTION(mix_formats) {
-  const mix_traits traits = traits_argument(fcinfo, 0);
-  const quantization_mix& mix = mix_argument(fcinfo, 1);
+HARTONOMOUS_FUNCTION(tensor_formats) {
+  const mixture_traits traits = traits_argument(fcinfo, 0);
+  const quantization_mixture& mixture = mixture_argument(fcinfo, 1);
   const array_elements names(PG_GETARG_DATUM(3), TEXTOID);
   const array_elements matrices(PG_GETARG_DATUM(4), BOOLOID);
   require_equal_length(matrices.size(), names.size());
@@ -105,14 +105,14 @@ HARTONOMOUS_FUNCTION(mix_formats) {
   }
   std::vector<std::string_view> given;
   given.reserve(tensors.size());
-  for (const format f : mix_planner(traits, tensors).formats(mix, PG_GETARG_BOOL(2)))
+  for (const format f : mixture_planner(traits, tensors).formats(mixture, PG_GETARG_BOOL(2)))
     given.push_back(traits_of(f).name);
   return text_array(given);
 }
 
 HARTONOMOUS_FUNCTION(recognized_format) {
-  const mix_traits traits = traits_argument(fcinfo, 0);
-  const quantization_mix* asked = find_mix(text_view_argument(fcinfo, 1));
+  const mixture_traits traits = traits_argument(fcinfo, 0);
+  const quantization_mixture* asked = find_mixture(text_view_argument(fcinfo, 1));
   const array_elements names(PG_GETARG_DATUM(2), TEXTOID);
   const array_elements matrices(PG_GETARG_DATUM(3), BOOLOID);
   const array_elements formats(PG_GETARG_DATUM(4), TEXTOID);

@@ -90,7 +90,7 @@ SELECT is(quantize(quantize(pg_temp.wave(300), 'Q6_K'), 'Q4_K'),
   quantize(dequantize(quantize(pg_temp.wave(300), 'Q6_K')), 'Q4_K'),
   'from one block format to another');
 SELECT throws_ok($$SELECT quantize('{1}'::real[], 'Q4')$$, '22023', 'unknown weight format "Q4"', 'an unknown format');
-SELECT throws_ok($$SELECT quantize('F32[0]:'::weights, 'Q4_K_M')$$, '22023', NULL, 'a mix of formats is no format');
+SELECT throws_ok($$SELECT quantize('F32[0]:'::weights, 'Q4_K_M')$$, '22023', NULL, 'a mixture of formats is no format');
 SELECT throws_ok(format('SELECT quantize(ARRAY[1], %L)', format), '0A000', 'cannot quantize to format ' || format,
   'not written: ' || format) FROM formats() WHERE NOT writable ORDER BY ggml_type;
 SELECT throws_ok(format('SELECT dequantize(%L)', format('%s[1]:%s', format, repeat('00', block_bytes))), '0A000',

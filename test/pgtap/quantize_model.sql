@@ -90,7 +90,7 @@ BEGIN
   RETURN concat_ws(' ', wrong, 'wrong,', made, CASE WHEN holds(model) = before THEN 'undone' END);
 END
 $$;
-SELECT is(quantized(:model, format), format('0 wrong, (quantize,rewrite,%s,101,0,t) undone', preset_named(format)),
+SELECT is(quantized(:model, format), format('0 wrong, (quantize,rewrite,%s,101,0,t) undone', mixture_named(format)),
   'quantize_model to ' || format)
   FROM formats() WHERE writable AND format <> 'F32' AND readable ORDER BY ggml_type;
 SELECT is(holds(:model), :'before', 'all undone');

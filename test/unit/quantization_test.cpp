@@ -1,5 +1,6 @@
-// What every tensor gets: mixes against the files that llama_model_quantize() of llama.cpp v0.5.0 wrote of models with
-// these tensors and keys (golden/mixes.txt), with and without importance; fallbacks, spared names, telling mixes apart.
+// What every tensor gets: mixtures against the files that llama_model_quantize() of llama.cpp v0.5.0 wrote of models
+// with these tensors and keys (golden/mixtures.txt), with and without importance; fallbacks, spared names, telling
+// mixtures apart.
 #include "hartonomous/quantization.hpp"
 
 #include <gtest/gtest.h>
@@ -22,11 +23,11 @@ namespace {
 
 // A model of so many blocks, each with the tensors named, and one or two matrices outside.
 struct model {
-  mix_traits traits;
+  mixture_traits traits;
   std::vector<std::string> names;
   std::uint64_t columns = 256;
 
-  model(const mix_traits& has, const std::vector<std::string>& in_block, bool tied = false,
+  model(const mixture_traits& has, const std::vector<std::string>& in_block, bool tied = false,
         const std::vector<std::int64_t>& without = {})
       : traits(has) {
     names.emplace_back("token_embd.weight");
@@ -42,15 +43,15 @@ struct model {
 
   bool quantizes(const std::string& name) const { return may_quantize(name, traits.gguf); }
 
-  std::vector<format> formats(const quantization_mix& mix, bool by_importance) const {
+  std::vector<format> formats(const quantization_mixture& mixture, bool by_importance) const {
     std::vector<quantized_tensor> tensors;
     for (const std::string& name : names) tensors.push_back({name, quantizes(name)});
-    std::vector<format> given = mix_planner(traits, tensors).formats(mix, by_importance);
+    std::vector<format> given = mixture_planner(traits, tensors).formats(mixture, by_importance);
     for (format& f : given) f = fitting_format(f, columns);
     return given;
   }
 
-  std::optional<std::string> main_format(const std::vector<format>& given, const quantization_mix* asked) const {
+  std::optional<std::string> main_format(const std::vector<format>& given, const quantization_mixture* asked) const {
     std::vector<stored_tensor_outline> tensors;
     for (std::size_t i = 0; i < names.size(); ++i) {
       tensors.push_back({names[i], true, quantizes(names[i]) ? given[i] : format::F32, 512, columns});
@@ -71,7 +72,7 @@ const std::map<std::string, model>& models() {
   for (int i = 0; i < 8; ++i) eight.push_back("ffn_down." + std::to_string(i));
   const auto traits = [](const char* architecture, std::int64_t blocks, std::int64_t experts = 0,
                          std::int64_t heads = 0, std::int64_t kv_heads = 0) {
-    return mix_traits_of(true, architecture, blocks, experts, heads, kv_heads);
+    return mixture_traits_of(true, architecture, blocks, experts, heads, kv_heads);
   };
   static const std::map<std::string, model> all = {
       {"dense", {traits("llama", 9, 0, 4, 4), usual}},
@@ -103,10 +104,10 @@ std::string ranges(const std::vector<std::int64_t>& numbers) {
 }
 
 // "tensor:format:blocks" of all that does not have the base format.
-std::string described(const model& m, const quantization_mix& mix, const std::vector<format>& given) {
+std::string described(const model& m, const quantization_mixture& mixture, const std::vector<format>& given) {
   std::map<std::pair<std::string, std::string>, std::vector<std::int64_t>> kinds;
   for (std::size_t i = 0; i < given.size(); ++i) {
-    if (given[i] == mix.base || !m.quantizes(m.names[i])) continue;
+    if (given[i] == mixture.base || !m.quantizes(m.names[i])) continue;
     const std::int64_t block = parse_tensor_name(m.names[i]).block;
     std::string stem = m.names[i].substr(0, m.names[i].size() - std::string(".weight").size());
     if (block >= 0) stem.erase(0, ("blk." + std::to_string(block) + ".").size());
@@ -121,8 +122,8 @@ std::string described(const model& m, const quantization_mix& mix, const std::ve
   return out;
 }
 
-TEST(Quantization, MixesAreThoseOfLlamaQuantize) {
-  std::ifstream file(std::string(HARTONOMOUS_TEST_DIR) + "/golden/mixes.txt");
+TEST(Quantization, MixturesAreThoseOfLlamaQuantize) {
+  std::ifstream file(std::string(HARTONOMOUS_TEST_DIR) + "/golden/mixtures.txt");
   std::string line;
   int checked = 0;
   while (std::getline(file, line)) {
@@ -131,30 +132,30 @@ TEST(Quantization, MixesAreThoseOfLlamaQuantize) {
     std::string name, type, importance, expected;
     words >> name >> type >> importance;
     std::getline(words >> std::ws, expected);
-    const quantization_mix* mix = find_mix(type);
-    ASSERT_NE(mix, nullptr) << line;
+    const quantization_mixture* mixture = find_mixture(type);
+    ASSERT_NE(mixture, nullptr) << line;
     const model& m = models().at(name);
-    EXPECT_EQ(described(m, *mix, m.formats(*mix, importance == "importance")), expected) << line;
+    EXPECT_EQ(described(m, *mixture, m.formats(*mixture, importance == "importance")), expected) << line;
     ++checked;
   }
   EXPECT_EQ(checked, 162);
 }
 
-TEST(Quantization, MixesThatAreNoneGiveOneFormat) {
+TEST(Quantization, MixturesThatAreNoneGiveOneFormat) {
   for (const char* name : {"F32", "F16", "BF16"}) {
-    const quantization_mix* mix = find_mix(name);
-    EXPECT_EQ(described(models().at("dense"), *mix, models().at("dense").formats(*mix, false)), "") << name;
+    const quantization_mixture* mixture = find_mixture(name);
+    EXPECT_EQ(described(models().at("dense"), *mixture, models().at("dense").formats(*mixture, false)), "") << name;
   }
 }
 
-TEST(Quantization, NamesOfMixes) {
-  EXPECT_EQ(find_mix("q4_k"), find_mix("Q4_K_M"));
-  EXPECT_EQ(find_mix("Q3_k")->type, file_type::Q3_K_M);
-  EXPECT_EQ(find_mix("Q5_K")->type, file_type::Q5_K_M);
-  EXPECT_EQ(find_mix("Q2_K")->type, file_type::Q2_K);
-  EXPECT_EQ(find_mix(file_type::IQ4_NL)->base, format::IQ4_NL);
-  for (const char* name : {"", "Q6_K_M", "IQ4_XS", "Q4_K_", "Q4_K_MM"}) EXPECT_EQ(find_mix(name), nullptr) << name;
-  for (const format f : readable_formats()) EXPECT_NE(find_mix(traits_of(f).name), nullptr) << traits_of(f).name;
+TEST(Quantization, NamesOfMixtures) {
+  EXPECT_EQ(find_mixture("q4_k"), find_mixture("Q4_K_M"));
+  EXPECT_EQ(find_mixture("Q3_k")->type, file_type::Q3_K_M);
+  EXPECT_EQ(find_mixture("Q5_K")->type, file_type::Q5_K_M);
+  EXPECT_EQ(find_mixture("Q2_K")->type, file_type::Q2_K);
+  EXPECT_EQ(find_mixture(file_type::IQ4_NL)->base, format::IQ4_NL);
+  for (const char* name : {"", "Q6_K_M", "IQ4_XS", "Q4_K_", "Q4_K_MM"}) EXPECT_EQ(find_mixture(name), nullptr) << name;
+  for (const format f : readable_formats()) EXPECT_NE(find_mixture(traits_of(f).name), nullptr) << traits_of(f).name;
 }
 
 TEST(Quantization, UsesMoreBitsInTheFirstAndLastEighthAndEveryThirdBetween) {
@@ -173,21 +174,21 @@ TEST(Quantization, UsesMoreBitsInTheFirstAndLastEighthAndEveryThirdBetween) {
 }
 
 TEST(Quantization, TraitsOfModels) {
-  EXPECT_TRUE(mix_traits_of(true, "llama", 80, 0, 64, 8).seventy_billion);
-  EXPECT_FALSE(mix_traits_of(true, "llama", 80, 0, 64, 64).seventy_billion);
-  EXPECT_FALSE(mix_traits_of(true, "llama", 80, 0, 0, 8).seventy_billion);
-  EXPECT_TRUE(mix_traits_of(true, "qwen2", 80, 0, 0, 0).seventy_billion);
-  EXPECT_TRUE(mix_traits_of(true, "jais2", 68, 0, 0, 0).seventy_billion);
-  EXPECT_FALSE(mix_traits_of(true, "qwen3", 80, 0, 64, 8).seventy_billion);
-  EXPECT_TRUE(mix_traits_of(true, "falcon", 32, 0, 4, 1).falcon);
-  EXPECT_EQ(mix_traits_of(true, "llama", 1, 0, 9, 2).heads_per_kv, 4);
-  EXPECT_EQ(mix_traits_of(true, "", 1, 0, 9, 0).heads_per_kv, 0);
-  EXPECT_EQ(mix_traits_of(true, "", INT64_MAX, 0, 0, 0).blocks, INT32_MAX);
-  EXPECT_EQ(mix_traits_of(true, "", INT64_MIN, 0, 0, 0).blocks, 0);
+  EXPECT_TRUE(mixture_traits_of(true, "llama", 80, 0, 64, 8).seventy_billion);
+  EXPECT_FALSE(mixture_traits_of(true, "llama", 80, 0, 64, 64).seventy_billion);
+  EXPECT_FALSE(mixture_traits_of(true, "llama", 80, 0, 0, 8).seventy_billion);
+  EXPECT_TRUE(mixture_traits_of(true, "qwen2", 80, 0, 0, 0).seventy_billion);
+  EXPECT_TRUE(mixture_traits_of(true, "jais2", 68, 0, 0, 0).seventy_billion);
+  EXPECT_FALSE(mixture_traits_of(true, "qwen3", 80, 0, 64, 8).seventy_billion);
+  EXPECT_TRUE(mixture_traits_of(true, "falcon", 32, 0, 4, 1).falcon);
+  EXPECT_EQ(mixture_traits_of(true, "llama", 1, 0, 9, 2).heads_per_kv, 4);
+  EXPECT_EQ(mixture_traits_of(true, "", 1, 0, 9, 0).heads_per_kv, 0);
+  EXPECT_EQ(mixture_traits_of(true, "", INT64_MAX, 0, 0, 0).blocks, INT32_MAX);
+  EXPECT_EQ(mixture_traits_of(true, "", INT64_MIN, 0, 0, 0).blocks, 0);
 }
 
 // A checkpoint's names get what they would as GGUF; experts go by their block, whatever the config says of them.
-TEST(Quantization, NamesOfHuggingFaceAreTheSameToMixes) {
+TEST(Quantization, NamesOfHuggingFaceAreTheSameToMixtures) {
   const std::map<std::string, std::string> checkpoint_names = {
       {"token_embd", "model.embed_tokens"}, {"output", "lm_head"},          {"attn_q", "self_attn.q_proj"},
       {"attn_k", "self_attn.k_proj"},       {"attn_v", "self_attn.v_proj"}, {"attn_output", "self_attn.o_proj"},
@@ -202,8 +203,8 @@ TEST(Quantization, NamesOfHuggingFaceAreTheSameToMixes) {
     const std::string to = block < 0 ? "" : "model.layers." + std::to_string(block) + ".";
     name = to + checkpoint_names.at(stem) + ".weight";
   }
-  for (const quantization_mix& mix : quantization_mixes()) {
-    EXPECT_EQ(checkpoint.formats(mix, false), dense.formats(mix, false)) << mix.name;
+  for (const quantization_mixture& mixture : quantization_mixtures()) {
+    EXPECT_EQ(checkpoint.formats(mixture, false), dense.formats(mixture, false)) << mixture.name;
   }
   std::vector<std::string> names;
   for (int block = 0; block < 8; ++block) {
@@ -216,8 +217,8 @@ TEST(Quantization, NamesOfHuggingFaceAreTheSameToMixes) {
   std::transform(names.begin(), names.end(), tensors.begin(), [](const std::string& n) {
     return quantized_tensor{n, true};
   });
-  const mix_planner planner(mix_traits_of(false, "", 8, 0, 0, 0), tensors);
-  const std::vector<format> given = planner.formats(*find_mix("Q4_K_M"), false);
+  const mixture_planner planner(mixture_traits_of(false, "", 8, 0, 0, 0), tensors);
+  const std::vector<format> given = planner.formats(*find_mixture("Q4_K_M"), false);
   for (std::size_t i = 0; i < given.size(); ++i) {
     EXPECT_EQ(given[i], uses_more_bits(static_cast<std::int64_t>(i / 4), 8) ? format::Q6_K : format::Q4_K) << names[i];
   }
@@ -229,12 +230,12 @@ TEST(Quantization, BlocksOfADecoderAreCountedAsLlamaCppSortsThem) {
   for (int block = 0; block < 11; ++block) names.push_back("dec.blk." + std::to_string(block) + ".attn_v.weight");
   std::vector<quantized_tensor> tensors;
   for (const std::string& name : names) tensors.push_back({name, true});
-  const mix_planner planner(mix_traits_of(true, "t5", 11, 0, 0, 0), tensors);
-  const std::vector<format> given = planner.formats(*find_mix("Q3_K_M"), false);
+  const mixture_planner planner(mixture_traits_of(true, "t5", 11, 0, 0, 0), tensors);
+  const std::vector<format> given = planner.formats(*find_mixture("Q3_K_M"), false);
   EXPECT_EQ(given[0], format::Q5_K);
   EXPECT_EQ(given[1], format::Q5_K);
   EXPECT_EQ(given[2], format::Q4_K);
-  const std::vector<format> small = planner.formats(*find_mix("Q4_K_S"), false);
+  const std::vector<format> small = planner.formats(*find_mixture("Q4_K_S"), false);
   EXPECT_EQ(small[10], format::Q5_K);
   EXPECT_EQ(small[2], format::Q5_K);
   EXPECT_EQ(small[3], format::Q4_K);
@@ -357,13 +358,13 @@ TEST(Quantization, NamesOfOtherFilesAreSparedByRole) {
   }
 }
 
-TEST(Quantization, EveryMixIsToldByItsTensors) {
-  const model twelve(mix_traits_of(true, "llama", 12, 0, 0, 0),
+TEST(Quantization, EveryMixtureIsToldByItsTensors) {
+  const model twelve(mixture_traits_of(true, "llama", 12, 0, 0, 0),
                      {"attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down"});
-  for (const quantization_mix& mix : quantization_mixes()) {
-    EXPECT_EQ(twelve.main_format(twelve.formats(mix, false), nullptr), mix.name);
+  for (const quantization_mixture& mixture : quantization_mixtures()) {
+    EXPECT_EQ(twelve.main_format(twelve.formats(mixture, false), nullptr), mixture.name);
     for (const auto& [name, m] : models()) {
-      EXPECT_EQ(m.main_format(m.formats(mix, false), &mix), mix.name) << name;
+      EXPECT_EQ(m.main_format(m.formats(mixture, false), &mixture), mixture.name) << name;
     }
   }
 }
@@ -371,7 +372,7 @@ TEST(Quantization, EveryMixIsToldByItsTensors) {
 TEST(Quantization, MainFormatOfOneFormatAndOfNone) {
   const model& m = models().at("dense");
   EXPECT_EQ(m.main_format(std::vector<format>(m.names.size(), format::Q5_1), nullptr), "Q5_1");
-  EXPECT_EQ(m.main_format(std::vector<format>(m.names.size(), format::Q4_K), find_mix("Q6_K")), "Q4_K");
+  EXPECT_EQ(m.main_format(std::vector<format>(m.names.size(), format::Q4_K), find_mixture("Q6_K")), "Q4_K");
   EXPECT_EQ(main_format({}, {}, nullptr), std::nullopt);
   const std::vector<stored_tensor_outline> vector = {{"x.weight", false, format::F32, 6, 6}};
   EXPECT_EQ(main_format({}, vector, nullptr), std::nullopt);

@@ -130,19 +130,19 @@ TEST(TensorName, ThatSaysNothing) {
 }
 
 // llama-quantize looks for parts of names, and for weights alone.
-TEST(TensorName, KnownToMixes) {
+TEST(TensorName, KnownToMixtures) {
   for (const char* name : {"output.weight", "token_embd.weight", "per_layer_token_embd.weight",
                            "blk.1.attn_kv_b.weight", "blk.1.cross_attn_k.weight", "blk.1.indexer.attn_k.weight",
                            "blk.1.vis_attn_qkv.weight", "posnet.1.attn_v.weight", "blk.1.ffn_down_exps.weight",
                            "blk.1.ffn_down.7.weight", "lm_head.weight", "model.embed_tokens.weight",
                            "model.layers.0.self_attn.v_proj.weight", "model.layers.0.mlp.experts.down_proj"}) {
-    EXPECT_TRUE(parse_tensor_name(name).known_to_mixes) << name;
+    EXPECT_TRUE(parse_tensor_name(name).known_to_mixtures) << name;
   }
   for (const char* name :
        {"xoutput.weight", "token_embd_norm.weight", "blk.1.attn_v_b.weight", "blk.1.attn_k_b.weight",
         "blk.1.attn_v.bias", "dec.blk.1.attn_o.weight", "v.blk.1.attn_out.weight", "blk.1.channel_mix_value.weight",
         "blk.1.ssm_out.weight", "blk.1.nextn.embed_tokens.weight", "blk.1.attn_q_norm.weight"}) {
-    EXPECT_FALSE(parse_tensor_name(name).known_to_mixes) << name;
+    EXPECT_FALSE(parse_tensor_name(name).known_to_mixtures) << name;
   }
 }
 

@@ -15,7 +15,7 @@ namespace {
 using namespace checkpoint_detail;
 
 // The general.file_type for matrices of this format: F32, F16 or BF16.
-std::uint32_t file_type_of(format f) { return static_cast<std::uint32_t>(find_mix(traits_of(f).name)->type); }
+std::uint32_t file_type_of(format f) { return static_cast<std::uint32_t>(find_mixture(traits_of(f).name)->type); }
 
 }  // namespace
 

@@ -28,9 +28,9 @@ struct candidate {
 
 std::uint64_t added(std::uint64_t a, std::uint64_t b) noexcept { return a > UINT64_MAX - b ? UINT64_MAX : a + b; }
 
-class mix_recognizer {
+class mixture_recognizer {
  public:
-  mix_recognizer(const mix_traits& traits, span<const stored_tensor_outline> tensors) : tensors_(tensors) {
+  mixture_recognizer(const mixture_traits& traits, span<const stored_tensor_outline> tensors) : tensors_(tensors) {
     std::vector<quantized_tensor> quantized;
     kinds_.reserve(tensors.size());
     for (const stored_tensor_outline& tensor : tensors) {
@@ -42,13 +42,13 @@ class mix_recognizer {
 
   // The weights of the matrices whose format is one that the mixture gives to tensors of their kind. Blocks are not
   // compared one by one, because the blocks of a student are renumbered.
-  std::uint64_t weights_of(const quantization_mix& mix, bool asked) const {
-    const std::vector<format> given = planner_->formats(mix, false);
+  std::uint64_t weights_of(const quantization_mixture& mixture, bool asked) const {
+    const std::vector<format> given = planner_->formats(mixture, false);
     std::set<std::pair<std::string_view, format>> possible;
     for (std::size_t i = 0; i < tensors_.size(); ++i) {
       if (!tensors_[i].matrix) continue;
       possible.emplace(kinds_[i], fitting_format(given[i], tensors_[i].run));
-      possible.emplace(kinds_[i], fitting_format(mix.base, tensors_[i].run));
+      possible.emplace(kinds_[i], fitting_format(mixture.base, tensors_[i].run));
     }
     std::uint64_t weights = 0;
     for (std::size_t i = 0; i < tensors_.size(); ++i) {
@@ -63,13 +63,13 @@ class mix_recognizer {
  private:
   span<const stored_tensor_outline> tensors_;
   std::vector<std::string> kinds_;
-  std::optional<mix_planner> planner_;
+  std::optional<mixture_planner> planner_;
 };
 
 }  // namespace
 
-std::optional<std::string> main_format(const mix_traits& traits, span<const stored_tensor_outline> tensors,
-                                       const quantization_mix* asked) {
+std::optional<std::string> main_format(const mixture_traits& traits, span<const stored_tensor_outline> tensors,
+                                       const quantization_mixture* asked) {
   std::map<format, std::uint64_t> by_format;
   for (const stored_tensor_outline& tensor : tensors) {
     if (!tensor.matrix) continue;
@@ -78,12 +78,12 @@ std::optional<std::string> main_format(const mix_traits& traits, span<const stor
   }
   if (by_format.empty()) return std::nullopt;
   std::vector<candidate> candidates;
-  candidates.reserve(by_format.size() + quantization_mixes().size());
+  candidates.reserve(by_format.size() + quantization_mixtures().size());
   for (const auto& [stored, weights] : by_format) candidates.push_back({traits_of(stored).name, 0, weights});
-  const mix_recognizer recognizer(traits, tensors);
+  const mixture_recognizer recognizer(traits, tensors);
   std::size_t rank = 0;
-  for (const quantization_mix& mix : quantization_mixes()) {
-    candidates.push_back({mix.name, ++rank, recognizer.weights_of(mix, &mix == asked)});
+  for (const quantization_mixture& mixture : quantization_mixtures()) {
+    candidates.push_back({mixture.name, ++rank, recognizer.weights_of(mixture, &mixture == asked)});
     if (candidates.back().weights == 0) candidates.pop_back();
   }
   const std::string wanted = asked != nullptr ? asked->name : "";

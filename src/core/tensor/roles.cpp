@@ -22,7 +22,7 @@ struct rule {
   match how;
   std::string_view text;
   tensor_role is;
-  bool known_to_mixes = false;
+  bool known_to_mixtures = false;
   where place = where::anywhere;
 };
 
@@ -172,7 +172,7 @@ parsed_stem role_of_stem(std::string_view stem, bool in_block) {
   if (is_norm(stem)) return {role::norm, false};
   for (const rule& r : rules) {
     if (r.place == where::outside_blocks && in_block) continue;
-    if (fits(r, stem)) return {r.is, r.known_to_mixes};
+    if (fits(r, stem)) return {r.is, r.known_to_mixtures};
   }
   return {role::other, false};
 }

@@ -12,7 +12,7 @@ namespace hartonomous::tensor_detail {
 // blk.3.attn_q.weight, mlp.experts.7.down_proj of model.layers.0.mlp.experts.7.down_proj.weight.
 struct parsed_stem {
   tensor_role role;
-  bool known_to_mixes;
+  bool known_to_mixtures;
 };
 parsed_stem role_of_stem(std::string_view stem, bool in_block);
 

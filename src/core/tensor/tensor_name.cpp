@@ -105,7 +105,7 @@ tensor_name parse_tensor_name(std::string_view name) {
   const bool bias = !drop_end(stem, ".weight") && drop_end(stem, ".bias");
   const tensor_detail::parsed_stem found = tensor_detail::role_of_stem(stem, parsed.block >= 0);
   parsed.role = found.role;
-  parsed.known_to_mixes = found.known_to_mixes && !bias;
+  parsed.known_to_mixtures = found.known_to_mixtures && !bias;
   return parsed;
 }
 

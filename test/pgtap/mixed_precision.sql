@@ -1,8 +1,8 @@
--- Mixed precision: llama-quantize's mixes, overrides by pattern, and a format planned for each atom.
+-- Mixed precision: llama-quantize's mixtures, overrides by pattern, and a format planned for each atom.
 BEGIN;
 \ir lib/model_files.sql
 SELECT plan(244);
--- So many blocks with every kind of tensor that the mixes tell apart, rows of 256 or as given.
+-- So many blocks with every kind of tensor that the mixtures tell apart, rows of 256 or as given.
 CREATE FUNCTION lib.deep_gguf(blocks integer, tied boolean DEFAULT false, experts integer DEFAULT 0,
   columns integer DEFAULT 256) RETURNS bytea
   LANGUAGE sql IMMUTABLE
@@ -16,7 +16,7 @@ CREATE FUNCTION lib.deep_gguf(blocks integer, tied boolean DEFAULT false, expert
       ELSE ARRAY[ROW('output.weight', ARRAY[columns, 2], 0, waves(2, columns, 3))::tensor] END,
     ARRAY[kv_text('general.architecture', 'llama'), kv_u32('llama.block_count', blocks),
       kv_u32('llama.expert_count', experts)]);
--- A mix carried out: what it is made of is in mixes.sql
+-- A mixture carried out: what it is made of is in mixtures.sql
 SELECT import_gguf(deep_gguf(8), 'eight') AS m8 \gset
 SELECT import_gguf(deep_gguf(3, true), 'tied') AS tied \gset
 SELECT import_gguf(deep_gguf(4, experts => 8), 'experts') AS moe \gset
@@ -38,28 +38,28 @@ CREATE FUNCTION lib.file_type(model integer) RETURNS text LANGUAGE sql STABLE
   RETURN gguf_value(file_metadata(export_gguf(model), 'gguf'), 'general.file_type') #>> '{}';
 SELECT import_gguf(deep_gguf(12), 'twelve') AS m12 \gset
 CREATE TABLE lib.importance (layer_name text, column_importance real[]);
-CREATE FUNCTION lib.quantized_copy(source text, preset text, pure boolean DEFAULT false) RETURNS integer
+CREATE FUNCTION lib.quantized_copy(source text, mixture text, pure boolean DEFAULT false) RETURNS integer
   LANGUAGE plpgsql AS $$
 DECLARE made integer := import_gguf(export_gguf(model_id(source)),
-  concat_ws(' ', source, CASE WHEN pure THEN 'pure' END, preset));
+  concat_ws(' ', source, CASE WHEN pure THEN 'pure' END, mixture));
 BEGIN
   DELETE FROM lib.importance;
   INSERT INTO lib.importance SELECT layer_name, array_fill(1::real, ARRAY[row_length::integer]) FROM model_layers
    WHERE model_id = model_id(source) AND layer_name LIKE 'blk%';
-  CALL quantize_model(made, preset, pure => pure, column_importance => CASE preset
+  CALL quantize_model(made, mixture, pure => pure, column_importance => CASE mixture
     WHEN 'Q2_K_S' THEN 'lib.importance'::regclass END);
   RETURN made;
 END $$;
 -- The types of a copy and of a student of it. Both are undone at once: a transaction cannot lock the partitions of
 -- hundreds of models.
-CREATE FUNCTION lib.types_of_copy(source text, preset text, pure boolean, blocks text DEFAULT NULL) RETURNS text[]
+CREATE FUNCTION lib.types_of_copy(source text, mixture text, pure boolean, blocks text DEFAULT NULL) RETURNS text[]
   LANGUAGE plpgsql AS $$
 DECLARE
   copy integer;
   types text[];
 BEGIN
   BEGIN
-    copy := quantized_copy(source, preset, pure);
+    copy := quantized_copy(source, mixture, pure);
     types := ARRAY[file_type(copy)];
     IF blocks IS NOT NULL THEN
       types := types || file_type(create_student(copy, 'a part', '{}', blocks::integer[]));
@@ -69,26 +69,26 @@ BEGIN
     RETURN types;
   END;
 END $$;
-SELECT is(types_of_copy(source, p.preset, pure), ARRAY[p.file_type::text],
-  concat_ws(' ', source, CASE WHEN pure THEN 'pure' END, p.preset))
-  FROM format_presets() p, unnest(ARRAY['tied', 'experts', 'narrow', 'odd']) source, unnest('{f,t}'::boolean[]) pure
-  WHERE p.preset <> 'F32';
-SELECT is(types_of_copy('twelve', p.preset, pure, CASE WHEN NOT pure THEN '{4,5,6,7}' END),
+SELECT is(types_of_copy(source, p.mixture, pure), ARRAY[p.file_type::text],
+  concat_ws(' ', source, CASE WHEN pure THEN 'pure' END, p.mixture))
+  FROM mixtures() p, unnest(ARRAY['tied', 'experts', 'narrow', 'odd']) source, unnest('{f,t}'::boolean[]) pure
+  WHERE p.mixture <> 'F32';
+SELECT is(types_of_copy('twelve', p.mixture, pure, CASE WHEN NOT pure THEN '{4,5,6,7}' END),
   array_fill(p.file_type::text, ARRAY[CASE WHEN pure THEN 1 ELSE 2 END]),
-  concat_ws(' ', 'twelve', CASE WHEN pure THEN 'pure' END, p.preset, 'and a student'))
-  FROM format_presets() p, unnest('{f,t}'::boolean[]) pure WHERE p.preset <> 'F32';
+  concat_ws(' ', 'twelve', CASE WHEN pure THEN 'pure' END, p.mixture, 'and a student'))
+  FROM mixtures() p, unnest('{f,t}'::boolean[]) pure WHERE p.mixture <> 'F32';
 SELECT is(types_of_copy('tied', 'Q4_K', false), '{15}', 'Q4_K is short for Q4_K_M');
 -- A file that says what it is, of whose tensors that cannot be told
 SELECT quantized_copy('narrow', 'Q6_K') AS n6 \gset
-SELECT is(asked_preset(:n6) || main_format(:n6), 'Q6_KQ6_K', 'asked for, though all is Q8_0');
+SELECT is(requested_mixture(:n6) || main_format(:n6), 'Q6_KQ6_K', 'asked for, though all is Q8_0');
 SELECT import_gguf(export_gguf(:n6), 'read again') AS again \gset
-SELECT is(asked_preset(:again), 'Q6_K', 'what the file says');
+SELECT is(requested_mixture(:again), 'Q6_K', 'what the file says');
 CALL prune_by_importance(:again, keep_ratio => 0.9);
 CALL quantize_model(:again, overrides => '[{"pattern": "%.0.attn_q.%", "format": "Q5_1"}]', requantize => true);
 SELECT is(file_type(:again), '18', 'and stays when little changes');
 SELECT import_gguf(gguf(NULL), 'says nothing') AS silent \gset
-SELECT is(asked_preset(:silent), NULL, 'a file that does not say');
-SELECT throws_ok('SELECT asked_preset(999)', '42704', NULL, 'no such model');
+SELECT is(requested_mixture(:silent), NULL, 'a file that does not say');
+SELECT throws_ok('SELECT requested_mixture(999)', '42704', NULL, 'no such model');
 SELECT import_gguf(
   gguf(array_agg(ROW(name, '{256,2}', 0, waves(2, 256, n))::tensor ORDER BY n),
     ARRAY[kv_text('general.architecture', 'llama'),
@@ -131,7 +131,7 @@ SELECT results_eq(
     ('blk.0.attn_v.weight', 'Q8_0', NULL),
     ('blk.0.ffn_down.weight', NULL, 'kept by override'), ('blk.1.ffn_up.weight', 'Q4_K', NULL),
     ('output_norm.weight', NULL, 'vector')$$,
-  'overrides of a mix');
+  'overrides of a mixture');
 CALL quantize_model('tied', 'Q4_K',
   overrides => '[{"pattern": "blk.1.%", "format": "Q6_K"}, {"pattern": "blk.2.%", "format": null}]');
 SELECT results_eq(
@@ -259,7 +259,7 @@ UPDATE tensor_atoms SET quantization_format = 'nonsense' WHERE model_id = :m AND
 SELECT throws_ok(format('CALL quantize_model(%s)', :m), '22023', 'unknown weight format "nonsense"',
   'a plan that is none');
 
-SELECT is_empty($$SELECT without_comment('main_format', 'asked_preset', 'check_rules', 'default_precision_rules',
+SELECT is_empty($$SELECT without_comment('main_format', 'requested_mixture', 'check_rules', 'default_precision_rules',
   'assign_mixed_precision', 'quantize_plan', 'quantize_model')$$, 'every function has a comment');
 SELECT * FROM finish();
 ROLLBACK;

@@ -7,7 +7,7 @@ namespace hartonomous {
 
 namespace {
 
-constexpr quantization_mix mixes[] = {
+constexpr quantization_mixture mixtures[] = {
     {"Q2_K_S", file_type::Q2_K_S, format::Q2_K},   {"Q2_K", file_type::Q2_K, format::Q2_K},
     {"Q3_K_S", file_type::Q3_K_S, format::Q3_K},   {"Q3_K_M", file_type::Q3_K_M, format::Q3_K},
     {"Q3_K_L", file_type::Q3_K_L, format::Q3_K},   {"Q4_0", file_type::Q4_0, format::Q4_0},
@@ -22,28 +22,30 @@ constexpr quantization_mix mixes[] = {
 
 }  // namespace
 
-span<const quantization_mix> quantization_mixes() noexcept { return {mixes, sizeof mixes / sizeof mixes[0]}; }
+span<const quantization_mixture> quantization_mixtures() noexcept {
+  return {mixtures, sizeof mixtures / sizeof mixtures[0]};
+}
 
-const quantization_mix* find_mix(std::string_view name) {
+const quantization_mixture* find_mixture(std::string_view name) {
   std::string wanted(name);
   for (char& c : wanted) c = c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
   if (wanted == "Q3_K" || wanted == "Q4_K" || wanted == "Q5_K") wanted += "_M";
-  for (const quantization_mix& mix : mixes) {
-    if (wanted == mix.name) return &mix;
+  for (const quantization_mixture& mixture : mixtures) {
+    if (wanted == mixture.name) return &mixture;
   }
   return nullptr;
 }
 
-const quantization_mix* find_mix(file_type type) noexcept {
-  for (const quantization_mix& mix : mixes) {
-    if (mix.type == type) return &mix;
+const quantization_mixture* find_mixture(file_type type) noexcept {
+  for (const quantization_mixture& mixture : mixtures) {
+    if (mixture.type == type) return &mixture;
   }
   return nullptr;
 }
 
-mix_traits mix_traits_of(bool gguf, std::string_view architecture, std::int64_t blocks, std::int64_t experts,
-                         std::int64_t heads, std::int64_t kv_heads) noexcept {
-  mix_traits traits;
+mixture_traits mixture_traits_of(bool gguf, std::string_view architecture, std::int64_t blocks, std::int64_t experts,
+                                 std::int64_t heads, std::int64_t kv_heads) noexcept {
+  mixture_traits traits;
   traits.gguf = gguf;
   traits.blocks = std::clamp<std::int64_t>(blocks, 0, INT32_MAX);
   traits.experts = experts;

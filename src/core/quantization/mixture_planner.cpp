@@ -8,7 +8,7 @@
 
 namespace hartonomous {
 
-mix_planner::mix_planner(const mix_traits& traits, span<const quantized_tensor> tensors) : traits_(traits) {
+mixture_planner::mixture_planner(const mixture_traits& traits, span<const quantized_tensor> tensors) : traits_(traits) {
   places_.reserve(tensors.size());
   for (const quantized_tensor& tensor : tensors) {
     const tensor_name parsed = parse_tensor_name(tensor.name);
@@ -22,8 +22,8 @@ mix_planner::mix_planner(const mix_traits& traits, span<const quantized_tensor> 
   number_places(tensors);
 }
 
-mix_planner::category mix_planner::category_of(const tensor_name& parsed) noexcept {
-  if (!parsed.known_to_mixes) return category::other;
+mixture_planner::category mixture_planner::category_of(const tensor_name& parsed) noexcept {
+  if (!parsed.known_to_mixtures) return category::other;
   switch (parsed.role) {
     case tensor_role::output:
       return category::output;
@@ -46,7 +46,7 @@ mix_planner::category mix_planner::category_of(const tensor_name& parsed) noexce
 }
 
 // llama.cpp counts the tensors that it quantizes in the order of block and name.
-void mix_planner::number_places(span<const quantized_tensor> tensors) {
+void mixture_planner::number_places(span<const quantized_tensor> tensors) {
   std::vector<std::size_t> order(tensors.size());
   for (std::size_t i = 0; i < order.size(); ++i) order[i] = i;
   std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
@@ -58,44 +58,45 @@ void mix_planner::number_places(span<const quantized_tensor> tensors) {
   }
 }
 
-std::vector<format> mix_planner::formats(const quantization_mix& mix, bool by_importance) const {
-  const bool plain = mix.base == format::F32 || mix.base == format::F16 || mix.base == format::BF16;
-  std::vector<format> given(places_.size(), mix.base);
+std::vector<format> mixture_planner::formats(const quantization_mixture& mixture, bool by_importance) const {
+  const bool plain = mixture.base == format::F32 || mixture.base == format::F16 || mixture.base == format::BF16;
+  std::vector<format> given(places_.size(), mixture.base);
   if (plain) return given;
-  for (std::size_t i = 0; i < given.size(); ++i) given[i] = quantized_format(mix, places_[i], by_importance);
+  for (std::size_t i = 0; i < given.size(); ++i) given[i] = quantized_format(mixture, places_[i], by_importance);
   return given;
 }
 
-format mix_planner::quantized_format(const quantization_mix& mix, const place& at, bool by_importance) const {
+format mixture_planner::quantized_format(const quantization_mixture& mixture, const place& at,
+                                         bool by_importance) const {
   switch (at.is) {
     case category::output:
-      return output_format(mix);
+      return output_format(mixture);
     case category::token_embedding:
       // If there is no output matrix, this tensor serves as it.
-      return has_output_ ? mix.base : output_format(mix);
+      return has_output_ ? mixture.base : output_format(mixture);
     case category::attn_v:
-      return attn_v_format(mix, at);
+      return attn_v_format(mixture, at);
     case category::attn_k:
-      return traits_.experts == 8 ? format::Q8_0 : mix.base;
+      return traits_.experts == 8 ? format::Q8_0 : mixture.base;
     case category::attn_output:
-      return attn_output_format(mix);
+      return attn_output_format(mixture);
     case category::ffn_down:
-      return ffn_down_format(mix, at, by_importance);
+      return ffn_down_format(mixture, at, by_importance);
     case category::other:
       break;
   }
-  return mix.base;
+  return mixture.base;
 }
 
-format mix_planner::output_format(const quantization_mix& mix) const {
-  return traits_.falcon || mix.base == format::Q8_0 ? format::Q8_0 : format::Q6_K;
+format mixture_planner::output_format(const quantization_mixture& mixture) const {
+  return traits_.falcon || mixture.base == format::Q8_0 ? format::Q8_0 : format::Q6_K;
 }
 
-format mix_planner::attn_v_format(const quantization_mix& mix, const place& at) const {
+format mixture_planner::attn_v_format(const quantization_mixture& mixture, const place& at) const {
   if (traits_.experts == 8) return format::Q8_0;
   const bool grouped = traits_.heads_per_kv >= 4;
-  format given = mix.base;
-  switch (mix.type) {
+  format given = mixture.base;
+  switch (mixture.type) {
     case file_type::Q2_K:
       given = grouped ? format::Q4_K : format::Q3_K;
       break;
@@ -125,10 +126,10 @@ format mix_planner::attn_v_format(const quantization_mix& mix, const place& at) 
   return given;
 }
 
-format mix_planner::attn_output_format(const quantization_mix& mix) const {
-  if (traits_.falcon) return mix.type == file_type::Q3_K_L ? format::Q4_K : mix.base;
+format mixture_planner::attn_output_format(const quantization_mixture& mixture) const {
+  if (traits_.falcon) return mixture.type == file_type::Q3_K_L ? format::Q4_K : mixture.base;
   if (traits_.experts == 8) {
-    switch (mix.type) {
+    switch (mixture.type) {
       case file_type::Q2_K:
       case file_type::Q3_K_S:
       case file_type::Q3_K_M:
@@ -137,10 +138,10 @@ format mix_planner::attn_output_format(const quantization_mix& mix) const {
       case file_type::Q4_K_M:
         return format::Q5_K;
       default:
-        return mix.base;
+        return mixture.base;
     }
   }
-  switch (mix.type) {
+  switch (mixture.type) {
     case file_type::Q2_K:
       return format::Q3_K;
     case file_type::Q3_K_M:
@@ -148,43 +149,44 @@ format mix_planner::attn_output_format(const quantization_mix& mix) const {
     case file_type::Q3_K_L:
       return format::Q5_K;
     default:
-      return mix.base;
+      return mixture.base;
   }
 }
 
-format mix_planner::ffn_down_format(const quantization_mix& mix, const place& at, bool by_importance) const {
+format mixture_planner::ffn_down_format(const quantization_mixture& mixture, const place& at,
+                                        bool by_importance) const {
   // With experts a block may have several of these tensors in any order, so the block's number counts instead of the
   // ordinal. The same applies to checkpoints, whose names do not show whether there are experts.
   const std::int64_t i = traits_.experts > 1 || !traits_.gguf ? at.block : at.ordinal;
   const std::int64_t n = traits_.blocks;
   const bool first_eighth = i < n / 8;
   const bool more_bits = uses_more_bits(i, n);
-  switch (mix.type) {
+  switch (mixture.type) {
     case file_type::Q2_K:
       return format::Q3_K;
     case file_type::Q2_K_S:
-      return first_eighth ? format::Q4_K : mix.base;
+      return first_eighth ? format::Q4_K : mixture.base;
     case file_type::Q3_K_M:
       if (i < n / 16) return format::Q5_K;
-      return !traits_.falcon || more_bits ? format::Q4_K : mix.base;
+      return !traits_.falcon || more_bits ? format::Q4_K : mixture.base;
     case file_type::Q3_K_L:
       return traits_.falcon ? format::Q4_K : format::Q5_K;
     case file_type::Q4_K_M:
-      if (traits_.falcon && i >= n / 16) return more_bits ? format::Q5_K : mix.base;
-      return traits_.falcon || more_bits ? format::Q6_K : mix.base;
+      if (traits_.falcon && i >= n / 16) return more_bits ? format::Q5_K : mixture.base;
+      return traits_.falcon || more_bits ? format::Q6_K : mixture.base;
     case file_type::Q5_K_M:
-      return more_bits ? format::Q6_K : mix.base;
+      return more_bits ? format::Q6_K : mixture.base;
     case file_type::Q4_K_S:
-      return first_eighth && !traits_.falcon ? format::Q5_K : mix.base;
+      return first_eighth && !traits_.falcon ? format::Q5_K : mixture.base;
     case file_type::IQ4_NL:
-      return first_eighth && !by_importance ? format::Q5_K : mix.base;
+      return first_eighth && !by_importance ? format::Q5_K : mixture.base;
     // Without importance, Q4_1 and Q5_1 can fail in the first blocks.
     case file_type::Q4_0:
-      return first_eighth && by_importance ? format::Q4_1 : mix.base;
+      return first_eighth && by_importance ? format::Q4_1 : mixture.base;
     case file_type::Q5_0:
-      return first_eighth && by_importance ? format::Q5_1 : mix.base;
+      return first_eighth && by_importance ? format::Q5_1 : mixture.base;
     default:
-      return mix.base;
+      return mixture.base;
   }
 }
 

@@ -1,5 +1,5 @@
--- llama-quantize's mixes, as plans of models with their keys: of each kind of model what makes it peculiar. All mixes
--- of all of them are in the unit tests of core/quantization, which say where the expected formats are from.
+-- llama-quantize's mixtures, as plans of models with their keys: of each kind of model what makes it peculiar. All
+-- mixtures of all of them are in the unit tests of core/quantization, which say where the expected formats are from.
 BEGIN;
 \ir lib/model_files.sql
 SELECT plan(55);
@@ -23,16 +23,16 @@ CREATE FUNCTION lib.ranges(numbers integer[]) RETURNS text LANGUAGE sql IMMUTABL
     SELECT min(i) AS first, max(i) AS last
     FROM (SELECT i, i - row_number() OVER (ORDER BY i) AS run FROM unnest(numbers) i) x GROUP BY run) y);
 -- 'tensor:format:blocks' of a plan, those of the base format not named
-CREATE FUNCTION lib.mix(model text, preset text, by_importance boolean) RETURNS text
+CREATE FUNCTION lib.planned(model text, mixture text, by_importance boolean) RETURNS text
   LANGUAGE plpgsql AS $$ BEGIN RETURN (
   SELECT coalesce(
     string_agg(concat_ws(':', name, format, CASE WHEN blocks <> '{-1}' THEN ranges(blocks) END), ' '
       ORDER BY name COLLATE "C", format), '') FROM (
     SELECT regexp_replace(layer_name, '^blk\.\d+\.|\.weight$', '', 'g') AS name, arguments ->> 'format' AS format,
            array_agg(layer_number(layer_name) ORDER BY layer_number(layer_name)) AS blocks
-      FROM quantize_plan(model, preset, column_importance => CASE
+      FROM quantize_plan(model, mixture, column_importance => CASE
         WHEN by_importance THEN 'lib.importance'::regclass END)
-     WHERE arguments ->> 'format' <> (SELECT base_format FROM format_presets() p WHERE p.preset = mix.preset)
+     WHERE arguments ->> 'format' <> (SELECT base_format FROM mixtures() p WHERE p.mixture = planned.mixture)
     GROUP BY 1, 2) x); END $$;
 CREATE TABLE lib.importance (layer_name text, column_importance real[]);
 
@@ -61,8 +61,8 @@ INSERT INTO lib.fixture VALUES
     blocks_gguf('falcon', 32, '{attn_qkv,attn_output,ffn_up,ffn_down}',
       '{"attention.head_count": 4, "attention.head_count_kv": 1}'));
 SELECT is(count(import_gguf(file, model)), 11::bigint, 'the models') FROM lib.fixture;
-SELECT is(mix(model, preset, by_importance), expected,
-    format('%s: %s%s', model, preset, CASE WHEN by_importance THEN ' by importance' ELSE '' END))
+SELECT is(planned(model, mixture, by_importance), expected,
+    format('%s: %s%s', model, mixture, CASE WHEN by_importance THEN ' by importance' ELSE '' END))
   FROM (VALUES
   ('dense', 'Q2_K_S', true, 'ffn_down:Q4_K:0 output:Q6_K'),
     ('dense', 'Q4_0', false, 'output:Q6_K'),
@@ -85,36 +85,37 @@ SELECT is(mix(model, preset, by_importance), expected,
     ('latent', 'Q4_K_M', false, 'attn_kv_b:Q6_K:0,3,6-8 ffn_down:Q6_K:0,3,6-8 output:Q6_K'),
     ('falcon', 'Q4_K_M', false, 'attn_qkv:Q6_K:0-3,6,9,12,15,18,21,24,27-31 '
        || 'ffn_down:Q5_K:2-3,6,9,12,15,18,21,24,27-31 ffn_down:Q6_K:0-1 output:Q8_0')
-  ) v (model, preset, by_importance, expected);
+  ) v (model, mixture, by_importance, expected);
 
--- The number of the first block counts where there is one for each; names of formats stand for mixes as in
+-- The number of the first block counts where there is one for each; names of formats stand for mixtures as in
 -- llama-quantize
 SELECT import_gguf(gguf(NULL, ARRAY[kv_text('general.architecture', 'llama'), kv_u32('llama.block_count', 80),
   kv('llama.attention.head_count', 9, le(4, 4) || le(2, 8) || le(8, 4) || le(4, 4)),
   kv('llama.attention.head_count_kv', 9, le(4, 4) || le(2, 8) || le(2, 4) || le(4, 4))]),
   'a number a block') AS numbers, import_gguf(gguf(NULL), 'nothing known') AS nothing \gset
-SELECT is(mix_traits_of(:numbers)::text, '(t,llama,80,,8,2)', 'heads of the first block');
-SELECT is(mix_traits_of(:nothing)::text, '(t,llama,,,,)', 'no keys');
-SELECT ok(mix_traits_of(999) IS NULL, 'no model');
-SELECT is(preset_named(name), preset, name)
+SELECT is(mixture_traits_of(:numbers)::text, '(t,llama,80,,8,2)', 'heads of the first block');
+SELECT is(mixture_traits_of(:nothing)::text, '(t,llama,,,,)', 'no keys');
+SELECT ok(mixture_traits_of(999) IS NULL, 'no model');
+SELECT is(mixture_named(name), mixture, name)
   FROM (VALUES ('q4_k', 'Q4_K_M'), ('Q3_K', 'Q3_K_M'), ('Q5_K', 'Q5_K_M'), ('Q2_K', 'Q2_K'), ('Q6_K', 'Q6_K'),
     ('q8_0', 'Q8_0'), ('Q4_K_S', 'Q4_K_S'), ('Q6_K_M', NULL), ('IQ4_XS', NULL), ('', NULL), (NULL, NULL)
-  ) v (name, preset);
-SELECT is_empty('SELECT format FROM formats() WHERE writable AND preset_named(format) IS NULL',
-  'every format that is written is a name for a mix');
+  ) v (name, mixture);
+SELECT is_empty('SELECT format FROM formats() WHERE writable AND mixture_named(format) IS NULL',
+  'every format that is written is a name for a mixture');
 SELECT is_empty(
-  'SELECT base_format FROM format_presets() WHERE base_format NOT IN (SELECT format FROM formats() WHERE writable)',
+  'SELECT base_format FROM mixtures() WHERE base_format NOT IN (SELECT format FROM formats() WHERE writable)',
   'of formats that are written');
-SELECT throws_ok('SELECT * FROM preset_formats(1, ''Q9_K_M'')', '22023', 'unknown preset "Q9_K_M"', 'an unknown mix');
-SELECT is((SELECT count(*) FROM preset_formats(model_id('dense'), 'Q4_K_M')),
+SELECT throws_ok('SELECT * FROM mixture_formats(1, ''Q9_K_M'')', '22023', 'unknown mixture "Q9_K_M"',
+  'an unknown mixture');
+SELECT is((SELECT count(*) FROM mixture_formats(model_id('dense'), 'Q4_K_M')),
   (SELECT count(*) FROM model_layers WHERE model_id = model_id('dense')), 'a row a tensor');
-SELECT is(count(*), 0::bigint, 'a model without tensors has none') FROM preset_formats(999, 'Q4_K_M');
--- Names of Hugging Face's checkpoints mean the same to a mix.
-SELECT is(mix_formats(ROW(false, NULL, 9, NULL, NULL, NULL), 'q4_k_m', false, ARRAY['lm_head.weight',
+SELECT is(count(*), 0::bigint, 'a model without tensors has none') FROM mixture_formats(999, 'Q4_K_M');
+-- Names of Hugging Face's checkpoints mean the same to a mixture.
+SELECT is(tensor_formats(ROW(false, NULL, 9, NULL, NULL, NULL), 'q4_k_m', false, ARRAY['lm_head.weight',
   'model.layers.0.self_attn.v_proj.weight', 'model.layers.1.mlp.down_proj.weight',
   'model.layers.3.mlp.experts.1.down_proj.weight', 'model.embed_tokens.weight'], '{t,t,t,t,t}'),
   '{Q6_K,Q6_K,Q4_K,Q6_K,Q4_K}', 'names of a checkpoint');
-SELECT throws_ok(format('SELECT mix_formats(ROW(true, NULL, 1, 0, 0, 0), ''Q4_K'', false, %L, %L)', names, matrices),
+SELECT throws_ok(format('SELECT tensor_formats(ROW(true, NULL, 1, 0, 0, 0), ''Q4_K'', false, %L, %L)', names, matrices),
   state, NULL, format('%s, %s', names, matrices))
   FROM (VALUES ('{a,b}', '{t}', '2202E'), ('{a,NULL}', '{t,t}', '22004'),
     ('{a}', '{NULL}', '22004')) v (names, matrices, state);
@@ -152,7 +153,7 @@ SELECT is(parameters ->> 'format' || (parameters ->> 'pure'), 'Q3_K_Mtrue', 'on 
 SELECT throws_ok('CALL quantize_model(''dense'', ''Q4_K'', pure => NULL)', '22004', NULL, 'pure that is NULL');
 
 SELECT is_empty(
-  $$SELECT without_comment('format_presets', 'preset_named', 'mix_traits_of', 'mix_formats', 'preset_formats',
+  $$SELECT without_comment('mixtures', 'mixture_named', 'mixture_traits_of', 'tensor_formats', 'mixture_formats',
     'recognized_format', 'require_importance')$$, 'every function has a comment');
 SELECT * FROM finish();
 ROLLBACK;
