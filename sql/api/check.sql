@@ -105,8 +105,8 @@ COMMENT ON FUNCTION hartonomous.recompute_positions(hartonomous.regmodel, boolea
   'with nowait';
 
 CREATE FUNCTION hartonomous.layer_completeness(model hartonomous.regmodel)
-  RETURNS TABLE (layer_idx integer, layer_id bigint, layer_name text, expected bigint, present bigint, missing bigint,
-                 share numeric, state text)
+  RETURNS TABLE (layer_idx integer, layer_id bigint, layer_name text, atoms_expected bigint,
+                 atoms_present bigint, atoms_missing bigint, share numeric, state text)
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 300
   SET search_path = pg_catalog, pg_temp
   SET enable_nestloop = off SET jit = off
@@ -152,7 +152,7 @@ BEGIN
   RETURN QUERY SELECT * FROM hartonomous_internal.check_atoms(model);
   RETURN QUERY SELECT * FROM hartonomous_internal.check_importance(model);
   RETURN QUERY
-    SELECT 'place ' || v.fault, v.layer_name, count(*), format('atom %s first', min(v.atom_sequence))
+    SELECT 'position ' || v.fault, v.layer_name, count(*), format('atom %s first', min(v.atom_sequence))
       FROM hartonomous.validate_coordinates(model) v GROUP BY v.fault, v.layer_name ORDER BY 1, 2;
 END
 $$;

@@ -24,7 +24,7 @@ BEGIN
     FROM jsonb_array_elements(rules) WITH ORDINALITY r (rule, n);
   -- Nothing is planned for tensors that quantize_model() would skip.
   SELECT array_agg(q.layer_id) INTO quantized FROM hartonomous.quantize_plan(model, 'F32') q
-   WHERE coalesce(q.reason, '') <> ALL (ARRAY['vector', 'kept by name', 'opaque']);
+   WHERE coalesce(q.reason, '') <> ALL (ARRAY['vector', 'kept by name', 'carried format']);
   chosen := format('CASE WHEN a.layer_id = ANY ($2) THEN %s END', coalesce(chosen, 'NULL'));
   EXECUTE format($sql$
     UPDATE hartonomous.tensor_atoms a SET quantization_format = %1$s

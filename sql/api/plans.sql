@@ -170,7 +170,7 @@ BEGIN
              string_agg(DISTINCT coalesce(c.fitting, c.format), '+' ORDER BY coalesce(c.fitting, c.format)) AS target,
              bool_or(c.fitting <> c.format) AS changes,
              bool_or(c.fitting <> c.format AND c.format NOT IN ('F32', 'F16', 'BF16')) AS requantizes,
-             bool_or(c.format NOT IN (SELECT k.format FROM hartonomous.formats() k WHERE k.readable)) AS opaque,
+             bool_or(c.format NOT IN (SELECT k.format FROM hartonomous.formats() k WHERE k.readable)) AS carried,
              string_agg(DISTINCT c.wanted, ', ' ORDER BY c.wanted) FILTER (WHERE c.fitting <> c.wanted) AS unfit,
              jsonb_object_agg(c.planned, c.fitting) FILTER (WHERE c.planned IS NOT NULL) AS planned,
              sum(c.atoms)::bigint AS atoms, sum(c.bytes)::bigint AS bytes,
@@ -184,7 +184,7 @@ BEGIN
       j.planned,
       coalesce(j.atoms, 0) AS atoms, coalesce(j.bytes, 0) + coalesce(b.other_bytes, 0)::bigint AS bytes,
       coalesce(j.bytes_after, 0) + coalesce(b.other_bytes, 0)::bigint AS bytes_after,
-      coalesce(w.kept, CASE WHEN j.opaque THEN 'opaque' WHEN j.present IS NULL THEN 'empty'
+      coalesce(w.kept, CASE WHEN j.carried THEN 'carried format' WHEN j.present IS NULL THEN 'empty'
                             WHEN w.format IS NULL AND j.planned IS NULL THEN 'nothing planned'
                             WHEN j.changes AND j.beside_after + b.other_bytes > b.most_bytes
                             THEN 'factors larger than one row holds' END) AS spared
@@ -258,7 +258,7 @@ BEGIN
                   WHEN f.layer_id IS NOT NULL THEN 'factored already'
                   WHEN p.bytes IS NULL THEN 'empty'
                   WHEN NOT p.formats <@ ARRAY(SELECT k.format FROM hartonomous.formats() k
-                    WHERE k.readable) THEN 'opaque'
+                    WHERE k.readable) THEN 'carried format'
                   WHEN l.tensor_shape[1] * l.tensor_shape[2] > 268435440
                   THEN format('%s x %s weights, more than one value holds (268435440)', l.tensor_shape[1],
                     l.tensor_shape[2])
@@ -348,7 +348,7 @@ BEGIN
   -- Queries the parent table because readers have rights on that only.
   RETURN QUERY EXECUTE $sql$
     WITH present AS (
-      SELECT a.layer_id, count(*) AS atoms, count(a.weights_geometry) AS places,
+      SELECT a.layer_id, count(*) AS atoms, count(a.weights_geometry) AS positions,
       count(a.weights_geometry_q8) AS encoded,
       sum(hartonomous.weights_bytes(a.atom_data))::bigint AS bytes
         FROM hartonomous.tensor_atoms a WHERE a.model_id = $1 GROUP BY a.layer_id),
@@ -356,11 +356,12 @@ BEGIN
       SELECT f.layer_id, sum(f.bytes)::bigint AS bytes
       FROM hartonomous_internal.stored_forms($1, hartonomous_internal.live_base($1)) f
        GROUP BY f.layer_id)
-    SELECT l.layer_id, l.layer_name, CASE WHEN p.places > 0 THEN 'encode_geometry' END,
-           CASE WHEN p.places > 0 THEN jsonb_build_object('format', $2) END, coalesce(p.atoms, 0), coalesce(p.atoms, 0),
+    SELECT l.layer_id, l.layer_name, CASE WHEN p.positions > 0 THEN 'encode_geometry' END,
+           CASE WHEN p.positions > 0 THEN jsonb_build_object('format', $2) END, coalesce(p.atoms, 0),
+           coalesce(p.atoms, 0),
            s.bytes, s.bytes,
-           CASE WHEN p.places > 0 THEN NULL WHEN p.encoded > 0 THEN 'already there' ELSE 'no places' END,
-           jsonb_build_object('places', coalesce(p.places, 0))
+           CASE WHEN p.positions > 0 THEN NULL WHEN p.encoded > 0 THEN 'already there' ELSE 'no positions' END,
+           jsonb_build_object('positions', coalesce(p.positions, 0))
       FROM hartonomous.model_layers l LEFT JOIN present p ON p.layer_id = l.layer_id LEFT
       JOIN beside b ON b.layer_id = l.layer_id
      CROSS JOIN LATERAL (SELECT coalesce(p.bytes, 0) + coalesce(b.bytes, 0) AS bytes) s

@@ -71,7 +71,7 @@ COMMENT ON FUNCTION hartonomous.nearest_atoms(hartonomous.regmodel, bigint, inte
   'atom, 22023 if k is not between 0 and 1000000';
 
 CREATE FUNCTION hartonomous.spatial_statistics(model hartonomous.regmodel)
-  RETURNS TABLE (layer_id bigint, layer_name text, atoms bigint, placed bigint, mean_x double precision,
+  RETURNS TABLE (layer_id bigint, layer_name text, atoms bigint, positioned bigint, mean_x double precision,
                  mean_y double precision, mean_z double precision, spread_x double precision, spread_y double precision,
                  spread_z double precision, min_x real, max_x real, min_y real, max_y real, min_z real, max_z real)
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 300
@@ -80,12 +80,11 @@ AS $$
 BEGIN
   PERFORM hartonomous_internal.current_revision(model);
   RETURN QUERY EXECUTE $sql$
-    SELECT l.layer_id, l.layer_name, coalesce(s.atoms, 0), coalesce(s.placed, 0), s.mean_x, s.mean_y, s.mean_z,
-      s.spread_x,
-           s.spread_y, s.spread_z, s.min_x, s.max_x, s.min_y, s.max_y, s.min_z, s.max_z
+    SELECT l.layer_id, l.layer_name, coalesce(s.atoms, 0), coalesce(s.positioned, 0), s.mean_x, s.mean_y, s.mean_z,
+           s.spread_x, s.spread_y, s.spread_z, s.min_x, s.max_x, s.min_y, s.max_y, s.min_z, s.max_z
       FROM hartonomous.model_layers l
       LEFT JOIN (
-        SELECT a.layer_id, count(*) AS atoms, count(p.x) AS placed, avg(p.x) AS mean_x, avg(p.y) AS mean_y,
+        SELECT a.layer_id, count(*) AS atoms, count(p.x) AS positioned, avg(p.x) AS mean_x, avg(p.y) AS mean_y,
                avg(p.z) AS mean_z, stddev_pop(p.x) AS spread_x, stddev_pop(p.y) AS spread_y,
                stddev_pop(p.z) AS spread_z, min(p.x) AS min_x, max(p.x) AS max_x, min(p.y) AS min_y,
                max(p.y) AS max_y, min(p.z) AS min_z, max(p.z) AS max_z

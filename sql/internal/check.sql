@@ -35,10 +35,10 @@ BEGIN
     SELECT f.fault, coalesce(l.layer_name, f.tensor_name), count(*),
            format('atom %s first', min(f.atom_sequence))
       FROM (SELECT a.layer_id, a.tensor_name, a.atom_sequence, unnest(array_remove(ARRAY[
-                     CASE WHEN l.layer_id IS NULL THEN 'of no layer' END,
+                     CASE WHEN l.layer_id IS NULL THEN 'no such tensor' END,
                      CASE WHEN a.tensor_name IS DISTINCT FROM l.layer_name
                      AND l.layer_id IS NOT NULL THEN 'wrong tensor_name' END,
-                     CASE WHEN a.atom_sequence >= l.expected THEN 'beyond its matrix' END,
+                     CASE WHEN a.atom_sequence >= l.expected THEN 'outside its matrix' END,
                      CASE WHEN a.atom_sequence < l.expected AND hartonomous.weights_count(a.atom_data) <>
                                least(l.atom_size, l.row_length - a.atom_sequence % l.pieces * l.atom_size)
                           THEN 'wrong length' END,

@@ -34,7 +34,7 @@ DECLARE
   run bigint := result ->> 'run';
 BEGIN
   IF result IS NULL THEN
-    RAISE NOTICE 'no tensor can be factored: nothing done%', hartonomous_internal.passed_over_opaque(plan)
+    RAISE NOTICE 'no tensor can be factored: nothing done%', hartonomous_internal.passed_over_carried_formats(plan)
       USING DETAIL = coalesce(
               (SELECT string_agg(k.said, '; ' ORDER BY k.n DESC, k.said)
                  FROM (SELECT count(*) AS n, format('%s tensors: %s', count(*), p.reason) AS said
@@ -47,7 +47,7 @@ BEGIN
     (SELECT count(p.operation) FROM unnest(plan) p), run,
     hartonomous.human_bytes((result ->> 'bytes_before')::bigint),
     hartonomous.human_bytes((result ->> 'bytes_after')::bigint),
-    result ->> 'revision', result ->> 'seconds', hartonomous_internal.passed_over_opaque(plan);
+    result ->> 'revision', result ->> 'seconds', hartonomous_internal.passed_over_carried_formats(plan);
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.report_factoring(integer, jsonb, hartonomous.tensor_plan[], jsonb) IS
@@ -89,7 +89,7 @@ BEGIN
     INTO n FROM unnest(plan) p WHERE p.operation IS NOT NULL OR p.reason = 'nothing to prune';
   SELECT hartonomous_internal.passed_over(count(*) FILTER (WHERE p.reason = 'embedding or output'),
     'embeddings or output matrix')
-         || hartonomous_internal.passed_over_opaque(plan)
+         || hartonomous_internal.passed_over_carried_formats(plan)
          || hartonomous_internal.passed_over(count(*) FILTER (WHERE p.reason = 'factored'), 'factored')
     INTO passed_over FROM unnest(plan) p;
   IF result IS NULL THEN
@@ -123,7 +123,7 @@ BEGIN
     coalesce(parameters ->> 'keep_ratio_of', 'imported')) p);
   SELECT count(*) FILTER (WHERE p.operation IS NOT NULL OR p.reason = 'nothing to prune') AS prunable,
          count(*) FILTER (WHERE p.reason = 'embedding or output') AS embeddings,
-         count(*) FILTER (WHERE p.reason = 'opaque') AS opaque,
+         count(*) FILTER (WHERE p.reason = 'carried format') AS carried,
          count(*) FILTER (WHERE p.reason = 'factored') AS factored
     INTO n FROM unnest(plan) p;
   IF n.prunable = 0 THEN
@@ -133,9 +133,9 @@ BEGIN
       detail => format(
         'Of the tensors that match, %s are embeddings or the output matrix, %s are in a format that is only '
         'carried, %s are factored; the others are vectors.',
-        n.embeddings, n.opaque, n.factored),
+        n.embeddings, n.carried, n.factored),
       hint => CASE WHEN n.embeddings > 0 THEN 'include_embeddings => true prunes embeddings and output, too.'
-        WHEN n.opaque + n.factored = 0 THEN 'include_vectors => true prunes vectors, too.'
+        WHEN n.carried + n.factored = 0 THEN 'include_vectors => true prunes vectors, too.'
         ELSE 'SELECT * FROM hartonomous.prune_plan(...); tells why each tensor is skipped.' END);
   END IF;
   RETURN QUERY SELECT p.* FROM unnest(plan) p;
@@ -236,7 +236,7 @@ BEGIN
   SELECT count(p.operation) AS changed, count(*) FILTER (WHERE (p.details ->> 'requantizes')::boolean) AS again,
          count(*) FILTER (WHERE p.arguments ? 'column_importance') AS weighed,
          bool_and(coalesce(p.reason, '')
-           = ANY (ARRAY['nothing planned', 'vector', 'kept by name', 'opaque', 'empty'])) AS unplanned
+           = ANY (ARRAY['nothing planned', 'vector', 'kept by name', 'carried format', 'empty'])) AS unplanned
     INTO n FROM unnest(plan) p;
   IF parameters ->> 'format' IS NULL AND n.unplanned THEN
     PERFORM hartonomous_internal.raise_error('22023',
@@ -275,7 +275,8 @@ BEGIN
     FROM hartonomous.mixtures() p WHERE p.mixture = hartonomous_internal.mixture_named(parameters ->> 'format');
   target := coalesce(target, 'the planned formats');
   IF result IS NULL THEN
-    RAISE NOTICE 'no tensor to convert to %: nothing done%', target, hartonomous_internal.passed_over_opaque(plan);
+    RAISE NOTICE 'no tensor to convert to %: nothing done%', target,
+      hartonomous_internal.passed_over_carried_formats(plan);
     RETURN;
   END IF;
   SELECT count(p.operation) AS changed, count(*) FILTER (WHERE p.arguments ? 'column_importance') AS weighed,
@@ -286,7 +287,7 @@ BEGIN
     target || CASE WHEN n.fallbacks > 0 THEN format(' (%s to a fallback: see quantize_plan)', n.fallbacks) ELSE '' END,
     hartonomous.human_bytes((result ->> 'bytes_before')::bigint),
     hartonomous.human_bytes((result ->> 'bytes_after')::bigint),
-    result ->> 'revision', result ->> 'seconds', hartonomous_internal.passed_over_opaque(plan);
+    result ->> 'revision', result ->> 'seconds', hartonomous_internal.passed_over_carried_formats(plan);
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.report_quantizing(integer, jsonb, hartonomous.tensor_plan[], jsonb) IS
@@ -329,7 +330,7 @@ CREATE FUNCTION hartonomous_internal.report_encoding(model integer, parameters j
   SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  places bigint := (SELECT sum((p.details ->> 'places')::bigint) FROM unnest(plan) p);
+  positions bigint := (SELECT sum((p.details ->> 'positions')::bigint) FROM unnest(plan) p);
   before bigint := result ->> 'disk_before';
   after bigint := result ->> 'disk_after';
 BEGIN
@@ -339,9 +340,9 @@ BEGIN
   END IF;
   UPDATE hartonomous.model_revisions r
      SET metrics = r.metrics
-     || jsonb_build_object('places', places, 'disk_bytes_before', before, 'disk_bytes_after', after)
+     || jsonb_build_object('positions', positions, 'disk_bytes_before', before, 'disk_bytes_after', after)
    WHERE r.revision_id = (result ->> 'revision')::integer;
-  RAISE NOTICE 'quantized % positions to %, % -> % on disk (% %%), revision %, % s', places, parameters ->> 'format',
+  RAISE NOTICE 'quantized % positions to %, % -> % on disk (% %%), revision %, % s', positions, parameters ->> 'format',
     hartonomous.human_bytes(before), hartonomous.human_bytes(after),
     to_char(100.0 * (after - before) / before, 'FMSG990.0'),
     result ->> 'revision', result ->> 'seconds';

@@ -85,7 +85,7 @@ BEGIN
       <> ALL (ARRAY(SELECT f.format FROM hartonomous.formats() f WHERE f.readable)))
     SELECT t.layer_id, t.layer_name, hartonomous_internal.expected_atoms(t.parameter_count, t.row_length, t.atom_size),
            CASE WHEN t.layer_type IN ('embedding', 'output') AND $4 IS NOT TRUE THEN 'embedding or output'
-                WHEN c.layer_id IS NOT NULL THEN 'opaque'
+                WHEN c.layer_id IS NOT NULL THEN 'carried format'
                 -- The atoms of a factored tensor are its residual; how many of them are missing says nothing about the
                 -- tensor.
                 WHEN f.layer_id IS NOT NULL AND $5 THEN 'factored' END

@@ -179,14 +179,14 @@ COMMENT ON PROCEDURE hartonomous_internal.run_stage(integer, text, jsonb, boolea
   'tensor (committing each outside a transaction block) or deletes in place, reports, and releases the lock; a plan '
   'that changes nothing costs nothing';
 
-CREATE FUNCTION hartonomous_internal.passed_over_opaque(plan hartonomous.tensor_plan[]) RETURNS text
+CREATE FUNCTION hartonomous_internal.passed_over_carried_formats(plan hartonomous.tensor_plan[]) RETURNS text
   LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE COST 250
   SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
   RETURN (SELECT hartonomous_internal.passed_over(count(*), 'format only carried')
-            FROM unnest(plan) p WHERE p.reason = 'opaque');
+            FROM unnest(plan) p WHERE p.reason = 'carried format');
 END
 $$;
-COMMENT ON FUNCTION hartonomous_internal.passed_over_opaque(hartonomous.tensor_plan[]) IS
+COMMENT ON FUNCTION hartonomous_internal.passed_over_carried_formats(hartonomous.tensor_plan[]) IS
   'the part of a NOTICE that counts tensors of a plan in a format that is only carried; empty if there are none';

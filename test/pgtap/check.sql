@@ -43,10 +43,10 @@ SELECT is(
     'UPDATE tensor_atoms SET ' || change || ' WHERE model_id = ' || :m
     || ' AND atom_sequence = 3 AND tensor_name = ''token_embd.weight'''),
   expected, change) FROM (VALUES
-  ('atom_sequence = 20', 'beyond its matrix: token_embd.weight: 1: atom 20 first'),
-    ('atom_sequence = 2000000', 'beyond its matrix: token_embd.weight: 1: atom 2000000 first'),
+  ('atom_sequence = 20', 'outside its matrix: token_embd.weight: 1: atom 20 first'),
+    ('atom_sequence = 2000000', 'outside its matrix: token_embd.weight: 1: atom 2000000 first'),
     ('tensor_name = ''other''', 'wrong tensor_name: token_embd.weight: 1: atom 3 first'),
-    ('layer_id = 99', 'of no layer: token_embd.weight: 1: atom 3 first'),
+    ('layer_id = 99', 'no such tensor: token_embd.weight: 1: atom 3 first'),
     ('atom_data = array_fill(1::real, ARRAY[63])',
       'stale importance: token_embd.weight: 1: atom 3 first; wrong length: token_embd.weight: 1: atom 3 first'),
     ('atom_data = array_fill(1::real, ARRAY[0])',
@@ -57,13 +57,13 @@ SELECT is(
     ('atom_data = array_fill(3e38::real, ARRAY[64])', 'stale importance: token_embd.weight: 1: atom 3 first'),
     ('atom_data = array_fill(0::real, ARRAY[64])', 'stale importance: token_embd.weight: 1: atom 3 first'),
     ('atom_data = (atom_data::real[])[33:] || (atom_data::real[])[:32]', NULL),
-    ('x = 100.5', 'place outside: token_embd.weight: 1: atom 3 first'),
-    ('y = -0.001', 'place outside: token_embd.weight: 1: atom 3 first'),
-    ('importance_score = 10.01', 'place outside: token_embd.weight: 1: atom 3 first'),
-    ('importance_score = ''NaN''', 'place not a number: token_embd.weight: 1: atom 3 first'),
-    ('x = ''NaN''', 'place not a number: token_embd.weight: 1: atom 3 first'),
-    ('x = ''Infinity''', 'place outside: token_embd.weight: 1: atom 3 first'),
-    ('y = NULL', 'place missing: token_embd.weight: 1: atom 3 first'),
+    ('x = 100.5', 'position outside: token_embd.weight: 1: atom 3 first'),
+    ('y = -0.001', 'position outside: token_embd.weight: 1: atom 3 first'),
+    ('importance_score = 10.01', 'position outside: token_embd.weight: 1: atom 3 first'),
+    ('importance_score = ''NaN''', 'position not a number: token_embd.weight: 1: atom 3 first'),
+    ('x = ''NaN''', 'position not a number: token_embd.weight: 1: atom 3 first'),
+    ('x = ''Infinity''', 'position outside: token_embd.weight: 1: atom 3 first'),
+    ('y = NULL', 'position missing: token_embd.weight: 1: atom 3 first'),
     ('x = 0, y = 100, importance_score = -10', 'stale importance: token_embd.weight: 1: atom 3 first'),
     ('x = 0, y = 100, importance_score = 10', NULL)) v (change, expected);
 SELECT is(
@@ -262,7 +262,8 @@ SELECT is(found_quantized(:n, format), 'stale importance: big.weight: 67: atom 1
 
 -- Completeness
 SELECT results_eq(
-  format('SELECT layer_idx, layer_name, expected, present, missing, share, state FROM layer_completeness(%s)', :m),
+  format('SELECT layer_idx, layer_name, atoms_expected, atoms_present, atoms_missing, share, state '
+    'FROM layer_completeness(%s)', :m),
   $$VALUES (-1, 'token_embd.weight', 20::bigint, 20::bigint, 0::bigint, 1::numeric, 'complete'),
     (-1, 'output.weight', 40, 40, 0, 1, 'complete'),
            (0, 'blk.0.attn_norm.weight', 1, 1, 0, 1, 'complete'), (0, 'blk.0.attn_q.weight', 10, 10, 0, 1, 'complete'),
@@ -271,13 +272,13 @@ DELETE FROM tensor_atoms WHERE model_id = :m
   AND (tensor_name = 'output.weight' OR tensor_name = 'token_embd.weight' AND atom_sequence < 5);
 SELECT results_eq(
   format(
-    'SELECT layer_name, present, missing, share, state FROM layer_completeness(''little'') '
+    'SELECT layer_name, atoms_present, atoms_missing, share, state FROM layer_completeness(''little'') '
     'WHERE state <> ''complete'''),
   $$VALUES ('token_embd.weight', 15::bigint, 5::bigint, 0.75, 'sparse'), ('output.weight', 0, 40, 0, 'empty')$$,
   'of a sparse one');
 SELECT results_eq(format('SELECT layer_idx, state FROM layer_completeness(%s) WHERE layer_id IS NULL', :gap),
   $$VALUES (2, 'no such block')$$, 'a gap between blocks');
-SELECT is(sum(expected), (SELECT count(*) FROM tensor_atoms WHERE model_id = :c)::numeric,
+SELECT is(sum(atoms_expected), (SELECT count(*) FROM tensor_atoms WHERE model_id = :c)::numeric,
   'atoms that are pieces of rows')
   FROM layer_completeness(:c);
 SELECT is(expected_atoms(0, 0, 1), 0::bigint, 'no weights, no atoms');

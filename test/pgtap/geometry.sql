@@ -30,7 +30,7 @@ SELECT is(count(*), 0::bigint, 'and nowhere else') FROM tensor_atoms WHERE model
 SELECT is(count(*), 0::bigint, 'importance stays what it was') FROM tensor_atoms a JOIN lib.places p
   USING (tensor_atom_id) WHERE model_id = :m
   AND a.importance_score IS DISTINCT FROM p.importance_score;
-SELECT row(metrics -> 'places', metrics -> 'disk_bytes_before') = row('20001'::jsonb, to_jsonb(:size))
+SELECT row(metrics -> 'positions', metrics -> 'disk_bytes_before') = row('20001'::jsonb, to_jsonb(:size))
   AND (metrics ->> 'disk_bytes_after')::bigint
   = pg_total_relation_size(live_partition(:m)) AS said, stage FROM model_history(:m) ORDER BY revision_id DESC LIMIT 1
   \gset
@@ -66,7 +66,7 @@ SELECT matches(string_agg(e, E'\n'), 'Index Scan.*dequantize_geometry', 'by the 
       'SELECT * FROM tensor_atoms WHERE model_id = %s AND in_region(weights_geometry, weights_geometry_q8, '
       '''{50,50.5,50,50.5,-1,1}'')',
   :m)) e;
-SELECT is(placed, atoms, 'statistics know the places') FROM spatial_statistics(:m) WHERE layer_name = 'big.weight';
+SELECT is(positioned, atoms, 'statistics know the places') FROM spatial_statistics(:m) WHERE layer_name = 'big.weight';
 SELECT extract_by_spatial_region(:m, 20, 60, 30, 50, -1, 1) AS s \gset
 SELECT is((SELECT count(*) FROM tensor_atoms WHERE model_id = :s AND weights_geometry_q8 IS NOT NULL),
   (SELECT count(*) + 1 FROM lib.places,

@@ -35,7 +35,7 @@ BEGIN
   BEGIN
     EXECUTE statement;
     SELECT string_agg(fault, ', ') INTO faults FROM models m, check_model(m.model_id) c
-      WHERE fault NOT LIKE 'place missing';
+      WHERE fault NOT LIKE 'position missing';
     IF faults IS NOT NULL THEN said := faults; END IF;
     IF EXISTS (SELECT FROM model_history(1) WHERE state = 'live'
       AND revision_id > (SELECT max(backup_id) FROM compression_backups WHERE compression_stage = 'before')
@@ -78,7 +78,7 @@ SELECT import_gguf(export_gguf(:m), 'filled') AS filled \gset
 SELECT is(count(*), 0::bigint, 'what is missing comes out as zeros') FROM tensor_atoms f WHERE f.model_id = :filled
   AND NOT EXISTS (SELECT FROM tensor_atoms a WHERE a.model_id =
   :m AND a.tensor_name = f.tensor_name AND a.atom_sequence = f.atom_sequence) AND weights_rms(f.atom_data) <> 0;
-SELECT is(sum(missing), 0::numeric, 'and nothing is missing there') FROM layer_completeness(:filled);
+SELECT is(sum(atoms_missing), 0::numeric, 'and nothing is missing there') FROM layer_completeness(:filled);
 SELECT is(removed, 8::bigint, 'the difference is known') FROM diff_revisions(:copy, :r1)
   WHERE layer_name = 'blk.1.ffn_down.weight';
 SELECT is(re_encoded, atoms_b, 'what was changed, too') FROM diff_revisions(:copy, :r1)

@@ -272,6 +272,7 @@ SELECT is_empty(
     'plan_stage', 'report_stage',
     'chosen_method', 'begin_run', 'stage_result', 'run_stage', 'plan_from', 'check_operation_on', 'changes_nothing',
     'check_plan', 'plan_parameters',
-    'report_plan', 'run_plan', 'run_progress', 'pruned_atoms', 'passed_over_opaque')$$, 'every function has a comment');
+    'report_plan', 'run_plan', 'run_progress', 'pruned_atoms', 'passed_over_carried_formats')$$,
+  'every function has a comment');
 SELECT * FROM finish();
 ROLLBACK;

@@ -221,7 +221,8 @@ SELECT results_eq(
     'FROM prune_plan(%s, keep_ratio => 0.5, scope => %L)',
     :s, scope),
   $$VALUES ('token_embd.weight', NULL::jsonb, 10::bigint, 0::bigint, 'embedding or output'),
-    ('blk.0.ffn_up.weight', '{"minimum_importance": 6}', 10, 5, NULL), ('blk.0.ffn_down.weight', NULL, 10, 0, 'opaque'),
+    ('blk.0.ffn_up.weight', '{"minimum_importance": 6}', 10, 5, NULL),
+    ('blk.0.ffn_down.weight', NULL, 10, 0, 'carried format'),
     ('blk.0.attn_q.weight', NULL, 5, 0, 'factored'), ('output.weight', NULL, 10, 0, 'embedding or output')$$,
   'what is passed over, scope ' || scope)
   FROM unnest('{tensor,model}'::text[]) scope;

@@ -39,7 +39,8 @@ DELETE FROM tensor_atoms WHERE model_id = :names AND tensor_name = 'gone.weight'
 SELECT results_eq(
   format('SELECT layer_name, arguments ->> ''format'', reason FROM quantize_plan(%s, ''Q8_0'')', :names),
   $$VALUES ('blk.0.ffn_gate_inp.weight', NULL, 'kept by name'), ('position_embd.weight', NULL, 'kept by name'),
-    ('blk.0.odd_norm.weight', NULL, 'kept by name'), ('table', NULL, 'kept by name'), ('mx.weight', NULL, 'opaque'),
+    ('blk.0.odd_norm.weight', NULL, 'kept by name'), ('table', NULL, 'kept by name'),
+    ('mx.weight', NULL, 'carried format'),
     ('gone.weight', NULL, 'empty'), ('w.weight', 'Q8_0', NULL)$$,
   'names, formats that are only carried, tensors without atoms');
 SELECT is(is_quantizable_name(name, container), expected, coalesce(container, 'NULL') || ' ' || name) FROM (VALUES

@@ -139,7 +139,7 @@ SELECT throws_ok(format('SELECT * FROM region_plan(%s, %L)', :m, region), '22023
 -- A region takes embeddings, too; what cannot be read has no place, though it is kept in the middle
 SELECT import_gguf(
   gguf(ARRAY[ROW('token_embd.weight', '{4,10}', 0, waves(10, 4, 1))::tensor, ROW('blk.0.ffn_up.weight', '{256,10}',
-    23, decode(repeat('5a', 1360), 'hex'))::tensor]), 'opaque') AS o \gset
+    23, decode(repeat('5a', 1360), 'hex'))::tensor]), 'carried format') AS o \gset
 SELECT results_eq(
   format(
     'SELECT layer_name, atoms_before, atoms_before - atoms_after, bytes_before > bytes_after, reason '
@@ -147,7 +147,7 @@ SELECT results_eq(
     :o, keep),
   format(
     $$VALUES ('token_embd.weight', 10::bigint, %s::bigint, %L::boolean, %L),
-      ('blk.0.ffn_up.weight', 10, 0, false, 'opaque')$$,
+      ('blk.0.ffn_up.weight', 10, 0, false, 'carried format')$$,
     CASE WHEN keep THEN 0 ELSE 10 END, NOT keep, CASE WHEN keep THEN 'nothing to prune' END),
   'region_plan, keep_inside => ' || keep) FROM unnest('{true,false}'::boolean[]) keep;
 CALL prune_region(:o, region(0, 100, 0, 100, -10, 10));
@@ -226,7 +226,7 @@ SELECT is(
   ARRAY[atoms, atoms], 'as many by the index and without: ' || region::text)
   FROM (VALUES (region('-Infinity', 'Infinity', '-Infinity', 'Infinity', '-Infinity', 'Infinity'), 196::bigint),
     (region(0, 100, 0, 0, 0, 0), 5)) v (region, atoms);
-SELECT is(row(atoms, placed), row(100::bigint, 95::bigint), 'statistics leave them out') FROM spatial_statistics(:m)
+SELECT is(row(atoms, positioned), row(100::bigint, 95::bigint), 'statistics leave them out') FROM spatial_statistics(:m)
   WHERE layer_name = 'a.weight';
 SELECT ok(central_region(:m, 1) = region(-0.00001, 100.00001, -0.00001, 100.00001, '-Infinity', 'Infinity'),
   'so does the region in the middle');
@@ -235,7 +235,8 @@ ROLLBACK TO numbers;
 -- Statistics
 SELECT results_eq(
   format(
-    'SELECT layer_name, atoms, placed, mean_x, mean_y, mean_z, round(spread_x::numeric, 4), spread_z, min_x, max_x, '
+    'SELECT layer_name, atoms, positioned, mean_x, mean_y, mean_z, round(spread_x::numeric, 4), spread_z, '
+    'min_x, max_x, '
     'min_y, max_y, min_z, max_z FROM spatial_statistics(%s)',
     :m), $$
     VALUES ('a.weight', 100::bigint, 100::bigint, 45::float8, 45::float8, 0::float8, 28.7228, 0::float8, 0::real,
@@ -244,7 +245,7 @@ SELECT results_eq(
       ('v.weight', 1, 1, 50, 50, 10, 0, 0, 50, 50, 50, 50, 10, 10)$$,
   'spatial_statistics()');
 DELETE FROM tensor_atoms WHERE model_id = :m AND tensor_name = 'b.weight';
-SELECT is(row(atoms, placed, mean_x), row(0::bigint, 0::bigint, NULL::float8), 'of a tensor without atoms')
+SELECT is(row(atoms, positioned, mean_x), row(0::bigint, 0::bigint, NULL::float8), 'of a tensor without atoms')
   FROM spatial_statistics('m')
   WHERE layer_name = 'b.weight';
 SELECT throws_ok(format('SELECT * FROM spatial_statistics(%s)', m), '42704', NULL, 'spatial_statistics(' || m || ')')

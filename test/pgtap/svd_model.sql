@@ -182,7 +182,7 @@ SELECT is(lib.finds(change), 'blk.0.ffn_down.weight: ' || problem, problem) FROM
 
 -- ---- what other functions make of it ----
 SELECT results_eq(
-  format('SELECT layer_name, present, state FROM layer_completeness(%s) WHERE state <> ''complete''', :model),
+  format('SELECT layer_name, atoms_present, state FROM layer_completeness(%s) WHERE state <> ''complete''', :model),
   $$VALUES ('blk.0.attn_q.weight', 0::bigint, 'factored'), ('blk.0.ffn_up.weight', 0, 'factored'),
     ('blk.0.ffn_down.weight', 0, 'factored')$$,
   'layer_completeness() calls it factored');
