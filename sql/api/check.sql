@@ -17,8 +17,8 @@ BEGIN
                         THEN 'outside' END AS fault
               FROM hartonomous.tensor_atoms a
               CROSS JOIN LATERAL (
-                SELECT coalesce(a.x, (hartonomous.decode_point(a.weights_geometry_q8)).x) AS x,
-                       coalesce(a.y, (hartonomous.decode_point(a.weights_geometry_q8)).y) AS y,
+                SELECT coalesce(a.x, (hartonomous.decode_point(a.quantized_position)).x) AS x,
+                       coalesce(a.y, (hartonomous.decode_point(a.quantized_position)).y) AS y,
                        a.importance_score AS z) p
              WHERE a.model_id = $1) f
      WHERE f.fault IS NOT NULL ORDER BY f.layer_id, f.atom_sequence$sql$ USING model;
@@ -41,9 +41,9 @@ BEGIN
   PERFORM hartonomous_internal.lock_model(model, nowait);
   EXECUTE $sql$
     UPDATE hartonomous.tensor_atoms a
-       SET x = CASE WHEN a.weights_geometry_q8 IS NULL OR a.x IS NOT NULL
+       SET x = CASE WHEN a.quantized_position IS NULL OR a.x IS NOT NULL
                     THEN least(greatest(coalesce(nullif(a.x, 'NaN'), 50), 0), 100) END,
-           y = CASE WHEN a.weights_geometry_q8 IS NULL OR a.y IS NOT NULL
+           y = CASE WHEN a.quantized_position IS NULL OR a.y IS NOT NULL
                     THEN least(greatest(coalesce(nullif(a.y, 'NaN'), 50), 0), 100) END,
            importance_score = least(greatest(coalesce(nullif(a.importance_score, 'NaN'), 10), -10), 10)
       FROM hartonomous.validate_coordinates($1) v
@@ -75,17 +75,17 @@ BEGIN
       positions AS MATERIALIZED (  -- only of atoms whose stored position differs
         SELECT n.* FROM hartonomous.tensor_atoms a JOIN computed c USING (atom_sequence)
          CROSS JOIN LATERAL (
-           SELECT c.atom_sequence, CASE WHEN a.x IS NOT NULL OR a.weights_geometry_q8 IS NULL THEN c.x END AS x,
-                  CASE WHEN a.y IS NOT NULL OR a.weights_geometry_q8 IS NULL THEN c.y END AS y, c.importance_score,
+           SELECT c.atom_sequence, CASE WHEN a.x IS NOT NULL OR a.quantized_position IS NULL THEN c.x END AS x,
+                  CASE WHEN a.y IS NOT NULL OR a.quantized_position IS NULL THEN c.y END AS y, c.importance_score,
                   hartonomous.encode_point(c.x, c.y, c.importance_score,
-                    CASE octet_length(a.weights_geometry_q8) WHEN 3 THEN 'Q8_0' WHEN 6 THEN 'F16'
+                    CASE octet_length(a.quantized_position) WHEN 3 THEN 'Q8_0' WHEN 6 THEN 'F16'
                     WHEN 12 THEN 'F32' END) AS q8) n
          WHERE a.model_id = $1 AND a.layer_id = $2
-           AND (a.x, a.y, a.importance_score, a.weights_geometry_q8)
+           AND (a.x, a.y, a.importance_score, a.quantized_position)
                IS DISTINCT FROM (n.x, n.y, n.importance_score, n.q8)),
       changed AS (
         UPDATE hartonomous.tensor_atoms a
-           SET x = p.x, y = p.y, importance_score = p.importance_score, weights_geometry_q8 = p.q8
+           SET x = p.x, y = p.y, importance_score = p.importance_score, quantized_position = p.q8
           FROM positions p
          WHERE a.model_id = $1 AND a.layer_id = $2 AND a.atom_sequence = p.atom_sequence RETURNING 1),
       described AS (

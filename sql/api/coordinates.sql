@@ -65,7 +65,7 @@ COMMENT ON FUNCTION hartonomous.dequantize_geometry(bytea) IS
 COMMENT ON FUNCTION hartonomous.atom_position(real, real, real) IS
   'the PointZ with these coordinates; NULL if one of them is NULL, NaN or infinite';
 COMMENT ON FUNCTION hartonomous.atom_position(geometry, bytea) IS
-  'the position of an atom, from weights_geometry or weights_geometry_q8, whichever is not NULL; NULL if both are';
+  'the position of an atom, from weights_geometry or quantized_position, whichever is not NULL; NULL if both are';
 COMMENT ON FUNCTION hartonomous.quantize_geometry_q8(geometry) IS
   'a PointZ in 3 bytes; 22023 if it is not a PointZ, 22003 if it is outside the space';
 COMMENT ON FUNCTION hartonomous.dequantize_geometry_q8(bytea) IS

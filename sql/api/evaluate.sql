@@ -136,7 +136,7 @@ DECLARE
 BEGIN
   PERFORM hartonomous_internal.current_revision(model);
   INSERT INTO hartonomous.atom_usage_stats AS s
-      (model_id, tensor_atom_id, usage_count, last_used, avg_retrieval_score)
+      (model_id, tensor_atom_id, usage_count, last_used, mean_energy)
     SELECT model, a.tensor_atom_id, used.usage_count, clock_timestamp(), used.energy
       FROM hartonomous_internal.measure_usage(model, text, n_ctx) u
       CROSS JOIN LATERAL unnest(u.usage_counts, u.energies) WITH ORDINALITY used (usage_count, energy, n)
@@ -144,9 +144,8 @@ BEGIN
         ON a.model_id = model AND a.layer_id = u.layer_id AND a.atom_sequence = used.n - 1
      WHERE used.usage_count > 0
     ON CONFLICT (model_id, tensor_atom_id) DO UPDATE
-      SET avg_retrieval_score = (s.avg_retrieval_score * s.usage_count
-                                 + excluded.avg_retrieval_score * excluded.usage_count)
-                                / (s.usage_count + excluded.usage_count),
+      SET mean_energy = (s.mean_energy * s.usage_count + excluded.mean_energy * excluded.usage_count)
+                        / (s.usage_count + excluded.usage_count),
           usage_count = s.usage_count + excluded.usage_count, last_used = excluded.last_used;
   GET DIAGNOSTICS recorded = ROW_COUNT;
   RETURN recorded;

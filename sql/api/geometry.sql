@@ -16,7 +16,7 @@ BEGIN
 END
 $$;
 COMMENT ON PROCEDURE hartonomous.quantize_model_geometry(hartonomous.regmodel, text, boolean) IS
-  'stores the positions of a model''s atoms in weights_geometry_q8 only, in Q8_0 (3 bytes), F16 (6) or F32 (12); x, y, '
+  'stores the positions of a model''s atoms in quantized_position only, in Q8_0 (3 bytes), F16 (6) or F32 (12); x, y, '
   'weights_geometry and hilbert_index become NULL, and neighbors and regions use the index on the quantized positions; '
   'reports the disk space saved; rollback_model() undoes it; 22023 if there is no such format, 22003 if an atom lies '
   'outside the space';

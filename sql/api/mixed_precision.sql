@@ -27,13 +27,13 @@ BEGIN
    WHERE coalesce(q.reason, '') <> ALL (ARRAY['vector', 'kept by name', 'carried format']);
   chosen := format('CASE WHEN a.layer_id = ANY ($2) THEN %s END', coalesce(chosen, 'NULL'));
   EXECUTE format($sql$
-    UPDATE hartonomous.tensor_atoms a SET quantization_format = %1$s
-     WHERE a.model_id = $1 AND a.quantization_format IS DISTINCT FROM %1$s$sql$, chosen) USING model, quantized;
+    UPDATE hartonomous.tensor_atoms a SET planned_format = %1$s
+     WHERE a.model_id = $1 AND a.planned_format IS DISTINCT FROM %1$s$sql$, chosen) USING model, quantized;
   RETURN QUERY EXECUTE $sql$
-    SELECT a.quantization_format, count(DISTINCT a.layer_id), count(*),
+    SELECT a.planned_format, count(DISTINCT a.layer_id), count(*),
            sum(hartonomous.weights_count(a.atom_data))::bigint
       FROM hartonomous.tensor_atoms a WHERE a.model_id = $1
-     GROUP BY a.quantization_format ORDER BY 4 DESC$sql$ USING model;
+     GROUP BY a.planned_format ORDER BY 4 DESC$sql$ USING model;
 END
 $$;
 COMMENT ON FUNCTION hartonomous.assign_mixed_precision(hartonomous.regmodel, jsonb, boolean) IS

@@ -83,7 +83,7 @@ BEGIN
     WITH inside AS (
       SELECT a.layer_id, count(*) AS atoms, sum(hartonomous.weights_bytes(a.atom_data)) AS bytes
         FROM hartonomous.tensor_atoms a
-       WHERE a.model_id = $1 AND hartonomous.in_region(a.weights_geometry, a.weights_geometry_q8, $2)
+       WHERE a.model_id = $1 AND hartonomous.in_region(a.weights_geometry, a.quantized_position, $2)
       GROUP BY a.layer_id),
     every AS (
       SELECT a.layer_id, count(*) AS atoms, sum(hartonomous.weights_bytes(a.atom_data)) AS bytes
@@ -349,7 +349,7 @@ BEGIN
   RETURN QUERY EXECUTE $sql$
     WITH present AS (
       SELECT a.layer_id, count(*) AS atoms, count(a.weights_geometry) AS positions,
-      count(a.weights_geometry_q8) AS encoded,
+      count(a.quantized_position) AS encoded,
       sum(hartonomous.weights_bytes(a.atom_data))::bigint AS bytes
         FROM hartonomous.tensor_atoms a WHERE a.model_id = $1 GROUP BY a.layer_id),
     beside AS (

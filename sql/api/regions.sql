@@ -41,7 +41,7 @@ CREATE FUNCTION hartonomous.in_geometry(point geometry, quantized bytea, shape g
 COMMENT ON FUNCTION hartonomous.region(geometry) IS
   'the bounding box of a geometry as a region; without z it is open above and below; 22023 if it is empty';
 COMMENT ON FUNCTION hartonomous.in_region(geometry, bytea, real[]) IS
-  'whether an atom lies in a region, from weights_geometry or weights_geometry_q8, whichever is not NULL';
+  'whether an atom lies in a region, from weights_geometry or quantized_position, whichever is not NULL';
 COMMENT ON FUNCTION hartonomous.in_geometry(geometry, bytea, geometry) IS
   'whether an atom lies in a geometry in x and y and, if that has z, between its lowest and highest point; 22023 if '
   'it is empty';

@@ -28,11 +28,11 @@ BEGIN
               ORDER BY a.weights_geometry OPERATOR(%2$I.<<->>) $1 LIMIT $2)
             UNION ALL
             (SELECT a.tensor_atom_id, a.tensor_name, a.atom_sequence, a.importance_score,
-                    hartonomous.dequantize_geometry(a.weights_geometry_q8),
-                    hartonomous.dequantize_geometry(a.weights_geometry_q8) OPERATOR(%2$I.<<->>) $1
-               FROM hartonomous.tensor_atoms a WHERE a.model_id = %1$s AND a.weights_geometry_q8 IS NOT NULL
+                    hartonomous.dequantize_geometry(a.quantized_position),
+                    hartonomous.dequantize_geometry(a.quantized_position) OPERATOR(%2$I.<<->>) $1
+               FROM hartonomous.tensor_atoms a WHERE a.model_id = %1$s AND a.quantized_position IS NOT NULL
                 AND a.weights_geometry IS NULL
-              ORDER BY hartonomous.dequantize_geometry(a.weights_geometry_q8) OPERATOR(%2$I.<<->>) $1 LIMIT $2)) n
+              ORDER BY hartonomous.dequantize_geometry(a.quantized_position) OPERATOR(%2$I.<<->>) $1 LIMIT $2)) n
      WHERE n.distance IS NOT NULL ORDER BY n.distance, n.tensor_atom_id LIMIT $2$sql$, model::integer,
     hartonomous_internal.postgis_schema()) USING point, k;
 END
@@ -54,7 +54,7 @@ BEGIN
   PERFORM hartonomous_internal.current_revision(model);
   PERFORM hartonomous_internal.check_neighbours(k);
   -- Found by the primary key: the high 32 bits of an atom's number are its layer_id.
-  EXECUTE 'SELECT hartonomous.atom_position(a.weights_geometry, a.weights_geometry_q8) AS point
+  EXECUTE 'SELECT hartonomous.atom_position(a.weights_geometry, a.quantized_position) AS point
              FROM hartonomous.tensor_atoms a WHERE a.model_id = $1 AND a.layer_id = $2 >> 32 AND a.tensor_atom_id = $2'
     INTO place USING model, atom;
   IF place.point IS NULL THEN
@@ -90,11 +90,11 @@ BEGIN
                max(p.y) AS max_y, min(p.z) AS min_z, max(p.z) AS max_z
           FROM hartonomous.tensor_atoms a
           CROSS JOIN LATERAL (
-            SELECT CASE WHEN a.weights_geometry IS NULL THEN (hartonomous.decode_point(a.weights_geometry_q8)).x
+            SELECT CASE WHEN a.weights_geometry IS NULL THEN (hartonomous.decode_point(a.quantized_position)).x
                         ELSE a.x END AS x,
-                   CASE WHEN a.weights_geometry IS NULL THEN (hartonomous.decode_point(a.weights_geometry_q8)).y
+                   CASE WHEN a.weights_geometry IS NULL THEN (hartonomous.decode_point(a.quantized_position)).y
                         ELSE a.y END AS y,
-                   CASE WHEN num_nonnulls(a.weights_geometry, a.weights_geometry_q8) > 0
+                   CASE WHEN num_nonnulls(a.weights_geometry, a.quantized_position) > 0
                         THEN a.importance_score END AS z) p
          WHERE a.model_id = $1 GROUP BY a.layer_id) s USING (layer_id)
      WHERE l.model_id = $1 ORDER BY l.position$sql$ USING model;

@@ -77,17 +77,17 @@ BEGIN
       atom_data hartonomous.weights NOT NULL,
       weights_geometry %1$I.geometry(PointZ) GENERATED ALWAYS AS (
         hartonomous.atom_position(x, y, importance_score)) STORED,
-      weights_geometry_q8 bytea,
+      quantized_position bytea,
       hilbert_index bigint GENERATED ALWAYS AS (hartonomous.hilbert_index(x, y, importance_score)) STORED,
-      quantization_format text,
+      planned_format text,
       content_hash bytea GENERATED ALWAYS AS (sha256(atom_data::bytea)) STORED,
       PRIMARY KEY (model_id, layer_id, atom_sequence)
     ) PARTITION BY LIST (model_id);
     CREATE INDEX tensor_atoms_geometry ON hartonomous.tensor_atoms
       USING gist (weights_geometry hartonomous_internal.gist_points);
-    CREATE INDEX tensor_atoms_geometry_q8 ON hartonomous.tensor_atoms
-      USING gist (hartonomous.dequantize_geometry(weights_geometry_q8) hartonomous_internal.gist_points)
-      WHERE weights_geometry_q8 IS NOT NULL;
+    CREATE INDEX tensor_atoms_quantized_position ON hartonomous.tensor_atoms
+      USING gist (hartonomous.dequantize_geometry(quantized_position) hartonomous_internal.gist_points)
+      WHERE quantized_position IS NOT NULL;
     CREATE TABLE hartonomous.tensor_atoms_backup (
       LIKE hartonomous.tensor_atoms INCLUDING GENERATED INCLUDING STORAGE INCLUDING CONSTRAINTS
     ) PARTITION BY LIST (revision_id);
@@ -203,7 +203,7 @@ BEGIN
     tensor_atom_id bigint NOT NULL,
     usage_count bigint NOT NULL,
     last_used timestamptz NOT NULL,
-    avg_retrieval_score double precision NOT NULL,
+    mean_energy double precision NOT NULL,
     PRIMARY KEY (model_id, tensor_atom_id)
   );
 

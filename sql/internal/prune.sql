@@ -112,7 +112,7 @@ DECLARE
 BEGIN
   RETURN concat_ws(' OR ',
     'a.importance_score < ' || quote_literal(arguments ->> 'minimum_importance') || '::real',
-    'hartonomous.in_region(a.weights_geometry, a.weights_geometry_q8, ' || quote_literal(box) || '::real[])'
+    'hartonomous.in_region(a.weights_geometry, a.quantized_position, ' || quote_literal(box) || '::real[])'
       || CASE WHEN (arguments ->> 'outside_region')::boolean THEN '' ELSE ' IS NOT TRUE' END);
 END
 $$;

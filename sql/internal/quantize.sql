@@ -115,7 +115,7 @@ AS $$
 BEGIN
   -- Queries the parent table because readers have rights on that only.
   RETURN QUERY EXECUTE $sql$
-    SELECT a.layer_id, hartonomous.weights_format(a.atom_data), a.quantization_format,
+    SELECT a.layer_id, hartonomous.weights_format(a.atom_data), a.planned_format,
            hartonomous.weights_count(a.atom_data), count(*), count(*),
            sum(hartonomous.weights_bytes(a.atom_data))::bigint
       FROM hartonomous.tensor_atoms a WHERE a.model_id = $1 GROUP BY 1, 2, 3, 4

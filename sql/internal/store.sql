@@ -36,7 +36,7 @@ BEGIN
   COMMENT ON COLUMN hartonomous.tensor_atoms.y IS 'second principal coordinate within the tensor, in [0, 100]';
   COMMENT ON COLUMN hartonomous.tensor_atoms.importance_score IS
   'logarithm of the root mean square, standardized within the tensor, in [-10, 10]; 10 for vectors';
-  COMMENT ON COLUMN hartonomous.tensor_atoms.quantization_format IS 'the format planned for the atom';
+  COMMENT ON COLUMN hartonomous.tensor_atoms.planned_format IS 'the format planned for the atom';
   COMMENT ON COLUMN hartonomous.tensor_atoms.content_hash IS 'SHA-256 of the blocks: sha256(atom_data::bytea)';
   COMMENT ON TABLE hartonomous.tensor_atoms_backup IS
     'atoms of revisions that are not live; one partition per revision';
@@ -76,7 +76,7 @@ BEGIN
   COMMENT ON COLUMN hartonomous.validation_results.score IS 'result of the evaluator, a function of the user''s own';
   COMMENT ON TABLE hartonomous.atom_usage_stats IS 'how often and how much an atom took part in evaluations';
   COMMENT ON COLUMN hartonomous.atom_usage_stats.usage_count IS 'number of tokens it took part in';
-  COMMENT ON COLUMN hartonomous.atom_usage_stats.avg_retrieval_score IS
+  COMMENT ON COLUMN hartonomous.atom_usage_stats.mean_energy IS
   'its mean energy per token: the sum over its weights of (weight x input)^2';
 END
 $$;

@@ -220,9 +220,9 @@ BEGIN
     SELECT percentile_disc($2) WITHIN GROUP (ORDER BY greatest(abs(p.x - 50), abs(p.y - 50)))
       FROM hartonomous.tensor_atoms a
       CROSS JOIN LATERAL (
-        SELECT CASE WHEN a.weights_geometry IS NULL THEN (hartonomous.decode_point(a.weights_geometry_q8)).x
+        SELECT CASE WHEN a.weights_geometry IS NULL THEN (hartonomous.decode_point(a.quantized_position)).x
                     ELSE a.x END AS x,
-               CASE WHEN a.weights_geometry IS NULL THEN (hartonomous.decode_point(a.weights_geometry_q8)).y
+               CASE WHEN a.weights_geometry IS NULL THEN (hartonomous.decode_point(a.quantized_position)).y
                     ELSE a.y END AS y) p
      WHERE a.model_id = $1 AND a.layer_id IN (
        SELECT l.layer_id FROM hartonomous.model_layers l WHERE l.model_id = $1 AND cardinality(l.tensor_shape) > 1)$sql$

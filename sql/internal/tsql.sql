@@ -79,14 +79,14 @@ BEGIN ATOMIC
       'CREATE OR REPLACE VIEW %1$I.TensorAtoms %3$s AS SELECT a.tensor_atom_id AS TensorAtomId, a.model_id AS ModelId, '
       'a.layer_id AS LayerId, hartonomous_internal.layer_number(a.tensor_name) AS LayerIdx, a.tensor_name AS '
       'TensorName, a.atom_sequence AS AtomSequence, a.atom_data AS AtomData, a.x AS X, a.y AS Y, a.importance_score AS '
-      'ImportanceScore, a.weights_geometry AS WeightsGeometry, a.weights_geometry_q8 AS WeightsGeometryQ8, '
-      'a.hilbert_index AS HilbertIndex, a.quantization_format AS QuantizationFormat, a.content_hash AS ContentHash '
+      'ImportanceScore, a.weights_geometry AS WeightsGeometry, a.quantized_position AS WeightsGeometryQ8, '
+      'a.hilbert_index AS HilbertIndex, a.planned_format AS QuantizationFormat, a.content_hash AS ContentHash '
       'FROM hartonomous.tensor_atoms a'),
     ('tensor_atoms_backup', 'TensorAtoms_Backup',
       'CREATE OR REPLACE VIEW %1$I.TensorAtoms_Backup %3$s AS SELECT a.tensor_atom_id AS TensorAtomId, a.model_id AS '
       'ModelId, a.layer_id AS LayerId, a.tensor_name AS TensorName, a.atom_sequence AS AtomSequence, a.atom_data AS '
-      'AtomData, a.importance_score AS ImportanceScore, a.weights_geometry AS WeightsGeometry, a.weights_geometry_q8 '
-      'AS WeightsGeometryQ8, a.hilbert_index AS HilbertIndex, a.quantization_format AS QuantizationFormat, '
+      'AtomData, a.importance_score AS ImportanceScore, a.weights_geometry AS WeightsGeometry, a.quantized_position '
+      'AS WeightsGeometryQ8, a.hilbert_index AS HilbertIndex, a.planned_format AS QuantizationFormat, '
       'a.content_hash AS ContentHash, a.revision_id AS BackupId, r.created_at AS BackupTimestamp '
       'FROM hartonomous.tensor_atoms_backup a JOIN hartonomous.model_revisions r USING (revision_id)'),
     ('compression_backups', 'CompressionBackups',
@@ -101,7 +101,7 @@ BEGIN ATOMIC
       'FROM hartonomous.svd_compressed_layers f'),
     ('atom_usage_stats', 'AtomUsageStats',
       'CREATE OR REPLACE VIEW %1$I.AtomUsageStats %3$s AS SELECT u.tensor_atom_id AS TensorAtomId, u.usage_count AS '
-      'UsageCount, u.last_used AS LastUsed, u.avg_retrieval_score AS AvgRetrievalScore, u.model_id AS ModelId '
+      'UsageCount, u.last_used AS LastUsed, u.mean_energy AS AvgRetrievalScore, u.model_id AS ModelId '
       'FROM hartonomous.atom_usage_stats u'))
     v (needs, name, definition);
 END;

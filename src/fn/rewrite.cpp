@@ -89,7 +89,7 @@ constexpr Oid parameter_types[parameters] = {INT8OID,  INT8OID,        TEXTOID, 
                                              JSONBOID, FLOAT4ARRAYOID, FLOAT4OID, FLOAT4ARRAYOID};
 
 // The format to be used for the format planned for the atom.
-constexpr const char* planned_format = "($5 OPERATOR(pg_catalog.->>) quantization_format)";
+constexpr const char* target_format = "($5 OPERATOR(pg_catalog.->>) planned_format)";
 
 // The expression in place of a column: NULL stands for the column itself.
 const char* expression_of(const char* column, int32 revision, const changes& asked) {
@@ -99,8 +99,8 @@ const char* expression_of(const char* column, int32 revision, const changes& ask
   if (is("layer_id") && asked.moved) return "$2";
   if (is("tensor_name") && asked.moved) return "$3";
   if ((is("x") || is("y")) && asked.encoded) return "NULL::pg_catalog.float4";
-  if (is("weights_geometry_q8") && asked.encoded) {
-    return "COALESCE(hartonomous.encode_point(x, y, importance_score, $4), weights_geometry_q8)";
+  if (is("quantized_position") && asked.encoded) {
+    return "COALESCE(hartonomous.encode_point(x, y, importance_score, $4), quantized_position)";
   }
   if (is("atom_data") && (asked.quantized || asked.planned)) {
     const char* importance =
@@ -109,7 +109,7 @@ const char* expression_of(const char* column, int32 revision, const changes& ask
     return psprintf(
         "CASE WHEN %s OPERATOR(pg_catalog.<>) hartonomous.weights_format(atom_data) "
         "THEN hartonomous.quantize(atom_data, %s%s) ELSE atom_data END",
-        planned_format, planned_format, importance);
+        target_format, target_format, importance);
   }
   return nullptr;
 }
@@ -175,7 +175,7 @@ const char* build_query(atom_receiver& receiver, Oid source, int32 revision, con
     appendStringInfoString(&query, " AND (importance_score OPERATOR(pg_catalog.>=) $7 OR importance_score IS NULL)");
   }
   if (asked.by_region) {
-    appendStringInfoString(&query, " AND hartonomous.in_region(weights_geometry, weights_geometry_q8, $8)");
+    appendStringInfoString(&query, " AND hartonomous.in_region(weights_geometry, quantized_position, $8)");
     if (asked.outside) appendStringInfoString(&query, " IS NOT TRUE");
   }
   return query.data;

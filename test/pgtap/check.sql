@@ -227,8 +227,8 @@ SELECT is(recompute_positions(:again), 0::bigint, 'quantized positions are those
 UPDATE tensor_atoms SET atom_data = array_fill(3::real, ARRAY[40]) WHERE model_id = :again AND tensor_name = 'a.weight'
   AND atom_sequence = 21;
 SELECT ok(recompute_positions(:again) > 0, 'and follow weights');
-SELECT is(row(count(*), count(*) FILTER (WHERE x IS NULL AND y IS NULL AND octet_length(weights_geometry_q8) = 6
-  AND (decode_point(weights_geometry_q8)).z = encode_decode), max(importance_score) > 2), row(count(*), count(*), true),
+SELECT is(row(count(*), count(*) FILTER (WHERE x IS NULL AND y IS NULL AND octet_length(quantized_position) = 6
+  AND (decode_point(quantized_position)).z = encode_decode), max(importance_score) > 2), row(count(*), count(*), true),
   'in their form')
   FROM (SELECT *, (decode_point(encode_point(50, 50, importance_score, 'F16'))).z AS encode_decode FROM tensor_atoms
     WHERE model_id = :again AND tensor_name = 'a.weight') a;

@@ -200,15 +200,15 @@ SELECT results_eq(
     'AND tensor_name ~ ''ffn_up|token_embd'' ORDER BY 1, 2', :o),
   $$VALUES ('blk.0.ffn_up.weight', 7::bigint), ('token_embd.weight', 6), ('token_embd.weight', 7)$$,
   'in how many tokens');
-CREATE TABLE lib.used AS SELECT tensor_atom_id, avg_retrieval_score FROM atom_usage_stats WHERE model_id = :o;
-SELECT ok(bool_and(avg_retrieval_score > 0) AND count(DISTINCT avg_retrieval_score) > 300, 'with what energy')
+CREATE TABLE lib.used AS SELECT tensor_atom_id, mean_energy FROM atom_usage_stats WHERE model_id = :o;
+SELECT ok(bool_and(mean_energy > 0) AND count(DISTINCT mean_energy) > 300, 'with what energy')
   FROM lib.used;
 DELETE FROM tensor_atoms WHERE model_id = :o AND tensor_name = 'blk.0.ffn_down.weight' AND atom_sequence = 0;
 SELECT is(record_usage('other', 'cat'), 16 * 5 + 24 * 2 + 258::bigint, 'an atom that is gone takes no part');
 SELECT is(count(*), 7::bigint, 'counts add up, energies are a mean')
   FROM atom_usage_stats s JOIN lib.used u USING (tensor_atom_id) JOIN tensor_atoms a USING (model_id, tensor_atom_id)
  WHERE model_id = :o AND tensor_name = 'blk.0.ffn_up.weight' AND s.usage_count = 14
- AND abs(s.avg_retrieval_score / u.avg_retrieval_score - 1) < 1e-6 AND atom_sequence < 7;
+ AND abs(s.mean_energy / u.mean_energy - 1) < 1e-6 AND atom_sequence < 7;
 SELECT throws_ok(format('SELECT record_usage(%s, NULL)', :o), '22004', NULL, 'record_usage(NULL)');
 SELECT throws_ok('SELECT record_usage(999, ''cat'')', '42704', NULL, 'record_usage of no model');
 

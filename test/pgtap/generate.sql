@@ -180,7 +180,7 @@ BEGIN
   RETURN NEXT perplexity(model, 'cat cab', 6);
   DELETE FROM atom_usage_stats;
   RETURN NEXT record_usage(model, 'cat')
-    || md5((SELECT string_agg(format('%s %s %s', tensor_atom_id, usage_count, avg_retrieval_score), ' '
+    || md5((SELECT string_agg(format('%s %s %s', tensor_atom_id, usage_count, mean_energy), ' '
     ORDER BY tensor_atom_id) FROM atom_usage_stats));
   FOR s IN SELECT shape FROM lib.shapes LOOP
     RETURN NEXT generate_text(model, 'cat', 20, region => s);

@@ -22,7 +22,7 @@ CREATE FUNCTION lib.nearest(model integer) RETURNS TABLE (id bigint, d numeric) 
 SELECT pg_total_relation_size(live_partition(:m)) AS size, lib.pages(:m) AS pages \gset
 CALL quantize_model_geometry(:m);
 SELECT results_eq(
-  format('SELECT tensor_atom_id, weights_geometry_q8 FROM tensor_atoms WHERE model_id = %s ORDER BY 1', :m),
+  format('SELECT tensor_atom_id, quantized_position FROM tensor_atoms WHERE model_id = %s ORDER BY 1', :m),
   'SELECT tensor_atom_id, q FROM lib.places ORDER BY 1', 'every place is in three bytes');
 SELECT is(count(*), 0::bigint, 'and nowhere else') FROM tensor_atoms WHERE model_id = :m
   AND (x IS NOT NULL OR y IS NOT NULL
@@ -51,24 +51,24 @@ SELECT bag_eq(format('SELECT d FROM nearest(%s)', :m),
 SELECT matches(string_agg(e, E'\n'), 'Index Scan using.*dequantize_geometry', 'by the index')
   FROM explain(
     format(
-      'SELECT * FROM tensor_atoms WHERE model_id = %s AND weights_geometry_q8 IS NOT NULL '
-      'ORDER BY dequantize_geometry(weights_geometry_q8) <<->> st_makepoint(1, 2, 3) LIMIT 5',
+      'SELECT * FROM tensor_atoms WHERE model_id = %s AND quantized_position IS NOT NULL '
+      'ORDER BY dequantize_geometry(quantized_position) <<->> st_makepoint(1, 2, 3) LIMIT 5',
   :m)) e;
 SELECT is(
   (SELECT count(*) FROM tensor_atoms WHERE model_id = :m
-    AND in_region(weights_geometry, weights_geometry_q8, '{20,60,30,50,-1,1}')),
+    AND in_region(weights_geometry, quantized_position, '{20,60,30,50,-1,1}')),
   (SELECT count(*) FROM lib.places, decode_point(q) d WHERE d.x BETWEEN 20 AND 60 AND d.y BETWEEN 30 AND 50
     AND d.z BETWEEN -1 AND 1),
   'a region has what lies in it');
 SELECT matches(string_agg(e, E'\n'), 'Index Scan.*dequantize_geometry', 'by the index, too')
   FROM explain(
     format(
-      'SELECT * FROM tensor_atoms WHERE model_id = %s AND in_region(weights_geometry, weights_geometry_q8, '
+      'SELECT * FROM tensor_atoms WHERE model_id = %s AND in_region(weights_geometry, quantized_position, '
       '''{50,50.5,50,50.5,-1,1}'')',
   :m)) e;
 SELECT is(positioned, atoms, 'statistics know the places') FROM spatial_statistics(:m) WHERE layer_name = 'big.weight';
 SELECT extract_by_spatial_region(:m, 20, 60, 30, 50, -1, 1) AS s \gset
-SELECT is((SELECT count(*) FROM tensor_atoms WHERE model_id = :s AND weights_geometry_q8 IS NOT NULL),
+SELECT is((SELECT count(*) FROM tensor_atoms WHERE model_id = :s AND quantized_position IS NOT NULL),
   (SELECT count(*) + 1 FROM lib.places,
     decode_point(q) d WHERE d.x BETWEEN 20 AND 60 AND d.y BETWEEN 30 AND 50 AND d.z BETWEEN -1 AND 1),
   'a student of a region');
@@ -82,7 +82,7 @@ SELECT is((SELECT count(*) FROM tensor_atoms WHERE model_id = :m),
   'a region is pruned by rewriting');
 SELECT is(count(*), (SELECT count(*) FROM tensor_atoms WHERE model_id = :m), 'and what stays has its bytes')
   FROM tensor_atoms WHERE model_id = :m
-  AND weights_geometry_q8 IS NOT NULL;
+  AND quantized_position IS NOT NULL;
 SELECT rollback_model(:m) \g /dev/null
 CALL prune_region(:m, '{0,100,0,20,-10,10}', method => 'in_place');
 SELECT is((SELECT count(*) FROM tensor_atoms WHERE model_id = :m),
@@ -104,13 +104,13 @@ SELECT is(holds(:m), :'before', 'every place is what it was');
 -- The longer forms
 CALL quantize_model_geometry(:m, 'f16');
 SELECT is(
-  (SELECT max(abs((d.x - p.x)::numeric)) < 0.05 AND max(octet_length(weights_geometry_q8)) = 6 FROM tensor_atoms a
+  (SELECT max(abs((d.x - p.x)::numeric)) < 0.05 AND max(octet_length(quantized_position)) = 6 FROM tensor_atoms a
     JOIN lib.places p USING
-  (tensor_atom_id), decode_point(weights_geometry_q8) d WHERE model_id = :m), true, 'six bytes');
+  (tensor_atom_id), decode_point(quantized_position) d WHERE model_id = :m), true, 'six bytes');
 SELECT rollback_model(:m) \g /dev/null
 CALL quantize_model_geometry(:m, 'F32');
 SELECT is(
-  (SELECT count(*) FROM tensor_atoms a JOIN lib.places p USING (tensor_atom_id), decode_point(weights_geometry_q8) d
+  (SELECT count(*) FROM tensor_atoms a JOIN lib.places p USING (tensor_atom_id), decode_point(quantized_position) d
     WHERE model_id = :m
   AND (d.x, d.y, d.z) = (p.x, p.y, p.importance_score)), 20001::bigint, 'twelve bytes lose nothing');
 SELECT rollback_model(:m) \g /dev/null
@@ -119,7 +119,7 @@ SELECT rollback_model(:m) \g /dev/null
 UPDATE tensor_atoms SET x = NULL WHERE model_id = :m AND atom_sequence = 7;
 CALL quantize_model_geometry(:m);
 SELECT is(count(*), 1::bigint, 'what has no place gets none') FROM tensor_atoms WHERE model_id = :m
-  AND weights_geometry_q8 IS NULL;
+  AND quantized_position IS NULL;
 SELECT rollback_model(:m) \g /dev/null
 UPDATE tensor_atoms SET x = 100.1 WHERE model_id = :m AND atom_sequence = 7;
 SELECT throws_ok(format('CALL quantize_model_geometry(%s)', :m), '22003',

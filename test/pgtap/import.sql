@@ -66,7 +66,7 @@ SELECT is_empty($$SELECT layer_id, atom_sequence FROM tensor_atoms a JOIN model_
       OR ST_SRID(a.weights_geometry) <> 0 OR hilbert_index <> hilbert_index(x, y, importance_score)
       OR content_hash <> sha256(atom_data::bytea)$$, 'names, numbers and generated columns');
 SELECT is_empty(
-  'SELECT layer_id FROM tensor_atoms WHERE weights_geometry_q8 IS NOT NULL OR quantization_format IS NOT NULL',
+  'SELECT layer_id FROM tensor_atoms WHERE quantized_position IS NOT NULL OR planned_format IS NOT NULL',
   'the rest is NULL');
 SELECT is_empty(
   'SELECT layer_id, x, y, importance_score FROM tensor_atoms WHERE NOT (x BETWEEN 0 AND 100 AND y BETWEEN 0 AND 100 '

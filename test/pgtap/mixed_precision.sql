@@ -175,7 +175,7 @@ SELECT set_eq(
   format('SELECT planned_format, tensors::int, atoms::int, weights::int FROM assign_mixed_precision(%s)', :m),
   'VALUES (''Q4_K'', 3, 12, 1456), (''Q8_0'', 2, 6, 960), (''F16'', 2, 6, 960), (NULL, 2, 3, 518)',
   'the original rules');
-SELECT is(has(:m, 'quantization_format'),
+SELECT is(has(:m, 'planned_format'),
   'a:F16:7,8,9 a:Q4_K:0,1,2,3 a:Q8_0:4,5,6 b:-:0,1 b:F16:7,8,9 b:Q4_K:0,1,2,3 b:Q8_0:4,5,6 c:Q4_K:0,1,2,3 v:-:0',
   'above 5, above 2, and the rest; what is never quantized has no plan');
 SELECT results_eq(
@@ -203,12 +203,12 @@ SELECT present(:m) AS r2 \gset
 CALL quantize_model('m');
 SELECT is(present(:m), :r2, 'nothing to do');
 -- The plan changed: what is to be quantized again is refused, what is only to be quantized is not
-UPDATE tensor_atoms SET quantization_format = 'q8_0' WHERE model_id = :m AND weights_format(atom_data) = 'F16';
+UPDATE tensor_atoms SET planned_format = 'q8_0' WHERE model_id = :m AND weights_format(atom_data) = 'F16';
 SELECT lives_ok(format('CALL quantize_model(%s)', :m), 'only floats are quantized');
 SELECT is(has(:m, 'weights_format(atom_data)'),
   'a:Q4_K:0,1,2,3 a:Q8_0:4,5,6,7,8,9 b:F32:0,1 b:Q5_0:0,1,2,3 b:Q8_0:4,5,6,7,8,9 c:F16:0,1,2,3 v:F32:0',
   'the others stay as they are');
-UPDATE tensor_atoms SET quantization_format = 'Q4_0' WHERE model_id = :m AND tensor_name = 'a.weight'
+UPDATE tensor_atoms SET planned_format = 'Q4_0' WHERE model_id = :m AND tensor_name = 'a.weight'
   AND atom_sequence = 9;
 SELECT throws_ok(format('CALL quantize_model(%s)', :m), '55000', '1 tensors are already quantized',
   'what is quantized is not quantized again');
@@ -226,13 +226,13 @@ SELECT is(count(*), 0::bigint, 'and holds what the atoms hold') FROM tensor_atom
 SELECT rollback_model(:m, :r1) \g /dev/null
 SELECT is((SELECT count(*) FROM assign_mixed_precision('m', '[]') WHERE planned_format IS NOT NULL), 0::bigint,
   'without a rule nothing is planned');
-SELECT is(has(:m, 'quantization_format'), 'a:-:0,1,2,3,4,5,6,7,8,9 b:-:0,1 b:-:0,1,2,3,4,5,6,7,8,9 c:-:0,1,2,3 v:-:0',
+SELECT is(has(:m, 'planned_format'), 'a:-:0,1,2,3,4,5,6,7,8,9 b:-:0,1 b:-:0,1,2,3,4,5,6,7,8,9 c:-:0,1,2,3 v:-:0',
   'and what was is gone');
 SELECT assign_mixed_precision(:m,
   '[{"pattern": "a%", "importance_above": 7, "format": null}, {"pattern": "a%", "format": "q6_k"}, {"pattern": "c%", '
   '"format": "BF16"}]')
   \g /dev/null
-SELECT is(has(:m, 'quantization_format'),
+SELECT is(has(:m, 'planned_format'),
   'a:-:9 a:Q6_K:0,1,2,3,4,5,6,7,8 b:-:0,1 b:-:0,1,2,3,4,5,6,7,8,9 c:BF16:0,1,2,3 v:-:0', 'rules by pattern');
 CALL quantize_model(:m, overrides => '[{"pattern": "b%", "format": "Q8_0"}]', layer_pattern => '_.%');
 SELECT is(has(:m, 'weights_format(atom_data)'),
@@ -254,7 +254,7 @@ SELECT throws_ok(format('SELECT * FROM assign_mixed_precision(%s)', arguments), 
     (:'m' || ', ''[{"format": "Q4_K", "importance_above": 1e40}]''', '22023'),
     (:'m' || ', ''[{"format": "Q1"}]''', '22023'), ('999', '42704'),
     ('''nobody''', '42704'), ('NULL::int', '42704')) v (arguments, state);
-UPDATE tensor_atoms SET quantization_format = 'nonsense' WHERE model_id = :m AND tensor_name = 'b.weight'
+UPDATE tensor_atoms SET planned_format = 'nonsense' WHERE model_id = :m AND tensor_name = 'b.weight'
   AND atom_sequence = 1;
 SELECT throws_ok(format('CALL quantize_model(%s)', :m), '22023', 'unknown weight format "nonsense"',
   'a plan that is none');

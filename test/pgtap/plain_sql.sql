@@ -70,7 +70,7 @@ SELECT is(works(statement), 'works', statement) FROM unnest(ARRAY[
   'SELECT export_safetensors(1)', 'SELECT rollback_model(1)',
   format('SELECT * FROM diff_revisions(%s, %s)', :r1, :copy)]) statement;
 SELECT is(
-  works('UPDATE tensor_atoms SET quantization_format = ''Q4_0'' WHERE importance_score < 1; CALL quantize_model(1)'),
+  works('UPDATE tensor_atoms SET planned_format = ''Q4_0'' WHERE importance_score < 1; CALL quantize_model(1)'),
   'works', 'a plan of one''s own');
 
 -- Missing atoms are zeros in the file

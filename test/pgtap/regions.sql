@@ -221,7 +221,7 @@ END $$;
 SELECT is(
   by_plan(
     format(
-      'SELECT count(*) FROM tensor_atoms WHERE model_id = %s AND in_region(weights_geometry, weights_geometry_q8, %L)',
+      'SELECT count(*) FROM tensor_atoms WHERE model_id = %s AND in_region(weights_geometry, quantized_position, %L)',
       :m, region)),
   ARRAY[atoms, atoms], 'as many by the index and without: ' || region::text)
   FROM (VALUES (region('-Infinity', 'Infinity', '-Infinity', 'Infinity', '-Infinity', 'Infinity'), 196::bigint),
@@ -261,11 +261,11 @@ UPDATE tensor_atoms SET x = atom_sequence % 200 / 2.0, y = atom_sequence / 400.0
 ANALYZE tensor_atoms;
 SELECT matches(string_agg(e, E'\n'), 'Index Scan.*geometry', 'few are found by the index')
   FROM explain(
-    format('SELECT * FROM tensor_atoms WHERE model_id = %s AND in_region(weights_geometry, weights_geometry_q8, %L)',
+    format('SELECT * FROM tensor_atoms WHERE model_id = %s AND in_region(weights_geometry, quantized_position, %L)',
   :big, region(10, 11, 10, 11, -1, 1))) e;
 SELECT doesnt_match(string_agg(e, E'\n'), 'Index', 'many by reading all')
   FROM explain(
-    format('SELECT * FROM tensor_atoms WHERE model_id = %s AND in_region(weights_geometry, weights_geometry_q8, %L)',
+    format('SELECT * FROM tensor_atoms WHERE model_id = %s AND in_region(weights_geometry, quantized_position, %L)',
   :big, region(0, 100, 0, 90, -1, 9))) e;
 SELECT matches(string_agg(e, E'\n'), 'Index Scan using.*geometry', 'neighbours by the index')
   FROM explain(
@@ -289,9 +289,9 @@ BEGIN
 END $$;
 CREATE FUNCTION lib.searches() RETURNS text[] LANGUAGE sql IMMUTABLE
   RETURN ARRAY['SELECT * FROM nearest_atoms(%1$s, st_makepoint(1, 2, 3), 5)',
-    'SELECT * FROM tensor_atoms WHERE model_id = %1$s AND in_region(weights_geometry, weights_geometry_q8, region(10, '
+    'SELECT * FROM tensor_atoms WHERE model_id = %1$s AND in_region(weights_geometry, quantized_position, region(10, '
   '10.5, 10, 10.5, -1, 1))',
-    'SELECT * FROM tensor_atoms WHERE model_id = %1$s AND in_geometry(weights_geometry, weights_geometry_q8, ''POLYGON '
+    'SELECT * FROM tensor_atoms WHERE model_id = %1$s AND in_geometry(weights_geometry, quantized_position, ''POLYGON '
   'Z((10 10 0,10 10.5 0,10.5 10 1,10 10 0))'')'];
 SELECT ok(sequential = 0 AND by_position > 0, 'by the index: ' || s) FROM unnest(searches()) s,
   scans(:big, format(s, :big));
@@ -300,8 +300,8 @@ SELECT ok(sequential = 0 AND by_position > 0, 'by that of quantized positions: '
   scans(:big, format(s, :big));
 SELECT is(
   (SELECT count(*) FROM tensor_atoms WHERE model_id = :big
-    AND in_geometry(weights_geometry, weights_geometry_q8, 'POLYGON((10 10,10 29.9,29.9 10,10 10))')),
-  (SELECT count(*) FROM tensor_atoms, decode_point(weights_geometry_q8) p WHERE model_id = :big AND p.x >= 10
+    AND in_geometry(weights_geometry, quantized_position, 'POLYGON((10 10,10 29.9,29.9 10,10 10))')),
+  (SELECT count(*) FROM tensor_atoms, decode_point(quantized_position) p WHERE model_id = :big AND p.x >= 10
     AND p.y >= 10 AND p.x + p.y <= 39.9), 'and finds what lies there');
 
 SELECT is_empty(

@@ -5,7 +5,7 @@ SELECT plan(59);
 SELECT import_gguf(gguf(ARRAY[ROW('a.weight', '{256,10}', 0, waves(10, 256, 1))::tensor,
   ROW('b.weight', '{256,10}', 0, waves(10, 256, 2))::tensor]), 'm') AS m \gset
 SELECT live_partition(:m) AS source, live_base(:m) AS live, layer(:m, 'a.weight') AS a, layer(:m, 'b.weight') AS b \gset
-UPDATE tensor_atoms SET importance_score = atom_sequence, quantization_format = CASE
+UPDATE tensor_atoms SET importance_score = atom_sequence, planned_format = CASE
   WHEN atom_sequence < 3 THEN 'small' END
  WHERE model_id = :m;
 
@@ -49,7 +49,7 @@ SELECT is(copied('prune', '{"minimum_importance": 4, "region": [-1, 101, -1, 101
   '3 atoms, 3072 bytes: 3 F32 of a.weight', 'both');
 
 SELECT copied('encode_geometry', '{"format": "Q8_0"}'), newest() AS partition \gset
-SELECT results_eq('SELECT n.x IS NULL, n.y IS NULL, n.weights_geometry_q8 FROM ' || :'partition'
+SELECT results_eq('SELECT n.x IS NULL, n.y IS NULL, n.quantized_position FROM ' || :'partition'
   || ' n ORDER BY n.atom_sequence',
   'SELECT true, true, encode_point(a.x, a.y, a.importance_score, ''Q8_0'') FROM ' || :'source'
   || ' a WHERE a.layer_id = ' || :a

@@ -114,7 +114,7 @@ UPDATE dbo.TensorAtoms SET QuantizationFormat = CASE WHEN ImportanceScore > 5.0 
   WeightsGeometryQ8 =
   dbo.clr_QuantizeGeometryQ8(WeightsGeometry), X = 1 WHERE ModelId = :m;
 SELECT is(count(*), 0::bigint, 'UPDATE dbo.TensorAtoms') FROM tensor_atoms WHERE model_id = :m
-  AND (quantization_format IS NULL OR weights_geometry_q8 IS NULL OR x <> 1);
+  AND (planned_format IS NULL OR quantized_position IS NULL OR x <> 1);
 SELECT results_eq('SELECT BackupId, ModelId, CompressionStage, AtomCount FROM dbo.CompressionBackups',
   format('VALUES (%s, %s, ''Before-Pruning'', 101::bigint)', :copy, :m),
   'CompressionBackups');

@@ -102,7 +102,7 @@ my %question = (
     'comments' => 'SELECT objoid::regclass::text, objsubid, description FROM pg_description WHERE classoid = \'pg_class\'::regclass'
         . ' AND objoid IN (SELECT oid FROM pg_class WHERE relnamespace = \'hartonomous\'::regnamespace) ORDER BY 1, 2;',
     'generated values' => 'SELECT count(*) FROM hartonomous.tensor_atoms WHERE content_hash IS DISTINCT FROM'
-        . ' sha256(atom_data::bytea) OR (hilbert_index IS NULL OR weights_geometry IS NULL) AND weights_geometry_q8 IS NULL;',
+        . ' sha256(atom_data::bytea) OR (hilbert_index IS NULL OR weights_geometry IS NULL) AND quantized_position IS NULL;',
 );
 my %expected = map { $_ => $source->query($question{$_}) } keys %question;
 unlike join('', values %expected), qr/ERROR/, 'every question has an answer';

@@ -127,7 +127,7 @@ subtest 'a reader' => sub {
         'SELECT hartonomous.import_gguf(bytes, \'mine\') FROM file;',
         'SELECT hartonomous.create_store(\'hart_reader\'); DELETE FROM hartonomous.models;',
         'DELETE FROM hartonomous.tensor_atoms;',
-        'UPDATE hartonomous.tensor_atoms SET quantization_format = \'F16\';',
+        'UPDATE hartonomous.tensor_atoms SET planned_format = \'F16\';',
         'SELECT hartonomous_internal.make_current(1, 2);',
         'SELECT hartonomous_internal.drop_atoms_partition(1, 1);',
         'SELECT hartonomous_internal.swap_partitions(1, 1, 2);';

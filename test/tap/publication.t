@@ -29,7 +29,7 @@ is $session->query($_), '', $_ for
     'CALL hartonomous.quantize_model(\'m\', \'Q8_0\');',
     'CALL hartonomous.prune_by_importance(\'m\', 0.5, method => \'rewrite\');',
     'CALL hartonomous.svd_compress_model(\'m\', rank => 4);',
-    'UPDATE hartonomous.tensor_atoms SET quantization_format = \'Q4_K\' WHERE model_id = 1;',
+    'UPDATE hartonomous.tensor_atoms SET planned_format = \'Q4_K\' WHERE model_id = 1;',
     'UPDATE hartonomous.store SET created_at = now();';
 like $session->query('SELECT hartonomous.backup_model(\'m\');'), qr/^\d+$/, 'backup';
 is $session->query('SELECT hartonomous.rollback_model(\'m\', 1);'), 1, 'rolled back to the beginning';

@@ -43,7 +43,7 @@ subtest 'a transaction that reads and then writes' => sub {
     $other->query('SELECT count(*) FROM hartonomous.tensor_atoms WHERE model_id = 1;');
     $stage->start('SELECT hartonomous.rollback_model(1);');
     ok waits($stage), 'a rollback waits for a reader';
-    is $other->query('UPDATE hartonomous.tensor_atoms SET quantization_format = \'Q4_K\' WHERE model_id = 1 AND atom_sequence = 0;'),
+    is $other->query('UPDATE hartonomous.tensor_atoms SET planned_format = \'Q4_K\' WHERE model_id = 1 AND atom_sequence = 0;'),
         '', 'who writes';
     $other->query('COMMIT;');
     is $stage->finish, 1, 'and then it is done';
@@ -138,7 +138,7 @@ subtest 'autovacuum at work' => sub {
     # Makes the autovacuum worker slow.
     my $partition = 'hartonomous.tensor_atoms_m1_r1';
     $other->query("ALTER TABLE $partition SET (autovacuum_vacuum_cost_delay = 100, autovacuum_vacuum_cost_limit = 1);");
-    $other->query("UPDATE $partition SET quantization_format = 'Q8_0';") for 1, 2;
+    $other->query("UPDATE $partition SET planned_format = 'Q8_0';") for 1, 2;
     my $progress = "SELECT count(*) FROM pg_stat_progress_vacuum WHERE relid = '$partition'::regclass;";
     ok wait_until(90, sub { $other->query($progress) }), 'it is at the live partition';
     is $stage->query('CALL hartonomous.quantize_model(1, \'F16\');'), '', 'and makes way for a swap';

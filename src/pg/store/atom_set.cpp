@@ -126,7 +126,7 @@ atom_set atoms_of_revision(std::int32_t model, std::int32_t revision) {
 
 atom_set atoms_in_region(atom_set atoms, const region_argument& region) {
   atoms.region_ = region;
-  atoms.in_region_ = " AND hartonomous.in_geometry(a.weights_geometry, a.weights_geometry_q8, $3)";
+  atoms.in_region_ = " AND hartonomous.in_geometry(a.weights_geometry, a.quantized_position, $3)";
   return atoms;
 }
 

@@ -136,8 +136,8 @@ SET LOCAL check_function_bodies = off;
 CREATE FUNCTION lib.holds(model integer) RETURNS text LANGUAGE plpgsql STABLE AS $$
 BEGIN
   RETURN (SELECT count(*) || ' atoms ' || md5(string_agg(concat_ws('|', a.layer_id, a.atom_sequence, a.tensor_atom_id,
-           a.tensor_name, a.x, a.y, a.importance_score, a.weights_geometry::text, a.weights_geometry_q8,
-           a.hilbert_index, a.quantization_format, a.content_hash, sha256(a.atom_data::bytea),
+           a.tensor_name, a.x, a.y, a.importance_score, a.weights_geometry::text, a.quantized_position,
+           a.hilbert_index, a.planned_format, a.content_hash, sha256(a.atom_data::bytea),
            weights_format(a.atom_data)), ',' ORDER BY a.layer_id, a.atom_sequence))
     FROM hartonomous.tensor_atoms a WHERE a.model_id = model);
 END

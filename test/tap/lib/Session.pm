@@ -76,7 +76,7 @@ sub digest_query {
     my ($model, $table) = @_;
     $table //= 'hartonomous.tensor_atoms';
     return "SELECT count(*) || ' ' || coalesce(md5(string_agg(concat_ws(':', revision_id, layer_id, atom_sequence,"
-        . " x, y, importance_score, encode(content_hash, 'hex'), quantization_format), ','"
+        . " x, y, importance_score, encode(content_hash, 'hex'), planned_format), ','"
         . " ORDER BY revision_id, layer_id, atom_sequence)), '') FROM $table WHERE model_id = $model;";
 }
 
