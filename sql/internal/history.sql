@@ -1,7 +1,8 @@
--- Where the atoms of any kept revision are, and what undoing a stage leads to.
+-- Where the atoms of any available revision are, and to which revision a rollback goes.
 
--- What "undo" means: a copy taken of the current state, if there is one (so that plain DML is undone); otherwise
--- the state before the last stage. A copy stands for what it is a copy of.
+-- A rollback without a revision goes to the newest copy of the current revision, if there is one, and so undoes plain
+-- DML; otherwise to the revision before the last stage. A current revision that is itself a copy counts as the revision
+-- that it was copied from.
 CREATE FUNCTION hartonomous_internal.rollback_target(model integer) RETURNS integer
   LANGUAGE plpgsql STABLE PARALLEL SAFE COST 250
   SET search_path = pg_catalog, pg_temp
@@ -49,9 +50,9 @@ END;
 COMMENT ON FUNCTION hartonomous_internal.atoms_source(integer, integer) IS
   'the atoms of one partition, as a table in a query; NULL if it does not exist or is not attached';
 
--- The partition that holds a revision, and what this partition lacks or has too much of at the moment: reading a kept
--- revision moves nothing (internal/revisions.sql says what deltas are). revision_query() and the readers in C++
--- (src/pg/store/atom_set.cpp) both ask it.
+-- The partition in which a revision is stored, and the deltas by which the partition differs from the revision at the
+-- moment (internal/revisions.sql explains deltas). With them a revision can be read without moving any atoms.
+-- revision_query() and the readers in C++ (src/pg/store/atom_set.cpp) use it.
 CREATE FUNCTION hartonomous_internal.revision_atoms(model integer, revision integer)
   RETURNS TABLE (base_revision_id integer, base_is_live boolean, put_back integer[], taken_out integer[])
   LANGUAGE plpgsql STABLE PARALLEL SAFE COST 250 ROWS 1
@@ -94,24 +95,25 @@ COMMENT ON FUNCTION hartonomous_internal.revision_atoms(integer, integer) IS
   'deltas taken_out, with those of the deltas put_back, in that order; 22023 if the model has no such revision, 55000 '
   'if it was dropped';
 
--- The rows of a state, without bringing its partition into it: those that hold_revision() would put back or take out
--- are added or left out here. Through the parents, for which readers have rights.
+-- The query reads a revision and leaves its partition as it is: it adds the atoms that hold_revision() would put back,
+-- and leaves out those that it would remove. It names parent tables, not partitions: those who read a model have rights
+-- on the parents only.
 CREATE FUNCTION hartonomous_internal.revision_query(revision integer, columns text) RETURNS text
   LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE COST 250
   SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
   model integer := (SELECT r.model_id FROM hartonomous.model_revisions r WHERE r.revision_id = revision);
-  place record;
-  removed text[];  -- whose atoms are not in the state
-  sources text[];  -- whose atoms are, each but for those of the sources before it
+  stored record;
+  removed text[];  -- deltas whose atoms are not in the revision
+  sources text[];  -- where its atoms are; of several sources that have an atom, the first counts
 BEGIN
-  SELECT * INTO STRICT place FROM hartonomous_internal.revision_atoms(model, revision);
-  SELECT array_agg(hartonomous_internal.atoms_source(model, d)) INTO removed FROM unnest(place.taken_out) d;
-  -- What is put back last stands in the place of all else.
+  SELECT * INTO STRICT stored FROM hartonomous_internal.revision_atoms(model, revision);
+  SELECT array_agg(hartonomous_internal.atoms_source(model, d)) INTO removed FROM unnest(stored.taken_out) d;
+  -- The delta that is put back last takes precedence over all others and over the partition.
   SELECT array_agg(hartonomous_internal.atoms_source(model, d.delta) ORDER BY d.n DESC) INTO sources
-    FROM unnest(place.put_back) WITH ORDINALITY d (delta, n);
-  sources := sources || hartonomous_internal.atoms_source(model, place.base_revision_id);
+    FROM unnest(stored.put_back) WITH ORDINALITY d (delta, n);
+  sources := sources || hartonomous_internal.atoms_source(model, stored.base_revision_id);
   -- OFFSET 0 keeps the planner from computing the columns later: sorts and joins, which may go to disk, would carry all
   -- weights that are stored inline.
   RETURN (SELECT string_agg(format('SELECT * FROM (SELECT %s FROM %s a OFFSET 0) a WHERE true', columns, s.source)
