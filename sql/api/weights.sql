@@ -18,13 +18,9 @@ CREATE FUNCTION hartonomous.dequantize(hartonomous.weights) RETURNS real[]
 COMMENT ON FUNCTION hartonomous.dequantize(hartonomous.weights) IS
   'the weights as real[], decoded as ggml does; 0A000 if the format is only carried';
 
-CREATE FUNCTION hartonomous.weights_to_bytea(hartonomous.weights) RETURNS bytea
-  AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 50;
-COMMENT ON FUNCTION hartonomous.weights_to_bytea(hartonomous.weights) IS 'the raw blocks';
-
 CREATE CAST (real[] AS hartonomous.weights) WITH FUNCTION hartonomous.weights(real[]) AS ASSIGNMENT;
 CREATE CAST (hartonomous.weights AS real[]) WITH FUNCTION hartonomous.dequantize(hartonomous.weights) AS ASSIGNMENT;
-CREATE CAST (hartonomous.weights AS bytea) WITH FUNCTION hartonomous.weights_to_bytea(hartonomous.weights);
+CREATE CAST (hartonomous.weights AS bytea) WITH FUNCTION hartonomous_internal.weights_to_bytea(hartonomous.weights);
 
 -- Quantization of weights (for coordinates see api/coordinates.sql)
 

@@ -31,6 +31,10 @@ COMMENT ON FUNCTION hartonomous_internal.weights_recv(internal) IS
 COMMENT ON FUNCTION hartonomous_internal.weights_send(hartonomous.weights) IS
   'binary output: int4 ggml type id, int4 count, blocks';
 
+CREATE FUNCTION hartonomous_internal.weights_to_bytea(hartonomous.weights) RETURNS bytea
+  AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 50;
+COMMENT ON FUNCTION hartonomous_internal.weights_to_bytea(hartonomous.weights) IS 'the cast to bytea: the raw blocks';
+
 -- Values are equal if their bytes are: same format, count and blocks.
 
 CREATE FUNCTION hartonomous_internal.weights_eq(hartonomous.weights, hartonomous.weights) RETURNS boolean

@@ -12,7 +12,7 @@ SELECT gguf(ARRAY[
   ROW('token_embd.weight', '{96,40}', 0, waves(40, 96, 1))::tensor,
   ROW('blk.0.attn_norm.weight', '{96}', 0, waves(1, 96, 2))::tensor,
   ROW('blk.0.attn_q.weight', '{64,128}', 0, low_rank(128, 64, 3))::tensor,
-  ROW('blk.0.ffn_up.weight', '{50,90}', 1, (SELECT string_agg(substr(weights_to_bytea(quantize(x, 'F16')), 1), '')
+  ROW('blk.0.ffn_up.weight', '{50,90}', 1, (SELECT string_agg(quantize(x, 'F16')::bytea, '')
       FROM (SELECT dequantize(weights('F32', 4500, low_rank(90, 50, 4))) AS x) q))::tensor,
   ROW('blk.0.ffn_down.weight', '{64,64}', 0, low_rank(64, 64, 5))::tensor,
   ROW('blk.0.odd_norm.weight', '{64,64}', 0, low_rank(64, 64, 6))::tensor],
