@@ -23,7 +23,7 @@ COMMENT ON FUNCTION hartonomous.score_tokens(hartonomous.regmodel, text, integer
   'errors as perplexity()';
 
 CREATE FUNCTION hartonomous.add_validation_set(name text, text text) RETURNS bytea
-  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 250
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
@@ -33,6 +33,7 @@ BEGIN
     PERFORM hartonomous_internal.raise_error('22004', 'a validation set needs a name and a text');
   END IF;
   PERFORM hartonomous.create_store();
+  PERFORM hartonomous_internal.refuse_common_passage('validation', name, add_validation_set.text);
   INSERT INTO hartonomous.validation_sets (validation_set, text) VALUES (name, add_validation_set.text)
     ON CONFLICT (validation_set) DO NOTHING;
   SELECT s.text_sha256 INTO STRICT hash FROM hartonomous.validation_sets s WHERE s.validation_set = name;
@@ -46,7 +47,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous.add_validation_set(text, text) IS
-  'stores a text to measure models on; returns its SHA-256; 42710 if that name has another text';
+  'stores a text to measure models on; returns its SHA-256; 42710 if that name has another text, 22023 if it has a '
+  'passage in common with a calibration set';
 
 CREATE FUNCTION hartonomous.validate_model_accuracy(model hartonomous.regmodel, validation_set text,
     baseline_revision integer DEFAULT NULL, n_ctx integer DEFAULT NULL, revision integer DEFAULT NULL)

@@ -198,6 +198,47 @@ BEGIN
   );
   CREATE INDEX ON hartonomous.validation_results (model_id, revision_id);
 
+  CREATE TABLE hartonomous.calibration_sets (
+    calibration_set text PRIMARY KEY,
+    text text,
+    text_sha256 bytea GENERATED ALWAYS AS (hartonomous_internal.text_sha256(text)) STORED,
+    created_at timestamptz NOT NULL DEFAULT clock_timestamp()
+  );
+
+  CREATE TABLE hartonomous.calibration_stats (
+    model_id integer NOT NULL REFERENCES hartonomous.models ON DELETE CASCADE,
+    revision_id integer NOT NULL REFERENCES hartonomous.model_revisions ON DELETE CASCADE,
+    calibration_set text NOT NULL REFERENCES hartonomous.calibration_sets ON UPDATE CASCADE ON DELETE CASCADE,
+    layer_id bigint NOT NULL,
+    text_sha256 bytea,
+    n_ctx integer,
+    tokens bigint NOT NULL CHECK (tokens >= 0),
+    columns integer NOT NULL CHECK (columns > 0),
+    experts integer NOT NULL CHECK (experts > 0),
+    token_counts bigint[] NOT NULL,
+    sums_of_squares hartonomous.weights NOT NULL,
+    gram_layer_id bigint,
+    created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (model_id, calibration_set, revision_id, layer_id)
+  );
+  CREATE INDEX ON hartonomous.calibration_stats (revision_id);
+  CREATE INDEX ON hartonomous.calibration_stats (calibration_set);
+
+  CREATE TABLE hartonomous.calibration_grams (
+    model_id integer NOT NULL,
+    revision_id integer NOT NULL,
+    calibration_set text NOT NULL,
+    layer_id bigint NOT NULL,
+    expert integer NOT NULL CHECK (expert >= 0),
+    first_column integer NOT NULL CHECK (first_column >= 0),
+    gram bytea NOT NULL
+      CONSTRAINT calibration_grams_fit_a_dump CHECK (octet_length(gram) <= hartonomous_internal.most_gram_bytes()),
+    PRIMARY KEY (model_id, calibration_set, revision_id, layer_id, expert, first_column),
+    FOREIGN KEY (model_id, calibration_set, revision_id, layer_id)
+      REFERENCES hartonomous.calibration_stats ON UPDATE CASCADE ON DELETE CASCADE
+  );
+  ALTER TABLE hartonomous.calibration_grams ALTER gram SET STORAGE EXTERNAL;
+
   CREATE TABLE hartonomous.atom_usage_stats (
     model_id integer NOT NULL REFERENCES hartonomous.models ON DELETE CASCADE,
     tensor_atom_id bigint NOT NULL,
@@ -231,7 +272,7 @@ CREATE FUNCTION hartonomous.store_tables() RETURNS text[]
   LANGUAGE sql IMMUTABLE PARALLEL SAFE COST 1
   RETURN ARRAY['store', 'models', 'model_layers', 'tensor_atoms', 'tensor_atoms_backup', 'model_revisions',
                'svd_compressed_layers', 'compression_runs', 'compression_steps', 'validation_sets',
-               'validation_results', 'atom_usage_stats'];
+               'validation_results', 'calibration_sets', 'calibration_stats', 'calibration_grams', 'atom_usage_stats'];
 COMMENT ON FUNCTION hartonomous.store_tables() IS 'names of the tables that create_store() creates, without partitions';
 
 CREATE FUNCTION hartonomous.upgrade_store() RETURNS void

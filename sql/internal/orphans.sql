@@ -30,8 +30,9 @@ BEGIN ATOMIC
     coalesce(t.condition, 'NOT EXISTS (SELECT FROM hartonomous.models m WHERE m.model_id = t.model_id)')
     FROM (VALUES
       (2, 'compression_steps', 'NOT EXISTS (SELECT FROM hartonomous.compression_runs r WHERE r.run_id = t.run_id)'),
-      (3, 'compression_runs', NULL), (4, 'validation_results', NULL), (5, 'atom_usage_stats', NULL),
-      (6, 'model_layers', NULL), (7, 'model_revisions', NULL)) t (n, relation, condition)
+      (3, 'compression_runs', NULL), (4, 'validation_results', NULL), (5, 'calibration_grams', NULL),
+      (6, 'calibration_stats', NULL), (7, 'atom_usage_stats', NULL), (8, 'model_layers', NULL),
+      (9, 'model_revisions', NULL)) t (n, relation, condition)
    ORDER BY t.n);
 END;
 COMMENT ON FUNCTION hartonomous_internal.orphaned_rows() IS

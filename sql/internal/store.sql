@@ -74,6 +74,32 @@ BEGIN
   'one row per measurement of a revision: docs/manual/evaluate.md; columns named _error are standard errors';
   COMMENT ON COLUMN hartonomous.validation_results.text_sha256 IS 'hash of the text that was measured on';
   COMMENT ON COLUMN hartonomous.validation_results.score IS 'result of the evaluator, a function of the user''s own';
+  COMMENT ON TABLE hartonomous.calibration_sets IS
+  'one row per text that models are calibrated on; text is NULL if only the statistics of it were imported';
+  COMMENT ON TABLE hartonomous.calibration_stats IS
+  'one row per matrix of a revision and calibration set: what its inputs x were when the text was run; sums over '
+  'tokens, not means: docs/manual/calibrate.md';
+  COMMENT ON COLUMN hartonomous.calibration_stats.text_sha256 IS
+  'hash of the text that was run; NULL if the statistics were imported';
+  COMMENT ON COLUMN hartonomous.calibration_stats.n_ctx IS
+  'number of tokens in a window of the text; NULL if the statistics were imported';
+  COMMENT ON COLUMN hartonomous.calibration_stats.tokens IS 'number of tokens of the text that were run';
+  COMMENT ON COLUMN hartonomous.calibration_stats.columns IS 'length of an input: the columns of the matrix';
+  COMMENT ON COLUMN hartonomous.calibration_stats.experts IS 'number of matrices in the tensor: 1 if it has no experts';
+  COMMENT ON COLUMN hartonomous.calibration_stats.token_counts IS
+  'for each expert, the number of tokens for which the router chose it; without experts one number, tokens';
+  COMMENT ON COLUMN hartonomous.calibration_stats.sums_of_squares IS
+  'the importance vectors: the sum over tokens of the square of each element of x, experts x columns in F32';
+  COMMENT ON COLUMN hartonomous.calibration_stats.gram_layer_id IS
+  'the tensor under whose layer_id calibration_grams holds the Gram matrix of this input, which several matrices can '
+  'share; NULL if there is none';
+  COMMENT ON TABLE hartonomous.calibration_grams IS
+  'Gram matrices of inputs, in panels: the sum over tokens of x x^T, which is symmetric';
+  COMMENT ON COLUMN hartonomous.calibration_grams.expert IS 'number of the expert, from 0; 0 if there are no experts';
+  COMMENT ON COLUMN hartonomous.calibration_grams.first_column IS
+  'first row of the matrix in this panel, from 0, which has whole rows up to where the next panel begins';
+  COMMENT ON COLUMN hartonomous.calibration_grams.gram IS
+  'those rows one after the other, each from the diagonal to the end: float32, little endian, at most 64 MB';
   COMMENT ON TABLE hartonomous.atom_usage_stats IS 'how often and how much an atom took part in evaluations';
   COMMENT ON COLUMN hartonomous.atom_usage_stats.usage_count IS 'number of tokens it took part in';
   COMMENT ON COLUMN hartonomous.atom_usage_stats.mean_energy IS
@@ -90,3 +116,10 @@ CREATE FUNCTION hartonomous_internal.most_factor_bytes() RETURNS bigint
 COMMENT ON FUNCTION hartonomous_internal.most_factor_bytes() IS
   'largest number of bytes that the factors of a tensor may have together, so that COPY and pg_dump can write their '
   'row as text';
+
+CREATE FUNCTION hartonomous_internal.most_gram_bytes() RETURNS integer
+  LANGUAGE sql IMMUTABLE PARALLEL SAFE COST 1
+  RETURN 67108864;
+COMMENT ON FUNCTION hartonomous_internal.most_gram_bytes() IS
+  'largest number of bytes in a panel of a Gram matrix: far below what pg_dump can write as text, so that a dump does '
+  'not need much memory for a row';
