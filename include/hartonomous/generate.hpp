@@ -83,7 +83,7 @@ class text_generator {
 
 // Turns bytes that arrive in pieces into text that PostgreSQL can hold: UTF-8 without NUL. Each byte that is not part
 // of a character becomes U+FFFD.
-class growing_text {
+class utf8_stream_decoder {
  public:
   // Returns the text that is complete after these bytes; the first bytes of a character wait for the rest.
   std::string add(std::string_view bytes);

@@ -8,7 +8,7 @@
 namespace hartonomous {
 
 struct prune_summary {
-  std::optional<float> cut;  // atoms with an importance strictly below it are removed; no value: none is
+  std::optional<float> threshold;  // atoms with an importance strictly below it are removed; no value: none is
   std::int64_t atoms = 0, removed = 0;
   std::int64_t bytes = 0, removed_bytes = 0;
 };

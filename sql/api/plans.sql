@@ -14,7 +14,7 @@ DECLARE
   atoms_of_model text := format('(SELECT * FROM hartonomous.tensor_atoms WHERE model_id = %s)', model::integer);
   of_imported boolean := keep_ratio IS NOT NULL AND keep_ratio_of = 'imported';
   tensors record;
-  cut hartonomous_internal.prune_summary;
+  summary hartonomous_internal.prune_summary;
 BEGIN
   PERFORM hartonomous_internal.check_prune_arguments(keep_ratio, threshold, scope, 'auto', keep_ratio_of);
   SELECT array_agg(t.layer_id) AS layers, array_agg(t.layer_name) AS names, array_agg(t.imported_atoms) AS imported,
@@ -26,10 +26,10 @@ BEGIN
   IF scope = 'model' AND keep_ratio IS NOT NULL THEN
     EXECUTE format($sql$
       SELECT (c).* FROM (
-        SELECT hartonomous_internal.prune_cut(a.importance_score, 0::bigint, $2, NULL, $3::bigint) AS c
+        SELECT hartonomous_internal.prune_threshold(a.importance_score, 0::bigint, $2, NULL, $3::bigint) AS c
           FROM %s a WHERE a.layer_id = ANY ($1)) s$sql$, atoms_of_model)
-      INTO cut USING tensors.pruned, keep_ratio, tensors.of_atoms;
-    threshold := coalesce(cut.cut, '-Infinity');
+      INTO summary USING tensors.pruned, keep_ratio, tensors.of_atoms;
+    threshold := coalesce(summary.threshold, '-Infinity');
     keep_ratio := NULL;
   END IF;
   RETURN QUERY EXECUTE format($sql$
@@ -40,25 +40,25 @@ BEGIN
       SELECT f.layer_id, sum(f.bytes)::bigint AS bytes
       FROM hartonomous_internal.stored_forms($8, hartonomous_internal.live_base($8)) f
        GROUP BY f.layer_id),
-    cuts AS (
-      SELECT t.*, (s.c).cut, coalesce((s.c).atoms, 0) AS atoms, coalesce((s.c).removed, 0) AS removed,
+    thresholds AS (
+      SELECT t.*, (s.c).threshold, coalesce((s.c).atoms, 0) AS atoms, coalesce((s.c).removed, 0) AS removed,
              coalesce((s.c).bytes, 0) AS bytes, coalesce((s.c).removed_bytes, 0) AS removed_bytes
         FROM tensors t
         -- One lookup per tensor, by the primary key. A join with all atoms would have to sort them together with the
         -- tensors.
         CROSS JOIN LATERAL (
-          SELECT hartonomous_internal.prune_cut(a.importance_score, hartonomous.weights_bytes(a.atom_data),
+          SELECT hartonomous_internal.prune_threshold(a.importance_score, hartonomous.weights_bytes(a.atom_data),
                                      CASE WHEN t.reason IS NULL THEN $2 END,
                                      CASE WHEN t.reason IS NULL THEN $3 ELSE '-Infinity' END,
                                      CASE WHEN $7 THEN t.imported_atoms END) AS c
                               FROM %s a WHERE a.layer_id = t.layer_id) s)
     SELECT c.layer_id, c.layer_name, CASE WHEN c.removed > 0 THEN 'prune' END,
-           CASE WHEN c.removed > 0 THEN jsonb_build_object('minimum_importance', c.cut) END,
+           CASE WHEN c.removed > 0 THEN jsonb_build_object('minimum_importance', c.threshold) END,
            c.atoms, c.atoms - c.removed, c.bytes + coalesce(b.bytes, 0),
            c.bytes + coalesce(b.bytes, 0) - c.removed_bytes,
            coalesce(c.reason, CASE WHEN c.removed = 0 THEN 'nothing to prune' END),
            jsonb_build_object('imported_atoms', c.imported_atoms)
-      FROM cuts c LEFT JOIN beside b USING (layer_id) ORDER BY c.n$sql$, atoms_of_model)
+      FROM thresholds c LEFT JOIN beside b USING (layer_id) ORDER BY c.n$sql$, atoms_of_model)
     USING tensors.layers, keep_ratio, threshold, tensors.names, tensors.imported, tensors.reasons, of_imported, model;
 END
 $$;

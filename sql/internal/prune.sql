@@ -36,32 +36,32 @@ COMMENT ON FUNCTION hartonomous_internal.check_prune_arguments(double precision,
   '22023 if the arguments of a pruning contradict each other';
 
 CREATE TYPE hartonomous_internal.prune_summary AS (
-  cut real, atoms bigint, removed bigint, bytes bigint, removed_bytes bigint
+  threshold real, atoms bigint, removed bigint, bytes bigint, removed_bytes bigint
 );
 COMMENT ON TYPE hartonomous_internal.prune_summary IS
-  'the effect of pruning a group of atoms: those with importance below cut are removed';
+  'the effect of pruning a group of atoms: those with importance below the threshold are removed';
 
-CREATE FUNCTION hartonomous_internal.prune_cut_transition(internal, real, bigint, double precision, real, bigint)
+CREATE FUNCTION hartonomous_internal.prune_threshold_transition(internal, real, bigint, double precision, real, bigint)
   RETURNS internal
   AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 1;
-COMMENT ON FUNCTION hartonomous_internal.prune_cut_transition(internal, real, bigint, double precision, real, bigint) IS
-  'transition function of prune_cut';
-CREATE FUNCTION hartonomous_internal.prune_cut_final(internal) RETURNS hartonomous_internal.prune_summary
+COMMENT ON FUNCTION hartonomous_internal.prune_threshold_transition(internal, real, bigint, double precision, real,
+  bigint) IS
+  'transition function of prune_threshold';
+CREATE FUNCTION hartonomous_internal.prune_threshold_final(internal) RETURNS hartonomous_internal.prune_summary
   AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 50;
-COMMENT ON FUNCTION hartonomous_internal.prune_cut_final(internal) IS 'final function of prune_cut';
+COMMENT ON FUNCTION hartonomous_internal.prune_threshold_final(internal) IS 'final function of prune_threshold';
 -- There is no combine function: the ranking needs all atoms of a group in one process, and moving them there costs more
 -- than collecting them in the first place.
-CREATE AGGREGATE hartonomous_internal.prune_cut(importance real, bytes bigint, keep_ratio double precision,
-  threshold real,
-  of_atoms bigint) (
-  SFUNC = hartonomous_internal.prune_cut_transition, STYPE = internal, SSPACE = 65536,
-    FINALFUNC = hartonomous_internal.prune_cut_final, PARALLEL = SAFE
+CREATE AGGREGATE hartonomous_internal.prune_threshold(importance real, bytes bigint, keep_ratio double precision,
+  threshold real, of_atoms bigint) (
+  SFUNC = hartonomous_internal.prune_threshold_transition, STYPE = internal, SSPACE = 65536,
+    FINALFUNC = hartonomous_internal.prune_threshold_final, PARALLEL = SAFE
 );
-COMMENT ON AGGREGATE hartonomous_internal.prune_cut(real, bigint, double precision, real, bigint) IS
-  'where to cut a group of atoms: at the threshold, or so that the least important floor(of_atoms x (1 - keep_ratio)) '
-  'are missing in the end, counting those that are missing already, and keeping atoms that tie with the least '
-  'important one kept; if of_atoms is NULL, all atoms with an importance count; atoms without importance are kept; '
-  '22023 unless exactly one of keep_ratio and threshold is given';
+COMMENT ON AGGREGATE hartonomous_internal.prune_threshold(real, bigint, double precision, real, bigint) IS
+  'the effect of pruning a group of atoms at a threshold, or at the one by which the least important '
+  'floor(of_atoms x (1 - keep_ratio)) are missing in the end, counting those that are missing already, and keeping '
+  'atoms that tie with the least important one kept; if of_atoms is NULL, all atoms with an importance count; atoms '
+  'without importance are kept; 22023 unless exactly one of keep_ratio and threshold is given';
 
 -- Every token passes through the embeddings and the output matrix, and each of their rows matters as much as its token
 -- is frequent, which magnitudes do not show. Pruning them by magnitude costs far more quality than it saves space.

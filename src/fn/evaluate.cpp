@@ -5,7 +5,7 @@
 #include "pg/model/arguments.hpp"
 #include "pg/model/language_model.hpp"
 #include "pg/base/rows.hpp"
-#include "pg/store/settled_snapshot.hpp"
+#include "pg/store/locked_snapshot.hpp"
 #include "pg/store/tensor_cache.hpp"
 
 #include <algorithm>
@@ -23,18 +23,18 @@ using namespace hartonomous::pg;
 namespace {
 
 // A token as text or, if it is not made of whole characters, as bytes: <0xE2>.
-std::string token_text(const tokenizer& words, token_id token) {
+std::string token_text(const tokenizer& tokenizer, token_id token) {
   std::string piece;
-  words.append_piece(piece, token, true);
-  std::string said = growing_text().add(piece);
-  if (said == piece) return said;
-  said.clear();
+  tokenizer.append_piece(piece, token, true);
+  std::string text = utf8_stream_decoder().add(piece);
+  if (text == piece) return text;
+  text.clear();
   char byte[8];
   for (char c : piece) {
     std::snprintf(byte, sizeof byte, "<0x%02X>", static_cast<unsigned char>(c));
-    said += byte;
+    text += byte;
   }
-  return said;
+  return text;
 }
 
 // Reports the progress of an evaluation: as a NOTICE from time to time, at DEBUG1 after every pass of the model.
@@ -58,7 +58,7 @@ evaluation_watcher progress_notices() {
 HARTONOMOUS_FUNCTION(perplexity) {
   const std::string of = text_argument(fcinfo, 1, "the text");
   const std::int32_t id = model_argument(fcinfo);
-  const settled_snapshot snapshot(id);
+  const locked_snapshot snapshot(id);
   spi_session spi;
   language_model model(atoms_argument(fcinfo, 3, id));
   const std::vector<token_id> tokens = model.encode(of);
@@ -70,7 +70,7 @@ HARTONOMOUS_FUNCTION(score_tokens) {
   const std::string of = text_argument(fcinfo, 1, "the text");
   result_rows rows(fcinfo);
   const std::int32_t id = model_argument(fcinfo);
-  const settled_snapshot snapshot(id);
+  const locked_snapshot snapshot(id);
   spi_session spi;
   language_model model(atoms_argument(fcinfo, 3, id));
   const std::vector<token_id> tokens = model.encode(of);
@@ -78,7 +78,7 @@ HARTONOMOUS_FUNCTION(score_tokens) {
   const std::vector<double> scores = score_windows(model.network(), windows, work_memory(), progress_notices());
   for (std::size_t i = 0; i < tokens.size(); ++i) {
     const Datum values[] = {Int32GetDatum(static_cast<int32>(i)), Int32GetDatum(tokens[i]),
-                            text_datum(token_text(model.words(), tokens[i])),
+                            text_datum(token_text(model.tokenizer(), tokens[i])),
                             Float8GetDatum(i > 0 ? scores[i - 1] : 0.0)};
     const bool nulls[] = {false, false, false, i == 0};
     rows.add(values, nulls);
@@ -91,7 +91,7 @@ HARTONOMOUS_FUNCTION(score_tokens) {
 HARTONOMOUS_FUNCTION(measure_accuracy) {
   const std::string of = text_argument(fcinfo, 1, "the text");
   const std::int32_t id = model_argument(fcinfo);
-  const settled_snapshot snapshot(id);
+  const locked_snapshot snapshot(id);
   Datum values[12] = {};
   bool nulls[12] = {};
   {
@@ -126,7 +126,7 @@ HARTONOMOUS_FUNCTION(measure_usage) {
   const std::string of = text_argument(fcinfo, 1, "the text");
   result_rows rows(fcinfo);
   const std::int32_t id = model_argument(fcinfo);
-  const settled_snapshot snapshot(id);
+  const locked_snapshot snapshot(id);
   spi_session spi;
   language_model model(live_atoms(id));
   usage_meter meter([&](const std::string& name) { return model.tensors().tensor(name).layout; });

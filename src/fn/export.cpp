@@ -2,7 +2,7 @@
 #include "pg/store/atom_reader.hpp"
 #include "pg/base/files.hpp"
 #include "pg/store/layer_row.hpp"
-#include "pg/store/settled_snapshot.hpp"
+#include "pg/store/locked_snapshot.hpp"
 
 #include <algorithm>
 #include <cstdint>
@@ -192,7 +192,7 @@ Datum export_as_safetensors(std::int32_t model, const make_output& make) {
 
 Datum export_model(FunctionCallInfo fcinfo, const make_output& make) {
   const std::int32_t model = PG_GETARG_INT32(0);
-  const settled_snapshot snapshot(model);
+  const locked_snapshot snapshot(model);
   const text* name = call([&] { return PG_GETARG_TEXT_PP(1); });
   const std::string container(VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name));
   if (container == "gguf") return export_as_gguf(model, make);

@@ -3,7 +3,7 @@
 #include "pg/base/text.hpp"
 #include "pg/model/arguments.hpp"
 #include "pg/model/language_model.hpp"
-#include "pg/store/settled_snapshot.hpp"
+#include "pg/store/locked_snapshot.hpp"
 
 #include <cstdint>
 
@@ -52,21 +52,21 @@ struct generation {
     const auto most = static_cast<std::uint32_t>(whole_number(fcinfo, max_tokens, "max_tokens"));
     std::vector<token_id> tokens = model.encode_prompt(text_argument(fcinfo, prompt, "the prompt"));
     require_work_memory(text_generator::bytes(model.network(), tokens.size(), most), "generating text");
-    const tokenizer& words = model.words();
+    const tokenizer& tokenizer = model.tokenizer();
     return {model.network(), std::move(tokens), most, sampling_arguments(fcinfo),
-            [&words](token_id token) { return words.ends_text(token); }};
+            [&tokenizer](token_id token) { return tokenizer.ends_text(token); }};
   }
 
   // The text that the token adds.
-  std::string say(token_id token) {
+  std::string text_of(token_id token) {
     std::string piece;
-    model.words().append_piece(piece, token, false);
-    return text.add(piece);
+    model.tokenizer().append_piece(piece, token, false);
+    return decoder.add(piece);
   }
 
   language_model model;
   text_generator generator;
-  growing_text text;
+  utf8_stream_decoder decoder;
   std::int32_t position = 0;
 };
 
@@ -84,7 +84,7 @@ void begin_stream(FunctionCallInfo fcinfo) {
     });
   }
   const std::int32_t model = model_argument(fcinfo);
-  settle_model(model);
+  lock_partitions(model);
   spi_session spi;
   stream->user_fctx = make_state<generation>(context, fcinfo, model, context);
 }
@@ -103,8 +103,8 @@ HARTONOMOUS_FUNCTION(generate_tokens) {
     token = g->generator.next();
   }
   if (!token) return call([&]() -> Datum { SRF_RETURN_DONE(stream); });
-  const Datum values[] = {Int32GetDatum(++g->position), Int32GetDatum(token->token), text_datum(g->say(token->token)),
-                          Float8GetDatum(token->log_probability)};
+  const Datum values[] = {Int32GetDatum(++g->position), Int32GetDatum(token->token),
+                          text_datum(g->text_of(token->token)), Float8GetDatum(token->log_probability)};
   const bool nulls[4] = {};
   return call([&]() -> Datum {
     HeapTuple row = heap_form_tuple(stream->tuple_desc, const_cast<Datum*>(values), const_cast<bool*>(nulls));
@@ -113,13 +113,13 @@ HARTONOMOUS_FUNCTION(generate_tokens) {
 }
 
 HARTONOMOUS_FUNCTION(generate_text) {
-  std::string said;
+  std::string text;
   {
     const std::int32_t model = model_argument(fcinfo);
-    const settled_snapshot snapshot(model);
+    const locked_snapshot snapshot(model);
     spi_session spi;
     generation g(fcinfo, model, CurrentMemoryContext);
-    while (const std::optional<chosen_token> token = g.generator.next()) said += g.say(token->token);
+    while (const std::optional<chosen_token> token = g.generator.next()) text += g.text_of(token->token);
   }
-  return text_datum(said);
+  return text_datum(text);
 }

@@ -4,7 +4,7 @@
 #include "pg/base/text.hpp"
 #include "pg/model/arguments.hpp"
 #include "pg/model/model_tensors.hpp"
-#include "pg/store/settled_snapshot.hpp"
+#include "pg/store/locked_snapshot.hpp"
 
 #include <algorithm>
 #include <cstdint>
@@ -67,7 +67,7 @@ HARTONOMOUS_FUNCTION(tensor_positions) {
   const std::string name = text_argument(fcinfo, 1, "the tensor");
   result_rows result(fcinfo);
   const std::int32_t id = model_argument(fcinfo);
-  const settled_snapshot snapshot(id);
+  const locked_snapshot snapshot(id);
   spi_session spi;
   const model_tensors catalog(live_atoms(id));
   const stored_tensor& tensor = catalog.tensor(name);

@@ -1,4 +1,4 @@
-// The aggregate prune_cut() (sql/internal/prune.sql).
+// The aggregate prune_threshold() (sql/internal/prune.sql).
 #include "pg/base/aggregate.hpp"
 #include "pg/base/composite.hpp"
 #include "pg/base/memory.hpp"
@@ -37,17 +37,17 @@ prune_summary summary_of(const prune_state& state) {
 }
 
 Datum summary_datum(FunctionCallInfo fcinfo, const prune_summary& summary) {
-  const bool cut_known = summary.cut.has_value();
-  const Datum values[5] = {Float4GetDatum(cut_known ? *summary.cut : 0.0f), Int64GetDatum(summary.atoms),
+  const bool known = summary.threshold.has_value();
+  const Datum values[5] = {Float4GetDatum(known ? *summary.threshold : 0.0f), Int64GetDatum(summary.atoms),
                            Int64GetDatum(summary.removed), Int64GetDatum(summary.bytes),
                            Int64GetDatum(summary.removed_bytes)};
-  const bool nulls[5] = {!cut_known, false, false, false, false};
+  const bool nulls[5] = {!known, false, false, false, false};
   return composite_datum(fcinfo, values, nulls);
 }
 
 }  // namespace
 
-HARTONOMOUS_FUNCTION(prune_cut_transition) {
+HARTONOMOUS_FUNCTION(prune_threshold_transition) {
   const MemoryContext context = aggregate_context(fcinfo);
   auto* state = state_argument<prune_state>(fcinfo, 0);
   if (state == nullptr) {
@@ -62,7 +62,7 @@ HARTONOMOUS_FUNCTION(prune_cut_transition) {
   PG_RETURN_POINTER(state);
 }
 
-HARTONOMOUS_FUNCTION(prune_cut_final) {
+HARTONOMOUS_FUNCTION(prune_threshold_final) {
   const auto* state = state_argument<prune_state>(fcinfo, 0);
   if (state == nullptr) PG_RETURN_NULL();
   return summary_datum(fcinfo, summary_of(*state));

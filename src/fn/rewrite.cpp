@@ -68,7 +68,7 @@ void ignore(DestReceiver*) {}
 // The changes that copy_atoms() has to make, and what it must know of the layers. Flags and numbers only, because
 // errors of PostgreSQL jump over the functions that build the query.
 struct changes {
-  bool quantized, planned, by_column, encoded, cut, by_region, outside;
+  bool quantized, planned, by_column, encoded, pruned, by_region, outside;
   bool moved;                          // to a layer of another model
   int32 model, into_model, atom_size;  // of the source layer; into_model: of the target layer
 };
@@ -171,7 +171,7 @@ const char* build_query(atom_receiver& receiver, Oid source, int32 revision, con
   appendStringInfo(&query, " FROM %s WHERE model_id OPERATOR(pg_catalog.=) %d AND layer_id OPERATOR(pg_catalog.=) $1",
                    quote_qualified_identifier(get_namespace_name(get_rel_namespace(source)), get_rel_name(source)),
                    asked.model);
-  if (asked.cut) {
+  if (asked.pruned) {
     appendStringInfoString(&query, " AND (importance_score OPERATOR(pg_catalog.>=) $7 OR importance_score IS NULL)");
   }
   if (asked.by_region) {
@@ -187,7 +187,7 @@ changes flags_of(const tensor_operation& operation) {
   asked.planned = operation.planned_formats.has_value();
   asked.by_column = operation.column_importance.has_value();
   asked.encoded = operation.encodes_geometry;
-  asked.cut = operation.minimum_importance.has_value();
+  asked.pruned = operation.minimum_importance.has_value();
   asked.by_region = operation.region.has_value();
   asked.outside = operation.outside_region;
   return asked;

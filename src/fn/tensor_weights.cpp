@@ -3,7 +3,7 @@
 #include "pg/base/text.hpp"
 #include "pg/model/arguments.hpp"
 #include "pg/model/model_tensors.hpp"
-#include "pg/store/settled_snapshot.hpp"
+#include "pg/store/locked_snapshot.hpp"
 
 #include <algorithm>
 #include <cstdint>
@@ -16,7 +16,7 @@ HARTONOMOUS_FUNCTION(tensor_weights) {
   const MemoryContext context = CurrentMemoryContext;
   const std::string name = text_argument(fcinfo, 1, "the tensor");
   const std::int32_t id = model_argument(fcinfo);
-  const settled_snapshot snapshot(id);
+  const locked_snapshot snapshot(id);
   spi_session spi;
   const atom_set atoms = atoms_argument(fcinfo, 2, id);
   const model_tensors catalog(atoms);

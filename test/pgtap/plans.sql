@@ -108,11 +108,11 @@ SELECT ok(with_importance(reals_json(numbers))
   = (SELECT array_agg(quantize(a.atom_data, 'Q4_K', numbers) ORDER BY a.atom_sequence)
   FROM tensor_atoms a WHERE a.model_id = :m AND a.tensor_name = 'blk.0.attn_q.weight'),
   'copy_atoms() has the very numbers that quantize() is given') FROM lib.numbers;
-CREATE TABLE lib.cuts AS SELECT operation, arguments FROM prune_plan(:m, 0.5) WHERE operation IS NOT NULL;
+CREATE TABLE lib.pruned AS SELECT operation, arguments FROM prune_plan(:m, 0.5) WHERE operation IS NOT NULL;
 RESET extra_float_digits;
-SELECT is((SELECT count(*) FROM lib.cuts c WHERE EXISTS (SELECT FROM tensor_atoms a WHERE a.model_id = :m
+SELECT is((SELECT count(*) FROM lib.pruned c WHERE EXISTS (SELECT FROM tensor_atoms a WHERE a.model_id = :m
   AND float4send(a.importance_score) = float4send((c.arguments ->> 'minimum_importance')::real))),
-  (SELECT count(*) FROM lib.cuts), 'a cut is the importance of an atom, to the last bit');
+  (SELECT count(*) FROM lib.pruned), 'a threshold is the importance of an atom, to the last bit');
 
 -- ---- plans of one's own ----
 CREATE TABLE lib.mine AS SELECT * FROM quantize_plan(:m, 'Q8_0') WHERE layer_name LIKE 'blk%';

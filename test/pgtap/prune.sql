@@ -295,8 +295,8 @@ SELECT is(prune_notice(true, 0, 0, 0, 0), 'would prune 0 of 0 atoms (0.0 %), 0 B
 SELECT is_empty(
   $$SELECT without_comment('check_prune_arguments', 'prunable_tensors', 'prune_plan', 'plan_pruning', 'report_pruning',
     'prune_parameters',
-    'passed_over', 'prune_in_place', 'prune_by_importance', 'prune_notice', 'prune_cut_transition',
-    'prune_cut_final')$$,
+    'passed_over', 'prune_in_place', 'prune_by_importance', 'prune_notice', 'prune_threshold_transition',
+    'prune_threshold_final')$$,
   'every function has a comment');
 
 SELECT * FROM finish();

@@ -150,8 +150,8 @@ TEST(Generator, StopsWhereItShould) {
   }
 }
 
-TEST(GrowingText, CharactersWaitForTheirEnd) {
-  growing_text text;
+TEST(Utf8StreamDecoder, CharactersWaitForTheirEnd) {
+  utf8_stream_decoder text;
   EXPECT_EQ(text.add("a\xE2"), "a");
   EXPECT_EQ(text.add("\x82"), "");
   EXPECT_EQ(text.add("\xAC!"), "\xE2\x82\xAC!");
@@ -159,14 +159,14 @@ TEST(GrowingText, CharactersWaitForTheirEnd) {
   EXPECT_EQ(text.add("\x80"), "\xF0\x9F\x98\x80");
 }
 
-TEST(GrowingText, WhatIsNoCharacterIsReplacedByteByByte) {
+TEST(Utf8StreamDecoder, WhatIsNoCharacterIsReplacedByteByByte) {
   const std::string r = "\xEF\xBF\xBD";
-  EXPECT_EQ(growing_text().add("a\x80z"), "a" + r + "z");
-  EXPECT_EQ(growing_text().add("\xE2z"), r + "z");
-  EXPECT_EQ(growing_text().add(std::string("\0z", 2)), r + "z");
-  EXPECT_EQ(growing_text().add("\xC0\xAF"), r + r) << "overlong";
-  EXPECT_EQ(growing_text().add("\xED\xA0\x80z"), r + r + r + "z") << "a surrogate";
-  EXPECT_EQ(growing_text().add("\xFF"), r);
+  EXPECT_EQ(utf8_stream_decoder().add("a\x80z"), "a" + r + "z");
+  EXPECT_EQ(utf8_stream_decoder().add("\xE2z"), r + "z");
+  EXPECT_EQ(utf8_stream_decoder().add(std::string("\0z", 2)), r + "z");
+  EXPECT_EQ(utf8_stream_decoder().add("\xC0\xAF"), r + r) << "overlong";
+  EXPECT_EQ(utf8_stream_decoder().add("\xED\xA0\x80z"), r + r + r + "z") << "a surrogate";
+  EXPECT_EQ(utf8_stream_decoder().add("\xFF"), r);
 }
 
 }  // namespace

@@ -17,7 +17,7 @@ prune_group group_of(std::initializer_list<float> scores) {
 
 TEST(Prune, KeepsTheMostImportant) {
   const prune_summary s = group_of({5, 1, 4, 2, 3}).keeping(0.6);
-  EXPECT_EQ(s.cut, 3.0f);
+  EXPECT_EQ(s.threshold, 3.0f);
   EXPECT_EQ(s.atoms, 5);
   EXPECT_EQ(s.removed, 2);
   EXPECT_EQ(s.bytes, 50);
@@ -60,7 +60,7 @@ TEST(Prune, AskingAgainRemovesNothing) {
     first.add(std::nullopt, 1);
     const prune_summary once = first.keeping(keep, 101);
     for (int i = 0; i < 100; ++i) {
-      if (!(score(i) < once.cut.value_or(-1.0f))) second.add(score(i), 1);
+      if (!(score(i) < once.threshold.value_or(-1.0f))) second.add(score(i), 1);
     }
     second.add(std::nullopt, 1);
     EXPECT_EQ(second.keeping(keep, 101).removed, 0) << keep;
@@ -71,8 +71,8 @@ TEST(Prune, AskingAgainRemovesNothing) {
 TEST(Prune, KeepingAllRemovesNothingAndHasNoCut) {
   const prune_summary s = group_of({1, 2, 3}).keeping(1.0);
   EXPECT_EQ(s.removed, 0);
-  EXPECT_FALSE(s.cut.has_value());
-  EXPECT_FALSE(prune_group().keeping(0.5).cut.has_value());
+  EXPECT_FALSE(s.threshold.has_value());
+  EXPECT_FALSE(prune_group().keeping(0.5).threshold.has_value());
 }
 
 TEST(Prune, KeepingNoneRemovesAllButTheUnknown) {
@@ -82,8 +82,8 @@ TEST(Prune, KeepingNoneRemovesAllButTheUnknown) {
   const prune_summary s = group.keeping(0.0);
   EXPECT_EQ(s.atoms, 5);
   EXPECT_EQ(s.removed, 3);
-  ASSERT_TRUE(s.cut.has_value());
-  EXPECT_TRUE(std::isnan(*s.cut));
+  ASSERT_TRUE(s.threshold.has_value());
+  EXPECT_TRUE(std::isnan(*s.threshold));
 }
 
 TEST(Prune, AtomsWithoutImportanceAreCountedAndStay) {

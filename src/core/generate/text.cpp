@@ -21,7 +21,7 @@ bool is_unfinished(std::string_view text, std::size_t i) noexcept {
 
 }  // namespace
 
-std::string growing_text::add(std::string_view bytes) {
+std::string utf8_stream_decoder::add(std::string_view bytes) {
   waiting_ += bytes;
   std::string text;
   std::size_t i = 0;

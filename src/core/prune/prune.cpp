@@ -32,7 +32,7 @@ void prune_group::add(std::optional<float> importance, std::int64_t bytes) {
 
 prune_summary prune_group::below(float threshold) const {
   prune_summary summary;
-  summary.cut = threshold;
+  summary.threshold = threshold;
   summary.atoms = static_cast<std::int64_t>(ranked_.size()) + unranked_;
   summary.bytes = unranked_bytes_;
   for (const atom& a : ranked_) {
@@ -58,16 +58,16 @@ prune_summary prune_group::removing(std::int64_t wanted) const {
   const std::size_t removed = std::min(static_cast<std::size_t>(wanted), ranked_.size());
   if (removed == 0) {
     prune_summary summary = below(-std::numeric_limits<float>::infinity());
-    summary.cut.reset();
+    summary.threshold.reset();
     return summary;
   }
   // Nothing is to be kept. All importances rank before NaN except NaN itself, which says nothing and is kept.
   if (removed == ranked_.size()) return below(std::numeric_limits<float>::quiet_NaN());
   std::vector<float> order(ranked_.size());
   std::transform(ranked_.begin(), ranked_.end(), order.begin(), [](const atom& a) { return a.importance; });
-  const auto cut = order.begin() + static_cast<std::ptrdiff_t>(removed);
-  std::nth_element(order.begin(), cut, order.end(), ranks_before);
-  return below(*cut);
+  const auto least_kept = order.begin() + static_cast<std::ptrdiff_t>(removed);
+  std::nth_element(order.begin(), least_kept, order.end(), ranks_before);
+  return below(*least_kept);
 }
 
 }  // namespace hartonomous

@@ -24,7 +24,7 @@ class language_model {
   explicit language_model(atom_set atoms);
 
   transformer& network() noexcept { return network_; }
-  const tokenizer& words() const noexcept { return *tokenizer_; }
+  const hartonomous::tokenizer& tokenizer() const noexcept { return *tokenizer_; }
   model_tensors& tensors() noexcept { return tensors_; }
 
   // Tokenizes a text, with the begin and end tokens that the model asks for. Raises 22023 if the vocabulary has more
@@ -41,7 +41,7 @@ class language_model {
   backend_interrupts interrupts_;
   model_tensors tensors_;
   transformer network_;
-  std::shared_ptr<const tokenizer> tokenizer_;
+  std::shared_ptr<const hartonomous::tokenizer> tokenizer_;
 };
 
 }  // namespace hartonomous::pg

@@ -88,11 +88,11 @@ std::shared_ptr<const tokenizer> model_tokenizer(std::int32_t model) {
   return kept.front().made;
 }
 
-std::vector<std::int32_t> encode_text(const tokenizer& words, std::string_view text, bool add_special,
+std::vector<std::int32_t> encode_text(const tokenizer& tokenizer, std::string_view text, bool add_special,
                                       bool parse_special) {
-  require_work_memory(tokenizer::encode_memory(text), "tokenizing the text");
+  require_work_memory(hartonomous::tokenizer::encode_memory(text), "tokenizing the text");
   backend_interrupts interrupts;
-  return words.encode(text, add_special, parse_special, interrupts);
+  return tokenizer.encode(text, add_special, parse_special, interrupts);
 }
 
 }  // namespace hartonomous::pg

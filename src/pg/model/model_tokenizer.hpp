@@ -19,7 +19,7 @@ std::shared_ptr<const tokenizer> model_tokenizer(std::int32_t model);
 
 // tokenizer::encode() for texts of any length: it can be cancelled, and raises 53200 if tokenizing the text would take
 // more than max_work_memory. All texts are tokenized by this function.
-std::vector<std::int32_t> encode_text(const tokenizer& words, std::string_view text, bool add_special,
+std::vector<std::int32_t> encode_text(const tokenizer& tokenizer, std::string_view text, bool add_special,
                                       bool parse_special);
 
 }  // namespace hartonomous::pg

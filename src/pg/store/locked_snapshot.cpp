@@ -1,5 +1,5 @@
-// Snapshots that are consistent with swaps of partitions (settled_snapshot.hpp).
-#include "pg/store/settled_snapshot.hpp"
+// Snapshots that are consistent with swaps of partitions (locked_snapshot.hpp).
+#include "pg/store/locked_snapshot.hpp"
 
 #include <cstdint>
 #include <string>
@@ -32,13 +32,13 @@ void check_partition(std::int32_t model, Oid atoms) {
 
 }  // namespace
 
-void settle_model(std::int32_t model) {
+void lock_partitions(std::int32_t model) {
   check_partition(model, call([] { return lock_atoms(); }));
 }
 
 // Partitions may be swapped between taking the snapshot of the calling query and the first access to the atoms. So the
 // lock that delays swaps is taken first, and the snapshot after it.
-settled_snapshot::settled_snapshot(std::int32_t model) : exceptions_(std::uncaught_exceptions()) {
+locked_snapshot::locked_snapshot(std::int32_t model) : exceptions_(std::uncaught_exceptions()) {
   const Oid atoms = call([] {
     const Oid relation = lock_atoms();
     PushActiveSnapshot(GetTransactionSnapshot());
