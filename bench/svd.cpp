@@ -120,9 +120,9 @@ struct matrix_file {
 };
 
 void print_error(const matrix_file& matrix, const factor_view& factors) {
-  workers crew;
+  workers pool;
   no_interrupts none;
-  const double error = factor_error(matrix.numbers, factors, crew, none);
+  const double error = factor_error(matrix.numbers, factors, pool, none);
   const double least = least_error(matrix.rows, matrix.columns, factors.rank);
   std::printf("%.9g\t%.9g", error, 100.0 * (error / least - 1.0));
 }
@@ -132,8 +132,8 @@ void decompose(const matrix_file& matrix, const svd_request& request, unsigned t
   no_interrupts none;
   const clock::time_point start = clock::now();
   const svd_factors found = [&] {
-    workers crew(threads);
-    return truncated_svd(matrix.numbers, matrix.rows, matrix.columns, request, crew, none);
+    workers pool(threads);
+    return truncated_svd(matrix.numbers, matrix.rows, matrix.columns, request, pool, none);
   }();
   std::printf("%.6f\t", std::chrono::duration<double>(clock::now() - start).count());
   print_error(matrix, {matrix.rows, matrix.columns, found.rank, found.u, found.s, found.vt});

@@ -46,21 +46,21 @@ inline constexpr std::uint64_t plane_sample_rows = 64;
 principal_plane find_principal_plane(span<const float> sample, std::size_t rows, std::size_t columns, workers& pool,
                                      interrupt_checker& interrupts);
 
-struct atom_place {
+struct atom_position {
   float x, y, importance;
 };
 
-// Computes the positions of the atoms of one tensor: call add_row() for every row in order, then places().
+// Computes the positions of the atoms of one tensor: call add_row() for every row in order, then positions().
 class tensor_space {
  public:
   tensor_space(const atom_layout& layout, principal_plane plane);
   // `row` has row_length weights. An atom with NaN or infinite weights gets importance 10 and lies at the center.
   void add_row(span<const float> row);
-  // Marks an atom of a row that was added before as missing: the others are placed as if it did not exist. Its own
-  // position is meaningless.
+  // Marks an atom of a row that was added before as missing: the positions of the others are as if it did not exist.
+  // Its own position is meaningless.
   void leave_out(std::uint64_t atom);
   // One position per atom, in atom order.
-  const std::vector<atom_place>& places();
+  const std::vector<atom_position>& positions();
 
  private:
   void scale_plane();
@@ -68,7 +68,7 @@ class tensor_space {
 
   atom_layout layout_;
   principal_plane plane_;
-  std::vector<atom_place> places_;  // before places(): raw projections and the log of the root mean square
+  std::vector<atom_position> positions_;  // before positions(): raw projections and the log of the root mean square
 };
 
 // The rows of a matrix, wherever they are stored: a sample of them is read first, to find the plane, then all of them.
@@ -83,14 +83,14 @@ class matrix_rows {
   virtual bool has(std::uint64_t /*atom*/) const { return true; }
 };
 
-// The positions of a matrix's atoms, in atom order. All matrices are placed by this function. Takes placing_bytes() of
-// memory.
-std::vector<atom_place> place_atoms(const atom_layout& layout, matrix_rows& rows, workers& pool,
-                                    interrupt_checker& interrupts);
-std::uint64_t placing_bytes(const atom_layout& layout) noexcept;
+// The positions of a matrix's atoms, in atom order. All positions are computed by this function. It takes
+// atom_positions_bytes() of memory.
+std::vector<atom_position> atom_positions(const atom_layout& layout, matrix_rows& rows, workers& pool,
+                                          interrupt_checker& interrupts);
+std::uint64_t atom_positions_bytes(const atom_layout& layout) noexcept;
 
 // The position of atoms that have none of their own: those of vectors (norms, biases) and of tensors in a carried
 // format.
-inline constexpr atom_place unplaced = {50.0f, 50.0f, 10.0f};
+inline constexpr atom_position default_atom_position = {50.0f, 50.0f, 10.0f};
 
 }  // namespace hartonomous

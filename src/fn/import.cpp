@@ -175,18 +175,18 @@ class loader {
   loaded load(const model_tensor& tensor, const target_layer& layer) {
     writer_.begin_tensor(layer.layer_id, tensor.name.c_str());
     bytes_.begin(tensor);
-    const bool placed = tensor.shape.size() > 1 && traits_of(tensor.storage).readable && tensor.weights > 0;
-    if (!placed) {
+    const bool positioned = tensor.shape.size() > 1 && traits_of(tensor.storage).readable && tensor.weights > 0;
+    if (!positioned) {
       write_atoms(tensor, layer.layout, nullptr);
-      return {unplaced.x, unplaced.y, unplaced.x, unplaced.y};
+      return {default_atom_position.x, default_atom_position.y, default_atom_position.x, default_atom_position.y};
     }
-    require_work_memory(placing_bytes(layer.layout), "computing the positions of a tensor's atoms");
-    workers crew;
+    require_work_memory(atom_positions_bytes(layer.layout), "computing the positions of a tensor's atoms");
+    workers pool;
     file_rows rows(bytes_, tensor);
-    const std::vector<atom_place> places = place_atoms(layer.layout, rows, crew, interrupts_);
-    write_atoms(tensor, layer.layout, &places);
+    const std::vector<atom_position> positions = atom_positions(layer.layout, rows, pool, interrupts_);
+    write_atoms(tensor, layer.layout, &positions);
     loaded box = {100, 100, 0, 0};
-    for (const atom_place& p : places) {
+    for (const atom_position& p : positions) {
       box.min_x = std::min(box.min_x, p.x);
       box.min_y = std::min(box.min_y, p.y);
       box.max_x = std::max(box.max_x, p.x);
@@ -197,13 +197,13 @@ class loader {
 
  private:
   // Atoms are contiguous in the file: row by row, and within a row a whole number of blocks each.
-  void write_atoms(const model_tensor& tensor, const atom_layout& layout, const std::vector<atom_place>* places) {
+  void write_atoms(const model_tensor& tensor, const atom_layout& layout, const std::vector<atom_position>* positions) {
     std::uint64_t offset = 0;
     for (std::uint64_t atom = 0; atom < layout.atoms(); ++atom) {
       const std::uint64_t count = layout.length_of(atom);
       const std::uint64_t bytes = bytes_of(tensor.storage, count);
       writer_.add(static_cast<std::int32_t>(atom), tensor.storage, static_cast<std::uint32_t>(count),
-                  bytes_.at(offset, bytes), places != nullptr ? (*places)[atom] : unplaced);
+                  bytes_.at(offset, bytes), positions != nullptr ? (*positions)[atom] : default_atom_position);
       offset += bytes;
       if (atom % 64 == 0) {
         interrupts_.check();

@@ -54,9 +54,9 @@ class stored_rows final : public matrix_rows {
   std::vector<std::uint64_t> atoms_;
 };
 
-void return_position(result_rows& rows, std::uint64_t atom, const atom_place& place) {
-  const Datum values[] = {Int32GetDatum(static_cast<int32>(atom)), Float4GetDatum(place.x), Float4GetDatum(place.y),
-                          Float4GetDatum(place.importance)};
+void return_position(result_rows& rows, std::uint64_t atom, const atom_position& position) {
+  const Datum values[] = {Int32GetDatum(static_cast<int32>(atom)), Float4GetDatum(position.x),
+                          Float4GetDatum(position.y), Float4GetDatum(position.importance)};
   const bool nulls[4] = {};
   rows.add(values, nulls);
 }
@@ -73,17 +73,17 @@ HARTONOMOUS_FUNCTION(tensor_positions) {
   const stored_tensor& tensor = catalog.tensor(name);
   atom_reader reader(live_atoms(id));
   stored_rows rows(reader, tensor);
-  if (!tensor.placed || !rows.readable()) {
+  if (!tensor.positioned || !rows.readable()) {
     while (rows.skip()) {
     }
-    for (std::uint64_t atom : rows.atoms()) return_position(result, atom, unplaced);
+    for (std::uint64_t atom : rows.atoms()) return_position(result, atom, default_atom_position);
     PG_RETURN_NULL();
   }
-  require_work_memory(placing_bytes(tensor.layout) + tensor.layout.atoms() * 2 * sizeof(std::uint64_t),
+  require_work_memory(atom_positions_bytes(tensor.layout) + tensor.layout.atoms() * 2 * sizeof(std::uint64_t),
                       "computing the positions of a tensor's atoms");
-  workers crew;
+  workers pool;
   backend_interrupts interrupts;
-  const std::vector<atom_place> places = place_atoms(tensor.layout, rows, crew, interrupts);
-  for (std::uint64_t atom : rows.atoms()) return_position(result, atom, places[atom]);
+  const std::vector<atom_position> positions = atom_positions(tensor.layout, rows, pool, interrupts);
+  for (std::uint64_t atom : rows.atoms()) return_position(result, atom, positions[atom]);
   PG_RETURN_NULL();
 }

@@ -20,7 +20,7 @@ using namespace hartonomous::pg;
 
 namespace {
 
-workers crew_of_session() { return workers(static_cast<unsigned>(current_settings.threads)); }
+workers session_pool() { return workers(static_cast<unsigned>(current_settings.threads)); }
 
 // ---- arguments -------------------------------------------------------------------------------------------------
 
@@ -134,9 +134,9 @@ Datum json_datum(const std::string& text) {
 svd_factors decompose(span<const float> matrix, const matrix_size& size, const svd_request& request,
                       std::uint64_t more_bytes) {
   require_work_memory(more_bytes + svd_work_bytes(size.rows, size.columns, request), "singular value decomposition");
-  workers crew = crew_of_session();
+  workers pool = session_pool();
   backend_interrupts interrupts;
-  return truncated_svd(matrix, size.rows, size.columns, request, crew, interrupts);
+  return truncated_svd(matrix, size.rows, size.columns, request, pool, interrupts);
 }
 
 // The arguments after the matrix: rows, cols, max_rank, energy, seed.
@@ -213,8 +213,8 @@ HARTONOMOUS_FUNCTION(reconstruct_from_svd) {
   }
   require_work_memory(size.count() * (sizeof(float) + 12), "multiplying factors");
   std::vector<float> product(size.count());
-  workers crew = crew_of_session();
-  add_product({size.rows, size.columns, rank, u.values, s.values, vt.values}, 0, size.rows, product.data(), crew,
+  workers pool = session_pool();
+  add_product({size.rows, size.columns, rank, u.values, s.values, vt.values}, 0, size.rows, product.data(), pool,
               interrupts);
   std::string out;
   append_json_numbers(out, product, interrupts);
@@ -247,7 +247,7 @@ HARTONOMOUS_FUNCTION(svd_reconstruct) {
   require_work_memory(factors.size().count() * sizeof(float), "multiplying factors");
   weights_varlena* product = new_weights(format::F32, factors.size().count());
   auto* values = reinterpret_cast<float*>(product->blocks());
-  workers crew = crew_of_session();
+  workers pool = session_pool();
   backend_interrupts interrupts;
   const matrix_size& size = factors.size();
   const std::size_t panel = std::max<std::size_t>((std::size_t{1} << 20) / std::max<std::size_t>(size.columns, 1), 1);
@@ -255,7 +255,7 @@ HARTONOMOUS_FUNCTION(svd_reconstruct) {
     const std::size_t count = std::min(panel, size.rows - row);
     float* at = values + row * size.columns;
     std::fill_n(at, count * size.columns, 0.0f);
-    add_product(factors.view(), row, count, at, crew, interrupts);
+    add_product(factors.view(), row, count, at, pool, interrupts);
   }
   PG_RETURN_POINTER(product);
 }
@@ -265,9 +265,9 @@ HARTONOMOUS_FUNCTION(svd_error) {
   const factors_argument factors(PG_GETARG_DATUM(1));
   require_count(original.count(), factors.size());
   const weights_floats matrix(original);
-  workers crew = crew_of_session();
+  workers pool = session_pool();
   backend_interrupts interrupts;
-  PG_RETURN_FLOAT8(factor_error(matrix.values(), factors.view(), crew, interrupts));
+  PG_RETURN_FLOAT8(factor_error(matrix.values(), factors.view(), pool, interrupts));
 }
 
 HARTONOMOUS_FUNCTION(svd_residual) {
@@ -278,17 +278,17 @@ HARTONOMOUS_FUNCTION(svd_residual) {
   weights_varlena* residual = new_weights(format::F32, original.count());
   auto* values = reinterpret_cast<float*>(residual->blocks());
   decode(original, values);
-  workers crew = crew_of_session();
+  workers pool = session_pool();
   backend_interrupts interrupts;
-  subtract_product(factors.view(), values, crew, interrupts);
+  subtract_product(factors.view(), values, pool, interrupts);
   PG_RETURN_POINTER(residual);
 }
 
 HARTONOMOUS_FUNCTION(svd_check) {
   const factors_argument factors(PG_GETARG_DATUM(0));
-  workers crew = crew_of_session();
+  workers pool = session_pool();
   backend_interrupts interrupts;
-  const factor_condition found = examine(factors.view(), crew, interrupts);
+  const factor_condition found = examine(factors.view(), pool, interrupts);
   const Datum values[] = {BoolGetDatum(found.finite), BoolGetDatum(found.descending),
                           Float8GetDatum(found.smallest_ratio), Float8GetDatum(found.u_orthonormality),
                           Float8GetDatum(found.vt_orthonormality)};

@@ -20,19 +20,19 @@ void require(bool condition) {
 
 void decompose(const std::vector<float>& matrix, std::size_t rows, std::size_t columns, const svd_request& request) {
   no_interrupts none;
-  workers crew;
+  workers pool;
   svd_factors f;
   try {
-    f = truncated_svd(matrix, rows, columns, request, crew, none);
+    f = truncated_svd(matrix, rows, columns, request, pool, none);
   } catch (const error& e) {
     require(std::string_view(e.state()) == "22003" || rows == 0 || columns == 0);
     return;
   }
   require(f.u.size() == f.rank * rows && f.vt.size() == f.rank * columns && f.s.size() == f.rank && f.rank > 0);
   const factor_view view = {rows, columns, f.rank, f.u, f.s, f.vt};
-  const factor_condition found = examine(view, crew, none);
+  const factor_condition found = examine(view, pool, none);
   require(found.finite && found.descending && found.u_orthonormality < 1e-4 && found.vt_orthonormality < 1e-4);
-  const double error = factor_error(matrix, view, crew, none);
+  const double error = factor_error(matrix, view, pool, none);
   const double unexplained = std::sqrt(std::fmax(1.0 - f.explained_variance, 0.0));
   // Subnormal numbers carry few digits: their products are only roughly what they should be.
   double largest = 0.0;

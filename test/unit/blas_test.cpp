@@ -24,7 +24,7 @@ std::ptrdiff_t threads_of_this_process() {
 }
 
 TEST(Blas, MakesNoThreads) {
-  const workers crew;
+  const workers pool;
   const MatrixXf a = MatrixXf::Random(1500, 1500);
   const MatrixXf product = a * a;
   EXPECT_GT(product.norm(), 0.0f);
@@ -42,14 +42,14 @@ TEST(Blas, IsHeldToOneThreadUntilTheLastObjectEnds) {
 }
 
 TEST(Blas, ProductsAtTheSameTimeAreRight) {
-  workers crew(8);
+  workers pool(8);
   no_interrupts none;
   srand(1);
   const MatrixXf a = MatrixXf::Random(300, 200), b = MatrixXf::Random(200, 48);
   const MatrixXf expected = a * b;
   const Eigen::VectorXf expected_vector = a * b.col(0);
   std::vector<int> wrong(20000);
-  crew.run(wrong.size(), none, [&](std::size_t i) {
+  pool.run(wrong.size(), none, [&](std::size_t i) {
     const MatrixXf product = a * b;
     const Eigen::VectorXf vector = a * b.col(0);
     wrong[i] = (product != expected ? 1 : 0) + (vector != expected_vector ? 1 : 0);
@@ -58,7 +58,7 @@ TEST(Blas, ProductsAtTheSameTimeAreRight) {
 }
 
 TEST(Blas, EigenvectorsAtTheSameTimeAreRight) {
-  workers crew(8);
+  workers pool(8);
   no_interrupts none;
   srand(2);
   const MatrixXd a = MatrixXd::Random(60, 60), large = MatrixXd::Random(560, 560);
@@ -67,13 +67,13 @@ TEST(Blas, EigenvectorsAtTheSameTimeAreRight) {
   const MatrixXd expected = symmetric_eigen(g, alone, none).vectors(60),
                  of_large = symmetric_eigen(h, alone, none).vectors(400);
   std::vector<int> wrong(1000);
-  crew.run(wrong.size(), none, [&](std::size_t i) {
+  pool.run(wrong.size(), none, [&](std::size_t i) {
     workers inner;
     no_interrupts quiet;
     wrong[i] = symmetric_eigen(g, inner, quiet).vectors(60) != expected ? 1 : 0;
   });
   EXPECT_EQ(std::count(wrong.begin(), wrong.end(), 1), 0);
-  for (int repeat = 0; repeat < 5; ++repeat) EXPECT_EQ(symmetric_eigen(h, crew, none).vectors(400), of_large);
+  for (int repeat = 0; repeat < 5; ++repeat) EXPECT_EQ(symmetric_eigen(h, pool, none).vectors(400), of_large);
 }
 
 }  // namespace

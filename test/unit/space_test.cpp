@@ -47,12 +47,12 @@ class memory_rows final : public matrix_rows {
   std::vector<std::uint64_t> missing_;
 };
 
-std::vector<atom_place> places_of(const std::vector<float>& m, const atom_layout& layout,
-                                  std::vector<std::uint64_t> missing = {}) {
+std::vector<atom_position> positions_of(const std::vector<float>& m, const atom_layout& layout,
+                                        std::vector<std::uint64_t> missing = {}) {
   no_interrupts none;
-  workers crew;
+  workers pool;
   memory_rows rows(m, layout.row_length, std::move(missing));
-  return place_atoms(layout, rows, crew, none);
+  return atom_positions(layout, rows, pool, none);
 }
 
 TEST(AtomLayout, RowsAreCutAndTheLastAtomIsShorter) {
@@ -77,8 +77,8 @@ TEST(PrincipalPlane, FindsThePlaneOfRankTwoRows) {
       m[i * columns + j] = 5 * weights[2 * i] * u[j] + weights[2 * i + 1] * v[j];
   }
   no_interrupts none;
-  workers crew;
-  const principal_plane plane = find_principal_plane(m, rows, columns, crew, none);
+  workers pool;
+  const principal_plane plane = find_principal_plane(m, rows, columns, pool, none);
   EXPECT_NEAR(product(plane.first, plane.first), 1.0, 1e-5);
   EXPECT_NEAR(product(plane.second, plane.second), 1.0, 1e-5);
   EXPECT_NEAR(product(plane.first, plane.second), 0.0, 1e-5);
@@ -93,28 +93,28 @@ TEST(PrincipalPlane, FindsThePlaneOfRankTwoRows) {
 
 TEST(PrincipalPlane, HasZerosWhereThereIsNoDirection) {
   no_interrupts none;
-  workers crew;
+  workers pool;
   const std::vector<float> zero(12, 0.0f), one_row = {3, 4, 0};
-  EXPECT_EQ(product(find_principal_plane(zero, 4, 3, crew, none).first, {1, 1, 1}), 0.0);
-  const principal_plane plane = find_principal_plane(one_row, 1, 3, crew, none);
+  EXPECT_EQ(product(find_principal_plane(zero, 4, 3, pool, none).first, {1, 1, 1}), 0.0);
+  const principal_plane plane = find_principal_plane(one_row, 1, 3, pool, none);
   EXPECT_NEAR(plane.first[1], 0.8, 1e-6);  // positive: the sign is fixed by the largest component
   EXPECT_EQ(product(plane.second, plane.second), 0.0);
 }
 
 TEST(PrincipalPlane, IgnoresRowsThatAreNotFinite) {
   no_interrupts none;
-  workers crew;
+  workers pool;
   std::vector<float> m = {1, 0, 0, std::numeric_limits<float>::quiet_NaN(), 0, 0, 2, 0, 0};
-  EXPECT_NEAR(find_principal_plane(m, 3, 3, crew, none).first[0], 1.0, 1e-6);
+  EXPECT_NEAR(find_principal_plane(m, 3, 3, pool, none).first[0], 1.0, 1e-6);
 }
 
 TEST(TensorSpace, SpansTheSpace) {
   const std::vector<float> m = random_matrix(200, 64, 4);
-  const std::vector<atom_place> places = places_of(m, {200, 64, 16});
-  ASSERT_EQ(places.size(), 800u);
+  const std::vector<atom_position> positions = positions_of(m, {200, 64, 16});
+  ASSERT_EQ(positions.size(), 800u);
   float low[2] = {100, 100}, high[2] = {0, 0};
   double sum = 0, squares = 0;
-  for (const atom_place& p : places) {
+  for (const atom_position& p : positions) {
     low[0] = std::min(low[0], p.x);
     high[0] = std::max(high[0], p.x);
     low[1] = std::min(low[1], p.y);
@@ -133,24 +133,24 @@ TEST(TensorSpace, SpansTheSpace) {
 
 TEST(TensorSpace, ImportanceFollowsTheSizeOfTheWeights) {
   std::vector<float> m = {1, 1, 10, 10, 100, 100, 0, 0};
-  const std::vector<atom_place> places = places_of(m, {4, 2, 2});
+  const std::vector<atom_position> positions = positions_of(m, {4, 2, 2});
   // Logs are evenly spaced, so standardised they are -sqrt(3/2), 0, sqrt(3/2).
-  EXPECT_NEAR(places[0].importance, -std::sqrt(1.5), 1e-5);
-  EXPECT_NEAR(places[1].importance, 0.0, 1e-5);
-  EXPECT_NEAR(places[2].importance, std::sqrt(1.5), 1e-5);
-  EXPECT_EQ(places[3].importance, -10.0f);  // all zero: the least
+  EXPECT_NEAR(positions[0].importance, -std::sqrt(1.5), 1e-5);
+  EXPECT_NEAR(positions[1].importance, 0.0, 1e-5);
+  EXPECT_NEAR(positions[2].importance, std::sqrt(1.5), 1e-5);
+  EXPECT_EQ(positions[3].importance, -10.0f);  // all zero: the least
 }
 
 TEST(TensorSpace, ImportanceHoldsBeyondTheRangeOfFloatSquares) {
   std::vector<float> m = {1e-30f, 1e-30f, 1.0f, 1.0f, 1e30f, 1e30f};
-  const std::vector<atom_place> places = places_of(m, {3, 2, 2});
-  EXPECT_NEAR(places[0].importance, -std::sqrt(1.5), 1e-5);
-  EXPECT_NEAR(places[1].importance, 0.0, 1e-5);
-  EXPECT_NEAR(places[2].importance, std::sqrt(1.5), 1e-5);
+  const std::vector<atom_position> positions = positions_of(m, {3, 2, 2});
+  EXPECT_NEAR(positions[0].importance, -std::sqrt(1.5), 1e-5);
+  EXPECT_NEAR(positions[1].importance, 0.0, 1e-5);
+  EXPECT_NEAR(positions[2].importance, std::sqrt(1.5), 1e-5);
 }
 
 TEST(TensorSpace, ConstantTensorsLieInTheMiddle) {
-  for (const atom_place& p : places_of(std::vector<float>(12, 2.0f), {4, 3, 3})) {
+  for (const atom_position& p : positions_of(std::vector<float>(12, 2.0f), {4, 3, 3})) {
     EXPECT_EQ(p.x, 50.0f);
     EXPECT_EQ(p.y, 50.0f);
     EXPECT_EQ(p.importance, 0.0f);
@@ -159,16 +159,16 @@ TEST(TensorSpace, ConstantTensorsLieInTheMiddle) {
 
 TEST(TensorSpace, WeightsThatAreNotFiniteDoNotSpoilTheOthers) {
   std::vector<float> m = {1, 2, 3, 4, std::numeric_limits<float>::quiet_NaN(), 1, 5, 1};
-  const std::vector<atom_place> places = places_of(m, {4, 2, 2});
-  EXPECT_EQ(places[2].x, 50.0f);
-  EXPECT_EQ(places[2].importance, 10.0f);
-  for (const atom_place& p : places)
+  const std::vector<atom_position> positions = positions_of(m, {4, 2, 2});
+  EXPECT_EQ(positions[2].x, 50.0f);
+  EXPECT_EQ(positions[2].importance, 10.0f);
+  for (const atom_position& p : positions)
     EXPECT_TRUE(std::isfinite(p.x) && std::isfinite(p.y) && std::isfinite(p.importance));
 }
 
 TEST(TensorSpace, IsTheSameEveryTime) {
   const std::vector<float> m = random_matrix(64, 48, 9);
-  const std::vector<atom_place> a = places_of(m, {64, 48, 48}), b = places_of(m, {64, 48, 48});
+  const std::vector<atom_position> a = positions_of(m, {64, 48, 48}), b = positions_of(m, {64, 48, 48});
   for (std::size_t i = 0; i < a.size(); ++i) EXPECT_EQ(a[i].x, b[i].x);
 }
 
@@ -179,8 +179,8 @@ TEST(PlaceAtoms, AtomsThatAreMissingSpanNothing) {
   for (float& w : m) w += 9;
   std::vector<float> fewer(m.begin() + static_cast<std::ptrdiff_t>(3 * columns), m.end());
   std::fill_n(m.begin(), 3 * columns, 0.0f);
-  const std::vector<atom_place> some = places_of(m, {rows, columns, 12}, {0, 1, 2}),
-                                all = places_of(fewer, {rows - 3, columns, 12});
+  const std::vector<atom_position> some = positions_of(m, {rows, columns, 12}, {0, 1, 2}),
+                                   all = positions_of(fewer, {rows - 3, columns, 12});
   for (std::size_t i = 0; i < all.size(); ++i) {
     EXPECT_NEAR(some[i + 3].x, all[i].x, 1e-2);
     EXPECT_NEAR(some[i + 3].y, all[i].y, 1e-2);

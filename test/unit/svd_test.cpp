@@ -49,10 +49,10 @@ Eigen::VectorXd values_by(Index count, F f) {
 }
 
 svd_factors decompose(const row_major& a, const svd_request& request, unsigned threads = 1) {
-  workers crew(threads);
+  workers pool(threads);
   no_interrupts none;
   return truncated_svd({a.data(), static_cast<std::size_t>(a.size())}, static_cast<std::size_t>(a.rows()),
-                       static_cast<std::size_t>(a.cols()), request, crew, none);
+                       static_cast<std::size_t>(a.cols()), request, pool, none);
 }
 
 svd_request rank_of(std::size_t rank) {
@@ -91,9 +91,9 @@ void expect_good(const row_major& a, const Eigen::VectorXd& values, const svd_fa
   }
   EXPECT_TRUE(std::is_sorted(f.s.rbegin(), f.s.rend()));
   EXPECT_NEAR(f.explained_variance, kept / total, 2 * excess);
-  workers crew;
+  workers pool;
   no_interrupts none;
-  const double error = factor_error({a.data(), static_cast<std::size_t>(a.size())}, view(f), crew, none);
+  const double error = factor_error({a.data(), static_cast<std::size_t>(a.size())}, view(f), pool, none);
   EXPECT_LE(error, left / std::sqrt(total) * (1.0 + excess) + 2e-6);
   EXPECT_GE(error, left / std::sqrt(total) * (1.0 - 1e-4) - 2e-6);
 }
@@ -274,16 +274,16 @@ TEST(SvdEdges, ThreadsDoNotMatterAndSeedsAreKept) {
 }
 
 TEST(SvdEdges, ChecksForInterruptsThroughout) {
-  workers crew;
+  workers pool;
   const row_major a = with_values(600, 700, values_by(600, [](double i) { return 1.0 / i; }));
   const span<const float> numbers{a.data(), static_cast<std::size_t>(a.size())};
   for (const std::size_t rank : {40, 400}) {
     countdown whole;
-    truncated_svd(numbers, 600, 700, rank_of(rank), crew, whole);
+    truncated_svd(numbers, 600, 700, rank_of(rank), pool, whole);
     EXPECT_GT(whole.checks(), 50);
     for (int at = 1; at <= whole.checks(); at += whole.checks() / 7) {
       countdown stopped(at);
-      EXPECT_THROW(truncated_svd(numbers, 600, 700, rank_of(rank), crew, stopped), std::domain_error);
+      EXPECT_THROW(truncated_svd(numbers, 600, 700, rank_of(rank), pool, stopped), std::domain_error);
     }
   }
 }
@@ -293,21 +293,21 @@ TEST(SvdEdges, ChecksForInterruptsThroughout) {
 TEST(Factors, ProductOfSomeRows) {
   const row_major a = row_major::Random(300, 120);
   const svd_factors f = decompose(a, {});
-  workers crew(2);
+  workers pool(2);
   no_interrupts none;
   row_major out = row_major::Constant(100, 120, 1.0f);
-  add_product(view(f), 150, 100, out.data(), crew, none);
+  add_product(view(f), 150, 100, out.data(), pool, none);
   EXPECT_LT((out - row_major::Ones(100, 120) - a.middleRows(150, 100)).cwiseAbs().maxCoeff(), 1e-5f);
-  add_product(view(f), 300, 0, nullptr, crew, none);
+  add_product(view(f), 300, 0, nullptr, pool, none);
 }
 
 TEST(Factors, ErrorOfZeros) {
-  workers crew;
+  workers pool;
   no_interrupts none;
   const std::vector<float> zeros(6), u{1, 0}, s{2}, vt{1, 0, 0};
   const factor_view some{2, 3, 1, u, s, vt}, nothing{2, 3, 0, {}, {}, {}};
-  EXPECT_EQ(factor_error(zeros, nothing, crew, none), 0.0);
-  EXPECT_EQ(factor_error(zeros, some, crew, none), std::numeric_limits<double>::infinity());
+  EXPECT_EQ(factor_error(zeros, nothing, pool, none), 0.0);
+  EXPECT_EQ(factor_error(zeros, some, pool, none), std::numeric_limits<double>::infinity());
   EXPECT_EQ(break_even_rank(4096, 4096), 2048u);
   EXPECT_EQ(break_even_rank(1, 7), 0u);
 }

@@ -17,11 +17,11 @@ using Eigen::VectorXd;
 class SymmetricEigen : public testing::TestWithParam<Index> {
  protected:
   no_interrupts none;
-  workers crew{2};
+  workers pool{2};
 
   // Residuals and orthogonality, to rounding relative to the largest eigenvalue.
   void check(const MatrixXd& matrix, Index count, double orthogonality = 1e-11) {
-    const symmetric_eigen solved(matrix, crew, none);
+    const symmetric_eigen solved(matrix, pool, none);
     const MatrixXd vectors = solved.vectors(count);
     const VectorXd& values = solved.values();
     ASSERT_EQ(values.size(), matrix.rows());
@@ -49,7 +49,7 @@ TEST_P(SymmetricEigen, ReadsTheLowerTriangleOnly) {
   const MatrixXd a = MatrixXd::Random(n, n);
   const MatrixXd whole = a + a.transpose();
   MatrixXd lower = whole.triangularView<Eigen::Lower>();
-  const symmetric_eigen from_whole(whole, crew, none), from_lower(lower, crew, none);
+  const symmetric_eigen from_whole(whole, pool, none), from_lower(lower, pool, none);
   EXPECT_EQ(from_whole.values(), from_lower.values());
 }
 
@@ -64,7 +64,7 @@ TEST_P(SymmetricEigen, EqualEigenvalues) {
 TEST_P(SymmetricEigen, ValuesOfADiagonalMatrix) {
   const Index n = GetParam();
   const VectorXd diagonal = VectorXd::LinSpaced(n, 1.0, static_cast<double>(n));
-  const symmetric_eigen solved(diagonal.asDiagonal(), crew, none);
+  const symmetric_eigen solved(diagonal.asDiagonal(), pool, none);
   EXPECT_LT((solved.values().reverse() - diagonal).cwiseAbs().maxCoeff(), 1e-12 * static_cast<double>(n));
 }
 
@@ -82,16 +82,16 @@ INSTANTIATE_TEST_SUITE_P(Sizes, SymmetricEigen, testing::Values(1, 2, 3, 32, 33,
                          [](const testing::TestParamInfo<Index>& info) { return std::to_string(info.param); });
 
 TEST(SymmetricEigenCancel, ChecksForInterruptsThroughout) {
-  workers crew;
+  workers pool;
   srand(4);
   const MatrixXd a = MatrixXd::Random(600, 600);
   const MatrixXd g = a * a.transpose();
   countdown whole;
-  symmetric_eigen(g, crew, whole).vectors(300);
+  symmetric_eigen(g, pool, whole).vectors(300);
   EXPECT_GT(whole.checks(), 600);
   for (const int at : {1, whole.checks() / 2, whole.checks()}) {
     countdown stopped(at);
-    EXPECT_THROW(symmetric_eigen(g, crew, stopped).vectors(300), std::domain_error);
+    EXPECT_THROW(symmetric_eigen(g, pool, stopped).vectors(300), std::domain_error);
   }
 }
 

@@ -17,20 +17,20 @@ namespace {
 class Workers : public testing::TestWithParam<unsigned> {
  protected:
   no_interrupts none;
-  workers crew{GetParam()};
+  workers pool{GetParam()};
 };
 
 TEST_P(Workers, EveryTaskIsDoneOnce) {
   for (const std::size_t count : {0, 1, 2, 3, 1000}) {
     std::vector<std::atomic<int>> done(count);
-    crew.run(count, none, [&](std::size_t i) { ++done[i]; });
+    pool.run(count, none, [&](std::size_t i) { ++done[i]; });
     for (const std::atomic<int>& d : done) EXPECT_EQ(d, 1);
   }
 }
 
 TEST_P(Workers, AnErrorOfATaskComesOutAndTheNextRunIsClean) {
   std::atomic<int> done{0};
-  EXPECT_THROW(crew.run(1000, none,
+  EXPECT_THROW(pool.run(1000, none,
                         [&](std::size_t i) {
                           if (i == 3) throw std::runtime_error("task 3");
                           ++done;
@@ -38,14 +38,14 @@ TEST_P(Workers, AnErrorOfATaskComesOutAndTheNextRunIsClean) {
                std::runtime_error);
   EXPECT_LT(done, 1000);
   done = 0;
-  crew.run(10, none, [&](std::size_t) { ++done; });
+  pool.run(10, none, [&](std::size_t) { ++done; });
   EXPECT_EQ(done, 10);
 }
 
 TEST_P(Workers, ACancelEndsTheRun) {
   countdown interrupts(3);
   std::atomic<int> done{0};
-  EXPECT_THROW(crew.run(1000, interrupts,
+  EXPECT_THROW(pool.run(1000, interrupts,
                         [&](std::size_t) {
                           std::this_thread::sleep_for(std::chrono::milliseconds(1));
                           ++done;
@@ -59,7 +59,7 @@ TEST_P(Workers, ACancelIsSeenWhileOthersWork) {
   // interrupts after.
   countdown interrupts(3);
   const auto caller = std::this_thread::get_id();
-  EXPECT_THROW(crew.run(2, interrupts,
+  EXPECT_THROW(pool.run(2, interrupts,
                         [&](std::size_t) {
                           if (std::this_thread::get_id() != caller) {
                             std::this_thread::sleep_for(std::chrono::milliseconds(60));
@@ -71,7 +71,7 @@ TEST_P(Workers, ACancelIsSeenWhileOthersWork) {
 TEST_P(Workers, OtherThreadsHaveEverySignalBlocked) {
   const auto caller = std::this_thread::get_id();
   std::atomic<bool> open{false};
-  crew.run(64, none, [&](std::size_t) {
+  pool.run(64, none, [&](std::size_t) {
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
     if (std::this_thread::get_id() == caller) return;
     sigset_t mask;
@@ -89,7 +89,7 @@ TEST_P(Workers, OtherThreadsHaveEverySignalBlocked) {
 TEST_P(Workers, AsManyThreadsAsAskedFor) {
   std::mutex mutex;
   std::set<std::thread::id> seen;
-  crew.run(100, none, [&](std::size_t) {
+  pool.run(100, none, [&](std::size_t) {
     std::this_thread::sleep_for(std::chrono::milliseconds(2));
     const std::lock_guard<std::mutex> lock(mutex);
     seen.insert(std::this_thread::get_id());

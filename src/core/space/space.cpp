@@ -48,15 +48,15 @@ moments moments_of(span<const float> w, const float* first, const float* second)
 
 // Scales linearly to [0, 100]. If all values are equal, and where a value is not finite, the result is 50.
 template <class Field>
-void scale_to_span(std::vector<atom_place>& places, Field field) {
+void scale_to_span(std::vector<atom_position>& positions, Field field) {
   float low = std::numeric_limits<float>::infinity(), high = -low;
-  for (atom_place& p : places) {
+  for (atom_position& p : positions) {
     if (!std::isfinite(field(p))) continue;
     low = std::min(low, field(p));
     high = std::max(high, field(p));
   }
   const double width = static_cast<double>(high) - static_cast<double>(low);
-  for (atom_place& p : places) {
+  for (atom_position& p : positions) {
     const double t = width > 0 && std::isfinite(field(p)) ? (static_cast<double>(field(p)) - low) / width : 0.5;
     field(p) = std::clamp(static_cast<float>(100.0 * t), 0.0f, 100.0f);
   }
@@ -66,7 +66,7 @@ void scale_to_span(std::vector<atom_place>& places, Field field) {
 
 tensor_space::tensor_space(const atom_layout& layout, principal_plane plane)
     : layout_(layout), plane_(std::move(plane)) {
-  places_.reserve(layout.atoms());
+  positions_.reserve(layout.atoms());
 }
 
 void tensor_space::add_row(span<const float> row) {
@@ -77,25 +77,26 @@ void tensor_space::add_row(span<const float> row) {
     // Squares of very small or large weights leave the range of float; they are computed again in double.
     const bool in_range = m.energy > 1e-25 && m.energy < 1e35;
     const double root = in_range ? std::sqrt(m.energy / static_cast<double>(length)) : rms(row.subspan(column, length));
-    places_.push_back({static_cast<float>(m.first), static_cast<float>(m.second), static_cast<float>(std::log(root))});
+    positions_.push_back(
+        {static_cast<float>(m.first), static_cast<float>(m.second), static_cast<float>(std::log(root))});
   }
 }
 
 // Values that are not finite count neither in the range of x and y nor in the mean and deviation of importance.
 void tensor_space::leave_out(std::uint64_t atom) {
   constexpr float none = std::numeric_limits<float>::quiet_NaN();
-  places_.at(atom) = {none, none, none};
+  positions_.at(atom) = {none, none, none};
 }
 
-const std::vector<atom_place>& tensor_space::places() {
+const std::vector<atom_position>& tensor_space::positions() {
   scale_plane();
   standardise_importance();
-  return places_;
+  return positions_;
 }
 
 void tensor_space::scale_plane() {
-  scale_to_span(places_, [](atom_place& p) -> float& { return p.x; });
-  scale_to_span(places_, [](atom_place& p) -> float& { return p.y; });
+  scale_to_span(positions_, [](atom_position& p) -> float& { return p.x; });
+  scale_to_span(positions_, [](atom_position& p) -> float& { return p.y; });
 }
 
 void tensor_space::standardise_importance() {
@@ -103,17 +104,17 @@ void tensor_space::standardise_importance() {
   // importance.
   double sum = 0, squares = 0;
   std::uint64_t n = 0;
-  for (const atom_place& p : places_) {
+  for (const atom_position& p : positions_) {
     if (!std::isfinite(p.importance)) continue;
     sum += p.importance;
     ++n;
   }
   const double mean = n > 0 ? sum / static_cast<double>(n) : 0.0;
-  for (const atom_place& p : places_) {
+  for (const atom_position& p : positions_) {
     if (std::isfinite(p.importance)) squares += (p.importance - mean) * (p.importance - mean);
   }
   const double deviation = n > 0 ? std::sqrt(squares / static_cast<double>(n)) : 0.0;
-  for (atom_place& p : places_) {
+  for (atom_position& p : positions_) {
     if (!std::isfinite(p.importance)) {
       // NaN and infinite weights say nothing about their importance, so such an atom gets the highest one and is not
       // pruned.
@@ -140,12 +141,12 @@ principal_plane sample_plane(const atom_layout& layout, matrix_rows& rows, worke
 
 }  // namespace
 
-std::uint64_t placing_bytes(const atom_layout& layout) noexcept {
-  return layout.atoms() * sizeof(atom_place) + plane_sample_rows * layout.row_length * 16;
+std::uint64_t atom_positions_bytes(const atom_layout& layout) noexcept {
+  return layout.atoms() * sizeof(atom_position) + plane_sample_rows * layout.row_length * 16;
 }
 
-std::vector<atom_place> place_atoms(const atom_layout& layout, matrix_rows& rows, workers& pool,
-                                    interrupt_checker& interrupts) {
+std::vector<atom_position> atom_positions(const atom_layout& layout, matrix_rows& rows, workers& pool,
+                                          interrupt_checker& interrupts) {
   tensor_space space(layout, sample_plane(layout, rows, pool, interrupts));
   std::vector<float> row(layout.row_length);
   for (std::uint64_t i = 0; i < layout.rows; ++i) {
@@ -155,7 +156,7 @@ std::vector<atom_place> place_atoms(const atom_layout& layout, matrix_rows& rows
       if (!rows.has(atom)) space.leave_out(atom);
     }
   }
-  return space.places();
+  return space.positions();
 }
 
 }  // namespace hartonomous

@@ -12,9 +12,9 @@ namespace hartonomous::pg {
 namespace {
 
 // Rows from the cache.
-class kept_rows final : public row_reader {
+class cached_rows final : public row_reader {
  public:
-  kept_rows(const float* values, std::size_t columns) : at_(values), columns_(columns) {}
+  cached_rows(const float* values, std::size_t columns) : at_(values), columns_(columns) {}
   const float* next(std::size_t count) override {
     const float* panel = at_;
     at_ += count * columns_;
@@ -27,9 +27,9 @@ class kept_rows final : public row_reader {
 };
 
 // Rows that are added to the cache while they are read.
-class keeping_rows final : public row_reader {
+class caching_rows final : public row_reader {
  public:
-  keeping_rows(atom_reader& reader, const stored_tensor& tensor, const tensor_key& key, float* room)
+  caching_rows(atom_reader& reader, const stored_tensor& tensor, const tensor_key& key, float* room)
       : rows_(reader, tensor, key.rows), key_(key), at_(room) {}
   const float* next(std::size_t count) override {
     float* panel = at_;
@@ -48,9 +48,9 @@ class keeping_rows final : public row_reader {
 };
 
 // Rows that are not cached: only one panel of them is in memory.
-class passing_rows final : public row_reader {
+class uncached_rows final : public row_reader {
  public:
-  passing_rows(atom_reader& reader, const stored_tensor& tensor, row_range rows)
+  uncached_rows(atom_reader& reader, const stored_tensor& tensor, row_range rows)
       : rows_(reader, tensor, rows), columns_(tensor.layout.row_length) {}
   const float* next(std::size_t count) override {
     if (panel_.size() < count * columns_) panel_ = buffer<float>(count * columns_);
@@ -74,8 +74,9 @@ model_tensors::model_tensors(atom_set atoms) : reader_(std::move(atoms)) {
   for (std::uint64_t i = 0; i < found.rows(); ++i) {
     const std::string name = found.text(i, 2);
     const auto weights = static_cast<std::uint64_t>(found.bigint(i, 5, 0, most_weights));
-    const bool placed = found.bigints(i, 6, 0).size() > 1;
-    tensors_[name] = {{found.bigint(i, 1), name, layout_of_row(found, i, 3, 4, weights, name), placed}, std::nullopt};
+    const bool positioned = found.bigints(i, 6, 0).size() > 1;
+    tensors_[name] = {{found.bigint(i, 1), name, layout_of_row(found, i, 3, 4, weights, name), positioned},
+                      std::nullopt};
   }
 }
 
@@ -110,13 +111,13 @@ std::unique_ptr<row_reader> model_tensors::open(const std::string& name, row_ran
   entry& e = tensors_.at(name);
   const atom_layout& layout = e.stored.layout;
   // Checked first, because computing the fingerprint takes a scan.
-  if (!tensor_cache::may_hold(layout, rows.count)) return std::make_unique<passing_rows>(reader_, e.stored, rows);
+  if (!tensor_cache::may_hold(layout, rows.count)) return std::make_unique<uncached_rows>(reader_, e.stored, rows);
   const tensor_key key = {e.stored.layer, layout, rows, state_of(e)};
-  if (const float* values = tensor_cache::find(key)) return std::make_unique<kept_rows>(values, layout.row_length);
+  if (const float* values = tensor_cache::find(key)) return std::make_unique<cached_rows>(values, layout.row_length);
   if (float* room = tensor_cache::reserve(key)) {
-    return std::make_unique<keeping_rows>(reader_, e.stored, key, room);
+    return std::make_unique<caching_rows>(reader_, e.stored, key, room);
   }
-  return std::make_unique<passing_rows>(reader_, e.stored, rows);
+  return std::make_unique<uncached_rows>(reader_, e.stored, rows);
 }
 
 void model_tensors::read_rows(const std::string& name, span<const std::uint32_t> rows, float* out) {

@@ -18,15 +18,15 @@ atom_reader::~atom_reader() {
 }
 
 // Plans outlive the SPI session, because generating a text token by token reads the same tensors again and again.
-SPIPlanPtr atom_reader::plan(purpose what, bool placed) {
-  SPIPlanPtr& plan = plans_[what][placed ? 1 : 0];
+SPIPlanPtr atom_reader::plan(purpose what, bool positioned) {
+  SPIPlanPtr& plan = plans_[what][positioned ? 1 : 0];
   if (plan != nullptr) return plan;
   std::string query;
   switch (what) {
     case all:
     case some:
     case range:
-      query = atoms_.select("a.atom_sequence, a.atom_data", placed,
+      query = atoms_.select("a.atom_sequence, a.atom_data", positioned,
                             what == some    ? " AND a.atom_sequence = ANY ($4)"
                             : what == range ? " AND a.atom_sequence >= $5 AND a.atom_sequence < $6"
                                             : "") +
@@ -39,7 +39,7 @@ SPIPlanPtr atom_reader::plan(purpose what, bool placed) {
           "SELECT coalesce(sum(n), 0)::bigint, coalesce(bit_xor(hash_record_extended(ROW(tableoid, "
           "pg_relation_filenode(tableoid), n, versions), 0)), 0) FROM (SELECT tableoid, count(*) AS n, "
           "bit_xor(hash_record_extended(ROW(ctid, xmin, cmin), 0)) AS versions FROM (" +
-          atoms_.select("a.tableoid, a.ctid, a.xmin, a.cmin", placed) +
+          atoms_.select("a.tableoid, a.ctid, a.xmin, a.cmin", positioned) +
           (what == versions_of_all_forms ? " UNION ALL " + forms().versions() : std::string()) +
           ") a GROUP BY tableoid) part";
   }
@@ -58,7 +58,7 @@ SPIPlanPtr atom_reader::plan(purpose what, bool placed) {
 
 Portal atom_reader::open(purpose what, const stored_tensor& tensor, Datum sequences, std::int32_t first,
                          std::int32_t end) {
-  const SPIPlanPtr prepared = plan(what, tensor.placed);
+  const SPIPlanPtr prepared = plan(what, tensor.positioned);
   Datum values[] = {Int32GetDatum(atoms_.model()),
                     Int64GetDatum(tensor.layer),
                     atoms_.region() ? atoms_.region()->value : Datum{0},
@@ -87,7 +87,7 @@ const forms_beside_atoms& atom_reader::forms() {
 }
 
 bool atom_reader::has_other_forms(const stored_tensor& tensor) {
-  return !(tensor.placed && atoms_.region()) && forms().has(tensor.layer);
+  return !(tensor.positioned && atoms_.region()) && forms().has(tensor.layer);
 }
 
 std::vector<std::unique_ptr<tensor_part>> atom_reader::parts_of(const stored_tensor& tensor) {

@@ -24,7 +24,7 @@ struct stored_tensor {
   std::int64_t layer;
   std::string name;
   atom_layout layout;
-  bool placed;  // its atoms have positions of their own, which those of vectors have not
+  bool positioned;  // its atoms have positions of their own, which those of vectors have not
 
   row_range all_rows() const noexcept { return {0, layout.rows}; }
 };
@@ -62,7 +62,7 @@ class atom_reader {
 
   const forms_beside_atoms& forms();
   bool has_other_forms(const stored_tensor& tensor);
-  SPIPlanPtr plan(purpose what, bool placed);
+  SPIPlanPtr plan(purpose what, bool positioned);
   // `sequences` are for `some`, `first` and `end` for `range`.
   Portal open(purpose what, const stored_tensor& tensor, Datum sequences = {}, std::int32_t first = 0,
               std::int32_t end = 0);

@@ -52,11 +52,11 @@ Oid file_of_partition(Oid relation, Oid parent) {
 
 }  // namespace
 
-std::string atom_set::select(const std::string& columns, bool placed, const std::string& condition) const {
+std::string atom_set::select(const std::string& columns, bool positioned, const std::string& condition) const {
   std::string query;
   for (const std::string& part : parts_) {
     query += (query.empty() ? "SELECT " : " UNION ALL SELECT ") + columns + " FROM " + part + condition;
-    if (placed) query += in_region_;
+    if (positioned) query += in_region_;
   }
   return query;
 }

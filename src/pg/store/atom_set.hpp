@@ -27,8 +27,8 @@ class atom_set {
   // between two reads.
   void require_unchanged() const;
   // A query for `columns` of the atoms `a` of one tensor: $1 is the model, $2 the tensor, $3 the region, which is used
-  // if there is one and the atoms of the tensor have positions (`placed`); `condition` may use $4.
-  std::string select(const std::string& columns, bool placed, const std::string& condition = {}) const;
+  // if there is one and the atoms of the tensor have positions (`positioned`); `condition` may use $4.
+  std::string select(const std::string& columns, bool positioned, const std::string& condition = {}) const;
 
  private:
   // A partition, as it was when the set was made.

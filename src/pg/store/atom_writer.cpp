@@ -35,21 +35,21 @@ void atom_writer::begin_tensor(std::int64_t layer, const char* name) {
 }
 
 void atom_writer::add(std::int32_t sequence, format f, std::uint32_t count, const void* blocks,
-                      const atom_place& place) {
+                      const atom_position& position) {
   context_scope scope(table_.batch_context());
   weights_varlena* data = new_weights(f, count);
   std::memcpy(data->blocks(), blocks, VARSIZE(data) - sizeof(weights_varlena));
-  call([&] { store(sequence, data, place); });
+  call([&] { store(sequence, data, position); });
 }
 
-void atom_writer::store(std::int32_t sequence, const weights_varlena* data, const atom_place& place) {
+void atom_writer::store(std::int32_t sequence, const weights_varlena* data, const atom_position& position) {
   const Datum values[columns] = {Int32GetDatum(model_),
                                  Int32GetDatum(revision_),
                                  Int64GetDatum(layer_),
                                  Int32GetDatum(sequence),
-                                 Float4GetDatum(place.x),
-                                 Float4GetDatum(place.y),
-                                 Float4GetDatum(place.importance),
+                                 Float4GetDatum(position.x),
+                                 Float4GetDatum(position.y),
+                                 Float4GetDatum(position.importance),
                                  PointerGetDatum(tensor_name_),
                                  PointerGetDatum(data)};
   TupleTableSlot* slot = table_.begin_row();

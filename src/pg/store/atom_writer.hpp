@@ -20,7 +20,7 @@ class atom_writer {
   // Sets the tensor to which the next atoms belong.
   void begin_tensor(std::int64_t layer, const char* name);
   // `blocks` has bytes_of(f, count) bytes.
-  void add(std::int32_t sequence, format f, std::uint32_t count, const void* blocks, const atom_place& place);
+  void add(std::int32_t sequence, format f, std::uint32_t count, const void* blocks, const atom_position& position);
   void finish();
   std::uint64_t rows() const noexcept { return static_cast<std::uint64_t>(table_.rows()); }
 
@@ -39,7 +39,7 @@ class atom_writer {
   };
 
   void open(Oid partition);
-  void store(std::int32_t sequence, const weights_varlena* data, const atom_place& place);
+  void store(std::int32_t sequence, const weights_varlena* data, const atom_position& position);
 
   std::int32_t model_, revision_;
   table_writer table_;
