@@ -30,7 +30,8 @@ DECLARE
   hash bytea;
 BEGIN
   IF name IS NULL OR name = '' OR text IS NULL THEN
-    PERFORM hartonomous_internal.raise_error('22004', 'a validation set needs a name and a text');
+    PERFORM hartonomous_internal.raise_error('22004', 'a validation set needs a name and a text',
+      hint => 'For example SELECT hartonomous.add_validation_set(''story'', pg_read_file(''/tmp/story.txt''));');
   END IF;
   PERFORM hartonomous.create_store();
   PERFORM hartonomous_internal.refuse_common_passage('validation', name, add_validation_set.text);

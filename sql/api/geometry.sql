@@ -8,7 +8,8 @@ CREATE PROCEDURE hartonomous.quantize_model_geometry(model hartonomous.regmodel,
 AS $$
 BEGIN
   IF format IS NULL THEN
-    PERFORM hartonomous_internal.raise_error('22004', 'format cannot be NULL');
+    PERFORM hartonomous_internal.raise_error('22004', 'format cannot be NULL',
+      hint => 'Leave it out for Q8_0, or give F16 or F32.');
   END IF;
   PERFORM hartonomous.encode_point(0, 0, 0, pg_catalog.upper(format));  -- raises 22023 before the lock is taken
   CALL hartonomous_internal.run_stage(model, 'quantize_model_geometry',

@@ -238,7 +238,8 @@ BEGIN
   ELSIF (min_gain >= 0 AND min_gain < 1) IS NOT TRUE OR (residual_ratio >= 0 AND residual_ratio < 1) IS NOT TRUE THEN
     PERFORM hartonomous_internal.raise_error('22023', 'min_gain and residual_ratio must be at least 0 and below 1');
   ELSIF layer_pattern IS NULL OR factor_format IS NULL THEN
-    PERFORM hartonomous_internal.raise_error('22004', 'layer_pattern and factor_format cannot be NULL');
+    PERFORM hartonomous_internal.raise_error('22004', 'layer_pattern and factor_format cannot be NULL',
+      hint => 'Leave them out for their defaults: "%", which matches all tensors, and F16.');
   END IF;
   PERFORM hartonomous_internal.fitting_format(factor_format, 256);
   PERFORM hartonomous_internal.require_matching_tensors(model, layer_pattern);
@@ -330,7 +331,8 @@ DECLARE
   wrong record;
 BEGIN
   IF format IS NULL THEN
-    PERFORM hartonomous_internal.raise_error('22004', 'format cannot be NULL');
+    PERFORM hartonomous_internal.raise_error('22004', 'format cannot be NULL',
+      hint => 'Leave it out for Q8_0, or give F16 or F32.');
   END IF;
   format := upper(format);
   PERFORM hartonomous.encode_point(0, 0, 0, format);  -- raises 22023 before any work is done

@@ -24,7 +24,8 @@ CREATE PROCEDURE hartonomous.run_plan(model hartonomous.regmodel, stage text, pl
 AS $$
 BEGIN
   IF dry_run IS NULL THEN
-    PERFORM hartonomous_internal.raise_error('22004', 'dry_run cannot be NULL');
+    PERFORM hartonomous_internal.raise_error('22004', 'dry_run cannot be NULL',
+      hint => 'Leave it out for false; with true, the call only reports what it would do.');
   END IF;
   CALL hartonomous_internal.run_stage(model, 'run_plan', hartonomous_internal.plan_parameters(stage, plan), nowait,
     method, dry_run, plan);

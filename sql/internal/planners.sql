@@ -62,7 +62,8 @@ CREATE FUNCTION hartonomous_internal.svd_parameters(rank integer, energy double 
 AS $$
 BEGIN
   IF residual IS NULL THEN
-    PERFORM hartonomous_internal.raise_error('22004', 'residual cannot be NULL');
+    PERFORM hartonomous_internal.raise_error('22004', 'residual cannot be NULL',
+      hint => 'Leave it out for false; with true, atoms of the residual are kept besides the factors.');
   END IF;
   RETURN jsonb_strip_nulls(jsonb_build_object('rank', rank, 'energy', energy, 'target_ratio', target_ratio,
     'layer_pattern', layer_pattern, 'factor_format', upper(factor_format), 'min_gain', min_gain,
@@ -153,7 +154,8 @@ AS $$
 BEGIN
   PERFORM hartonomous_internal.check_prune_arguments(keep_ratio, threshold, scope, method, keep_ratio_of);
   IF dry_run IS NULL THEN  -- a caller who passes dry_run expects an effect: NULL must not prune
-    PERFORM hartonomous_internal.raise_error('22004', 'dry_run cannot be NULL');
+    PERFORM hartonomous_internal.raise_error('22004', 'dry_run cannot be NULL',
+      hint => 'Leave it out for false; with true, the call only reports what it would do.');
   END IF;
   RETURN jsonb_strip_nulls(jsonb_build_object(
     'keep_ratio', keep_ratio, 'threshold', threshold, 'scope', scope, 'layer_pattern', layer_pattern,
@@ -211,7 +213,8 @@ BEGIN
   region := hartonomous.region(region[1], region[2], region[3], region[4], region[5], region[6]);
   PERFORM hartonomous_internal.check_prune_arguments(1, NULL, 'tensor', method);
   IF dry_run IS NULL OR keep_inside IS NULL THEN
-    PERFORM hartonomous_internal.raise_error('22004', 'dry_run and keep_inside cannot be NULL');
+    PERFORM hartonomous_internal.raise_error('22004', 'dry_run and keep_inside cannot be NULL',
+      hint => 'Leave them out for false.');
   END IF;
   RETURN jsonb_build_object('region', hartonomous_internal.reals_json(region), 'keep_inside', keep_inside,
                             'layer_pattern', layer_pattern, 'include_vectors', include_vectors);
@@ -300,7 +303,8 @@ CREATE FUNCTION hartonomous_internal.quantize_parameters(format text, pure boole
 AS $$
 BEGIN
   IF layer_pattern IS NULL OR requantize IS NULL OR pure IS NULL THEN
-    PERFORM hartonomous_internal.raise_error('22004', 'layer_pattern, requantize and pure cannot be NULL');
+    PERFORM hartonomous_internal.raise_error('22004', 'layer_pattern, requantize and pure cannot be NULL',
+      hint => 'Leave them out for their defaults: "%", which matches all tensors, and false.');
   END IF;
   RETURN jsonb_strip_nulls(jsonb_build_object('format', coalesce(hartonomous_internal.mixture_named(format), format),
     'pure', CASE WHEN pure THEN true END, 'layer_pattern', layer_pattern, 'requantize', requantize,

@@ -83,7 +83,8 @@ DECLARE
   said text;
 BEGIN
   IF plan IS NULL OR array_position(plan, NULL) IS NOT NULL THEN
-    PERFORM hartonomous_internal.raise_error('22004', 'a plan and its rows cannot be NULL');
+    PERFORM hartonomous_internal.raise_error('22004', 'a plan and its rows cannot be NULL',
+      hint => 'hartonomous.plan_from() makes a plan of the rows of a table.');
   END IF;
   FOREACH planned IN ARRAY plan LOOP
     SELECT l.layer_id, l.layer_name INTO layer FROM hartonomous.model_layers l
@@ -134,7 +135,8 @@ CREATE FUNCTION hartonomous_internal.plan_parameters(stage text, plan hartonomou
 AS $$
 BEGIN
   IF stage IS NULL OR plan IS NULL THEN
-    PERFORM hartonomous_internal.raise_error('22004', 'stage and plan cannot be NULL');
+    PERFORM hartonomous_internal.raise_error('22004', 'stage and plan cannot be NULL',
+      hint => 'The stage is a name for the run; hartonomous.plan_from() makes a plan of the rows of a table.');
   ELSIF stage = '' THEN
     PERFORM hartonomous_internal.raise_error('22023', 'a stage needs a name');
   END IF;

@@ -9,7 +9,8 @@ DECLARE
   names constant text[] := ARRAY(SELECT l.layer_name FROM hartonomous.model_layers l WHERE l.model_id = model);
 BEGIN
   IF pattern IS NULL THEN
-    PERFORM hartonomous_internal.raise_error('22004', 'layer_pattern cannot be NULL');
+    PERFORM hartonomous_internal.raise_error('22004', 'layer_pattern cannot be NULL',
+      hint => 'The pattern "%" matches all tensors.');
   END IF;
   -- The pattern "%" selects all tensors, even if there are none.
   IF pattern = '%' OR EXISTS (SELECT FROM unnest(names) u (name) WHERE u.name LIKE pattern AND u.name LIKE within) THEN

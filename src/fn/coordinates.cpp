@@ -141,10 +141,15 @@ struct q4k_state {
 
 HARTONOMOUS_FUNCTION(quantize_q4k_transition) {
   const MemoryContext context = aggregate_context(fcinfo);
-  if (PG_ARGISNULL(1)) throw error(sqlstate::null_value_not_allowed, "coordinates cannot be NULL");
+  if (PG_ARGISNULL(1)) {
+    throw error(sqlstate::null_value_not_allowed, "coordinates cannot be NULL", {},
+                "FILTER (WHERE coordinate IS NOT NULL) leaves them out.");
+  }
   std::int32_t block_size = q4k_default_block;
   if (PG_NARGS() > 2) {
-    if (PG_ARGISNULL(2)) throw error(sqlstate::null_value_not_allowed, "block_size cannot be NULL");
+    if (PG_ARGISNULL(2)) {
+      throw error(sqlstate::null_value_not_allowed, "block_size cannot be NULL", {}, "Leave it out for 256.");
+    }
     block_size = PG_GETARG_INT32(2);
   }
   auto* state = state_argument<q4k_state>(fcinfo, 0);

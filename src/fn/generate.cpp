@@ -18,7 +18,10 @@ namespace {
 enum argument { of_model, prompt, max_tokens, temperature, top_k, top_p, seed, revision, region };
 
 std::int32_t whole_number(FunctionCallInfo fcinfo, argument a, const char* name) {
-  if (PG_ARGISNULL(a)) throw error(sqlstate::null_value_not_allowed, std::string(name) + " cannot be NULL");
+  if (PG_ARGISNULL(a)) {
+    throw error(sqlstate::null_value_not_allowed, std::string(name) + " cannot be NULL", {},
+                "Leave it out for its default.");
+  }
   const std::int32_t value = PG_GETARG_INT32(a);
   if (value < 0) throw error(sqlstate::invalid_parameter_value, std::string(name) + " must be 0 or more");
   return value;
@@ -26,7 +29,8 @@ std::int32_t whole_number(FunctionCallInfo fcinfo, argument a, const char* name)
 
 sampling sampling_arguments(FunctionCallInfo fcinfo) {
   if (PG_ARGISNULL(temperature) || PG_ARGISNULL(top_p) || PG_ARGISNULL(seed)) {
-    throw error(sqlstate::null_value_not_allowed, "temperature, top_p and seed cannot be NULL");
+    throw error(sqlstate::null_value_not_allowed, "temperature, top_p and seed cannot be NULL", {},
+                "Leave them out for their defaults.");
   }
   return {PG_GETARG_FLOAT8(temperature), static_cast<std::uint32_t>(whole_number(fcinfo, top_k, "top_k")),
           PG_GETARG_FLOAT8(top_p), static_cast<std::uint64_t>(PG_GETARG_INT64(seed))};

@@ -143,7 +143,8 @@ svd_factors decompose(span<const float> matrix, const matrix_size& size, const s
 svd_request full_request(FunctionCallInfo fcinfo, const matrix_size& size) {
   svd_request request = rank_request(fcinfo, 3, size);
   if (PG_ARGISNULL(4) || PG_ARGISNULL(5)) {
-    throw error(sqlstate::null_value_not_allowed, "energy and seed cannot be NULL");
+    throw error(sqlstate::null_value_not_allowed, "energy and seed cannot be NULL", {},
+                "Leave them out for their defaults.");
   }
   request.energy = PG_GETARG_FLOAT8(4);
   if (!(request.energy > 0.0 && request.energy <= 1.0)) {
