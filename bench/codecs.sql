@@ -21,8 +21,7 @@ SET max_parallel_workers_per_gather = 0;
 SELECT pg_temp.scan_seconds(:'part', 'F32') AS warm \gset
 INSERT INTO measured
   SELECT f, pg_temp.scan_seconds(:'part', f)
-    FROM generate_series(1, :rounds) AS round,
-         unnest('{F32,F16,BF16,Q8_0,Q4_0,Q4_1,Q5_0,Q5_1,Q2_K,Q3_K,Q4_K,Q5_K,Q6_K,IQ4_NL}'::text[]) AS f;
+    FROM generate_series(1, :rounds) AS round, hartonomous.formats() AS written (f) WHERE written.writable;
 
 \echo
 \echo 'Quantizing atoms of 4096 weights in SQL, GB/s of float32 on one core (medians).'
@@ -40,7 +39,8 @@ SELECT q.format, round((:float_bytes / q.seconds / 1e9)::numeric, 3) AS query,
        round((k.speed / 1e9)::numeric, 3) AS kernel,
        round((:float_bytes / (q.seconds - s.seconds) / k.speed)::numeric, 2) AS "in SQL / kernel"
   FROM sql q JOIN sql s ON s.format = 'F32' AND q.format <> 'F32' LEFT JOIN kernel k ON k.format = q.format
- ORDER BY array_position('{F16,BF16,Q8_0,Q4_0,Q4_1,Q5_0,Q5_1,Q2_K,Q3_K,Q4_K,Q5_K,Q6_K,IQ4_NL}', q.format);
+       JOIN hartonomous.formats() f ON f.format = q.format
+ ORDER BY f.block_weights, f.ggml_type;
 
 RESET max_parallel_workers_per_gather;
 \echo 'The same query in parallel:'

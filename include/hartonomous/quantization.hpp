@@ -36,6 +36,7 @@ enum class file_type : std::uint32_t {
   Q6_K = 18,
   Q2_K_S = 21,
   IQ4_NL = 25,
+  IQ4_XS = 30,
   BF16 = 32,
 };
 

@@ -1,7 +1,7 @@
 -- Mixed precision: llama-quantize's mixtures, overrides by pattern, and a format planned for each atom.
 BEGIN;
 \ir lib/model_files.sql
-SELECT plan(244);
+SELECT plan(254);
 -- So many blocks with every kind of tensor that the mixtures tell apart, rows of 256 or as given.
 CREATE FUNCTION lib.deep_gguf(blocks integer, tied boolean DEFAULT false, experts integer DEFAULT 0,
   columns integer DEFAULT 256) RETURNS bytea
@@ -143,7 +143,7 @@ SELECT rollback_model(:tied) \g /dev/null
 SELECT throws_ok(format('CALL quantize_model(%s, ''Q4_K'', overrides => %L)', :tied, rules), state, NULL, rules)
   FROM (VALUES ('{}', '22023'),
     ('[1]', '22023'), ('[{}]', '22023'), ('[{"pattern": "a"}]', '22023'), ('[{"format": 4}]', '22023'),
-    ('[{"format": "Q9"}]', '22023'), ('[{"format": "IQ4_XS"}]', '0A000'),
+    ('[{"format": "Q9"}]', '22023'), ('[{"format": "IQ3_S"}]', '0A000'),
     ('[{"format": "Q8_0", "pattern": 1}]', '22023'),
     ('[{"format": "Q8_0", "importance_above": 1}]', '22023'), ('[{"format": "Q8_0", "patern": "a"}]', '22023'),
     ('null', '22023')) v (rules, state);

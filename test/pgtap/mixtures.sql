@@ -98,7 +98,7 @@ SELECT is(mixture_traits_of(:nothing)::text, '(t,llama,,,,)', 'no keys');
 SELECT ok(mixture_traits_of(999) IS NULL, 'no model');
 SELECT is(mixture_named(name), mixture, name)
   FROM (VALUES ('q4_k', 'Q4_K_M'), ('Q3_K', 'Q3_K_M'), ('Q5_K', 'Q5_K_M'), ('Q2_K', 'Q2_K'), ('Q6_K', 'Q6_K'),
-    ('q8_0', 'Q8_0'), ('Q4_K_S', 'Q4_K_S'), ('Q6_K_M', NULL), ('IQ4_XS', NULL), ('', NULL), (NULL, NULL)
+    ('q8_0', 'Q8_0'), ('Q4_K_S', 'Q4_K_S'), ('Q6_K_M', NULL), ('IQ3_XS', NULL), ('', NULL), (NULL, NULL)
   ) v (name, mixture);
 SELECT is_empty('SELECT format FROM formats() WHERE writable AND mixture_named(format) IS NULL',
   'every format that is written is a name for a mixture');

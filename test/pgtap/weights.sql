@@ -69,7 +69,7 @@ SELECT is(weights('Q8_0', 1, ('\x003c' || repeat('01', 32))::bytea)::real[], '{1
 SELECT is(weights('Q8_0', 33, ('\x' || repeat('003c' || repeat('01', 32), 2))::bytea)::real[],
   array_fill(1::real, ARRAY[33]),
   'one weight in the second block');
-SELECT is(weights_format(weights('IQ4_XS', 256, decode(repeat('00', 136), 'hex'))), 'IQ4_XS',
+SELECT is(weights_format(weights('IQ3_S', 256, decode(repeat('00', 110), 'hex'))), 'IQ3_S',
   'formats that are only carried');
 SELECT is(weights(NULL, 1, '\x00'), NULL, 'NULL format');
 SELECT is(weights('F32', NULL, '\x00'), NULL, 'NULL count');
@@ -189,7 +189,7 @@ SELECT throws_ok('SELECT w FROM many ORDER BY w', '42883', NULL, 'weights have n
 
 SELECT is((SELECT count(*) FROM formats()), 35::bigint, 'formats()');
 SELECT is((SELECT string_agg(format, ' ' ORDER BY ggml_type) FROM formats() WHERE writable),
-  'F32 F16 Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 Q2_K Q3_K Q4_K Q5_K Q6_K IQ4_NL BF16', 'the written formats');
+  'F32 F16 Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 Q2_K Q3_K Q4_K Q5_K Q6_K IQ4_NL IQ4_XS BF16', 'the written formats');
 SELECT is((SELECT string_agg(format, ' ' ORDER BY ggml_type) FROM formats() WHERE readable AND NOT writable), NULL,
   'every readable format is written, too');
 SELECT results_eq(
@@ -198,7 +198,8 @@ SELECT results_eq(
     ('Q5_1', 7, 32, 24),
            ('Q8_0', 8, 32, 34), ('Q2_K', 10, 256, 84), ('Q3_K', 11, 256, 110), ('Q4_K', 12, 256, 144),
            ('Q5_K', 13, 256, 176),
-           ('Q6_K', 14, 256, 210), ('IQ4_NL', 20, 32, 18), ('BF16', 30, 1, 2)$$, 'ids and block sizes of ggml');
+           ('Q6_K', 14, 256, 210), ('IQ4_NL', 20, 32, 18), ('IQ4_XS', 23, 256, 136),
+           ('BF16', 30, 1, 2)$$, 'ids and block sizes of ggml');
 SELECT is((SELECT count(*) FROM formats() a, formats() b WHERE a.ggml_type = b.ggml_type), 35::bigint,
   'formats() twice in a query');
 

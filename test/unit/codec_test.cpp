@@ -7,6 +7,7 @@
 
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
@@ -96,7 +97,7 @@ struct golden {
 //   Q4_0 abbcbea78d335fe57698585dda10a81e  Q4_1 39702755bf5164dc47fa226c0eba4c9d  Q5_0 5a31fc299a32517be18b091652881593
 //   Q5_1 e49b572ad9c27aeeebfb78ab95a1dfc0  Q2_K a0d22b663b68e6228fc6c6240a47b74e  Q3_K 24c2c4beb5ef7b6e23e6d1cea3270a46
 //   Q4_K 24202e4c8cb495d138d2eac8d75530ef  Q5_K 81691acd55c7546e82d57ad607bdd893  Q6_K 05552ff73dce0058879529fea77ea35e
-//   IQ4_NL 8754a51bac97ae44ba8030bca96a936d
+//   IQ4_NL 8754a51bac97ae44ba8030bca96a936d  IQ4_XS f5f89bd0e8be5f984cea76d930997d96
 constexpr golden all[] = {
     {"F16", 0x3D3E7CF1F3691F4F, 0, 0x842C63F5A1BD292F},
     {"BF16", 0x153724C36ED7D0AF, 0, 0x86661275E6D2213E},
@@ -106,6 +107,7 @@ constexpr golden all[] = {
     {"Q5_0", 0xF9F4FB90C7E0246D, 0xE4B1014A1ED4AF1B, 0x5AD21D427C14E3E4},
     {"Q5_1", 0x4E6D54B3A521BE25, 0x6AA64ABF209D6BB5, 0xE86A1B88528BD07B},
     {"IQ4_NL", 0x53611B45E4295BB6, 0x38AA6BF854BFE425, 0x5D0A301BD057599C},
+    {"IQ4_XS", 0xE8DEC366A9D8BD16, 0x2D41ECAF2ED31EC9, 0x6E81C50D420D9D2F},
     {"Q2_K", 0x6934F506044BD7A8, 0x73C9B5475E2E5F05, 0x6EEDA6436518D9FF},
     {"Q3_K", 0x791ED49D4F5B3945, 0xD6327427D94C4292, 0x93D2C91E77A3D37A},
     {"Q4_K", 0x67C24C3D43EFEEC7, 0x5866E14C9DF0999B, 0xB75C09A29FF2948E},
@@ -119,6 +121,15 @@ void PrintTo(const golden& g, std::ostream* to) { *to << g.name; }
 class Golden : public testing::TestWithParam<golden> {};
 INSTANTIATE_TEST_SUITE_P(AllFormats, Golden, testing::ValuesIn(all),
                          [](const auto& info) { return std::string(info.param.name); });
+
+// F32 holds the floats as they are.
+TEST(Codec, EveryWrittenFormatHasGoldenBytes) {
+  for (const format_traits& traits : all_formats()) {
+    const bool here = std::any_of(std::begin(all), std::end(all),
+                                  [&](const golden& g) { return g.name == std::string(traits.name); });
+    EXPECT_EQ(here, traits.writable && traits.id != format::F32) << traits.name;
+  }
+}
 
 void expect_golden_bytes(format f, const std::string& file, span<const float> importance) {
   const std::vector<float> input = read_floats("input.f32");

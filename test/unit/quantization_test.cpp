@@ -138,7 +138,7 @@ TEST(Quantization, MixturesAreThoseOfLlamaQuantize) {
     EXPECT_EQ(described(m, *mixture, m.formats(*mixture, importance == "importance")), expected) << line;
     ++checked;
   }
-  EXPECT_EQ(checked, 162);
+  EXPECT_EQ(checked, 183);
 }
 
 TEST(Quantization, MixturesThatAreNoneGiveOneFormat) {
@@ -153,8 +153,8 @@ TEST(Quantization, NamesOfMixtures) {
   EXPECT_EQ(find_mixture("Q3_k")->type, file_type::Q3_K_M);
   EXPECT_EQ(find_mixture("Q5_K")->type, file_type::Q5_K_M);
   EXPECT_EQ(find_mixture("Q2_K")->type, file_type::Q2_K);
-  EXPECT_EQ(find_mixture(file_type::IQ4_NL)->base, format::IQ4_NL);
-  for (const char* name : {"", "Q6_K_M", "IQ4_XS", "Q4_K_", "Q4_K_MM"}) EXPECT_EQ(find_mixture(name), nullptr) << name;
+  EXPECT_EQ(find_mixture(file_type::IQ4_XS)->base, format::IQ4_XS);
+  for (const char* name : {"", "Q6_K_M", "IQ3_XS", "Q4_K_", "Q4_K_MM"}) EXPECT_EQ(find_mixture(name), nullptr) << name;
   for (const format f : readable_formats()) EXPECT_NE(find_mixture(traits_of(f).name), nullptr) << traits_of(f).name;
 }
 
@@ -248,21 +248,22 @@ TEST(Quantization, Fallbacks) {
     format expected;
   };
   constexpr row rows[] = {
-      {format::Q4_K, 256, format::Q4_K}, {format::Q4_K, 512, format::Q4_K}, {format::Q4_K, 64, format::Q5_0},
-      {format::Q4_K, 172, format::F16},  {format::Q4_K, 9, format::F16},    {format::Q5_K, 64, format::Q5_1},
-      {format::Q5_K, 100, format::F16},  {format::Q6_K, 64, format::Q8_0},  {format::Q6_K, 9, format::F16},
-      {format::Q2_K, 64, format::Q4_0},  {format::Q3_K, 96, format::Q4_0},  {format::Q3_K, 172, format::F16},
-      {format::Q8_0, 64, format::Q8_0},  {format::Q8_0, 172, format::F16},  {format::Q4_0, 9, format::F16},
-      {format::IQ4_NL, 9, format::F16},  {format::F16, 9, format::F16},     {format::BF16, 9, format::BF16},
-      {format::F32, 9, format::F32},     {format::Q4_K, 0, format::Q4_K},
+      {format::Q4_K, 256, format::Q4_K},    {format::Q4_K, 512, format::Q4_K},  {format::Q4_K, 64, format::Q5_0},
+      {format::Q4_K, 172, format::F16},     {format::Q4_K, 9, format::F16},     {format::Q5_K, 64, format::Q5_1},
+      {format::Q5_K, 100, format::F16},     {format::Q6_K, 64, format::Q8_0},   {format::Q6_K, 9, format::F16},
+      {format::Q2_K, 64, format::Q4_0},     {format::Q3_K, 96, format::Q4_0},   {format::Q3_K, 172, format::F16},
+      {format::Q8_0, 64, format::Q8_0},     {format::Q8_0, 172, format::F16},   {format::Q4_0, 9, format::F16},
+      {format::IQ4_NL, 9, format::F16},     {format::F16, 9, format::F16},      {format::BF16, 9, format::BF16},
+      {format::F32, 9, format::F32},        {format::Q4_K, 0, format::Q4_K},    {format::IQ4_XS, 512, format::IQ4_XS},
+      {format::IQ4_XS, 64, format::IQ4_NL}, {format::IQ4_XS, 172, format::F16},
   };
   for (const row& r : rows) EXPECT_EQ(fitting_format(r.wanted, r.run), r.expected) << traits_of(r.wanted).name << r.run;
   try {
-    fitting_format(format::IQ4_XS, 256);
+    fitting_format(format::IQ3_S, 256);
     FAIL();
   } catch (const error& e) {
     EXPECT_STREQ(e.state(), "0A000");
-    EXPECT_STREQ(e.what(), "format IQ4_XS cannot be written");
+    EXPECT_STREQ(e.what(), "format IQ3_S cannot be written");
   }
 }
 

@@ -51,7 +51,7 @@ struct block_q5_1 {  // x = d * q + m
   std::uint8_t qh[4];
   std::uint8_t qs[16];
 };
-struct block_iq4_nl {  // x = d * (value of level q): see iq4_nl.hpp
+struct block_iq4_nl {  // x = d * (value of level q): see iq4_nl_iq4_xs.hpp
   stored_half d;
   std::uint8_t qs[16];
 };
@@ -104,6 +104,16 @@ struct block_q6_k {
   stored_half d;
 };
 
+// x = d * (scale - 32) * (value of level q: see iq4_nl_iq4_xs.hpp), eight sub-blocks, 6 bits for each scale: the lower
+// four of sub-blocks 2i (low nibble) and 2i + 1 are in scales_l[i], the upper two of sub-block j are bits 2j and 2j + 1
+// of scales_h (little-endian). Byte l of sub-block j (16 bytes): low nibble weight l, high nibble weight l + 16.
+struct block_iq4_xs {
+  stored_half d;
+  std::uint8_t scales_h[2];
+  std::uint8_t scales_l[4];
+  std::uint8_t qs[128];
+};
+
 static_assert(sizeof(block_q8_0) == 34 && alignof(block_q8_0) == 1);
 static_assert(sizeof(block_q4_0) == 18 && alignof(block_q4_0) == 1);
 static_assert(sizeof(block_q4_1) == 20 && alignof(block_q4_1) == 1);
@@ -115,5 +125,6 @@ static_assert(sizeof(block_q3_k) == 110 && alignof(block_q3_k) == 1);
 static_assert(sizeof(block_q4_k) == 144 && alignof(block_q4_k) == 1);
 static_assert(sizeof(block_q5_k) == 176 && alignof(block_q5_k) == 1);
 static_assert(sizeof(block_q6_k) == 210 && alignof(block_q6_k) == 1);
+static_assert(sizeof(block_iq4_xs) == 136 && alignof(block_iq4_xs) == 1);
 
 }  // namespace hartonomous::codecs

@@ -4,7 +4,6 @@
 #include <cmath>
 #include <cstdint>
 #include <cstring>
-#include <limits>
 
 #include "codec/blocks.hpp"
 #include "codec/rounding.hpp"
@@ -16,23 +15,10 @@ inline constexpr int sub_blocks = 16;
 inline constexpr int sub_block = 16;
 inline constexpr int half = 32;
 
-// The scale of largest magnitude, the first of equals; NaN if one is not finite.
-inline float extreme_scale(const float* scale) {
-  if (!all_finite(scale, sub_blocks)) return std::numeric_limits<float>::quiet_NaN();
-  float magnitude = 0.0f, extreme = 0.0f;
-  for (int j = 0; j < sub_blocks; ++j) {
-    if (std::fabs(scale[j]) > magnitude) {
-      magnitude = std::fabs(scale[j]);
-      extreme = scale[j];
-    }
-  }
-  return extreme;
-}
-
 // Stores the block's scale, and the sub-blocks' scales as multiples of it. False if the block counts as zero; it is
 // then complete.
 inline bool store_scales(const float* scale, block_q6_k& out) {
-  const float extreme = extreme_scale(scale);
+  const float extreme = extreme_scale(scale, sub_blocks);
   if (std::fabs(extreme) < 1e-15f) {  // the reference treats smaller blocks as zero
     std::memset(&out, 0, sizeof out);
     return false;

@@ -27,6 +27,7 @@ const entry* find_entry(format f) noexcept {
       {scalar_q5_0, vector_q5_0},
       {scalar_q5_1, vector_q5_1},
       {scalar_iq4_nl, vector_iq4_nl},
+      {scalar_iq4_xs, vector_iq4_xs},
       {scalar_q2_k, vector_q2_k},
       {scalar_q3_k, vector_q3_k},
       {scalar_q4_k, vector_q4_k},

@@ -12,8 +12,8 @@ namespace hartonomous::codecs {
 extern const codec scalar_f32, scalar_f16, scalar_bf16;
 // legacy.cpp
 extern const codec scalar_q8_0, scalar_q4_0, scalar_q4_1, scalar_q5_0, scalar_q5_1;
-// iq4_nl.cpp
-extern const codec scalar_iq4_nl;
+// iq4_nl_iq4_xs.cpp
+extern const codec scalar_iq4_nl, scalar_iq4_xs;
 // q2_k_q3_k.cpp, q4_k_q5_k.cpp, q6_k.cpp
 extern const codec scalar_q2_k, scalar_q3_k, scalar_q4_k, scalar_q5_k, scalar_q6_k;
 

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <limits>
 
 #include "codec/rounding.hpp"
 
@@ -296,6 +297,18 @@ bool all_finite(const float* x, int count) noexcept {
     if (!std::isfinite(x[i])) return false;
   }
   return true;
+}
+
+float extreme_scale(const float* scale, int count) noexcept {
+  if (!all_finite(scale, count)) return std::numeric_limits<float>::quiet_NaN();
+  float magnitude = 0.0f, extreme = 0.0f;
+  for (int j = 0; j < count; ++j) {
+    if (std::fabs(scale[j]) > magnitude) {
+      magnitude = std::fabs(scale[j]);
+      extreme = scale[j];
+    }
+  }
+  return extreme;
 }
 
 // ---- weights ---------------------------------------------------------------------------------------------------

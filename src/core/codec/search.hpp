@@ -49,6 +49,9 @@ float search_positive(int top, int count, const float* x, const float* w, std::u
 // block's half precision scale NaN, and the caller refuses the block.
 bool all_finite(const float* x, int count) noexcept;
 
+// The scale of largest magnitude, the first of equals; NaN if one is not finite.
+float extreme_scale(const float* scale, int count) noexcept;
+
 // Sum of squares in float, from first to last.
 float sum_of_squares(const float* x, int count) noexcept;
 

@@ -18,8 +18,9 @@ const codec& vector_q4_1();
 const codec& vector_q5_0();
 const codec& vector_q5_1();
 
-// vector_iq4_nl.cpp
+// vector_iq4_nl_iq4_xs.cpp
 const codec& vector_iq4_nl();
+const codec& vector_iq4_xs();
 
 // vector_q2_k_q3_k.cpp
 const codec& vector_q2_k();

@@ -38,7 +38,7 @@ constexpr format_traits table[] = {
     {format::IQ4_NL, "IQ4_NL", 32, 18, yes, yes},
     {format::IQ3_S, "IQ3_S", 256, 110, no, no},
     {format::IQ2_S, "IQ2_S", 256, 82, no, no},
-    {format::IQ4_XS, "IQ4_XS", 256, 136, no, no},
+    {format::IQ4_XS, "IQ4_XS", 256, 136, yes, yes},
     {format::I8, "I8", 1, 1, no, no},
     {format::I16, "I16", 1, 2, no, no},
     {format::I32, "I32", 1, 4, no, no},

@@ -19,6 +19,8 @@ format fallback_of(format wanted) noexcept {
       return format::Q5_1;
     case format::Q6_K:
       return format::Q8_0;
+    case format::IQ4_XS:
+      return format::IQ4_NL;
     default:
       return format::F16;
   }

@@ -110,6 +110,7 @@ format mixture_planner::attn_v_format(const quantization_mixture& mixture, const
       given = format::Q5_K;
       break;
     case file_type::IQ4_NL:
+    case file_type::IQ4_XS:
       if (grouped) given = format::Q5_K;
       break;
     case file_type::Q4_K_M:
@@ -134,6 +135,7 @@ format mixture_planner::attn_output_format(const quantization_mixture& mixture) 
       case file_type::Q3_K_S:
       case file_type::Q3_K_M:
       case file_type::IQ4_NL:
+      case file_type::IQ4_XS:
       case file_type::Q4_K_S:
       case file_type::Q4_K_M:
         return format::Q5_K;
@@ -179,6 +181,7 @@ format mixture_planner::ffn_down_format(const quantization_mixture& mixture, con
     case file_type::Q4_K_S:
       return first_eighth && !traits_.falcon ? format::Q5_K : mixture.base;
     case file_type::IQ4_NL:
+    case file_type::IQ4_XS:
       return first_eighth && !by_importance ? format::Q5_K : mixture.base;
     // Without importance, Q4_1 and Q5_1 can fail in the first blocks.
     case file_type::Q4_0:

@@ -8,16 +8,16 @@ namespace hartonomous {
 namespace {
 
 constexpr quantization_mixture mixtures[] = {
-    {"Q2_K_S", file_type::Q2_K_S, format::Q2_K},   {"Q2_K", file_type::Q2_K, format::Q2_K},
-    {"Q3_K_S", file_type::Q3_K_S, format::Q3_K},   {"Q3_K_M", file_type::Q3_K_M, format::Q3_K},
-    {"Q3_K_L", file_type::Q3_K_L, format::Q3_K},   {"Q4_0", file_type::Q4_0, format::Q4_0},
-    {"IQ4_NL", file_type::IQ4_NL, format::IQ4_NL}, {"Q4_K_S", file_type::Q4_K_S, format::Q4_K},
-    {"Q4_K_M", file_type::Q4_K_M, format::Q4_K},   {"Q4_1", file_type::Q4_1, format::Q4_1},
-    {"Q5_0", file_type::Q5_0, format::Q5_0},       {"Q5_K_S", file_type::Q5_K_S, format::Q5_K},
-    {"Q5_K_M", file_type::Q5_K_M, format::Q5_K},   {"Q5_1", file_type::Q5_1, format::Q5_1},
-    {"Q6_K", file_type::Q6_K, format::Q6_K},       {"Q8_0", file_type::Q8_0, format::Q8_0},
-    {"F16", file_type::F16, format::F16},          {"BF16", file_type::BF16, format::BF16},
-    {"F32", file_type::F32, format::F32},
+    {"Q2_K_S", file_type::Q2_K_S, format::Q2_K}, {"Q2_K", file_type::Q2_K, format::Q2_K},
+    {"Q3_K_S", file_type::Q3_K_S, format::Q3_K}, {"Q3_K_M", file_type::Q3_K_M, format::Q3_K},
+    {"Q3_K_L", file_type::Q3_K_L, format::Q3_K}, {"IQ4_XS", file_type::IQ4_XS, format::IQ4_XS},
+    {"Q4_0", file_type::Q4_0, format::Q4_0},     {"IQ4_NL", file_type::IQ4_NL, format::IQ4_NL},
+    {"Q4_K_S", file_type::Q4_K_S, format::Q4_K}, {"Q4_K_M", file_type::Q4_K_M, format::Q4_K},
+    {"Q4_1", file_type::Q4_1, format::Q4_1},     {"Q5_0", file_type::Q5_0, format::Q5_0},
+    {"Q5_K_S", file_type::Q5_K_S, format::Q5_K}, {"Q5_K_M", file_type::Q5_K_M, format::Q5_K},
+    {"Q5_1", file_type::Q5_1, format::Q5_1},     {"Q6_K", file_type::Q6_K, format::Q6_K},
+    {"Q8_0", file_type::Q8_0, format::Q8_0},     {"F16", file_type::F16, format::F16},
+    {"BF16", file_type::BF16, format::BF16},     {"F32", file_type::F32, format::F32},
 };
 
 }  // namespace
