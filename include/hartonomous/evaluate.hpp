@@ -14,33 +14,10 @@
 #include <vector>
 
 #include "hartonomous/network.hpp"
+#include "hartonomous/sample_statistics.hpp"
 #include "hartonomous/span.hpp"
 
 namespace hartonomous {
-
-// A mean and its standard error: the standard deviation over sqrt(n - 1).
-class running_mean {
- public:
-  void add(double value) noexcept {
-    ++count_;
-    const double distance = value - mean_;
-    mean_ += distance / static_cast<double>(count_);
-    squares_ += distance * (value - mean_);
-  }
-  std::uint64_t count() const noexcept { return count_; }
-  double mean() const noexcept { return mean_; }
-  double standard_error() const noexcept;  // 0 for fewer than two
-
- private:
-  std::uint64_t count_ = 0;
-  double mean_ = 0.0, squares_ = 0.0;
-};
-
-// A value estimated from a sample of tokens.
-struct estimate {
-  double value = 0.0;
-  double standard_error = 0.0;
-};
 
 // Tokens that are run together. Those from `first` (at least 1) on are scored: how likely each is, given those before
 // it.
@@ -83,13 +60,24 @@ std::vector<double> score_windows(transformer& network, span<const score_window>
 // exp(-mean) of the logarithms.
 estimate perplexity_of(span<const double> log_probabilities);
 
-// Two models on the same tokens. "Top" is the most probable token of a distribution.
+// Quantiles over the scored tokens, interpolated linearly.
+struct token_quantiles {
+  double minimum = 0.0, median = 0.0, percentile_90 = 0.0, percentile_95 = 0.0, percentile_99 = 0.0,
+         percentile_99_9 = 0.0, maximum = 0.0;
+};
+
+// Two models on the same tokens. "Top" is the most probable token of a distribution; the change of a probability is
+// that of the token that follows in the text: the model's minus the baseline's.
 struct model_comparison {
   std::uint64_t tokens = 0;
   estimate perplexity, baseline_perplexity;
   estimate perplexity_ratio;  // model to baseline; the standard error is that of paired differences
   estimate kl_divergence;     // of the model from the baseline, mean over tokens, in nats
   estimate same_top;          // share of tokens for which both have the same top
+  // What llama-perplexity --kl-divergence prints, too. Quantiles need 4 bytes of memory per scored token.
+  token_quantiles kl_quantiles;
+  estimate probability_change, probability_change_rms;
+  std::optional<double> log_probability_correlation;  // of the scored tokens; none if one of them is constant
 };
 
 model_comparison compare_models(transformer& model, transformer& baseline, span<const score_window> windows,

@@ -57,6 +57,11 @@ CREATE FUNCTION hartonomous.validate_model_accuracy(model hartonomous.regmodel, 
                  perplexity_ratio double precision, perplexity_ratio_error double precision,
                  kl_divergence double precision, kl_divergence_error double precision,
                  same_top double precision, same_top_error double precision,
+                 delta_p double precision, delta_p_error double precision, delta_p_rms double precision,
+                 delta_p_rms_error double precision, kl_minimum double precision, kl_median double precision,
+                 kl_percentile_90 double precision, kl_percentile_95 double precision,
+                 kl_percentile_99 double precision, kl_percentile_99_9 double precision, kl_maximum double precision,
+                 log_probability_correlation double precision,
                  tokens bigint, seconds double precision, result_id bigint)
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000 ROWS 1
   SET search_path = pg_catalog, pg_temp
@@ -82,19 +87,28 @@ BEGIN
     INSERT INTO hartonomous.validation_results AS r
         (model_id, revision_id, baseline_revision_id, validation_set, text_sha256, n_ctx, tokens, perplexity,
          perplexity_error, perplexity_ratio, perplexity_ratio_error, kl_divergence, kl_divergence_error, same_top,
-         same_top_error, seconds)
+         same_top_error, delta_p, delta_p_error, delta_p_rms, delta_p_rms_error, kl_minimum, kl_median,
+         kl_percentile_90, kl_percentile_95, kl_percentile_99, kl_percentile_99_9, kl_maximum,
+         log_probability_correlation, seconds)
       VALUES (model, measured, baseline_revision, source.validation_set, source.text_sha256, m.used_n_ctx, m.tokens,
               m.perplexity, m.perplexity_error, m.perplexity_ratio, m.perplexity_ratio_error, m.kl_divergence,
-              m.kl_divergence_error, m.same_top, m.same_top_error, extract(epoch FROM clock_timestamp() - started))
+              m.kl_divergence_error, m.same_top, m.same_top_error, m.delta_p, m.delta_p_error, m.delta_p_rms,
+              m.delta_p_rms_error, m.kl_minimum, m.kl_median, m.kl_percentile_90, m.kl_percentile_95,
+              m.kl_percentile_99, m.kl_percentile_99_9, m.kl_maximum, m.log_probability_correlation,
+              extract(epoch FROM clock_timestamp() - started))
       RETURNING r.revision_id, r.perplexity, r.perplexity_error, r.perplexity_ratio, r.perplexity_ratio_error,
-                r.kl_divergence, r.kl_divergence_error, r.same_top, r.same_top_error, r.tokens, r.seconds, r.result_id;
+                r.kl_divergence, r.kl_divergence_error, r.same_top, r.same_top_error, r.delta_p, r.delta_p_error,
+                r.delta_p_rms, r.delta_p_rms_error, r.kl_minimum, r.kl_median, r.kl_percentile_90, r.kl_percentile_95,
+                r.kl_percentile_99, r.kl_percentile_99_9, r.kl_maximum, r.log_probability_correlation,
+                r.tokens, r.seconds, r.result_id;
 END
 $$;
 COMMENT ON FUNCTION hartonomous.validate_model_accuracy(hartonomous.regmodel, text, integer, integer, integer) IS
   'measures a revision (by default the live one) on a validation set and stores the result in validation_results; '
-  'against a baseline revision also the ratio of perplexities, the KL divergence from its predictions and the share of '
-  'tokens with the same most probable prediction; columns named _error are standard errors; 42704 if there is no such '
-  'model or set; other errors as perplexity()';
+  'against a baseline revision also the ratio of perplexities, the KL divergence from its predictions (in nats; mean '
+  'and quantiles over the tokens), the share of tokens with the same most probable prediction, and what happens to the '
+  'probability p of the token that follows: mean and root mean square of its change delta_p, correlation of log p; '
+  'columns named _error are standard errors; 42704 if there is no such model or set; other errors as perplexity()';
 
 -- The function is passed by the caller in this call; nothing that is stored in a table is ever executed.
 CREATE FUNCTION hartonomous.validate_model_accuracy(model hartonomous.regmodel, evaluator regprocedure)

@@ -5,12 +5,18 @@ CREATE FUNCTION hartonomous_internal.measure_accuracy(model integer, text text, 
     OUT perplexity_error double precision, OUT baseline_perplexity double precision,
     OUT baseline_perplexity_error double precision, OUT perplexity_ratio double precision,
     OUT perplexity_ratio_error double precision, OUT kl_divergence double precision,
-    OUT kl_divergence_error double precision, OUT same_top double precision, OUT same_top_error double precision)
+    OUT kl_divergence_error double precision, OUT same_top double precision, OUT same_top_error double precision,
+    OUT delta_p double precision, OUT delta_p_error double precision, OUT delta_p_rms double precision,
+    OUT delta_p_rms_error double precision, OUT kl_minimum double precision, OUT kl_median double precision,
+    OUT kl_percentile_90 double precision, OUT kl_percentile_95 double precision, OUT kl_percentile_99 double precision,
+    OUT kl_percentile_99_9 double precision, OUT kl_maximum double precision,
+    OUT log_probability_correlation double precision)
   AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp SET row_security = off;
 COMMENT ON FUNCTION hartonomous_internal.measure_accuracy(integer, text, integer, integer, integer) IS
   'perplexity of a revision (NULL: the live one) and, with a baseline, how much its predictions differ from that '
-  'revision''s, in one pass; columns named _error are standard errors; errors as perplexity()';
+  'revision''s, in one pass; columns named _error are standard errors; memory as perplexity(), and 4 bytes per scored '
+  'token; errors as perplexity()';
 
 CREATE FUNCTION hartonomous_internal.measure_usage(model integer, text text, n_ctx integer)
   RETURNS TABLE (layer_id bigint, usage_counts integer[], energies real[])

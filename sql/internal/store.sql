@@ -73,6 +73,16 @@ BEGIN
   COMMENT ON TABLE hartonomous.validation_results IS
   'one row per measurement of a revision: docs/manual/evaluate.md; columns named _error are standard errors';
   COMMENT ON COLUMN hartonomous.validation_results.text_sha256 IS 'hash of the text that was measured on';
+  COMMENT ON COLUMN hartonomous.validation_results.kl_divergence IS
+  'KL divergence from the predictions of the baseline revision in nats, mean over the tokens; kl_minimum, kl_median, '
+  'kl_percentile_90 and so on, and kl_maximum are its quantiles over the tokens';
+  COMMENT ON COLUMN hartonomous.validation_results.same_top IS
+  'share of the tokens for which the revision and the baseline predict the same most probable token';
+  COMMENT ON COLUMN hartonomous.validation_results.delta_p IS
+  'change of the probability of the token that follows, revision minus baseline, mean over the tokens';
+  COMMENT ON COLUMN hartonomous.validation_results.delta_p_rms IS 'root mean square of that change';
+  COMMENT ON COLUMN hartonomous.validation_results.log_probability_correlation IS
+  'Pearson correlation over the tokens of the log-probabilities of the revision and of the baseline';
   COMMENT ON COLUMN hartonomous.validation_results.score IS 'result of the evaluator, a function of the user''s own';
   COMMENT ON TABLE hartonomous.calibration_sets IS
   'one row per text that models are calibrated on; text is NULL if only the statistics of it were imported';

@@ -53,6 +53,42 @@ evaluation_watcher progress_notices() {
   };
 }
 
+// The row that measure_accuracy() returns.
+struct measures_row {
+  static constexpr int columns = 24;
+  Datum values[columns] = {};
+  bool nulls[columns] = {};
+  int count = 0;
+
+  void add_integers(std::uint32_t n_ctx, std::uint64_t tokens) {
+    values[count++] = Int32GetDatum(static_cast<int32>(n_ctx));
+    values[count++] = Int64GetDatum(static_cast<int64>(tokens));
+  }
+  void add_measures(const model_comparison& c, bool compared) {
+    add(c.perplexity, true);
+    for (const estimate& e : {c.baseline_perplexity, c.perplexity_ratio, c.kl_divergence, c.same_top,
+                              c.probability_change, c.probability_change_rms}) {
+      add(e, compared);
+    }
+    const token_quantiles& q = c.kl_quantiles;
+    for (double v :
+         {q.minimum, q.median, q.percentile_90, q.percentile_95, q.percentile_99, q.percentile_99_9, q.maximum}) {
+      add(v, compared);
+    }
+    add(c.log_probability_correlation.value_or(0.0), c.log_probability_correlation.has_value());
+  }
+
+ private:
+  void add(double value, bool valid) {
+    nulls[count] = !valid;
+    values[count++] = Float8GetDatum(value);
+  }
+  void add(const estimate& e, bool valid) {
+    add(e.value, valid);
+    add(e.standard_error, valid);
+  }
+};
+
 }  // namespace
 
 HARTONOMOUS_FUNCTION(perplexity) {
@@ -86,14 +122,13 @@ HARTONOMOUS_FUNCTION(score_tokens) {
   PG_RETURN_NULL();
 }
 
-// One row: the number of tokens, then value and standard error of each measure. Measures that compare with a baseline
-// are NULL if there is none.
+// One row: the number of tokens, then value and standard error of each measure, then measures without an error.
+// Measures that compare with a baseline are NULL if there is none.
 HARTONOMOUS_FUNCTION(measure_accuracy) {
   const std::string of = text_argument(fcinfo, 1, "the text");
   const std::int32_t id = model_argument(fcinfo);
   const locked_snapshot snapshot(id);
-  Datum values[12] = {};
-  bool nulls[12] = {};
+  measures_row row;
   {
     spi_session spi;
     language_model model(atoms_argument(fcinfo, 3, id));
@@ -109,16 +144,10 @@ HARTONOMOUS_FUNCTION(measure_accuracy) {
       c.tokens = scores.size();
       c.perplexity = perplexity_of(scores);
     }
-    values[0] = Int32GetDatum(static_cast<int32>(n_ctx));
-    values[1] = Int64GetDatum(static_cast<int64>(c.tokens));
-    int i = 2;
-    for (const estimate& e : {c.perplexity, c.baseline_perplexity, c.perplexity_ratio, c.kl_divergence, c.same_top}) {
-      nulls[i] = nulls[i + 1] = i > 2 && !compared;
-      values[i++] = Float8GetDatum(e.value);
-      values[i++] = Float8GetDatum(e.standard_error);
-    }
+    row.add_integers(n_ctx, c.tokens);
+    row.add_measures(c, compared);
   }
-  return composite_datum(fcinfo, values, nulls);
+  return composite_datum(fcinfo, row.values, row.nulls);
 }
 
 // One row per tensor: for each atom, the number of tokens it was used for and its mean energy per token.

@@ -172,17 +172,24 @@ TEST(Compare, FollowsTheDefinitions) {
   for (float& w : b.tensors.matrices()["blk.0.ffn_down.weight"].values) w *= 0.5f;
   transformer network = b.network(), baseline = a.network();
   const std::vector<score_window> windows = perplexity_windows(some_tokens(70), 16, 2);
-  running_mean divergence, same, difference;
+  running_mean divergence, same, difference, change;
+  running_root_mean_square change_rms;
+  running_correlation correlation;
+  std::vector<float> divergences;
   for (const score_window& w : windows) {
     const auto p = log_softmaxes(baseline, w.tokens), q = log_softmaxes(network, w.tokens);
     for (std::size_t i = w.first; i < w.tokens.size(); ++i) {
       double kl = 0.0;
       for (std::size_t v = 0; v < 32; ++v) kl += std::exp(p[i - 1][v]) * (p[i - 1][v] - q[i - 1][v]);
       divergence.add(kl);
+      divergences.push_back(static_cast<float>(kl));
       const auto top = [](const std::vector<double>& d) { return std::max_element(d.begin(), d.end()) - d.begin(); };
       same.add(top(p[i - 1]) == top(q[i - 1]) ? 1.0 : 0.0);
       const auto token = static_cast<std::size_t>(w.tokens[i]);
       difference.add(p[i - 1][token] - q[i - 1][token]);
+      change.add(std::exp(q[i - 1][token]) - std::exp(p[i - 1][token]));
+      change_rms.add(std::exp(q[i - 1][token]) - std::exp(p[i - 1][token]));
+      correlation.add(p[i - 1][token], q[i - 1][token]);
     }
   }
   const model_comparison c = compare_models(network, baseline, windows, plenty);
@@ -197,6 +204,47 @@ TEST(Compare, FollowsTheDefinitions) {
   EXPECT_NEAR(c.perplexity.value, perplexity_of(score_windows(network, windows, plenty)).value, 1e-9);
   EXPECT_NEAR(c.baseline_perplexity.value, perplexity_of(score_windows(baseline, windows, plenty)).value, 1e-9);
   EXPECT_NEAR(c.perplexity_ratio.value, c.perplexity.value / c.baseline_perplexity.value, 1e-9);
+  EXPECT_NEAR(c.probability_change.value, change.mean(), 1e-7);
+  EXPECT_NEAR(c.probability_change.standard_error, change.standard_error(), 1e-7);
+  EXPECT_NEAR(c.probability_change_rms.value, change_rms.value().value, 1e-7);
+  EXPECT_NEAR(c.probability_change_rms.standard_error, change_rms.value().standard_error, 1e-7);
+  EXPECT_NEAR(c.log_probability_correlation.value(), correlation.value().value(), 1e-5);
+  std::sort(divergences.begin(), divergences.end());
+  ASSERT_EQ(divergences.size(), 28u);
+  EXPECT_NEAR(c.kl_quantiles.minimum, divergences[0], 1e-5);
+  EXPECT_NEAR(c.kl_quantiles.median, (divergences[13] + divergences[14]) / 2, 1e-5);
+  EXPECT_NEAR(c.kl_quantiles.percentile_90, 0.7 * divergences[24] + 0.3 * divergences[25], 1e-5);
+  EXPECT_NEAR(c.kl_quantiles.percentile_95, 0.35 * divergences[25] + 0.65 * divergences[26], 1e-5);
+  EXPECT_NEAR(c.kl_quantiles.percentile_99, 0.27 * divergences[26] + 0.73 * divergences[27], 1e-5);
+  EXPECT_NEAR(c.kl_quantiles.percentile_99_9, 0.027 * divergences[26] + 0.973 * divergences[27], 1e-5);
+  EXPECT_NEAR(c.kl_quantiles.maximum, divergences[27], 1e-5);
+}
+
+TEST(Compare, KeepsFourBytesAToken) {
+  model m("random-qwen3.gguf");
+  transformer a = m.network(), b = m.network();
+  const std::vector<score_window> windows = covering_windows(some_tokens(1001), 32, 2);
+  EXPECT_EQ(state_of([&] { compare_models(a, b, windows, 4000); }), "53200");
+  const model_comparison c = compare_models(a, b, windows, plenty);
+  EXPECT_EQ(c.tokens, 1000u);
+  EXPECT_EQ(c.kl_quantiles.maximum, 0.0);
+}
+
+TEST(Compare, WithoutTokensHasNoCorrelation) {
+  model m("random-qwen3.gguf");
+  transformer a = m.network(), b = m.network();
+  EXPECT_FALSE(compare_models(a, b, {}, plenty).log_probability_correlation);
+}
+
+TEST(Compare, NaNCarriesThrough) {
+  model a("random-llama.gguf"), b("random-llama.gguf");
+  b.tensors.matrices()["output.weight"].values[5] = std::nanf("");
+  transformer network = b.network(), baseline = a.network();
+  const model_comparison c = compare_models(network, baseline, perplexity_windows(some_tokens(64), 32, 1), plenty);
+  EXPECT_TRUE(std::isnan(c.kl_quantiles.minimum));
+  EXPECT_TRUE(std::isnan(c.kl_quantiles.maximum));
+  EXPECT_TRUE(std::isnan(c.probability_change.value));
+  EXPECT_TRUE(std::isnan(c.probability_change_rms.value));
 }
 
 TEST(Compare, AModelWithItself) {
@@ -293,17 +341,6 @@ TEST(EvaluationProgress, InWords) {
             "evaluated 99.9 % of 2 windows, perplexity 1e+300 so far, 0 s left");
   EXPECT_EQ(progress_text({1.0, 2, std::nan(""), true}, 0.0),
             "evaluated 100.0 % of 2 windows, perplexity nan so far, 0 s left");
-}
-
-TEST(RunningMean, OfFewAndMany) {
-  running_mean m;
-  EXPECT_EQ(m.standard_error(), 0.0);
-  m.add(3.0);
-  EXPECT_EQ(m.mean(), 3.0);
-  EXPECT_EQ(m.standard_error(), 0.0);
-  m.add(5.0);
-  EXPECT_EQ(m.mean(), 4.0);
-  EXPECT_DOUBLE_EQ(m.standard_error(), 1.0);  // deviation sqrt(1) over sqrt(2 - 1)
 }
 
 }  // namespace

@@ -26,12 +26,6 @@ void check_context(std::uint32_t n_ctx) {
 
 }  // namespace
 
-double running_mean::standard_error() const noexcept {
-  if (count_ < 2) return 0.0;
-  const auto n = static_cast<double>(count_);
-  return std::sqrt(squares_ / n / (n - 1.0));
-}
-
 std::vector<score_window> perplexity_windows(span<const token_id> tokens, std::uint32_t n_ctx,
                                              std::optional<token_id> begin) {
   check_context(n_ctx);
