@@ -7,15 +7,22 @@ AS $$
 DECLARE
   plan hartonomous.tensor_plan[];
 BEGIN
+  IF relation IS NULL THEN
+    PERFORM hartonomous_internal.raise_error('22004', 'plan_from() needs a table or view',
+      hint => 'Its columns have the names of those of hartonomous.tensor_plan.');
+  ELSIF NOT EXISTS (SELECT FROM pg_class c WHERE c.oid = relation) THEN
+    PERFORM hartonomous_internal.raise_error('42P01', format('table %s does not exist', relation::oid));
+  END IF;
+  -- t alone would be a column of that name, if there is one.
   EXECUTE format(
-    'SELECT coalesce(array_agg(jsonb_populate_record(NULL::hartonomous.tensor_plan, to_jsonb(t))), ''{}'') FROM %s t',
-                 relation) INTO plan;
+    'SELECT coalesce(array_agg(jsonb_populate_record(NULL::hartonomous.tensor_plan, to_jsonb(t.*))), ''{}'') FROM %s t',
+    relation) INTO plan;
   RETURN plan;
 END
 $$;
 COMMENT ON FUNCTION hartonomous.plan_from(regclass) IS
   'the rows of a table or view as a plan for run_plan(): columns have the names of tensor_plan, missing ones are NULL, '
-  'others are ignored';
+  'others are ignored; 22004 on NULL, 42P01 if there is no such table';
 
 -- Cancel, crash and concurrent calls: see run_stage(). Repeating the call with the same plan resumes a stopped run.
 CREATE PROCEDURE hartonomous.run_plan(model hartonomous.regmodel, stage text, plan hartonomous.tensor_plan[],

@@ -79,15 +79,17 @@ AS $$
 DECLARE
   checked hartonomous.tensor_plan[] := '{}';
   planned hartonomous.tensor_plan;
-  layer record;
+  layer hartonomous.tensor_plan;
   said text;
 BEGIN
-  IF plan IS NULL OR array_position(plan, NULL) IS NOT NULL THEN
+  IF array_ndims(plan) > 1 THEN
+    PERFORM hartonomous_internal.raise_error('2202E', 'a plan must be an array of one dimension');
+  ELSIF plan IS NULL OR array_position(plan, NULL) IS NOT NULL THEN
     PERFORM hartonomous_internal.raise_error('22004', 'a plan and its rows cannot be NULL',
       hint => 'hartonomous.plan_from() makes a plan of the rows of a table.');
   END IF;
   FOREACH planned IN ARRAY plan LOOP
-    SELECT l.layer_id, l.layer_name INTO layer FROM hartonomous.model_layers l
+    SELECT l.layer_id, l.layer_name INTO layer.layer_id, layer.layer_name FROM hartonomous.model_layers l
      WHERE l.model_id = model AND num_nonnulls(planned.layer_id, planned.layer_name) > 0
        AND (planned.layer_id IS NULL OR l.layer_id = planned.layer_id)
        AND (planned.layer_name IS NULL OR l.layer_name = planned.layer_name);
@@ -102,6 +104,8 @@ BEGIN
     planned.arguments := coalesce(planned.arguments, '{}');
     IF planned.operation IS NOT NULL THEN
       PERFORM hartonomous_internal.check_operation(planned.operation, planned.arguments);
+      -- An argument that is null counts as absent.
+      planned.arguments := jsonb_strip_nulls(planned.arguments);
       PERFORM hartonomous_internal.check_operation_on(planned, model);
       IF hartonomous_internal.changes_nothing(planned, model) THEN
         planned.operation := NULL;
@@ -127,7 +131,7 @@ $$;
 COMMENT ON FUNCTION hartonomous_internal.check_plan(integer, hartonomous.tensor_plan[]) IS
   'a plan completed with numbers and names of its tensors, without operations that would change nothing; 22023 if it '
   'does not fit the model (a tensor does not exist or is planned twice, an operation is unknown, has invalid arguments '
-  'or does not fit the tensor), 22004 on NULL, 2202E, 0A000';
+  'or does not fit the tensor), 22004 on NULL, 2202E also if it is an array of several dimensions, 0A000';
 
 CREATE FUNCTION hartonomous_internal.plan_parameters(stage text, plan hartonomous.tensor_plan[]) RETURNS jsonb
   LANGUAGE plpgsql STABLE PARALLEL SAFE COST 5000
@@ -157,10 +161,13 @@ AS $$
 DECLARE
   said record;
 BEGIN
+  -- The numbers are the user's own, and may be anything.
   SELECT sum(o.n) AS tensors, string_agg(format('%s %s', o.operation, o.n), ', ' ORDER BY o.operation) AS operations,
-         sum(o.before)::bigint AS before, sum(o.after)::bigint AS after
+         least(sum(o.before), 9223372036854775807)::bigint AS before,
+         least(sum(o.after), 9223372036854775807)::bigint AS after
     INTO said
-    FROM (SELECT p.operation, count(*) AS n, sum(p.bytes_before) AS before, sum(p.bytes_after) AS after
+    FROM (SELECT p.operation, count(*) AS n, sum(greatest(p.bytes_before, 0)) AS before,
+                 sum(greatest(p.bytes_after, 0)) AS after
             FROM unnest(plan) p WHERE p.operation <> 'copy' GROUP BY p.operation) o;
   IF result IS NULL THEN
     RAISE NOTICE 'the plan changes no tensor: nothing done';

@@ -145,6 +145,7 @@ CREATE FUNCTION hartonomous_internal.perform_operation(operation text, arguments
 AS $$
 BEGIN
   PERFORM hartonomous_internal.check_operation(operation, arguments);
+  arguments := jsonb_strip_nulls(arguments);
   IF operation = 'factor' THEN
     SELECT f.atoms, f.bytes, f.outcome INTO atoms, bytes, outcome
       FROM hartonomous_internal.factor_tensor(model, layer, into_model, into_base, into_layer, arguments) f;

@@ -67,7 +67,7 @@ BEGIN
   END IF;
   SELECT bool_and(p.operation = 'prune' AND p.arguments -> 'atoms_only' IS DISTINCT FROM 'true')
            FILTER (WHERE p.operation <> 'copy') AS prunes,
-         sum(p.atoms_before - p.atoms_after) FILTER (WHERE p.operation = 'prune')
+         sum(p.atoms_before::numeric - p.atoms_after) FILTER (WHERE p.operation = 'prune')
            < 0.2 * sum(p.atoms_before) FILTER (WHERE p.operation = 'prune' OR p.reason = 'nothing to prune') AS few
     INTO found FROM unnest(plan) p;
   IF found.prunes IS NULL THEN

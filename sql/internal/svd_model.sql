@@ -24,7 +24,7 @@ BEGIN
   matrix := hartonomous.tensor_weights(model, tensor.layer_name);
   BEGIN
     factors := hartonomous.svd_decompose(matrix, tensor.tensor_shape[1]::integer, tensor.tensor_shape[2]::integer,
-      least((arguments ->> 'rank')::integer, (arguments ->> 'most_rank')::integer),
+      least((arguments ->> 'rank')::numeric, (arguments ->> 'most_rank')::numeric)::integer,
       coalesce((arguments ->> 'energy')::float8, 1));
   EXCEPTION WHEN numeric_value_out_of_range THEN
     outcome := 'left alone: ' || SQLERRM;

@@ -2,7 +2,7 @@
 -- that find nothing to do, steps whose arguments are nonsense.
 BEGIN;
 \ir lib/model_files.sql
-SELECT plan(115);
+SELECT plan(132);
 SET LOCAL client_min_messages = warning;
 SELECT import_gguf(little_gguf(), 'little') AS m \gset
 SELECT holds(:m) AS imported, present(:m) AS r1 \gset
@@ -38,6 +38,10 @@ SELECT throws_ok(format('SELECT check_operation(%L, %L)', operation, arguments),
       'arguments of operation "quantize": "column_importance" must be an array of numbers within real''s range'),
     ('quantize', '{"format": "F16", "column_importance": [1e39]}', '22023',
       'arguments of operation "quantize": "column_importance" must be an array of numbers within real''s range'),
+    ('quantize', '{"format": "F16", "column_importance": [1, -1]}', '22023',
+      'arguments of operation "quantize": "column_importance" must have finite numbers only, zero or more'),
+    ('quantize', '{"format": "F16", "column_importance": ["NaN"]}', '22023', NULL),
+    ('quantize', '{"format": "F16", "column_importance": ["Infinity"]}', '22023', NULL),
     ('quantize', '{"format": "F16", "column_importance": [[1]]}', '22023',
       'arguments of operation "quantize": "column_importance" must be an array of numbers within real''s range'),
     ('prune', '{}', '22023', 'operation "prune" needs "minimum_importance" or "region"'),
@@ -45,6 +49,9 @@ SELECT throws_ok(format('SELECT check_operation(%L, %L)', operation, arguments),
       'arguments of operation "prune": "minimum_importance" must be a number within real''s range'),
     ('prune', '{"minimum_importance": [1]}', '22023',
       'arguments of operation "prune": "minimum_importance" must be a number within real''s range'),
+    ('prune', '{"minimum_importance": 1e-50}', '22023',
+      'arguments of operation "prune": "minimum_importance" must be a number within real''s range'),
+    ('prune', '{"region": [0, 1e-50, 0, 1, 0, 1]}', '22023', NULL),
     ('prune', '{"region": [0, 1, 0, 1]}', '22023', NULL),
     ('prune', '{"region": [1, 0, 0, 1, 0, 1]}', '22023', NULL),
     ('prune', '{"region": [0, 1, 0, "NaN", 0, 1]}', '22023', NULL),
@@ -66,6 +73,8 @@ SELECT throws_ok(format('SELECT check_operation(%L, %L)', operation, arguments),
       'arguments of operation "factor": "energy" must be above 0 and at most 1'),
     ('factor', '{"energy": "NaN", "format": "F16"}', '22023', NULL),
     ('factor', '{"rank": 1, "format": "F16", "residual_ratio": 1}', '22023', NULL),
+    ('factor', '{"rank": 1, "format": "F16", "residual_ratio": 1e-400}', '22023',
+      'arguments of operation "factor": "residual_ratio" must be a number within double precision''s range'),
     ('factor', '{"rank": 1, "format": "F16", "dense_format": "Q9"}', '22023', NULL)
   ) v (operation, arguments, state, message);
 SELECT lives_ok(format('SELECT check_operation(%L, %L)', operation, arguments), operation || ' ' || arguments)
@@ -151,6 +160,32 @@ SELECT is(dense_format, 'F32', 'a tensor that is factored by hand goes out in th
 SELECT rollback_model(:m) \g /dev/null
 SELECT is(holds(:m), :'imported', 'undone');
 
+CREATE FUNCTION lib.row_plan(id bigint, name text, operation text, arguments jsonb) RETURNS tensor_plan LANGUAGE sql
+  RETURN ROW(id, name, operation, arguments, NULL, NULL, NULL, NULL, NULL, NULL)::tensor_plan;
+-- What the check of arguments accepts, the operations can carry out: null is absent, and a whole number may have a
+-- point.
+SELECT lives_ok(format('CALL run_plan(''little'', ''odd'', ARRAY[row_plan(NULL, ''blk.0.attn_q.weight'', %L, %L)])',
+    operation, arguments), operation || ' ' || arguments)
+  FROM (VALUES ('quantize', '{"format": "F16", "planned_formats": null, "column_importance": null}'),
+    ('quantize', '{"format": null, "planned_formats": {"any": "F16"}}'),
+    ('prune', '{"minimum_importance": 0, "region": null, "atoms_only": null}'),
+    ('factor', '{"rank": 2.0, "most_rank": 3e0, "energy": null, "format": "F16", "residual_ratio": null}'))
+    v (operation, arguments);
+SELECT is_empty(format('SELECT * FROM check_model(%s)', :m), 'and the model is sound');
+SELECT rollback_model(:m, :r1) \g /dev/null
+-- The numbers of atoms and bytes are what the user says, and only guide the choice of the method and the report.
+CREATE FUNCTION lib.boast(name text, operation text) RETURNS tensor_plan LANGUAGE sql
+  RETURN ROW(NULL, name, operation,
+    CASE operation WHEN 'prune' THEN '{"minimum_importance": 0}' ELSE '{"format": "F16"}' END::jsonb,
+    9223372036854775807, CASE operation WHEN 'prune' THEN -9223372036854775808 ELSE 9223372036854775807 END,
+    9223372036854775807, 9223372036854775807, NULL, NULL)::tensor_plan;
+SELECT lives_ok(
+  format(
+    'CALL run_plan(''little'', ''boast'', ARRAY[boast(''blk.0.attn_q.weight'', %L), boast(''output.weight'', %1$L)])',
+    operation), 'a plan that boasts, and does ' || operation)
+  FROM (VALUES ('prune'), ('quantize')) v (operation);
+SELECT rollback_model(:m, :r1) \g /dev/null
+
 -- In place where it only prunes, and little
 SELECT lives_ok(
   'CALL run_plan(''little'', ''cut'', ARRAY[ROW(NULL, ''blk.0.attn_q.weight'', ''prune'', ''{"minimum_importance": '
@@ -171,8 +206,6 @@ SELECT is(present(:m), :r1, 'does nothing');
 
 -- Refused before anything is written
 SELECT relations() AS relations, (SELECT count(*) FROM compression_runs) AS runs \gset
-CREATE FUNCTION lib.row_plan(id bigint, name text, operation text, arguments jsonb) RETURNS tensor_plan LANGUAGE sql
-  RETURN ROW(id, name, operation, arguments, NULL, NULL, NULL, NULL, NULL, NULL)::tensor_plan;
 SELECT throws_ok(format('CALL run_plan(''little'', %s)', arguments), state, message, arguments) FROM (VALUES
   ('NULL, plan_from(''lib.mine'')', '22004', 'stage and plan cannot be NULL'),
   ('''x'', NULL', '22004', 'stage and plan cannot be NULL'),
@@ -194,6 +227,15 @@ SELECT throws_ok(format('CALL run_plan(''little'', %s)', arguments), state, mess
     '2202E', NULL),
   ('''x'', ARRAY[row_plan(NULL, ''blk.0.attn_norm.weight'', ''factor'', ''{"rank": 1, "format": "F16"}'')]', '22023',
     'only a matrix of two dimensions can be factored')) v (arguments, state, message);
+SELECT throws_ok('CALL run_plan(''little'', ''x'', ARRAY[ARRAY[row_plan(NULL, ''output.weight'', ''copy'', NULL)]])',
+  '2202E', 'a plan must be an array of one dimension', 'an array of arrays');
+SELECT throws_ok('SELECT plan_from(NULL)', '22004', NULL, 'a plan from no table');
+SELECT throws_ok('SELECT plan_from(999999999)', '42P01', 'table 999999999 does not exist',
+  'a plan from a table that is gone');
+CREATE TABLE lib.t AS SELECT 'output.weight' AS layer_name, 'copy' AS operation,
+  '{"layer_name": "blk.0.attn_q.weight", "operation": "prune"}'::jsonb AS t;
+SELECT is((p.layer_name, p.operation)::text, '(output.weight,copy)', 'a column of any name is not taken for the row')
+  FROM unnest(plan_from('lib.t')) p;
 SELECT throws_ok(
   format('CALL run_plan(''little'', ''x'', ARRAY[row_plan(%s, ''token_embd.weight'', ''copy'', NULL)])',
     layer(:m, 'output.weight')),

@@ -2,6 +2,7 @@
 #include "pg/base/json_object.hpp"
 
 #include <algorithm>
+#include <cerrno>
 #include <cmath>
 #include <cstdint>
 #include <cstdlib>
@@ -27,18 +28,26 @@ const char* digits_of(const JsonbValue& value) {
   return nullptr;
 }
 
-// The C library accepts everything that digits_of() returns. Beyond the range of the type it returns infinity, which is
-// an error because the argument did not contain it.
+// The C library accepts everything that digits_of() returns. Beyond the range of the type it returns infinity or zero,
+// which is an error because the argument did not contain it. SQL refuses the same numbers when it reads them.
+template <class T>
+bool in_range(const char* digits, T value) {
+  if (std::isinf(value)) return std::strchr(digits, 'I') != nullptr;
+  return value != 0 || errno != ERANGE;
+}
+
 bool read_float(const char* digits, float& to) {
   if (digits == nullptr) return false;
+  errno = 0;
   to = std::strtof(digits, nullptr);
-  return !std::isinf(to) || std::strchr(digits, 'I') != nullptr;
+  return in_range(digits, to);
 }
 
 bool read_double(const char* digits, double& to) {
   if (digits == nullptr) return false;
+  errno = 0;
   to = std::strtod(digits, nullptr);
-  return !std::isinf(to) || std::strchr(digits, 'I') != nullptr;
+  return in_range(digits, to);
 }
 
 std::string string_of(const JsonbValue& value) {
@@ -102,7 +111,9 @@ std::optional<double> json_object::number(const char* member) {
   const std::optional<JsonbValue> found = find(member);
   if (!found) return std::nullopt;
   double value = 0;
-  if (!call([&] { return read_double(digits_of(*found), value); })) refuse(member, "must be a number");
+  if (!call([&] { return read_double(digits_of(*found), value); })) {
+    refuse(member, "must be a number within double precision's range");
+  }
   return value;
 }
 

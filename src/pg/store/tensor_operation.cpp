@@ -2,6 +2,7 @@
 #include "pg/store/tensor_operation.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 
 #include "hartonomous/format.hpp"
@@ -32,6 +33,10 @@ void read_quantize(json_object& arguments, tensor_operation& to) {
   if (to.format.has_value() == planned.has_value()) {
     throw error(sqlstate::invalid_parameter_value,
                 "operation \"quantize\" needs either \"format\" or \"planned_formats\"");
+  }
+  if (to.column_importance && !std::all_of(to.column_importance->begin(), to.column_importance->end(),
+                                           [](float v) { return v >= 0 && std::isfinite(v); })) {
+    arguments.refuse("column_importance", "must have finite numbers only, zero or more");
   }
   if (to.format) require_writable(*to.format);
   if (!planned) return;
