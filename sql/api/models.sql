@@ -58,6 +58,7 @@ BEGIN
   PERFORM hartonomous_internal.current_revision(model);
   PERFORM hartonomous_internal.check_name(new_name);
   UPDATE hartonomous.models m SET model_name = new_name WHERE m.model_id = model;
+  PERFORM hartonomous_internal.model_names_changed();
 EXCEPTION WHEN unique_violation THEN
   PERFORM hartonomous_internal.refuse_name(new_name);
 END
@@ -88,6 +89,7 @@ BEGIN
     EXECUTE format('DROP TABLE %s', partition);
   END LOOP;
   DELETE FROM hartonomous.models m WHERE m.model_id = model;
+  PERFORM hartonomous_internal.model_names_changed();
   RETURN freed;
 END
 $$;

@@ -52,3 +52,9 @@ CREATE CAST (smallint AS hartonomous.regmodel) WITH FUNCTION hartonomous_interna
 CREATE CAST (bigint AS hartonomous.regmodel) WITH FUNCTION hartonomous_internal.regmodel(bigint) AS IMPLICIT;
 CREATE CAST (text AS hartonomous.regmodel) WITH FUNCTION hartonomous_internal.regmodel(text) AS IMPLICIT;
 CREATE CAST (varchar AS hartonomous.regmodel) WITH FUNCTION hartonomous_internal.regmodel(text) AS IMPLICIT;
+
+CREATE FUNCTION hartonomous_internal.model_names_changed() RETURNS void
+  AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 50;
+COMMENT ON FUNCTION hartonomous_internal.model_names_changed() IS
+  'lets all sessions look up again, after the commit, the models that their prepared statements and functions name by '
+  'literals; 42501 without the right to UPDATE models';

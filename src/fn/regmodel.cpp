@@ -9,7 +9,12 @@
 #include <string_view>
 
 extern "C" {
+#include "catalog/namespace.h"
+#include "catalog/pg_class.h"
+#include "utils/acl.h"
 #include "utils/builtins.h"
+#include "utils/inval.h"
+#include "utils/plancache.h"
 #include "utils/snapmgr.h"
 }
 
@@ -40,6 +45,30 @@ class snapshot_scope {
   bool pushed_ = false;
 };
 
+// The table of models, once this session has looked up a name.
+Oid watched_models = InvalidOid;
+
+// A literal keeps the number that its name had when its statement was analyzed. So when names change, plans are made
+// anew, as they are for a regclass.
+void forget_plans(Datum, Oid relation) {
+  if (OidIsValid(watched_models) && (relation == watched_models || !OidIsValid(relation))) ResetPlanCache();
+}
+
+// May ereport.
+Oid table_of_models() {
+  const Oid schema = get_namespace_oid("hartonomous", true);
+  return OidIsValid(schema) ? get_relname_relid("models", schema) : InvalidOid;
+}
+
+void watch_names() {
+  static bool registered = false;
+  call([&] {
+    if (!registered) CacheRegisterRelcacheCallback(forget_plans, Datum(0));
+    registered = true;
+    watched_models = table_of_models();
+  });
+}
+
 bool is_number(std::string_view content) {
   return !content.empty() && std::all_of(content.begin(), content.end(), [](char c) { return c >= '0' && c <= '9'; });
 }
@@ -56,6 +85,7 @@ std::int32_t number_of(std::string_view content) {
     if (digits.size() > 10 || std::stoll(digits) > INT32_MAX) no_such_model(digits);
     return static_cast<std::int32_t>(std::stoll(digits));
   }
+  watch_names();
   snapshot_scope snapshot;
   std::int32_t number;
   {
@@ -99,4 +129,15 @@ HARTONOMOUS_FUNCTION(regmodel_out) {
   }
   snapshot.close();
   PG_RETURN_CSTRING(call([&] { return pstrdup(shown.c_str()); }));
+}
+
+HARTONOMOUS_FUNCTION(model_names_changed) {
+  call([] {
+    const Oid table = table_of_models();
+    if (!OidIsValid(table)) return;
+    const AclResult allowed = pg_class_aclcheck(table, GetUserId(), ACL_UPDATE);
+    if (allowed != ACLCHECK_OK) aclcheck_error(allowed, OBJECT_TABLE, "models");
+    CacheInvalidateRelcacheByRelid(table);
+  });
+  PG_RETURN_VOID();
 }

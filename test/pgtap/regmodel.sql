@@ -1,7 +1,7 @@
 -- Type regmodel: a model by its name or its number, in every way in which a call can give it.
 BEGIN;
 \ir lib/model_files.sql
-SELECT plan(42);
+SELECT plan(51);
 
 -- Without a store, and without models
 SELECT is('7'::regmodel::text, '7', 'without a store a number is a number');
@@ -65,6 +65,35 @@ SELECT lives_ok($$CALL prune_by_importance('little', 0.9, include_vectors => tru
 SELECT throws_ok('SELECT * FROM model_history(4711)', '42704', 'model 4711 does not exist',
   'an unknown number is an error of the function');
 
+-- Statements that are kept name the model that has the name, not the one that had it. See also isolation/names.
+SELECT import_gguf(gguf(NULL), 'spare') AS spare \gset
+PREPARE kept AS SELECT 'little'::regmodel::integer;
+CREATE FUNCTION lib.kept() RETURNS integer LANGUAGE plpgsql AS $$
+BEGIN
+  RETURN 'little'::hartonomous.regmodel;
+END
+$$;
+CREATE FUNCTION lib.kept_call() RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+  CALL hartonomous.run_plan('little', 'none', '{}');
+  RETURN 'done';
+EXCEPTION WHEN undefined_object THEN
+  RETURN SQLERRM;
+END
+$$;
+SELECT results_eq('EXECUTE kept', ARRAY[:m], 'a statement that is prepared');
+SELECT is(kept(), :m, 'a function that is cached');
+SELECT is(kept_call(), 'done', 'a call in a function');
+SELECT rename_model(:m, 'other') \g /dev/null
+SELECT throws_ok('EXECUTE kept', '42704', 'model "little" does not exist', 'a name that is gone');
+SELECT rename_model(:spare, 'little') \g /dev/null
+SELECT results_eq('EXECUTE kept', ARRAY[:spare], 'a statement that is prepared follows the name');
+SELECT is(kept(), :spare, 'so does a function');
+SELECT delete_model('little') \g /dev/null
+SELECT is(kept_call(), 'model "little" does not exist', 'so does a call');
+SELECT rename_model(:m, 'little') \g /dev/null
+SELECT is(kept(), :m, 'back again');
+
 -- Names that would be something else in the text of a query
 SELECT rename_model(:m, '1 OR true) --') \g /dev/null
 CREATE FUNCTION lib.called_by_name() RETURNS SETOF text LANGUAGE plpgsql AS $$
@@ -95,6 +124,7 @@ SELECT is_empty('SELECT c FROM called_by_name() c WHERE c <> ''fine''', 'none pu
 CREATE ROLE hart_regmodel_stranger;
 SET LOCAL ROLE hart_regmodel_stranger;
 SELECT is(1::hartonomous.regmodel::text, '1', 'sees numbers');
+SELECT throws_ok('SELECT hartonomous_internal.model_names_changed()', '42501', NULL, 'and changes no names');
 RESET ROLE;
 DELETE FROM models WHERE model_id = :odd;
 SELECT is(:odd::regmodel::text, :'odd', 'a deleted model has lost its name');
