@@ -71,6 +71,7 @@ struct changes {
   bool quantized, planned, by_column, encoded, pruned, by_region, outside;
   bool moved;                          // to a layer of another model
   int32 model, into_model, atom_size;  // of the source layer; into_model: of the target layer
+  int64 columns;                       // of the source layer
 };
 
 // The parameters of the query, in order.
@@ -222,7 +223,7 @@ query_values values_of(const tensor_operation& operation) {
 // Reads the models of the source and target layers, and the name of the target layer.
 Datum look_up_layers(Datum layer, Datum into, changes& asked) {
   const query_result found = select(
-      "SELECT l.model_id, l.atom_size, i.model_id, i.layer_name FROM hartonomous.model_layers l, "
+      "SELECT l.model_id, l.atom_size, i.model_id, i.layer_name, l.row_length FROM hartonomous.model_layers l, "
       "hartonomous.model_layers i WHERE l.layer_id OPERATOR(pg_catalog.=) $1 "
       "AND i.layer_id OPERATOR(pg_catalog.=) $2",
       "model_layers", {{INT8OID, layer}, {INT8OID, into}});
@@ -230,7 +231,17 @@ Datum look_up_layers(Datum layer, Datum into, changes& asked) {
   asked.model = found.integer(0, 1);
   asked.atom_size = found.integer(0, 2, 1);
   asked.into_model = found.integer(0, 3);
+  asked.columns = found.bigint(0, 5);
   return text_datum(found.text(0, 4));
+}
+
+// A stored step may have been changed since its plan was checked.
+void require_importance_of(const tensor_operation& operation, std::int64_t columns) {
+  if (!operation.column_importance) return;
+  const auto given = static_cast<std::int64_t>(operation.column_importance->size());
+  if (given == columns) return;
+  throw error(sqlstate::array_subscript_error,
+              "importance has " + std::to_string(given) + " numbers for " + std::to_string(columns) + " columns");
 }
 
 std::string operation_name(FunctionCallInfo fcinfo, int argument) {
@@ -263,6 +274,7 @@ HARTONOMOUS_FUNCTION(copy_atoms) {
   given.set(of_layer, layer);
   given.set(into_layer, moved ? PG_GETARG_DATUM(6) : layer);
   given.set(into_name, look_up_layers(layer, given.values[into_layer], asked));
+  require_importance_of(operation, asked.columns);
   atom_receiver receiver = {};
   try {
     call([&] {

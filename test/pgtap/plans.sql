@@ -2,7 +2,7 @@
 -- that find nothing to do, steps whose arguments are nonsense.
 BEGIN;
 \ir lib/model_files.sql
-SELECT plan(132);
+SELECT plan(133);
 SET LOCAL client_min_messages = warning;
 SELECT import_gguf(little_gguf(), 'little') AS m \gset
 SELECT holds(:m) AS imported, present(:m) AS r1 \gset
@@ -289,6 +289,8 @@ SELECT is(step(change), expected, change)
     ('arguments = ''[1]''', '22023 arguments of operation "copy" must be an object'),
     ('operation = ''quantize'', arguments = ''{"format": {"a": 1}}''',
       '22023 arguments of operation "quantize": "format" must be a string'),
+    ('operation = ''quantize'', arguments = ''{"format": "F16", "column_importance": [1, 1, 1]}''',
+      '2202E importance has 3 numbers for 9 columns'),
     ('operation = ''prune'', arguments = ''{"minimum_importance": "x"}''',
       '22023 arguments of operation "prune": "minimum_importance" must be a number within real''s range'),
     ('operation = ''factor'', arguments = ''{"rank": -1, "format": "F16"}''',
