@@ -90,7 +90,8 @@ CHECKPOINT;
 SELECT clock_timestamp() AS t0 \gset
 SELECT hartonomous.extract_by_importance(:million, 0.4) AS student \gset
 INSERT INTO bench SELECT :round, 'student of 40 % of a million', extract(epoch FROM clock_timestamp() - :'t0');
-SELECT hartonomous_internal.importance_cuts(:million, 0.4, NULL, 'tensor', false) AS cuts \gset
+SELECT jsonb_object_agg(layer_id, coalesce(arguments ->> 'minimum_importance', '-Infinity')) AS cuts
+  FROM hartonomous.prune_plan(:million, keep_ratio => 0.4) \gset
 SELECT hartonomous_internal.live_partition(:million) AS mpart \gset
 CHECKPOINT;
 SELECT clock_timestamp() AS t0 \gset
