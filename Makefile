@@ -34,7 +34,7 @@ include $(PGXS)
 
 # Where Debian has them; other systems may say EIGEN=... and OPENBLAS=...
 EIGEN ?= $(or $(patsubst -I%,%,$(firstword $(shell pkg-config --cflags-only-I eigen3 2>/dev/null))),/usr/include/eigen3)
-# The OpenMP build of OpenBLAS, whichever one the system's alternatives prefer: src/core/workers/blas_threads.hpp says
+# The OpenMP build of OpenBLAS, whichever one the system's alternatives prefer: src/core/thread_pool/blas_threads.hpp says
 # why.
 OPENBLAS ?= /usr/lib/$(shell $(CXX) -print-multiarch)/openblas-openmp
 

@@ -133,7 +133,7 @@ void run(const char* path, const char* text_path, std::uint32_t n_ctx) {
   const auto words = tokenizer::create(tensors.metadata(), none);
   const auto begin = words->adds_bos() ? std::optional<token_id>(words->bos()) : std::nullopt;
   const std::vector<score_window> windows = perplexity_windows(words->encode(text, true, false, none), n_ctx, begin);
-  const workers one_thread;
+  const thread_pool one_thread;
   const plain_model plain(tensors);
   std::size_t scored = 0;
   double loss = 0.0, start = now();

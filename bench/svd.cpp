@@ -120,7 +120,7 @@ struct matrix_file {
 };
 
 void print_error(const matrix_file& matrix, const factor_view& factors) {
-  workers pool;
+  thread_pool pool;
   no_interrupts none;
   const double error = factor_error(matrix.numbers, factors, pool, none);
   const double least = least_error(matrix.rows, matrix.columns, factors.rank);
@@ -132,7 +132,7 @@ void decompose(const matrix_file& matrix, const svd_request& request, unsigned t
   no_interrupts none;
   const clock::time_point start = clock::now();
   const svd_factors found = [&] {
-    workers pool(threads);
+    thread_pool pool(threads);
     return truncated_svd(matrix.numbers, matrix.rows, matrix.columns, request, pool, none);
   }();
   std::printf("%.6f\t", std::chrono::duration<double>(clock::now() - start).count());

@@ -20,7 +20,7 @@
 #include "hartonomous/interrupt.hpp"
 #include "hartonomous/span.hpp"
 #include "hartonomous/tensor_source.hpp"
-#include "hartonomous/workers.hpp"
+#include "hartonomous/thread_pool.hpp"
 
 namespace hartonomous {
 
@@ -66,7 +66,7 @@ class transformer {
 
   const hyperparameters& config() const noexcept { return config_; }
   std::uint32_t vocabulary() const noexcept { return vocabulary_; }
-  workers& threads() noexcept;
+  thread_pool& threads() noexcept;
   interrupt_checker& interrupts() noexcept;
   // nullptr removes the observer.
   void observe(linear_observer* observer) noexcept;

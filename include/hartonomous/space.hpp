@@ -12,7 +12,7 @@
 
 #include "hartonomous/interrupt.hpp"
 #include "hartonomous/span.hpp"
-#include "hartonomous/workers.hpp"
+#include "hartonomous/thread_pool.hpp"
 
 namespace hartonomous {
 
@@ -43,7 +43,7 @@ inline constexpr std::uint64_t plane_sample_rows = 64;
 
 // The first two right singular vectors of `sample` (rows x columns, row-major). The sign is chosen so that the largest
 // component is positive. Deterministic. Rows with NaN, infinity or values of 1e30 and more count as zero.
-principal_plane find_principal_plane(span<const float> sample, std::size_t rows, std::size_t columns, workers& pool,
+principal_plane find_principal_plane(span<const float> sample, std::size_t rows, std::size_t columns, thread_pool& pool,
                                      interrupt_checker& interrupts);
 
 struct atom_position {
@@ -85,7 +85,7 @@ class matrix_rows {
 
 // The positions of a matrix's atoms, in atom order. All positions are computed by this function. It takes
 // atom_positions_bytes() of memory.
-std::vector<atom_position> atom_positions(const atom_layout& layout, matrix_rows& rows, workers& pool,
+std::vector<atom_position> atom_positions(const atom_layout& layout, matrix_rows& rows, thread_pool& pool,
                                           interrupt_checker& interrupts);
 std::uint64_t atom_positions_bytes(const atom_layout& layout) noexcept;
 

@@ -16,7 +16,7 @@
 
 #include "hartonomous/interrupt.hpp"
 #include "hartonomous/span.hpp"
-#include "hartonomous/workers.hpp"
+#include "hartonomous/thread_pool.hpp"
 
 namespace hartonomous {
 
@@ -44,7 +44,7 @@ struct svd_factors {
 // Errors: 22023 if there are no rows or columns or the energy is not positive; 22003 if the matrix has NaN or infinity,
 // naming the position (from 1), or numbers so large that singular values might leave the range of float.
 svd_factors truncated_svd(span<const float> matrix, std::size_t rows, std::size_t columns, const svd_request& request,
-                          workers& pool, interrupt_checker& interrupts);
+                          thread_pool& pool, interrupt_checker& interrupts);
 
 // About the most memory in bytes that truncated_svd() takes, including its result but not the matrix.
 std::uint64_t svd_work_bytes(std::size_t rows, std::size_t columns, const svd_request& request);
@@ -63,14 +63,15 @@ struct factor_view {
 };
 
 // out += rows from..from + count - 1 of U diag(s) Vt; `out` is count x columns, row-major.
-void add_product(const factor_view& factors, std::size_t from, std::size_t count, float* out, workers& pool,
+void add_product(const factor_view& factors, std::size_t from, std::size_t count, float* out, thread_pool& pool,
                  interrupt_checker& interrupts);
 
 // matrix -= U diag(s) Vt, for the whole matrix.
-void subtract_product(const factor_view& factors, float* matrix, workers& pool, interrupt_checker& interrupts);
+void subtract_product(const factor_view& factors, float* matrix, thread_pool& pool, interrupt_checker& interrupts);
 
 // ||matrix - U diag(s) Vt|| / ||matrix||, Frobenius; 0 if both norms are 0, infinity if only the matrix is zero.
-double factor_error(span<const float> matrix, const factor_view& factors, workers& pool, interrupt_checker& interrupts);
+double factor_error(span<const float> matrix, const factor_view& factors, thread_pool& pool,
+                    interrupt_checker& interrupts);
 
 // Properties of factors that show whether they are valid.
 struct factor_condition {
@@ -80,6 +81,6 @@ struct factor_condition {
   // The largest entries of |UᵀU - I| and |Vt Vtᵀ - I|.
   double u_orthonormality = 0.0, vt_orthonormality = 0.0;
 };
-factor_condition examine(const factor_view& factors, workers& pool, interrupt_checker& interrupts);
+factor_condition examine(const factor_view& factors, thread_pool& pool, interrupt_checker& interrupts);
 
 }  // namespace hartonomous

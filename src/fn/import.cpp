@@ -181,7 +181,7 @@ class loader {
       return {default_atom_position.x, default_atom_position.y, default_atom_position.x, default_atom_position.y};
     }
     require_work_memory(atom_positions_bytes(layer.layout), "computing the positions of a tensor's atoms");
-    workers pool;
+    thread_pool pool;
     file_rows rows(bytes_, tensor);
     const std::vector<atom_position> positions = atom_positions(layer.layout, rows, pool, interrupts_);
     write_atoms(tensor, layer.layout, &positions);

@@ -81,7 +81,7 @@ HARTONOMOUS_FUNCTION(tensor_positions) {
   }
   require_work_memory(atom_positions_bytes(tensor.layout) + tensor.layout.atoms() * 2 * sizeof(std::uint64_t),
                       "computing the positions of a tensor's atoms");
-  workers pool;
+  thread_pool pool;
   backend_interrupts interrupts;
   const std::vector<atom_position> positions = atom_positions(tensor.layout, rows, pool, interrupts);
   for (std::uint64_t atom : rows.atoms()) return_position(result, atom, positions[atom]);

@@ -20,7 +20,7 @@ using namespace hartonomous::pg;
 
 namespace {
 
-workers session_pool() { return workers(static_cast<unsigned>(current_settings.threads)); }
+thread_pool session_pool() { return thread_pool(static_cast<unsigned>(current_settings.threads)); }
 
 // ---- arguments -------------------------------------------------------------------------------------------------
 
@@ -134,7 +134,7 @@ Datum json_datum(const std::string& text) {
 svd_factors decompose(span<const float> matrix, const matrix_size& size, const svd_request& request,
                       std::uint64_t more_bytes) {
   require_work_memory(more_bytes + svd_work_bytes(size.rows, size.columns, request), "singular value decomposition");
-  workers pool = session_pool();
+  thread_pool pool = session_pool();
   backend_interrupts interrupts;
   return truncated_svd(matrix, size.rows, size.columns, request, pool, interrupts);
 }
@@ -214,7 +214,7 @@ HARTONOMOUS_FUNCTION(reconstruct_from_svd) {
   }
   require_work_memory(size.count() * (sizeof(float) + 12), "multiplying factors");
   std::vector<float> product(size.count());
-  workers pool = session_pool();
+  thread_pool pool = session_pool();
   add_product({size.rows, size.columns, rank, u.values, s.values, vt.values}, 0, size.rows, product.data(), pool,
               interrupts);
   std::string out;
@@ -248,7 +248,7 @@ HARTONOMOUS_FUNCTION(svd_reconstruct) {
   require_work_memory(factors.size().count() * sizeof(float), "multiplying factors");
   weights_varlena* product = new_weights(format::F32, factors.size().count());
   auto* values = reinterpret_cast<float*>(product->blocks());
-  workers pool = session_pool();
+  thread_pool pool = session_pool();
   backend_interrupts interrupts;
   const matrix_size& size = factors.size();
   const std::size_t panel = std::max<std::size_t>((std::size_t{1} << 20) / std::max<std::size_t>(size.columns, 1), 1);
@@ -266,7 +266,7 @@ HARTONOMOUS_FUNCTION(svd_error) {
   const factors_argument factors(PG_GETARG_DATUM(1));
   require_count(original.count(), factors.size());
   const weights_floats matrix(original);
-  workers pool = session_pool();
+  thread_pool pool = session_pool();
   backend_interrupts interrupts;
   PG_RETURN_FLOAT8(factor_error(matrix.values(), factors.view(), pool, interrupts));
 }
@@ -279,7 +279,7 @@ HARTONOMOUS_FUNCTION(svd_residual) {
   weights_varlena* residual = new_weights(format::F32, original.count());
   auto* values = reinterpret_cast<float*>(residual->blocks());
   decode(original, values);
-  workers pool = session_pool();
+  thread_pool pool = session_pool();
   backend_interrupts interrupts;
   subtract_product(factors.view(), values, pool, interrupts);
   PG_RETURN_POINTER(residual);
@@ -287,7 +287,7 @@ HARTONOMOUS_FUNCTION(svd_residual) {
 
 HARTONOMOUS_FUNCTION(svd_check) {
   const factors_argument factors(PG_GETARG_DATUM(0));
-  workers pool = session_pool();
+  thread_pool pool = session_pool();
   backend_interrupts interrupts;
   const factor_condition found = examine(factors.view(), pool, interrupts);
   const Datum values[] = {BoolGetDatum(found.finite), BoolGetDatum(found.descending),

@@ -20,7 +20,7 @@ void require(bool condition) {
 
 void decompose(const std::vector<float>& matrix, std::size_t rows, std::size_t columns, const svd_request& request) {
   no_interrupts none;
-  workers pool;
+  thread_pool pool;
   svd_factors f;
   try {
     f = truncated_svd(matrix, rows, columns, request, pool, none);

@@ -11,7 +11,7 @@
 #include <memory>
 #include <vector>
 
-#include "workers/blas_threads.hpp"
+#include "thread_pool/blas_threads.hpp"
 
 namespace hartonomous {
 namespace {
@@ -24,7 +24,7 @@ std::ptrdiff_t threads_of_this_process() {
 }
 
 TEST(Blas, MakesNoThreads) {
-  const workers pool;
+  const thread_pool pool;
   const MatrixXf a = MatrixXf::Random(1500, 1500);
   const MatrixXf product = a * a;
   EXPECT_GT(product.norm(), 0.0f);
@@ -33,7 +33,7 @@ TEST(Blas, MakesNoThreads) {
 
 TEST(Blas, IsHeldToOneThreadUntilTheLastObjectEnds) {
   omp_set_num_threads(3);
-  auto first = std::make_unique<workers>(), second = std::make_unique<workers>();
+  auto first = std::make_unique<thread_pool>(), second = std::make_unique<thread_pool>();
   EXPECT_EQ(omp_get_max_threads(), 1);
   first.reset();
   EXPECT_EQ(omp_get_max_threads(), 1);
@@ -42,7 +42,7 @@ TEST(Blas, IsHeldToOneThreadUntilTheLastObjectEnds) {
 }
 
 TEST(Blas, ProductsAtTheSameTimeAreRight) {
-  workers pool(8);
+  thread_pool pool(8);
   no_interrupts none;
   srand(1);
   const MatrixXf a = MatrixXf::Random(300, 200), b = MatrixXf::Random(200, 48);
@@ -58,17 +58,17 @@ TEST(Blas, ProductsAtTheSameTimeAreRight) {
 }
 
 TEST(Blas, EigenvectorsAtTheSameTimeAreRight) {
-  workers pool(8);
+  thread_pool pool(8);
   no_interrupts none;
   srand(2);
   const MatrixXd a = MatrixXd::Random(60, 60), large = MatrixXd::Random(560, 560);
   const MatrixXd g = a + a.transpose(), h = large + large.transpose();
-  workers alone;
+  thread_pool alone;
   const MatrixXd expected = symmetric_eigen(g, alone, none).vectors(60),
                  of_large = symmetric_eigen(h, alone, none).vectors(400);
   std::vector<int> wrong(1000);
   pool.run(wrong.size(), none, [&](std::size_t i) {
-    workers inner;
+    thread_pool inner;
     no_interrupts quiet;
     wrong[i] = symmetric_eigen(g, inner, quiet).vectors(60) != expected ? 1 : 0;
   });

@@ -50,7 +50,7 @@ class memory_rows final : public matrix_rows {
 std::vector<atom_position> positions_of(const std::vector<float>& m, const atom_layout& layout,
                                         std::vector<std::uint64_t> missing = {}) {
   no_interrupts none;
-  workers pool;
+  thread_pool pool;
   memory_rows rows(m, layout.row_length, std::move(missing));
   return atom_positions(layout, rows, pool, none);
 }
@@ -77,7 +77,7 @@ TEST(PrincipalPlane, FindsThePlaneOfRankTwoRows) {
       m[i * columns + j] = 5 * weights[2 * i] * u[j] + weights[2 * i + 1] * v[j];
   }
   no_interrupts none;
-  workers pool;
+  thread_pool pool;
   const principal_plane plane = find_principal_plane(m, rows, columns, pool, none);
   EXPECT_NEAR(product(plane.first, plane.first), 1.0, 1e-5);
   EXPECT_NEAR(product(plane.second, plane.second), 1.0, 1e-5);
@@ -93,7 +93,7 @@ TEST(PrincipalPlane, FindsThePlaneOfRankTwoRows) {
 
 TEST(PrincipalPlane, HasZerosWhereThereIsNoDirection) {
   no_interrupts none;
-  workers pool;
+  thread_pool pool;
   const std::vector<float> zero(12, 0.0f), one_row = {3, 4, 0};
   EXPECT_EQ(product(find_principal_plane(zero, 4, 3, pool, none).first, {1, 1, 1}), 0.0);
   const principal_plane plane = find_principal_plane(one_row, 1, 3, pool, none);
@@ -103,7 +103,7 @@ TEST(PrincipalPlane, HasZerosWhereThereIsNoDirection) {
 
 TEST(PrincipalPlane, IgnoresRowsThatAreNotFinite) {
   no_interrupts none;
-  workers pool;
+  thread_pool pool;
   std::vector<float> m = {1, 0, 0, std::numeric_limits<float>::quiet_NaN(), 0, 0, 2, 0, 0};
   EXPECT_NEAR(find_principal_plane(m, 3, 3, pool, none).first[0], 1.0, 1e-6);
 }

@@ -49,7 +49,7 @@ Eigen::VectorXd values_by(Index count, F f) {
 }
 
 svd_factors decompose(const row_major& a, const svd_request& request, unsigned threads = 1) {
-  workers pool(threads);
+  thread_pool pool(threads);
   no_interrupts none;
   return truncated_svd({a.data(), static_cast<std::size_t>(a.size())}, static_cast<std::size_t>(a.rows()),
                        static_cast<std::size_t>(a.cols()), request, pool, none);
@@ -91,7 +91,7 @@ void expect_good(const row_major& a, const Eigen::VectorXd& values, const svd_fa
   }
   EXPECT_TRUE(std::is_sorted(f.s.rbegin(), f.s.rend()));
   EXPECT_NEAR(f.explained_variance, kept / total, 2 * excess);
-  workers pool;
+  thread_pool pool;
   no_interrupts none;
   const double error = factor_error({a.data(), static_cast<std::size_t>(a.size())}, view(f), pool, none);
   EXPECT_LE(error, left / std::sqrt(total) * (1.0 + excess) + 2e-6);
@@ -274,7 +274,7 @@ TEST(SvdEdges, ThreadsDoNotMatterAndSeedsAreKept) {
 }
 
 TEST(SvdEdges, ChecksForInterruptsThroughout) {
-  workers pool;
+  thread_pool pool;
   const row_major a = with_values(600, 700, values_by(600, [](double i) { return 1.0 / i; }));
   const span<const float> numbers{a.data(), static_cast<std::size_t>(a.size())};
   for (const std::size_t rank : {40, 400}) {
@@ -293,7 +293,7 @@ TEST(SvdEdges, ChecksForInterruptsThroughout) {
 TEST(Factors, ProductOfSomeRows) {
   const row_major a = row_major::Random(300, 120);
   const svd_factors f = decompose(a, {});
-  workers pool(2);
+  thread_pool pool(2);
   no_interrupts none;
   row_major out = row_major::Constant(100, 120, 1.0f);
   add_product(view(f), 150, 100, out.data(), pool, none);
@@ -302,7 +302,7 @@ TEST(Factors, ProductOfSomeRows) {
 }
 
 TEST(Factors, ErrorOfZeros) {
-  workers pool;
+  thread_pool pool;
   no_interrupts none;
   const std::vector<float> zeros(6), u{1, 0}, s{2}, vt{1, 0, 0};
   const factor_view some{2, 3, 1, u, s, vt}, nothing{2, 3, 0, {}, {}, {}};

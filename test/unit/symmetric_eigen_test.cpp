@@ -17,7 +17,7 @@ using Eigen::VectorXd;
 class SymmetricEigen : public testing::TestWithParam<Index> {
  protected:
   no_interrupts none;
-  workers pool{2};
+  thread_pool pool{2};
 
   // Residuals and orthogonality, to rounding relative to the largest eigenvalue.
   void check(const MatrixXd& matrix, Index count, double orthogonality = 1e-11) {
@@ -72,7 +72,7 @@ TEST_P(SymmetricEigen, AnyNumberOfThreadsGivesTheSame) {
   const Index n = GetParam();
   srand(3);
   const MatrixXd a = MatrixXd::Random(n, n);
-  workers one(1), three(3);
+  thread_pool one(1), three(3);
   const symmetric_eigen first(a + a.transpose(), one, none), second(a + a.transpose(), three, none);
   EXPECT_EQ(first.values(), second.values());
   EXPECT_EQ(first.vectors(n), second.vectors(n));
@@ -82,7 +82,7 @@ INSTANTIATE_TEST_SUITE_P(Sizes, SymmetricEigen, testing::Values(1, 2, 3, 32, 33,
                          [](const testing::TestParamInfo<Index>& info) { return std::to_string(info.param); });
 
 TEST(SymmetricEigenCancel, ChecksForInterruptsThroughout) {
-  workers pool;
+  thread_pool pool;
   srand(4);
   const MatrixXd a = MatrixXd::Random(600, 600);
   const MatrixXd g = a * a.transpose();

@@ -2,8 +2,8 @@
 // database server an abort would end every session.
 //
 // Its large products are computed by OpenBLAS, which has kernels for every processor in one build (Eigen alone would be
-// limited to the instructions the compiler may assume). Their callers must hold an object of hartonomous/workers.hpp,
-// which keeps OpenBLAS from creating threads of its own.
+// limited to the instructions the compiler may assume). Their callers must hold an object of
+// hartonomous/thread_pool.hpp, which keeps OpenBLAS from creating threads of its own.
 #pragma once
 
 #include <stdexcept>

@@ -64,7 +64,7 @@ double reflect(Eigen::Ref<VectorXd> x, double& alpha) {
 }
 
 // y = A x for a symmetric A given by its lower triangle, divided into tasks.
-void symmetric_product(const Eigen::Ref<const MatrixXd>& a, const VectorXd& x, VectorXd& y, workers& pool,
+void symmetric_product(const Eigen::Ref<const MatrixXd>& a, const VectorXd& x, VectorXd& y, thread_pool& pool,
                        interrupt_checker& interrupts) {
   constexpr Index part = 512;
   const Index n = a.rows();
@@ -88,7 +88,7 @@ void symmetric_product(const Eigen::Ref<const MatrixXd>& a, const VectorXd& x, V
 
 // A -= V Wᵀ + W Vᵀ in the lower triangle, by blocks.
 void rank_two_update(Eigen::Ref<MatrixXd> a, const Eigen::Ref<const MatrixXd>& v, const Eigen::Ref<const MatrixXd>& w,
-                     workers& pool, interrupt_checker& interrupts) {
+                     thread_pool& pool, interrupt_checker& interrupts) {
   constexpr Index part = 256;
   const Index n = a.rows();
   pool.run(static_cast<std::size_t>((n + part - 1) / part), interrupts, [&](std::size_t p) {
@@ -191,7 +191,7 @@ void symmetric_eigen::apply_reflections(Eigen::Ref<MatrixXd> vectors) const {
   }
 }
 
-symmetric_eigen::symmetric_eigen(MatrixXd matrix, workers& pool, interrupt_checker& interrupts)
+symmetric_eigen::symmetric_eigen(MatrixXd matrix, thread_pool& pool, interrupt_checker& interrupts)
     : matrix_(std::move(matrix)), pool_(pool), interrupts_(interrupts) {
   tridiagonalize();
   VectorXd ascending = diagonal_, e = subdiagonal_;

@@ -6,14 +6,14 @@
 #include <cstddef>
 
 #include "hartonomous/interrupt.hpp"
-#include "hartonomous/workers.hpp"
+#include "hartonomous/thread_pool.hpp"
 
 namespace hartonomous {
 
 class symmetric_eigen {
  public:
   // Reads the lower triangle.
-  symmetric_eigen(Eigen::MatrixXd matrix, workers& pool, interrupt_checker& interrupts);
+  symmetric_eigen(Eigen::MatrixXd matrix, thread_pool& pool, interrupt_checker& interrupts);
 
   // All eigenvalues, descending.
   const Eigen::VectorXd& values() const noexcept { return values_; }
@@ -35,7 +35,7 @@ class symmetric_eigen {
   Eigen::VectorXd values_;
   Eigen::VectorXd diagonal_, subdiagonal_;  // of T; the latter has an unused last element
   Eigen::VectorXd scales_;
-  workers& pool_;
+  thread_pool& pool_;
   interrupt_checker& interrupts_;
 };
 

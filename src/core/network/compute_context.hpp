@@ -10,7 +10,7 @@
 
 #include "hartonomous/interrupt.hpp"
 #include "hartonomous/tensor_source.hpp"
-#include "hartonomous/workers.hpp"
+#include "hartonomous/thread_pool.hpp"
 
 namespace hartonomous::network_detail {
 
@@ -20,8 +20,8 @@ class compute_context {
       : source_(source), threads_(threads), panel_bytes_(panel_bytes), interrupts_(interrupts) {}
 
   tensor_source& source() noexcept { return source_; }
-  workers& threads() noexcept { return threads_; }
-  const workers& threads() const noexcept { return threads_; }
+  thread_pool& threads() noexcept { return threads_; }
+  const thread_pool& threads() const noexcept { return threads_; }
   interrupt_checker& interrupts() noexcept { return interrupts_; }
   std::uint64_t panel_bytes() const noexcept { return panel_bytes_; }
   linear_observer* observer() const noexcept { return observer_; }
@@ -52,7 +52,7 @@ class compute_context {
   void add_bias(const std::string& tensor, float* y, std::size_t tokens, std::size_t rows);
 
   tensor_source& source_;
-  workers threads_;
+  thread_pool threads_;
   std::uint64_t panel_bytes_;
   interrupt_checker& interrupts_;
   linear_observer* observer_ = nullptr;

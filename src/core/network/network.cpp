@@ -67,7 +67,7 @@ transformer::transformer(const hyperparameters& config, tensor_source& source, u
 
 transformer::~transformer() = default;
 
-workers& transformer::threads() noexcept { return compute_->threads(); }
+thread_pool& transformer::threads() noexcept { return compute_->threads(); }
 interrupt_checker& transformer::interrupts() noexcept { return compute_->interrupts(); }
 void transformer::observe(linear_observer* observer) noexcept { compute_->observe(observer); }
 void transformer::watch(std::function<void(double)> watcher) { compute_->watch(std::move(watcher)); }

@@ -22,7 +22,7 @@ std::vector<float> usable_rows(span<const float> sample, std::size_t rows, std::
 
 }  // namespace
 
-principal_plane find_principal_plane(span<const float> sample, std::size_t rows, std::size_t columns, workers& pool,
+principal_plane find_principal_plane(span<const float> sample, std::size_t rows, std::size_t columns, thread_pool& pool,
                                      interrupt_checker& interrupts) {
   principal_plane plane;
   plane.first.assign(columns, 0.0f);

@@ -129,7 +129,7 @@ void tensor_space::standardise_importance() {
 
 namespace {
 
-principal_plane sample_plane(const atom_layout& layout, matrix_rows& rows, workers& pool,
+principal_plane sample_plane(const atom_layout& layout, matrix_rows& rows, thread_pool& pool,
                              interrupt_checker& interrupts) {
   const std::uint64_t count = std::min(layout.rows, plane_sample_rows);
   std::vector<std::uint64_t> numbers(count);
@@ -145,7 +145,7 @@ std::uint64_t atom_positions_bytes(const atom_layout& layout) noexcept {
   return layout.atoms() * sizeof(atom_position) + plane_sample_rows * layout.row_length * 16;
 }
 
-std::vector<atom_position> atom_positions(const atom_layout& layout, matrix_rows& rows, workers& pool,
+std::vector<atom_position> atom_positions(const atom_layout& layout, matrix_rows& rows, thread_pool& pool,
                                           interrupt_checker& interrupts) {
   tensor_space space(layout, sample_plane(layout, rows, pool, interrupts));
   std::vector<float> row(layout.row_length);

@@ -41,7 +41,8 @@ MatrixXd inverse_upper(const Eigen::LLT<MatrixXd>& cholesky) {
 }
 
 // x -= Q Qᵀ x, by blocks of Q's columns, then of x's rows.
-void orthonormal_basis::remove_projections(Eigen::Ref<MatrixXf> x, workers& pool, interrupt_checker& interrupts) const {
+void orthonormal_basis::remove_projections(Eigen::Ref<MatrixXf> x, thread_pool& pool,
+                                           interrupt_checker& interrupts) const {
   if (size_ == 0) return;
   constexpr Index part = 64, rows_part = 1024;
   MatrixXf products(size_, x.cols());
@@ -57,7 +58,7 @@ void orthonormal_basis::remove_projections(Eigen::Ref<MatrixXf> x, workers& pool
 }
 
 // Projects against all columns until a pass takes little away: only then is the rest orthogonal to them.
-bool orthonormal_basis::append_column(MatrixXf column, workers& pool, interrupt_checker& interrupts) {
+bool orthonormal_basis::append_column(MatrixXf column, thread_pool& pool, interrupt_checker& interrupts) {
   if (size_ == columns_.cols()) return false;
   for (float length = 1.0f;;) {
     remove_projections(column, pool, interrupts);
@@ -71,7 +72,7 @@ bool orthonormal_basis::append_column(MatrixXf column, workers& pool, interrupt_
 }
 
 // Adds a block of columns at once; false if they are too dependent.
-bool orthonormal_basis::append_block(Eigen::Ref<MatrixXf> x, workers& pool, interrupt_checker& interrupts) {
+bool orthonormal_basis::append_block(Eigen::Ref<MatrixXf> x, thread_pool& pool, interrupt_checker& interrupts) {
   if (size_ + x.cols() > columns_.cols()) return false;
   for (double smallest = 0.0; smallest < double{kept_share};) {
     remove_projections(x, pool, interrupts);
@@ -88,7 +89,7 @@ bool orthonormal_basis::append_block(Eigen::Ref<MatrixXf> x, workers& pool, inte
   return true;
 }
 
-void orthonormal_basis::append_random(std::uint64_t seed, workers& pool, interrupt_checker& interrupts) {
+void orthonormal_basis::append_random(std::uint64_t seed, thread_pool& pool, interrupt_checker& interrupts) {
   const Index wanted = size_ + 1;
   for (std::uint64_t attempt = 0; size_ < wanted && size_ < columns_.rows(); ++attempt) {
     MatrixXf fresh(columns_.rows(), 1);
@@ -98,7 +99,7 @@ void orthonormal_basis::append_random(std::uint64_t seed, workers& pool, interru
   }
 }
 
-Index orthonormal_basis::append(MatrixXf x, bool replace, std::uint64_t seed, workers& pool,
+Index orthonormal_basis::append(MatrixXf x, bool replace, std::uint64_t seed, thread_pool& pool,
                                 interrupt_checker& interrupts) {
   const Index before = size_;
   for (Index from = 0; from < x.cols(); from += block) {

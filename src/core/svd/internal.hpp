@@ -20,7 +20,8 @@ using Eigen::VectorXf;
 // The matrix, transposed if necessary so that its shorter side comes first: short_side() x long_side().
 class operand {
  public:
-  operand(span<const float> matrix, std::size_t rows, std::size_t columns, workers& pool, interrupt_checker& interrupts)
+  operand(span<const float> matrix, std::size_t rows, std::size_t columns, thread_pool& pool,
+          interrupt_checker& interrupts)
       : data_(matrix.data(), static_cast<Index>(rows), static_cast<Index>(columns)),
         transposed_(rows > columns),
         pool_(pool),
@@ -36,7 +37,7 @@ class operand {
   // The lower triangle of A Aᵀ, in double.
   MatrixXd gram() const;
 
-  workers& pool() const noexcept { return pool_; }
+  thread_pool& pool() const noexcept { return pool_; }
   interrupt_checker& interrupts() const noexcept { return interrupts_; }
 
  private:
@@ -46,7 +47,7 @@ class operand {
 
   Eigen::Map<const row_major> data_;
   bool transposed_;
-  workers& pool_;
+  thread_pool& pool_;
   interrupt_checker& interrupts_;
 };
 
@@ -55,7 +56,7 @@ class operand {
 void fill_random(std::uint64_t seed, std::uint64_t stream, Eigen::Ref<MatrixXf> out);
 
 // The lower triangle of xᵀ x, in double.
-MatrixXd gram_of_columns(const Eigen::Ref<const MatrixXf>& x, workers& pool, interrupt_checker& interrupts);
+MatrixXd gram_of_columns(const Eigen::Ref<const MatrixXf>& x, thread_pool& pool, interrupt_checker& interrupts);
 
 // inv(R) of the Cholesky factorization RᵀR, which makes columns with that Gram matrix orthonormal.
 MatrixXd inverse_upper(const Eigen::LLT<MatrixXd>& cholesky);
@@ -70,13 +71,13 @@ class orthonormal_basis {
 
   // Adds the directions of x that are new. For columns that are not (up to rounding) it adds nothing or, with
   // `replace`, a random direction, so that each column of x has a counterpart. Returns how many were added.
-  Index append(MatrixXf x, bool replace, std::uint64_t seed, workers& pool, interrupt_checker& interrupts);
+  Index append(MatrixXf x, bool replace, std::uint64_t seed, thread_pool& pool, interrupt_checker& interrupts);
 
  private:
-  void remove_projections(Eigen::Ref<MatrixXf> x, workers& pool, interrupt_checker& interrupts) const;
-  bool append_block(Eigen::Ref<MatrixXf> x, workers& pool, interrupt_checker& interrupts);
-  bool append_column(MatrixXf column, workers& pool, interrupt_checker& interrupts);
-  void append_random(std::uint64_t seed, workers& pool, interrupt_checker& interrupts);
+  void remove_projections(Eigen::Ref<MatrixXf> x, thread_pool& pool, interrupt_checker& interrupts) const;
+  bool append_block(Eigen::Ref<MatrixXf> x, thread_pool& pool, interrupt_checker& interrupts);
+  bool append_column(MatrixXf column, thread_pool& pool, interrupt_checker& interrupts);
+  void append_random(std::uint64_t seed, thread_pool& pool, interrupt_checker& interrupts);
 
   MatrixXf columns_;
   Index size_ = 0;

@@ -77,7 +77,7 @@ MatrixXd operand::gram() const {
   return sum;
 }
 
-MatrixXd gram_of_columns(const Eigen::Ref<const MatrixXf>& x, workers& pool, interrupt_checker& interrupts) {
+MatrixXd gram_of_columns(const Eigen::Ref<const MatrixXf>& x, thread_pool& pool, interrupt_checker& interrupts) {
   constexpr Index panel = 1024, part = 128;
   const Index n = x.cols(), length = x.rows();
   MatrixXd sum = MatrixXd::Zero(n, n), slice(panel, n);

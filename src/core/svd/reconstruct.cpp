@@ -32,7 +32,7 @@ void add_rows(const factor_view& f, std::size_t from, std::size_t count, float s
 
 }  // namespace
 
-void add_product(const factor_view& factors, std::size_t from, std::size_t count, float* out, workers& pool,
+void add_product(const factor_view& factors, std::size_t from, std::size_t count, float* out, thread_pool& pool,
                  interrupt_checker& interrupts) {
   const std::size_t part = rows_of_task(factors);
   pool.run((count + part - 1) / part, interrupts, [&](std::size_t t) {
@@ -41,7 +41,7 @@ void add_product(const factor_view& factors, std::size_t from, std::size_t count
   });
 }
 
-void subtract_product(const factor_view& factors, float* matrix, workers& pool, interrupt_checker& interrupts) {
+void subtract_product(const factor_view& factors, float* matrix, thread_pool& pool, interrupt_checker& interrupts) {
   const std::size_t part = rows_of_task(factors);
   pool.run((factors.rows + part - 1) / part, interrupts, [&](std::size_t t) {
     const std::size_t begin = t * part;
@@ -49,7 +49,7 @@ void subtract_product(const factor_view& factors, float* matrix, workers& pool, 
   });
 }
 
-double factor_error(span<const float> matrix, const factor_view& factors, workers& pool,
+double factor_error(span<const float> matrix, const factor_view& factors, thread_pool& pool,
                     interrupt_checker& interrupts) {
   const std::size_t part = rows_of_task(factors), parts = (factors.rows + part - 1) / part;
   std::vector<double> distances(parts), sizes(parts);
@@ -89,7 +89,7 @@ double distance_from_identity(const Eigen::MatrixXd& gram) {
 
 }  // namespace
 
-factor_condition examine(const factor_view& f, workers& pool, interrupt_checker& interrupts) {
+factor_condition examine(const factor_view& f, thread_pool& pool, interrupt_checker& interrupts) {
   factor_condition found;
   found.finite = all_finite(f.u) && all_finite(f.s) && all_finite(f.vt);
   interrupts.check();

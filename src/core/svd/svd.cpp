@@ -137,7 +137,7 @@ Index rank_limit(std::size_t rows, std::size_t columns, const svd_request& reque
 using namespace svd_detail;
 
 svd_factors truncated_svd(span<const float> matrix, std::size_t rows, std::size_t columns, const svd_request& request,
-                          workers& pool, interrupt_checker& interrupts) {
+                          thread_pool& pool, interrupt_checker& interrupts) {
   if (rows == 0 || columns == 0) throw error(sqlstate::invalid_parameter_value, "matrix has no rows or no columns");
   if (!(request.energy > 0.0)) throw error(sqlstate::invalid_parameter_value, "energy must be above 0");
   const operand a(matrix, rows, columns, pool, interrupts);

@@ -47,7 +47,7 @@ stored_factors::stored_factors(std::size_t rows, std::size_t columns, std::size_
 }
 
 void stored_factors::add_rows(std::size_t from, std::size_t count, float* out) const {
-  workers pool(static_cast<unsigned>(current_settings.threads));
+  thread_pool pool(static_cast<unsigned>(current_settings.threads));
   backend_interrupts interrupts;
   add_product(view(), from, count, out, pool, interrupts);
 }

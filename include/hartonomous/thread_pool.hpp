@@ -20,14 +20,14 @@
 
 namespace hartonomous {
 
-class workers {
+class thread_pool {
  public:
   // With `threads` 0 or 1 everything runs on the calling thread. Further threads are created by the first run() that
   // needs them and end with the object.
-  explicit workers(unsigned threads = 1);
-  ~workers();
-  workers(const workers&) = delete;
-  workers& operator=(const workers&) = delete;
+  explicit thread_pool(unsigned threads = 1);
+  ~thread_pool();
+  thread_pool(const thread_pool&) = delete;
+  thread_pool& operator=(const thread_pool&) = delete;
 
   unsigned threads() const noexcept { return threads_; }
 

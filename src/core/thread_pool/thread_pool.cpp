@@ -1,5 +1,5 @@
-// A thread pool whose threads take tasks from a counter (hartonomous/workers.hpp).
-#include "hartonomous/workers.hpp"
+// A thread pool whose threads take tasks from a counter (hartonomous/thread_pool.hpp).
+#include "hartonomous/thread_pool.hpp"
 
 #include <algorithm>
 #include <chrono>
@@ -7,7 +7,7 @@
 #include <system_error>
 #include <utility>
 
-#include "workers/blas_threads.hpp"
+#include "thread_pool/blas_threads.hpp"
 
 namespace hartonomous {
 namespace {
@@ -35,13 +35,13 @@ thread_local int openmp_threads = 1;
 
 }  // namespace
 
-workers::workers(unsigned threads) : threads_(threads == 0 ? 1 : threads) {
+thread_pool::thread_pool(unsigned threads) : threads_(threads == 0 ? 1 : threads) {
   if (objects++ > 0) return;
   openmp_threads = omp_get_max_threads();
   omp_set_num_threads(1);
 }
 
-workers::~workers() {
+thread_pool::~thread_pool() {
   if (--objects == 0) omp_set_num_threads(openmp_threads);
   {
     const std::lock_guard<std::mutex> lock(mutex_);
@@ -51,7 +51,7 @@ workers::~workers() {
   for (std::thread& thread : pool_) thread.join();
 }
 
-void workers::start_threads() {
+void thread_pool::start_threads() {
   const signals_blocked blocked;
   pool_.reserve(threads_ - 1);
   try {
@@ -61,7 +61,7 @@ void workers::start_threads() {
   }
 }
 
-void workers::serve() {
+void thread_pool::serve() {
   omp_set_num_threads(1);
   std::unique_lock<std::mutex> lock(mutex_);
   for (;;) {
@@ -76,7 +76,7 @@ void workers::serve() {
   }
 }
 
-bool workers::do_one_task() {
+bool thread_pool::do_one_task() {
   std::size_t i = 0;
   const std::function<void(std::size_t)>* task = nullptr;
   {
@@ -93,13 +93,13 @@ bool workers::do_one_task() {
   return true;
 }
 
-void workers::fail(std::exception_ptr reason) {
+void thread_pool::fail(std::exception_ptr reason) {
   const std::lock_guard<std::mutex> lock(mutex_);
   if (!failure_) failure_ = std::move(reason);
   next_ = count_;
 }
 
-void workers::run(std::size_t count, interrupt_checker& interrupts, const std::function<void(std::size_t)>& task) {
+void thread_pool::run(std::size_t count, interrupt_checker& interrupts, const std::function<void(std::size_t)>& task) {
   interrupts.check();
   if (threads_ == 1 || count < 2) {
     for (std::size_t i = 0; i < count; ++i) {
@@ -127,7 +127,7 @@ void workers::run(std::size_t count, interrupt_checker& interrupts, const std::f
 }
 
 // Tasks that have begun use the caller's memory, so this must not return before they end, whatever happens.
-void workers::wait_for_others(interrupt_checker& interrupts) {
+void thread_pool::wait_for_others(interrupt_checker& interrupts) {
   std::unique_lock<std::mutex> lock(mutex_);
   while (!done_.wait_for(lock, std::chrono::milliseconds(5), [this] { return running_ == 0; })) {
     lock.unlock();

@@ -1,5 +1,5 @@
 // Tasks on several threads: each done once, errors and cancels come out, signals stay away.
-#include "hartonomous/workers.hpp"
+#include "hartonomous/thread_pool.hpp"
 
 #include <gtest/gtest.h>
 
@@ -14,13 +14,13 @@
 namespace hartonomous {
 namespace {
 
-class Workers : public testing::TestWithParam<unsigned> {
+class ThreadPool : public testing::TestWithParam<unsigned> {
  protected:
   no_interrupts none;
-  workers pool{GetParam()};
+  thread_pool pool{GetParam()};
 };
 
-TEST_P(Workers, EveryTaskIsDoneOnce) {
+TEST_P(ThreadPool, EveryTaskIsDoneOnce) {
   for (const std::size_t count : {0, 1, 2, 3, 1000}) {
     std::vector<std::atomic<int>> done(count);
     pool.run(count, none, [&](std::size_t i) { ++done[i]; });
@@ -28,7 +28,7 @@ TEST_P(Workers, EveryTaskIsDoneOnce) {
   }
 }
 
-TEST_P(Workers, AnErrorOfATaskComesOutAndTheNextRunIsClean) {
+TEST_P(ThreadPool, AnErrorOfATaskComesOutAndTheNextRunIsClean) {
   std::atomic<int> done{0};
   EXPECT_THROW(pool.run(1000, none,
                         [&](std::size_t i) {
@@ -42,7 +42,7 @@ TEST_P(Workers, AnErrorOfATaskComesOutAndTheNextRunIsClean) {
   EXPECT_EQ(done, 10);
 }
 
-TEST_P(Workers, ACancelEndsTheRun) {
+TEST_P(ThreadPool, ACancelEndsTheRun) {
   countdown interrupts(3);
   std::atomic<int> done{0};
   EXPECT_THROW(pool.run(1000, interrupts,
@@ -54,7 +54,7 @@ TEST_P(Workers, ACancelEndsTheRun) {
   EXPECT_LT(done, 100);
 }
 
-TEST_P(Workers, ACancelIsSeenWhileOthersWork) {
+TEST_P(ThreadPool, ACancelIsSeenWhileOthersWork) {
   // The calling thread has nothing left to do and waits for a long task of another, or does it itself and checks for
   // interrupts after.
   countdown interrupts(3);
@@ -68,7 +68,7 @@ TEST_P(Workers, ACancelIsSeenWhileOthersWork) {
                std::domain_error);
 }
 
-TEST_P(Workers, OtherThreadsHaveEverySignalBlocked) {
+TEST_P(ThreadPool, OtherThreadsHaveEverySignalBlocked) {
   const auto caller = std::this_thread::get_id();
   std::atomic<bool> open{false};
   pool.run(64, none, [&](std::size_t) {
@@ -86,7 +86,7 @@ TEST_P(Workers, OtherThreadsHaveEverySignalBlocked) {
   EXPECT_EQ(sigismember(&mask, SIGINT), 0) << "the caller's own mask is as before";
 }
 
-TEST_P(Workers, AsManyThreadsAsAskedFor) {
+TEST_P(ThreadPool, AsManyThreadsAsAskedFor) {
   std::mutex mutex;
   std::set<std::thread::id> seen;
   pool.run(100, none, [&](std::size_t) {
@@ -97,7 +97,7 @@ TEST_P(Workers, AsManyThreadsAsAskedFor) {
   EXPECT_EQ(seen.size(), GetParam());
 }
 
-INSTANTIATE_TEST_SUITE_P(Threads, Workers, testing::Values(1u, 2u, 5u),
+INSTANTIATE_TEST_SUITE_P(Threads, ThreadPool, testing::Values(1u, 2u, 5u),
                          [](const testing::TestParamInfo<unsigned>& info) { return std::to_string(info.param); });
 
 }  // namespace
