@@ -35,12 +35,15 @@ BEGIN
       PERFORM hartonomous_internal.raise_error('22023', 'it is factored already',
         hint => 'rollback_model() returns to the revision before it was.');
     END IF;
+  ELSIF tensor.operation = 'select' THEN
+    PERFORM hartonomous_internal.raise_error('22023', 'a tensor of a model keeps its shape',
+      hint => 'Functions that extract students make smaller tensors.');
   END IF;
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.check_operation_on(hartonomous.tensor_plan, integer) IS
-  '22023 if an operation does not fit the tensor it is planned for (its rows are not whole blocks of the format, or it '
-  'cannot be factored), 2202E if its importance has another number of columns';
+  '22023 if an operation does not fit the tensor it is planned for (its rows are not whole blocks of the format, it '
+  'cannot be factored, or its shape would change), 2202E if its importance has another number of columns';
 
 CREATE FUNCTION hartonomous_internal.changes_nothing(planned hartonomous.tensor_plan, model integer) RETURNS boolean
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000

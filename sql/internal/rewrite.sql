@@ -154,6 +154,11 @@ BEGIN
     END IF;
     operation := 'copy';
     arguments := '{}';
+  ELSIF operation = 'select' THEN
+    SELECT s.atoms, s.bytes INTO atoms, bytes
+      FROM hartonomous_internal.select_tensor(arguments, model, hartonomous_internal.live_base(model), layer,
+                                              into_model, into_base, into_layer) s;
+    RETURN;
   END IF;
   SELECT c.atoms, c.bytes INTO atoms, bytes
     FROM hartonomous_internal.copy_tensor(operation, arguments, model, hartonomous_internal.live_base(model), layer,

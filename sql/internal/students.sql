@@ -85,7 +85,8 @@ COMMENT ON FUNCTION hartonomous_internal.student_tensors(integer, integer[]) IS
 
 -- Runs in one transaction: a cancel, crash or error leaves nothing behind.
 CREATE FUNCTION hartonomous_internal.create_student(parent integer, student_name text, parameters jsonb,
-    blocks integer[] DEFAULT NULL, plan hartonomous.tensor_plan[] DEFAULT NULL) RETURNS integer
+    blocks integer[] DEFAULT NULL, plan hartonomous.tensor_plan[] DEFAULT NULL, new_metadata jsonb DEFAULT NULL)
+  RETURNS integer
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
@@ -103,7 +104,8 @@ BEGIN
    WHERE r.revision_id = hartonomous_internal.current_revision(parent);
   INSERT INTO hartonomous.models (model_name, model_type, architecture, parent_model_id, metadata)
     SELECT student_name, 'student_' || m.model_type, m.architecture, parent,
-           CASE WHEN cardinality(blocks) = of_blocks THEN m.metadata
+           CASE WHEN new_metadata IS NOT NULL THEN new_metadata
+                WHEN cardinality(blocks) = of_blocks THEN m.metadata
                 ELSE hartonomous_internal.student_metadata(m.metadata, m.architecture, blocks, of_blocks) END
       FROM hartonomous.models m WHERE m.model_id = parent
     ON CONFLICT ON CONSTRAINT models_model_name_key DO NOTHING
@@ -113,9 +115,14 @@ BEGIN
   END IF;
   INSERT INTO hartonomous.model_layers (model_id, layer_idx, layer_name, layer_type, tensor_shape, tensor_dtype,
                                         parameter_count, row_length, atom_size, position, weights_geometry)
-    SELECT student, t.layer_idx, t.layer_name, l.layer_type, l.tensor_shape, l.tensor_dtype, l.parameter_count,
-           l.row_length, l.atom_size, t.position, l.weights_geometry
-      FROM hartonomous_internal.student_tensors(parent, blocks) t JOIN hartonomous.model_layers l USING (layer_id);
+    SELECT student, t.layer_idx, t.layer_name, l.layer_type, coalesce(s.shape, l.tensor_shape), l.tensor_dtype,
+           coalesce(hartonomous_internal.shape_weights(s.shape)::bigint, l.parameter_count),
+           coalesce(s.shape[cardinality(s.shape)], l.row_length),
+           least(l.atom_size, coalesce(s.shape[cardinality(s.shape)], l.atom_size)), t.position, l.weights_geometry
+      FROM hartonomous_internal.student_tensors(parent, blocks) t JOIN hartonomous.model_layers l USING (layer_id)
+      LEFT JOIN LATERAL (
+        SELECT hartonomous_internal.kept_numbers(p.arguments, 'shape')::bigint[] AS shape
+          FROM unnest(plan) p WHERE p.layer_id = l.layer_id AND p.operation = 'select') s ON true;
   revision := hartonomous_internal.new_revision(student, 'student', 'import', jsonb_strip_nulls(parameters)
     || jsonb_build_object('parent_model', parent, 'parent_revision', before.revision_id));
   partition := hartonomous_internal.create_atoms_partition(student, revision);
@@ -139,9 +146,11 @@ BEGIN
   RETURN student;
 END
 $$;
-COMMENT ON FUNCTION hartonomous_internal.create_student(integer, text, jsonb, integer[], hartonomous.tensor_plan[]) IS
-  'creates a model with some blocks of another (NULL: all) and of each tensor what a plan for that one leaves; the '
-  'caller has locked the parent; 22023 if no atom of any matrix is left, 42710 if the name is taken';
+COMMENT ON FUNCTION hartonomous_internal.create_student(integer, text, jsonb, integer[], hartonomous.tensor_plan[],
+  jsonb) IS
+  'creates a model with some blocks of another (NULL: all), of each tensor what a plan for that one leaves, and other '
+  'metadata (NULL: those of its blocks); the caller has locked the parent; 22023 if no atom of any matrix is left, '
+  '42710 if the name is taken';
 
 -- Atoms without coordinates, as after quantize_model_geometry(), do not change the envelope of their layer.
 CREATE FUNCTION hartonomous_internal.describe_student(student integer) RETURNS void

@@ -2,7 +2,7 @@
 BEGIN;
 \ir lib/model_files.sql
 \ir lib/language_models.sql
-SELECT plan(16);
+SELECT plan(24);
 SELECT create_store() \g /dev/null
 SET LOCAL hartonomous.model_cache_size = 0;
 
@@ -93,5 +93,23 @@ SELECT throws_ok(format('SELECT perplexity(%s, story(), 32)',
 SELECT throws_ok(format('SELECT perplexity(%s, story(), 32)',
     import_gguf(llama_gguf(1, '{}', ARRAY[kv_u32('llama.expert_count', 8)]), 'mixtral')),
   '0A000', 'models of architecture llama with experts cannot be run', 'experts of another architecture');
+-- Students with fewer experts. Nothing is left of the router's row of expert 2 or 3; of equal scores the first is kept.
+SELECT is(count(*), 4::bigint, 'each expert has a score') FROM structure_scores(:m, 'experts');
+SELECT perplexity(:m, story(), 32) AS p \gset
+SELECT extract_by_experts(:m, 0.75) AS s \gset
+SELECT ok(abs(perplexity(:s, story(), 32) / :'p'::float8 - 1) < 1e-6, 'an expert that is never used can go');
+SELECT is(array_agg(layer_name || tensor_shape::text ORDER BY position),
+  '{"blk.0.ffn_gate_inp.weight{3,16}","blk.0.ffn_gate_exps.weight{3,24,16}","blk.0.ffn_up_exps.weight{3,24,16}",'
+  '"blk.0.ffn_down_exps.weight{3,16,24}"}', 'the others keep their matrices and rows of the router')
+  FROM model_layers WHERE model_id = :s AND layer_name LIKE '%ffn\_%' AND layer_name NOT LIKE '%norm%';
+SELECT is(gguf_value(metadata, 'qwen3moe.expert_count')::text, '3', 'the metadata say so') FROM models
+  WHERE model_id = :s;
+SELECT is((SELECT count(*) FROM check_model(:s)), 0::bigint, 'the student is valid');
+SELECT extract_by_experts(:m, 0.25, 'one expert') AS s \gset
+SELECT is(gguf_value(metadata, 'qwen3moe.expert_used_count')::text, '1', 'no more are used than there are')
+  FROM models WHERE model_id = :s;
+SELECT ok(perplexity(:s, story(), 32) > 1, 'and it can be run');
+SELECT throws_ok(format('SELECT extract_by_neurons(%s, 0.5)', :m), '22023', NULL,
+  'there are no neurons outside of experts');
 SELECT * FROM finish();
 ROLLBACK;

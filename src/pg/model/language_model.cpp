@@ -13,15 +13,6 @@
 namespace hartonomous::pg {
 namespace {
 
-// Reads the metadata without the vocabulary, which can take many megabytes.
-hyperparameters read_config(std::int32_t model) {
-  const query_result found = select("SELECT hartonomous_internal.hyperparameters($1)::pg_catalog.text AS metadata",
-                                    "models", {{INT4OID, Int32GetDatum(model)}});
-  gguf_metadata metadata;
-  metadata_from_json(found.text(0, 1), metadata);
-  return read_hyperparameters(metadata);
-}
-
 atom_set beginning_call(atom_set atoms) {
   tensor_cache::begin_call();
   return atoms;
@@ -29,9 +20,18 @@ atom_set beginning_call(atom_set atoms) {
 
 }  // namespace
 
+// Reads the metadata without the vocabulary, which can take many megabytes.
+hyperparameters stored_hyperparameters(std::int32_t model) {
+  const query_result found = select("SELECT hartonomous_internal.hyperparameters($1)::pg_catalog.text AS metadata",
+                                    "models", {{INT4OID, Int32GetDatum(model)}});
+  gguf_metadata metadata;
+  metadata_from_json(found.text(0, 1), metadata);
+  return read_hyperparameters(metadata);
+}
+
 language_model::language_model(atom_set atoms)
     : tensors_(beginning_call(std::move(atoms))),
-      network_(read_config(tensors_.model()), tensors_, static_cast<unsigned>(current_settings.threads),
+      network_(stored_hyperparameters(tensors_.model()), tensors_, static_cast<unsigned>(current_settings.threads),
                work_memory() / 16, interrupts_),
       tokenizer_(model_tokenizer(tensors_.model())) {}
 

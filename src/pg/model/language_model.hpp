@@ -17,6 +17,9 @@
 
 namespace hartonomous::pg {
 
+// The hyperparameters of a stored model. Needs an spi_session.
+hyperparameters stored_hyperparameters(std::int32_t model);
+
 // Must be created and used within an spi_session. Errors: 0A000 if the model is not a supported language model or its
 // tensors have formats that are only carried; those of network.hpp and tokenizer.hpp.
 class language_model {

@@ -88,16 +88,24 @@ void read_factor(json_object& arguments, tensor_operation& to) {
   if (dense && find_format(dense->data(), dense->size()) == nullptr) arguments.refuse("dense_format", "is unknown");
 }
 
+// select_tensor() (sql/internal/selections.sql) reads the arguments again and executes the operation.
+void read_select(json_object& arguments, tensor_operation& to) {
+  to.changes_atoms = false;
+  const auto rows = arguments.reals("rows"), columns = arguments.reals("columns");
+  if (!rows && !columns) {
+    throw error(sqlstate::invalid_parameter_value, "operation \"select\" needs \"rows\" or \"columns\"");
+  }
+  if (!arguments.reals("shape")) arguments.refuse("shape", "is missing");
+}
+
 struct known_operation {
   const char* name;
   void (*read)(json_object& arguments, tensor_operation& to);
 };
 
-constexpr known_operation operations[] = {{"copy", read_copy},
-                                          {"quantize", read_quantize},
-                                          {"prune", read_prune},
-                                          {"encode_geometry", read_encode_geometry},
-                                          {"factor", read_factor}};
+constexpr known_operation operations[] = {{"copy", read_copy},     {"quantize", read_quantize},
+                                          {"prune", read_prune},   {"encode_geometry", read_encode_geometry},
+                                          {"factor", read_factor}, {"select", read_select}};
 
 }  // namespace
 

@@ -1,0 +1,318 @@
+-- Structured pruning: which rows and columns of which tensors a structure of a network is (a neuron, a group of heads,
+-- an expert, a token), how structures are ranked, and the plan that leaves only some of them.
+
+CREATE TYPE hartonomous_internal.network_sizes AS (
+  architecture text, blocks integer, heads integer, kv_heads integer, head_size integer, feed_forward integer,
+  experts integer, experts_used integer, vocabulary integer
+);
+COMMENT ON TYPE hartonomous_internal.network_sizes IS 'the sizes of a language model; experts are 0 if it has none';
+
+CREATE FUNCTION hartonomous_internal.network_sizes(model integer) RETURNS hartonomous_internal.network_sizes
+  AS 'MODULE_PATHNAME' LANGUAGE C STABLE PARALLEL UNSAFE COST 5000;
+COMMENT ON FUNCTION hartonomous_internal.network_sizes(integer) IS
+  'the sizes of a language model, all of whose tensors exist and have the shapes that these imply; 0A000 if its '
+  'architecture is not supported, 55000 if a tensor or key is missing or does not fit, 42704 if there is no such model';
+
+CREATE FUNCTION hartonomous_internal.matrix_energies(model integer, tensor text, OUT of_rows double precision[],
+    OUT of_columns double precision[])
+  AS 'MODULE_PATHNAME' LANGUAGE C STABLE PARALLEL UNSAFE COST 5000;
+COMMENT ON FUNCTION hartonomous_internal.matrix_energies(integer, text) IS
+  'the sums of the squares of the weights in each row and in each column of a live tensor; 42704 if there is none of '
+  'that name, 22004 on NULL';
+
+CREATE FUNCTION hartonomous_internal.structure_count(kind text, sizes hartonomous_internal.network_sizes)
+  RETURNS integer
+  LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE COST 1
+  SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  CASE kind
+    WHEN 'neurons' THEN RETURN CASE WHEN sizes.experts = 0 THEN sizes.feed_forward ELSE 0 END;
+    WHEN 'heads' THEN RETURN sizes.kv_heads;
+    WHEN 'experts' THEN RETURN sizes.experts;
+    WHEN 'vocabulary' THEN RETURN sizes.vocabulary;
+    ELSE
+      PERFORM hartonomous_internal.raise_error('22023', format('unknown kind "%s"', coalesce(kind, 'NULL')),
+        hint => 'Kinds are "neurons", "heads" and "experts".');
+  END CASE;
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.structure_count(text, hartonomous_internal.network_sizes) IS
+  'how many structures of a kind a block (of the vocabulary: a model) has; 22023 if there is no such kind';
+
+-- The tensors of the supported architectures. The rows or columns of each are shared out evenly among the structures,
+-- in their order: heads that share keys and values lie next to each other, and so do the rows of an expert.
+CREATE FUNCTION hartonomous_internal.structure_parts(kind text)
+  RETURNS TABLE (tensor text, side text)
+  LANGUAGE sql IMMUTABLE PARALLEL SAFE COST 50 ROWS 7
+BEGIN ATOMIC
+  SELECT p.tensor, p.side
+    FROM (VALUES ('neurons', 'ffn_gate.weight', 'rows'), ('neurons', 'ffn_up.weight', 'rows'),
+                 ('neurons', 'ffn_down.weight', 'columns'), ('neurons', 'ffn_gate.bias', 'columns'),
+                 ('neurons', 'ffn_up.bias', 'columns'),
+                 ('heads', 'attn_q.weight', 'rows'), ('heads', 'attn_k.weight', 'rows'),
+                 ('heads', 'attn_v.weight', 'rows'), ('heads', 'attn_output.weight', 'columns'),
+                 ('heads', 'attn_q.bias', 'columns'), ('heads', 'attn_k.bias', 'columns'),
+                 ('heads', 'attn_v.bias', 'columns'),
+                 ('experts', 'ffn_gate_inp.weight', 'rows'), ('experts', 'ffn_gate_exps.weight', 'rows'),
+                 ('experts', 'ffn_up_exps.weight', 'rows'), ('experts', 'ffn_down_exps.weight', 'rows'),
+                 ('vocabulary', 'token_embd.weight', 'rows'), ('vocabulary', 'output.weight', 'rows'),
+                 ('vocabulary', 'output.bias', 'columns')) p (of_kind, tensor, side)
+   WHERE p.of_kind = kind;
+END;
+COMMENT ON FUNCTION hartonomous_internal.structure_parts(text) IS
+  'the tensors that structures of a kind have a part in, without "blk.N.", and whether it is their rows or columns; '
+  'a vector has one row';
+
+CREATE FUNCTION hartonomous_internal.structure_tensors(model integer, kind text)
+  RETURNS TABLE (block integer, layer_id bigint, layer_name text, side text, tensor_shape bigint[], length bigint)
+  LANGUAGE plpgsql STABLE PARALLEL SAFE COST 5000 ROWS 100
+  SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN QUERY
+    SELECT l.layer_idx, l.layer_id, l.layer_name, p.side, l.tensor_shape,
+           CASE p.side WHEN 'rows' THEN l.parameter_count / l.row_length ELSE l.row_length END
+      FROM hartonomous.model_layers l
+      JOIN hartonomous_internal.structure_parts(kind) p
+        ON l.layer_name = CASE WHEN l.layer_idx < 0 THEN p.tensor ELSE 'blk.' || l.layer_idx || '.' || p.tensor END
+     WHERE l.model_id = model AND l.row_length > 0
+     ORDER BY l.position;
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.structure_tensors(integer, text) IS
+  'the tensors of a model that structures of a kind have a part in, the side, and how many rows or columns it has';
+
+-- Checks a request for structures; returns the sizes of the model.
+CREATE FUNCTION hartonomous_internal.check_structures(model integer, kind text)
+  RETURNS hartonomous_internal.network_sizes
+  LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  sizes constant hartonomous_internal.network_sizes := hartonomous_internal.network_sizes(model);
+  structures constant integer := hartonomous_internal.structure_count(kind, sizes);
+  unfit text;
+BEGIN
+  IF structures = 0 THEN
+    PERFORM hartonomous_internal.raise_error('22023',
+      format('model "%s" has no %s that can be removed', model::hartonomous.regmodel, kind),
+      CASE WHEN kind = 'neurons' THEN 'Its feed-forward networks are experts.' END);
+  END IF;
+  SELECT t.layer_name INTO unfit FROM hartonomous_internal.structure_tensors(model, kind) t
+   WHERE t.length % structures <> 0 LIMIT 1;
+  IF unfit IS NOT NULL THEN
+    PERFORM hartonomous_internal.raise_error('55000',
+      format('tensor "%s" cannot be shared out among %s %s', unfit, structures, kind));
+  END IF;
+  RETURN sizes;
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.check_structures(integer, text) IS
+  'the sizes of a model that has structures of a kind; 22023 if it has none, or there is no such kind, 55000 if its '
+  'tensors do not fit';
+
+-- Without any activations, a structure is worth the product of the norms of its parts: a neuron whose output nobody
+-- reads contributes as little as one that is never active.
+CREATE FUNCTION hartonomous_internal.structure_norms(model integer, kind text, structures integer)
+  RETURNS TABLE (block integer, structure integer, score double precision)
+  LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 10000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN QUERY
+    WITH parts AS (
+      SELECT t.block, t.layer_id, ((e.n - 1) / (t.length / structures))::integer AS structure, sum(e.energy) AS energy
+        FROM hartonomous_internal.structure_tensors(model, kind) t
+        CROSS JOIN LATERAL hartonomous_internal.matrix_energies(model, t.layer_name) m
+        CROSS JOIN LATERAL unnest(CASE t.side WHEN 'rows' THEN m.of_rows ELSE m.of_columns END)
+          WITH ORDINALITY e (energy, n)
+       WHERE cardinality(t.tensor_shape) > 1
+       GROUP BY 1, 2, 3)
+    SELECT p.block, p.structure,
+           CASE WHEN bool_or(p.energy = 0) THEN 0 ELSE exp(sum(ln(nullif(p.energy, 0))) / 2) END
+      FROM parts p GROUP BY p.block, p.structure;
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.structure_norms(integer, text, integer) IS
+  'the score of each structure from weights alone: the product of the Frobenius norms of its parts of matrices';
+
+CREATE TYPE hartonomous_internal.kept_structures AS (block integer, numbers integer[]);
+COMMENT ON TYPE hartonomous_internal.kept_structures IS
+  'the structures of a block that are kept, ascending from 0; block -1: those outside blocks';
+
+CREATE FUNCTION hartonomous_internal.best_structures(model integer, kind text, structures integer, keep integer)
+  RETURNS hartonomous_internal.kept_structures[]
+  LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN ARRAY(
+    SELECT ROW(r.block, array_agg(r.structure ORDER BY r.structure))::hartonomous_internal.kept_structures
+      FROM (SELECT s.block, s.structure,
+                   row_number() OVER (PARTITION BY s.block ORDER BY s.score DESC, s.structure) AS place
+              FROM hartonomous_internal.structure_norms(model, kind, structures) s) r
+     WHERE r.place <= keep GROUP BY r.block ORDER BY r.block);
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.best_structures(integer, text, integer, integer) IS
+  'the structures with the highest scores, as many in each block; of equal ones the first';
+
+-- The shape shrinks in the dimension that the structures share: the last one, or the first one of their rows.
+CREATE FUNCTION hartonomous_internal.structure_plan(model integer, kind text, structures integer,
+    kept hartonomous_internal.kept_structures[]) RETURNS hartonomous.tensor_plan[]
+  LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN ARRAY(
+    SELECT ROW(t.layer_id, t.layer_name, 'select',
+               jsonb_build_object(t.side, n.places, 'shape', CASE t.side
+                 WHEN 'rows' THEN (t.tensor_shape[1] / structures * cardinality(k.numbers)) || t.tensor_shape[2:]
+                 ELSE t.tensor_shape[:cardinality(t.tensor_shape) - 1]
+                      || (t.length / structures * cardinality(k.numbers)) END),
+               NULL, NULL, NULL, NULL, NULL, NULL)::hartonomous.tensor_plan
+      FROM hartonomous_internal.structure_tensors(model, kind) t
+      JOIN unnest(kept) k ON k.block = t.block
+      CROSS JOIN LATERAL (
+        SELECT jsonb_agg(s.structure * (t.length / structures) + u.part ORDER BY s.structure, u.part) AS places
+          FROM unnest(k.numbers) s (structure), generate_series(0, t.length / structures - 1) u (part)) n
+     WHERE cardinality(k.numbers) < structures);
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.structure_plan(integer, text, integer,
+  hartonomous_internal.kept_structures[]) IS
+  'a plan for a student that has only some structures of a kind; tensors of blocks that keep all are not in it';
+
+-- Sets a key, or adds it. A list with one entry per block gets the number in every entry.
+CREATE FUNCTION hartonomous_internal.with_size(metadata jsonb, key text, size integer) RETURNS jsonb
+  LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE COST 250
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  place text;
+  value jsonb;
+BEGIN
+  SELECT (e.n - 1)::text, e.kv -> 'value' INTO place, value
+    FROM jsonb_array_elements(metadata -> 'kv') WITH ORDINALITY e (kv, n) WHERE e.kv ->> 'key' = with_size.key;
+  IF place IS NULL THEN
+    RETURN jsonb_set(metadata, '{kv}', (metadata -> 'kv')
+      || jsonb_build_array(jsonb_build_object('key', key, 'type', 'u32', 'value', size)));
+  END IF;
+  RETURN jsonb_set(metadata, ARRAY['kv', place, 'value'], CASE jsonb_typeof(value)
+    WHEN 'array' THEN (SELECT jsonb_agg(size) FROM jsonb_array_elements(value)) ELSE to_jsonb(size) END);
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.with_size(jsonb, text, integer) IS
+  'metadata of a GGUF model in which a key has this number, in every entry if it is a list';
+
+CREATE FUNCTION hartonomous_internal.structure_metadata(metadata jsonb, kind text,
+    sizes hartonomous_internal.network_sizes, keep integer) RETURNS jsonb
+  LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  changed record;
+BEGIN
+  FOR changed IN
+    SELECT c.key, c.size
+      FROM (VALUES ('neurons', 'feed_forward_length', keep),
+                   ('heads', 'attention.head_count', keep * (sizes.heads / nullif(sizes.kv_heads, 0))),
+                   ('heads', 'attention.head_count_kv', keep),
+                   -- Otherwise it would be the width divided by the number of heads.
+                   ('heads', 'attention.key_length', sizes.head_size),
+                   ('heads', 'attention.value_length', sizes.head_size),
+                   ('experts', 'expert_count', keep),
+                   ('experts', 'expert_used_count', least(keep, sizes.experts_used))) c (of_kind, key, size)
+     WHERE c.of_kind = kind
+  LOOP
+    metadata := hartonomous_internal.with_size(metadata, sizes.architecture || '.' || changed.key, changed.size);
+  END LOOP;
+  RETURN metadata;
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.structure_metadata(jsonb, text, hartonomous_internal.network_sizes,
+  integer) IS
+  'metadata of a model that keeps so many structures of a kind in each block';
+
+CREATE FUNCTION hartonomous_internal.structures_to_keep(model integer, kind text, structures integer,
+    keep_ratio double precision, multiple integer) RETURNS integer
+  LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  step integer := multiple;
+BEGIN
+  PERFORM hartonomous_internal.check_ratio(keep_ratio);
+  IF (multiple BETWEEN 1 AND structures) IS FALSE THEN
+    PERFORM hartonomous_internal.raise_error('22023',
+      format('multiple must be from 1 to %s, the number of %s, not %s', structures, kind, multiple));
+  ELSIF multiple IS NULL AND kind = 'neurons' THEN
+    -- Rows of ffn_down must be whole blocks of their format, and should fit Q8_0 later on.
+    SELECT max(CASE WHEN structures % f.block_weights = 0 THEN f.block_weights ELSE 1 END) INTO step
+      FROM (SELECT 'Q8_0' AS format
+            UNION
+            SELECT s.format FROM hartonomous_internal.structure_formats(model, kind) s) u
+      JOIN hartonomous.formats() f USING (format);
+  END IF;
+  step := coalesce(step, 1);
+  RETURN least(structures, greatest(1, round(keep_ratio * structures / step)) * step);
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.structures_to_keep(integer, text, integer, double precision, integer) IS
+  'the number of structures of each block that is nearest to a share of them and a multiple of a number (NULL: of '
+  'neurons that of the weights in a block of ffn_down''s format, at least 32, else 1); 22023 if the share is not in '
+  '(0, 1], or the number out of range';
+
+CREATE FUNCTION hartonomous_internal.structure_formats(model integer, kind text) RETURNS TABLE (format text)
+  LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 3
+  SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN QUERY
+    SELECT DISTINCT hartonomous.weights_format(a.atom_data)
+      FROM hartonomous.tensor_atoms a
+     WHERE a.model_id = model AND a.layer_id IN (
+       SELECT t.layer_id FROM hartonomous_internal.structure_tensors(model, kind) t
+        WHERE t.side = 'columns' AND cardinality(t.tensor_shape) > 1);
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.structure_formats(integer, text) IS
+  'the formats of the matrices whose columns belong to structures of a kind';
+
+CREATE FUNCTION hartonomous_internal.create_structure_student(parent integer, kind text, keep_ratio double precision,
+    multiple integer, new_model_name text, nowait boolean) RETURNS integer
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  sizes hartonomous_internal.network_sizes;
+  structures integer;
+  keep integer;
+  student integer;
+BEGIN
+  PERFORM hartonomous_internal.check_ratio(keep_ratio);
+  PERFORM hartonomous_internal.lock_parent(parent, nowait);
+  sizes := hartonomous_internal.check_structures(parent, kind);
+  IF kind = 'heads' AND sizes.architecture = 'qwen2' THEN
+    PERFORM hartonomous_internal.raise_error('0A000', 'a qwen2 model cannot have fewer heads',
+      'llama.cpp loads only models of this architecture whose heads together are as wide as the embedding.');
+  END IF;
+  structures := hartonomous_internal.structure_count(kind, sizes);
+  keep := hartonomous_internal.structures_to_keep(parent, kind, structures, keep_ratio, multiple);
+  student := hartonomous_internal.create_student(parent,
+    coalesce(new_model_name, hartonomous_internal.student_name(parent, format('%s_%s', keep, kind))),
+    jsonb_build_object('strategy', kind, 'keep_ratio', keep_ratio, 'kept', keep, 'of', structures),
+    -- An empty plan would be one that leaves nothing.
+    plan => nullif(hartonomous_internal.structure_plan(parent, kind, structures,
+      hartonomous_internal.best_structures(parent, kind, structures, keep)), '{}'),
+    new_metadata => hartonomous_internal.structure_metadata(hartonomous_internal.gguf_metadata_of(parent), kind, sizes,
+                                                            keep));
+  PERFORM hartonomous_internal.network_sizes(student);
+  RETURN student;
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.create_structure_student(integer, text, double precision, integer, text,
+  boolean) IS
+  'a student that keeps the same share of the neurons, groups of heads or experts of every block; returns its number; '
+  'errors of the functions that extract by each kind';

@@ -1,0 +1,99 @@
+// Selecting rows and columns of stored tensors (atom_selection.hpp).
+#include "pg/store/atom_selection.hpp"
+
+#include <algorithm>
+#include <string>
+#include <utility>
+
+namespace hartonomous::pg {
+namespace {
+
+constexpr std::size_t panel_bytes = 4 << 20;  // of stored atoms that are worked on together
+
+std::vector<std::int32_t> sequences_of(const stored_tensor& tensor, const std::vector<std::uint32_t>& rows) {
+  const std::uint64_t per_row = tensor.layout.atoms_per_row();
+  std::vector<std::int32_t> sequences;
+  sequences.reserve(rows.size() * per_row);
+  for (const std::uint32_t row : rows) {
+    for (std::uint64_t i = 0; i < per_row; ++i) sequences.push_back(static_cast<std::int32_t>(row * per_row + i));
+  }
+  return sequences;
+}
+
+}  // namespace
+
+atom_selection::atom_selection(atom_reader& reader, const stored_tensor& from, const atom_layout& into,
+                               kept_structures kept, unsigned threads)
+    : from_(from),
+      into_(into),
+      kept_(std::move(kept)),
+      cursor_(reader, from, sequences_of(from, kept_.rows)),
+      pending_(cursor_.next()),
+      crew_(threads) {
+  if (kept_.rows.size() != into.rows || kept_.columns.size() != into.row_length) {
+    throw error(sqlstate::invalid_parameter_value,
+                "the selection does not have the rows and columns of the new tensor of \"" + from.name + "\"");
+  }
+}
+
+// Copies the atom at the cursor, whose memory is freed when the cursor moves on.
+void atom_selection::take_atom(row_job& job) {
+  const weights_view& atom = cursor_.atom();
+  const span<const std::byte> blocks = atom.blocks();
+  job.bytes.emplace_back(blocks.begin(), blocks.end());
+  job.runs.push_back({atom.id(), from_.layout.column_of(cursor_.sequence()), atom.count(), job.bytes.back()});
+  job.sequences.push_back(static_cast<std::int32_t>(cursor_.sequence()));
+}
+
+std::vector<atom_selection::row_job> atom_selection::read_rows() {
+  std::vector<row_job> jobs;
+  std::size_t bytes = 0;
+  for (; pending_ && next_row_ < kept_.rows.size() && bytes < panel_bytes; ++next_row_) {
+    row_job job;
+    job.source = kept_.rows[next_row_];
+    job.target = next_row_;
+    for (; pending_ && from_.layout.row_of(cursor_.sequence()) == job.source; pending_ = cursor_.next()) {
+      take_atom(job);
+      bytes += job.bytes.back().size();
+    }
+    if (!job.runs.empty()) jobs.push_back(std::move(job));
+  }
+  return jobs;
+}
+
+// Runs on a thread of the pool, so it must not call PostgreSQL.
+void atom_selection::select(row_job& job) const {
+  no_interrupts none;
+  column_copier copier(job.runs, from_.layout.row_length);
+  for (std::uint64_t k = 0; k < into_.atoms_per_row(); ++k) {
+    const std::uint64_t atom = job.target * into_.atoms_per_row() + k, count = into_.length_of(atom);
+    const span<const std::uint32_t> columns = {kept_.columns.data() + into_.column_of(atom), count};
+    const stored_run* const source = copier.source_of(columns);
+    if (source == nullptr) continue;
+    const format_traits& traits = traits_of(source->storage);
+    if (count % traits.block_weights != 0 && into_.row_length != from_.layout.row_length) {
+      throw error(sqlstate::invalid_parameter_value,
+                  "rows of " + std::to_string(into_.row_length) + " weights fit no block of " + traits.name,
+                  "Tensor \"" + from_.name + "\" is stored in this format.",
+                  "Keep a multiple of " + std::to_string(traits.block_weights) + ".");
+    }
+    selected_atom made = {static_cast<std::int32_t>(atom),
+                          job.sequences[static_cast<std::size_t>(source - job.runs.data())], source->storage,
+                          static_cast<std::uint32_t>(count), std::vector<std::byte>(bytes_of(source->storage, count))};
+    copier.copy(columns, source->storage, made.blocks.data(), none);
+    job.made.push_back(std::move(made));
+  }
+}
+
+std::vector<selected_atom> atom_selection::next() {
+  std::vector<selected_atom> atoms;
+  while (atoms.empty()) {
+    std::vector<row_job> jobs = read_rows();
+    if (jobs.empty()) break;
+    crew_.run(jobs.size(), interrupts_, [&](std::size_t i) { select(jobs[i]); });
+    for (row_job& job : jobs) std::move(job.made.begin(), job.made.end(), std::back_inserter(atoms));
+  }
+  return atoms;
+}
+
+}  // namespace hartonomous::pg

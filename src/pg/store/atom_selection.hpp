@@ -1,0 +1,61 @@
+// The atoms of a tensor that has only some of the rows and columns of a stored one (hartonomous/structures.hpp).
+#pragma once
+
+#include "pg/store/atom_reader.hpp"
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "hartonomous/structures.hpp"
+#include "hartonomous/workers.hpp"
+
+namespace hartonomous::pg {
+
+// The numbers of the rows and columns that are kept of a tensor, ascending.
+struct kept_structures {
+  std::vector<std::uint32_t> rows, columns;
+};
+
+struct selected_atom {
+  std::int32_t sequence;  // in the new tensor
+  std::int32_t from;      // the stored atom in which its first weight lies that is not missing
+  format storage;         // that of this atom
+  std::uint32_t count;
+  std::vector<std::byte> blocks;
+};
+
+class atom_selection {
+ public:
+  // `into` is the layout of the new tensor. Errors: 22023 if the selection does not have its rows and columns.
+  atom_selection(atom_reader& reader, const stored_tensor& from, const atom_layout& into, kept_structures kept,
+                 unsigned threads);
+  // The atoms of the next rows, in order, without those all of whose weights are missing; nothing at the end. Errors:
+  // 22023 if rows of the new length fit no block of a format.
+  std::vector<selected_atom> next();
+
+ private:
+  // The stored atoms of a row, and the new ones.
+  struct row_job {
+    std::uint64_t source = 0, target = 0;
+    std::vector<std::vector<std::byte>> bytes;
+    std::vector<stored_run> runs;
+    std::vector<std::int32_t> sequences;
+    std::vector<selected_atom> made;
+  };
+
+  void take_atom(row_job& job);
+  std::vector<row_job> read_rows();
+  void select(row_job& job) const;
+
+  const stored_tensor& from_;
+  atom_layout into_;
+  kept_structures kept_;
+  atom_cursor cursor_;
+  bool pending_;
+  std::size_t next_row_ = 0;  // index in kept_.rows
+  workers crew_;
+  backend_interrupts interrupts_;
+};
+
+}  // namespace hartonomous::pg
