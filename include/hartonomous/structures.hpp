@@ -55,7 +55,7 @@ class column_copier {
 class column_refit {
  public:
   // `gram` is n x n, of which the upper triangle is read; `kept` is ascending. Takes bytes() of memory. The caller must
-  // hold an object of hartonomous/workers.hpp, here and in apply(). Errors: 22023 if the damping is not finite and
+  // hold an object of hartonomous/thread_pool.hpp, here and in apply(). Errors: 22023 if the damping is not finite and
   // above 0; 22003 if the Gram matrix has values that are not finite, or is not positive semidefinite.
   column_refit(span<const double> gram, std::size_t n, span<const std::uint32_t> kept, double damping,
                interrupt_checker& interrupts);

@@ -3,7 +3,7 @@
 
 #include "hartonomous/codec.hpp"
 #include "hartonomous/error.hpp"
-#include "hartonomous/workers.hpp"
+#include "hartonomous/thread_pool.hpp"
 
 #include <gtest/gtest.h>
 
@@ -166,7 +166,7 @@ std::vector<float> dependent_inputs() {
 }
 
 TEST(Structures, TheRefitMakesUpForColumnsThatOthersReplace) {
-  const workers pool;
+  const thread_pool pool;
   const std::vector<std::uint32_t> kept = {0, 1, 2, 3, 4};
   const column_refit refit(gram_of(dependent_inputs(), tokens, n), n, kept, 1e-9, none);
   const std::vector<float> w = random_row(3 * n, 7);
@@ -192,7 +192,7 @@ double output_error(const std::vector<float>& x, const std::vector<float>& w, co
 }
 
 TEST(Structures, NoOtherWeightsOfTheKeptColumnsAreBetter) {
-  const workers pool;
+  const thread_pool pool;
   const std::vector<float> x = random_row(tokens * n, 8), w = random_row(n, 9);
   const std::vector<std::uint32_t> kept = {1, 2, 4};
   const column_refit refit(gram_of(x, tokens, n), n, kept, 1e-12, none);
@@ -209,7 +209,7 @@ TEST(Structures, NoOtherWeightsOfTheKeptColumnsAreBetter) {
 }
 
 TEST(Structures, DroppedZerosChangeNothing) {
-  const workers pool;
+  const thread_pool pool;
   const std::vector<std::uint32_t> kept = {0, 2, 3};
   std::vector<float> w = random_row(2 * n, 10);
   for (std::size_t r = 0; r < 2; ++r) {
@@ -222,7 +222,7 @@ TEST(Structures, DroppedZerosChangeNothing) {
 }
 
 TEST(Structures, InputsWithoutEnergyChangeNothing) {
-  const workers pool;
+  const thread_pool pool;
   const std::vector<float> w = random_row(n, 12);
   const std::vector<std::uint32_t> kept = {0, 5};
   const column_refit refit(std::vector<double>(n * n), n, kept, 0.01, none);
@@ -232,7 +232,7 @@ TEST(Structures, InputsWithoutEnergyChangeNothing) {
 }
 
 TEST(Structures, GramMatricesAreChecked) {
-  const workers pool;
+  const thread_pool pool;
   const std::vector<std::uint32_t> kept = {0, 1};
   const auto state = [&](std::vector<double> gram, double damping) {
     return state_of([&] { column_refit(gram, 3, kept, damping, none); });

@@ -29,7 +29,7 @@ atom_selection::atom_selection(atom_reader& reader, const stored_tensor& from, c
       kept_(std::move(kept)),
       cursor_(reader, from, sequences_of(from, kept_.rows)),
       pending_(cursor_.next()),
-      crew_(threads) {
+      pool_(threads) {
   if (kept_.rows.size() != into.rows || kept_.columns.size() != into.row_length) {
     throw error(sqlstate::invalid_parameter_value,
                 "the selection does not have the rows and columns of the new tensor of \"" + from.name + "\"");
@@ -90,7 +90,7 @@ std::vector<selected_atom> atom_selection::next() {
   while (atoms.empty()) {
     std::vector<row_job> jobs = read_rows();
     if (jobs.empty()) break;
-    crew_.run(jobs.size(), interrupts_, [&](std::size_t i) { select(jobs[i]); });
+    pool_.run(jobs.size(), interrupts_, [&](std::size_t i) { select(jobs[i]); });
     for (row_job& job : jobs) std::move(job.made.begin(), job.made.end(), std::back_inserter(atoms));
   }
   return atoms;

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "hartonomous/structures.hpp"
-#include "hartonomous/workers.hpp"
+#include "hartonomous/thread_pool.hpp"
 
 namespace hartonomous::pg {
 
@@ -54,7 +54,7 @@ class atom_selection {
   atom_cursor cursor_;
   bool pending_;
   std::size_t next_row_ = 0;  // index in kept_.rows
-  workers crew_;
+  thread_pool pool_;
   backend_interrupts interrupts_;
 };
 
