@@ -125,7 +125,8 @@ COMMENT ON FUNCTION hartonomous.region_plan(hartonomous.regmodel, real[], boolea
 -- planned for each atom. Overrides take precedence over both.
 CREATE FUNCTION hartonomous.quantize_plan(model hartonomous.regmodel, format text DEFAULT NULL,
     layer_pattern text DEFAULT '%', overrides jsonb DEFAULT NULL, pure boolean DEFAULT false,
-    column_importance regclass DEFAULT NULL)
+    column_importance regclass DEFAULT NULL, method text DEFAULT NULL, calibration_set text DEFAULT NULL,
+    calibration_revision integer DEFAULT NULL)
   RETURNS SETOF hartonomous.tensor_plan
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 300
   SET search_path = pg_catalog, pg_temp
@@ -136,8 +137,9 @@ DECLARE
   named constant text := hartonomous_internal.mixture_named(format);
   mixture text := named;
   uniform text;
+  calibration constant jsonb := hartonomous_internal.quantize_calibration(model, method, calibration_set,
+    calibration_revision, column_importance);
 BEGIN
-  PERFORM hartonomous_internal.current_revision(model);
   IF mixture IS NULL THEN
     PERFORM hartonomous_internal.fitting_format(format, 256);
   ELSIF pure THEN
@@ -154,7 +156,7 @@ BEGIN
     WITH wanted AS (
       SELECT l.layer_name, l.position, l.tensor_dtype, w.*
         FROM hartonomous.model_layers l
-      JOIN hartonomous_internal.wanted_formats($1, $3, $4, $5, $2, $6, $7 IS NOT NULL) w USING (layer_id)
+      JOIN hartonomous_internal.wanted_formats($1, $3, $4, $5, $2, $6, $7 IS NOT NULL OR $8 <> '{}') w USING (layer_id)
        WHERE l.model_id = $1),
     -- The formats that the weights of each tensor have now, and the target format for each of them.
     changes AS (
@@ -193,7 +195,8 @@ BEGIN
            CASE WHEN p.spared IS NULL AND p.changes THEN jsonb_strip_nulls(jsonb_build_object(
              'format', CASE WHEN p.format IS NOT NULL THEN p.target END,
              'planned_formats', CASE WHEN p.format IS NULL THEN p.planned END,
-             'column_importance', hartonomous_internal.reals_json(i.column_importance))) END,
+             'column_importance', hartonomous_internal.reals_json(i.column_importance)))
+             || CASE WHEN s.layer_id IS NULL THEN '{}' ELSE $8 END END,
            p.atoms, p.atoms, p.bytes, CASE WHEN p.spared IS NULL THEN p.bytes_after ELSE p.bytes END,
            coalesce(p.spared, CASE WHEN NOT p.changes THEN 'already there'
                                    WHEN p.unfit IS NOT NULL THEN 'rows fit no block of ' || p.unfit END),
@@ -202,11 +205,15 @@ BEGIN
                AND p.changes THEN p.target END,
                               'requantizes', p.spared IS NULL AND coalesce(p.requantizes, false)))
       FROM plan p LEFT JOIN hartonomous_internal.column_importance_of($7, $1) i ON i.layer_id = p.layer_id
+      LEFT JOIN hartonomous.calibration_stats s
+        ON s.model_id = $1 AND s.calibration_set = $8 ->> 'calibration_set'
+       AND s.revision_id = ($8 ->> 'calibration_revision')::integer AND s.layer_id = p.layer_id
       ORDER BY p.position
-    $sql$ USING model, uniform, layer_pattern, container, mixture, overrides, column_importance;
+    $sql$ USING model, uniform, layer_pattern, container, mixture, overrides, column_importance, calibration;
 END
 $$;
-COMMENT ON FUNCTION hartonomous.quantize_plan(hartonomous.regmodel, text, text, jsonb, boolean, regclass) IS
+COMMENT ON FUNCTION hartonomous.quantize_plan(hartonomous.regmodel, text, text, jsonb, boolean, regclass, text, text,
+  integer) IS
   'what quantize_model would do, one row per tensor that matches the pattern (see tensor_plan): its target format or, '
   'if atoms get the formats planned for them, what each of these becomes; details have its present and target formats, '
   'and whether quantized weights would be quantized again; reason tells why a tensor is kept, or gets another format '

@@ -235,9 +235,10 @@ DECLARE
 BEGIN
   plan := ARRAY(SELECT p FROM hartonomous.quantize_plan(model, parameters ->> 'format', parameters ->> 'layer_pattern',
     parameters -> 'overrides', coalesce((parameters ->> 'pure')::boolean, false),
-    (parameters ->> 'column_importance')::regclass) p);
+    (parameters ->> 'column_importance')::regclass, parameters ->> 'method', parameters ->> 'calibration_set',
+    (parameters ->> 'calibration_revision')::integer) p);
   SELECT count(p.operation) AS changed, count(*) FILTER (WHERE (p.details ->> 'requantizes')::boolean) AS again,
-         count(*) FILTER (WHERE p.arguments ? 'column_importance') AS weighed,
+         count(*) FILTER (WHERE p.arguments ?| ARRAY['column_importance', 'calibration_set']) AS weighed,
          bool_and(coalesce(p.reason, '')
            = ANY (ARRAY['nothing planned', 'vector', 'kept by name', 'carried format', 'empty'])) AS unplanned
     INTO n FROM unnest(plan) p;
@@ -253,6 +254,11 @@ BEGIN
     PERFORM hartonomous_internal.raise_error('22023',
       format('%s names no tensor that is to be quantized', parameters ->> 'column_importance'),
       hint => 'Its layer_name must match layer_name in hartonomous.model_layers.');
+  ELSIF n.changed > 0 AND parameters ? 'calibration_set' AND n.weighed = 0 THEN
+    PERFORM hartonomous_internal.raise_error('22023',
+      format('calibration set "%s" has statistics of no tensor that is to be quantized',
+             parameters ->> 'calibration_set'),
+      hint => 'hartonomous.calibration_stats has one row for each tensor with statistics.');
   END IF;
   IF n.changed > 0 AND hartonomous_internal.mixture_named(parameters ->> 'format') = 'Q2_K_S' THEN
     PERFORM hartonomous_internal.require_importance(plan);
@@ -282,11 +288,15 @@ BEGIN
       hartonomous_internal.passed_over_carried_formats(plan);
     RETURN;
   END IF;
-  SELECT count(p.operation) AS changed, count(*) FILTER (WHERE p.arguments ? 'column_importance') AS weighed,
+  SELECT count(p.operation) AS changed,
+    count(*) FILTER (WHERE p.arguments ?| ARRAY['column_importance', 'calibration_set']) AS weighed,
          count(*) FILTER (WHERE p.operation IS NOT NULL AND p.reason IS NOT NULL) AS fallbacks
     INTO n FROM unnest(plan) p;
   RAISE NOTICE 'quantized % tensors% to %, % -> %, revision %, % s%', n.changed,
-    CASE WHEN parameters ? 'column_importance' THEN format(' (%s by importance)', n.weighed) ELSE '' END,
+    CASE WHEN parameters ? 'calibration_set' AND n.weighed < n.changed
+         THEN format(' (%s by importance, %s without)', n.weighed, n.changed - n.weighed)
+         WHEN parameters ?| ARRAY['column_importance', 'calibration_set'] THEN format(' (%s by importance)', n.weighed)
+         ELSE '' END,
     target || CASE WHEN n.fallbacks > 0 THEN format(' (%s to a fallback: see quantize_plan)', n.fallbacks) ELSE '' END,
     hartonomous.human_bytes((result ->> 'bytes_before')::bigint),
     hartonomous.human_bytes((result ->> 'bytes_after')::bigint),
@@ -296,8 +306,9 @@ $$;
 COMMENT ON FUNCTION hartonomous_internal.report_quantizing(integer, jsonb, hartonomous.tensor_plan[], jsonb) IS
   'reports what quantize_model() did, or that there was nothing to do';
 
-CREATE FUNCTION hartonomous_internal.quantize_parameters(format text, pure boolean, layer_pattern text,
-    requantize boolean, column_importance regclass, overrides jsonb) RETURNS jsonb
+CREATE FUNCTION hartonomous_internal.quantize_parameters(model integer, format text, pure boolean,
+    layer_pattern text, requantize boolean, column_importance regclass, overrides jsonb, method text,
+    calibration_set text, calibration_revision integer) RETURNS jsonb
   LANGUAGE plpgsql STABLE PARALLEL SAFE COST 250
   SET search_path = pg_catalog, pg_temp
 AS $$
@@ -309,11 +320,15 @@ BEGIN
   RETURN jsonb_strip_nulls(jsonb_build_object('format', coalesce(hartonomous_internal.mixture_named(format), format),
     'pure', CASE WHEN pure THEN true END, 'layer_pattern', layer_pattern, 'requantize', requantize,
     'column_importance', column_importance)) || CASE WHEN overrides IS NULL THEN '{}'
-    ELSE jsonb_build_object('overrides', overrides) END;
+    ELSE jsonb_build_object('overrides', overrides) END
+    || hartonomous_internal.quantize_calibration(model, method, calibration_set, calibration_revision,
+         column_importance);
 END
 $$;
-COMMENT ON FUNCTION hartonomous_internal.quantize_parameters(text, boolean, text, boolean, regclass, jsonb) IS
-  'the arguments of quantize_model() as its revision records them; 22004 if a required one is NULL';
+COMMENT ON FUNCTION hartonomous_internal.quantize_parameters(integer, text, boolean, text, boolean, regclass, jsonb,
+  text, text, integer) IS
+  'the arguments of quantize_model() as its revision records them; 22004 if a required one is NULL, and the errors of '
+  'quantize_calibration()';
 
 CREATE FUNCTION hartonomous_internal.plan_encoding(model integer, parameters jsonb)
   RETURNS SETOF hartonomous.tensor_plan

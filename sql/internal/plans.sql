@@ -25,6 +25,14 @@ BEGIN
       PERFORM hartonomous_internal.raise_error('2202E',
         format('importance has %s numbers for %s columns',
                jsonb_array_length(tensor.arguments -> 'column_importance'), layer.row_length));
+    ELSIF tensor.arguments ? 'calibration_set' AND NOT EXISTS (
+      SELECT FROM hartonomous.calibration_stats s
+       WHERE s.model_id = model AND s.layer_id = tensor.layer_id
+         AND s.calibration_set = tensor.arguments ->> 'calibration_set'
+         AND s.revision_id = (tensor.arguments ->> 'calibration_revision')::integer) THEN
+      PERFORM hartonomous_internal.raise_error('22023',
+        format('there are no statistics of calibration set "%s" for revision %s',
+               tensor.arguments ->> 'calibration_set', tensor.arguments ->> 'calibration_revision'));
     END IF;
   ELSIF tensor.operation = 'factor' THEN
     IF cardinality(layer.tensor_shape) <> 2 THEN

@@ -50,6 +50,64 @@ COMMENT ON FUNCTION hartonomous_internal.column_importance_of(regclass, integer)
   '(none if it is NULL); 22023, with similar names, if it names a tensor that the model does not have, 2202E if a '
   'tensor has another number of columns, 21000 if a tensor occurs twice, 42703 without those columns';
 
+CREATE FUNCTION hartonomous_internal.check_quantize_method(method text, calibration_set text,
+    calibration_revision integer, column_importance regclass) RETURNS void
+  LANGUAGE plpgsql STABLE PARALLEL SAFE COST 50
+  SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  IF method <> ALL (ARRAY['plain', 'imatrix']) THEN
+    PERFORM hartonomous_internal.raise_error('22023', format('unknown method "%s"', method),
+      hint => 'Methods are "plain" and "imatrix".');
+  ELSIF calibration_set IS NULL AND calibration_revision IS NOT NULL THEN
+    PERFORM hartonomous_internal.raise_error('22023', 'calibration_revision needs a calibration_set',
+      hint => 'It tells which revision''s statistics of the set to use.');
+  ELSIF method = 'plain' AND calibration_set IS NOT NULL THEN
+    PERFORM hartonomous_internal.raise_error('22023', 'method "plain" uses no calibration set',
+      hint => 'Leave out one of them.');
+  ELSIF (method <> 'plain' OR calibration_set IS NOT NULL) AND column_importance IS NOT NULL THEN
+    PERFORM hartonomous_internal.raise_error('22023',
+      'column_importance and a calibration set cannot be used together', hint => 'Leave out one of them.');
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.check_quantize_method(text, text, integer, regclass) IS
+  '22023 if there is no such method of quantizing, or if the arguments of quantize_model() contradict each other';
+
+-- By default a calibration set is used in the best way that its statistics allow.
+CREATE FUNCTION hartonomous_internal.quantize_calibration(model integer, method text, calibration_set text,
+    calibration_revision integer, column_importance regclass) RETURNS jsonb
+  LANGUAGE plpgsql STABLE PARALLEL SAFE COST 250
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  live constant integer := hartonomous_internal.current_revision(model);
+  revision constant integer := coalesce(calibration_revision, live);
+  found integer[];
+BEGIN
+  PERFORM hartonomous_internal.check_quantize_method(method, calibration_set, calibration_revision, column_importance);
+  IF coalesce(method, 'plain') = 'plain' AND calibration_set IS NULL THEN
+    RETURN '{}';
+  END IF;
+  calibration_set := hartonomous_internal.calibration_of(model, calibration_set);
+  SELECT c.revisions INTO found FROM hartonomous_internal.calibrations_of(model, calibration_set) c;
+  IF revision <> ALL (found) THEN
+    PERFORM hartonomous_internal.raise_error('55000',
+      format('revision %s of model "%s" has no statistics of calibration set "%s"',
+             revision, model::hartonomous.regmodel, calibration_set),
+      detail => format('There are some of revision %s.', array_to_string(found, ', ')),
+      hint => format('Collect them again, roll back to that revision, or use them nevertheless: calibration_revision '
+                     '=> %s.', found[cardinality(found)]));
+  END IF;
+  RETURN jsonb_build_object('method', coalesce(method, 'imatrix'), 'calibration_set', calibration_set,
+                            'calibration_revision', revision);
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.quantize_calibration(integer, text, text, integer, regclass) IS
+  'the method of quantizing, the calibration set and the revision that it is about, as arguments of the operation: {} '
+  'if none is used; 22023 as check_quantize_method(), or if a set has to be chosen, 55000 without statistics of the '
+  'revision, 42704 if there is no such model';
+
 -- llama-quantize refuses to use two bits per weight without importance if the file type uses little else.
 CREATE FUNCTION hartonomous_internal.require_importance(plan hartonomous.tensor_plan[]) RETURNS void
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 250
@@ -62,13 +120,13 @@ BEGIN
     FROM unnest(plan) WITH ORDINALITY p (layer_id, layer_name, operation, arguments, atoms_before, atoms_after,
       bytes_before,
       bytes_after, reason, details, n)
-   WHERE p.arguments ->> 'format' = 'Q2_K' AND NOT p.arguments ? 'column_importance'
+   WHERE p.arguments ->> 'format' = 'Q2_K' AND NOT p.arguments ?| ARRAY['column_importance', 'calibration_set']
      AND hartonomous_internal.tensor_role(p.layer_name) <> ALL (ARRAY['output', 'token_embedding'])
    ORDER BY p.n LIMIT 1;
   IF missing IS NOT NULL THEN
     PERFORM hartonomous_internal.raise_error('22023',
       format('Q2_K_S needs the importance of the columns of tensor "%s"', missing),
-      hint => 'Pass column_importance, or use Q2_K.');
+      hint => 'Pass a calibration set with statistics of this tensor, or use Q2_K.');
   END IF;
 END
 $$;

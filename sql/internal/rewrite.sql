@@ -12,18 +12,20 @@ COMMENT ON FUNCTION hartonomous_internal.columns_fingerprint(regclass) IS
   'a literal that changes when a user adds or drops columns of the atoms';
 
 -- Rows longer than atom_size are split into atoms of that size; the last one may be shorter.
-CREATE FUNCTION hartonomous_internal.part_of_row(of_columns real[], atom_size integer, atom_sequence integer)
-  RETURNS real[]
+CREATE FUNCTION hartonomous_internal.part_of_row(of_columns real[], row_length bigint, matrix_rows integer,
+    atom_size integer, atom_sequence integer) RETURNS real[]
   LANGUAGE sql IMMUTABLE PARALLEL SAFE COST 1
 BEGIN ATOMIC
   SELECT CASE WHEN cardinality(of_columns) <= atom_size THEN of_columns
-              ELSE of_columns[p.first + 1 : p.first + atom_size] END
-    FROM (SELECT (cardinality(of_columns) + atom_size - 1) / nullif(atom_size, 0)) AS r (atoms_of_row),
-         LATERAL (SELECT atom_sequence % r.atoms_of_row * atom_size) AS p (first);
+              ELSE of_columns[(m.first + p.first + 1)::integer
+                              : (m.first + least(p.first + atom_size, row_length))::integer] END
+    FROM (SELECT (row_length + atom_size - 1) / nullif(atom_size, 0)) AS r (atoms_of_row),
+         LATERAL (SELECT atom_sequence / nullif(r.atoms_of_row, 0) / matrix_rows * row_length) AS m (first),
+         LATERAL (SELECT atom_sequence % nullif(r.atoms_of_row, 0) * atom_size) AS p (first);
 END;
-COMMENT ON FUNCTION hartonomous_internal.part_of_row(real[], integer, integer) IS
-  'the numbers of those columns in which an atom lies, from an array with one number per column of the matrix; NULL '
-  'for atoms without weights';
+COMMENT ON FUNCTION hartonomous_internal.part_of_row(real[], bigint, integer, integer, integer) IS
+  'the numbers of those columns in which an atom lies, from an array with one number per column of each matrix in a '
+  'tensor, one matrix after the other; NULL for atoms without weights';
 
 CREATE FUNCTION hartonomous_internal.rewrite_layer(run bigint, layer bigint) RETURNS void
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000

@@ -5,6 +5,7 @@
 #include "pg/base/spi.hpp"
 #include "pg/base/text.hpp"
 #include "pg/base/weights.hpp"
+#include "pg/store/layer_importance.hpp"
 #include "pg/store/table_writer.hpp"
 #include "pg/store/tensor_operation.hpp"
 
@@ -72,6 +73,7 @@ struct changes {
   bool moved;                          // to a layer of another model
   int32 model, into_model, atom_size;  // of the source layer; into_model: of the target layer
   int64 columns;                       // of the source layer
+  int32 matrix_rows;                   // rows to which the same part of the importance applies
 };
 
 // The parameters of the query, in order.
@@ -105,7 +107,9 @@ const char* expression_of(const char* column, int32 revision, const changes& ask
   }
   if (is("atom_data") && (asked.quantized || asked.planned)) {
     const char* importance =
-        asked.by_column ? psprintf(", hartonomous_internal.part_of_row($6, %d, atom_sequence)", asked.atom_size) : "";
+        asked.by_column ? psprintf(", hartonomous_internal.part_of_row($6, " INT64_FORMAT ", %d, %d, atom_sequence)",
+                                   asked.columns, asked.matrix_rows, asked.atom_size)
+                        : "";
     if (!asked.planned) return psprintf("hartonomous.quantize(atom_data, $4%s)", importance);
     return psprintf(
         "CASE WHEN %s OPERATOR(pg_catalog.<>) hartonomous.weights_format(atom_data) "
@@ -186,7 +190,6 @@ changes flags_of(const tensor_operation& operation) {
   changes asked = {};
   asked.quantized = operation.format && !operation.encodes_geometry;
   asked.planned = operation.planned_formats.has_value();
-  asked.by_column = operation.column_importance.has_value();
   asked.encoded = operation.encodes_geometry;
   asked.pruned = operation.minimum_importance.has_value();
   asked.by_region = operation.region.has_value();
@@ -214,16 +217,22 @@ query_values values_of(const tensor_operation& operation) {
   std::fill_n(to.nulls, static_cast<int>(parameters), true);
   if (operation.format) to.set(to_format, text_datum(*operation.format));
   if (operation.planned_formats) to.set(planned_formats, *operation.planned_formats);
-  if (operation.column_importance) to.set(by_importance, array_datum(*operation.column_importance));
   if (operation.minimum_importance) to.set(least, Float4GetDatum(*operation.minimum_importance));
   if (operation.region) to.set(in_box, array_datum(*operation.region));
   return to;
 }
 
+// The number of rows of one of the matrices in a tensor.
+int32 rows_of(const std::vector<std::int64_t>& shape) {
+  const std::int64_t rows = shape.size() < 2 ? 1 : shape[shape.size() - 2];
+  return static_cast<int32>(std::clamp<std::int64_t>(rows, 1, INT32_MAX));
+}
+
 // Reads the models of the source and target layers, and the name of the target layer.
 Datum look_up_layers(Datum layer, Datum into, changes& asked) {
   const query_result found = select(
-      "SELECT l.model_id, l.atom_size, i.model_id, i.layer_name, l.row_length FROM hartonomous.model_layers l, "
+      "SELECT l.model_id, l.atom_size, i.model_id, i.layer_name, l.row_length, l.tensor_shape "
+      "FROM hartonomous.model_layers l, "
       "hartonomous.model_layers i WHERE l.layer_id OPERATOR(pg_catalog.=) $1 "
       "AND i.layer_id OPERATOR(pg_catalog.=) $2",
       "model_layers", {{INT8OID, layer}, {INT8OID, into}});
@@ -232,6 +241,7 @@ Datum look_up_layers(Datum layer, Datum into, changes& asked) {
   asked.atom_size = found.integer(0, 2, 1);
   asked.into_model = found.integer(0, 3);
   asked.columns = found.bigint(0, 5);
+  asked.matrix_rows = rows_of(found.bigints(0, 6));
   return text_datum(found.text(0, 4));
 }
 
@@ -242,6 +252,20 @@ void require_importance_of(const tensor_operation& operation, std::int64_t colum
   if (given == columns) return;
   throw error(sqlstate::array_subscript_error,
               "importance has " + std::to_string(given) + " numbers for " + std::to_string(columns) + " columns");
+}
+
+// The importance of the columns is given with the operation, or named by it. Experts have their own only in the latter
+// case, in which there are more numbers than columns.
+void look_up_importance(tensor_operation& operation, std::int64_t layer, changes& asked, query_values& given) {
+  require_importance_of(operation, asked.columns);
+  if (operation.calibration_set) {
+    operation.column_importance =
+        read_layer_importance(layer, *operation.calibration_set, operation.calibration_revision);
+  }
+  if (!operation.column_importance) return;
+  asked.by_column = true;
+  if (operation.column_importance->size() == static_cast<std::size_t>(asked.columns)) asked.matrix_rows = INT32_MAX;
+  given.set(by_importance, array_datum(*operation.column_importance));
 }
 
 std::string operation_name(FunctionCallInfo fcinfo, int argument) {
@@ -262,7 +286,7 @@ HARTONOMOUS_FUNCTION(copy_atoms) {
   const Datum layer = PG_GETARG_DATUM(3);
   const bool moved = !PG_ARGISNULL(6), parallel = PG_GETARG_BOOL(7);
   const std::string name = operation_name(fcinfo, 4);
-  const tensor_operation operation = read_operation(name, PG_GETARG_DATUM(5));
+  tensor_operation operation = read_operation(name, PG_GETARG_DATUM(5));
   if (!operation.changes_atoms) {
     throw error(sqlstate::invalid_parameter_value, "operation \"" + name + "\" is not one that copies atoms", {},
                 "hartonomous_internal.perform_operation() carries out any operation.");
@@ -274,7 +298,7 @@ HARTONOMOUS_FUNCTION(copy_atoms) {
   given.set(of_layer, layer);
   given.set(into_layer, moved ? PG_GETARG_DATUM(6) : layer);
   given.set(into_name, look_up_layers(layer, given.values[into_layer], asked));
-  require_importance_of(operation, asked.columns);
+  look_up_importance(operation, DatumGetInt64(layer), asked, given);
   atom_receiver receiver = {};
   try {
     call([&] {

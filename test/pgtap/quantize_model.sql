@@ -112,7 +112,8 @@ SELECT is(count(*) FILTER (WHERE a.atom_data = quantize(w.atom_data, weights_for
   'the others without') FROM was w JOIN tensor_atoms a ON a.model_id = :model AND a.layer_id = w.layer_id
   AND a.atom_sequence = w.atom_sequence WHERE w.tensor_name NOT IN (SELECT layer_name FROM imatrix);
 SELECT rollback_model(:model) \g /dev/null
-SELECT is(part_of_row('{1,2,3,4,5}', size, sequence), expected::real[], format('atom %s of %s', sequence, size))
+SELECT is(part_of_row('{1,2,3,4,5}', 5, 2147483647, size, sequence), expected::real[],
+  format('atom %s of %s', sequence, size))
   FROM (VALUES (5, 0, '{1,2,3,4,5}'), (5, 7, '{1,2,3,4,5}'), (8, 1, '{1,2,3,4,5}'), (2, 0, '{1,2}'), (2, 1, '{3,4}'),
     (2, 2, '{5}'), (2, 3, '{1,2}'), (2, 5, '{5}'), (4, 1, '{5}'), (NULL, 0, NULL)) v (size, sequence, expected);
 SELECT import_gguf(little_gguf(), 'cut32', 32) AS cut32 \gset

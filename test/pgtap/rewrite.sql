@@ -162,8 +162,8 @@ SELECT throws_ok(statement, state, message, statement) FROM (VALUES
 INSERT INTO compression_runs (model_id, stage, state) VALUES (:m, 'none', 'running') RETURNING run_id \gset
 SELECT throws_ok(format('SELECT rewrite_layer(%s, NULL)', :run_id), '42704',
   format('run %s has no step for tensor NULL', :run_id), 'a run without that step');
-SELECT is(part_of_row('{1,2,3}', 0, 0), NULL, 'part_of_row() of atoms of 0 weights');
-SELECT is(part_of_row('{1,2,3}', 2, 1), '{3}', 'and of 2');
+SELECT is(part_of_row('{1,2,3}', 3, 1, 0, 0), NULL, 'part_of_row() of atoms of 0 weights');
+SELECT is(part_of_row('{1,2,3}', 3, 1, 2, 1), '{3}', 'and of 2');
 SELECT is(expected_atoms(9, 3, 0), 0::bigint, 'expected_atoms() of 0 weights');
 SELECT is(expected_atoms(9, 3, 2), 6::bigint, 'and of 2');
 SELECT throws_ok($$SELECT raise_error('HT002', 'a message', NULL, '', NULL, NULL, NULL, 'a constraint')$$, 'HT002',

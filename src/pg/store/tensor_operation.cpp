@@ -25,11 +25,31 @@ void require_writable(const std::string& name) {
 
 void read_copy(json_object&, tensor_operation&) {}
 
+// Statistics are named, not stored in the step: copy_atoms() reads them when it needs them.
+void read_calibration(json_object& arguments, tensor_operation& to) {
+  const std::string method = arguments.text("method").value_or("plain");
+  to.calibration_set = arguments.text("calibration_set");
+  const auto revision = arguments.integer("calibration_revision", 1, INT32_MAX);
+  to.calibration_revision = revision.value_or(0);
+  if (method != "plain" && method != "imatrix") arguments.refuse("method", "must be plain or imatrix");
+  const bool calibrated = method != "plain";
+  if (to.calibration_set.has_value() != calibrated || revision.has_value() != calibrated) {
+    throw error(sqlstate::invalid_parameter_value,
+                "operation \"quantize\" needs \"calibration_set\" and \"calibration_revision\" if its method is not "
+                "\"plain\", and only then");
+  }
+  if (calibrated && to.column_importance) {
+    throw error(sqlstate::invalid_parameter_value,
+                "operation \"quantize\" takes either \"column_importance\" or a calibration set");
+  }
+}
+
 void read_quantize(json_object& arguments, tensor_operation& to) {
   to.format = arguments.text("format");
   const auto planned = arguments.texts("planned_formats");
   to.planned_formats = arguments.value("planned_formats");
   to.column_importance = arguments.reals("column_importance");
+  read_calibration(arguments, to);
   if (to.format.has_value() == planned.has_value()) {
     throw error(sqlstate::invalid_parameter_value,
                 "operation \"quantize\" needs either \"format\" or \"planned_formats\"");

@@ -19,6 +19,9 @@ struct tensor_operation {
   // quantize
   std::optional<Datum> planned_formats;  // a jsonb object: the format used here for each format planned for an atom
   std::optional<std::vector<float>> column_importance;
+  // the calibration set whose statistics of a revision are used, unless the method is "plain"
+  std::optional<std::string> calibration_set;
+  std::int32_t calibration_revision = 0;
   // encode_geometry
   bool encodes_geometry = false;
   // prune: removes atoms below the minimum, and those outside the region (or, with outside_region, inside it)
