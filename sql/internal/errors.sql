@@ -6,7 +6,7 @@ CREATE FUNCTION hartonomous_internal.raise_error(
   AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL SAFE COST 1;
 COMMENT ON FUNCTION hartonomous_internal.raise_error(text, text, text, text, text, text, text, text) IS
   'raises an error whose CONTEXT leaves out the functions of the extension, except of class XX and at message level '
-  'debug1; fields that are NULL or empty are left out, which RAISE cannot';
+  'debug1; fields that are NULL or empty are left out, which RAISE cannot; XX000 if the state is not that of an error';
 CREATE FUNCTION hartonomous_internal.raise_failure(failure jsonb) RETURNS void
   LANGUAGE sql VOLATILE PARALLEL SAFE COST 50
   RETURN hartonomous_internal.raise_error(

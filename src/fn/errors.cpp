@@ -5,10 +5,21 @@ extern "C" {
 #include "utils/builtins.h"
 }
 
-#include <cstring>
+#include <algorithm>
+#include <string_view>
 
 using namespace hartonomous;
 using namespace hartonomous::pg;
+
+namespace {
+
+// Five digits or capital letters, and not of the class of success.
+bool is_error_state(std::string_view code) {
+  const auto valid = [](char c) { return (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z'); };
+  return code.size() == 5 && std::all_of(code.begin(), code.end(), valid) && code.substr(0, 2) != "00";
+}
+
+}  // namespace
 
 HARTONOMOUS_FUNCTION(raise_error) {
   const auto field = [&](int n) -> char* {
@@ -19,7 +30,7 @@ HARTONOMOUS_FUNCTION(raise_error) {
   // Raised as PostgreSQL's own error, which has no limits on the length of texts.
   call([&] {
     const char *code = field(0), *message = field(1), *detail = field(2), *hint = field(3);
-    const int state = code != nullptr && std::strlen(code) == 5
+    const int state = code != nullptr && is_error_state(code)
                           ? MAKE_SQLSTATE(code[0], code[1], code[2], code[3], code[4])
                           : ERRCODE_INTERNAL_ERROR;
     leave_out_own_context(state);

@@ -1,7 +1,7 @@
 -- Errors that users make: what they are shown besides the message. Each suite checks the messages of its own subject.
 BEGIN;
 \ir lib/model_files.sql
-SELECT plan(46);
+SELECT plan(56);
 SELECT import_gguf(little_gguf(), 'little') AS m \gset
 
 -- What a client is shown of the statement's error besides its message.
@@ -52,6 +52,18 @@ SELECT is_empty($$SELECT statement, got FROM lib.mistakes
 
 SELECT ok((error_of($$SELECT hartonomous_internal.raise_error('XX000', 'a fault')$$)).context LIKE 'SQL statement%',
           'of an internal error it shows all');
+SELECT is((error_of(format('SELECT hartonomous_internal.raise_error(%L, ''a fault'')', state))).state, expected,
+  format('the state of raise_error(%L) is %s', state, expected))
+  FROM (VALUES ('22023', '22023'), ('HT001', 'HT001'), ('00000', 'XX000'), ('', 'XX000'), ('2202', 'XX000'),
+    ('22023X', 'XX000'), ('abcde', 'XX000'), (E'22\u00e91', 'XX000'), (NULL, 'XX000')) v (state, expected);
+CREATE SCHEMA my_hartonomous;
+CREATE FUNCTION my_hartonomous.caller() RETURNS integer LANGUAGE plpgsql AS $$
+BEGIN
+  RETURN hartonomous.model_id('none');
+END
+$$;
+SELECT ok((error_of('SELECT my_hartonomous.caller()')).context LIKE '%my_hartonomous.caller()%',
+  'a schema whose name only ends as that of the extension is the user''s');
 SET LOCAL client_min_messages = debug1;
 SELECT ok((error_of('SELECT hartonomous.svd_plan(''little'')')).context LIKE '%hartonomous.svd_plan(%',
   'at debug1, too');

@@ -9,6 +9,8 @@
 #include "pg/base/postgres.hpp"
 
 #include <algorithm>
+#include <cctype>
+#include <cstddef>
 #include <string_view>
 
 namespace hartonomous::pg {
@@ -17,8 +19,14 @@ namespace hartonomous::pg {
 // function names with their schema unless the search_path finds them; the words around the name are localized.
 inline bool is_own_context(std::string_view line) {
   const std::string_view head = line.substr(0, line.find('('));
+  const auto in_name = [](char c) {
+    const auto byte = static_cast<unsigned char>(c);
+    return std::isalnum(byte) || byte == '_' || byte == '$' || byte >= 0x80;
+  };
   for (const std::string_view schema : {"hartonomous.", "hartonomous_internal."}) {
-    if (head.find(schema) != std::string_view::npos) return true;
+    for (std::size_t at = head.find(schema); at != std::string_view::npos; at = head.find(schema, at + 1)) {
+      if (at == 0 || !in_name(head[at - 1])) return true;  // otherwise the end of another schema's name
+    }
   }
   return false;
 }
