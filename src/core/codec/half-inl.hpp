@@ -17,7 +17,6 @@
 #include "codec/lanes-inl.hpp"
 
 HWY_BEFORE_NAMESPACE();
-#if HWY_TARGET != HWY_SCALAR
 namespace hartonomous::codecs::HWY_NAMESPACE {
 namespace {
 
@@ -81,7 +80,6 @@ HWY_INLINE void store_scale(std::uint16_t half, stored_half& to) {
 
 }  // namespace
 }  // namespace hartonomous::codecs::HWY_NAMESPACE
-#endif  // HWY_TARGET
 HWY_AFTER_NAMESPACE();
 
 #endif

@@ -32,6 +32,19 @@ inline constexpr int sub_blocks = 8;
 inline constexpr int sub_block = short_block;
 inline constexpr int half = 32;
 
+// Scales of sub-blocks from -32 to 31, six bits each.
+inline void pack_scales(const std::int8_t* levels, block_iq4_xs& out) {
+  unsigned low[sub_blocks], high = 0;
+  for (int j = 0; j < sub_blocks; ++j) {
+    const auto bits = static_cast<unsigned>(levels[j] + half);
+    low[j] = bits & 15;
+    high |= bits >> 4 << 2 * j;
+  }
+  for (int i = 0; i < 4; ++i) out.scales_l[i] = static_cast<std::uint8_t>(low[2 * i] | low[2 * i + 1] << 4);
+  out.scales_h[0] = static_cast<std::uint8_t>(high);
+  out.scales_h[1] = static_cast<std::uint8_t>(high >> 8);
+}
+
 // Stores the block's scale, and the sub-blocks' scales as multiples of it. inverse[j] is what the weights of sub-block
 // j are multiplied by for their levels: as in the reference, for a scale that is not yet rounded to half precision.
 inline void store_scales(const float* scale, block_iq4_xs& out, float* inverse) {
@@ -39,18 +52,13 @@ inline void store_scales(const float* scale, block_iq4_xs& out, float* inverse) 
   const float d = -extreme_scale(scale, sub_blocks) / static_cast<float>(half);
   const float per_d = d != 0.0f ? 1.0f / d : 0.0f;
   out.d.set(d);
-  unsigned low[sub_blocks], high = 0;
+  std::int8_t levels[sub_blocks];
   for (int j = 0; j < sub_blocks; ++j) {
-    const int level = clamp(nearest_int(per_d * scale[j]), -half, half - 1);
-    const float stored = d * static_cast<float>(level);
+    levels[j] = static_cast<std::int8_t>(clamp(nearest_int(per_d * scale[j]), -half, half - 1));
+    const float stored = d * static_cast<float>(levels[j]);
     inverse[j] = stored != 0.0f ? 1.0f / stored : 0.0f;
-    const auto bits = static_cast<unsigned>(level + half);
-    low[j] = bits & 15;
-    high |= bits >> 4 << 2 * j;
   }
-  for (int i = 0; i < 4; ++i) out.scales_l[i] = static_cast<std::uint8_t>(low[2 * i] | low[2 * i + 1] << 4);
-  out.scales_h[0] = static_cast<std::uint8_t>(high);
-  out.scales_h[1] = static_cast<std::uint8_t>(high >> 8);
+  pack_scales(levels, out);
 }
 
 // The scale of sub-block j, without the factor d.

@@ -17,7 +17,6 @@
 #include <cstdint>
 
 HWY_BEFORE_NAMESPACE();
-#if HWY_TARGET != HWY_SCALAR
 namespace hartonomous::codecs::HWY_NAMESPACE {
 namespace {
 
@@ -65,6 +64,8 @@ HWY_INLINE ints clamp(ints value, int low, int high) {
 // Whether |value| is in the range of nearest(); false for NaN.
 HWY_INLINE mask can_round(floats value) { return hn::Lt(hn::Abs(value), all(4194304.0f)); }
 
+#if HWY_TARGET != HWY_SCALAR
+
 // to[i * lanes + lane] = number i of sub-block `lane`. The sub-blocks lie one after the other; if there are fewer than
 // `lanes`, the first one also fills the remaining lanes. Transposes four sub-blocks by four numbers at a time.
 template <int Count>
@@ -109,9 +110,10 @@ void sums_of_squares(const float* x, std::size_t blocks, float* to) {
   }
 }
 
+#endif  // HWY_TARGET
+
 }  // namespace
 }  // namespace hartonomous::codecs::HWY_NAMESPACE
-#endif  // HWY_TARGET
 HWY_AFTER_NAMESPACE();
 
 #endif

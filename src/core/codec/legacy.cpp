@@ -6,6 +6,7 @@
 #include "codec/rounding.hpp"
 #include "codec/scalar.hpp"
 #include "codec/search.hpp"
+#include "codec/short_blocks.hpp"
 
 namespace hartonomous::codecs {
 namespace {
@@ -13,20 +14,7 @@ namespace {
 // Like the reference, levels are chosen with the scale before it is rounded to half.
 float reciprocal_or_zero(float d) { return d != 0.0f ? 1.0f / d : 0.0f; }
 
-// ---- levels to bytes -------------------------------------------------------------------------------------------
-
-// `q` has 32 levels of 4 bits, or of 5 with `qh`.
-template <class Level>
-void pack_nibbles(const Level* q, std::uint8_t* qs) {
-  for (int j = 0; j < 16; ++j) qs[j] = static_cast<std::uint8_t>((q[j] & 15) | (q[j + 16] & 15) << 4);
-}
-
-template <class Level>
-void pack_fifth_bits(const Level* q, std::uint8_t* qh) {
-  std::uint32_t bits = 0;
-  for (int j = 0; j < short_block; ++j) bits |= static_cast<std::uint32_t>((q[j] >> 4) & 1) << j;
-  for (int b = 0; b < 4; ++b) qh[b] = static_cast<std::uint8_t>(bits >> (8 * b));
-}
+// ---- bytes to levels -------------------------------------------------------------------------------------------
 
 int nibble(const std::uint8_t* qs, int weight) { return weight < 16 ? qs[weight] & 15 : qs[weight - 16] >> 4; }
 
@@ -113,7 +101,7 @@ void decode_q8_0(const block_q8_0& in, float* x) {
 void encode_q4_0(const block_input& in, block_q4_0& out) {
   std::uint8_t q[short_block];
   out.d.set(symmetric_fit(in, 8, q));
-  pack_nibbles(q, out.qs);
+  pack_short_nibbles(q, out.qs);
 }
 
 void decode_q4_0(const block_q4_0& in, float* x) {
@@ -126,7 +114,7 @@ void encode_q4_1(const block_input& in, block_q4_1& out) {
   const affine_fit fit = best_affine_fit(in, 15, q);
   out.d.set(fit.scale);
   out.m.set(-fit.minimum);
-  pack_nibbles(q, out.qs);
+  pack_short_nibbles(q, out.qs);
 }
 
 void decode_q4_1(const block_q4_1& in, float* x) {
@@ -137,8 +125,8 @@ void decode_q4_1(const block_q4_1& in, float* x) {
 void encode_q5_0(const block_input& in, block_q5_0& out) {
   std::uint8_t q[short_block];
   out.d.set(symmetric_fit(in, 16, q));
-  pack_nibbles(q, out.qs);
-  pack_fifth_bits(q, out.qh);
+  pack_short_nibbles(q, out.qs);
+  pack_short_fifth_bits(q, out.qh);
 }
 
 void decode_q5_0(const block_q5_0& in, float* x) {
@@ -153,8 +141,8 @@ void encode_q5_1(const block_input& in, block_q5_1& out) {
   const affine_fit fit = best_affine_fit(in, 31, q);
   out.d.set(fit.scale);
   out.m.set(-fit.minimum);
-  pack_nibbles(q, out.qs);
-  pack_fifth_bits(q, out.qh);
+  pack_short_nibbles(q, out.qs);
+  pack_short_fifth_bits(q, out.qh);
 }
 
 void decode_q5_1(const block_q5_1& in, float* x) {

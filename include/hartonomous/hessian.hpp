@@ -1,0 +1,102 @@
+// Quantizing the rows of a matrix against the Hessian of its input, inside ggml's number formats.
+//
+// A linear layer y = W x loses tr((W - Q) H (W - Q)ᵀ) when W becomes Q, where H = sum of x xᵀ over calibration tokens.
+// Rounding each weight to the nearest level ignores that errors of correlated inputs can cancel. Here every rounding
+// error is fed back into the weights that follow (Frantar, Ashkboos, Hoefler, Alistarh, GPTQ, 2023), the scales of a
+// block are chosen when its turn comes, and then sub-blocks are improved in turn against what all others left over.
+// The result consists of ordinary blocks, which any reader of the format decodes.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <vector>
+
+#include "hartonomous/format.hpp"
+#include "hartonomous/interrupt.hpp"
+#include "hartonomous/span.hpp"
+#include "hartonomous/thread_pool.hpp"
+
+namespace hartonomous {
+
+// H = G + damping * mean(diag G) * I, divided by its mean diagonal, and the upper triangular C with H⁻¹ = CᵀC, both in
+// float. The matrices are computed in double. If all of G is zero, H = I.
+class input_hessian {
+ public:
+  // Writes row `row` of the upper triangle of G, from the diagonal on: columns - row numbers.
+  using row_reader = std::function<void(std::size_t row, double* out)>;
+
+  // Calls `gram` for rows 0, 1, ... in turn, on the calling thread; once more from row 0 on if the damped matrix is not
+  // positive definite, which then is damped ten times as much, up to `damping` times 1000.
+  //
+  // Errors: 22023 if there are no columns, the damping is not in (0, 1], G has NaN, infinity or a negative number on
+  // the diagonal (rows and columns are counted from 1), or is not positive definite however much it is damped.
+  input_hessian(std::size_t columns, const row_reader& gram, double damping, thread_pool& pool,
+                interrupt_checker& interrupts);
+
+  std::size_t columns() const noexcept { return columns_; }
+  // As used: larger than wanted if the matrix was not positive definite.
+  double damping() const noexcept { return damping_; }
+
+  // Memory in bytes of the object, and the most that making it takes.
+  static std::uint64_t bytes(std::size_t columns) noexcept;
+  static std::uint64_t work_bytes(std::size_t columns) noexcept;
+
+  // ---- for quantize_rows() ---------------------------------------------------------------------------------------
+
+  static constexpr std::size_t panel_columns = 256;
+
+  std::size_t panels() const noexcept { return (columns_ + panel_columns - 1) / panel_columns; }
+  std::size_t panel_width(std::size_t panel) const noexcept;
+  // Columns of H from 256 * panel on, all rows; a row has panel_width() numbers.
+  const float* hessian_panel(std::size_t panel) const noexcept { return &hessian_[panel * panel_columns * columns_]; }
+  // Rows of C from 256 * panel on, transposed: row j has C[256 * panel + i][256 * panel + j] for i < panel_width(),
+  // with zeros below the diagonal of C.
+  const float* factor_panel(std::size_t panel) const noexcept { return &factor_[factor_offset(panel)]; }
+  const float* factor_reciprocals() const noexcept { return factor_reciprocals_.data(); }  // 1 / C[k][k]
+  const float* importance() const noexcept { return importance_.data(); }                  // 1 / C[k][k]²
+
+  // The same factor of each diagonal block of H of `size` columns: size * size numbers each, transposed, and the
+  // reciprocals of its diagonal.
+  struct block_factors {
+    std::vector<float> factors, reciprocals;
+  };
+  block_factors factors_of_blocks(std::size_t size, interrupt_checker& interrupts) const;
+
+ private:
+  std::size_t factor_offset(std::size_t panel) const noexcept;
+
+  std::size_t columns_;
+  double damping_;
+  std::vector<float> hessian_, factor_;
+  std::vector<float> factor_reciprocals_, importance_;
+};
+
+// The defaults are measured (bench/hessian.sh).
+struct hessian_options {
+  unsigned sweeps = 5;  // of improvement after the first pass; fewer if nothing changes any more
+  // Empty, or one byte for each block of each row: those that are not 0 are missing. Their weights must be zero and
+  // stay zero, and the other weights of the row make up for that, too.
+  span<const std::uint8_t> missing = {};
+};
+
+// Encodes `rows` rows of hessian.columns() weights; `out` has room for rows * bytes_of(f, columns) bytes. Formats in
+// which a weight has no choice but the nearest level (Q8_0, F16, BF16, F32) are encoded by quantize().
+//
+// Returns the loss tr((W - Q) H (W - Q)ᵀ), as the quantizer has followed it; that of a format encoded by quantize() is
+// computed from its blocks. Neither bytes nor loss depend on the number of threads or the instruction set.
+//
+// Errors: 0A000 if the format is not writable; 22023 if weights.size() is not rows * columns or a row is not a whole
+// number of blocks, or `missing` has another size; 22003 as quantize() (rows and columns are counted from 1).
+double quantize_rows(format f, span<const float> weights, std::size_t rows, const input_hessian& hessian,
+                     const hessian_options& options, std::byte* out, thread_pool& pool, interrupt_checker& interrupts);
+
+// About the most memory in bytes that quantize_rows() takes beside its arguments.
+std::uint64_t quantize_rows_work_bytes(std::size_t rows, std::size_t columns) noexcept;
+
+// tr(M H Mᵀ) for `rows` rows of hessian.columns() numbers: of a difference it is the loss, of the weights themselves
+// what the loss is relative to.
+double hessian_energy(span<const float> matrix, std::size_t rows, const input_hessian& hessian, thread_pool& pool,
+                      interrupt_checker& interrupts);
+
+}  // namespace hartonomous

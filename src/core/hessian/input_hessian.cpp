@@ -1,0 +1,154 @@
+// H and its factor from a Gram matrix (hartonomous/hessian.hpp).
+//
+// Rows and columns are reversed for the factorization: if J H J = L Lᵀ, where J reverses the order, then C = J L⁻¹ J is
+// upper triangular and H⁻¹ = CᵀC. Neither H⁻¹ nor a second factorization is needed.
+#include <algorithm>
+#include <cmath>
+#include <string>
+
+#include "hartonomous/error.hpp"
+#include "hartonomous/hessian.hpp"
+#include "hessian/factor.hpp"
+
+namespace hartonomous {
+namespace {
+
+using Eigen::Index;
+using Eigen::MatrixXd;
+
+constexpr std::size_t panel_columns = input_hessian::panel_columns;
+
+[[noreturn]] void refuse_entry(std::size_t row, std::size_t column, double value) {
+  const char* what = std::isnan(value) ? "NaN" : std::isinf(value) ? "infinite" : "negative";
+  throw error(sqlstate::invalid_parameter_value,
+              "Gram matrix has a number that is " + std::string(what) + " in row " + std::to_string(row + 1) +
+                  ", column " + std::to_string(column + 1),
+              "A Gram matrix is a sum of squares on its diagonal, and finite everywhere.");
+}
+
+// The lower triangle of J G J, checked. Returns the mean of the diagonal.
+double read_reversed(const input_hessian::row_reader& gram, MatrixXd& to, interrupt_checker& interrupts) {
+  const auto n = static_cast<std::size_t>(to.rows());
+  std::vector<double> row(n);
+  double trace = 0.0;
+  to.setZero();
+  for (std::size_t k = 0; k < n; ++k) {
+    interrupts.check();
+    gram(k, row.data());
+    if (row[0] < 0.0) refuse_entry(k, k, row[0]);
+    trace += row[0];
+    for (std::size_t i = 0; k + i < n; ++i) {
+      if (!std::isfinite(row[i])) refuse_entry(k, k + i, row[i]);
+      to(static_cast<Index>(n - 1 - k), static_cast<Index>(n - 1 - k - i)) = row[i];
+    }
+  }
+  if (!std::isfinite(trace)) throw error(sqlstate::invalid_parameter_value, "trace of the Gram matrix overflows");
+  return trace / static_cast<double>(n);
+}
+
+// Damps, and scales to mean diagonal 1.
+void damp(MatrixXd& matrix, double mean, double damping) {
+  if (mean == 0.0) {
+    matrix.setIdentity();
+    return;
+  }
+  matrix.diagonal().array() += damping * mean;
+  matrix *= 1.0 / (mean * (1.0 + damping));
+}
+
+}  // namespace
+
+std::size_t input_hessian::panel_width(std::size_t panel) const noexcept {
+  return std::min(panel_columns, columns_ - panel * panel_columns);
+}
+
+std::size_t input_hessian::factor_offset(std::size_t panel) const noexcept {
+  // Panels before this one have 256 columns, and 256 rows fewer each than the one before.
+  return panel == 0 ? 0 : panel_columns * (panel * columns_ - panel_columns * (panel * (panel - 1) / 2));
+}
+
+std::uint64_t input_hessian::bytes(std::size_t columns) noexcept {
+  const auto n = static_cast<std::uint64_t>(columns);
+  return sizeof(float) * (n * n + n * (n + panel_columns) / 2);
+}
+
+std::uint64_t input_hessian::work_bytes(std::size_t columns) noexcept {
+  return bytes(columns) + sizeof(double) * std::uint64_t{columns} * columns;
+}
+
+input_hessian::input_hessian(std::size_t columns, const row_reader& gram, double damping, thread_pool& pool,
+                             interrupt_checker& interrupts)
+    : columns_(columns), damping_(damping) {
+  if (columns == 0) throw error(sqlstate::invalid_parameter_value, "Gram matrix has no columns");
+  if (!(damping > 0.0 && damping <= 1.0)) {
+    throw error(sqlstate::invalid_parameter_value, "damping must be above 0 and at most 1");
+  }
+  const auto n = static_cast<Index>(columns);
+  MatrixXd work(n, n);
+  const auto reversed = [n](std::size_t k) { return n - 1 - static_cast<Index>(k); };
+  hessian_.resize(columns * columns);
+  for (int raised = 0;; ++raised) {
+    const double mean = read_reversed(gram, work, interrupts);
+    damp(work, mean, damping_);
+    pool.run(panels(), interrupts, [&](std::size_t p) {
+      const std::size_t width = panel_width(p), from = p * panel_columns;
+      float* out = &hessian_[from * columns];
+      for (std::size_t j = 0; j < columns; ++j) {
+        for (std::size_t i = 0; i < width; ++i) {
+          const std::size_t low = std::min(j, from + i), high = std::max(j, from + i);
+          *out++ = static_cast<float>(work(reversed(low), reversed(high)));
+        }
+      }
+    });
+    if (hessian_detail::invert_factor(work, pool, interrupts)) break;
+    if (raised == 3) {
+      throw error(sqlstate::invalid_parameter_value, "Gram matrix is not positive definite",
+                  "It still is not with damping " + std::to_string(damping_) + ".",
+                  "Collect the calibration statistics again.");
+    }
+    damping_ *= 10.0;
+  }
+  factor_.resize(factor_offset(panels() - 1) + panel_width(panels() - 1) * panel_width(panels() - 1));
+  pool.run(panels(), interrupts, [&](std::size_t p) {
+    const std::size_t width = panel_width(p), from = p * panel_columns;
+    float* out = &factor_[factor_offset(p)];
+    for (std::size_t j = from; j < columns; ++j) {
+      for (std::size_t i = from; i < from + width; ++i) {
+        *out++ = i <= j ? static_cast<float>(work(reversed(i), reversed(j))) : 0.0f;
+      }
+    }
+  });
+  factor_reciprocals_.resize(columns);
+  importance_.resize(columns);
+  for (std::size_t k = 0; k < columns; ++k) {
+    const double reciprocal = 1.0 / work(reversed(k), reversed(k));
+    factor_reciprocals_[k] = static_cast<float>(reciprocal);
+    importance_[k] = static_cast<float>(reciprocal * reciprocal);
+  }
+}
+
+input_hessian::block_factors input_hessian::factors_of_blocks(std::size_t size, interrupt_checker& interrupts) const {
+  block_factors result;
+  result.factors.resize(columns_ * size);
+  result.reciprocals.resize(columns_);
+  std::vector<double> block(size * size);
+  for (std::size_t from = 0; from < columns_; from += size) {
+    if (from % panel_columns == 0) interrupts.check();
+    const std::size_t p = from / panel_columns, width = panel_width(p), within = from % panel_columns;
+    for (std::size_t j = 0; j < size; ++j) {
+      for (std::size_t i = 0; i < size; ++i) block[j * size + i] = hessian_panel(p)[(from + j) * width + within + i];
+    }
+    if (!hessian_detail::invert_small(block.data(), size)) {
+      throw error(sqlstate::invalid_parameter_value, "Gram matrix is not positive definite");
+    }
+    for (std::size_t j = 0; j < size; ++j) {
+      for (std::size_t i = 0; i < size; ++i) {
+        result.factors[from * size + j * size + i] = static_cast<float>(block[i * size + j]);
+      }
+      result.reciprocals[from + j] = static_cast<float>(1.0 / block[j * size + j]);
+    }
+  }
+  return result;
+}
+
+}  // namespace hartonomous
