@@ -48,6 +48,11 @@ class tokenizer {
   // Appends the bytes of one token without removing a space, for text that grows token by token.
   virtual void append_piece(std::string& out, std::int32_t token, bool special) const = 0;
 
+  // The tokens, ascending, that a smaller vocabulary needs to give `seen` for the same texts: these, the tokens that
+  // arise while they are merged, those of single bytes and of a space, and all control, unknown and user-defined
+  // tokens. It can encode whatever this one can.
+  virtual std::vector<std::int32_t> needed_for(span<const std::int32_t> seen, interrupt_checker& interrupts) const = 0;
+
   virtual std::size_t size() const noexcept = 0;         // of the vocabulary
   virtual std::int32_t bos() const noexcept = 0;         // BOS token; -1 if there is none
   virtual std::int32_t eos() const noexcept = 0;         // EOS token; -1 if there is none
@@ -56,6 +61,17 @@ class tokenizer {
   virtual bool ends_text(std::int32_t token) const = 0;  // eos() or another token that ends a model's answer
   virtual std::size_t memory() const noexcept = 0;       // approximate size in bytes
 };
+
+// The tokens, ascending, that a smaller vocabulary needs to give the tokens `seen` for the same texts:
+// tokenizer::needed_for(), and all that keys of the metadata name.
+std::vector<std::int32_t> tokens_to_keep(const tokenizer& words, const gguf_metadata& metadata,
+                                         span<const std::int32_t> seen, interrupt_checker& interrupts);
+
+// Metadata whose vocabulary has only the given tokens of tokens_to_keep(), renumbered from 0: lists with one entry per
+// token have the entries of these, merges of removed tokens are left out, and keys that name tokens have their new
+// numbers.
+gguf_metadata trimmed_vocabulary(const gguf_metadata& metadata, span<const std::int32_t> kept,
+                                 interrupt_checker& interrupts);
 
 // Error 22P03 if the vocabulary of a tokenizer of a known kind has the same token twice: such a vocabulary is
 // ambiguous, and llama.cpp cannot load the file. Cheaper than creating the tokenizer, and checks nothing else.

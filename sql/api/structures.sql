@@ -7,8 +7,13 @@ CREATE FUNCTION hartonomous.structure_scores(model hartonomous.regmodel, kind te
   SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
-  sizes constant hartonomous_internal.network_sizes := hartonomous_internal.check_structures(model, kind);
+  sizes hartonomous_internal.network_sizes;
 BEGIN
+  IF kind = 'vocabulary' THEN
+    PERFORM hartonomous_internal.raise_error('22023', 'tokens have no scores',
+      hint => 'extract_by_vocabulary() keeps those that occur in a corpus.');
+  END IF;
+  sizes := hartonomous_internal.check_structures(model, kind);
   RETURN QUERY
     SELECT s.block, s.structure, s.score
       FROM hartonomous_internal.structure_norms(model, kind, hartonomous_internal.structure_count(kind, sizes)) s
@@ -50,6 +55,45 @@ COMMENT ON FUNCTION hartonomous.extract_by_heads(hartonomous.regmodel, double pr
   'structure_scores(), as many in every block; returns its number; 22023 if the share is not in (0, 1] or blocks would '
   'be cut, 0A000 if the architecture is not supported or cannot have fewer heads, 55000, 42704, 42710, 55P03 with '
   'nowait';
+
+CREATE FUNCTION hartonomous.extract_by_vocabulary(parent hartonomous.regmodel, corpus text,
+    new_model_name text DEFAULT NULL, nowait boolean DEFAULT false) RETURNS integer
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  sizes hartonomous_internal.network_sizes;
+  trimmed record;
+  student integer;
+BEGIN
+  IF corpus IS NULL THEN
+    PERFORM hartonomous_internal.raise_error('22004', 'the corpus cannot be NULL');
+  ELSIF corpus = '' THEN
+    PERFORM hartonomous_internal.raise_error('22023', 'the corpus is empty',
+      hint => 'Only tokens that occur in it are kept.');
+  END IF;
+  PERFORM hartonomous_internal.lock_parent(parent, nowait);
+  sizes := hartonomous_internal.check_structures(parent, 'vocabulary');
+  SELECT * INTO STRICT trimmed FROM hartonomous_internal.trim_vocabulary(parent, corpus);
+  student := hartonomous_internal.create_student(parent,
+    coalesce(new_model_name,
+             hartonomous_internal.student_name(parent, format('%s_tokens', cardinality(trimmed.kept)))),
+    jsonb_build_object('strategy', 'vocabulary', 'kept', cardinality(trimmed.kept), 'of', sizes.vocabulary,
+                       'corpus_sha256', encode(sha256(convert_to(corpus, 'UTF8')), 'hex')),
+    plan => nullif(hartonomous_internal.structure_plan(parent, 'vocabulary', sizes.vocabulary,
+              ARRAY[ROW(-1, trimmed.kept)::hartonomous_internal.kept_structures]), '{}'),
+    new_metadata => trimmed.metadata);
+  PERFORM hartonomous_internal.network_sizes(student);
+  PERFORM hartonomous_internal.check_trimmed(parent, student, trimmed.kept, corpus);
+  RETURN student;
+END
+$$;
+COMMENT ON FUNCTION hartonomous.extract_by_vocabulary(hartonomous.regmodel, text, text, boolean) IS
+  'a student without the tokens that do not occur in a corpus, and their rows in the embedding and the output matrix; '
+  'it gives the corpus the same tokens, and can encode any other text; control, unknown, user-defined and byte tokens '
+  'stay; returns its number; 22023 if the corpus is empty or the model has no tokenizer, 22004 on NULL, 53200 if the '
+  'corpus is too long for hartonomous.max_work_memory, 0A000 if the architecture or the tokenizer is not supported, '
+  '22P03, 55000, 42704, 42710, 55P03 with nowait';
 
 CREATE FUNCTION hartonomous.extract_by_experts(parent hartonomous.regmodel, keep_ratio double precision,
     new_model_name text DEFAULT NULL, nowait boolean DEFAULT false) RETURNS integer

@@ -20,6 +20,14 @@ COMMENT ON FUNCTION hartonomous_internal.matrix_energies(integer, text) IS
   'the sums of the squares of the weights in each row and in each column of a live tensor; 42704 if there is none of '
   'that name, 22004 on NULL';
 
+CREATE FUNCTION hartonomous_internal.trim_vocabulary(model integer, corpus text, OUT kept integer[],
+    OUT metadata jsonb)
+  AS 'MODULE_PATHNAME' LANGUAGE C STABLE PARALLEL UNSAFE COST 5000;
+COMMENT ON FUNCTION hartonomous_internal.trim_vocabulary(integer, text) IS
+  'the tokens that a vocabulary needs to give a text the same tokens and to encode any other (ascending), and the '
+  'metadata of a model with only those; 22023 if the model has no tokenizer, 0A000 if that is not supported, 22P03 if '
+  'its metadata is malformed, 53200 if the text or the vocabulary is too large, 42704, 22004';
+
 CREATE FUNCTION hartonomous_internal.structure_count(kind text, sizes hartonomous_internal.network_sizes)
   RETURNS integer
   LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE COST 1
@@ -279,6 +287,24 @@ END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.structure_formats(integer, text) IS
   'the formats of the matrices whose columns belong to structures of a kind';
+
+-- What is decoded from the tokens of the corpus must be the same pieces of text before and after.
+CREATE FUNCTION hartonomous_internal.check_trimmed(parent integer, student integer, kept integer[], corpus text)
+  RETURNS void
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  IF hartonomous.tokenize(parent, corpus)
+     <> ARRAY(SELECT kept[t.token + 1] FROM unnest(hartonomous.tokenize(student, corpus)) WITH ORDINALITY t (token, n)
+               ORDER BY t.n) THEN
+    PERFORM hartonomous_internal.raise_error('55000', 'the smaller vocabulary does not give the tokens of the corpus',
+      hint => 'Please report this, with the metadata of the model.');
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.check_trimmed(integer, integer, integer[], text) IS
+  '55000 unless a student with only the kept tokens of its parent has the same tokens for a text';
 
 CREATE FUNCTION hartonomous_internal.create_structure_student(parent integer, kind text, keep_ratio double precision,
     multiple integer, new_model_name text, nowait boolean) RETURNS integer

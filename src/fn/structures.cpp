@@ -7,6 +7,7 @@
 #include "pg/base/text.hpp"
 #include "pg/model/arguments.hpp"
 #include "pg/model/language_model.hpp"
+#include "pg/model/model_tokenizer.hpp"
 #include "pg/store/atom_selection.hpp"
 #include "pg/store/layer_row.hpp"
 #include "pg/store/locked_snapshot.hpp"
@@ -143,6 +144,34 @@ HARTONOMOUS_FUNCTION(network_sizes) {
                           Int32GetDatum(static_cast<int32>(config.experts_used)),
                           Int32GetDatum(static_cast<int32>(vocabulary))};
   const bool nulls[9] = {};
+  return composite_datum(fcinfo, values, nulls);
+}
+
+HARTONOMOUS_FUNCTION(trim_vocabulary) {
+  const std::string corpus = text_argument(fcinfo, 1, "the corpus");
+  const std::int32_t id = model_argument(fcinfo);
+  const MemoryContext context = CurrentMemoryContext;
+  backend_interrupts interrupts;
+  std::vector<std::int32_t> kept;
+  std::string json;
+  {
+    spi_session spi;
+    const auto words = model_tokenizer(id);
+    gguf_metadata metadata;
+    const query_result found = select("SELECT hartonomous_internal.gguf_metadata_of($1)::pg_catalog.text", "models",
+                                      {{INT4OID, Int32GetDatum(id)}});
+    const std::string stored = found.text(0, 1);
+    require_work_memory(8 * stored.size(), "trimming a vocabulary");
+    metadata_from_json(stored, metadata, interrupts);
+    kept = tokens_to_keep(*words, metadata, encode_text(*words, corpus, true, false), interrupts);
+    json = metadata_to_json(trimmed_vocabulary(metadata, kept, interrupts), interrupts);
+  }
+  const context_scope scope(context);
+  ArrayType* numbers = new_integer_array(kept.size());
+  std::copy(kept.begin(), kept.end(), integer_elements(numbers));
+  const Datum values[] = {PointerGetDatum(numbers),
+                          call([&] { return DirectFunctionCall1(jsonb_in, CStringGetDatum(json.c_str())); })};
+  const bool nulls[2] = {};
   return composite_datum(fcinfo, values, nulls);
 }
 

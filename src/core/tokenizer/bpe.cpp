@@ -112,6 +112,40 @@ std::int32_t bpe_encoder::symbol_of(std::string_view text) {
   return token >= 0 ? token : static_cast<std::int32_t>(words_.tokens.size()) + parts_.add(text);
 }
 
+void bpe_encoder::add_bytes(std::string_view word, merger& symbols) const {
+  symbols.clear();
+  for (std::size_t i = 0; i < word.size(); ++i) {
+    symbols.add(static_cast<std::uint32_t>(i), 1, byte_symbols_[static_cast<unsigned char>(word[i])]);
+  }
+}
+
+bool bpe_encoder::find_pair(const symbol& left, const symbol& right, candidate& found) const {
+  const auto* rule = merges_.find(static_cast<std::uint64_t>(left.id) << 32 | static_cast<std::uint64_t>(right.id));
+  if (rule == nullptr) return false;
+  found.order = rule->rank;
+  found.id = rule->result;
+  return true;
+}
+
+std::vector<std::int32_t> bpe_encoder::basic_tokens() const {
+  std::vector<std::int32_t> tokens(byte_symbols_.begin(), byte_symbols_.end());
+  for (std::int32_t& token : tokens) token = token < static_cast<std::int32_t>(words_.tokens.size()) ? token : -1;
+  return tokens;
+}
+
+void bpe_encoder::each_part(std::string_view token, work_meter& work,
+                            const std::function<void(std::int32_t)>& visit) const {
+  std::string bytes;
+  append_text(bytes, token);
+  merger symbols(work);
+  add_bytes(bytes, symbols);
+  symbols.merge(
+      [&](const symbol& left, const symbol& right, candidate& found) { return find_pair(left, right, found); },
+      [&](const symbol& made) {
+        if (made.id < static_cast<std::int32_t>(words_.tokens.size())) visit(made.id);
+      });
+}
+
 void bpe_encoder::encode_word(std::string_view word, merger& symbols, std::vector<std::int32_t>& out) const {
   if (as_.ignore_merges) {
     std::string spelled;
@@ -124,17 +158,9 @@ void bpe_encoder::encode_word(std::string_view word, merger& symbols, std::vecto
       return;
     }
   }
-  symbols.clear();
-  for (std::size_t i = 0; i < word.size(); ++i) {
-    symbols.add(static_cast<std::uint32_t>(i), 1, byte_symbols_[static_cast<unsigned char>(word[i])]);
-  }
-  symbols.merge([&](const symbol& left, const symbol& right, candidate& found) {
-    auto const* rule = merges_.find(static_cast<std::uint64_t>(left.id) << 32 | static_cast<std::uint64_t>(right.id));
-    if (rule == nullptr) return false;
-    found.order = rule->rank;
-    found.id = rule->result;
-    return true;
-  });
+  add_bytes(word, symbols);
+  symbols.merge(
+      [&](const symbol& left, const symbol& right, candidate& found) { return find_pair(left, right, found); });
   const auto tokens = static_cast<std::int32_t>(words_.tokens.size());
   symbols.each([&](const symbol& s) {
     if (s.id < tokens) {

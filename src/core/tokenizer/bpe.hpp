@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -25,6 +26,10 @@ class bpe_encoder {
   bpe_encoder(const variant& as, const vocabulary& words, const gguf_metadata& metadata, interrupt_checker& interrupts);
 
   void encode(std::string_view text, std::vector<std::int32_t>& out, work_meter& work) const;
+  // Calls visit(token) for each token that arises while the text of a token is put together.
+  void each_part(std::string_view token, work_meter& work, const std::function<void(std::int32_t)>& visit) const;
+  // The tokens for single bytes; -1 for those without one.
+  std::vector<std::int32_t> basic_tokens() const;
   static void append_text(std::string& out, std::string_view token);
   std::size_t memory() const noexcept { return parts_.memory() + merges_.memory(); }
 
@@ -35,6 +40,8 @@ class bpe_encoder {
   };
 
   std::int32_t symbol_of(std::string_view text);
+  void add_bytes(std::string_view word, merger& symbols) const;
+  bool find_pair(const symbol& left, const symbol& right, candidate& found) const;
   void encode_word(std::string_view word, merger& symbols, std::vector<std::int32_t>& out) const;
 
   const vocabulary& words_;

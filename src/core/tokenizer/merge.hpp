@@ -52,8 +52,9 @@ class merger {
   }
 
   // `pair(left, right, found)` returns whether the two symbols can be merged, and sets `order` and `id`.
-  template <class Pair>
-  void merge(Pair pair) {
+  // `made(symbol)` is called for each symbol that a merge makes.
+  template <class Pair, class Made>
+  void merge(Pair pair, Made made) {
     heap_.clear();
     const auto count = static_cast<std::int32_t>(symbols_.size());
     for (std::int32_t i = 0; i + 1 < count; ++i) {
@@ -74,9 +75,15 @@ class merger {
       right.length = 0;
       left.next = right.next;
       if (right.next >= 0) at(right.next).previous = best.left;
+      made(left);
       if (left.previous >= 0) consider(left.previous, pair);
       if (left.next >= 0) consider(best.left, pair);
     }
+  }
+
+  template <class Pair>
+  void merge(Pair pair) {
+    merge(pair, [](const symbol&) {});
   }
 
   // Calls visit(symbol) for the remaining symbols in order.

@@ -68,7 +68,7 @@ spm_encoder::spm_encoder(const vocabulary& words, interrupt_checker& interrupts)
   }
 }
 
-void spm_encoder::encode_stretch(std::string_view text, merger& symbols, std::vector<std::int32_t>& out) const {
+void spm_encoder::add_characters(std::string_view text, merger& symbols) const {
   symbols.clear();
   for (std::size_t i = 0; i < text.size();) {
     std::size_t const length = character_at(text, i);
@@ -76,13 +76,27 @@ void spm_encoder::encode_stretch(std::string_view text, merger& symbols, std::ve
                 words_.tokens.find(text.substr(i, length)));
     i += length;
   }
-  symbols.merge([&](const symbol& left, const symbol&, candidate& found) {
-    if (found.length > words_.tokens.longest()) return false;
-    found.id = words_.tokens.find(text.substr(left.begin, found.length));
-    if (found.id < 0) return false;
-    found.order = -words_.scores[static_cast<std::size_t>(found.id)];
-    return true;
-  });
+}
+
+bool spm_encoder::find_pair(std::string_view text, const symbol& left, candidate& found) const {
+  if (found.length > words_.tokens.longest()) return false;
+  found.id = words_.tokens.find(text.substr(left.begin, found.length));
+  if (found.id < 0) return false;
+  found.order = -words_.scores[static_cast<std::size_t>(found.id)];
+  return true;
+}
+
+void spm_encoder::each_part(std::string_view token, work_meter& work,
+                            const std::function<void(std::int32_t)>& visit) const {
+  merger symbols(work);
+  add_characters(token, symbols);
+  symbols.merge([&](const symbol& left, const symbol&, candidate& found) { return find_pair(token, left, found); },
+                [&](const symbol& made) { visit(made.id); });
+}
+
+void spm_encoder::encode_stretch(std::string_view text, merger& symbols, std::vector<std::int32_t>& out) const {
+  add_characters(text, symbols);
+  symbols.merge([&](const symbol& left, const symbol&, candidate& found) { return find_pair(text, left, found); });
   symbols.each([&](const symbol& s) {
     if (s.id >= 0) {
       out.push_back(s.id);
@@ -118,6 +132,17 @@ void spm_encoder::encode(std::string_view text, bool spaced, std::vector<std::in
     begin = end;
   });
   if (begin < rest.size()) encode_stretch(rest.substr(begin), symbols, out);
+}
+
+std::vector<std::int32_t> spm_encoder::basic_tokens() const {
+  std::vector<std::int32_t> tokens(byte_tokens_.begin(), byte_tokens_.end());
+  tokens.push_back(words_.tokens.find(visible_space));
+  if (std::find(byte_tokens_.begin(), byte_tokens_.end(), -1) == byte_tokens_.end()) return tokens;
+  for (std::size_t i = 0; i < words_.tokens.size(); ++i) {
+    const std::string_view text = words_.tokens[i];
+    if (!text.empty() && character_at(text, 0) == text.size()) tokens.push_back(static_cast<std::int32_t>(i));
+  }
+  return tokens;
 }
 
 void spm_encoder::append_text(std::string& out, std::string_view token) {

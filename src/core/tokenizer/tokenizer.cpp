@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <functional>
 
 #include "bytes/text.hpp"
 #include "hartonomous/error.hpp"
@@ -24,6 +25,7 @@ class vocabulary_tokenizer : public tokenizer {
                                    interrupt_checker& interrupts) const override;
   std::string decode(span<const std::int32_t> tokens, bool special, interrupt_checker& interrupts) const override;
   void append_piece(std::string& out, std::int32_t token, bool special) const override;
+  std::vector<std::int32_t> needed_for(span<const std::int32_t> seen, interrupt_checker& interrupts) const override;
 
   std::size_t size() const noexcept override { return words_.tokens.size(); }
   std::int32_t bos() const noexcept override { return words_.bos; }
@@ -44,6 +46,12 @@ class vocabulary_tokenizer : public tokenizer {
                                work_meter& work) const = 0;
   // Appends the bytes of a token that is neither control nor unknown nor user-defined.
   virtual void append_text(std::string& out, std::int32_t token) const = 0;
+
+  // Calls visit(token) for the tokens that arise while a token is put together.
+  virtual void each_part(std::int32_t token, work_meter& work,
+                         const std::function<void(std::int32_t)>& visit) const = 0;
+  // The tokens, -1 for those that do not exist, without which some text could not be encoded and decoded.
+  virtual std::vector<std::int32_t> basic_tokens() const = 0;
 
   const vocabulary& words() const noexcept { return words_; }
 
@@ -108,6 +116,35 @@ std::string vocabulary_tokenizer::decode(span<const std::int32_t> tokens, bool s
   return out;
 }
 
+std::vector<std::int32_t> vocabulary_tokenizer::needed_for(span<const std::int32_t> seen,
+                                                           interrupt_checker& interrupts) const {
+  std::vector<bool> needed(size());
+  const auto need = [&](std::int32_t token) {
+    if (token >= 0) needed[static_cast<std::size_t>(token)] = true;
+  };
+  for (std::size_t i = 0; i < size(); ++i) {
+    const auto token = static_cast<std::int32_t>(i);
+    needed[i] = words_.is_special(token) || words_.kind(token) == token_kind::user_defined ||
+                words_.kind(token) == token_kind::byte;
+  }
+  for (const std::int32_t token : basic_tokens()) need(token);
+  for (const std::int32_t token : {words_.bos, words_.eos, words_.unknown}) need(token);
+  work_meter work(interrupts);
+  std::vector<bool> taken(size());
+  for (const std::int32_t token : seen) {
+    check(token);
+    if (taken[static_cast<std::size_t>(token)]) continue;
+    taken[static_cast<std::size_t>(token)] = true;
+    need(token);
+    if (!words_.is_special(token) && words_.kind(token) != token_kind::user_defined) each_part(token, work, need);
+  }
+  std::vector<std::int32_t> result;
+  for (std::size_t i = 0; i < size(); ++i) {
+    if (needed[i]) result.push_back(static_cast<std::int32_t>(i));
+  }
+  return result;
+}
+
 class spm_tokenizer final : public vocabulary_tokenizer {
  public:
   spm_tokenizer(vocabulary read, interrupt_checker& interrupts)
@@ -119,6 +156,10 @@ class spm_tokenizer final : public vocabulary_tokenizer {
                        work_meter& work) const override {
     encoder_.encode(text, first && words().add_space_prefix, out, work);
   }
+  void each_part(std::int32_t token, work_meter& work, const std::function<void(std::int32_t)>& visit) const override {
+    encoder_.each_part(words().text(token), work, visit);
+  }
+  std::vector<std::int32_t> basic_tokens() const override { return encoder_.basic_tokens(); }
   void append_text(std::string& out, std::int32_t token) const override {
     const int byte = words().kind(token) == token_kind::byte ? spm_encoder::byte_of(words().text(token)) : -1;
     if (byte >= 0) {
@@ -142,6 +183,10 @@ class bpe_tokenizer final : public vocabulary_tokenizer {
   void encode_fragment(std::string_view text, bool, std::vector<std::int32_t>& out, work_meter& work) const override {
     encoder_.encode(text, out, work);
   }
+  void each_part(std::int32_t token, work_meter& work, const std::function<void(std::int32_t)>& visit) const override {
+    encoder_.each_part(words().text(token), work, visit);
+  }
+  std::vector<std::int32_t> basic_tokens() const override { return encoder_.basic_tokens(); }
   void append_text(std::string& out, std::int32_t token) const override {
     bpe_encoder::append_text(out, words().text(token));
   }
