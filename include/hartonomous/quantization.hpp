@@ -114,6 +114,10 @@ bool uses_more_bits(std::int64_t block, std::int64_t blocks) noexcept;
 // format is not writable.
 format fitting_format(format wanted, std::uint64_t run);
 
+// Whether llama-quantize refuses to give a tensor this format if there is no column importance for it: below three bits
+// per weight, except where a mixture is made to work without, and always for output matrices and embeddings.
+bool requires_importance(const quantization_mixture& mixture, std::string_view name, format given);
+
 // Whether a tensor with that name may be quantized. For GGUF's names llama-quantize's list decides; for others, the
 // role of the tensor (not norms, routers or position embeddings). Biases never are.
 bool may_quantize(std::string_view name, bool gguf);

@@ -260,9 +260,7 @@ BEGIN
              parameters ->> 'calibration_set'),
       hint => 'hartonomous.calibration_stats has one row for each tensor with statistics.');
   END IF;
-  IF n.changed > 0 AND hartonomous_internal.mixture_named(parameters ->> 'format') = 'Q2_K_S' THEN
-    PERFORM hartonomous_internal.require_importance(plan);
-  END IF;
+  PERFORM hartonomous_internal.require_importance(plan, parameters ->> 'format');
   RETURN QUERY SELECT p.* FROM unnest(plan) p;
 END
 $$;

@@ -90,6 +90,12 @@ COMMENT ON FUNCTION hartonomous_internal.fitting_format(text, bigint) IS
   'the format itself if a run of that length is whole blocks of it, else the fallback of llama-quantize; 22023 if '
   'there is no such format, 0A000 if it cannot be written';
 
+CREATE FUNCTION hartonomous_internal.requires_importance(mixture text, layer_name text, format text) RETURNS boolean
+  AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10;
+COMMENT ON FUNCTION hartonomous_internal.requires_importance(text, text, text) IS
+  'whether llama-quantize refuses to give a tensor of that name the format in a mixture unless its columns have '
+  'importance; false if there is no such mixture, 22023 if there is no such format';
+
 CREATE FUNCTION hartonomous_internal.is_quantizable_name(layer_name text, container text) RETURNS boolean
   AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE PARALLEL SAFE COST 10;
 COMMENT ON FUNCTION hartonomous_internal.is_quantizable_name(text, text) IS

@@ -108,8 +108,7 @@ COMMENT ON FUNCTION hartonomous_internal.quantize_calibration(integer, text, tex
   'if none is used; 22023 as check_quantize_method(), or if a set has to be chosen, 55000 without statistics of the '
   'revision, 42704 if there is no such model';
 
--- llama-quantize refuses to use two bits per weight without importance if the file type uses little else.
-CREATE FUNCTION hartonomous_internal.require_importance(plan hartonomous.tensor_plan[]) RETURNS void
+CREATE FUNCTION hartonomous_internal.require_importance(plan hartonomous.tensor_plan[], mixture text) RETURNS void
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 250
   SET search_path = pg_catalog, pg_temp
 AS $$
@@ -120,18 +119,18 @@ BEGIN
     FROM unnest(plan) WITH ORDINALITY p (layer_id, layer_name, operation, arguments, atoms_before, atoms_after,
       bytes_before,
       bytes_after, reason, details, n)
-   WHERE p.arguments ->> 'format' = 'Q2_K' AND NOT p.arguments ?| ARRAY['column_importance', 'calibration_set']
-     AND hartonomous_internal.tensor_role(p.layer_name) <> ALL (ARRAY['output', 'token_embedding'])
+   WHERE NOT p.arguments ?| ARRAY['column_importance', 'calibration_set']
+     AND hartonomous_internal.requires_importance(mixture, p.layer_name, p.arguments ->> 'format')
    ORDER BY p.n LIMIT 1;
   IF missing IS NOT NULL THEN
     PERFORM hartonomous_internal.raise_error('22023',
-      format('Q2_K_S needs the importance of the columns of tensor "%s"', missing),
+      format('%s needs the importance of the columns of tensor "%s"', mixture, missing),
       hint => 'Pass a calibration set with statistics of this tensor, or use Q2_K.');
   END IF;
 END
 $$;
-COMMENT ON FUNCTION hartonomous_internal.require_importance(hartonomous.tensor_plan[]) IS
-  '22023 unless a plan has importance for each tensor that is to get 2 bits per weight';
+COMMENT ON FUNCTION hartonomous_internal.require_importance(hartonomous.tensor_plan[], text) IS
+  '22023 unless a plan has importance for each tensor for which the mixture requires it';
 
 -- In this and other plan functions sets of tensors are joined by hashing, never by nested loops: for a model that was
 -- imported after the last ANALYZE the planner expects only a few tensors, and nested loops over thousands take minutes.

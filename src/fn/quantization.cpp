@@ -92,6 +92,12 @@ HARTONOMOUS_FUNCTION(is_quantizable_name) {
   PG_RETURN_BOOL(may_quantize(text_view_argument(fcinfo, 0), gguf));
 }
 
+HARTONOMOUS_FUNCTION(requires_importance) {
+  const quantization_mixture* mixture = find_mixture(text_view_argument(fcinfo, 0));
+  const format given = format_argument(call([&] { return PG_GETARG_TEXT_PP(2); }));
+  PG_RETURN_BOOL(mixture != nullptr && requires_importance(*mixture, text_view_argument(fcinfo, 1), given));
+}
+
 HARTONOMOUS_FUNCTION(tensor_formats) {
   const mixture_traits traits = traits_argument(fcinfo, 0);
   const quantization_mixture& mixture = mixture_argument(fcinfo, 1);

@@ -4,7 +4,7 @@
 BEGIN;
 \ir lib/model_files.sql
 \ir lib/language_models.sql
-SELECT plan(141);
+SELECT plan(161);
 -- Each is to read the store, and not what the one before has kept of it.
 SET LOCAL hartonomous.model_cache_size = 0;
 CREATE ROLE hostile_owner;
@@ -15,6 +15,12 @@ SELECT import_gguf(llama_gguf(), 'm') AS m \gset
 CALL svd_compress_model(:m, rank => 3, layer_pattern => 'blk.0.ffn%');
 SELECT isnt_empty(format('SELECT FROM svd_compressed_layers WHERE model_id = %s', :m), 'some tensors are factors');
 SELECT backup_model(:m) AS kept \gset
+INSERT INTO calibration_sets (calibration_set) VALUES ('c');
+INSERT INTO calibration_stats (model_id, revision_id, calibration_set, layer_id, tokens, columns, experts, token_counts,
+                               sums_of_squares)
+  SELECT l.model_id, current_revision(:m), 'c', l.layer_id, 7, l.row_length, 1, '{7}',
+         array_fill(1::real, ARRAY[l.row_length::integer])::weights
+    FROM model_layers l WHERE l.model_id = :m AND is_matrix(l.tensor_shape);
 
 -- Each reader and stage on a store that has been spoilt; all is undone again. What they said, without those that are in
 -- order: success (not everything reads everything), and errors that are of the data, of what exists, or of limits.
@@ -31,6 +37,8 @@ INSERT INTO lib.calls SELECT format(call, :m, :kept) FROM unnest(ARRAY[
   'CALL prune_by_importance(%1$s, keep_ratio => 0.5, method => ''rewrite'')', 'SELECT backup_model(%1$s)',
   'SELECT rollback_model(%1$s)',
   'SELECT extract_by_importance(%1$s, 0.5)', 'SELECT count(*) FROM diff_revisions(%2$s, current_revision(%1$s))',
+  'CALL quantize_model(%1$s, ''Q4_0'', calibration_set => ''c'', requantize => true)',
+  'SELECT export_importance(%1$s, ''c'')', 'SELECT importance_vector(%1$s, ''blk.0.attn_q.weight'')',
   'SELECT count(*) FROM check_model(%1$s)']) call;
 CREATE FUNCTION lib.objections(spoiling text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
@@ -62,7 +70,8 @@ INSERT INTO lib.columns_read VALUES ('models', '{model_id,current_revision,metad
   ('model_layers', '{layer_id,model_id,layer_name,tensor_shape,tensor_dtype,row_length,atom_size,parameter_count}'),
   ('tensor_atoms', '{model_id,layer_id,atom_sequence,atom_data,importance_score,weights_geometry,tensor_name}'),
   ('tensor_atoms_backup', '{atom_sequence,atom_data}'),
-  ('svd_compressed_layers', '{rank,u_matrix,s_vector,vt_matrix,dense_format}');
+  ('svd_compressed_layers', '{rank,u_matrix,s_vector,vt_matrix,dense_format}'),
+  ('calibration_stats', '{layer_id,columns,experts,token_counts,sums_of_squares}');
 CREATE FUNCTION lib.column_replaced(relation text, name text, definition text) RETURNS text LANGUAGE sql RETURN
   format('ALTER TABLE hartonomous.%I RENAME %I TO gone; ALTER TABLE hartonomous.%1$I ADD %2$I %3$s', relation, name,
     definition);
@@ -104,6 +113,12 @@ SELECT is(objections(spoiling), '', spoiling) FROM (VALUES
    'SELECT model_id, revision_id, layer_id, atom_sequence, tensor_name, atom_data FROM tensor_atoms'),
   ('UPDATE tensor_atoms SET atom_data = ''F32[0]:'' WHERE atom_sequence = 3'),
   ('UPDATE tensor_atoms SET atom_sequence = 2147483647 - atom_sequence'),
+  ('UPDATE calibration_stats SET columns = 2147483647, experts = 2147483647'),
+  ('UPDATE calibration_stats SET token_counts = ''{NULL}'''),
+  ('UPDATE calibration_stats SET token_counts = ''{9223372036854775807}'''),
+  ('UPDATE calibration_stats SET sums_of_squares = ''F32[0]:'''),
+  ('ALTER TABLE calibration_stats DROP CONSTRAINT calibration_stats_pkey CASCADE; INSERT INTO calibration_stats '
+    'SELECT * FROM calibration_stats'),
   ('UPDATE svd_compressed_layers SET rank = 2147483647'),
   ('UPDATE svd_compressed_layers SET u_matrix = vt_matrix, vt_matrix = ''F32[0]:'''),
   ('ALTER TABLE svd_compressed_layers DROP CONSTRAINT svd_compressed_layers_rank_check; UPDATE svd_compressed_layers '

@@ -2,7 +2,7 @@
 -- mixtures of all of them are in the unit tests of core/quantization, which say where the expected formats are from.
 BEGIN;
 \ir lib/model_files.sql
-SELECT plan(55);
+SELECT plan(62);
 -- A model of so many blocks, each with the tensors named, and two or no matrices outside.
 CREATE FUNCTION lib.blocks_gguf(architecture text, blocks integer, names text[], keys json DEFAULT '{}',
   tied boolean DEFAULT false,
@@ -133,6 +133,11 @@ SELECT throws_ok('CALL quantize_model(''dense'', ''Q2_K_S'')', '22023',
 INSERT INTO lib.importance SELECT layer_name, array_fill(1::real, ARRAY[256]) FROM model_layers
   WHERE model_id = model_id('dense')
   AND layer_name LIKE 'blk%' AND layer_name <> 'blk.7.attn_q.weight';
+SELECT is(requires_importance(mixture, name, format), expected, concat_ws(' ', mixture, name, format)) FROM (VALUES
+  ('Q2_K_S', 'blk.0.attn_q.weight', 'Q2_K', true), ('q2_k_s', 'blk.0.attn_q.weight', 'Q4_K', false),
+  ('Q2_K_S', 'output.weight', 'Q2_K', false), ('Q2_K', 'blk.0.attn_q.weight', 'Q2_K', false),
+  ('Q9', 'blk.0.attn_q.weight', 'Q2_K', false), (NULL, 'x', 'Q2_K', NULL)) v (mixture, name, format, expected);
+SELECT throws_ok('SELECT requires_importance(''Q2_K'', ''x'', ''Q9'')', '22023', NULL, 'of an unknown format');
 SELECT throws_ok('CALL quantize_model(''dense'', ''Q2_K_S'', column_importance => ''lib.importance'')', '22023',
   'Q2_K_S needs the importance of the columns of tensor "blk.7.attn_q.weight"', 'or not of all');
 INSERT INTO lib.importance VALUES ('blk.7.attn_q.weight', array_fill(1::real, ARRAY[256]));

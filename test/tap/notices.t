@@ -51,6 +51,22 @@ $session->query('SELECT hartonomous.rollback_model(\'m\');');
 says('CALL hartonomous.quantize_model(\'m\', \'Q8_0\');', qr/^NOTICE:  quantized 2 tensors to Q8_0, .* s$carried/m);
 says('CALL hartonomous.quantize_model(\'m\', \'Q8_0\');', qr/^NOTICE:  no tensor to convert to Q8_0: nothing done$carried/m);
 $session->query('SELECT hartonomous.rollback_model(\'m\');');
+
+# An importance matrix of the legacy format: one tensor of the model, and one that it does not have
+$session->query(<<'SQL');
+CREATE FUNCTION number(n integer) RETURNS bytea LANGUAGE sql RETURN set_byte('\x00000000', 0, n);
+CREATE FUNCTION imatrix() RETURNS bytea LANGUAGE sql
+  RETURN number(2) || number(9) || 'up.weight'::bytea || number(1) || number(32) || decode(repeat('0000803f', 32), 'hex')
+         || number(1) || 'x'::bytea || number(1) || number(1) || '\x0000803f';
+SQL
+says('SELECT hartonomous.import_importance(imatrix(), \'m\', \'set\');',
+    qr/^NOTICE:  imported the importance of 1 tensors \(512 tokens\) into calibration set "set"; skipped 1 tensor \(not in the model: "x"\)$/m);
+says('CALL hartonomous.quantize_model(\'m\', \'Q8_0\', calibration_set => \'set\');',
+    qr/^NOTICE:  quantized 2 tensors \(1 by importance, 1 without\) to Q8_0, .* s$carried/m);
+$session->query('SELECT hartonomous.rollback_model(\'m\');');
+says('CALL hartonomous.quantize_model(\'m\', \'Q8_0\', \'up%\', calibration_set => \'set\');',
+    qr/^NOTICE:  quantized 1 tensors \(1 by importance\) to Q8_0, .* s$/m);
+$session->query('SELECT hartonomous.rollback_model(\'m\');');
 says('CALL hartonomous.svd_compress_model(\'m\', rank => 1);', qr/^NOTICE:  factored 2 of 2 tensors .* s$carried/m);
 says('CALL hartonomous.svd_compress_model(\'m\', rank => 1);', qr/^NOTICE:  no tensor can be factored: nothing done$carried/m);
 says('CALL hartonomous.prune_by_importance(\'m\', 0.5);', qr/^ERROR:  model "m" has no tensor that matches "%" to prune$/m,

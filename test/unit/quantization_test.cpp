@@ -267,6 +267,24 @@ TEST(Quantization, Fallbacks) {
   }
 }
 
+TEST(Quantization, TwoBitsRequireImportance) {
+  const quantization_mixture &small = *find_mixture("Q2_K_S"), &usual = *find_mixture("Q2_K");
+  for (const char* name : {"blk.0.attn_q.weight", "model.layers.0.mlp.up_proj.weight", "something.weight"}) {
+    EXPECT_TRUE(requires_importance(small, name, format::Q2_K)) << name;
+    EXPECT_FALSE(requires_importance(small, name, format::Q4_K)) << name;
+    EXPECT_FALSE(requires_importance(usual, name, format::Q2_K)) << name;
+    for (const format f :
+         {format::IQ3_XXS, format::IQ2_XXS, format::IQ2_XS, format::IQ2_S, format::IQ1_S, format::IQ1_M}) {
+      EXPECT_TRUE(requires_importance(usual, name, f)) << name << traits_of(f).name;
+    }
+    EXPECT_FALSE(requires_importance(usual, name, format::IQ3_S)) << name;
+  }
+  for (const char* name : {"output.weight", "token_embd.weight", "per_layer_token_embd.weight", "lm_head.weight"}) {
+    EXPECT_FALSE(requires_importance(small, name, format::Q2_K)) << name;
+    EXPECT_FALSE(requires_importance(usual, name, format::IQ1_S)) << name;
+  }
+}
+
 // What llama-quantize itself did with matrices of these names.
 TEST(Quantization, NamesThatAreQuantized) {
   for (const char* name : {"blk.0.attn_q.weight",

@@ -93,6 +93,24 @@ format fitting_format(format wanted, std::uint64_t run) {
   return run % traits.block_weights == 0 ? wanted : fitting_format(fallback_of(wanted), run);
 }
 
+bool requires_importance(const quantization_mixture& mixture, std::string_view name, format given) {
+  const tensor_role role = parse_tensor_name(name).role;
+  if (role == tensor_role::output || role == tensor_role::token_embedding) return false;
+  switch (given) {
+    case format::IQ3_XXS:
+    case format::IQ2_XXS:
+    case format::IQ2_XS:
+    case format::IQ2_S:
+    case format::IQ1_S:
+    case format::IQ1_M:
+      return true;
+    case format::Q2_K:
+      return mixture.type == file_type::Q2_K_S;
+    default:
+      return false;
+  }
+}
+
 bool may_quantize(std::string_view name, bool gguf) {
   if (gguf) return may_quantize_gguf(name);
   if (ends_with(name, "bias")) return false;
