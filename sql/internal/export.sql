@@ -24,6 +24,29 @@ END;
 COMMENT ON FUNCTION hartonomous_internal.planned_tensors(jsonb) IS
   'the rows of export_plan() from the value of export_plan_json()';
 
+CREATE FUNCTION hartonomous_internal.last_quantizing(model integer) RETURNS jsonb
+  LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN (
+    WITH RECURSIVE line (n, model_id, stage, parameters, before) AS (
+      SELECT 1, r.model_id, r.stage, r.parameters,
+             coalesce(r.parent_revision_id, (r.parameters ->> 'parent_revision')::integer)
+        FROM hartonomous.model_revisions r WHERE r.revision_id = hartonomous_internal.current_revision(model)
+      UNION ALL
+      SELECT l.n + 1, r.model_id, r.stage, r.parameters,
+             coalesce(r.parent_revision_id, (r.parameters ->> 'parent_revision')::integer)
+        FROM line l JOIN hartonomous.model_revisions r ON r.revision_id = l.before)
+      CYCLE before SET circle USING path
+    SELECT l.parameters || jsonb_build_object('model_id', l.model_id) FROM line l
+     WHERE l.stage = 'quantize' AND l.parameters ? 'format' ORDER BY l.n LIMIT 1);
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.last_quantizing(integer) IS
+  'the parameters with which a model or, for a student, its parent was last quantized to a format or mixture, and '
+  'model_id; NULL if it never was; 42704 if there is no such model';
+
 -- The file type requested last for this model or, for a student, for its parent; otherwise the one in the file that it
 -- was imported from.
 CREATE FUNCTION hartonomous_internal.requested_mixture(model integer) RETURNS text
@@ -31,17 +54,7 @@ CREATE FUNCTION hartonomous_internal.requested_mixture(model integer) RETURNS te
   SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-  RETURN coalesce((
-    WITH RECURSIVE line (n, stage, parameters, before) AS (
-      SELECT 1, r.stage, r.parameters, coalesce(r.parent_revision_id, (r.parameters ->> 'parent_revision')::integer)
-        FROM hartonomous.model_revisions r WHERE r.revision_id = hartonomous_internal.current_revision(model)
-      UNION ALL
-      SELECT l.n + 1, r.stage, r.parameters,
-      coalesce(r.parent_revision_id, (r.parameters ->> 'parent_revision')::integer)
-        FROM line l JOIN hartonomous.model_revisions r ON r.revision_id = l.before)
-      CYCLE before SET circle USING path
-    SELECT hartonomous_internal.mixture_named(l.parameters ->> 'format') FROM line l
-     WHERE l.stage = 'quantize' AND l.parameters ? 'format' ORDER BY l.n LIMIT 1), (
+  RETURN coalesce(hartonomous_internal.mixture_named(hartonomous_internal.last_quantizing(model) ->> 'format'), (
     SELECT p.mixture FROM hartonomous.models m
       JOIN hartonomous.mixtures() p
         ON p.file_type::text = hartonomous_internal.gguf_value(m.metadata, 'general.file_type') #>> '{}'
@@ -78,6 +91,49 @@ COMMENT ON FUNCTION hartonomous_internal.main_format(integer) IS
   'the format or mixture (mixtures()) that most weights of a model''s matrices have in an export; NULL if it has '
   'no matrices';
 
+-- llama-quantize also writes quantize.imatrix.file, the path of the importance matrix, for which there is no file here.
+CREATE FUNCTION hartonomous_internal.importance_keys(model integer) RETURNS jsonb
+  LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  quantizing jsonb := hartonomous_internal.last_quantizing(model);
+  statistics record;
+BEGIN
+  IF quantizing ->> 'method' IS DISTINCT FROM 'imatrix' THEN
+    RETURN '[]';
+  END IF;
+  SELECT count(*) AS entries, max(s.tokens / s.n_ctx) AS chunks INTO statistics FROM hartonomous.calibration_stats s
+   WHERE s.model_id = (quantizing ->> 'model_id')::integer AND s.calibration_set = quantizing ->> 'calibration_set'
+     AND s.revision_id = (quantizing ->> 'calibration_revision')::integer;
+  RETURN (
+    SELECT jsonb_agg(jsonb_build_object('key', 'quantize.imatrix.' || k.key, 'type', k.type, 'value', k.value)
+             ORDER BY k.n)
+      FROM (VALUES (1, 'dataset', 'string', quantizing -> 'calibration_set'),
+                   (2, 'entries_count', 'u32', to_jsonb(nullif(statistics.entries, 0))),
+                   (3, 'chunks_count', 'u32', to_jsonb(nullif(statistics.chunks, 0)))) k (n, key, type, value)
+     WHERE k.value IS NOT NULL);
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.importance_keys(integer) IS
+  'the metadata keys by which llama-quantize records an importance matrix, of the calibration set with which a model '
+  'was last quantized: its name, and from its statistics, if they are still there, the number of tensors and, if they '
+  'were collected here, of windows of text; an empty array if none was used';
+
+CREATE FUNCTION hartonomous_internal.with_keys(metadata jsonb, prefix text, keys jsonb) RETURNS jsonb
+  LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN jsonb_set(metadata, '{kv}', (
+    SELECT coalesce(jsonb_agg(e.kv ORDER BY e.n), '[]') FROM jsonb_array_elements(metadata -> 'kv')
+      WITH ORDINALITY e (kv, n)
+     WHERE NOT starts_with(coalesce(e.kv ->> 'key', ''), prefix)) || keys);
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.with_keys(jsonb, text, jsonb) IS
+  'metadata of a GGUF model with other keys in place of all those whose names begin with a prefix';
+
 CREATE FUNCTION hartonomous_internal.export_metadata(model integer, container text, plan jsonb, OUT metadata text,
     OUT file_type integer)
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000
@@ -86,6 +142,7 @@ AS $$
 DECLARE
   m hartonomous.models;
   tensors record;
+  keys jsonb;
 BEGIN
   PERFORM hartonomous_internal.current_revision(model);
   SELECT * INTO STRICT m FROM hartonomous.models o WHERE o.model_id = model;
@@ -109,6 +166,10 @@ BEGIN
     metadata := jsonb_build_object('format', 'gguf', 'version', 3, 'alignment', 32, 'kv', jsonb_build_array(
       jsonb_build_object('key', 'general.architecture', 'type', 'string', 'value', coalesce(m.architecture, 'unknown')),
       jsonb_build_object('key', 'general.name', 'type', 'string', 'value', m.model_name)))::text;
+  END IF;
+  keys := hartonomous_internal.importance_keys(model);
+  IF keys <> '[]' THEN  -- else metadata of many megabytes would be parsed for nothing
+    metadata := hartonomous_internal.with_keys(metadata::jsonb, 'quantize.imatrix.', keys)::text;
   END IF;
   -- llama.cpp's numbers. A single format has the number of the mixture that has this format as its short name there.
   SELECT p.file_type INTO file_type FROM hartonomous.mixtures() p

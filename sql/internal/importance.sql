@@ -47,9 +47,8 @@ COMMENT ON FUNCTION hartonomous_internal.matrices_of(bigint[]) IS
   'the number of matrices in a tensor of that shape: the product of all dimensions but the last two';
 
 -- llama-quantize stops at such a tensor, too. It says that old importance matrices do this for models with experts.
-CREATE FUNCTION hartonomous_internal.check_entry(tensor_name text, sums bigint, counts bigint, row_length bigint,
-  matrices bigint)
-  RETURNS void
+CREATE FUNCTION hartonomous_internal.check_importance_entry(tensor_name text, sums bigint, counts bigint,
+    row_length bigint, matrices bigint) RETURNS void
   LANGUAGE plpgsql STABLE PARALLEL SAFE COST 50
   SET search_path = pg_catalog, pg_temp
 AS $$
@@ -68,7 +67,7 @@ BEGIN
   END IF;
 END
 $$;
-COMMENT ON FUNCTION hartonomous_internal.check_entry(text, bigint, bigint, bigint, bigint) IS
+COMMENT ON FUNCTION hartonomous_internal.check_importance_entry(text, bigint, bigint, bigint, bigint) IS
   '2202E unless a tensor''s importance has one number per column of each of its matrices, and one token count for each '
   'or for all';
 
@@ -98,7 +97,7 @@ BEGIN
       SELECT model, revision, import_importance.calibration_set, e.layer_id,
              (SELECT max(n) FROM unnest(e.token_counts) n), e.row_length, e.matrices, e.token_counts, e.sums_of_squares
         FROM entries e,
-             LATERAL hartonomous_internal.check_entry(e.tensor_name,
+             LATERAL hartonomous_internal.check_importance_entry(e.tensor_name,
                hartonomous.weights_count(e.sums_of_squares), cardinality(e.token_counts), e.row_length, e.matrices)
        WHERE e.layer_id IS NOT NULL AND NOT e.spared
       RETURNING tokens)

@@ -2,7 +2,7 @@
 -- statistics are taken, and what is refused.
 BEGIN;
 \ir lib/model_files.sql
-SELECT plan(64);
+SELECT plan(76);
 
 -- A block with experts and seven without, so that the first of them is an eighth of all.
 SELECT import_gguf(
@@ -150,6 +150,39 @@ SELECT is(parameters ->> 'calibration_revision', :'imported', 'and it is recorde
 SELECT throws_ok(format('SELECT quantize_plan(''m'', ''Q8_0'', calibration_set => ''a'', calibration_revision => %s)',
   999), '55000', NULL, 'a revision that does not exist');
 SELECT rollback_model(:m, :imported) \g /dev/null
+
+-- An export names the set as llama-quantize does, as long as its formats are those of that quantizing.
+CREATE FUNCTION lib.imatrix_keys(model integer) RETURNS jsonb LANGUAGE sql STABLE
+  RETURN (SELECT jsonb_agg(kv ORDER BY n) FROM jsonb_array_elements(file_metadata(export_gguf(model), 'gguf') -> 'kv')
+    WITH ORDINALITY e (kv, n) WHERE kv ->> 'key' LIKE 'quantize.imatrix.%');
+SELECT is(imatrix_keys(:m), NULL, 'an export of a model that was not quantized has no keys of an importance matrix');
+CALL quantize_model(:m, 'Q4_0', calibration_set => 'a');
+SELECT is(imatrix_keys(:m), '[{"key": "quantize.imatrix.dataset", "type": "string", "value": "a"},
+  {"key": "quantize.imatrix.entries_count", "type": "u32", "value": 5}]',
+  'one that was names set and number of tensors');
+UPDATE calibration_stats SET tokens = 1000, n_ctx = 300 WHERE model_id = :m AND calibration_set = 'a';
+SELECT is(imatrix_keys(:m) -> 2, '{"key": "quantize.imatrix.chunks_count", "type": "u32", "value": 3}',
+  'and the number of windows, if that is known');
+SELECT is(imatrix_keys(create_student(:m, 'student', '{}', '{0}')) -> 0 ->> 'value', 'a', 'a student has them, too');
+SELECT import_gguf(export_gguf(:m), 'again') AS again \gset
+CALL quantize_model(:again, 'Q8_0', requantize => true);
+SELECT is(imatrix_keys(:again) -> 0 ->> 'value', 'a', 'what a file says of its source stays');
+SELECT rollback_model(:again) \g /dev/null
+SELECT calibrate(:again, 'other');
+CALL quantize_model(:again, 'Q8_0', requantize => true, calibration_set => 'other');
+DELETE FROM calibration_stats WHERE model_id = :again;
+SELECT is(imatrix_keys(:again), '[{"key": "quantize.imatrix.dataset", "type": "string", "value": "other"}]',
+  'until another set is used');
+CALL quantize_model(:m, 'Q4_1', requantize => true);
+SELECT is(imatrix_keys(:m), NULL, 'quantized again without a set, a model has none');
+SELECT rollback_model(:m, :imported) \g /dev/null
+UPDATE calibration_stats SET tokens = 7, n_ctx = NULL WHERE model_id = :m AND calibration_set = 'a';
+SELECT is(with_keys(metadata::jsonb, 'a.', '[{"key": "a.c"}]')::text, expected, format('with_keys() of %s', metadata))
+  FROM (VALUES ('{"kv": []}', '{"kv": [{"key": "a.c"}]}'),
+    ('{"kv": [{"key": "a.b"}, {"key": "ab"}, {"key": "a.c"}]}', '{"kv": [{"key": "ab"}, {"key": "a.c"}]}'),
+    (NULL, NULL)) v (metadata, expected);
+SELECT is(last_quantizing(:m), NULL, 'last_quantizing() of an imported model');
+SELECT throws_ok('SELECT last_quantizing(999)', '42704', NULL, 'of no model');
 
 -- Two bits per weight
 SELECT import_gguf(
