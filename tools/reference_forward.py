@@ -6,6 +6,8 @@
 #   python3 tools/reference_forward.py MODEL generate "Once upon a time" [--tokens N]
 #   python3 tools/reference_forward.py MODEL tokenize "Once upon a time"
 #   python3 tools/reference_forward.py MODEL logits 1,403,29,7 --output FILE [--last N]
+#   python3 tools/reference_forward.py MODEL grams 1,403,29,7 --output FILE [--n-ctx N]
+#   python3 tools/reference_forward.py MODEL grams TEXT_FILE --output FILE [--n-ctx N] [--max-tokens N]
 #
 # It shares no code with the extension or the trainer, so that an agreement of figures means something.
 import argparse
@@ -162,6 +164,7 @@ class Model:
         self.halves = architecture != "llama"
         self.turned = key("rope.dimension_count", self.head)
         self.speeds, self.magnitude = self.rotation(key)
+        self.grams = None  # if it is a dict, the Gram matrix of each input is added to it
 
     def rotation(self, key):
         """Radians a position for every pair, and what the turned pairs are multiplied with."""
@@ -189,7 +192,13 @@ class Model:
         scale = 1 / numpy.sqrt((x * x).mean(-1, keepdims=True) + numpy.float32(self.epsilon))
         return x * scale * self.weights[name + ".weight"]
 
+    def record(self, name, x, expert=0):
+        if self.grams is not None:
+            wide = x.astype(numpy.float64)
+            self.grams[name, expert] = self.grams.get((name, expert), 0) + wide.T @ wide
+
     def linear(self, x, name):
+        self.record(name, x)
         return x @ self.weights[name + ".weight"].T + self.weights.get(name + ".bias", numpy.float32(0))
 
     def rotate(self, x):
@@ -224,18 +233,22 @@ class Model:
 
     def feed_forward(self, x, gate, up, down):
         gate = x @ gate.T
-        return (gate / (1 + numpy.exp(-gate)) * (x @ up.T)) @ down.T
+        inner = gate / (1 + numpy.exp(-gate)) * (x @ up.T)
+        return inner, inner @ down.T
 
     def routed(self, x, prefix):
         """The experts that the router finds likeliest, token by token, weighted by their share of its probabilities."""
-        probabilities = softmax(x @ self.weights[prefix + "ffn_gate_inp.weight"].T)
+        probabilities = softmax(self.linear(x, prefix + "ffn_gate_inp"))
         matrices = [self.weights[f"{prefix}ffn_{name}_exps.weight"] for name in ("gate", "up", "down")]
         out = numpy.zeros_like(x)
         for token, row in enumerate(probabilities):
             chosen = numpy.argsort(-row, kind="stable")[:self.experts_used]
             for expert in chosen:
                 share = row[expert] / row[chosen].sum()
-                out[token] += share * self.feed_forward(x[token], *(matrix[expert] for matrix in matrices))
+                inner, result = self.feed_forward(x[token], *(matrix[expert] for matrix in matrices))
+                out[token] += share * result
+                self.record(prefix + "ffn_gate_exps", x[token][None], expert)
+                self.record(prefix + "ffn_down_exps", inner[None], expert)
         return out
 
     def forward(self, tokens):
@@ -276,6 +289,21 @@ def perplexity(model, tokenizer, text, n_ctx):
     return value, value * losses.std() / math.sqrt(len(losses) - 1), len(losses)
 
 
+def grams(model, tokens, n_ctx):
+    """The Gram matrix of each distinct input, in the order of the network, expert by expert; zeros for an expert that no
+    token chose. The tokens are read in windows of n_ctx."""
+    model.grams = {}
+    for start in range(0, len(tokens), n_ctx):
+        model.forward(tokens[start:start + n_ctx])
+    names = ["attn_q", "attn_output", "ffn_gate_inp", "ffn_gate", "ffn_gate_exps", "ffn_down", "ffn_down_exps"]
+    names = [f"blk.{layer}.{name}" for layer in range(model.layers) for name in names] + ["output", "token_embd"]
+    for name in names:
+        if (name + ".weight") in model.weights and any(name == recorded for recorded, _ in model.grams):
+            shape = model.weights[name + ".weight"].shape
+            for expert in range(shape[0] if len(shape) == 3 else 1):
+                yield name, expert, model.grams.get((name, expert), numpy.zeros((shape[-1], shape[-1])))
+
+
 def generate(model, tokenizer, prompt, count):
     """The prompt, continued with the likeliest token until </s>, the count or the context ends."""
     tokens = tokenizer.encode(prompt)
@@ -285,6 +313,12 @@ def generate(model, tokenizer, prompt, count):
             break
         tokens.append(best)
     return tokenizer.decode(tokens[1:] if tokenizer.add_begin else tokens)
+
+
+def write_grams(model, tokens, options):
+    with open(options.output, "wb") as file:
+        for _, _, gram in grams(model, tokens, options.n_ctx):
+            gram[numpy.triu_indices(len(gram))].astype("<f4").tofile(file)
 
 
 def main():
@@ -303,6 +337,11 @@ def main():
     command.add_argument("tokens", help="numbers separated by commas")
     command.add_argument("--output", required=True, help="file of float32, a row a token")
     command.add_argument("--last", type=int, default=0, help="only the last rows")
+    command = commands.add_parser("grams")
+    command.add_argument("tokens", help="numbers separated by commas, or a file of text")
+    command.add_argument("--output", required=True, help="file of float32: the rows of each matrix from the diagonal on")
+    command.add_argument("--n-ctx", type=int, default=512)
+    command.add_argument("--max-tokens", type=int)
     options = parser.parse_args()
     reader = Reader(options.model)
     model = Model(reader)
@@ -310,8 +349,17 @@ def main():
         tokens = [int(token) for token in options.tokens.split(",")]
         model.forward(tokens)[-options.last:].astype("<f4").tofile(options.output)
         return
+    if options.command == "grams" and options.tokens.replace(",", "").isdigit():
+        write_grams(model, [int(token) for token in options.tokens.split(",")], options)
+        return
     tokenizer = Tokenizer(reader.metadata)
-    if options.command == "perplexity":
+    if options.command == "grams":
+        with open(options.tokens, encoding="utf-8") as file:
+            tokens = tokenizer.encode(file.read())[:options.max_tokens]
+        if tokenizer.add_begin:
+            tokens[::options.n_ctx] = [tokenizer.begin] * len(tokens[::options.n_ctx])
+        write_grams(model, tokens, options)
+    elif options.command == "perplexity":
         with open(options.text, "rb") as file:
             text = file.read(options.max_bytes or -1).decode(errors="replace")
         value, error, count = perplexity(model, tokenizer, text, options.n_ctx)

@@ -66,6 +66,8 @@ class transformer {
 
   const hyperparameters& config() const noexcept { return config_; }
   std::uint32_t vocabulary() const noexcept { return vocabulary_; }
+  // The matrix that turns states into logits: the embedding, if it is tied.
+  const std::string& output_matrix() const noexcept { return output_; }
   thread_pool& threads() noexcept;
   interrupt_checker& interrupts() noexcept;
   // nullptr removes the observer.
@@ -77,6 +79,11 @@ class transformer {
   // The hidden state of every token after the last block: tokens x width, sequence after sequence. Each tensor is read
   // once.
   std::vector<float> run(span<const token_sequence> sequences);
+
+  // The steps of run(), for callers that keep the states of more tokens than fit into one run: the embeddings of
+  // tokens, and one block, which changes the states. `states` is tokens x width; sequences have no caches.
+  void embed(span<const token_id> tokens, float* states);
+  void run_block(std::uint32_t block, span<const token_sequence> sequences, float* states);
 
   // The multiplications with weights that run() takes for `tokens` tokens, plus those of a logit_reader for `states`
   // states.
@@ -95,7 +102,7 @@ class transformer {
 
   void check_tensors();
   void check_sequences(span<const token_sequence> sequences) const;
-  void embed(network_detail::batch& b);
+  void check_tokens(span<const token_id> tokens) const;
 
   hyperparameters config_;
   std::unique_ptr<network_detail::compute_context> compute_;

@@ -57,8 +57,9 @@ class linear_observer {
   linear_observer(const linear_observer&) = delete;
   linear_observer& operator=(const linear_observer&) = delete;
   virtual ~linear_observer() = default;
-  // Called before the matrix is read, with its input: tokens x columns.
-  virtual void input(const std::string& tensor, const float* x, std::size_t tokens, std::size_t columns) = 0;
+  // Called before those rows of the matrix are read (all, or those of one expert), with their input: tokens x columns.
+  virtual void input(const std::string& tensor, row_range rows, const float* x, std::size_t tokens,
+                     std::size_t columns) = 0;
   virtual void rows(const std::string& tensor, std::size_t first, std::size_t count, const float* weights,
                     std::size_t columns) = 0;
   // Called for the embedding instead: one row, and how many tokens look it up.

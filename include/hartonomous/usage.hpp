@@ -25,7 +25,8 @@ class usage_meter final : public linear_observer {
   };
 
   explicit usage_meter(layout_lookup layouts) : layouts_(std::move(layouts)) {}
-  void input(const std::string& tensor, const float* x, std::size_t tokens, std::size_t columns) override;
+  void input(const std::string& tensor, row_range rows, const float* x, std::size_t tokens,
+             std::size_t columns) override;
   void rows(const std::string& tensor, std::size_t first, std::size_t count, const float* weights,
             std::size_t columns) override;
   void lookups(const std::string& tensor, std::size_t row, std::size_t tokens, const float* weights,

@@ -97,7 +97,7 @@ BEGIN
   COMMENT ON COLUMN hartonomous.calibration_stats.columns IS 'length of an input: the columns of the matrix';
   COMMENT ON COLUMN hartonomous.calibration_stats.experts IS 'number of matrices in the tensor: 1 if it has no experts';
   COMMENT ON COLUMN hartonomous.calibration_stats.token_counts IS
-  'for each expert, the number of tokens for which the router chose it; without experts one number, tokens';
+  'for each expert, the number of tokens for which the router chose it; one number if it is the same for all';
   COMMENT ON COLUMN hartonomous.calibration_stats.sums_of_squares IS
   'the importance vectors: the sum over tokens of the square of each element of x, experts x columns in F32';
   COMMENT ON COLUMN hartonomous.calibration_stats.gram_layer_id IS

@@ -15,7 +15,7 @@ TEST(Usage, EnergiesFollowTheDefinition) {
   usage_meter meter([](const std::string&) { return atom_layout{2, 5, 3}; });
   const float weights[] = {1, 2, 3, 4, 5, -1, 0, 1, 2, -2};
   const float x[] = {1, 1, 1, 1, 1, 2, 0, 0, 0, 3};  // two tokens
-  meter.input("w", x, 2, 5);
+  meter.input("w", {0, 2}, x, 2, 5);
   meter.rows("w", 0, 1, weights, 5);
   meter.rows("w", 1, 1, weights + 5, 5);
   const auto& usage = meter.tensors().at("w");

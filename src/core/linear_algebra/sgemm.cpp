@@ -43,6 +43,14 @@ void multiply_transposed(const matrix_view& a, const matrix_view& b, float scale
   sgemm_("T", "N", &m, &n, &k, &scale, b.data, &lda, a.data, &ldb, &zero, out, &ldc);
 }
 
+void multiply_from_transposed(const matrix_view& a, const matrix_view& b, float* out, std::size_t stride) {
+  if (a.columns == 0 || b.columns == 0) return;
+  constexpr float scale = 1.0f;
+  const int m = static_cast<int>(b.columns), n = static_cast<int>(a.columns), k = static_cast<int>(a.rows);
+  const int lda = static_cast<int>(b.stride), ldb = static_cast<int>(a.stride), ldc = static_cast<int>(stride);
+  sgemm_("N", "T", &m, &n, &k, &scale, b.data, &lda, a.data, &ldb, &zero, out, &ldc);
+}
+
 void multiply(const matrix_view& a, const matrix_view& b, float* out, std::size_t stride) {
   if (a.rows == 0 || b.columns == 0) return;
   if (a.rows == 1) {

@@ -14,6 +14,9 @@ struct matrix_view {
 // out = scale * a * transposed(b): a.rows x b.rows, with rows `stride` apart. a.columns = b.columns.
 void multiply_transposed(const matrix_view& a, const matrix_view& b, float scale, float* out, std::size_t stride);
 
+// out = transposed(a) * b: a.columns x b.columns, with rows `stride` apart. a.rows = b.rows.
+void multiply_from_transposed(const matrix_view& a, const matrix_view& b, float* out, std::size_t stride);
+
 // out = a * b: a.rows x b.columns. a.columns = b.rows.
 void multiply(const matrix_view& a, const matrix_view& b, float* out, std::size_t stride);
 

@@ -54,7 +54,7 @@ void compute_context::linear(const std::string& name, const float* x, std::size_
 
 void compute_context::multiply_rows(const std::string& matrix, row_range rows, const float* x, std::size_t tokens,
                                     std::size_t columns, float* y) {
-  if (observer_ != nullptr) observer_->input(matrix, x, tokens, columns);
+  if (observer_ != nullptr) observer_->input(matrix, rows, x, tokens, columns);
   const auto reader = source_.open(matrix, rows);
   const std::size_t panel = panel_rows(columns);
   for (std::size_t first = 0; first < rows.count; first += panel) {

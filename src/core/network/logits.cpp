@@ -15,7 +15,7 @@ logit_reader::logit_reader(transformer& network, const float* states, std::size_
   network_detail::compute_context& compute = *network_.compute_;
   if (compute.source().find("output.bias")) bias_ = compute.vector_of("output.bias");
   if (compute.observer() != nullptr) {
-    compute.observer()->input(network_.output_, states, rows, network_.config_.width);
+    compute.observer()->input(network_.output_, {0, network_.vocabulary_}, states, rows, network_.config_.width);
   }
   reader_ = compute.source().open(network_.output_, {0, network_.vocabulary_});
   logits_.resize(rows_ * panel_);

@@ -120,11 +120,14 @@ void transformer::check_sequences(span<const token_sequence> sequences) const {
       throw error(sqlstate::invalid_parameter_value,
                   std::to_string(past + s.tokens.size()) + " tokens do not fit a context of " + std::to_string(room));
     }
-    for (token_id token : s.tokens) {
-      if (token < 0 || static_cast<std::uint32_t>(token) >= vocabulary_) {
-        throw error(sqlstate::invalid_parameter_value,
-                    "token " + std::to_string(token) + " is not one of the model's " + std::to_string(vocabulary_));
-      }
+  }
+}
+
+void transformer::check_tokens(span<const token_id> tokens) const {
+  for (token_id token : tokens) {
+    if (token < 0 || static_cast<std::uint32_t>(token) >= vocabulary_) {
+      throw error(sqlstate::invalid_parameter_value,
+                  "token " + std::to_string(token) + " is not one of the model's " + std::to_string(vocabulary_));
     }
   }
 }
@@ -133,7 +136,7 @@ std::vector<float> transformer::run(span<const token_sequence> sequences) {
   check_sequences(sequences);
   batch b(config_, sequences, rope_factors_);
   if (b.tokens.empty()) return {};
-  embed(b);
+  embed(b.tokens, b.x.data());
   for (std::uint32_t block = 0; block < config_.blocks; ++block) {
     block_pass pass(config_, block, *compute_, b);
     config_.architecture->run_block(pass);
@@ -144,18 +147,27 @@ std::vector<float> transformer::run(span<const token_sequence> sequences) {
   return std::move(b.x);
 }
 
-void transformer::embed(batch& b) {
+void transformer::run_block(std::uint32_t block, span<const token_sequence> sequences, float* states) {
+  check_sequences(sequences);
+  batch b(config_, sequences, rope_factors_);
+  std::copy_n(states, b.x.size(), b.x.data());
+  block_pass pass(config_, block, *compute_, b);
+  config_.architecture->run_block(pass);
+  std::copy_n(b.x.data(), b.x.size(), states);
+}
+
+void transformer::embed(span<const token_id> tokens, float* states) {
+  check_tokens(tokens);
   const std::size_t width = config_.width;
-  std::vector<std::uint32_t> rows(b.tokens.begin(), b.tokens.end());
+  std::vector<std::uint32_t> rows(tokens.begin(), tokens.end());
   std::sort(rows.begin(), rows.end());
   rows.erase(std::unique(rows.begin(), rows.end()), rows.end());
   std::vector<float> table(rows.size() * width);
   compute_->source().read_rows("token_embd.weight", rows, table.data());
   std::vector<std::size_t> uses(rows.size());
-  for (std::size_t t = 0; t < b.size(); ++t) {
-    const auto found = std::lower_bound(rows.begin(), rows.end(), static_cast<std::uint32_t>(b.tokens[t]));
-    std::copy_n(table.begin() + (found - rows.begin()) * static_cast<std::ptrdiff_t>(width), width,
-                b.x.begin() + static_cast<std::ptrdiff_t>(t * width));
+  for (std::size_t t = 0; t < tokens.size(); ++t) {
+    const auto found = std::lower_bound(rows.begin(), rows.end(), static_cast<std::uint32_t>(tokens[t]));
+    std::copy_n(table.begin() + (found - rows.begin()) * static_cast<std::ptrdiff_t>(width), width, states + t * width);
     ++uses[static_cast<std::size_t>(found - rows.begin())];
   }
   for (std::size_t i = 0; compute_->observer() != nullptr && i < rows.size(); ++i) {

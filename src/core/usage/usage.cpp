@@ -33,7 +33,7 @@ usage_meter::tensor_usage& usage_meter::usage_of(const std::string& tensor) {
   return tensors_[tensor] = {layout, std::vector<double>(layout.atoms()), std::vector<std::uint64_t>(layout.atoms())};
 }
 
-void usage_meter::input(const std::string&, const float* x, std::size_t tokens, std::size_t columns) {
+void usage_meter::input(const std::string&, row_range, const float* x, std::size_t tokens, std::size_t columns) {
   column_energy_.assign(columns, 0.0);
   input_tokens_ = tokens;
   for (std::size_t t = 0; t < tokens; ++t, x += columns) {

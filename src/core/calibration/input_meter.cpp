@@ -1,0 +1,101 @@
+// Summing inputs on the thread pool (input_meter.hpp). Work is divided by its size alone, and every sum is in the order
+// of the tokens.
+#include "calibration/input_meter.hpp"
+
+#include "hartonomous/error.hpp"
+
+#include <algorithm>
+#include <cmath>
+
+namespace hartonomous::calibration_detail {
+
+input_meter::input_meter(transformer& network, span<const linear_input> inputs,
+                         const std::function<void(double)>& watcher)
+    : network_(network), watcher_(watcher) {
+  for (const linear_input& i : inputs) {
+    if (i.tensor != i.shared_with) {
+      shared_[i.tensor] = i.shared_with;
+      continue;
+    }
+    numbers_[i.tensor] = inputs_.size();
+    inputs_.push_back(i);
+    sums_.push_back(
+        {i.tensor, std::vector<std::uint64_t>(i.experts), std::vector<double>(std::size_t{i.experts} * i.columns)});
+  }
+}
+
+void input_meter::begin_pass(span<const panel_job> jobs) {
+  panels_.clear();
+  panels_.reserve(jobs.size());
+  for (const panel_job& job : jobs) panels_.push_back({job, gram_sums(inputs_[job.input].columns, job.rows)});
+  counting_ = !counted_;
+}
+
+void input_meter::end_pass() {
+  if (counting_) {
+    for (const input_sums& s : sums_) {
+      // Stored as floats.
+      const bool finite = std::all_of(s.squares.begin(), s.squares.end(),
+                                      [](double square) { return std::isfinite(static_cast<float>(square)); });
+      if (!finite) refuse(s.tensor);
+    }
+  }
+  counted_ = true;
+}
+
+void input_meter::refuse(const std::string& tensor) const {
+  throw error(sqlstate::object_not_in_prerequisite_state, "the input of tensor \"" + tensor + "\" is not finite",
+              "Some activation, or a sum over activations, is NaN or beyond the range of floats.",
+              "SELECT * FROM hartonomous.check_model(model); finds weights that are not finite.");
+}
+
+bool input_meter::triangle(std::size_t job, std::vector<float>& out) const {
+  const running_panel& panel = panels_[job];
+  const input_sums& sums = sums_[panel.job.input];
+  if (sums.token_counts[panel.job.expert] == 0) return false;
+  const std::size_t columns = inputs_[panel.job.input].columns;
+  panel.sums.triangle({sums.squares.data() + panel.job.expert * columns, columns}, out);
+  if (!std::all_of(out.begin(), out.end(), [](float g) { return std::isfinite(g); })) refuse(sums.tensor);
+  return true;
+}
+
+void input_meter::input(const std::string& tensor, row_range rows, const float* x, std::size_t tokens,
+                        std::size_t columns) {
+  if (shared_.count(tensor) > 0) {
+    if (x != last_) throw error(sqlstate::internal_error, "tensor \"" + tensor + "\" has an input of its own");
+    return;
+  }
+  last_ = x;
+  const std::size_t number = numbers_.at(tensor);
+  const auto expert = inputs_[number].experts == 1 ? 0U : static_cast<std::uint32_t>(rows.first / rows.count);
+  if (counting_) {
+    sums_[number].token_counts[expert] += tokens;
+    add_squares(sums_[number], expert, x, tokens, columns);
+  }
+  add_products(number, expert, x, tokens, columns);
+}
+
+void input_meter::add_squares(input_sums& to, std::uint32_t expert, const float* x, std::size_t tokens,
+                              std::size_t columns) {
+  constexpr std::size_t run = 64;
+  network_.threads().run((columns + run - 1) / run, network_.interrupts(), [&](std::size_t task) {
+    const std::size_t first = task * run, count = std::min(run, columns - first);
+    double* const sums = to.squares.data() + expert * columns + first;
+    for (std::size_t t = 0; t < tokens; ++t) {
+      const float* const row = x + t * columns + first;
+      for (std::size_t j = 0; j < count; ++j) sums[j] += static_cast<double>(row[j]) * static_cast<double>(row[j]);
+    }
+  });
+}
+
+void input_meter::add_products(std::size_t input, std::uint32_t expert, const float* x, std::size_t tokens,
+                               std::size_t columns) {
+  for (running_panel& panel : panels_) {
+    if (panel.job.input != input || panel.job.expert != expert) continue;
+    network_.threads().run(panel.sums.tiles(), network_.interrupts(),
+                           [&](std::size_t tile) { panel.sums.add(tile, x, tokens); });
+    if (watcher_) watcher_(gram_sums::multiplications(columns, panel.job.rows, tokens));
+  }
+}
+
+}  // namespace hartonomous::calibration_detail

@@ -1,0 +1,49 @@
+// Which matrices of a network have inputs, and which of them share one (hartonomous/calibration.hpp).
+#include "hartonomous/calibration.hpp"
+#include "network/architecture.hpp"
+#include "network/block_pass.hpp"
+
+#include <algorithm>
+
+namespace hartonomous {
+namespace {
+
+// Matrices with the input of an earlier one in the block.
+struct shared_input {
+  const char* tensor;
+  const char* with;
+};
+constexpr shared_input shared_inputs[] = {{"attn_k.weight", "attn_q.weight"},
+                                          {"attn_v.weight", "attn_q.weight"},
+                                          {"ffn_up.weight", "ffn_gate.weight"},
+                                          {"ffn_up_exps.weight", "ffn_gate_exps.weight"}};
+
+std::string first_with_input_of(const std::string& tensor) {
+  const auto* const shared = std::find_if(std::begin(shared_inputs), std::end(shared_inputs),
+                                          [&](const shared_input& s) { return tensor == s.tensor; });
+  return shared == std::end(shared_inputs) ? tensor : shared->with;
+}
+
+}  // namespace
+
+std::vector<linear_input> linear_inputs(const transformer& network) {
+  const hyperparameters& config = network.config();
+  const std::vector<expected_tensor> of_block = config.architecture->block_tensors(config);
+  std::vector<linear_input> inputs;
+  for (std::uint32_t block = 0; block < config.blocks; ++block) {
+    for (const expected_tensor& t : of_block) {
+      if (t.shape.size() < 2) continue;
+      linear_input input;
+      input.tensor = network_detail::block_tensor(block, t.name);
+      input.shared_with = network_detail::block_tensor(block, first_with_input_of(t.name));
+      input.step = block;
+      input.columns = static_cast<std::uint32_t>(t.columns());
+      input.experts = t.shape.size() == 3 ? static_cast<std::uint32_t>(t.shape.front()) : 1;
+      inputs.push_back(input);
+    }
+  }
+  inputs.push_back({network.output_matrix(), network.output_matrix(), config.blocks, config.width, 1});
+  return inputs;
+}
+
+}  // namespace hartonomous

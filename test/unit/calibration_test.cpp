@@ -1,0 +1,276 @@
+// Gram matrices against those of tools/reference_forward.py, and against themselves: threads, memory and stops change
+// nothing.
+#include "hartonomous/calibration.hpp"
+
+#include <gtest/gtest.h>
+
+#include <cmath>
+#include <cstdint>
+#include <cstring>
+#include <limits>
+#include <map>
+
+#include "calibration/gram_sums.hpp"
+#include "countdown.hpp"
+#include "gguf_tensors.hpp"
+#include "hartonomous/error.hpp"
+
+namespace hartonomous {
+namespace {
+
+using network_test::gguf_tensors;
+
+const std::string golden = std::string(HARTONOMOUS_TEST_DIR) + "/golden/";
+const std::string example = std::string(HARTONOMOUS_TEST_DIR) + "/../../examples/tiny-stories.gguf";
+const std::vector<token_id> random_tokens = {1, 17, 4, 30, 4, 9, 0, 31, 22, 5, 5, 13};
+constexpr std::uint64_t enough = std::uint64_t{1} << 30;
+
+// What a calibration tells, in order.
+struct collected final : calibration_sink {
+  void sums(span<const input_sums> of_step) override { inputs.insert(inputs.end(), of_step.begin(), of_step.end()); }
+  void panel(const gram_panel& p) override {
+    EXPECT_LE(p.values.size() * sizeof(float), most_panel_bytes);
+    std::vector<float>& whole = grams[{p.tensor, p.expert}];
+    whole.insert(whole.end(), p.values.begin(), p.values.end());
+    ++panels;
+  }
+  std::vector<input_sums> inputs;
+  std::map<std::pair<std::string, std::uint32_t>, std::vector<float>> grams;
+  std::size_t panels = 0;
+};
+
+struct setting {
+  unsigned threads = 1;
+  std::uint64_t memory = enough;
+  statistics_kind kind = statistics_kind::gram;
+  std::uint32_t skipped = 0;  // steps
+};
+
+void collect(gguf_tensors& tensors, const std::vector<token_id>& tokens, std::uint32_t n_ctx, const setting& s,
+             collected& to) {
+  no_interrupts none;
+  transformer network(read_hyperparameters(tensors.metadata()), tensors, s.threads, 1 << 16, none);
+  calibration run(tokens, n_ctx, std::nullopt);
+  while (run.next_step() <= network.config().blocks) {
+    const bool skipped = run.next_step() < s.skipped;
+    run.run_step(network, skipped ? std::nullopt : std::optional<statistics_kind>(s.kind), s.memory, to);
+  }
+}
+
+// Many tokens of the example model.
+std::vector<token_id> many_tokens(std::size_t count) {
+  std::vector<token_id> tokens(count);
+  for (std::size_t i = 0; i < count; ++i) tokens[i] = static_cast<token_id>((i * i + 7 * i) % 700);
+  return tokens;
+}
+
+std::string state_of(const std::function<void()>& f) {
+  try {
+    f();
+  } catch (const error& e) {
+    return e.state();
+  }
+  return "00000";
+}
+
+std::vector<float> floats_of(const std::string& name) {
+  std::ifstream file(golden + name, std::ios::binary);
+  const std::string bytes{std::istreambuf_iterator<char>(file), {}};
+  std::vector<float> values(bytes.size() / sizeof(float));
+  std::memcpy(values.data(), bytes.data(), values.size() * sizeof(float));
+  return values;
+}
+
+class GramReference : public testing::TestWithParam<const char*> {};
+
+TEST_P(GramReference, HasTheSameGramMatrices) {
+  const std::string name = GetParam();
+  gguf_tensors tensors(golden + name + ".gguf");
+  const std::vector<float> expected = floats_of(name + ".grams.f32");
+  collected found;
+  collect(tensors, random_tokens, 5, {}, found);
+  std::size_t at = 0;
+  for (const input_sums& input : found.inputs) {
+    const std::size_t experts = input.token_counts.size(), columns = input.squares.size() / experts;
+    for (std::uint32_t expert = 0; expert < experts; ++expert) {
+      const auto gram = found.grams.find({input.tensor, expert});
+      EXPECT_EQ(gram == found.grams.end(), input.token_counts[expert] == 0) << input.tensor;
+      for (std::size_t row = 0; row < columns; ++row) {
+        for (std::size_t column = row; column < columns; ++column, ++at) {
+          const std::size_t size = columns * (columns + 1) / 2, left = columns - row;
+          const float value =
+              gram == found.grams.end() ? 0.0F : gram->second[size - left * (left + 1) / 2 + column - row];
+          const double scale =
+              std::sqrt(input.squares[expert * columns + row] * input.squares[expert * columns + column]);
+          ASSERT_NEAR(value, expected.at(at), 1e-4 * scale) << input.tensor << " " << row << ", " << column;
+        }
+      }
+    }
+  }
+  EXPECT_EQ(at, expected.size());
+}
+
+INSTANTIATE_TEST_SUITE_P(Architectures, GramReference, testing::Values("random-llama", "random-qwen3moe"),
+                         [](const auto& info) { return std::string(info.param + std::strlen("random-")); });
+
+TEST(Calibration, HasAnInputForEveryMatrix) {
+  gguf_tensors tensors(golden + "random-qwen3moe.gguf");
+  no_interrupts none;
+  transformer network(read_hyperparameters(tensors.metadata()), tensors, 1, 1 << 16, none);
+  std::map<std::string, linear_input> inputs;
+  for (const linear_input& i : linear_inputs(network)) inputs[i.tensor] = i;
+  for (const auto& [name, m] : tensors.matrices()) {
+    const bool expected = m.shape.rows > 1 && name != "token_embd.weight";
+    ASSERT_EQ(inputs.count(name), expected ? 1U : 0U) << name;
+    if (expected) {
+      EXPECT_EQ(inputs[name].columns, m.shape.columns) << name;
+    }
+  }
+  EXPECT_EQ(inputs["blk.1.attn_v.weight"].shared_with, "blk.1.attn_q.weight");
+  EXPECT_EQ(inputs["blk.0.ffn_up_exps.weight"].shared_with, "blk.0.ffn_gate_exps.weight");
+  EXPECT_EQ(inputs["blk.0.ffn_up_exps.weight"].experts, 6U);
+  EXPECT_EQ(inputs["blk.0.ffn_gate_inp.weight"].experts, 1U);
+  EXPECT_EQ(inputs["output.weight"].step, 2U);
+}
+
+TEST(Calibration, CountsTheTokensOfEachExpert) {
+  gguf_tensors tensors(golden + "random-qwen3moe.gguf");
+  collected found;
+  collect(tensors, random_tokens, 64, {}, found);
+  for (const input_sums& input : found.inputs) {
+    std::uint64_t sum = 0;
+    for (std::uint64_t count : input.token_counts) sum += count;
+    EXPECT_EQ(sum, random_tokens.size() * (input.token_counts.size() > 1 ? 2 : 1)) << input.tensor;
+  }
+}
+
+TEST(Calibration, ThreadsAndMemoryChangeNoBit) {
+  gguf_tensors tensors(example);
+  const std::vector<token_id> tokens = many_tokens(2500);
+  collected alone, threads, passes;
+  collect(tensors, tokens, 100, {}, alone);
+  collect(tensors, tokens, 100, {3, enough}, threads);
+  EXPECT_EQ(alone.grams, threads.grams);
+  // Room for one Gram matrix of a block at a time.
+  std::uint64_t memory = 0;
+  {
+    no_interrupts none;
+    transformer network(read_hyperparameters(tensors.metadata()), tensors, 1, 1 << 16, none);
+    memory = network.run_bytes(2000, 100) + 2 * calibration::kept_bytes(network, 2000) +
+             calibration::kept_bytes(network, 2500) + (3 << 20);
+    const calibration run(tokens, 100, std::nullopt);
+    EXPECT_GT(run.multiplications(network, 0, statistics_kind::gram, memory),
+              1.5 * run.multiplications(network, 0, statistics_kind::gram, enough));
+  }
+  collect(tensors, tokens, 100, {2, memory}, passes);
+  EXPECT_EQ(alone.grams, passes.grams);
+  EXPECT_EQ(alone.panels, passes.panels);
+  ASSERT_EQ(alone.inputs.size(), passes.inputs.size());
+  for (std::size_t i = 0; i < alone.inputs.size(); ++i) EXPECT_EQ(alone.inputs[i].squares, passes.inputs[i].squares);
+  EXPECT_EQ(state_of([&] {
+              collected none;
+              collect(tensors, tokens, 100, {1, memory - (3 << 20)}, none);
+            }),
+            "53200");
+}
+
+TEST(Calibration, IsTheSameAfterStepsThatWereSkipped) {
+  gguf_tensors tensors(example);
+  collected whole, rest;
+  collect(tensors, many_tokens(300), 128, {}, whole);
+  collect(tensors, many_tokens(300), 128, {1, enough, statistics_kind::gram, 2}, rest);
+  EXPECT_LT(rest.grams.size(), whole.grams.size());
+  for (const auto& [input, gram] : rest.grams) EXPECT_EQ(gram, whole.grams.at(input)) << input.first;
+}
+
+TEST(Calibration, TheDiagonalIsThatOfTheGramMatrix) {
+  gguf_tensors tensors(golden + "random-llama.gguf");
+  collected whole, diagonal;
+  collect(tensors, random_tokens, 64, {}, whole);
+  collect(tensors, random_tokens, 64, {1, enough, statistics_kind::diagonal}, diagonal);
+  EXPECT_TRUE(diagonal.grams.empty());
+  ASSERT_EQ(diagonal.inputs.size(), whole.inputs.size());
+  for (std::size_t i = 0; i < whole.inputs.size(); ++i) EXPECT_EQ(diagonal.inputs[i].squares, whole.inputs[i].squares);
+  EXPECT_EQ(whole.grams.at({"output.weight", 0}).back(), static_cast<float>(whole.inputs.back().squares.back()));
+}
+
+TEST(Calibration, WindowsBeginAnew) {
+  gguf_tensors tensors(golden + "random-llama.gguf");
+  std::vector<token_id> twice = random_tokens;
+  twice.insert(twice.end(), random_tokens.begin(), random_tokens.end());
+  collected once, both;
+  collect(tensors, random_tokens, 12, {}, once);
+  collect(tensors, twice, 12, {}, both);
+  for (std::size_t i = 0; i < once.inputs.size(); ++i) {
+    for (std::size_t j = 0; j < once.inputs[i].squares.size(); ++j) {
+      EXPECT_NEAR(both.inputs[i].squares[j], 2 * once.inputs[i].squares[j], 1e-5 * once.inputs[i].squares[j]);
+    }
+  }
+}
+
+TEST(Calibration, WideInputsAreCutIntoPanels) {
+  using calibration_detail::gram_sums;
+  for (const std::size_t columns : {1U, 256U, 257U, 5793U, 14336U, 65536U}) {
+    std::size_t next = 0;
+    std::uint64_t bytes = 0;
+    for (const calibration_detail::panel_rows& rows : calibration_detail::panels_of(columns)) {
+      EXPECT_EQ(rows.first, next);
+      EXPECT_LE(gram_sums::triangle_bytes(columns, rows), most_panel_bytes);
+      next += rows.count;
+      bytes += gram_sums::triangle_bytes(columns, rows);
+    }
+    EXPECT_EQ(next, columns);
+    EXPECT_EQ(bytes, sizeof(float) * columns * (columns + 1) / 2);
+  }
+  EXPECT_EQ(calibration_detail::panels_of(14336).size(), 7U);
+  EXPECT_EQ(state_of([] { calibration_detail::panels_of(65537); }), "54000");
+}
+
+TEST(Calibration, OneTokenIsEnough) {
+  gguf_tensors tensors(golden + "random-llama.gguf");
+  collected found;
+  collect(tensors, {7}, 64, {}, found);
+  EXPECT_EQ(found.inputs.back().token_counts.front(), 1U);
+}
+
+TEST(Calibration, InvalidTexts) {
+  EXPECT_EQ(state_of([] { calibration(span<const token_id>(), 64, std::nullopt); }), "22023");
+  EXPECT_EQ(state_of([] { calibration(random_tokens, 0, std::nullopt); }), "22023");
+  gguf_tensors tensors(golden + "random-llama.gguf");
+  collected none;
+  EXPECT_EQ(state_of([&] { collect(tensors, {1, 32}, 64, {}, none); }), "22023");
+  EXPECT_EQ(state_of([&] { collect(tensors, std::vector<token_id>(65, 1), 65, {}, none); }), "22023");
+}
+
+TEST(Calibration, ActivationsThatAreNotFinite) {
+  for (const float value : {std::numeric_limits<float>::quiet_NaN(), 1e30F}) {
+    gguf_tensors tensors(golden + "random-llama.gguf");
+    tensors.matrices().at("blk.1.ffn_norm.weight").values[3] = value;
+    collected found;
+    EXPECT_EQ(state_of([&] { collect(tensors, random_tokens, 64, {}, found); }), "55000") << value;
+    EXPECT_EQ(found.inputs.back().tensor, "blk.0.ffn_down.weight") << "the block before it is complete";
+  }
+}
+
+TEST(Calibration, CanBeInterruptedAtEveryCheck) {
+  gguf_tensors tensors(golden + "random-qwen3moe.gguf");
+  int stopped = 0;
+  for (int check = 1;; ++check) {
+    countdown interrupts(check);
+    transformer network(read_hyperparameters(tensors.metadata()), tensors, 2, 1 << 16, interrupts);
+    calibration run(random_tokens, 8, std::nullopt);
+    collected found;
+    try {
+      while (run.next_step() <= network.config().blocks) {
+        run.run_step(network, statistics_kind::gram, enough, found);
+      }
+      break;
+    } catch (const std::domain_error&) {
+      ++stopped;
+    }
+  }
+  EXPECT_GT(stopped, 50);
+}
+
+}  // namespace
+}  // namespace hartonomous
