@@ -1,4 +1,4 @@
--- Keeps the texts to which models are fitted apart from those on which they are measured.
+-- Keeps the texts to which models are fitted apart from those on which they are measured; calibration step by step.
 
 CREATE FUNCTION hartonomous_internal.common_passage(a text, b text, OUT first_a integer, OUT first_b integer,
                                                     OUT bytes bigint)
@@ -42,3 +42,177 @@ $$;
 COMMENT ON FUNCTION hartonomous_internal.refuse_common_passage(text, text, text) IS
   '22023 if a text, to be added as a ''calibration'' or a ''validation'' set, has a passage in common with a set of '
   'the other kind; other sessions that add sets wait until the end of the transaction';
+
+-- row_security = off: a policy that hides atoms must raise an error instead of silently calibrating a different model.
+CREATE FUNCTION hartonomous_internal.calibration_inputs(model integer, revision integer, n_ctx integer, text text,
+    max_tokens integer)
+  RETURNS TABLE (step integer, layer_id bigint, gram_layer_id bigint, columns integer, experts integer,
+                 used_n_ctx integer, tokens bigint)
+  AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 5000 ROWS 300
+  SET search_path = pg_catalog, pg_temp SET row_security = off;
+COMMENT ON FUNCTION hartonomous_internal.calibration_inputs(integer, integer, integer, text, integer) IS
+  'one row per matrix that has an input: the step in which it is collected (the block, or their number for the output '
+  'matrix), the first tensor with the same input, and the size of the calibration: tokens in a window and in total; '
+  'errors as perplexity()';
+
+CREATE FUNCTION hartonomous_internal.collect_calibration_step(model integer, revision integer, n_ctx integer,
+    text text, tokens integer, calibration_set text, statistics text, steps integer[], step integer) RETURNS void
+  AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp SET row_security = off;
+COMMENT ON FUNCTION hartonomous_internal.collect_calibration_step(integer, integer, integer, text, integer, text, text,
+  integer[], integer) IS
+  'collects and stores the statistics of one of the ascending steps that a calibration consists of; between them the '
+  'session keeps the state of the tokens, so that a step that does not follow another one begins with the text again; '
+  '53200 if a step does not fit into hartonomous.max_work_memory, 55000 if an input is not finite';
+
+CREATE FUNCTION hartonomous_internal.add_input_statistics(model integer, revision integer, calibration_set text,
+    layer bigint, gram_layer bigint, n_ctx integer, tokens bigint, token_counts bigint[],
+    sums_of_squares hartonomous.weights) RETURNS void
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 250
+  SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  DELETE FROM hartonomous.calibration_stats s
+   WHERE s.model_id = model AND s.calibration_set = add_input_statistics.calibration_set AND s.revision_id = revision
+     AND s.layer_id = layer;
+  INSERT INTO hartonomous.calibration_stats
+      (model_id, revision_id, calibration_set, layer_id, text_sha256, n_ctx, tokens, columns, experts, token_counts,
+       sums_of_squares, gram_layer_id)
+    SELECT model, revision, s.calibration_set, layer, s.text_sha256, add_input_statistics.n_ctx,
+           add_input_statistics.tokens,
+           hartonomous.weights_count(add_input_statistics.sums_of_squares)
+             / cardinality(add_input_statistics.token_counts),
+           cardinality(add_input_statistics.token_counts), add_input_statistics.token_counts,
+           add_input_statistics.sums_of_squares, nullif(gram_layer, 0)
+      FROM hartonomous.calibration_sets s WHERE s.calibration_set = add_input_statistics.calibration_set;
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.add_input_statistics(integer, integer, text, bigint, bigint, integer, bigint,
+  bigint[], hartonomous.weights) IS
+  'stores the statistics of a tensor''s input in place of those that there were, whose Gram matrix is deleted; '
+  'gram_layer 0 stands for none';
+
+CREATE FUNCTION hartonomous_internal.add_gram_panel(model integer, revision integer, calibration_set text,
+    layer bigint, expert integer, first_column integer, gram bytea) RETURNS void
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 250
+  SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  INSERT INTO hartonomous.calibration_grams
+      (model_id, revision_id, calibration_set, layer_id, expert, first_column, gram)
+    VALUES (model, revision, add_gram_panel.calibration_set, layer, add_gram_panel.expert,
+            add_gram_panel.first_column, add_gram_panel.gram);
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.add_gram_panel(integer, integer, text, bigint, integer, integer, bytea) IS
+  'stores some rows of a Gram matrix';
+
+CREATE FUNCTION hartonomous_internal.gram_matrix(model integer, tensor text, calibration_set text, revision integer,
+    expert integer DEFAULT 0) RETURNS real[]
+  AS 'MODULE_PATHNAME' LANGUAGE C STABLE STRICT PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp;
+COMMENT ON FUNCTION hartonomous_internal.gram_matrix(integer, text, text, integer, integer) IS
+  'the upper triangle of the Gram matrix of a tensor''s input, row after row, each from the diagonal on; zeros for an '
+  'expert that no token chose; NULL if there is none; 42704 if there is no such tensor, 22023 no such expert, 55000 if '
+  'what is stored is damaged, 53200 beyond hartonomous.max_work_memory';
+
+CREATE FUNCTION hartonomous_internal.calibrated_revision(model integer, revision integer, calibration_set text)
+  RETURNS integer
+  LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE COST 250
+  SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  -- UNION, not UNION ALL, ends where parents form a cycle.
+  RETURN (WITH RECURSIVE same (revision_id, kind, parent_revision_id) AS (
+            SELECT r.revision_id, r.kind, r.parent_revision_id FROM hartonomous.model_revisions r
+             WHERE r.model_id = model AND r.revision_id = revision
+            UNION
+            SELECT r.revision_id, r.kind, r.parent_revision_id
+              FROM same JOIN hartonomous.model_revisions r ON r.model_id = model
+                AND (same.kind = 'copy' AND r.revision_id = same.parent_revision_id
+                     OR r.kind = 'copy' AND r.parent_revision_id = same.revision_id))
+          SELECT s.revision_id FROM same s
+           WHERE EXISTS (SELECT FROM hartonomous.calibration_stats c
+                          WHERE c.model_id = model AND c.revision_id = s.revision_id
+                            AND c.calibration_set = calibrated_revision.calibration_set)
+           ORDER BY s.revision_id <> revision, s.revision_id DESC LIMIT 1);
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.calibrated_revision(integer, integer, text) IS
+  'the revision whose statistics are those of the given one: itself, or one that is a copy of the same state; NULL if '
+  'there are none';
+
+CREATE FUNCTION hartonomous_internal.plan_calibration(model integer, calibration_set text, max_tokens integer,
+    statistics text, revision integer, n_ctx integer)
+  RETURNS TABLE (used_revision integer, used_n_ctx integer, tokens integer, steps integer[])
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000 ROWS 1
+  SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_column
+DECLARE
+  source hartonomous.calibration_sets;
+  target integer := coalesce(plan_calibration.revision, hartonomous_internal.current_revision(model));
+BEGIN
+  IF plan_calibration.statistics IS NULL OR plan_calibration.statistics NOT IN ('gram', 'diagonal') THEN
+    PERFORM hartonomous_internal.raise_error('22023',
+      format('unknown statistics "%s"', coalesce(plan_calibration.statistics, 'NULL')),
+      hint => 'Statistics are "gram" and "diagonal".');
+  ELSIF plan_calibration.max_tokens < 1 THEN
+    PERFORM hartonomous_internal.raise_error('22023',
+      format('max_tokens must be at least 1, not %s', plan_calibration.max_tokens));
+  END IF;
+  SELECT * INTO source FROM hartonomous.calibration_sets s
+   WHERE s.calibration_set = plan_calibration.calibration_set;
+  IF source.calibration_set IS NULL THEN
+    PERFORM hartonomous_internal.raise_error('42704',
+      format('calibration set "%s" does not exist', coalesce(plan_calibration.calibration_set, 'NULL')),
+      hint => 'SELECT hartonomous.add_calibration_set(name, text);');
+  ELSIF source.text IS NULL THEN
+    PERFORM hartonomous_internal.raise_error('22023',
+      format('calibration set "%s" has no text', source.calibration_set),
+      hint => 'Only its statistics were imported. Add the text as another set.');
+  END IF;
+  -- What a stopped call has stored is kept; so is a Gram matrix, whose diagonal is what 'diagonal' asks for.
+  RETURN QUERY
+    SELECT target, min(i.used_n_ctx), min(i.tokens)::integer,
+           coalesce(array_agg(DISTINCT i.step) FILTER (WHERE s.layer_id IS NULL), '{}')
+      FROM hartonomous_internal.calibration_inputs(model, target, plan_calibration.n_ctx, source.text,
+                                                   plan_calibration.max_tokens) i
+      LEFT JOIN hartonomous.calibration_stats s
+        ON s.model_id = model AND s.calibration_set = source.calibration_set AND s.revision_id = target
+       AND s.layer_id = i.layer_id AND s.tokens = i.tokens AND s.n_ctx = i.used_n_ctx
+       AND s.text_sha256 = source.text_sha256
+       AND (s.gram_layer_id IS NOT NULL OR plan_calibration.statistics = 'diagonal');
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.plan_calibration(integer, text, integer, text, integer, integer) IS
+  'what a call of collect_calibration() has to do: the revision, tokens in a window and in total, and the steps whose '
+  'statistics are not stored yet; 42704 if there is no such model or set, 22023 if the set has no text or an argument '
+  'is invalid; other errors as perplexity()';
+
+CREATE FUNCTION hartonomous_internal.report_calibration(model integer, calibration_set text, revision integer,
+    tokens integer, steps integer[], started timestamptz) RETURNS void
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 250
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  n record;
+BEGIN
+  IF cardinality(steps) = 0 THEN
+    RAISE NOTICE 'revision % of model "%" has been calibrated on % tokens of "%" before: nothing done', revision,
+      model::hartonomous.regmodel, tokens, calibration_set;
+    RETURN;
+  END IF;
+  SELECT count(*) AS tensors, count(*) FILTER (WHERE s.gram_layer_id = s.layer_id) AS grams,
+         (SELECT coalesce(sum(octet_length(g.gram)), 0) FROM hartonomous.calibration_grams g
+           WHERE g.model_id = model AND g.calibration_set = report_calibration.calibration_set
+             AND g.revision_id = revision) AS bytes
+    INTO n FROM hartonomous.calibration_stats s
+   WHERE s.model_id = model AND s.calibration_set = report_calibration.calibration_set AND s.revision_id = revision;
+  RAISE NOTICE 'calibrated revision % on % tokens of "%": inputs of % tensors, % Gram matrices of %, % s', revision,
+    tokens, calibration_set, n.tensors, n.grams, hartonomous.human_bytes(n.bytes::bigint),
+    round(extract(epoch FROM clock_timestamp() - started), 1);
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.report_calibration(integer, text, integer, integer, integer[], timestamptz) IS
+  'reports what collect_calibration() did';

@@ -1,6 +1,7 @@
 // Evaluation of language models (sql/api/evaluate.sql).
 #include "pg/base/arrays.hpp"
 #include "pg/base/composite.hpp"
+#include "pg/base/progress_notice.hpp"
 #include "pg/base/text.hpp"
 #include "pg/model/arguments.hpp"
 #include "pg/model/language_model.hpp"
@@ -42,14 +43,7 @@ evaluation_watcher progress_notices() {
   return [timer = progress_timer()](const evaluation_progress& progress) mutable {
     const bool due = timer.due();
     if (!due && !progress.pass_ended) return;
-    const std::string text = progress_text(progress, timer.left(progress.part));
-    call([&] {
-      // ereport would carry out a pending termination here and exit the process. The next interrupt check makes it an
-      // error instead.
-      HOLD_INTERRUPTS();
-      ereport(due ? NOTICE : DEBUG1, (errmsg_internal("%s", text.c_str())));
-      RESUME_INTERRUPTS();
-    });
+    notice_progress(due, progress_text(progress, timer.left(progress.part)));
   };
 }
 

@@ -2,7 +2,7 @@
 BEGIN;
 \ir lib/model_files.sql
 \ir lib/language_models.sql
-SELECT plan(24);
+SELECT plan(29);
 SELECT create_store() \g /dev/null
 SET LOCAL hartonomous.model_cache_size = 0;
 
@@ -46,6 +46,28 @@ SELECT ok(abs(:'p'::float8 / :'expected'::float8 - 1) < 1e-5,
   'experts that are alike make what one network makes');
 SELECT is((SELECT array_agg(token_id ORDER BY position) FROM score_tokens(:m, 'abc')),
   (SELECT array_agg(token_id ORDER BY position) FROM score_tokens(:dense, 'abc')), 'scores');
+
+-- Calibration. Experts 0 and 1 share the tokens, 2 has all, 3 none.
+SELECT add_calibration_set('story', story()) \g /dev/null
+CALL collect_calibration(:m, 'story');
+CALL collect_calibration(:dense, 'story');
+SELECT present(:m) AS revision, present(:dense) AS dense_revision \gset
+CREATE TABLE lib.counts AS SELECT layer_name, experts, columns, token_counts AS n FROM calibration_stats s
+  JOIN model_layers l USING (layer_id) WHERE s.model_id = :m;
+SELECT results_eq($$SELECT layer_name, columns FROM counts
+    WHERE experts = 4 AND n[1] + n[2] = 204 AND n[3] = 204 AND n[4] = 0 ORDER BY 1$$,
+  $$VALUES ('blk.0.ffn_down_exps.weight', 24), ('blk.0.ffn_gate_exps.weight', 16), ('blk.0.ffn_up_exps.weight', 16)$$,
+  'each expert has statistics of the tokens that chose it');
+SELECT is((SELECT array_agg(n) FROM counts WHERE layer_name = 'blk.0.ffn_gate_inp.weight'), '{{204}}',
+  'the router of all tokens');
+SELECT is((SELECT array_agg(DISTINCT g.expert ORDER BY g.expert) FROM calibration_grams g
+  WHERE g.layer_id = layer(:m, 'blk.0.ffn_down_exps.weight')), '{0,1,2}',
+  'an expert without tokens has no Gram matrix');
+SELECT is((SELECT sum(g) FROM unnest(gram_matrix(:m, 'blk.0.ffn_gate_exps.weight', 'story', :revision, 3)) g), 0::real,
+  '... which is zeros');
+SELECT is(gram_matrix(:m, 'blk.0.ffn_up_exps.weight', 'story', :revision, 2),
+  gram_matrix(:dense, 'blk.0.ffn_up.weight', 'story', :dense_revision),
+  'an expert that all tokens chose has all their inputs');
 
 -- The cache has the rows of each expert for itself.
 SET LOCAL hartonomous.model_cache_size = '64MB';

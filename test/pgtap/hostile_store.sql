@@ -4,7 +4,7 @@
 BEGIN;
 \ir lib/model_files.sql
 \ir lib/language_models.sql
-SELECT plan(161);
+SELECT plan(189);
 -- Each is to read the store, and not what the one before has kept of it.
 SET LOCAL hartonomous.model_cache_size = 0;
 CREATE ROLE hostile_owner;
@@ -15,12 +15,8 @@ SELECT import_gguf(llama_gguf(), 'm') AS m \gset
 CALL svd_compress_model(:m, rank => 3, layer_pattern => 'blk.0.ffn%');
 SELECT isnt_empty(format('SELECT FROM svd_compressed_layers WHERE model_id = %s', :m), 'some tensors are factors');
 SELECT backup_model(:m) AS kept \gset
-INSERT INTO calibration_sets (calibration_set) VALUES ('c');
-INSERT INTO calibration_stats (model_id, revision_id, calibration_set, layer_id, tokens, columns, experts, token_counts,
-                               sums_of_squares)
-  SELECT l.model_id, current_revision(:m), 'c', l.layer_id, 7, l.row_length, 1, '{7}',
-         array_fill(1::real, ARRAY[l.row_length::integer])::weights
-    FROM model_layers l WHERE l.model_id = :m AND is_matrix(l.tensor_shape);
+SELECT add_calibration_set('c', 'cat cat') \g /dev/null
+CALL collect_calibration(:m, 'c');
 
 -- Each reader and stage on a store that has been spoilt; all is undone again. What they said, without those that are in
 -- order: success (not everything reads everything), and errors that are of the data, of what exists, or of limits.
@@ -39,6 +35,8 @@ INSERT INTO lib.calls SELECT format(call, :m, :kept) FROM unnest(ARRAY[
   'SELECT extract_by_importance(%1$s, 0.5)', 'SELECT count(*) FROM diff_revisions(%2$s, current_revision(%1$s))',
   'CALL quantize_model(%1$s, ''Q4_0'', calibration_set => ''c'', requantize => true)',
   'SELECT export_importance(%1$s, ''c'')', 'SELECT importance_vector(%1$s, ''blk.0.attn_q.weight'')',
+  'SELECT gram_matrix(%1$s, ''blk.0.ffn_down.weight'', ''c'', current_revision(%1$s))',
+  'CALL collect_calibration(%1$s, ''c'')', 'CALL collect_calibration(%1$s, ''c'', 3)',
   'SELECT count(*) FROM check_model(%1$s)']) call;
 CREATE FUNCTION lib.objections(spoiling text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
@@ -71,7 +69,9 @@ INSERT INTO lib.columns_read VALUES ('models', '{model_id,current_revision,metad
   ('tensor_atoms', '{model_id,layer_id,atom_sequence,atom_data,importance_score,weights_geometry,tensor_name}'),
   ('tensor_atoms_backup', '{atom_sequence,atom_data}'),
   ('svd_compressed_layers', '{rank,u_matrix,s_vector,vt_matrix,dense_format}'),
-  ('calibration_stats', '{layer_id,columns,experts,token_counts,sums_of_squares}');
+  ('calibration_sets', '{calibration_set,text}'),
+  ('calibration_stats', '{layer_id,tokens,columns,experts,token_counts,sums_of_squares,gram_layer_id}'),
+  ('calibration_grams', '{expert,first_column,gram}');
 CREATE FUNCTION lib.column_replaced(relation text, name text, definition text) RETURNS text LANGUAGE sql RETURN
   format('ALTER TABLE hartonomous.%I RENAME %I TO gone; ALTER TABLE hartonomous.%1$I ADD %2$I %3$s', relation, name,
     definition);
@@ -130,6 +130,15 @@ SELECT is(objections(spoiling), '', spoiling) FROM (VALUES
     'WHERE f.layer_id = l.layer_id; '
    'UPDATE svd_compressed_layers SET rank = 4, u_matrix = ''F32[0]:'', s_vector = ARRAY[1,1,1,1]::real[], vt_matrix = '
    'ARRAY[1,1,1,1]::real[]'),
+  ('ALTER TABLE calibration_stats DROP CONSTRAINT calibration_stats_columns_check; '
+   'UPDATE calibration_stats SET columns = -1'),
+  ('UPDATE calibration_stats SET columns = 2147483647, experts = 2147483647'),
+  ('UPDATE calibration_stats SET token_counts = ''{}'''),
+  ('UPDATE calibration_stats SET token_counts = ARRAY[NULL::bigint]'),
+  ('UPDATE calibration_stats SET tokens = 9223372036854775807, n_ctx = -1, gram_layer_id = -1'),
+  ('UPDATE calibration_grams SET gram = '''''),
+  ('ALTER TABLE calibration_grams DROP CONSTRAINT calibration_grams_first_column_check; '
+   'UPDATE calibration_grams SET first_column = -2147483648'),
   ('UPDATE models SET metadata = ''[1,2,3]'''), ('UPDATE models SET metadata = ''"gguf"'''),
   ('UPDATE models SET metadata = ''{"format": "gguf"}'''),
   ('UPDATE models SET metadata = ''{"format": "gguf", "kv": {"a": 1}}'''), ('UPDATE models SET metadata = ''{}'''),

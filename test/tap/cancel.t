@@ -40,6 +40,8 @@ if ($runs) {
     (my $text = $ENV{HARTONOMOUS_MODEL}) =~ s{[^/]*$}{heldout.txt};
     went("SELECT hartonomous.import_gguf('$ENV{HARTONOMOUS_MODEL}', 'runs');");
     went("SELECT hartonomous.add_validation_set('text', pg_read_file('$text'));");
+    # The same text, which add_calibration_set() would refuse.
+    went("INSERT INTO hartonomous.calibration_sets (calibration_set, text) VALUES ('text', pg_read_file('$text'));");
 }
 went("SELECT hartonomous.import_gguf('$ENV{HARTONOMOUS_MODEL}', 'words');");
 went("SELECT lo_import('$work/large.gguf', 4711);");
@@ -105,6 +107,7 @@ my @functions = (
     ['tokenize a long word', 'SELECT cardinality(hartonomous.tokenize(\'words\', repeat(\'o\', 4000000)));'],
     ['detokenize', 'SELECT octet_length(hartonomous.detokenize(\'words\', array_fill(300, ARRAY[20000000])));'],
     ['levenshtein_distance', 'SELECT hartonomous.levenshtein_distance(repeat(\'ab\', 60000), repeat(\'cd\', 60000));'],
+    ['common_passage', 'SELECT hartonomous_internal.common_passage(repeat(\'ab\', 20000000), repeat(\'cd\', 20000000));'],
     ['quantize_q4k over rows', 'SELECT length(hartonomous.quantize_q4k(n)) FROM huge, unnest(numbers) n;'],
 );
 
@@ -114,6 +117,9 @@ push @functions, (
     ['score_tokens', 'SELECT count(*) FROM hartonomous.validation_sets s, hartonomous.score_tokens(\'runs\', s.text);'],
     ['validate_model_accuracy', 'SELECT * FROM hartonomous.validate_model_accuracy(\'runs\', \'text\', hartonomous_internal.current_revision(hartonomous.model_id(\'runs\')));'],
     ['record_usage', 'SELECT hartonomous.record_usage(\'runs\', text) FROM hartonomous.validation_sets;'],
+    ['collect_calibration', 'CALL hartonomous.collect_calibration(\'runs\', \'text\');'],
+    ['collect_calibration, two threads', 'SET LOCAL hartonomous.threads = 2; CALL hartonomous.collect_calibration(\'runs\', \'text\');'],
+    ['collect_calibration, diagonal', 'CALL hartonomous.collect_calibration(\'runs\', \'text\', statistics => \'diagonal\');'],
     ['generate_text, nothing kept', 'SET LOCAL hartonomous.model_cache_size = 0; SELECT hartonomous.generate_text(\'runs\', \'Once\', 300);'],
     ['generate_tokens, kept', 'SELECT count(*) FROM hartonomous.generate_tokens(\'runs\', \'Once\', 500);'],
 ) if $runs;

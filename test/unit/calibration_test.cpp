@@ -252,6 +252,11 @@ TEST(Calibration, ActivationsThatAreNotFinite) {
   }
 }
 
+TEST(Calibration, DescribesItsProgress) {
+  EXPECT_EQ(calibration_progress_text(0.18379, 1, 32, 100.0), "calibrated 18.3 %, block 2 of 32, 1 min 40 s left");
+  EXPECT_EQ(calibration_progress_text(0.99999, 32, 32, std::nullopt), "calibrated 99.9 %, output matrix");
+}
+
 TEST(Calibration, CanBeInterruptedAtEveryCheck) {
   gguf_tensors tensors(golden + "random-qwen3moe.gguf");
   int stopped = 0;

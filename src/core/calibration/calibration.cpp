@@ -3,8 +3,11 @@
 
 #include "calibration/input_meter.hpp"
 #include "hartonomous/error.hpp"
+#include "hartonomous/progress.hpp"
 
 #include <algorithm>
+#include <cmath>
+#include <cstdio>
 #include <numeric>
 #include <string>
 
@@ -200,6 +203,17 @@ double calibration::multiplications(const transformer& network, std::uint32_t st
     }
   }
   return forward * static_cast<double>(passes.size()) + products;
+}
+
+std::string calibration_progress_text(double part, std::uint32_t step, std::uint32_t blocks,
+                                      std::optional<double> seconds_left) {
+  char number[32];
+  // Rounded down, so that 100 % is shown only when everything is done.
+  std::snprintf(number, sizeof number, "calibrated %.1f %%, ", std::floor(part * 1000.0) / 10.0);
+  std::string text = number;
+  text += step < blocks ? "block " + std::to_string(step + 1) + " of " + std::to_string(blocks) : "output matrix";
+  if (seconds_left) text += ", " + duration_text(*seconds_left) + " left";
+  return text;
 }
 
 }  // namespace hartonomous

@@ -67,6 +67,23 @@ class triangle_writer {
 
 }  // namespace
 
+calibration_place find_calibrated(std::int32_t model, std::int32_t revision, const std::string& calibration_set,
+                                  const std::string& tensor) {
+  const query_result found = select(
+      "SELECT l.layer_id, l.row_length, l.tensor_shape FROM hartonomous.model_layers l "
+      "WHERE l.model_id OPERATOR(pg_catalog.=) $1 AND l.layer_name OPERATOR(pg_catalog.=) $2",
+      "model_layers", {{INT4OID, Int32GetDatum(model)}, {TEXTOID, text_datum(tensor)}});
+  if (found.rows() == 0) {
+    throw error(sqlstate::undefined_object, "model " + std::to_string(model) + " has no tensor \"" + tensor + "\"", {},
+                "SELECT layer_name FROM hartonomous.model_layers WHERE model_id = " + std::to_string(model) + ";");
+  }
+  const std::vector<std::int64_t> shape = found.bigints(0, 3, 0);
+  calibration_place place = {model, revision, calibration_set, found.bigint(0, 1), tensor};
+  place.columns = static_cast<std::size_t>(found.bigint(0, 2, 1, INT32_MAX));
+  if (shape.size() == 3) place.experts = static_cast<std::size_t>(std::clamp<std::int64_t>(shape[0], 1, INT32_MAX));
+  return place;
+}
+
 std::optional<input_statistics> read_input_statistics(const calibration_place& place) {
   const query_result found = select(
       "SELECT s.tokens, s.columns, s.experts, s.token_counts, s.sums_of_squares, s.gram_layer_id "
@@ -101,10 +118,10 @@ std::optional<input_statistics> read_input_statistics(const calibration_place& p
   return result;
 }
 
-std::optional<gram_matrix> read_gram(const calibration_place& place, std::size_t expert) {
+std::optional<stored_gram> read_gram(const calibration_place& place, std::size_t expert) {
   const std::optional<input_statistics> statistics = read_input_statistics(place);
   if (!statistics || !statistics->gram_layer) return std::nullopt;
-  gram_matrix result;
+  stored_gram result;
   result.tokens = statistics->token_counts.at(expert);
   result.columns = place.columns;
   const std::uint64_t size = triangle_size(place.columns);

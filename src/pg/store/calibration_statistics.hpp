@@ -33,7 +33,7 @@ struct input_statistics {
   std::optional<std::int64_t> gram_layer;  // the tensor under which the Gram matrix is stored, if there is one
 };
 
-struct gram_matrix {
+struct stored_gram {
   std::int64_t tokens = 0;  // that this input was the sum of: those of the expert
   std::size_t columns = 0;
   std::vector<float> upper;  // the upper triangle, row after row, each from the diagonal on; zeros without tokens
@@ -45,9 +45,14 @@ constexpr std::uint64_t triangle_row(std::uint64_t columns, std::uint64_t row) n
   return triangle_size(columns) - triangle_size(columns - row);
 }
 
-// Both read with the active snapshot, need an spi_session, and have no value if there are no such statistics; a Gram
+// The place of a tensor of a model; raises 42704 if there is none of that name. Needs an spi_session, as do those
+// below.
+calibration_place find_calibrated(std::int32_t model, std::int32_t revision, const std::string& calibration_set,
+                                  const std::string& tensor);
+
+// Both read with the active snapshot, and have no value if there are no such statistics; a Gram
 // matrix is then missing if only the diagonal was collected.
 std::optional<input_statistics> read_input_statistics(const calibration_place& place);
-std::optional<gram_matrix> read_gram(const calibration_place& place, std::size_t expert);
+std::optional<stored_gram> read_gram(const calibration_place& place, std::size_t expert);
 
 }  // namespace hartonomous::pg
