@@ -251,6 +251,37 @@ BEGIN
   );
   ALTER TABLE hartonomous.calibration_grams ALTER gram SET STORAGE EXTERNAL;
 
+  CREATE TABLE hartonomous.sensitivities (
+    model_id integer NOT NULL REFERENCES hartonomous.models ON DELETE CASCADE,
+    revision_id integer NOT NULL REFERENCES hartonomous.model_revisions ON DELETE CASCADE,
+    calibration_set text NOT NULL REFERENCES hartonomous.calibration_sets ON UPDATE CASCADE ON DELETE CASCADE,
+    layer_id bigint NOT NULL,
+    method text NOT NULL,
+    format text NOT NULL,
+    relative_error double precision NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (model_id, calibration_set, revision_id, layer_id, method, format)
+  );
+  CREATE INDEX ON hartonomous.sensitivities (revision_id);
+  CREATE INDEX ON hartonomous.sensitivities (calibration_set);
+
+  CREATE TABLE hartonomous.sensitivity_probes (
+    model_id integer NOT NULL REFERENCES hartonomous.models ON DELETE CASCADE,
+    revision_id integer NOT NULL REFERENCES hartonomous.model_revisions ON DELETE CASCADE,
+    calibration_set text NOT NULL REFERENCES hartonomous.calibration_sets ON UPDATE CASCADE ON DELETE CASCADE,
+    layer_id bigint NOT NULL,
+    method text NOT NULL,
+    format text NOT NULL,
+    tokens bigint NOT NULL,
+    kl_divergence double precision NOT NULL,
+    kl_divergence_error double precision NOT NULL,
+    seconds double precision NOT NULL,
+    created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (model_id, calibration_set, revision_id, layer_id, method)
+  );
+  CREATE INDEX ON hartonomous.sensitivity_probes (revision_id);
+  CREATE INDEX ON hartonomous.sensitivity_probes (calibration_set);
+
   CREATE TABLE hartonomous.atom_usage_stats (
     model_id integer NOT NULL REFERENCES hartonomous.models ON DELETE CASCADE,
     tensor_atom_id bigint NOT NULL,
@@ -284,7 +315,8 @@ CREATE FUNCTION hartonomous.store_tables() RETURNS text[]
   LANGUAGE sql IMMUTABLE PARALLEL SAFE COST 1
   RETURN ARRAY['store', 'models', 'model_layers', 'tensor_atoms', 'tensor_atoms_backup', 'model_revisions',
                'svd_compressed_layers', 'compression_runs', 'compression_steps', 'validation_sets',
-               'validation_results', 'calibration_sets', 'calibration_stats', 'calibration_grams', 'atom_usage_stats'];
+               'validation_results', 'calibration_sets', 'calibration_stats', 'calibration_grams', 'sensitivities',
+               'sensitivity_probes', 'atom_usage_stats'];
 COMMENT ON FUNCTION hartonomous.store_tables() IS 'names of the tables that create_store() creates, without partitions';
 
 CREATE FUNCTION hartonomous.upgrade_store() RETURNS void

@@ -31,8 +31,9 @@ BEGIN ATOMIC
     FROM (VALUES
       (2, 'compression_steps', 'NOT EXISTS (SELECT FROM hartonomous.compression_runs r WHERE r.run_id = t.run_id)'),
       (3, 'compression_runs', NULL), (4, 'validation_results', NULL), (5, 'calibration_grams', NULL),
-      (6, 'calibration_stats', NULL), (7, 'atom_usage_stats', NULL), (8, 'model_layers', NULL),
-      (9, 'model_revisions', NULL)) t (n, relation, condition)
+      (6, 'calibration_stats', NULL), (7, 'sensitivities', NULL), (8, 'sensitivity_probes', NULL),
+      (9, 'atom_usage_stats', NULL), (10, 'model_layers', NULL), (11, 'model_revisions', NULL)
+    ) t (n, relation, condition)
    ORDER BY t.n);
 END;
 COMMENT ON FUNCTION hartonomous_internal.orphaned_rows() IS

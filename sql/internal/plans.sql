@@ -163,6 +163,15 @@ COMMENT ON FUNCTION hartonomous_internal.plan_parameters(text, hartonomous.tenso
   'the parameters of a run of run_plan(), by which the same call finds a run that was stopped; 22004 on NULL, 22023 '
   'without a name';
 
+-- Plans may be written by hand, so that it may be anything.
+CREATE FUNCTION hartonomous_internal.predicted_divergence(details jsonb) RETURNS double precision
+  LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE COST 1
+  RETURN CASE WHEN jsonb_typeof(details -> 'predicted_kl_divergence') = 'number'
+              THEN CASE WHEN (details ->> 'predicted_kl_divergence')::numeric BETWEEN 0 AND 1e9
+                        THEN (details ->> 'predicted_kl_divergence')::numeric::double precision END END;
+COMMENT ON FUNCTION hartonomous_internal.predicted_divergence(jsonb) IS
+  'predicted_kl_divergence of the details of a plan, if it is a number from 0 to 1e9';
+
 CREATE FUNCTION hartonomous_internal.report_plan(model integer, parameters jsonb, plan hartonomous.tensor_plan[],
   result jsonb)
   RETURNS void
@@ -175,10 +184,11 @@ BEGIN
   -- The numbers are the user's own, and may be anything.
   SELECT sum(o.n) AS tensors, string_agg(format('%s %s', o.operation, o.n), ', ' ORDER BY o.operation) AS operations,
          least(sum(o.before), 9223372036854775807)::bigint AS before,
-         least(sum(o.after), 9223372036854775807)::bigint AS after
+         least(sum(o.after), 9223372036854775807)::bigint AS after, sum(o.predicted) AS predicted
     INTO said
     FROM (SELECT p.operation, count(*) AS n, sum(greatest(p.bytes_before, 0)) AS before,
-                 sum(greatest(p.bytes_after, 0)) AS after
+                 sum(greatest(p.bytes_after, 0)) AS after,
+                 sum(hartonomous_internal.predicted_divergence(p.details)) AS predicted
             FROM unnest(plan) p WHERE p.operation <> 'copy' GROUP BY p.operation) o;
   IF result IS NULL THEN
     RAISE NOTICE 'the plan changes no tensor: nothing done';
@@ -187,12 +197,16 @@ BEGIN
       coalesce(hartonomous.human_bytes(said.before), 'unknown'),
       coalesce(hartonomous.human_bytes(said.after), 'unknown');
   ELSE
-    RAISE NOTICE '%: % tensors (%), % -> %, revision %, % s', parameters ->> 'stage', said.tensors, said.operations,
+    UPDATE hartonomous.model_revisions r
+       SET metrics = r.metrics || jsonb_build_object('predicted_kl_divergence', said.predicted)
+     WHERE r.revision_id = (result ->> 'revision')::integer AND said.predicted IS NOT NULL;
+    RAISE NOTICE '%: % tensors (%), % -> %, revision %, % s%', parameters ->> 'stage', said.tensors, said.operations,
       coalesce(hartonomous.human_bytes(coalesce((result ->> 'bytes_before')::bigint, said.before)), 'unknown'),
       coalesce(hartonomous.human_bytes(coalesce((result ->> 'bytes_after')::bigint, said.after)), 'unknown'),
-      result ->> 'revision', result ->> 'seconds';
+      result ->> 'revision', result ->> 'seconds',
+      coalesce(', predicted KL divergence ' || round(said.predicted::numeric, 6), '');
   END IF;
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.report_plan(integer, jsonb, hartonomous.tensor_plan[], jsonb) IS
-  'reports what run_plan() did';
+  'reports what run_plan() did, and records with the revision the KL divergence that the plan predicts, if it does';

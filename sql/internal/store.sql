@@ -110,6 +110,19 @@ BEGIN
   'first row of the matrix in this panel, from 0, which has whole rows up to where the next panel begins';
   COMMENT ON COLUMN hartonomous.calibration_grams.gram IS
   'those rows one after the other, each from the diagonal to the end: float32, little endian, at most 64 MB';
+  COMMENT ON TABLE hartonomous.sensitivities IS
+  'one row per matrix, format and method of quantizing: what the format would cost on a calibration set';
+  COMMENT ON COLUMN hartonomous.sensitivities.method IS 'plain, or imatrix: by the statistics of the calibration set';
+  COMMENT ON COLUMN hartonomous.sensitivities.relative_error IS
+  'tr(D G D^T) / tr(W G W^T) of the weights W, their change D and the Gram matrix G; Infinity if the format '
+  'cannot hold '
+  'the weights';
+  COMMENT ON TABLE hartonomous.sensitivity_probes IS
+  'one row per matrix and method of quantizing: what the model loses if only this matrix is quantized';
+  COMMENT ON COLUMN hartonomous.sensitivity_probes.format IS 'the format in which the matrix was';
+  COMMENT ON COLUMN hartonomous.sensitivity_probes.tokens IS 'number of tokens of the text that were scored';
+  COMMENT ON COLUMN hartonomous.sensitivity_probes.kl_divergence IS
+  'KL divergence from the predictions of the revision in nats, mean over the tokens';
   COMMENT ON TABLE hartonomous.atom_usage_stats IS 'how often and how much an atom took part in evaluations';
   COMMENT ON COLUMN hartonomous.atom_usage_stats.usage_count IS 'number of tokens it took part in';
   COMMENT ON COLUMN hartonomous.atom_usage_stats.mean_energy IS
