@@ -14,6 +14,7 @@
 #include "hartonomous/format.hpp"
 #include "hartonomous/interrupt.hpp"
 #include "hartonomous/span.hpp"
+#include "hartonomous/thread_pool.hpp"
 
 namespace hartonomous {
 
@@ -54,14 +55,14 @@ class column_copier {
 // removed: W_K <- W H_{:,K} H_KK^-1, where H = G + damping * mean(diag G) * I and G is the Gram matrix of the inputs.
 class column_refit {
  public:
-  // `gram` is n x n, of which the upper triangle is read; `kept` is ascending. Takes bytes() of memory. The caller must
-  // hold an object of hartonomous/thread_pool.hpp, here and in apply(). Errors: 22023 if the damping is not finite and
-  // above 0; 22003 if the Gram matrix has values that are not finite, or is not positive semidefinite.
-  column_refit(span<const double> gram, std::size_t n, span<const std::uint32_t> kept, double damping,
+  // `gram` is the upper triangle of the n x n matrix, row after row, each from the diagonal on; `kept` is ascending.
+  // Takes bytes() of memory. Errors: 22023 if the damping is not finite and above 0; 22003 if the Gram matrix has
+  // values that are not finite, or is not positive semidefinite.
+  column_refit(span<const float> gram, std::size_t n, span<const std::uint32_t> kept, double damping, thread_pool& pool,
                interrupt_checker& interrupts);
   static std::uint64_t bytes(std::uint64_t n, std::uint64_t kept) noexcept;
 
-  // Reads `rows` rows of n weights, and writes as many rows of the kept columns.
+  // Reads `rows` rows of n weights, and writes as many rows of the kept columns. The caller must hold a thread_pool.
   void apply(const float* weights, std::size_t rows, float* out) const;
 
  private:

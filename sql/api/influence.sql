@@ -1,7 +1,7 @@
--- An estimate of how much each block contributes to a model.
+-- How much each block contributes to a model: an estimate, and a measurement.
 
--- It is computed from weights alone, since no activations have been measured. Two matrices of each block write its
--- output to the residual stream; their norms stand for the size of that output.
+-- The estimate is computed from weights alone. Two matrices of each block write its output to the residual stream;
+-- their norms stand for the size of that output.
 CREATE FUNCTION hartonomous.block_influence(model hartonomous.regmodel)
   RETURNS TABLE (layer_idx integer, influence double precision)
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 50
@@ -31,3 +31,24 @@ COMMENT ON FUNCTION hartonomous.block_influence(hartonomous.regmodel) IS
   'an estimate, from weights alone, of how much each block contributes to the residual stream: the sum of the '
   'Frobenius norms of the matrices that write to it (attention output and feed-forward down), or of all its matrices '
   'if none has such a name; 42704 if there is no such model';
+
+CREATE FUNCTION hartonomous.block_influence(model hartonomous.regmodel, corpus text, n_ctx integer DEFAULT NULL,
+    blocks integer[] DEFAULT NULL)
+  RETURNS TABLE (layer_idx integer, influence double precision)
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000 ROWS 50
+  SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  PERFORM hartonomous_internal.current_revision(model);
+  blocks := coalesce(blocks, hartonomous_internal.model_blocks(model));
+  RETURN QUERY
+    SELECT b.block, b.influence
+      FROM unnest(blocks, hartonomous_internal.block_influences(model, corpus, n_ctx, blocks)) b (block, influence);
+END
+$$;
+COMMENT ON FUNCTION hartonomous.block_influence(hartonomous.regmodel, text, integer, integer[]) IS
+  'how much each block changes the states of the tokens of a text: 1 - the mean cosine between the states before and '
+  'after it (Men et al. 2024); if only some blocks are given, the others are left out; texts are cut into windows of '
+  'n_ctx tokens (NULL: 512, or the context of the model if that is shorter); 22023 if the text is empty, n_ctx is out '
+  'of range or there is no such block, 22004 if the text is NULL, 0A000 if the architecture is not supported, 55000, '
+  '53200, 42704';

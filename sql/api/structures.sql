@@ -1,7 +1,8 @@
 -- Students whose tensors are smaller than their parent's: structured pruning. The implementation is in
 -- internal/structures.sql.
 
-CREATE FUNCTION hartonomous.structure_scores(model hartonomous.regmodel, kind text)
+CREATE FUNCTION hartonomous.structure_scores(model hartonomous.regmodel, kind text,
+    calibration_set text DEFAULT NULL)
   RETURNS TABLE (block integer, structure integer, score double precision)
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 10000
   SET search_path = pg_catalog, pg_temp
@@ -16,45 +17,71 @@ BEGIN
   sizes := hartonomous_internal.check_structures(model, kind);
   RETURN QUERY
     SELECT s.block, s.structure, s.score
-      FROM hartonomous_internal.structure_norms(model, kind, hartonomous_internal.structure_count(kind, sizes)) s
+      FROM hartonomous_internal.structure_ranking(model, kind, hartonomous_internal.structure_count(kind, sizes),
+             hartonomous_internal.structure_calibration(model, calibration_set)) s
      ORDER BY s.block, s.structure;
 END
 $$;
-COMMENT ON FUNCTION hartonomous.structure_scores(hartonomous.regmodel, text) IS
+COMMENT ON FUNCTION hartonomous.structure_scores(hartonomous.regmodel, text, text) IS
   'how much each neuron ("neurons"), group of heads that share keys and values ("heads") or expert ("experts") of each '
-  'block contributes, numbered from 0: the product of the norms of its parts of matrices; 22023 if there is no such '
-  'kind or the model has none, 0A000 if its architecture is not supported, 55000, 42704';
+  'block contributes, numbered from 0: the energy of what it writes to the residual stream when the text of a '
+  'calibration set is read (NULL: the only one that the live revision has statistics of) or, without statistics, the '
+  'product of the norms of its parts of matrices; 22023 if there is no such kind, the model has none, or there are '
+  'several sets, 0A000 if its architecture is not supported, 55000 if there are no statistics of the set, or a tensor '
+  'is missing, 42704';
 
 CREATE FUNCTION hartonomous.extract_by_neurons(parent hartonomous.regmodel, keep_ratio double precision,
-    new_model_name text DEFAULT NULL, multiple integer DEFAULT NULL, nowait boolean DEFAULT false) RETURNS integer
+    new_model_name text DEFAULT NULL, multiple integer DEFAULT NULL, calibration_set text DEFAULT NULL,
+    refit boolean DEFAULT NULL, damping double precision DEFAULT 0.01, nowait boolean DEFAULT false) RETURNS integer
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-  RETURN hartonomous_internal.create_structure_student(parent, 'neurons', keep_ratio, multiple, new_model_name, nowait);
+  RETURN hartonomous_internal.create_structure_student(parent, 'neurons', keep_ratio, multiple, new_model_name,
+                                                       calibration_set, refit, damping, nowait);
 END
 $$;
-COMMENT ON FUNCTION hartonomous.extract_by_neurons(hartonomous.regmodel, double precision, text, integer, boolean) IS
+COMMENT ON FUNCTION hartonomous.extract_by_neurons(hartonomous.regmodel, double precision, text, integer, text, boolean,
+  double precision, boolean) IS
   'a student whose feed-forward networks have the given share of the neurons, those with the highest '
   'structure_scores(), as many in every block: the nearest multiple of a number (NULL: of the weights in a block of '
-  'ffn_down''s format, at least 32); returns its number; 22023 if the share is not in (0, 1], the number is out of '
-  'range, blocks would be cut or there are no neurons outside experts, 0A000 if the architecture is not supported, '
-  '55000, 42704, 42710, 55P03 with nowait';
+  'ffn_down''s format, at least 32); ffn_down is refitted by least squares where there are Gram matrices of its input, '
+  'unless refit is false; returns its number; 22023 if the share is not in (0, 1], a number is out of range, blocks '
+  'would be cut, there are no neurons outside experts or several calibration sets, 0A000 if the architecture is not '
+  'supported or, with refit, a tensor is factored, 55000 without statistics of the set or, with refit, Gram matrices, '
+  '22003, 53200, 42704, 42710, 55P03 with nowait';
 
 CREATE FUNCTION hartonomous.extract_by_heads(parent hartonomous.regmodel, keep_ratio double precision,
-    new_model_name text DEFAULT NULL, nowait boolean DEFAULT false) RETURNS integer
+    new_model_name text DEFAULT NULL, calibration_set text DEFAULT NULL, refit boolean DEFAULT NULL,
+    damping double precision DEFAULT 0.01, nowait boolean DEFAULT false) RETURNS integer
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-  RETURN hartonomous_internal.create_structure_student(parent, 'heads', keep_ratio, 1, new_model_name, nowait);
+  RETURN hartonomous_internal.create_structure_student(parent, 'heads', keep_ratio, 1, new_model_name,
+                                                       calibration_set, refit, damping, nowait);
 END
 $$;
-COMMENT ON FUNCTION hartonomous.extract_by_heads(hartonomous.regmodel, double precision, text, boolean) IS
+COMMENT ON FUNCTION hartonomous.extract_by_heads(hartonomous.regmodel, double precision, text, text, boolean,
+  double precision, boolean) IS
   'a student that has the given share of the groups of heads that share keys and values, those with the highest '
-  'structure_scores(), as many in every block; returns its number; 22023 if the share is not in (0, 1] or blocks would '
-  'be cut, 0A000 if the architecture is not supported or cannot have fewer heads, 55000, 42704, 42710, 55P03 with '
-  'nowait';
+  'structure_scores(), as many in every block; attn_output is refitted as ffn_down by extract_by_neurons(); returns '
+  'its number; 0A000 if the architecture cannot have fewer heads, and errors as extract_by_neurons()';
+
+CREATE FUNCTION hartonomous.extract_by_experts(parent hartonomous.regmodel, keep_ratio double precision,
+    new_model_name text DEFAULT NULL, calibration_set text DEFAULT NULL, nowait boolean DEFAULT false) RETURNS integer
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  RETURN hartonomous_internal.create_structure_student(parent, 'experts', keep_ratio, 1, new_model_name,
+                                                       calibration_set, false, 0.01, nowait);
+END
+$$;
+COMMENT ON FUNCTION hartonomous.extract_by_experts(hartonomous.regmodel, double precision, text, text, boolean) IS
+  'a student that has the given share of the experts, those with the highest structure_scores(), as many in every '
+  'block; a token uses as many as before, but not more than there are; returns its number; 22023 if the model has no '
+  'experts, and errors as extract_by_neurons()';
 
 CREATE FUNCTION hartonomous.extract_by_vocabulary(parent hartonomous.regmodel, corpus text,
     new_model_name text DEFAULT NULL, nowait boolean DEFAULT false) RETURNS integer
@@ -94,18 +121,3 @@ COMMENT ON FUNCTION hartonomous.extract_by_vocabulary(hartonomous.regmodel, text
   'stay; returns its number; 22023 if the corpus is empty or the model has no tokenizer, 22004 on NULL, 53200 if the '
   'corpus is too long for hartonomous.max_work_memory, 0A000 if the architecture or the tokenizer is not supported, '
   '22P03, 55000, 42704, 42710, 55P03 with nowait';
-
-CREATE FUNCTION hartonomous.extract_by_experts(parent hartonomous.regmodel, keep_ratio double precision,
-    new_model_name text DEFAULT NULL, nowait boolean DEFAULT false) RETURNS integer
-  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
-  SET search_path = pg_catalog, pg_temp
-AS $$
-BEGIN
-  RETURN hartonomous_internal.create_structure_student(parent, 'experts', keep_ratio, 1, new_model_name, nowait);
-END
-$$;
-COMMENT ON FUNCTION hartonomous.extract_by_experts(hartonomous.regmodel, double precision, text, boolean) IS
-  'a student that has the given share of the experts, those with the highest structure_scores(), as many in every '
-  'block; a token uses as many as before, but not more than there are; returns its number; 22023 if the share is not '
-  'in (0, 1] or the model has no experts, 0A000 if the architecture is not supported, 55000, 42704, 42710, 55P03 with '
-  'nowait';

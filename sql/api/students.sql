@@ -27,7 +27,7 @@ COMMENT ON FUNCTION hartonomous.extract_by_importance(hartonomous.regmodel, doub
 
 CREATE FUNCTION hartonomous.extract_by_layers(parent hartonomous.regmodel, target_layer_count integer,
     strategy text DEFAULT 'first', new_model_name text DEFAULT NULL, protected_blocks integer[] DEFAULT NULL,
-    nowait boolean DEFAULT false)
+    corpus text DEFAULT NULL, n_ctx integer DEFAULT NULL, nowait boolean DEFAULT false)
   RETURNS integer
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
@@ -39,6 +39,11 @@ BEGIN
   IF strategy IS NULL OR strategy NOT IN ('first', 'influence') THEN
     PERFORM hartonomous_internal.raise_error('22023', format('unknown strategy "%s"', coalesce(strategy, 'NULL')),
       hint => 'Strategies are "first" and "influence" (see block_influence()).');
+  ELSIF strategy = 'first' AND num_nonnulls(corpus, n_ctx) > 0 THEN
+    PERFORM hartonomous_internal.raise_error('22023', 'the first blocks are chosen without a corpus',
+      hint => 'Strategy "influence" measures with one.');
+  ELSIF corpus IS NULL AND n_ctx IS NOT NULL THEN
+    PERFORM hartonomous_internal.raise_error('22023', 'n_ctx needs a corpus');
   END IF;
   PERFORM hartonomous_internal.lock_parent(parent, nowait);
   present := hartonomous_internal.model_blocks(parent);
@@ -51,18 +56,24 @@ BEGIN
       format('a student of model "%s" must have between 1 and %s blocks, not %s',
              parent, cardinality(present), coalesce(target_layer_count::text, 'NULL')));
   END IF;
-  blocks := CASE strategy WHEN 'first' THEN present[:target_layer_count]
-                          ELSE hartonomous_internal.influential_blocks(parent, target_layer_count,
-                            protected_blocks) END;
+  blocks := CASE WHEN strategy = 'first' THEN present[:target_layer_count]
+                 WHEN corpus IS NULL THEN
+                   hartonomous_internal.influential_blocks(parent, target_layer_count, protected_blocks)
+                 ELSE hartonomous_internal.influential_blocks(parent, target_layer_count, protected_blocks, corpus,
+                                                              n_ctx) END;
   RETURN hartonomous_internal.create_student(parent,
     coalesce(new_model_name, hartonomous_internal.student_name(parent, 'L' || target_layer_count)),
-    jsonb_build_object('strategy', strategy, 'blocks', blocks), blocks);
+    jsonb_build_object('strategy', strategy, 'blocks', blocks,
+                       'corpus_sha256', encode(sha256(convert_to(corpus, 'UTF8')), 'hex')), blocks);
 END
 $$;
-COMMENT ON FUNCTION hartonomous.extract_by_layers(hartonomous.regmodel, integer, text, text, integer[], boolean) IS
+COMMENT ON FUNCTION hartonomous.extract_by_layers(hartonomous.regmodel, integer, text, text, integer[], text, integer,
+  boolean) IS
   'a student with the given number of blocks, the first or the most influential ones, and all tensors outside blocks; '
-  'blocks are renumbered; "influence" keeps the protected ones (NULL: the first two and the last); returns its number; '
-  '22023 if there are not that many blocks or the strategy is unknown, 42704, 42710, 55P03 with nowait';
+  'blocks are renumbered; "influence" is estimated from weights or, with a corpus, measured, again after each block '
+  'that is removed; it keeps the protected blocks (NULL: the first two and the last or, measured, the first two, of 16 '
+  'or more the first four, and the last two); returns its number; 22023 if there are not that many blocks or the '
+  'strategy is unknown, 42704, 42710, 55P03 with nowait, and errors of block_influence()';
 
 CREATE FUNCTION hartonomous.extract_by_spatial_region(parent hartonomous.regmodel, min_x real, max_x real, min_y real,
     max_y real, min_z real DEFAULT -10, max_z real DEFAULT 10, new_model_name text DEFAULT NULL,

@@ -13,12 +13,12 @@ COMMENT ON FUNCTION hartonomous_internal.network_sizes(integer) IS
   'the sizes of a language model, all of whose tensors exist and have the shapes that these imply; 0A000 if its '
   'architecture is not supported, 55000 if a tensor or key is missing or does not fit, 42704 if there is no such model';
 
-CREATE FUNCTION hartonomous_internal.matrix_energies(model integer, tensor text, OUT of_rows double precision[],
-    OUT of_columns double precision[])
+CREATE FUNCTION hartonomous_internal.matrix_energies(model integer, tensor text, matrices integer,
+    OUT of_rows double precision[], OUT of_columns double precision[])
   AS 'MODULE_PATHNAME' LANGUAGE C STABLE PARALLEL UNSAFE COST 5000;
-COMMENT ON FUNCTION hartonomous_internal.matrix_energies(integer, text) IS
-  'the sums of the squares of the weights in each row and in each column of a live tensor; 42704 if there is none of '
-  'that name, 22004 on NULL';
+COMMENT ON FUNCTION hartonomous_internal.matrix_energies(integer, text, integer) IS
+  'the sums of the squares of the weights in each row of a live tensor, and in each column of each of so many matrices '
+  'that its rows are; 42704 if there is no such tensor, 22023 if it is not that many matrices, 22004 on NULL';
 
 CREATE FUNCTION hartonomous_internal.trim_vocabulary(model integer, corpus text, OUT kept integer[],
     OUT metadata jsonb)
@@ -132,7 +132,7 @@ BEGIN
     WITH parts AS (
       SELECT t.block, t.layer_id, ((e.n - 1) / (t.length / structures))::integer AS structure, sum(e.energy) AS energy
         FROM hartonomous_internal.structure_tensors(model, kind) t
-        CROSS JOIN LATERAL hartonomous_internal.matrix_energies(model, t.layer_name) m
+        CROSS JOIN LATERAL hartonomous_internal.matrix_energies(model, t.layer_name, 1) m
         CROSS JOIN LATERAL unnest(CASE t.side WHEN 'rows' THEN m.of_rows ELSE m.of_columns END)
           WITH ORDINALITY e (energy, n)
        WHERE cardinality(t.tensor_shape) > 1
@@ -145,11 +145,80 @@ $$;
 COMMENT ON FUNCTION hartonomous_internal.structure_norms(integer, text, integer) IS
   'the score of each structure from weights alone: the product of the Frobenius norms of its parts of matrices';
 
+-- The matrix that writes what structures of a kind contribute: its input has the numbers that they are made of.
+CREATE FUNCTION hartonomous_internal.writing_tensor(kind text) RETURNS text
+  LANGUAGE sql IMMUTABLE PARALLEL SAFE COST 1
+  RETURN CASE kind WHEN 'neurons' THEN 'ffn_down.weight' WHEN 'heads' THEN 'attn_output.weight'
+                   WHEN 'experts' THEN 'ffn_down_exps.weight' END;
+COMMENT ON FUNCTION hartonomous_internal.writing_tensor(text) IS
+  'the tensor of a block, without "blk.N.", through which structures of a kind write to the residual stream';
+
+-- The energy of a structure is the sum over the tokens of a text and over its columns j of (x_j * ||W_:,j||)^2. Inputs
+-- of experts count only for the tokens for which the router chose them.
+CREATE FUNCTION hartonomous_internal.structure_energies(model integer, kind text, structures integer,
+    calibration_set text)
+  RETURNS TABLE (block integer, structure integer, score double precision)
+  LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 10000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  revision constant integer := hartonomous_internal.calibrated_revision(model,
+    hartonomous_internal.current_revision(model), calibration_set);
+  matrix record;
+  inputs real[];
+  weights double precision[];
+BEGIN
+  FOR matrix IN
+    SELECT t.block, t.layer_id, t.layer_name FROM hartonomous_internal.structure_tensors(model, kind) t
+     WHERE t.layer_name LIKE '%.' || hartonomous_internal.writing_tensor(kind)
+  LOOP
+    SELECT s.sums_of_squares::real[] INTO inputs
+      FROM hartonomous.calibration_stats s
+     WHERE s.model_id = model AND s.revision_id = revision AND s.layer_id = matrix.layer_id
+       AND s.calibration_set = structure_energies.calibration_set;
+    SELECT m.of_columns INTO STRICT weights
+      FROM hartonomous_internal.matrix_energies(model, matrix.layer_name,
+        CASE kind WHEN 'experts' THEN structures ELSE 1 END) m;
+    IF cardinality(inputs) IS DISTINCT FROM cardinality(weights) THEN
+      PERFORM hartonomous_internal.raise_error('55000',
+        format('there are no statistics of the input of tensor "%s" in the live revision', matrix.layer_name),
+        hint => format('CALL hartonomous.collect_calibration(%L, %L); collects them.',
+                       model::hartonomous.regmodel, calibration_set));
+    END IF;
+    RETURN QUERY
+      SELECT matrix.block, ((e.n - 1) / (cardinality(weights) / structures))::integer, sum(e.input * e.weight)
+        FROM unnest(inputs::double precision[], weights) WITH ORDINALITY e (input, weight, n) GROUP BY 2;
+  END LOOP;
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.structure_energies(integer, text, integer, text) IS
+  'the score of each structure by what it writes to the residual stream when the text of a calibration set is read, as '
+  'if its numbers were independent; 55000, with the call to make, if the live revision has no statistics of that set';
+
+-- The scores that functions use unless told otherwise.
+CREATE FUNCTION hartonomous_internal.structure_ranking(model integer, kind text, structures integer,
+    calibration_set text)
+  RETURNS TABLE (block integer, structure integer, score double precision)
+  LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 10000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  IF calibration_set IS NULL THEN
+    RETURN QUERY SELECT * FROM hartonomous_internal.structure_norms(model, kind, structures);
+  ELSE
+    RETURN QUERY SELECT * FROM hartonomous_internal.structure_energies(model, kind, structures, calibration_set);
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.structure_ranking(integer, text, integer, text) IS
+  'the score of each structure by its energy on a calibration set or, without one, by its weights alone';
+
 CREATE TYPE hartonomous_internal.kept_structures AS (block integer, numbers integer[]);
 COMMENT ON TYPE hartonomous_internal.kept_structures IS
   'the structures of a block that are kept, ascending from 0; block -1: those outside blocks';
 
-CREATE FUNCTION hartonomous_internal.best_structures(model integer, kind text, structures integer, keep integer)
+CREATE FUNCTION hartonomous_internal.best_structures(model integer, kind text, structures integer, keep integer,
+    calibration_set text)
   RETURNS hartonomous_internal.kept_structures[]
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
@@ -159,16 +228,16 @@ BEGIN
     SELECT ROW(r.block, array_agg(r.structure ORDER BY r.structure))::hartonomous_internal.kept_structures
       FROM (SELECT s.block, s.structure,
                    row_number() OVER (PARTITION BY s.block ORDER BY s.score DESC, s.structure) AS place
-              FROM hartonomous_internal.structure_norms(model, kind, structures) s) r
+              FROM hartonomous_internal.structure_ranking(model, kind, structures, calibration_set) s) r
      WHERE r.place <= keep GROUP BY r.block ORDER BY r.block);
 END
 $$;
-COMMENT ON FUNCTION hartonomous_internal.best_structures(integer, text, integer, integer) IS
+COMMENT ON FUNCTION hartonomous_internal.best_structures(integer, text, integer, integer, text) IS
   'the structures with the highest scores, as many in each block; of equal ones the first';
 
 -- The shape shrinks in the dimension that the structures share: the last one, or the first one of their rows.
 CREATE FUNCTION hartonomous_internal.structure_plan(model integer, kind text, structures integer,
-    kept hartonomous_internal.kept_structures[]) RETURNS hartonomous.tensor_plan[]
+    kept hartonomous_internal.kept_structures[], refit jsonb DEFAULT '{}') RETURNS hartonomous.tensor_plan[]
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
@@ -178,7 +247,8 @@ BEGIN
                jsonb_build_object(t.side, n.places, 'shape', CASE t.side
                  WHEN 'rows' THEN (t.tensor_shape[1] / structures * cardinality(k.numbers)) || t.tensor_shape[2:]
                  ELSE t.tensor_shape[:cardinality(t.tensor_shape) - 1]
-                      || (t.length / structures * cardinality(k.numbers)) END),
+                      || (t.length / structures * cardinality(k.numbers)) END)
+                 || CASE WHEN t.side = 'columns' AND cardinality(t.tensor_shape) > 1 THEN refit ELSE '{}' END,
                NULL, NULL, NULL, NULL, NULL, NULL)::hartonomous.tensor_plan
       FROM hartonomous_internal.structure_tensors(model, kind) t
       JOIN unnest(kept) k ON k.block = t.block
@@ -189,8 +259,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.structure_plan(integer, text, integer,
-  hartonomous_internal.kept_structures[]) IS
-  'a plan for a student that has only some structures of a kind; tensors of blocks that keep all are not in it';
+  hartonomous_internal.kept_structures[], jsonb) IS
+  'a plan for a student that has only some structures of a kind, whose columns are refitted if refit has the arguments '
+  'for that; tensors of blocks that keep all are not in it';
 
 -- Sets a key, or adds it. A list with one entry per block gets the number in every entry.
 CREATE FUNCTION hartonomous_internal.with_size(metadata jsonb, key text, size integer) RETURNS jsonb
@@ -306,8 +377,82 @@ $$;
 COMMENT ON FUNCTION hartonomous_internal.check_trimmed(integer, integer, integer[], text) IS
   '55000 unless a student with only the kept tokens of its parent has the same tokens for a text';
 
+-- A set that is not named is the only one there is.
+CREATE FUNCTION hartonomous_internal.structure_calibration(model integer, calibration_set text) RETURNS text
+  LANGUAGE plpgsql STABLE PARALLEL SAFE COST 250
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  live constant integer := hartonomous_internal.current_revision(model);
+  sets text[];
+BEGIN
+  sets := ARRAY(SELECT c.calibration_set FROM hartonomous_internal.calibrations_of(model, calibration_set) c
+                 WHERE hartonomous_internal.calibrated_revision(model, live, c.calibration_set) IS NOT NULL);
+  IF calibration_set IS NULL AND cardinality(sets) > 1 THEN
+    PERFORM hartonomous_internal.raise_error('22023',
+      format('model "%s" has statistics of several calibration sets', model::hartonomous.regmodel),
+      hint => format('Pass calibration_set. There are %s.',
+                     (SELECT string_agg(format('"%s"', u.name), ', ') FROM unnest(sets[1:10]) u (name))));
+  ELSIF calibration_set IS NOT NULL AND cardinality(sets) = 0 THEN
+    PERFORM hartonomous_internal.raise_error('55000',
+      format('the live revision of model "%s" has no statistics of calibration set "%s"', model::hartonomous.regmodel,
+             calibration_set),
+      hint => format('CALL hartonomous.collect_calibration(%L, %L); collects them.', model::hartonomous.regmodel,
+                     calibration_set));
+  END IF;
+  RETURN sets[1];
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.structure_calibration(integer, text) IS
+  'the calibration set whose statistics of the live revision are used: the named one or the only one, NULL if there is '
+  'none; 55000, with the call to make, if the named one has no such statistics, 22023 if there are several';
+
+-- Gram matrices are used wherever there are any, unless refit is false.
+CREATE FUNCTION hartonomous_internal.refit_arguments(model integer, kind text, calibration_set text, refit boolean,
+    damping double precision) RETURNS jsonb
+  LANGUAGE plpgsql STABLE PARALLEL SAFE COST 5000
+  SET search_path = pg_catalog, pg_temp SET extra_float_digits = 1
+AS $$
+DECLARE
+  live constant integer := hartonomous_internal.current_revision(model);
+  layers constant bigint[] := ARRAY(
+    SELECT t.layer_id FROM hartonomous_internal.structure_tensors(model, kind) t
+     WHERE t.side = 'columns' AND cardinality(t.tensor_shape) > 1);
+  revision integer;
+  known boolean;
+  factored boolean;
+BEGIN
+  IF (damping > 0 AND damping < 'Infinity') IS NOT TRUE THEN
+    PERFORM hartonomous_internal.raise_error('22023',
+      format('damping must be a number above 0, not %s', coalesce(damping::text, 'NULL')));
+  END IF;
+  revision := hartonomous_internal.calibrated_revision(model, live, calibration_set);
+  known := cardinality(layers) > 0 AND NOT EXISTS (
+    SELECT FROM unnest(layers) l (id)
+     WHERE NOT EXISTS (SELECT FROM hartonomous.calibration_stats s
+                        WHERE s.model_id = model AND s.revision_id = revision AND s.layer_id = l.id
+                          AND s.calibration_set = refit_arguments.calibration_set AND s.gram_layer_id IS NOT NULL));
+  factored := EXISTS (SELECT FROM hartonomous_internal.stored_forms(model, hartonomous_internal.live_base(model)) f
+                       WHERE f.layer_id = ANY (layers));
+  IF refit AND NOT known THEN
+    PERFORM hartonomous_internal.raise_error('55000', 'there are no Gram matrices to refit by',
+      hint => format('CALL hartonomous.collect_calibration(%L, %L); collects them, of the live revision.',
+                     model::hartonomous.regmodel, coalesce(calibration_set, 'name of a set')));
+  ELSIF refit AND factored THEN
+    PERFORM hartonomous_internal.raise_error('0A000', 'factored tensors cannot be refitted');
+  END IF;
+  RETURN CASE WHEN coalesce(refit, true) AND known AND NOT factored
+              THEN jsonb_build_object('calibration_set', calibration_set, 'revision', revision, 'damping', damping)
+              ELSE '{}' END;
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.refit_arguments(integer, text, text, boolean, double precision) IS
+  'the arguments of a selection that refits columns by the Gram matrices of the live revision; {} if there are none, '
+  'or a tensor is factored, unless refit is true: then 55000 and 0A000; 22023 if damping is not above 0';
+
 CREATE FUNCTION hartonomous_internal.create_structure_student(parent integer, kind text, keep_ratio double precision,
-    multiple integer, new_model_name text, nowait boolean) RETURNS integer
+    multiple integer, new_model_name text, calibration_set text, refit boolean, damping double precision,
+    nowait boolean) RETURNS integer
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
@@ -315,6 +460,7 @@ DECLARE
   sizes hartonomous_internal.network_sizes;
   structures integer;
   keep integer;
+  refitting jsonb;
   student integer;
 BEGIN
   PERFORM hartonomous_internal.check_ratio(keep_ratio);
@@ -326,19 +472,23 @@ BEGIN
   END IF;
   structures := hartonomous_internal.structure_count(kind, sizes);
   keep := hartonomous_internal.structures_to_keep(parent, kind, structures, keep_ratio, multiple);
+  calibration_set := hartonomous_internal.structure_calibration(parent, calibration_set);
+  refitting := hartonomous_internal.refit_arguments(parent, kind, calibration_set, refit, damping);
   student := hartonomous_internal.create_student(parent,
     coalesce(new_model_name, hartonomous_internal.student_name(parent, format('%s_%s', keep, kind))),
-    jsonb_build_object('strategy', kind, 'keep_ratio', keep_ratio, 'kept', keep, 'of', structures),
+    jsonb_build_object('strategy', kind, 'keep_ratio', keep_ratio, 'kept', keep, 'of', structures,
+                       'calibration_set', calibration_set, 'refit', refitting <> '{}', 'damping',
+                       refitting -> 'damping'),
     -- An empty plan would be one that leaves nothing.
     plan => nullif(hartonomous_internal.structure_plan(parent, kind, structures,
-      hartonomous_internal.best_structures(parent, kind, structures, keep)), '{}'),
+      hartonomous_internal.best_structures(parent, kind, structures, keep, calibration_set), refitting), '{}'),
     new_metadata => hartonomous_internal.structure_metadata(hartonomous_internal.gguf_metadata_of(parent), kind, sizes,
                                                             keep));
   PERFORM hartonomous_internal.network_sizes(student);
   RETURN student;
 END
 $$;
-COMMENT ON FUNCTION hartonomous_internal.create_structure_student(integer, text, double precision, integer, text,
-  boolean) IS
+COMMENT ON FUNCTION hartonomous_internal.create_structure_student(integer, text, double precision, integer, text, text,
+  boolean, double precision, boolean) IS
   'a student that keeps the same share of the neurons, groups of heads or experts of every block; returns its number; '
   'errors of the functions that extract by each kind';

@@ -185,16 +185,15 @@ END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.student_name(integer, text) IS 'the name of a student for which none is given';
 
-CREATE FUNCTION hartonomous_internal.influential_blocks(parent integer, wanted integer, protected_blocks integer[])
-  RETURNS integer[]
-  LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000
+CREATE FUNCTION hartonomous_internal.protected_blocks(parent integer, wanted integer, protected_blocks integer[],
+    default_blocks integer[]) RETURNS integer[]
+  LANGUAGE plpgsql STABLE PARALLEL SAFE COST 250
   SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
   present constant integer[] := hartonomous_internal.model_blocks(parent);
   protected constant integer[] := ARRAY(
-    SELECT DISTINCT b FROM unnest(coalesce(protected_blocks, ARRAY[0, 1, present[cardinality(present)]])) b
-     WHERE b = ANY (present));
+    SELECT DISTINCT b FROM unnest(coalesce(protected_blocks, default_blocks)) b WHERE b = ANY (present));
 BEGIN
   IF NOT protected_blocks <@ present THEN
     PERFORM hartonomous_internal.raise_error('22023',
@@ -207,6 +206,23 @@ BEGIN
       detail => format('Blocks %s are protected.', array_to_string(protected, ', ')),
       hint => 'Pass other protected_blocks, or none: ''{}''.');
   END IF;
+  RETURN protected;
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.protected_blocks(integer, integer, integer[], integer[]) IS
+  'the blocks that a student keeps in any case: those given or, for NULL, the default ones; 22023 if one does not '
+  'exist, or more are protected than requested';
+
+CREATE FUNCTION hartonomous_internal.influential_blocks(parent integer, wanted integer, protected_blocks integer[])
+  RETURNS integer[]
+  LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  present constant integer[] := hartonomous_internal.model_blocks(parent);
+  protected constant integer[] := hartonomous_internal.protected_blocks(parent, wanted, protected_blocks,
+    ARRAY[0, 1, present[cardinality(present)]]);
+BEGIN
   RETURN ARRAY(SELECT c.layer_idx
                  FROM (SELECT i.layer_idx FROM hartonomous.block_influence(parent) i
                         ORDER BY i.layer_idx = ANY (protected) DESC, i.influence DESC, i.layer_idx LIMIT wanted) c
@@ -216,6 +232,36 @@ $$;
 COMMENT ON FUNCTION hartonomous_internal.influential_blocks(integer, integer, integer[]) IS
   'the blocks to keep: the protected ones (NULL: the first two and the last), then the most influential ones; 22023 if '
   'more are protected than requested';
+
+-- Influence is measured again after each removal, because blocks that do the same work can each be left out, but not
+-- both.
+CREATE FUNCTION hartonomous_internal.influential_blocks(parent integer, wanted integer, protected_blocks integer[],
+    corpus text, n_ctx integer) RETURNS integer[]
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  kept integer[] := hartonomous_internal.model_blocks(parent);
+  blocks constant integer := cardinality(kept);
+  protected constant integer[] := hartonomous_internal.protected_blocks(parent, wanted, protected_blocks,
+    kept[:CASE WHEN blocks < 16 THEN 2 ELSE 4 END] || kept[blocks - 1:]);
+  least record;
+BEGIN
+  WHILE cardinality(kept) > wanted LOOP
+    SELECT i.layer_idx, i.influence INTO STRICT least
+      FROM hartonomous.block_influence(parent, corpus, n_ctx, kept) i
+     WHERE i.layer_idx <> ALL (protected) ORDER BY i.influence, i.layer_idx DESC LIMIT 1;
+    kept := array_remove(kept, least.layer_idx);
+    RAISE NOTICE 'block % has the least influence of %: %', least.layer_idx, cardinality(kept) + 1,
+      round(least.influence::numeric, 5);
+  END LOOP;
+  RETURN kept;
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.influential_blocks(integer, integer, integer[], text, integer) IS
+  'the blocks that are left when the one with the least influence on a text is removed, again and again, but no '
+  'protected one (NULL: the first two, of 16 blocks or more the first four, and the last two); 22023 if more are '
+  'protected than requested, and errors of block_influence()';
 
 -- The box around the middle of the space that contains the given share of the matrices' atoms.
 CREATE FUNCTION hartonomous_internal.central_region(model integer, ratio double precision) RETURNS real[]

@@ -9,6 +9,7 @@
 #include "pg/model/language_model.hpp"
 #include "pg/model/model_tokenizer.hpp"
 #include "pg/store/atom_selection.hpp"
+#include "pg/store/calibration_statistics.hpp"
 #include "pg/store/layer_row.hpp"
 #include "pg/store/locked_snapshot.hpp"
 
@@ -16,9 +17,11 @@
 #include <cstdint>
 #include <cstring>
 #include <numeric>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "hartonomous/influence.hpp"
 #include "network/architecture.hpp"
 
 using namespace hartonomous;
@@ -55,6 +58,29 @@ selection_layers look_up_layers(Datum from, Datum into) {
   return {found.integer(0, 1), found.text(0, 2), layout_of_row(found, 0, 3, 4, weights, found.text(0, 6))};
 }
 
+// The refit of the columns of a tensor by the Gram matrix of its input, from arguments that name a calibration set, the
+// revision whose statistics are used, and the damping; nothing without a set.
+std::optional<column_refit> refit_argument(FunctionCallInfo fcinfo, int argument, std::int32_t model,
+                                           const std::string& tensor, const std::vector<std::uint32_t>& kept) {
+  if (PG_ARGISNULL(argument)) return std::nullopt;
+  if (PG_ARGISNULL(argument + 1) || PG_ARGISNULL(argument + 2)) {
+    throw error(sqlstate::null_value_not_allowed, "the revision and the damping cannot be NULL");
+  }
+  const calibration_place place = find_calibrated(model, PG_GETARG_INT32(argument + 1),
+                                                  text_argument(fcinfo, argument, "the calibration set"), tensor);
+  const std::uint64_t n = place.columns;
+  require_work_memory(triangle_size(n) * sizeof(float) + column_refit::bytes(n, kept.size()), "refitting columns");
+  const std::optional<stored_gram> stored = read_gram(place, 0);
+  if (!stored) {
+    throw error(sqlstate::object_not_in_prerequisite_state,
+                "there is no Gram matrix of the input of tensor \"" + tensor + "\"", {},
+                "collect_calibration() collects it; refit => false does without.");
+  }
+  backend_interrupts interrupts;
+  thread_pool pool(static_cast<unsigned>(current_settings.threads));
+  return column_refit(stored->upper, n, kept, PG_GETARG_FLOAT8(argument + 2), pool, interrupts);
+}
+
 Datum float8_array(const std::vector<double>& values) {
   return call([&] {
     auto* elements = static_cast<Datum*>(palloc(sizeof(Datum) * (values.size() + 1)));
@@ -76,7 +102,8 @@ HARTONOMOUS_FUNCTION(selected_atoms) {
   atom_reader reader(catalog.atoms());
   kept_structures kept = {kept_argument(fcinfo, 2, tensor.layout.rows, "rows"),
                           kept_argument(fcinfo, 3, tensor.layout.row_length, "columns")};
-  atom_selection selection(reader, tensor, layers.into, std::move(kept),
+  std::optional<column_refit> refit = refit_argument(fcinfo, 4, layers.model, layers.name, kept.columns);
+  atom_selection selection(reader, tensor, layers.into, std::move(kept), std::move(refit),
                            static_cast<unsigned>(current_settings.threads));
   for (std::vector<selected_atom> atoms = selection.next(); !atoms.empty(); atoms = selection.next()) {
     for (const selected_atom& atom : atoms) {
@@ -94,6 +121,8 @@ HARTONOMOUS_FUNCTION(selected_atoms) {
 HARTONOMOUS_FUNCTION(matrix_energies) {
   const std::string name = text_argument(fcinfo, 1, "the tensor");
   const std::int32_t id = model_argument(fcinfo);
+  if (PG_ARGISNULL(2)) throw error(sqlstate::null_value_not_allowed, "the number of matrices cannot be NULL");
+  const auto matrices = static_cast<std::uint64_t>(std::max(PG_GETARG_INT32(2), 0));
   const MemoryContext context = CurrentMemoryContext;
   std::vector<double> of_rows, of_columns;
   {
@@ -101,17 +130,23 @@ HARTONOMOUS_FUNCTION(matrix_energies) {
     spi_session spi;
     const model_tensors catalog(live_atoms(id));
     const stored_tensor& tensor = catalog.tensor(name);
+    if (matrices == 0 || tensor.layout.rows % matrices != 0) {
+      throw error(sqlstate::invalid_parameter_value,
+                  "tensor \"" + name + "\" is not " + std::to_string(matrices) + " matrices");
+    }
+    const std::uint64_t columns = tensor.layout.row_length, height = tensor.layout.rows / matrices;
     atom_reader reader(catalog.atoms());
     atom_rows rows(reader, tensor, tensor.all_rows());
     of_rows.resize(tensor.layout.rows);
-    of_columns.resize(tensor.layout.row_length);
-    buffer<float> row(tensor.layout.row_length);
-    for (double& energy : of_rows) {
+    of_columns.resize(matrices * columns);
+    buffer<float> row(columns);
+    for (std::size_t i = 0; i < of_rows.size(); ++i) {
       rows.read(1, row.data());
-      for (std::size_t j = 0; j < row.size(); ++j) {
+      double* const sums = of_columns.data() + i / height * columns;
+      for (std::size_t j = 0; j < columns; ++j) {
         const double square = double{row[j]} * row[j];
-        energy += square;
-        of_columns[j] += square;
+        of_rows[i] += square;
+        sums[j] += square;
       }
     }
   }
@@ -173,6 +208,25 @@ HARTONOMOUS_FUNCTION(trim_vocabulary) {
                           call([&] { return DirectFunctionCall1(jsonb_in, CStringGetDatum(json.c_str())); })};
   const bool nulls[2] = {};
   return composite_datum(fcinfo, values, nulls);
+}
+
+HARTONOMOUS_FUNCTION(block_influences) {
+  const std::string corpus = text_argument(fcinfo, 1, "the corpus");
+  const std::int32_t id = model_argument(fcinfo);
+  if (PG_ARGISNULL(3)) throw error(sqlstate::null_value_not_allowed, "the blocks cannot be NULL");
+  const MemoryContext context = CurrentMemoryContext;
+  std::vector<double> influences;
+  {
+    const integer_array_view blocks(PG_GETARG_DATUM(3));
+    const locked_snapshot snapshot(id);
+    spi_session spi;
+    language_model model(live_atoms(id));
+    const std::vector<token_id> tokens = model.encode(corpus);
+    influences = block_influences(model.network(), tokens, model.context(fcinfo, 2), model.begin(), blocks.values(),
+                                  work_memory() / 2);
+  }
+  const context_scope scope(context);
+  return float8_array(influences);
 }
 
 HARTONOMOUS_FUNCTION(select_weights) {

@@ -146,11 +146,14 @@ TEST(Structures, KeptNumbersAreChecked) {
 
 // ---- refit -------------------------------------------------------------------------------------------------------
 
-std::vector<double> gram_of(const std::vector<float>& x, std::size_t tokens, std::size_t n) {
-  std::vector<double> gram(n * n);
-  for (std::size_t t = 0; t < tokens; ++t) {
-    for (std::size_t i = 0; i < n; ++i) {
-      for (std::size_t j = i; j < n; ++j) gram[i * n + j] += double{x[t * n + i]} * x[t * n + j];
+// The upper triangle of the Gram matrix of tokens x n inputs.
+std::vector<float> gram_of(const std::vector<float>& x, std::size_t tokens, std::size_t n) {
+  std::vector<float> gram;
+  for (std::size_t i = 0; i < n; ++i) {
+    for (std::size_t j = i; j < n; ++j) {
+      double sum = 0.0;
+      for (std::size_t t = 0; t < tokens; ++t) sum += double{x[t * n + i]} * x[t * n + j];
+      gram.push_back(static_cast<float>(sum));
     }
   }
   return gram;
@@ -166,9 +169,9 @@ std::vector<float> dependent_inputs() {
 }
 
 TEST(Structures, TheRefitMakesUpForColumnsThatOthersReplace) {
-  const thread_pool pool;
+  thread_pool pool;
   const std::vector<std::uint32_t> kept = {0, 1, 2, 3, 4};
-  const column_refit refit(gram_of(dependent_inputs(), tokens, n), n, kept, 1e-9, none);
+  const column_refit refit(gram_of(dependent_inputs(), tokens, n), n, kept, 1e-9, pool, none);
   const std::vector<float> w = random_row(3 * n, 7);
   std::vector<float> out(3 * kept.size());
   refit.apply(w.data(), 3, out.data());
@@ -192,10 +195,10 @@ double output_error(const std::vector<float>& x, const std::vector<float>& w, co
 }
 
 TEST(Structures, NoOtherWeightsOfTheKeptColumnsAreBetter) {
-  const thread_pool pool;
+  thread_pool pool;
   const std::vector<float> x = random_row(tokens * n, 8), w = random_row(n, 9);
   const std::vector<std::uint32_t> kept = {1, 2, 4};
-  const column_refit refit(gram_of(x, tokens, n), n, kept, 1e-12, none);
+  const column_refit refit(gram_of(x, tokens, n), n, kept, 1e-12, pool, none);
   std::vector<float> best(3);
   refit.apply(w.data(), 1, best.data());
   const double least = output_error(x, w, best, kept);
@@ -209,39 +212,59 @@ TEST(Structures, NoOtherWeightsOfTheKeptColumnsAreBetter) {
 }
 
 TEST(Structures, DroppedZerosChangeNothing) {
-  const thread_pool pool;
+  thread_pool pool;
   const std::vector<std::uint32_t> kept = {0, 2, 3};
   std::vector<float> w = random_row(2 * n, 10);
   for (std::size_t r = 0; r < 2; ++r) {
     for (const std::size_t j : {1, 4, 5}) w[r * n + j] = 0.0F;
   }
-  const column_refit refit(gram_of(random_row(tokens * n, 11), tokens, n), n, kept, 0.01, none);
+  const column_refit refit(gram_of(random_row(tokens * n, 11), tokens, n), n, kept, 0.01, pool, none);
   std::vector<float> out(6);
   refit.apply(w.data(), 2, out.data());
   EXPECT_EQ(out, (std::vector<float>{w[0], w[2], w[3], w[n], w[n + 2], w[n + 3]}));
 }
 
 TEST(Structures, InputsWithoutEnergyChangeNothing) {
-  const thread_pool pool;
+  thread_pool pool;
   const std::vector<float> w = random_row(n, 12);
   const std::vector<std::uint32_t> kept = {0, 5};
-  const column_refit refit(std::vector<double>(n * n), n, kept, 0.01, none);
+  const column_refit refit(std::vector<float>(n * (n + 1) / 2), n, kept, 0.01, pool, none);
   std::vector<float> out(2);
   refit.apply(w.data(), 1, out.data());
   EXPECT_EQ(out, (std::vector<float>{w[0], w[5]}));
 }
 
+TEST(Structures, ThreadsChangeNoBitOfTheRefit) {
+  constexpr std::size_t width = 300;
+  const std::vector<float> gram = gram_of(random_row(400 * width, 13), 400, width);
+  std::vector<std::uint32_t> kept;
+  for (std::uint32_t i = 0; i < width; ++i) {
+    if (i % 4 != 1) kept.push_back(i);
+  }
+  const std::vector<float> w = random_row(5 * width, 14);
+  std::vector<float> one(5 * kept.size()), four(5 * kept.size());
+  {
+    thread_pool pool;
+    column_refit(gram, width, kept, 0.01, pool, none).apply(w.data(), 5, one.data());
+  }
+  {
+    thread_pool pool(4);
+    column_refit(gram, width, kept, 0.01, pool, none).apply(w.data(), 5, four.data());
+  }
+  EXPECT_EQ(one, four);
+}
+
 TEST(Structures, GramMatricesAreChecked) {
-  const thread_pool pool;
+  thread_pool pool;
   const std::vector<std::uint32_t> kept = {0, 1};
-  const auto state = [&](std::vector<double> gram, double damping) {
-    return state_of([&] { column_refit(gram, 3, kept, damping, none); });
+  const auto state = [&](const std::vector<float>& gram, double damping) {
+    return state_of([&] { column_refit(gram, 3, kept, damping, pool, none); });
   };
-  EXPECT_EQ(state({1, 0, 0, 0, 1, 0, 0, 0, 1}, 0.01), "no error");
-  EXPECT_EQ(state({1, 0, 0, 0, 1, 0, 0, 0, std::nan("")}, 0.01), "22003");
-  EXPECT_EQ(state({1, 9, 0, 0, 1, 0, 0, 0, 1}, 0.01), "22003");
-  EXPECT_EQ(state({1, 0, 0, 0, 1, 0, 0, 0, 1}, 0.0), "22023");
-  EXPECT_EQ(state({1, 0, 0, 0, 1, 0, 0, 0, 1}, std::nan("")), "22023");
+  EXPECT_EQ(state({1, 0, 0, 1, 0, 1}, 0.01), "no error");
+  EXPECT_EQ(state({1, 0, 0, 1, 0, std::nanf("")}, 0.01), "22003");
+  EXPECT_EQ(state({1, 9, 0, 1, 0, 1}, 0.01), "22003");
+  EXPECT_EQ(state({1, 0, 0, 1, 0, 1}, 0.0), "22023");
+  EXPECT_EQ(state({1, 0, 0, 1, 0, 1}, std::nan("")), "22023");
 }
 
 }  // namespace

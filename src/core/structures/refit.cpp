@@ -1,6 +1,7 @@
 // The least-squares refit of kept columns (hartonomous/structures.hpp).
 #include "hartonomous/error.hpp"
 #include "hartonomous/structures.hpp"
+#include "hessian/factor.hpp"
 #include "linear_algebra/eigen.hpp"
 #include "linear_algebra/sgemm.hpp"
 
@@ -10,36 +11,54 @@
 namespace hartonomous {
 namespace {
 
-constexpr std::size_t panel = 64;  // right sides that are solved between two checks for interrupts
+using Eigen::Index;
+using Eigen::MatrixXd;
 
-double entry(span<const double> gram, std::size_t n, std::size_t i, std::size_t j) {
-  return i <= j ? gram[i * n + j] : gram[j * n + i];
+constexpr std::size_t panel = 64;  // right sides that are solved together
+constexpr Index tile = 128;        // rows of a task
+
+// An entry of a symmetric matrix of which the upper triangle is stored, row after row.
+double entry(span<const float> gram, std::size_t n, std::size_t i, std::size_t j) {
+  const std::size_t row = std::min(i, j), column = std::max(i, j);
+  return double{gram[row * n - row * (row + 1) / 2 + column]};
 }
 
 // Checks the Gram matrix; returns the mean of its diagonal.
-double checked_mean(span<const double> gram, std::size_t n) {
-  double sum = 0.0;
-  for (std::size_t i = 0; i < n; ++i) {
-    for (std::size_t j = i; j < n; ++j) {
-      if (!std::isfinite(gram[i * n + j])) {
-        throw error(sqlstate::numeric_value_out_of_range, "the Gram matrix has values that are not finite");
-      }
-    }
-    sum += gram[i * n + i];
+double checked_mean(span<const float> gram, std::size_t n) {
+  if (!std::all_of(gram.begin(), gram.end(), [](float v) { return std::isfinite(v); })) {
+    throw error(sqlstate::numeric_value_out_of_range, "the Gram matrix has values that are not finite");
   }
+  double sum = 0.0;
+  for (std::size_t i = 0; i < n; ++i) sum += entry(gram, n, i, i);
   return n > 0 ? sum / static_cast<double>(n) : 0.0;
+}
+
+// The solution X of H X = sides, given the inverse of H's lower triangular factor: X = L^-T (L^-1 sides).
+MatrixXd solve(const MatrixXd& inverse, const MatrixXd& sides, thread_pool& pool, interrupt_checker& interrupts) {
+  const Index size = inverse.rows();
+  const auto tiles = static_cast<std::size_t>((size + tile - 1) / tile);
+  MatrixXd half(size, sides.cols()), solved(size, sides.cols());
+  pool.run(tiles, interrupts, [&](std::size_t t) {
+    const Index row = static_cast<Index>(t) * tile, height = std::min(tile, size - row);
+    half.middleRows(row, height).noalias() = inverse.block(row, 0, height, row + height) * sides.topRows(row + height);
+  });
+  pool.run(tiles, interrupts, [&](std::size_t t) {
+    const Index row = static_cast<Index>(t) * tile, height = std::min(tile, size - row);
+    solved.middleRows(row, height).noalias() =
+        inverse.block(row, row, size - row, height).transpose() * half.bottomRows(size - row);
+  });
+  return solved;
 }
 
 }  // namespace
 
 std::uint64_t column_refit::bytes(std::uint64_t n, std::uint64_t kept) noexcept {
   const std::uint64_t dropped = n - kept;
-  return kept * kept * sizeof(double) + kept * panel * sizeof(double) + dropped * kept * sizeof(float);
+  return kept * kept * sizeof(double) + 3 * kept * panel * sizeof(double) + dropped * kept * sizeof(float);
 }
 
-// Solves H_KK X = H_KD for X, which is transposed the share that each kept column receives of each dropped one.
-column_refit::column_refit(span<const double> gram, std::size_t n, span<const std::uint32_t> kept, double damping,
-                           interrupt_checker& interrupts)
+column_refit::column_refit(span<const float> gram, std::size_t n, span<const std::uint32_t> kept, double damping,
+                           thread_pool& pool, interrupt_checker& interrupts)
     : n_(n), kept_(kept.begin(), kept.end()) {
   if (!(std::isfinite(damping) && damping > 0.0)) {
     throw error(sqlstate::invalid_parameter_value, "damping must be a number above 0");
@@ -50,34 +69,31 @@ column_refit::column_refit(span<const double> gram, std::size_t n, span<const st
   }
   transfer_.assign(dropped_.size() * kept_.size(), 0.0F);
   if (mean <= 0.0 || dropped_.empty()) return;  // without any active input there is nothing to make up for
-  const auto size = static_cast<Eigen::Index>(kept_.size());
-  Eigen::MatrixXd h(size, size);
-  for (std::size_t j = 0; j < kept_.size(); ++j) {
-    for (std::size_t i = 0; i < kept_.size(); ++i) {
-      h(static_cast<Eigen::Index>(i), static_cast<Eigen::Index>(j)) = entry(gram, n, kept_[i], kept_[j]);
+  const auto size = static_cast<Index>(kept_.size());
+  MatrixXd h = MatrixXd::Zero(size, size);
+  for (Index j = 0; j < size; ++j) {
+    for (Index i = j; i < size; ++i) {
+      h(i, j) = entry(gram, n, kept_[static_cast<std::size_t>(i)], kept_[static_cast<std::size_t>(j)]);
     }
-    h(static_cast<Eigen::Index>(j), static_cast<Eigen::Index>(j)) += damping * mean;
+    h(j, j) += damping * mean;
+    if (j % 64 == 0) interrupts.check();
   }
-  interrupts.check();
-  const Eigen::LLT<Eigen::Ref<Eigen::MatrixXd>> factor(h);
-  if (factor.info() != Eigen::Success) {
+  if (!hessian_detail::invert_factor(h, pool, interrupts)) {
     throw error(sqlstate::numeric_value_out_of_range, "the Gram matrix is not positive semidefinite");
   }
   for (std::size_t first = 0; first < dropped_.size(); first += panel) {
-    interrupts.check();
     const std::size_t count = std::min(panel, dropped_.size() - first);
-    Eigen::MatrixXd sides(size, static_cast<Eigen::Index>(count));
+    MatrixXd sides(size, static_cast<Index>(count));
     for (std::size_t d = 0; d < count; ++d) {
       for (std::size_t k = 0; k < kept_.size(); ++k) {
-        sides(static_cast<Eigen::Index>(k), static_cast<Eigen::Index>(d)) =
-            entry(gram, n, kept_[k], dropped_[first + d]);
+        sides(static_cast<Index>(k), static_cast<Index>(d)) = entry(gram, n, kept_[k], dropped_[first + d]);
       }
     }
-    factor.solveInPlace(sides);
+    const MatrixXd solved = solve(h, sides, pool, interrupts);
     for (std::size_t d = 0; d < count; ++d) {
       for (std::size_t k = 0; k < kept_.size(); ++k) {
         transfer_[(first + d) * kept_.size() + k] =
-            static_cast<float>(sides(static_cast<Eigen::Index>(k), static_cast<Eigen::Index>(d)));
+            static_cast<float>(solved(static_cast<Index>(k), static_cast<Index>(d)));
       }
     }
   }

@@ -5,6 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "hartonomous/structures.hpp"
@@ -27,9 +28,10 @@ struct selected_atom {
 
 class atom_selection {
  public:
-  // `into` is the layout of the new tensor. Errors: 22023 if the selection does not have its rows and columns.
+  // `into` is the layout of the new tensor. With a refit all weights are decoded, changed and encoded again. Errors:
+  // 22023 if the selection does not have the rows and columns of the new tensor.
   atom_selection(atom_reader& reader, const stored_tensor& from, const atom_layout& into, kept_structures kept,
-                 unsigned threads);
+                 std::optional<column_refit> refit, unsigned threads);
   // The atoms of the next rows, in order, without those all of whose weights are missing; nothing at the end. Errors:
   // 22023 if rows of the new length fit no block of a format.
   std::vector<selected_atom> next();
@@ -41,16 +43,19 @@ class atom_selection {
     std::vector<std::vector<std::byte>> bytes;
     std::vector<stored_run> runs;
     std::vector<std::int32_t> sequences;
+    std::vector<float> refitted;  // the kept columns; empty without a refit
     std::vector<selected_atom> made;
   };
 
   void take_atom(row_job& job);
   std::vector<row_job> read_rows();
+  void refit(row_job* jobs, std::size_t count) const;
   void select(row_job& job) const;
 
   const stored_tensor& from_;
   atom_layout into_;
   kept_structures kept_;
+  std::optional<column_refit> refit_;
   atom_cursor cursor_;
   bool pending_;
   std::size_t next_row_ = 0;  // index in kept_.rows

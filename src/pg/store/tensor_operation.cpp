@@ -116,6 +116,13 @@ void read_select(json_object& arguments, tensor_operation& to) {
     throw error(sqlstate::invalid_parameter_value, "operation \"select\" needs \"rows\" or \"columns\"");
   }
   if (!arguments.reals("shape")) arguments.refuse("shape", "is missing");
+  const bool refitted = arguments.text("calibration_set").has_value();
+  const auto revision = arguments.integer("revision", 1, INT32_MAX);
+  const auto damping = arguments.number("damping");
+  if (refitted != revision.has_value() || refitted != damping.has_value()) {
+    throw error(sqlstate::invalid_parameter_value,
+                "operation \"select\" needs \"calibration_set\", \"revision\" and \"damping\", or none of them");
+  }
 }
 
 struct known_operation {
