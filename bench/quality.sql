@@ -1,0 +1,144 @@
+-- One model of bench/quality.sh. Variables: dir (with model.gguf and text.txt; files are exported to it), n_ctx,
+-- mixtures and methods, separated by spaces.
+\pset footer off
+SET client_min_messages = warning;
+CREATE EXTENSION hartonomous CASCADE;
+SET hartonomous.threads = 1;
+SELECT hartonomous.import_gguf(:'dir' || '/model.gguf', 'model') AS model \gset
+
+-- ---- the text ----------------------------------------------------------------------------------------------------
+
+-- The end of the line in which a text has that character.
+CREATE FUNCTION end_of_line(text text, place integer) RETURNS integer LANGUAGE sql IMMUTABLE
+  RETURN place + coalesce(nullif(strpos(substr(text, place + 1), E'\n'), 0), length(text) - place);
+
+-- Parts that do not overlap. Tokens are spread evenly enough that shares of them are shares of the characters. A short
+-- text is shared out three to two.
+CREATE TABLE parts AS
+  WITH whole AS (
+    SELECT content AS text, cardinality(hartonomous.tokenize(:model, content)) AS tokens
+      FROM pg_read_file(:'dir' || '/text.txt') AS content
+  ), sizes AS (
+    SELECT text, length(text)::float8 / tokens * least(30000, tokens * 3 / 5) AS calibration,
+           length(text)::float8 / tokens * least(20500, tokens * 2 / 5) AS evaluation
+      FROM whole
+  ), first_part AS (
+    SELECT text, end_of_line(text, calibration::integer) AS ends, evaluation::integer AS size FROM sizes
+  )
+  SELECT left(text, ends) AS calibration,
+         substr(text, ends + 1, end_of_line(text, least(ends + size, length(text))) - ends) AS evaluation
+    FROM first_part;
+SELECT cardinality(hartonomous.tokenize(:model, calibration)) AS "tokens for calibration",
+       cardinality(hartonomous.tokenize(:model, evaluation)) AS "tokens for evaluation"
+  FROM parts;
+SELECT hartonomous.add_calibration_set('calibration', calibration),
+       hartonomous.add_validation_set('evaluation', evaluation)
+  FROM parts \g /dev/null
+CALL hartonomous.collect_calibration(:model, 'calibration');
+SELECT hartonomous.export_importance(:model, 'calibration', :'dir' || '/importance.gguf') \g /dev/null
+
+-- ---- trials ------------------------------------------------------------------------------------------------------
+
+-- The same with atoms of 32 weights, which can be pruned.
+SELECT hartonomous.import_gguf(:'dir' || '/model.gguf', 'atoms', 32) \g /dev/null
+
+-- What is done to a model (%1$L), what it is named, and what has to be done before. Of a method of quantizing there is
+-- a trial for each mixture (%2$L). A plan that allocates bits has those that the mixture has.
+CREATE TABLE changes (
+  line integer GENERATED ALWAYS AS IDENTITY, model text, change text, method text, preparation text DEFAULT 'SELECT',
+  statement text
+);
+CREATE FUNCTION to_quantize(arguments text) RETURNS text LANGUAGE sql IMMUTABLE
+  RETURN format('CALL hartonomous.quantize_model(%%1$L, %%2$L, %s)', arguments);
+CREATE FUNCTION to_allocate(arguments text) RETURNS text LANGUAGE sql IMMUTABLE
+  RETURN format($$
+    CREATE OR REPLACE VIEW allocation AS SELECT * FROM hartonomous.bit_allocation(%%1$L,
+      (SELECT sum((bytes_after + 31) / 32 * 32) FROM hartonomous.quantize_plan(%%1$L, %%2$L))::bigint, %s)$$, arguments);
+INSERT INTO changes (model, change, method, preparation, statement)
+  SELECT 'model', mixture, method, preparation, statement
+    FROM string_to_table(:'mixtures', ' ') WITH ORDINALITY AS mixtures (mixture, place),
+         (VALUES (1, 'plain', 'SELECT', to_quantize($$method => 'plain'$$)),
+                 (2, 'imatrix', 'SELECT', to_quantize($$method => 'imatrix', calibration_set => 'calibration'$$)),
+                 (3, 'imatrix+allocation', to_allocate($$'calibration'$$),
+                  $$CALL hartonomous.quantize_model(%1$L, hartonomous.plan_from('allocation'))$$)
+         ) AS methods (rank, method, preparation, statement)
+   WHERE method = ANY (string_to_array(:'methods', ' '))
+   ORDER BY place, rank;
+SELECT EXISTS (SELECT FROM changes WHERE method LIKE '%allocation') AS allocates \gset
+\if :allocates
+CALL hartonomous.measure_sensitivity(:model, 'calibration');
+\endif
+INSERT INTO changes (model, change, method, statement)
+  SELECT 'atoms', format('prune %s %%', percent), 'magnitude',
+         format($$CALL hartonomous.prune_by_importance(%%1$L, keep_ratio => %s, method => 'rewrite')$$, 1 - percent / 100.0)
+    FROM unnest('{1,2,5,10,20}'::integer[]) AS percent
+   UNION ALL
+  SELECT 'model', format('svd, keep %s', keep), 'plain',
+         format('CALL hartonomous.svd_compress_model(%%1$L, target_ratio => %s)', keep)
+    FROM unnest('{0.9,0.8}'::numeric[]) AS keep;
+
+CREATE TABLE trials (
+  line integer, bytes bigint, seconds float8, kl float8, kl_error float8, ratio float8, ratio_error float8,
+  same_top float8, same_top_error float8
+);
+CREATE TABLE started (at timestamptz);
+
+CREATE PROCEDURE begin_trial() LANGUAGE sql
+BEGIN ATOMIC
+  DELETE FROM started;
+  INSERT INTO started VALUES (clock_timestamp());
+END;
+
+-- Exports and measures the model, and undoes what was done to it.
+CREATE PROCEDURE end_trial(change_line integer, directory text, length_of_chunks integer) LANGUAGE plpgsql AS $$
+DECLARE
+  took float8 := (SELECT extract(epoch FROM clock_timestamp() - s.at) FROM started s);
+  change changes := (SELECT c FROM changes c WHERE c.line = change_line);
+  exported bigint := hartonomous.export_gguf(change.model,
+                       format('%s/%s.%s.gguf', directory, change.method, change.change));
+  revisions integer[] := ARRAY(SELECT r.revision_id FROM hartonomous.model_revisions r
+                                WHERE r.model_id = hartonomous.model_id(change.model) ORDER BY r.revision_id);
+BEGIN
+  INSERT INTO trials
+    SELECT change_line, exported, took, v.kl_divergence, v.kl_divergence_error, v.perplexity_ratio,
+           v.perplexity_ratio_error, v.same_top, v.same_top_error
+      FROM hartonomous.validate_model_accuracy(change.model, 'evaluation', baseline_revision => revisions[1],
+                                               n_ctx => length_of_chunks) AS v;
+  PERFORM hartonomous.rollback_model(change.model, revisions[1]);
+  PERFORM hartonomous.drop_backup(revisions[cardinality(revisions)]);
+END
+$$;
+
+-- Statements one by one, because procedures that commit cannot be called by EXECUTE.
+\o /dev/null
+SELECT format(preparation, model, change), 'CALL begin_trial()', format(statement, model, change),
+       format('CALL end_trial(%s, %L, %s)', line, :'dir', :n_ctx)
+  FROM changes ORDER BY line \gexec
+\o
+
+-- ---- tables ------------------------------------------------------------------------------------------------------
+
+\echo
+\echo 'Quantized: KL divergence in nats from the imported model, with standard errors.'
+\echo 'x imatrix: by that of method imatrix, whose file is as large or larger'
+SELECT sum(l.parameter_count) / 1e6 AS millions FROM hartonomous.model_layers l WHERE l.model_id = :model \gset
+WITH measured AS (SELECT c.change, c.method, t.* FROM trials t JOIN changes c USING (line))
+SELECT t.change AS mixture, t.method, t.bytes, t.bytes - i.bytes AS "over imatrix",
+       round(t.kl::numeric, 6) AS "KL divergence", round(t.kl_error::numeric, 6) AS "±",
+       round((t.kl / i.kl)::numeric, 3) AS "x imatrix",
+       round(t.ratio::numeric, 5) AS "x perplexity", round(t.ratio_error::numeric, 5) AS "±",
+       round(t.same_top::numeric, 4) AS "same top", round(t.same_top_error::numeric, 4) AS "±",
+       round((t.seconds / :millions)::numeric, 2) AS "s / M weights"
+  FROM measured t
+  LEFT JOIN measured i ON i.change = t.change AND i.method = 'imatrix'
+ WHERE t.change = ANY (string_to_array(:'mixtures', ' '))
+ ORDER BY t.line;
+
+\echo 'Otherwise smaller'
+SELECT c.change, c.method, round(t.kl::numeric, 5) AS "KL divergence", round(t.kl_error::numeric, 5) AS "±",
+       round(t.ratio::numeric, 4) AS "x perplexity", round(t.ratio_error::numeric, 4) AS "±",
+       round(t.same_top::numeric, 4) AS "same top", round(t.same_top_error::numeric, 4) AS "±",
+       round((t.seconds / :millions)::numeric, 2) AS "s / M weights"
+  FROM trials t JOIN changes c USING (line)
+ WHERE c.change <> ALL (string_to_array(:'mixtures', ' '))
+ ORDER BY c.line;
