@@ -15,6 +15,7 @@
 
 #include "hartonomous/evaluate.hpp"
 #include "hartonomous/format.hpp"
+#include "hartonomous/hessian.hpp"
 #include "hartonomous/network.hpp"
 #include "hartonomous/thread_pool.hpp"
 
@@ -27,6 +28,8 @@ namespace hartonomous {
 struct input_gram {
   span<const float> upper;     // the upper triangle of G, row after row, each from the diagonal on
   span<const float> diagonal;  // also the column importance that the codecs use, if `by_importance`
+  // If it is given, the rows are quantized against it, and by_importance means nothing.
+  const input_hessian* hessian = nullptr;
 };
 
 // The squared errors of rows in several formats, a panel of rows at a time.
@@ -45,14 +48,16 @@ class format_errors {
 
   // How many rows at a time are fast and take little memory.
   static std::size_t panel_rows(std::size_t columns) noexcept;
-  // Bytes that an object, add() and the rows themselves take for a panel of that size.
-  static std::uint64_t bytes(std::size_t columns) noexcept;
+  // Bytes that an object, add() and the rows themselves take for a panel of that size, without a Hessian or with one,
+  // which itself is not counted.
+  static std::uint64_t bytes(std::size_t columns, bool by_hessian) noexcept;
 
  private:
   double sum(const std::vector<float>& rows, std::size_t count);
   double gram_sum(const std::vector<float>& rows, std::size_t count);
   double diagonal_sum(const std::vector<float>& rows, std::size_t count) const;
   bool round_rows(format f, const float* rows, std::size_t count, std::vector<float>& error);
+  bool quantize_panel(format f, const float* rows, std::size_t count, std::vector<std::byte>& blocks);
 
   std::vector<format> formats_;
   std::size_t columns_;

@@ -20,7 +20,7 @@ BEGIN
   tasks := hartonomous_internal.plan_sensitivity(model, calibration_set, method, formats, probe_format, probe_tokens);
   FOREACH task IN ARRAY tasks LOOP
     done := done OPERATOR(pg_catalog.+) 1;
-    PERFORM hartonomous_internal.carry_out(task, model, calibration_set, method, probe_tokens,
+    PERFORM hartonomous_internal.carry_out(task, model, calibration_set, probe_tokens,
       done OPERATOR(pg_catalog.<) pg_catalog.cardinality(tasks));
     told := hartonomous_internal.report_sensitivity(model, tasks, done, started, told);
     IF commits THEN
@@ -41,8 +41,9 @@ COMMENT ON PROCEDURE hartonomous.measure_sensitivity(hartonomous.regmodel, text,
   'measures, and stores in sensitivities and sensitivity_probes, how much the live revision of a model loses if one of '
   'its matrices is quantized: for each format (by default all that can be written) the error relative to the weights '
   'on the inputs of a calibration set; and once, with the matrix in probe_format or its fallback, the KL divergence on '
-  'the first probe_tokens tokens of the set; method says how is quantized: plain, or imatrix with the statistics of '
-  'the set as column importance; nothing is measured twice; commits each tensor outside a transaction block; 42704 if '
+  'the first probe_tokens tokens of the set; method is one of those of '
+  'quantize_model(): plain, imatrix or hessian; nothing is measured twice; commits each tensor outside a transaction '
+  'block; 42704 if '
   'there is no such model or set, 55000 if the revision was not calibrated on it, 22023 if a format cannot be written, '
   'there is no such method, or the set has no text; other errors as perplexity()';
 
@@ -57,6 +58,7 @@ CREATE FUNCTION hartonomous.sensitivity(model hartonomous.regmodel, calibration_
 AS $$
 DECLARE
   live integer := hartonomous_internal.current_revision(model);
+  probes text := hartonomous_internal.probe_method(method);
 BEGIN
   PERFORM hartonomous_internal.sensitivity_revision(model, calibration_set, method);
   RETURN QUERY
@@ -69,9 +71,9 @@ BEGIN
       JOIN hartonomous.sensitivities s ON s.layer_id = t.layer_id AND s.model_id = model AND s.revision_id = live
        AND s.calibration_set = sensitivity.calibration_set AND s.method = sensitivity.method
       LEFT JOIN hartonomous.sensitivity_probes p ON p.layer_id = t.layer_id AND p.model_id = model
-       AND p.revision_id = live AND p.calibration_set = sensitivity.calibration_set AND p.method = sensitivity.method
+       AND p.revision_id = live AND p.calibration_set = sensitivity.calibration_set AND p.method = probes
       LEFT JOIN hartonomous.sensitivities e ON e.layer_id = t.layer_id AND e.model_id = model AND e.revision_id = live
-       AND e.calibration_set = sensitivity.calibration_set AND e.method = sensitivity.method AND e.format = p.format
+       AND e.calibration_set = sensitivity.calibration_set AND e.method = probes AND e.format = p.format
      ORDER BY t.ordinal, 3, s.format;
 END
 $$;

@@ -2,15 +2,15 @@
 -- and the formats that they may get.
 
 CREATE FUNCTION hartonomous_internal.format_errors(model integer, revision integer, calibrated_revision integer,
-    calibration_set text, tensor text, formats text[], by_importance boolean)
+    calibration_set text, tensor text, formats text[], method text)
   RETURNS TABLE (format text, relative_error double precision)
   AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE COST 5000 ROWS 15
   SET search_path = pg_catalog, pg_temp SET row_security = off;
-COMMENT ON FUNCTION hartonomous_internal.format_errors(integer, integer, integer, text, text, text[], boolean) IS
+COMMENT ON FUNCTION hartonomous_internal.format_errors(integer, integer, integer, text, text, text[], text) IS
   'for each format the error of a tensor of a revision relative to its weights W, tr(D G D^T) / tr(W G W^T), where D '
   'is what quantizing changes and G the Gram matrix that was collected for calibrated_revision, or else its diagonal; '
-  'without statistics G is the identity; Infinity if the format cannot hold the weights; by_importance as '
-  'column_importance of quantize_model(); 22023 if a format cannot be written, 42704 if there is no such tensor, 55000 '
+  'without statistics G is the identity; Infinity if the format cannot hold the weights; method as in '
+  'quantize_model(); 22023 if a format cannot be written, 42704 if there is no such tensor, 55000 '
   'if the statistics are damaged, 53200 beyond hartonomous.max_work_memory';
 
 CREATE FUNCTION hartonomous_internal.probe_tensor(model integer, revision integer, calibrated_revision integer,
@@ -118,7 +118,7 @@ COMMENT ON FUNCTION hartonomous_internal.formats_named(text[]) IS
   'names of formats in upper case, by default all that can be written; 22023 if one cannot be, or if there are none';
 
 CREATE TYPE hartonomous_internal.sensitivity_task AS (
-  layer_id bigint, layer_name text, formats text[], probe_format text
+  layer_id bigint, layer_name text, method text, formats text[], probe_format text
 );
 COMMENT ON TYPE hartonomous_internal.sensitivity_task IS
   'something to be measured of a tensor: its errors in several formats, or the divergence with it in one format';
@@ -132,10 +132,10 @@ DECLARE
   live integer := hartonomous_internal.current_revision(model);
   calibrated integer := hartonomous_internal.calibrated_revision(model, live, calibration_set);
 BEGIN
-  IF sensitivity_revision.method IS NULL OR sensitivity_revision.method NOT IN ('plain', 'imatrix') THEN
+  IF sensitivity_revision.method IS NULL OR sensitivity_revision.method NOT IN ('plain', 'imatrix', 'hessian') THEN
     PERFORM hartonomous_internal.raise_error('22023',
       format('unknown method "%s"', coalesce(sensitivity_revision.method, 'NULL')),
-      hint => 'Methods are "plain" and "imatrix".');
+      hint => 'Methods are "plain", "imatrix" and "hessian".');
   ELSIF NOT EXISTS (SELECT FROM hartonomous.calibration_sets s
                      WHERE s.calibration_set = sensitivity_revision.calibration_set) THEN
     PERFORM hartonomous_internal.raise_error('42704',
@@ -154,6 +154,13 @@ COMMENT ON FUNCTION hartonomous_internal.sensitivity_revision(integer, text, tex
   'the revision whose statistics apply to the live one; 42704 if there is no such model or set, 55000 if there are no '
   'statistics, 22023 if there is no such method of quantizing';
 
+CREATE FUNCTION hartonomous_internal.probe_method(method text) RETURNS text
+  LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE COST 1
+  RETURN CASE method WHEN 'hessian' THEN 'imatrix' ELSE method END;
+COMMENT ON FUNCTION hartonomous_internal.probe_method(text) IS
+  'the method by which a matrix is quantized for a probe: a divergence in proportion to the error is the same for any '
+  'method, so that the slow one is not needed';
+
 CREATE FUNCTION hartonomous_internal.plan_sensitivity(model integer, calibration_set text, method text,
     formats text[], probe_format text, probe_tokens integer)
   RETURNS hartonomous_internal.sensitivity_task[]
@@ -165,6 +172,7 @@ DECLARE
   live integer := hartonomous_internal.current_revision(model);
   named text[] := hartonomous_internal.formats_named(formats);
   low text := (hartonomous_internal.formats_named(ARRAY[probe_format]))[1];
+  probes text := hartonomous_internal.probe_method(method);
 BEGIN
   PERFORM hartonomous_internal.sensitivity_revision(model, calibration_set, method);
   IF (probe_tokens >= 2) IS NOT TRUE THEN
@@ -180,24 +188,26 @@ BEGIN
       SELECT t.*, hartonomous_internal.fitting_format(low, t.run) AS low
         FROM hartonomous_internal.allocatable_tensors(model) t WHERE t.kept IS NULL),
     missing AS (
-      SELECT t.layer_id, t.layer_name, t.ordinal, array_agg(DISTINCT c.format ORDER BY c.format) AS formats
+      SELECT t.layer_id, t.layer_name, t.ordinal, c.method, array_agg(DISTINCT c.format ORDER BY c.format) AS formats
         FROM tensors t
-        JOIN (SELECT f.layer_id, f.format FROM hartonomous_internal.format_choices(model, named) f
-              UNION SELECT p.layer_id, p.low FROM tensors p) c ON c.layer_id = t.layer_id
+        JOIN (SELECT f.layer_id, f.format, plan_sensitivity.method AS method
+                FROM hartonomous_internal.format_choices(model, named) f
+              UNION SELECT p.layer_id, p.low, probes FROM tensors p) c ON c.layer_id = t.layer_id
        WHERE NOT EXISTS (
          SELECT FROM hartonomous.sensitivities s
-          WHERE s.model_id = model AND s.revision_id = live AND s.method = plan_sensitivity.method
+          WHERE s.model_id = model AND s.revision_id = live AND s.method = c.method
             AND s.calibration_set = plan_sensitivity.calibration_set AND s.layer_id = c.layer_id
             AND s.format = c.format)
-       GROUP BY t.layer_id, t.layer_name, t.ordinal)
-    SELECT coalesce(array_agg(ROW(w.layer_id, w.layer_name, w.formats, w.low)::hartonomous_internal.sensitivity_task
-                              ORDER BY w.n, w.ordinal), '{}')
-      FROM (SELECT 1 AS n, m.layer_id, m.layer_name, m.ordinal, m.formats, NULL AS low FROM missing m
+       GROUP BY t.layer_id, t.layer_name, t.ordinal, c.method)
+    SELECT coalesce(array_agg(ROW(w.layer_id, w.layer_name, w.method, w.formats, w.low)
+                              ::hartonomous_internal.sensitivity_task
+                              ORDER BY w.n, w.ordinal, w.method), '{}')
+      FROM (SELECT 1 AS n, m.layer_id, m.layer_name, m.ordinal, m.method, m.formats, NULL AS low FROM missing m
             UNION ALL
-            SELECT 2, t.layer_id, t.layer_name, t.ordinal, NULL, t.low FROM tensors t
+            SELECT 2, t.layer_id, t.layer_name, t.ordinal, probes, NULL, t.low FROM tensors t
              WHERE NOT EXISTS (
                SELECT FROM hartonomous.sensitivity_probes p
-                WHERE p.model_id = model AND p.revision_id = live AND p.method = plan_sensitivity.method
+                WHERE p.model_id = model AND p.revision_id = live AND p.method = probes
                   AND p.calibration_set = plan_sensitivity.calibration_set AND p.layer_id = t.layer_id)) w);
 END
 $$;
@@ -205,37 +215,37 @@ COMMENT ON FUNCTION hartonomous_internal.plan_sensitivity(integer, text, text, t
   'what measure_sensitivity() has still to measure, in this order; errors as measure_sensitivity()';
 
 CREATE FUNCTION hartonomous_internal.carry_out(task hartonomous_internal.sensitivity_task, model integer,
-    calibration_set text, method text, probe_tokens integer, keep boolean) RETURNS void
+    calibration_set text, probe_tokens integer, keep boolean) RETURNS void
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
 DECLARE
   live integer := hartonomous_internal.current_revision(model);
-  calibrated integer := hartonomous_internal.sensitivity_revision(model, calibration_set, method);
+  calibrated integer := hartonomous_internal.sensitivity_revision(model, calibration_set, task.method);
   started timestamptz := clock_timestamp();
 BEGIN
   IF task.probe_format IS NULL THEN
     INSERT INTO hartonomous.sensitivities
         (model_id, revision_id, calibration_set, layer_id, method, format, relative_error)
-      SELECT model, live, carry_out.calibration_set, task.layer_id, carry_out.method, e.format, e.relative_error
+      SELECT model, live, carry_out.calibration_set, task.layer_id, task.method, e.format, e.relative_error
         FROM hartonomous_internal.format_errors(model, live, calibrated, carry_out.calibration_set, task.layer_name,
-               task.formats, carry_out.method = 'imatrix') e
+               task.formats, task.method) e
       ON CONFLICT DO NOTHING;
   ELSE
     INSERT INTO hartonomous.sensitivity_probes
         (model_id, revision_id, calibration_set, layer_id, method, format, tokens, kl_divergence,
          kl_divergence_error, seconds)
-      SELECT model, live, s.calibration_set, task.layer_id, carry_out.method, task.probe_format, p.scored,
+      SELECT model, live, s.calibration_set, task.layer_id, task.method, task.probe_format, p.scored,
              p.kl_divergence, p.kl_divergence_error, extract(epoch FROM clock_timestamp() - started)
         FROM hartonomous.calibration_sets s
         CROSS JOIN LATERAL hartonomous_internal.probe_tensor(model, live, calibrated, s.calibration_set, s.text,
-               task.layer_name, task.probe_format, probe_tokens, carry_out.method = 'imatrix', keep) p
+               task.layer_name, task.probe_format, probe_tokens, task.method = 'imatrix', keep) p
        WHERE s.calibration_set = carry_out.calibration_set
       ON CONFLICT DO NOTHING;
   END IF;
 END
 $$;
-COMMENT ON FUNCTION hartonomous_internal.carry_out(hartonomous_internal.sensitivity_task, integer, text, text, integer,
+COMMENT ON FUNCTION hartonomous_internal.carry_out(hartonomous_internal.sensitivity_task, integer, text, integer,
   boolean) IS
   'measures what a task says and stores it; with keep, another probe follows';
 

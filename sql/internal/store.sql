@@ -112,7 +112,7 @@ BEGIN
   'those rows one after the other, each from the diagonal to the end: float32, little endian, at most 64 MB';
   COMMENT ON TABLE hartonomous.sensitivities IS
   'one row per matrix, format and method of quantizing: what the format would cost on a calibration set';
-  COMMENT ON COLUMN hartonomous.sensitivities.method IS 'plain, or imatrix: by the statistics of the calibration set';
+  COMMENT ON COLUMN hartonomous.sensitivities.method IS 'plain, imatrix or hessian, as in quantize_model()';
   COMMENT ON COLUMN hartonomous.sensitivities.relative_error IS
   'tr(D G D^T) / tr(W G W^T) of the weights W, their change D and the Gram matrix G; Infinity if the format '
   'cannot hold '

@@ -39,23 +39,46 @@ std::vector<format> formats_argument(FunctionCallInfo fcinfo, int argument) {
   return formats;
 }
 
+// With the damping that quantize_model() uses.
+std::unique_ptr<input_hessian> hessian_of(const stored_gram& gram, thread_pool& threads,
+                                          interrupt_checker& interrupts) {
+  constexpr double damping = 0.01;
+  const auto row = [&](std::size_t i, double* out) {
+    const float* const from = gram.upper.data() + triangle_row(gram.columns, i);
+    std::copy(from, from + (gram.columns - i), out);
+  };
+  return std::make_unique<input_hessian>(gram.columns, row, damping, threads, interrupts);
+}
+
 // Reads the rows of a tensor and adds up their errors, expert by expert.
 std::vector<double> errors_of_tensor(model_tensors& tensors, const calibration_place& place,
-                                     const std::vector<format>& formats, bool by_importance) {
+                                     const std::vector<format>& formats, std::string_view method) {
   backend_interrupts interrupts;
   thread_pool threads(static_cast<unsigned>(current_settings.threads));
   const std::optional<input_statistics> statistics = read_input_statistics(place);
-  const bool full = statistics && statistics->gram_layer;
-  require_work_memory(format_errors::bytes(place.columns) + (full ? triangle_size(place.columns) * sizeof(float) : 0),
+  const bool full = statistics && statistics->gram_layer, by_hessian = statistics && method == "hessian";
+  if (by_hessian && !full) {
+    throw error(
+        sqlstate::object_not_in_prerequisite_state,
+        "calibration set \"" + place.calibration_set + "\" has no Gram matrix of tensor \"" + place.tensor + "\"", {},
+        "CALL hartonomous.collect_calibration(model, calibration_set, statistics => 'gram');");
+  }
+  const std::uint64_t gram_bytes = full ? triangle_size(place.columns) * sizeof(float) : 0;
+  require_work_memory(gram_bytes + std::max(format_errors::bytes(place.columns, by_hessian) +
+                                                (by_hessian ? input_hessian::bytes(place.columns) : 0),
+                                            by_hessian ? input_hessian::work_bytes(place.columns) : 0),
                       "measuring the errors of formats");
-  format_errors errors(formats, place.columns, by_importance && statistics, threads, interrupts);
+  format_errors errors(formats, place.columns, statistics && method == "imatrix", threads, interrupts);
   const std::uint64_t rows = tensors.find(place.tensor)->rows, of_expert = rows / place.experts;
   const auto reader = tensors.open(place.tensor, {0, rows});
   for (std::size_t expert = 0; expert < place.experts; ++expert) {
     std::optional<stored_gram> gram;
     input_gram inputs;
+    std::unique_ptr<input_hessian> hessian;
     if (full) gram = read_gram(place, expert);
     if (gram) inputs.upper = gram->upper;
+    if (by_hessian && gram) hessian = hessian_of(*gram, threads, interrupts);
+    inputs.hessian = hessian.get();
     if (statistics) inputs.diagonal = {statistics->sums_of_squares.data() + expert * place.columns, place.columns};
     errors.use(inputs);
     for (std::uint64_t row = 0; row < of_expert;) {
@@ -76,12 +99,13 @@ HARTONOMOUS_FUNCTION(format_errors) {
   const std::string set = text_argument(fcinfo, 3, "the calibration set");
   const std::string tensor = text_argument(fcinfo, 4, "the tensor");
   const std::vector<format> formats = formats_argument(fcinfo, 5);
+  const std::string method = text_argument(fcinfo, 6, "the method");
   result_rows rows(fcinfo);
   const locked_snapshot snapshot(id);
   spi_session spi;
   model_tensors tensors(atoms_of_revision(id, PG_GETARG_INT32(1)));
   const calibration_place place = find_calibrated(id, PG_GETARG_INT32(2), set, tensor);
-  const std::vector<double> errors = errors_of_tensor(tensors, place, formats, PG_GETARG_BOOL(6));
+  const std::vector<double> errors = errors_of_tensor(tensors, place, formats, method);
   for (std::size_t i = 0; i < formats.size(); ++i) {
     const Datum values[] = {text_datum(traits_of(formats[i]).name), Float8GetDatum(errors[i])};
     const bool nulls[2] = {};

@@ -3,7 +3,7 @@ BEGIN;
 \ir lib/model_files.sql
 \ir lib/language_models.sql
 \ir lib/wide_model.sql
-SELECT plan(39);
+SELECT plan(44);
 SELECT create_store() \g /dev/null
 CREATE FUNCTION lib.near(found double precision, expected double precision, what text) RETURNS text LANGUAGE sql AS
 $$ SELECT ok(abs(found - expected) <= 1e-4 * abs(expected), what || format(': %s, expected %s', found, expected)) $$;
@@ -74,6 +74,26 @@ CALL measure_sensitivity('wide', 'cats', 'plain', '{Q4_0}');
 SELECT near(s.relative_error, expected_error('blk.0.attn_k.weight', 'Q4_0'), 'the relative error, without importance')
   FROM sensitivities s WHERE s.layer_id = layer(:m, 'blk.0.attn_k.weight') AND format = 'Q4_0' AND method = 'plain';
 
+-- By the Hessian
+CALL measure_sensitivity('wide', 'cats', 'hessian', '{Q4_0,Q8_0}', probe_tokens => 100);
+SELECT results_eq($$SELECT format, count(*) FROM sensitivities WHERE method = 'hessian' GROUP BY 1 ORDER BY 1$$,
+  $$VALUES ('Q4_0', 8::bigint), ('Q8_0', 8)$$, 'errors of the method hessian are measured beside the others');
+SELECT is(count(*), 0::bigint, 'but no probes: those by importance serve') FROM sensitivity_probes
+  WHERE method = 'hessian';
+SELECT ok(sum(h.relative_error / i.relative_error) < 0.9 * count(*), 'errors against the Hessian are smaller')
+  FROM sensitivities h JOIN sensitivities i USING (layer_id, format)
+  WHERE h.method = 'hessian' AND i.method = 'imatrix' AND format = 'Q4_0';
+SELECT near(h.predicted_kl_divergence / i.predicted_kl_divergence, h.relative_error / i.relative_error,
+  'and so are the divergences predicted for it')
+  FROM sensitivity('wide', 'cats', 'hessian') h JOIN sensitivity('wide', 'cats') i USING (layer_name, format)
+  WHERE layer_name = 'blk.0.attn_q.weight' AND format = 'Q4_0';
+UPDATE calibration_stats SET gram_layer_id = NULL WHERE layer_id = layer(:m, 'blk.0.attn_q.weight');
+SELECT throws_ok(
+  format($$SELECT * FROM hartonomous_internal.format_errors(%s, %s, %2$s, 'cats', 'blk.0.attn_q.weight', '{Q4_0}',
+    'hessian')$$, :m, :r), '55000', NULL, 'without a Gram matrix there is no Hessian');
+UPDATE calibration_stats SET gram_layer_id = layer_id WHERE gram_layer_id IS NULL;
+DELETE FROM sensitivities WHERE method = 'hessian';
+
 -- Once
 CREATE TABLE lib.before AS SELECT * FROM sensitivities;
 CREATE TABLE lib.probes AS SELECT * FROM sensitivity_probes;
@@ -116,10 +136,12 @@ SELECT ok(bool_and(predicted_kl_divergence IS NULL), 'without a probe nothing is
 -- The functions that measure
 SELECT results_eq(
   format(
-    $$SELECT * FROM hartonomous_internal.format_errors(%s, %s, %2$s, 'none', 'blk.0.attn_q.weight', '{F32}', true)$$,
+    $$SELECT *
+      FROM hartonomous_internal.format_errors(%s, %s, %2$s, 'none', 'blk.0.attn_q.weight', '{F32}', 'imatrix')$$,
     :m, :r), $$VALUES ('F32', 0::float8)$$, 'F32 has no error, and without statistics all columns count the same');
 SELECT throws_ok(
-  format($$SELECT * FROM hartonomous_internal.format_errors(%s, %s, %2$s, 'cats', 'none', '{F32}', true)$$, :m, :r),
+  format($$SELECT * FROM hartonomous_internal.format_errors(%s, %s, %2$s, 'cats', 'none', '{F32}', 'imatrix')$$, :m,
+    :r),
   '42704', NULL, 'the errors of no tensor');
 SELECT throws_ok(
   format($$SELECT hartonomous_internal.probe_tensor(%s, %s, %2$s, 'cats', '', 'blk.0.attn_q.weight', 'Q8_0', 9, true,
@@ -128,7 +150,8 @@ UPDATE tensor_atoms SET atom_data = quantize(array_fill(1e30::real, ARRAY[32]), 
   AND tensor_name = 'blk.0.attn_v.weight' AND atom_sequence = 3;
 SELECT results_eq(
   format(
-    $$SELECT * FROM hartonomous_internal.format_errors(%s, %s, %2$s, 'cats', 'blk.0.attn_v.weight', '{F16}', true)$$,
+    $$SELECT *
+      FROM hartonomous_internal.format_errors(%s, %s, %2$s, 'cats', 'blk.0.attn_v.weight', '{F16}', 'imatrix')$$,
     :m, :r), $$VALUES ('F16', 'Infinity'::float8)$$, 'a format that cannot hold the weights has an infinite error');
 
 -- Sets without text, deletion
@@ -139,6 +162,6 @@ SELECT is((SELECT count(*) FROM sensitivities) + (SELECT count(*) FROM sensitivi
   'with a calibration set goes what was measured on it');
 SELECT is_empty($$SELECT without_comment('measure_sensitivity', 'sensitivity', 'format_errors', 'probe_tensor',
   'file_bytes', 'allocatable_tensors', 'format_choices', 'formats_named', 'sensitivity_revision', 'plan_sensitivity',
-  'carry_out', 'report_sensitivity')$$, 'every function has a comment');
+  'carry_out', 'probe_method', 'report_sensitivity')$$, 'every function has a comment');
 SELECT * FROM finish();
 ROLLBACK;

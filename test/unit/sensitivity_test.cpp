@@ -108,7 +108,7 @@ TEST(FormatErrors, ByHand) {
   squares[1] = 2.0f;
   squares[2] = 4.0f;
   const double error = 2.0 * 0.0625 + 4.0 * 0.0625, energy = 2.0 * 0.0625 + 4.0 * 7.5625;
-  EXPECT_NEAR(errors_of({format::Q8_0}, {{}, squares}, weights, 32).at(0), error / energy, 1e-12);
+  EXPECT_NEAR(errors_of({format::Q8_0}, {{}, squares, nullptr}, weights, 32).at(0), error / energy, 1e-12);
   // Without statistics all columns count the same.
   EXPECT_NEAR(errors_of({format::Q8_0}, {}, weights, 32).at(0), 0.125 / (127.0 * 127.0 + 0.0625 + 7.5625), 1e-12);
 }
@@ -128,6 +128,32 @@ TEST(FormatErrors, SumOverPanelsAndExperts) {
     parts.add(weights.data() + row * 64, 1);
   }
   EXPECT_NEAR(whole.relative_errors().at(0), parts.relative_errors().at(0), 1e-9);
+}
+
+TEST(FormatErrors, AgainstAHessianAreThoseOfItsRows) {
+  const sample inputs(64);
+  const std::vector<float> weights = noise(9 * 64, 6);
+  no_interrupts none;
+  thread_pool pool(1);
+  const input_hessian hessian(
+      64,
+      [&](std::size_t row, double* out) {
+        for (std::size_t i = row; i < 64; ++i) out[i - row] = inputs.gram[row * 64 + i];
+      },
+      0.01, pool, none);
+  std::vector<std::byte> blocks(9 * bytes_of(format::Q4_0, 64));
+  quantize_rows(format::Q4_0, weights, 9, hessian, {}, blocks.data(), pool, none);
+  std::vector<float> d(weights.size());
+  dequantize(format::Q4_0, blocks, d.size(), d.data(), none);
+  double error = 0.0, energy = 0.0;
+  for (std::size_t i = 0; i < d.size(); ++i) d[i] = weights[i] - d[i];
+  for (std::size_t row = 0; row < 9; ++row) {
+    error += inputs.square({d.data() + row * 64, 64});
+    energy += inputs.square({weights.data() + row * 64, 64});
+  }
+  const double found = errors_of({format::Q4_0}, {inputs.upper, {}, &hessian}, weights, 64).at(0);
+  EXPECT_NEAR(found, error / energy, 1e-4 * error / energy);
+  EXPECT_LT(found, errors_of({format::Q4_0}, {inputs.upper, {}}, weights, 64).at(0));
 }
 
 TEST(FormatErrors, DoNotDependOnThreads) {

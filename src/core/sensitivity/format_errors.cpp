@@ -5,9 +5,9 @@
 #include "linear_algebra/sgemm.hpp"
 
 #include <algorithm>
-#include <atomic>
 #include <cmath>
 #include <limits>
+#include <string_view>
 
 namespace hartonomous {
 namespace {
@@ -32,10 +32,11 @@ std::size_t format_errors::panel_rows(std::size_t columns) noexcept {
   return std::max<std::size_t>(1, std::min<std::size_t>(1024, floats / std::max<std::size_t>(1, columns)));
 }
 
-std::uint64_t format_errors::bytes(std::size_t columns) noexcept {
-  const std::uint64_t rows = 3 * std::uint64_t{panel_rows(columns)} * columns, gram = gram_panel_rows * columns,
+std::uint64_t format_errors::bytes(std::size_t columns, bool by_hessian) noexcept {
+  const std::uint64_t rows = 4 * std::uint64_t{panel_rows(columns)} * columns, gram = gram_panel_rows * columns,
                       products = panel_rows(columns) * gram_panel_rows;
-  return sizeof(float) * (rows + gram + products);
+  return sizeof(float) * (rows + gram + products) +
+         (by_hessian ? quantize_rows_work_bytes(panel_rows(columns), columns) : 0);
 }
 
 void format_errors::use(const input_gram& inputs) { inputs_ = inputs; }
@@ -60,27 +61,40 @@ std::vector<double> format_errors::relative_errors() const {
 
 // False if the format cannot hold a weight.
 bool format_errors::round_rows(format f, const float* rows, std::size_t count, std::vector<float>& error) {
-  std::atomic<bool> held{true};
-  const span<const float> importance = by_importance_ ? inputs_.diagonal : span<const float>();
-  const std::size_t run = std::max<std::size_t>(1, quantized_run / std::max<std::size_t>(1, columns_));
-  threads_.run((count + run - 1) / run, interrupts_, [&](std::size_t task) {
+  const std::size_t row_bytes = bytes_of(f, columns_);
+  std::vector<std::byte> blocks(count * row_bytes);
+  if (!quantize_panel(f, rows, count, blocks)) return false;
+  threads_.run((count + row_run - 1) / row_run, interrupts_, [&](std::size_t task) {
     no_interrupts none;
-    std::vector<std::byte> blocks(bytes_of(f, columns_));
-    for (std::size_t row = task * run; row < std::min(count, (task + 1) * run); ++row) {
+    for (std::size_t row = task * row_run; row < std::min(count, (task + 1) * row_run); ++row) {
       const float* const from = rows + row * columns_;
       float* const to = error.data() + row * columns_;
-      try {
-        quantize(f, {from, columns_}, importance, blocks.data(), none);
-      } catch (const hartonomous::error& e) {
-        if (std::string_view(e.state()) != sqlstate::numeric_value_out_of_range) throw;
-        held = false;
-        return;
-      }
-      dequantize(f, blocks, columns_, to, none);
+      dequantize(f, {blocks.data() + row * row_bytes, row_bytes}, columns_, to, none);
       for (std::size_t i = 0; i < columns_; ++i) to[i] = from[i] - to[i];
     }
   });
-  return held;
+  return true;
+}
+
+bool format_errors::quantize_panel(format f, const float* rows, std::size_t count, std::vector<std::byte>& blocks) {
+  try {
+    if (inputs_.hessian != nullptr) {
+      quantize_rows(f, {rows, count * columns_}, count, *inputs_.hessian, {}, blocks.data(), threads_, interrupts_);
+      return true;
+    }
+    const span<const float> importance = by_importance_ ? inputs_.diagonal : span<const float>();
+    const std::size_t run = std::max<std::size_t>(1, quantized_run / std::max<std::size_t>(1, columns_));
+    threads_.run((count + run - 1) / run, interrupts_, [&](std::size_t task) {
+      no_interrupts none;
+      for (std::size_t row = task * run; row < std::min(count, (task + 1) * run); ++row) {
+        quantize(f, {rows + row * columns_, columns_}, importance, blocks.data() + row * bytes_of(f, columns_), none);
+      }
+    });
+    return true;
+  } catch (const hartonomous::error& e) {
+    if (std::string_view(e.state()) != sqlstate::numeric_value_out_of_range) throw;
+    return false;
+  }
 }
 
 double format_errors::sum(const std::vector<float>& rows, std::size_t count) {
