@@ -10,7 +10,12 @@ SELECT lives_ok(format(statement, m), format(statement, m))
   FROM unnest(ARRAY['CALL prune_by_importance(%s, keep_ratio => 0.9, method => ''in_place'')',
     'CALL svd_compress_model(%s, rank => 1)', 'SELECT backup_model(%s)']) statement, unnest(ARRAY[:kept, :gone]) m;
 SELECT start_run(:kept, 'quantize', 'rewrite', '{}') AS run \gset
-SELECT is_empty('SELECT * FROM check_store()', 'a store with deltas, factors, backups and a stopped run is sound');
+SELECT add_calibration_set('text', 'a text') \g /dev/null
+SELECT add_input_statistics(m, present(m), 'text', 1, 1, 8, 3, '{3}', '{1,2}'::real[]::weights),
+       add_gram_panel(m, present(m), 'text', 1, 0, 0, '\x000000000000000000000000') FROM unnest(ARRAY[:kept, :gone]) m
+  \g /dev/null
+SELECT is_empty('SELECT * FROM check_store()',
+  'a store with deltas, factors, backups, statistics and a stopped run is sound');
 SELECT is(drop_orphans(), 0::bigint, 'and has nothing to drop');
 SELECT holds(:kept) AS holds, count(*) AS partitions FROM pg_class WHERE relkind = 'r'
   AND relname ~ format('^tensor_atoms_m%s_r', :kept) \gset
@@ -37,12 +42,14 @@ SELECT is((SELECT count(*) FROM check_store() WHERE fault = 'orphaned partition'
   'its partitions are found');
 SELECT bag_eq($$SELECT fault, object, rows > 0 FROM check_store() WHERE fault = 'orphaned rows'$$,
   $$VALUES ('orphaned rows', 'model_layers', true),
-  ('orphaned rows', 'model_revisions', true), ('orphaned rows', 'compression_runs', true)$$,
+  ('orphaned rows', 'model_revisions', true), ('orphaned rows', 'compression_runs', true),
+  ('orphaned rows', 'calibration_stats', true), ('orphaned rows', 'calibration_grams', true)$$,
   'rows without a model are found');
 SELECT lives_ok('SELECT drop_orphans()', 'all of it is dropped');
 SELECT is_empty('SELECT * FROM check_store()', 'then all is well again');
 SELECT is((SELECT count(*) FROM pg_class WHERE relname ~ '^tensor_atoms_m\d'), 0::bigint, 'no partition is left');
-SELECT is((SELECT count(*) FROM compression_steps), 0::bigint, 'no row is left');
+SELECT is((SELECT count(*) FROM compression_steps) + (SELECT count(*) FROM calibration_grams), 0::bigint,
+  'no row is left');
 
 -- Factors whose partition is gone; a partition in no place.
 SELECT import_gguf(little_gguf(), 'new') AS new \gset

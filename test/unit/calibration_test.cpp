@@ -9,6 +9,7 @@
 #include <cstring>
 #include <limits>
 #include <map>
+#include <random>
 
 #include "calibration/gram_sums.hpp"
 #include "countdown.hpp"
@@ -224,6 +225,34 @@ TEST(Calibration, WideInputsAreCutIntoPanels) {
   }
   EXPECT_EQ(calibration_detail::panels_of(14336).size(), 7U);
   EXPECT_EQ(state_of([] { calibration_detail::panels_of(65537); }), "54000");
+}
+
+TEST(Calibration, TilesTogetherAreTheMatrix) {
+  // Two tiles and a part of one, more tokens than are summed in float at a time, and two panels.
+  constexpr std::size_t columns = 600, tokens = 700;
+  std::mt19937 random(1);
+  std::normal_distribution<float> normal;
+  std::vector<float> x(columns * tokens);
+  for (float& v : x) v = normal(random);
+  std::vector<double> squares(columns);
+  for (std::size_t i = 0; i < x.size(); ++i) squares[i % columns] += static_cast<double>(x[i]) * x[i];
+  std::vector<float> found;
+  for (const calibration_detail::panel_rows rows : {calibration_detail::panel_rows{0, 256}, {256, 344}}) {
+    calibration_detail::gram_sums sums(columns, rows);
+    for (std::size_t tile = sums.tiles(); tile-- > 0;) sums.add(tile, x.data(), tokens);
+    std::vector<float> panel;
+    sums.triangle(squares, panel);
+    found.insert(found.end(), panel.begin(), panel.end());
+  }
+  std::size_t at = 0;
+  for (std::size_t i = 0; i < columns; ++i) {
+    for (std::size_t j = i; j < columns; ++j, ++at) {
+      double sum = 0.0;
+      for (std::size_t t = 0; t < tokens; ++t) sum += static_cast<double>(x[t * columns + i]) * x[t * columns + j];
+      ASSERT_NEAR(found.at(at), sum, 1e-6 * tokens) << i << ", " << j;
+    }
+  }
+  EXPECT_EQ(at, found.size());
 }
 
 TEST(Calibration, OneTokenIsEnough) {

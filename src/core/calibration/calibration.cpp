@@ -78,6 +78,25 @@ std::uint64_t room_for_sums(span<const linear_input> inputs, std::uint64_t besid
   return memory - std::min(memory, besides + largest);
 }
 
+// While it lives, a network has an observer and a watcher.
+class watched_network {
+ public:
+  watched_network(transformer& network, linear_observer* observer, const std::function<void(double)>& watcher)
+      : network_(network) {
+    network_.observe(observer);
+    network_.watch(watcher);
+  }
+  watched_network(const watched_network&) = delete;
+  watched_network& operator=(const watched_network&) = delete;
+  ~watched_network() {
+    network_.observe(nullptr);
+    network_.watch({});
+  }
+
+ private:
+  transformer& network_;
+};
+
 // Of one block.
 double block_multiplications(const transformer& network, std::size_t tokens) {
   return network.multiplications(tokens, 0) / network.config().blocks;
@@ -153,15 +172,7 @@ void calibration::run_step(transformer& network, std::optional<statistics_kind> 
 }
 
 void calibration::run_groups(transformer& network, linear_observer* meter, bool keep) {
-  struct watch {
-    transformer& network;
-    ~watch() {
-      network.observe(nullptr);
-      network.watch({});
-    }
-  } const until_done{network};
-  network.observe(meter);
-  network.watch(watcher_);
+  const watched_network watched(network, meter, watcher_);
   for (const window_group& g : groups_) run_group(network, g, meter, keep);
 }
 

@@ -14,6 +14,15 @@ namespace {
 // The first column of the tiles in which a row begins.
 constexpr std::size_t tile_of(std::size_t row) noexcept { return row / tile_size * tile_size; }
 
+// The numbers in the tiles of a panel.
+std::uint64_t sums_in(std::size_t columns, panel_rows rows) noexcept {
+  std::uint64_t size = 0;
+  for (std::size_t row = rows.first; row < rows.first + rows.count; row += tile_size) {
+    size += std::min(tile_size, columns - row) * (columns - row);
+  }
+  return size;
+}
+
 }  // namespace
 
 std::vector<panel_rows> panels_of(std::size_t columns) {
@@ -49,11 +58,7 @@ gram_sums::gram_sums(std::size_t columns, panel_rows rows) : columns_(columns), 
 }
 
 std::uint64_t gram_sums::bytes(std::size_t columns, panel_rows rows) noexcept {
-  std::uint64_t size = 0;
-  for (std::size_t row = rows.first; row < rows.first + rows.count; row += tile_size) {
-    size += std::min(tile_size, columns - row) * (columns - row);
-  }
-  return size * sizeof(double);
+  return sums_in(columns, rows) * sizeof(double);
 }
 
 std::uint64_t gram_sums::triangle_bytes(std::size_t columns, panel_rows rows) noexcept {
@@ -61,7 +66,7 @@ std::uint64_t gram_sums::triangle_bytes(std::size_t columns, panel_rows rows) no
 }
 
 double gram_sums::multiplications(std::size_t columns, panel_rows rows, std::size_t tokens) noexcept {
-  return static_cast<double>(bytes(columns, rows) / sizeof(double)) * static_cast<double>(tokens);
+  return static_cast<double>(sums_in(columns, rows)) * static_cast<double>(tokens);
 }
 
 void gram_sums::add(std::size_t tile, const float* x, std::size_t tokens) {
