@@ -64,7 +64,7 @@ double seconds_to_quantize(format f, const std::vector<float>& weights, std::siz
   no_interrupts none;
   std::vector<std::byte> out(rows * bytes_of(f, h.columns()));
   const double start = processor_seconds();
-  *loss = quantize_rows(f, weights, rows, h, {sweeps, {}}, out.data(), one, none);
+  *loss = quantize_rows(f, weights, rows, h, {sweeps, {}, 0}, out.data(), one, none);
   return (processor_seconds() - start) / static_cast<double>(weights.size()) * 1e6;
 }
 

@@ -78,6 +78,7 @@ struct hessian_options {
   // Empty, or one byte for each block of each row: those that are not 0 are missing. Their weights must be zero and
   // stay zero, and the other weights of the row make up for that, too.
   span<const std::uint8_t> missing = {};
+  std::size_t first_row = 0;  // of the matrix, if these are some of its rows: for messages
 };
 
 // Encodes `rows` rows of hessian.columns() weights; `out` has room for rows * bytes_of(f, columns) bytes. Formats in

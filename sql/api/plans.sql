@@ -126,7 +126,7 @@ COMMENT ON FUNCTION hartonomous.region_plan(hartonomous.regmodel, real[], boolea
 CREATE FUNCTION hartonomous.quantize_plan(model hartonomous.regmodel, format text DEFAULT NULL,
     layer_pattern text DEFAULT '%', overrides jsonb DEFAULT NULL, pure boolean DEFAULT false,
     column_importance regclass DEFAULT NULL, method text DEFAULT NULL, calibration_set text DEFAULT NULL,
-    calibration_revision integer DEFAULT NULL)
+    calibration_revision integer DEFAULT NULL, damping double precision DEFAULT NULL, sweeps integer DEFAULT NULL)
   RETURNS SETOF hartonomous.tensor_plan
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 300
   SET search_path = pg_catalog, pg_temp
@@ -138,7 +138,7 @@ DECLARE
   mixture text := named;
   uniform text;
   calibration constant jsonb := hartonomous_internal.quantize_calibration(model, method, calibration_set,
-    calibration_revision, column_importance);
+    calibration_revision, column_importance, damping, sweeps);
 BEGIN
   IF mixture IS NULL THEN
     PERFORM hartonomous_internal.fitting_format(format, 256);
@@ -196,7 +196,10 @@ BEGIN
              'format', CASE WHEN p.format IS NOT NULL THEN p.target END,
              'planned_formats', CASE WHEN p.format IS NULL THEN p.planned END,
              'column_importance', hartonomous_internal.reals_json(i.column_importance)))
-             || CASE WHEN s.layer_id IS NULL THEN '{}' ELSE $8 END END,
+             || CASE WHEN s.layer_id IS NULL THEN '{}'
+                     -- Without a Gram matrix there is still its diagonal, which is also for atoms of several formats.
+                     WHEN $8 ->> 'method' = 'hessian' AND (s.gram_layer_id IS NULL OR p.format IS NULL)
+                     THEN ($8 - ARRAY['damping', 'sweeps']) || '{"method": "imatrix"}' ELSE $8 END END,
            p.atoms, p.atoms, p.bytes, CASE WHEN p.spared IS NULL THEN p.bytes_after ELSE p.bytes END,
            coalesce(p.spared, CASE WHEN NOT p.changes THEN 'already there'
                                    WHEN p.unfit IS NOT NULL THEN 'rows fit no block of ' || p.unfit END),
@@ -213,7 +216,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous.quantize_plan(hartonomous.regmodel, text, text, jsonb, boolean, regclass, text, text,
-  integer) IS
+  integer, double precision, integer) IS
   'what quantize_model would do, one row per tensor that matches the pattern (see tensor_plan): its target format or, '
   'if atoms get the formats planned for them, what each of these becomes; details have its present and target formats, '
   'and whether quantized weights would be quantized again; reason tells why a tensor is kept, or gets another format '

@@ -236,7 +236,8 @@ BEGIN
   plan := ARRAY(SELECT p FROM hartonomous.quantize_plan(model, parameters ->> 'format', parameters ->> 'layer_pattern',
     parameters -> 'overrides', coalesce((parameters ->> 'pure')::boolean, false),
     (parameters ->> 'column_importance')::regclass, parameters ->> 'method', parameters ->> 'calibration_set',
-    (parameters ->> 'calibration_revision')::integer) p);
+    (parameters ->> 'calibration_revision')::integer, (parameters ->> 'damping')::double precision,
+    (parameters ->> 'sweeps')::integer) p);
   SELECT count(p.operation) AS changed, count(*) FILTER (WHERE (p.details ->> 'requantizes')::boolean) AS again,
          count(*) FILTER (WHERE p.arguments ?| ARRAY['column_importance', 'calibration_set']) AS weighed,
          bool_and(coalesce(p.reason, '')
@@ -261,6 +262,7 @@ BEGIN
       hint => 'hartonomous.calibration_stats has one row for each tensor with statistics.');
   END IF;
   PERFORM hartonomous_internal.require_importance(plan, parameters ->> 'format');
+  PERFORM hartonomous_internal.report_hessian_cost(model, plan);
   RETURN QUERY SELECT p.* FROM unnest(plan) p;
 END
 $$;
@@ -287,14 +289,16 @@ BEGIN
     RETURN;
   END IF;
   SELECT count(p.operation) AS changed,
-    count(*) FILTER (WHERE p.arguments ?| ARRAY['column_importance', 'calibration_set']) AS weighed,
+    count(*) FILTER (WHERE p.arguments ? 'column_importance' OR p.arguments ->> 'method' = 'imatrix') AS weighed,
+    count(*) FILTER (WHERE p.arguments ->> 'method' = 'hessian') AS by_hessian,
          count(*) FILTER (WHERE p.operation IS NOT NULL AND p.reason IS NOT NULL) AS fallbacks
     INTO n FROM unnest(plan) p;
   RAISE NOTICE 'quantized % tensors% to %, % -> %, revision %, % s%', n.changed,
-    CASE WHEN parameters ? 'calibration_set' AND n.weighed < n.changed
-         THEN format(' (%s by importance, %s without)', n.weighed, n.changed - n.weighed)
-         WHEN parameters ?| ARRAY['column_importance', 'calibration_set'] THEN format(' (%s by importance)', n.weighed)
-         ELSE '' END,
+    coalesce(' (' || nullif(concat_ws(', ',
+      CASE WHEN parameters ->> 'method' = 'hessian' THEN format('%s by Hessian', n.by_hessian) END,
+      CASE WHEN n.weighed > 0 OR parameters ->> 'method' = 'imatrix' THEN format('%s by importance', n.weighed) END,
+      CASE WHEN n.weighed + n.by_hessian < n.changed AND parameters ? 'calibration_set'
+           THEN format('%s without', n.changed - n.weighed - n.by_hessian) END), '') || ')', ''),
     target || CASE WHEN n.fallbacks > 0 THEN format(' (%s to a fallback: see quantize_plan)', n.fallbacks) ELSE '' END,
     hartonomous.human_bytes((result ->> 'bytes_before')::bigint),
     hartonomous.human_bytes((result ->> 'bytes_after')::bigint),
@@ -306,7 +310,7 @@ COMMENT ON FUNCTION hartonomous_internal.report_quantizing(integer, jsonb, harto
 
 CREATE FUNCTION hartonomous_internal.quantize_parameters(model integer, format text, pure boolean,
     layer_pattern text, requantize boolean, column_importance regclass, overrides jsonb, method text,
-    calibration_set text, calibration_revision integer) RETURNS jsonb
+    calibration_set text, calibration_revision integer, damping double precision, sweeps integer) RETURNS jsonb
   LANGUAGE plpgsql STABLE PARALLEL SAFE COST 250
   SET search_path = pg_catalog, pg_temp
 AS $$
@@ -320,11 +324,11 @@ BEGIN
     'column_importance', column_importance)) || CASE WHEN overrides IS NULL THEN '{}'
     ELSE jsonb_build_object('overrides', overrides) END
     || hartonomous_internal.quantize_calibration(model, method, calibration_set, calibration_revision,
-         column_importance);
+         column_importance, damping, sweeps);
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.quantize_parameters(integer, text, boolean, text, boolean, regclass, jsonb,
-  text, text, integer) IS
+  text, text, integer, double precision, integer) IS
   'the arguments of quantize_model() as its revision records them; 22004 if a required one is NULL, and the errors of '
   'quantize_calibration()';
 

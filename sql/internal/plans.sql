@@ -29,9 +29,11 @@ BEGIN
       SELECT FROM hartonomous.calibration_stats s
        WHERE s.model_id = model AND s.layer_id = tensor.layer_id
          AND s.calibration_set = tensor.arguments ->> 'calibration_set'
-         AND s.revision_id = (tensor.arguments ->> 'calibration_revision')::integer) THEN
+         AND s.revision_id = (tensor.arguments ->> 'calibration_revision')::integer
+         AND (s.gram_layer_id IS NOT NULL OR tensor.arguments ->> 'method' <> 'hessian')) THEN
       PERFORM hartonomous_internal.raise_error('22023',
-        format('there are no statistics of calibration set "%s" for revision %s',
+        format('there are no %s of calibration set "%s" for revision %s',
+               CASE tensor.arguments ->> 'method' WHEN 'hessian' THEN 'Gram matrices' ELSE 'statistics' END,
                tensor.arguments ->> 'calibration_set', tensor.arguments ->> 'calibration_revision'));
     END IF;
   ELSIF tensor.operation = 'factor' THEN

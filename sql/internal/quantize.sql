@@ -51,14 +51,14 @@ COMMENT ON FUNCTION hartonomous_internal.column_importance_of(regclass, integer)
   'tensor has another number of columns, 21000 if a tensor occurs twice, 42703 without those columns';
 
 CREATE FUNCTION hartonomous_internal.check_quantize_method(method text, calibration_set text,
-    calibration_revision integer, column_importance regclass) RETURNS void
+    calibration_revision integer, column_importance regclass, damping double precision, sweeps integer) RETURNS void
   LANGUAGE plpgsql STABLE PARALLEL SAFE COST 50
   SET search_path = pg_catalog, pg_temp
 AS $$
 BEGIN
-  IF method <> ALL (ARRAY['plain', 'imatrix']) THEN
+  IF method <> ALL (ARRAY['plain', 'imatrix', 'hessian']) THEN
     PERFORM hartonomous_internal.raise_error('22023', format('unknown method "%s"', method),
-      hint => 'Methods are "plain" and "imatrix".');
+      hint => 'Methods are "plain", "imatrix" and "hessian".');
   ELSIF calibration_set IS NULL AND calibration_revision IS NOT NULL THEN
     PERFORM hartonomous_internal.raise_error('22023', 'calibration_revision needs a calibration_set',
       hint => 'It tells which revision''s statistics of the set to use.');
@@ -68,15 +68,25 @@ BEGIN
   ELSIF (method <> 'plain' OR calibration_set IS NOT NULL) AND column_importance IS NOT NULL THEN
     PERFORM hartonomous_internal.raise_error('22023',
       'column_importance and a calibration set cannot be used together', hint => 'Leave out one of them.');
+  ELSIF num_nonnulls(damping, sweeps) > 0 AND (coalesce(method, 'hessian') <> 'hessian'
+        OR method IS NULL AND calibration_set IS NULL) THEN
+    PERFORM hartonomous_internal.raise_error('22023', 'damping and sweeps are for the method "hessian" only',
+      hint => 'Leave them out.');
+  ELSIF NOT (damping > 0 AND damping <= 1) THEN
+    PERFORM hartonomous_internal.raise_error('22023', format('damping must be above 0 and at most 1, not %s', damping));
+  ELSIF NOT sweeps BETWEEN 0 AND 100 THEN
+    PERFORM hartonomous_internal.raise_error('22023', format('sweeps must be from 0 to 100, not %s', sweeps));
   END IF;
 END
 $$;
-COMMENT ON FUNCTION hartonomous_internal.check_quantize_method(text, text, integer, regclass) IS
+COMMENT ON FUNCTION hartonomous_internal.check_quantize_method(text, text, integer, regclass, double precision,
+  integer) IS
   '22023 if there is no such method of quantizing, or if the arguments of quantize_model() contradict each other';
 
 -- By default a calibration set is used in the best way that its statistics allow.
 CREATE FUNCTION hartonomous_internal.quantize_calibration(model integer, method text, calibration_set text,
-    calibration_revision integer, column_importance regclass) RETURNS jsonb
+    calibration_revision integer, column_importance regclass, damping double precision DEFAULT NULL,
+    sweeps integer DEFAULT NULL) RETURNS jsonb
   LANGUAGE plpgsql STABLE PARALLEL SAFE COST 250
   SET search_path = pg_catalog, pg_temp
 AS $$
@@ -84,8 +94,10 @@ DECLARE
   live constant integer := hartonomous_internal.current_revision(model);
   revision constant integer := coalesce(calibration_revision, live);
   found integer[];
+  grams boolean;
 BEGIN
-  PERFORM hartonomous_internal.check_quantize_method(method, calibration_set, calibration_revision, column_importance);
+  PERFORM hartonomous_internal.check_quantize_method(method, calibration_set, calibration_revision, column_importance,
+    damping, sweeps);
   IF coalesce(method, 'plain') = 'plain' AND calibration_set IS NULL THEN
     RETURN '{}';
   END IF;
@@ -99,14 +111,59 @@ BEGIN
       hint => format('Collect them again, roll back to that revision, or use them nevertheless: calibration_revision '
                      '=> %s.', found[cardinality(found)]));
   END IF;
-  RETURN jsonb_build_object('method', coalesce(method, 'imatrix'), 'calibration_set', calibration_set,
-                            'calibration_revision', revision);
+  grams := EXISTS (
+    SELECT FROM hartonomous.calibration_stats s
+     WHERE s.model_id = model AND s.calibration_set = quantize_calibration.calibration_set
+       AND s.revision_id = revision AND s.gram_layer_id IS NOT NULL);
+  IF NOT grams AND (method = 'hessian' OR num_nonnulls(damping, sweeps) > 0) THEN
+    PERFORM hartonomous_internal.raise_error('55000',
+      format('calibration set "%s" has no Gram matrices of revision %s of model "%s"', calibration_set, revision,
+             model::hartonomous.regmodel),
+      hint => format('CALL hartonomous.collect_calibration(%L, %L); collects them.',
+                     model::hartonomous.regmodel::text, calibration_set));
+  END IF;
+  RETURN jsonb_strip_nulls(jsonb_build_object(
+    'method', coalesce(method, CASE WHEN grams THEN 'hessian' ELSE 'imatrix' END),
+    'calibration_set', calibration_set, 'calibration_revision', revision, 'damping', damping, 'sweeps', sweeps));
 END
 $$;
-COMMENT ON FUNCTION hartonomous_internal.quantize_calibration(integer, text, text, integer, regclass) IS
+COMMENT ON FUNCTION hartonomous_internal.quantize_calibration(integer, text, text, integer, regclass, double precision,
+  integer) IS
   'the method of quantizing, the calibration set and the revision that it is about, as arguments of the operation: {} '
-  'if none is used; 22023 as check_quantize_method(), or if a set has to be chosen, 55000 without statistics of the '
-  'revision, 42704 if there is no such model';
+  'if none is used; 22023 as check_quantize_method(), or if a set has to be chosen, 55000 without statistics, or '
+  'Gram matrices, of the revision, 42704 if there is no such model';
+
+-- The speed is that of a core of 2025 with AVX-512 (bench/hessian.sh); others take two to three times as long.
+CREATE FUNCTION hartonomous_internal.report_hessian_cost(model integer, plan hartonomous.tensor_plan[]) RETURNS void
+  LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 250
+  SET search_path = pg_catalog, pg_temp
+AS $$
+DECLARE
+  n record;
+  threads constant integer := current_setting('hartonomous.threads')::integer;
+BEGIN
+  WITH planned AS (
+    SELECT p.layer_id, p.arguments ->> 'calibration_set' AS name,
+           (p.arguments ->> 'calibration_revision')::integer AS revision,
+           coalesce((p.arguments ->> 'sweeps')::integer, 5) AS sweeps
+      FROM unnest(plan) p WHERE p.arguments ->> 'method' = 'hessian'),
+  grams AS (
+    SELECT DISTINCT s.gram_layer_id, s.columns, s.experts FROM planned p JOIN hartonomous.calibration_stats s
+      ON s.model_id = model AND s.calibration_set = p.name AND s.revision_id = p.revision AND s.layer_id = p.layer_id)
+  SELECT (SELECT count(*) FROM planned) AS tensors,
+         (SELECT sum(l.parameter_count * 1e-9 * (l.row_length * (1.5 + p.sweeps) + 768 * p.sweeps))::float8
+            FROM planned p JOIN hartonomous.model_layers l ON l.layer_id = p.layer_id) AS rows,
+         (SELECT sum(g.columns::float8 ^ 3 * 1e-9 / 3 * g.experts) FROM grams g) AS factors
+    INTO n;
+  IF (n.rows / 25 + n.factors / 12) / threads > 10 THEN
+    RAISE NOTICE 'quantizing % tensors against Hessians takes up to % billion multiply-adds, about % min on % threads',
+      n.tensors, round(n.rows + n.factors), round(((n.rows / 25 + n.factors / 12) / threads / 60)::numeric, 1),
+      threads;
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.report_hessian_cost(integer, hartonomous.tensor_plan[]) IS
+  'says beforehand what quantizing against Hessians will cost if that is more than about ten seconds';
 
 CREATE FUNCTION hartonomous_internal.require_importance(plan hartonomous.tensor_plan[], mixture text) RETURNS void
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 250

@@ -5,11 +5,13 @@
 #include "pg/base/spi.hpp"
 #include "pg/base/text.hpp"
 #include "pg/base/weights.hpp"
+#include "pg/store/hessian_quantizer.hpp"
 #include "pg/store/layer_importance.hpp"
 #include "pg/store/table_writer.hpp"
 #include "pg/store/tensor_operation.hpp"
 
 #include <algorithm>
+#include <memory>
 
 extern "C" {
 #include "lib/stringinfo.h"
@@ -29,7 +31,8 @@ struct atom_receiver {
   DestReceiver base;  // first, so that a pointer to it is a pointer to the struct
   table_writer writer;
   int* target;  // the column of the target for each column of the query
-  int atom_data;
+  int atom_data, atom_sequence;
+  const quantized_rows* quantized;  // if not null, from where the weights come
   int64 bytes;
 };
 
@@ -45,6 +48,11 @@ bool receive(TupleTableSlot* from, DestReceiver* self) {
   Datum& data = to->tts_values[receiver->atom_data];
   if (to->tts_isnull[receiver->atom_data])
     ereport(ERROR, (errcode(ERRCODE_NOT_NULL_VIOLATION), errmsg("an atom without weights")));
+  if (receiver->quantized != nullptr) {
+    const MemoryContext previous = MemoryContextSwitchTo(receiver->writer.batch_context());
+    data = value_of(*receiver->quantized, DatumGetInt32(to->tts_values[receiver->atom_sequence]));
+    MemoryContextSwitchTo(previous);
+  }
   if (VARATT_IS_EXTERNAL(DatumGetPointer(data))) {
     const MemoryContext previous = MemoryContextSwitchTo(receiver->writer.batch_context());
     data = PointerGetDatum(PG_DETOAST_DATUM(data));
@@ -69,7 +77,7 @@ void ignore(DestReceiver*) {}
 // The changes that copy_atoms() has to make, and what it must know of the layers. Flags and numbers only, because
 // errors of PostgreSQL jump over the functions that build the query.
 struct changes {
-  bool quantized, planned, by_column, encoded, pruned, by_region, outside;
+  bool quantized, by_hessian, planned, by_column, encoded, pruned, by_region, outside;
   bool moved;                          // to a layer of another model
   int32 model, into_model, atom_size;  // of the source layer; into_model: of the target layer
   int64 columns;                       // of the source layer
@@ -86,10 +94,12 @@ enum parameter {
   by_importance,
   least,
   in_box,
+  from_atom,
+  to_atom,
   parameters
 };
-constexpr Oid parameter_types[parameters] = {INT8OID,  INT8OID,        TEXTOID,   TEXTOID,
-                                             JSONBOID, FLOAT4ARRAYOID, FLOAT4OID, FLOAT4ARRAYOID};
+constexpr Oid parameter_types[parameters] = {INT8OID,        INT8OID,   TEXTOID,        TEXTOID, JSONBOID,
+                                             FLOAT4ARRAYOID, FLOAT4OID, FLOAT4ARRAYOID, INT4OID, INT4OID};
 
 // The format to be used for the format planned for the atom.
 constexpr const char* target_format = "($5 OPERATOR(pg_catalog.->>) planned_format)";
@@ -105,6 +115,7 @@ const char* expression_of(const char* column, int32 revision, const changes& ask
   if (is("quantized_position") && asked.encoded) {
     return "COALESCE(hartonomous.encode_point(x, y, importance_score, $4), quantized_position)";
   }
+  if (is("atom_data") && asked.by_hessian) return "atom_data";  // receive() replaces it
   if (is("atom_data") && (asked.quantized || asked.planned)) {
     const char* importance =
         asked.by_column ? psprintf(", hartonomous_internal.part_of_row($6, " INT64_FORMAT ", %d, %d, atom_sequence)",
@@ -176,6 +187,11 @@ const char* build_query(atom_receiver& receiver, Oid source, int32 revision, con
   appendStringInfo(&query, " FROM %s WHERE model_id OPERATOR(pg_catalog.=) %d AND layer_id OPERATOR(pg_catalog.=) $1",
                    quote_qualified_identifier(get_namespace_name(get_rel_namespace(source)), get_rel_name(source)),
                    asked.model);
+  if (asked.by_hessian) {
+    appendStringInfoString(&query,
+                           " AND atom_sequence OPERATOR(pg_catalog.>=) $9 "
+                           "AND atom_sequence OPERATOR(pg_catalog.<) $10");
+  }
   if (asked.pruned) {
     appendStringInfoString(&query, " AND (importance_score OPERATOR(pg_catalog.>=) $7 OR importance_score IS NULL)");
   }
@@ -189,6 +205,7 @@ const char* build_query(atom_receiver& receiver, Oid source, int32 revision, con
 changes flags_of(const tensor_operation& operation) {
   changes asked = {};
   asked.quantized = operation.format && !operation.encodes_geometry;
+  asked.by_hessian = operation.by_hessian;
   asked.planned = operation.planned_formats.has_value();
   asked.encoded = operation.encodes_geometry;
   asked.pruned = operation.minimum_importance.has_value();
@@ -258,7 +275,7 @@ void require_importance_of(const tensor_operation& operation, std::int64_t colum
 // case, in which there are more numbers than columns.
 void look_up_importance(tensor_operation& operation, std::int64_t layer, changes& asked, query_values& given) {
   require_importance_of(operation, asked.columns);
-  if (operation.calibration_set) {
+  if (operation.calibration_set && !operation.by_hessian) {
     operation.column_importance =
         read_layer_importance(layer, *operation.calibration_set, operation.calibration_revision);
   }
@@ -274,6 +291,54 @@ std::string operation_name(FunctionCallInfo fcinfo, int argument) {
 }
 
 }  // namespace
+
+// The query for the rows, planned. May be executed several times.
+struct copying {
+  atom_receiver receiver;
+  const char* query;
+  SPIPlanPtr plan;
+
+  void open(Oid source, Oid target, int32 revision, const changes& asked, bool parallel) {
+    receiver.base.receiveSlot = receive;
+    receiver.base.rStartup = check_types;
+    receiver.base.rShutdown = ignore;
+    receiver.base.rDestroy = ignore;
+    receiver.base.mydest = DestIntoRel;  // like CREATE TABLE AS: rows go to a table
+    receiver.writer.open(target, asked.into_model, revision);
+    receiver.atom_data = receiver.writer.position_of("atom_data", weights_type());
+    receiver.atom_sequence = receiver.writer.position_of("atom_sequence", INT4OID);
+    query = build_query(receiver, source, revision, asked);
+    Oid types[parameters];
+    std::copy_n(parameter_types, static_cast<int>(parameters), types);
+    plan = SPI_prepare_cursor(query, parameters, types, parallel ? CURSOR_OPT_PARALLEL_OK : 0);
+    if (plan == nullptr) elog(ERROR, "query cannot be planned: %s", query);
+  }
+
+  void execute(const query_values& given) {
+    ParamListInfo list = makeParamList(parameters);
+    for (int i = 0; i < parameters; ++i) {
+      list->params[i].value = given.values[i];
+      list->params[i].isnull = given.nulls[i];
+      list->params[i].pflags = PARAM_FLAG_CONST;
+      list->params[i].ptype = parameter_types[i];
+    }
+    SPIExecuteOptions options = {};
+    options.params = list;
+    options.read_only = false;  // uses a new snapshot, as a statement of its own would
+    options.dest = &receiver.base;
+    if (SPI_execute_plan_extended(plan, &options) != SPI_OK_SELECT) elog(ERROR, "query failed: %s", query);
+  }
+};
+
+// Some rows of the matrix after the other, each from its weights in all atoms.
+void copy_by_hessian(copying& copy, query_values& given, hessian_quantizer& quantizer) {
+  while (quantizer.next()) {
+    copy.receiver.quantized = &quantizer.rows();
+    given.set(from_atom, Int32GetDatum(quantizer.rows().first));
+    given.set(to_atom, Int32GetDatum(quantizer.rows().end));
+    call([&] { copy.execute(given); });
+  }
+}
 
 // The rows come from a separate query that PostgreSQL can execute in parallel: the workers quantize while this process
 // writes. INSERT ... SELECT is never executed in parallel.
@@ -299,36 +364,17 @@ HARTONOMOUS_FUNCTION(copy_atoms) {
   given.set(into_layer, moved ? PG_GETARG_DATUM(6) : layer);
   given.set(into_name, look_up_layers(layer, given.values[into_layer], asked));
   look_up_importance(operation, DatumGetInt64(layer), asked, given);
-  atom_receiver receiver = {};
+  copying copy = {};
   try {
-    call([&] {
-      receiver.base.receiveSlot = receive;
-      receiver.base.rStartup = check_types;
-      receiver.base.rShutdown = ignore;
-      receiver.base.rDestroy = ignore;
-      receiver.base.mydest = DestIntoRel;  // like CREATE TABLE AS: rows go to a table
-      receiver.writer.open(target, asked.into_model, revision);
-      receiver.atom_data = receiver.writer.position_of("atom_data", weights_type());
-      const char* query = build_query(receiver, source, revision, asked);
-      Oid types[parameters];
-      ParamListInfo list = makeParamList(parameters);
-      for (int i = 0; i < parameters; ++i) {
-        types[i] = parameter_types[i];
-        list->params[i].value = given.values[i];
-        list->params[i].isnull = given.nulls[i];
-        list->params[i].pflags = PARAM_FLAG_CONST;
-        list->params[i].ptype = types[i];
-      }
-      SPIExecuteOptions options = {};
-      options.params = list;
-      options.read_only = false;  // uses a new snapshot, as a statement of its own would
-      options.dest = &receiver.base;
-      SPIPlanPtr plan = SPI_prepare_cursor(query, parameters, types, parallel ? CURSOR_OPT_PARALLEL_OK : 0);
-      if (plan == nullptr || SPI_execute_plan_extended(plan, &options) != SPI_OK_SELECT) {
-        elog(ERROR, "query failed: %s", query);
-      }
-      receiver.writer.close();
-    });
+    std::unique_ptr<hessian_quantizer> quantizer;
+    if (operation.by_hessian) quantizer = open_hessian_quantizer(source, DatumGetInt64(layer), operation);
+    call([&] { copy.open(source, target, revision, asked, parallel && !operation.by_hessian); });
+    if (quantizer) {
+      copy_by_hessian(copy, given, *quantizer);
+    } else {
+      call([&] { copy.execute(given); });
+    }
+    call([&] { copy.receiver.writer.close(); });
   } catch (const pg_error& e) {
     // The error of a value that cannot be quantized names its position in the row only, so the layer is added here.
     e.data()->context = call([&] {
@@ -338,7 +384,7 @@ HARTONOMOUS_FUNCTION(copy_atoms) {
     throw;
   }
   result_rows rows(fcinfo);
-  const Datum values[2] = {Int64GetDatum(receiver.writer.rows()), Int64GetDatum(receiver.bytes)};
+  const Datum values[2] = {Int64GetDatum(copy.receiver.writer.rows()), Int64GetDatum(copy.receiver.bytes)};
   const bool value_nulls[2] = {};
   rows.add(values, value_nulls);
   PG_RETURN_NULL();

@@ -202,7 +202,7 @@ SELECT rollback_model(:wide) \g /dev/null
 -- Operations and plans
 SELECT throws_ok(format('SELECT check_operation(''quantize'', ''{"format": "Q4_0", %s}'')', members), '22023', message,
   members) FROM (VALUES
-  ('"method": "best"', 'arguments of operation "quantize": "method" must be plain or imatrix'),
+  ('"method": "best"', 'arguments of operation "quantize": "method" must be plain, imatrix or hessian'),
     ('"method": 1', NULL), ('"method": "imatrix"', NULL), ('"method": "imatrix", "calibration_set": "a"', NULL),
     ('"calibration_set": "a", "calibration_revision": 1', NULL), ('"calibration_revision": 1', NULL),
     ('"method": "imatrix", "calibration_set": "a", "calibration_revision": 0', NULL),

@@ -45,7 +45,7 @@ result quantized(format f, const std::vector<float>& weights, const input_hessia
   thread_pool pool(threads);
   no_interrupts none;
   result r = {encoded(rows * bytes_of(f, h.columns())), 0.0};
-  r.loss = quantize_rows(f, weights, rows, h, {sweeps, missing}, r.bytes.data(), pool, none);
+  r.loss = quantize_rows(f, weights, rows, h, {sweeps, missing, 0}, r.bytes.data(), pool, none);
   return r;
 }
 
@@ -130,7 +130,7 @@ result run_with(const hessian_detail::kernels& steps, format f, const std::vecto
   const hessian_detail::problem with = {g, h, h.factors_of_blocks(static_cast<std::size_t>(g.sub_block), none)};
   result r = {encoded(rows * bytes_of(f, h.columns())), 0.0};
   if (values != nullptr) values->resize(weights.size());
-  r.loss = hessian_detail::run(steps, with, weights, rows, {2, {}}, r.bytes.data(),
+  r.loss = hessian_detail::run(steps, with, weights, rows, {2, {}, 0}, r.bytes.data(),
                                values != nullptr ? values->data() : nullptr, pool, none);
   return r;
 }

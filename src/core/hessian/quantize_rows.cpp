@@ -83,7 +83,8 @@ void load_rows(span<const float> weights, span<const std::uint8_t> missing, std:
               std::string("The range of the weights is too large for format ") + traits_of(g.id).name + ".");
 }
 
-void store_rows(const grid& g, const batch& from, std::size_t first, std::size_t rows, std::byte* out) {
+void store_rows(const grid& g, const batch& from, std::size_t first, std::size_t rows, std::size_t first_of_all,
+                std::byte* out) {
   const std::size_t count = std::min(from.stride, rows - first), stride = from.stride;
   const auto block = static_cast<std::size_t>(g.block), parts = static_cast<std::size_t>(g.sub_blocks());
   const std::size_t blocks = from.columns / block;
@@ -92,7 +93,7 @@ void store_rows(const grid& g, const batch& from, std::size_t first, std::size_t
     for (std::size_t b = 0; b < blocks; ++b, to += g.block_bytes) {
       std::int8_t levels[input_hessian::panel_columns], scales[16] = {}, minima[16] = {};
       const float d = from.d[b * stride + lane], dmin = from.dmin[b * stride + lane];
-      if (!std::isfinite(d) || !std::isfinite(dmin)) refuse_scale(g, first + lane, b);
+      if (!std::isfinite(d) || !std::isfinite(dmin)) refuse_scale(g, first_of_all + first + lane, b);
       for (std::size_t k = 0; k < block; ++k) levels[k] = from.levels[(b * block + k) * stride + lane];
       for (std::size_t j = 0; j < parts; ++j) {
         scales[j] = static_cast<std::int8_t>(from.scales[(b * parts + j) * stride + lane]);
@@ -164,7 +165,7 @@ double run(const kernels& steps, const problem& with, span<const float> weights,
       }
     }
     all([&](batch& of, std::size_t row) {
-      store_rows(with.levels, of, row, rows, out);
+      store_rows(with.levels, of, row, rows, options.first_row, out);
       auto values = zeros<float>(columns * stride);
       add_losses(steps, with, of, values.get(), &losses[row]);
       if (reconstruction == nullptr) return;
@@ -207,7 +208,8 @@ void check_shape(format f, span<const float> weights, std::size_t rows, std::siz
 }
 
 // Refuses what quantize() refuses.
-void check_weights(format f, span<const float> weights, std::size_t columns, interrupt_checker& interrupts) {
+void check_weights(format f, span<const float> weights, std::size_t columns, std::size_t first_row,
+                   interrupt_checker& interrupts) {
   const codecs::magnitude_range refused = {half_detail::bits_of(3e8f), 0x7FFFFFFF};
   constexpr std::size_t chunk = std::size_t{1} << 18;
   for (std::size_t at = 0; at < weights.size(); at += chunk) {
@@ -217,7 +219,7 @@ void check_weights(format f, span<const float> weights, std::size_t columns, int
     for (std::size_t i = at; i < end; ++i) {
       if (!refused.contains(weights[i])) continue;
       const char* what = std::isnan(weights[i]) ? " is NaN" : std::isinf(weights[i]) ? " is infinite" : " is too large";
-      throw error(sqlstate::numeric_value_out_of_range, "weight in row " + std::to_string(i / columns + 1) +
+      throw error(sqlstate::numeric_value_out_of_range, "weight in row " + std::to_string(first_row + i / columns + 1) +
                                                             ", column " + std::to_string(i % columns + 1) + what +
                                                             " for format " + traits_of(f).name);
     }
@@ -246,7 +248,7 @@ double quantize_rows(format f, span<const float> weights, std::size_t rows, cons
   check_shape(f, weights, rows, hessian.columns());
   const grid* levels = find_grid(f);
   if (levels == nullptr) return round_rows(f, weights, rows, hessian, out, pool, interrupts);
-  check_weights(f, weights, hessian.columns(), interrupts);
+  check_weights(f, weights, hessian.columns(), options.first_row, interrupts);
   const std::size_t blocks = weights.size() / static_cast<std::size_t>(levels->block);
   if (!options.missing.empty() && options.missing.size() != blocks) {
     throw error(sqlstate::invalid_parameter_value, "number of blocks that may be missing is wrong",

@@ -31,7 +31,10 @@ void read_calibration(json_object& arguments, tensor_operation& to) {
   to.calibration_set = arguments.text("calibration_set");
   const auto revision = arguments.integer("calibration_revision", 1, INT32_MAX);
   to.calibration_revision = revision.value_or(0);
-  if (method != "plain" && method != "imatrix") arguments.refuse("method", "must be plain or imatrix");
+  if (method != "plain" && method != "imatrix" && method != "hessian") {
+    arguments.refuse("method", "must be plain, imatrix or hessian");
+  }
+  to.by_hessian = method == "hessian";
   const bool calibrated = method != "plain";
   if (to.calibration_set.has_value() != calibrated || revision.has_value() != calibrated) {
     throw error(sqlstate::invalid_parameter_value,
@@ -44,12 +47,26 @@ void read_calibration(json_object& arguments, tensor_operation& to) {
   }
 }
 
+void read_hessian(json_object& arguments, tensor_operation& to) {
+  const auto damping = arguments.number("damping");
+  const auto sweeps = arguments.integer("sweeps", 0, 100);
+  if (!to.by_hessian) {
+    if (damping) arguments.refuse("damping", "is for the method hessian");
+    if (sweeps) arguments.refuse("sweeps", "is for the method hessian");
+    return;
+  }
+  to.damping = damping.value_or(to.damping);
+  to.sweeps = sweeps.value_or(to.sweeps);
+  if (!(to.damping > 0 && to.damping <= 1)) arguments.refuse("damping", "must be above 0 and at most 1");
+}
+
 void read_quantize(json_object& arguments, tensor_operation& to) {
   to.format = arguments.text("format");
   const auto planned = arguments.texts("planned_formats");
   to.planned_formats = arguments.value("planned_formats");
   to.column_importance = arguments.reals("column_importance");
   read_calibration(arguments, to);
+  read_hessian(arguments, to);
   if (to.format.has_value() == planned.has_value()) {
     throw error(sqlstate::invalid_parameter_value,
                 "operation \"quantize\" needs either \"format\" or \"planned_formats\"");
@@ -61,6 +78,7 @@ void read_quantize(json_object& arguments, tensor_operation& to) {
   if (to.format) require_writable(*to.format);
   if (!planned) return;
   for (const auto& [name, format] : *planned) require_writable(format);
+  if (to.by_hessian) arguments.refuse("method", "hessian needs one format for all atoms");
 }
 
 // The minimum may be NaN: PostgreSQL sorts NaN above all numbers, so every atom that has an importance is removed.

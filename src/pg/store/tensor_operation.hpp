@@ -22,6 +22,10 @@ struct tensor_operation {
   // the calibration set whose statistics of a revision are used, unless the method is "plain"
   std::optional<std::string> calibration_set;
   std::int32_t calibration_revision = 0;
+  // with the method "hessian", which uses its Gram matrices; without it, the set gives the column importance
+  bool by_hessian = false;
+  double damping = 0.01;
+  std::int32_t sweeps = 5;
   // encode_geometry
   bool encodes_geometry = false;
   // prune: removes atoms below the minimum, and those outside the region (or, with outside_region, inside it)

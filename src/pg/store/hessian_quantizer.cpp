@@ -1,0 +1,161 @@
+// Atoms in, atoms out (hessian_quantizer.hpp).
+#include "pg/store/hessian_quantizer.hpp"
+
+#include "pg/base/guc.hpp"
+#include "pg/base/interrupts.hpp"
+#include "pg/base/progress_notice.hpp"
+#include "pg/base/weights.hpp"
+#include "pg/store/layer_row.hpp"
+
+#include <algorithm>
+
+extern "C" {
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+}
+
+namespace hartonomous::pg {
+namespace {
+
+// About as many rows as this many bytes of floats hold are quantized together.
+constexpr std::uint64_t panel_bytes = std::uint64_t{1} << 26;
+
+std::string name_of(Oid table) {
+  return call(
+      [&] { return quote_qualified_identifier(get_namespace_name(get_rel_namespace(table)), get_rel_name(table)); });
+}
+
+[[noreturn]] void wrong_atom(const calibration_place& place, std::int64_t atom, const std::string& why) {
+  throw error(sqlstate::object_not_in_prerequisite_state,
+              "atom " + std::to_string(atom) + " of tensor \"" + place.tensor + "\" does not fit its matrix", why);
+}
+
+}  // namespace
+
+Datum value_of(const quantized_rows& rows, std::int32_t atom) {
+  if (atom < rows.first || atom >= rows.end) elog(ERROR, "atom %d is not one of the rows that are quantized", atom);
+  const auto number = static_cast<std::uint64_t>(atom);
+  const std::uint64_t row = rows.layout.row_of(number) - rows.layout.row_of(static_cast<std::uint64_t>(rows.first));
+  const std::uint64_t count = rows.layout.length_of(number);
+  weights_varlena* value = new_weights(rows.f, count);
+  std::memcpy(
+      value->blocks(),
+      rows.blocks + row * bytes_of(rows.f, rows.layout.row_length) + bytes_of(rows.f, rows.layout.column_of(number)),
+      bytes_of(rows.f, count));
+  return PointerGetDatum(value);
+}
+
+hessian_quantizer::hessian_quantizer(Oid source, const calibration_place& place, const atom_layout& layout, format f,
+                                     double damping, unsigned sweeps)
+    : source_(source),
+      place_(place),
+      f_(f),
+      damping_(damping),
+      sweeps_(sweeps),
+      panel_rows_(std::clamp<std::uint64_t>(panel_bytes / (layout.row_length * sizeof(float)), 1, layout.rows)),
+      matrix_rows_(layout.rows / place.experts),
+      pool_(static_cast<unsigned>(current_settings.threads)) {
+  rows_.f = f;
+  rows_.layout = layout;
+}
+
+std::uint64_t hessian_quantizer::work_bytes() const noexcept {
+  const std::uint64_t count = panel_rows_ * rows_.layout.row_length;
+  // Floats, blocks, and the atoms as they were, at most as floats.
+  return count * (2 * sizeof(float) + 1) + panel_rows_ * bytes_of(f_, rows_.layout.row_length) +
+         quantize_rows_work_bytes(panel_rows_, rows_.layout.row_length);
+}
+
+// Weights that no atom has are zeros, and their blocks are missing.
+void hessian_quantizer::read_atoms(std::uint64_t first_row, std::uint64_t count) {
+  const atom_layout& layout = rows_.layout;
+  const std::uint32_t block = traits_of(f_).block_weights;
+  weights_.assign(count * layout.row_length, 0.0f);
+  missing_.assign(weights_.size() / block, 1);
+  rows_.first = static_cast<std::int32_t>(first_row * layout.atoms_per_row());
+  rows_.end = static_cast<std::int32_t>((first_row + count) * layout.atoms_per_row());
+  const std::string query = "SELECT a.atom_sequence, a.atom_data FROM " + name_of(source_) +
+                            " a WHERE a.model_id OPERATOR(pg_catalog.=) $1 AND a.layer_id OPERATOR(pg_catalog.=) $2 "
+                            "AND a.atom_sequence OPERATOR(pg_catalog.>=) $3 "
+                            "AND a.atom_sequence OPERATOR(pg_catalog.<) $4";
+  const query_result found = select(query.c_str(), "tensor_atoms",
+                                    {{INT4OID, Int32GetDatum(place_.model)},
+                                     {INT8OID, Int64GetDatum(place_.layer)},
+                                     {INT4OID, Int32GetDatum(rows_.first)},
+                                     {INT4OID, Int32GetDatum(rows_.end)}});
+  const Oid type = call([] { return weights_type(); });
+  backend_interrupts interrupts;
+  for (std::uint64_t i = 0; i < found.rows(); ++i) {
+    interrupts.check();
+    const std::int32_t sequence = found.integer(i, 1, rows_.first);
+    const auto atom = static_cast<std::uint64_t>(sequence);
+    const weights_view view(found.value(i, 2, type));
+    if (view.count() != layout.length_of(atom)) {
+      wrong_atom(place_, sequence, "It has " + std::to_string(view.count()) + " weights.");
+    }
+    const std::uint64_t at = (layout.row_of(atom) - first_row) * layout.row_length + layout.column_of(atom);
+    decode(view, weights_.data() + at);
+    std::fill_n(missing_.begin() + static_cast<std::ptrdiff_t>(at / block), view.count() / block, std::uint8_t{0});
+  }
+}
+
+std::unique_ptr<hessian_quantizer> open_hessian_quantizer(Oid source, std::int64_t layer,
+                                                          const tensor_operation& operation) {
+  const query_result found = select(
+      "SELECT l.model_id, l.layer_name, l.row_length, l.atom_size, l.tensor_shape, "
+      "l.parameter_count FROM hartonomous.model_layers l "
+      "WHERE l.layer_id OPERATOR(pg_catalog.=) $1",
+      "model_layers", {{INT8OID, Int64GetDatum(layer)}});
+  if (found.rows() != 1) throw error(sqlstate::undefined_object, "there is no such layer");
+  calibration_place place;
+  place.model = found.integer(0, 1);
+  place.revision = operation.calibration_revision;
+  place.calibration_set = *operation.calibration_set;
+  place.layer = layer;
+  place.tensor = found.text(0, 2);
+  const std::vector<std::int64_t> shape = found.bigints(0, 5, 1);
+  const atom_layout layout = layout_of_row(found, 0, 3, 4, found.bigint(0, 6), place.tensor);
+  place.columns = layout.row_length;
+  if (shape.size() == 3) place.experts = static_cast<std::size_t>(shape[0]);
+  if (layout.rows == 0 || layout.rows % place.experts != 0) {
+    throw error(sqlstate::object_not_in_prerequisite_state,
+                "the shape of tensor \"" + place.tensor + "\" does not fit its number of weights");
+  }
+  const format f = find_format(operation.format->data(), operation.format->size())->id;
+  const std::uint64_t block = traits_of(f).block_weights;
+  if (layout.row_length % block != 0 || (layout.atom_size % block != 0 && layout.atom_size < layout.row_length)) {
+    throw error(sqlstate::invalid_parameter_value,
+                "atoms of tensor \"" + place.tensor + "\" are not whole blocks of format " + traits_of(f).name);
+  }
+  return std::make_unique<hessian_quantizer>(source, place, layout, f, operation.damping,
+                                             static_cast<unsigned>(operation.sweeps));
+}
+
+void hessian_quantizer::report_progress() {
+  const double part = static_cast<double>(next_row_) / static_cast<double>(rows_.layout.rows);
+  const bool due = timer_.due();
+  notice_progress(due, "quantizing tensor \"" + place_.tensor + "\": " + std::to_string(static_cast<int>(100 * part)) +
+                           " %, " + duration_text(timer_.left(part).value_or(0)) + " left");
+}
+
+bool hessian_quantizer::next() {
+  const atom_layout& layout = rows_.layout;
+  if (next_row_ >= layout.rows) return false;
+  backend_interrupts interrupts;
+  const std::size_t expert = next_row_ / matrix_rows_;
+  if (!hessian_ || expert != expert_) {
+    hessian_.reset();
+    hessian_ = layer_hessian(place_, expert, damping_, work_bytes(), pool_, interrupts);
+    expert_ = expert;
+  }
+  const std::uint64_t count = std::min(panel_rows_, (expert + 1) * matrix_rows_ - next_row_);
+  read_atoms(next_row_, count);
+  blocks_.resize(count * bytes_of(f_, layout.row_length));
+  quantize_rows(f_, weights_, count, *hessian_, {sweeps_, missing_, next_row_}, blocks_.data(), pool_, interrupts);
+  rows_.blocks = blocks_.data();
+  next_row_ += count;
+  report_progress();
+  return true;
+}
+
+}  // namespace hartonomous::pg

@@ -1,0 +1,68 @@
+// Quantizes the atoms of a tensor against the Hessian of its input, some rows of the matrix at a time: an atom may be a
+// part of a row, but the weights of a whole row depend on each other.
+#pragma once
+
+#include "pg/store/layer_hessian.hpp"
+#include "pg/store/tensor_operation.hpp"
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "hartonomous/hessian.hpp"
+#include "hartonomous/progress.hpp"
+#include "hartonomous/space.hpp"
+
+namespace hartonomous::pg {
+
+// The rows that are quantized. A plain struct, because the executor calls value_of().
+struct quantized_rows {
+  std::int32_t first = 0, end = 0;  // atoms
+  const std::byte* blocks = nullptr;
+  format f = format::F32;
+  atom_layout layout;
+};
+
+// An atom of these rows as a value of type weights, in the current memory context; may ereport.
+Datum value_of(const quantized_rows& rows, std::int32_t atom);
+
+class hessian_quantizer {
+ public:
+  // `source` is the partition with the tensor's atoms. Weights of atoms that are missing count as zero and stay so.
+  hessian_quantizer(Oid source, const calibration_place& place, const atom_layout& layout, format f, double damping,
+                    unsigned sweeps);
+  hessian_quantizer(const hessian_quantizer&) = delete;
+  hessian_quantizer& operator=(const hessian_quantizer&) = delete;
+
+  // Quantizes the next rows; false at the end. Needs an spi_session. Errors: those of layer_hessian() and
+  // quantize_rows(); 55000 if an atom does not fit the matrix.
+  bool next();
+  const quantized_rows& rows() const noexcept { return rows_; }
+
+ private:
+  std::uint64_t work_bytes() const noexcept;
+  void report_progress();
+  void read_atoms(std::uint64_t first_row, std::uint64_t count);
+
+  Oid source_;
+  calibration_place place_;
+  format f_;
+  double damping_;
+  unsigned sweeps_;
+  std::uint64_t panel_rows_, next_row_ = 0, matrix_rows_;  // matrix_rows_: of one matrix in the tensor
+  std::shared_ptr<const input_hessian> hessian_;
+  std::size_t expert_ = 0;  // whose Hessian that is
+  std::vector<float> weights_;
+  std::vector<std::uint8_t> missing_;  // blocks
+  std::vector<std::byte> blocks_;
+  quantized_rows rows_;
+  thread_pool pool_;
+  progress_timer timer_;
+};
+
+// For an operation of quantizing by that method. Needs an spi_session; errors: those of query_result.
+std::unique_ptr<hessian_quantizer> open_hessian_quantizer(Oid source, std::int64_t layer,
+                                                          const tensor_operation& operation);
+
+}  // namespace hartonomous::pg
