@@ -26,32 +26,41 @@ COMMENT ON FUNCTION hartonomous.import_importance(oid, hartonomous.regmodel, tex
   'the same from a large object';
 
 CREATE FUNCTION hartonomous.export_importance(model hartonomous.regmodel, calibration_set text, path text,
-    format text DEFAULT 'gguf', chunk_size integer DEFAULT 512) RETURNS bigint
-  LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE COST 5000
+    format text DEFAULT 'gguf', chunk_size integer DEFAULT NULL) RETURNS bigint
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+  statistics record;
 BEGIN
-  calibration_set := hartonomous_internal.calibration_of(model, calibration_set);
-  RETURN hartonomous_internal.export_importance_to_file(model, calibration_set,
-    hartonomous_internal.newest_statistics(model, calibration_set), format, chunk_size, path);
+  IF path IS NULL THEN
+    PERFORM hartonomous_internal.raise_error('22004', 'path cannot be NULL',
+      hint => 'Without a path, export_importance() returns a bytea.');
+  END IF;
+  statistics := hartonomous_internal.exported_statistics(model, calibration_set, format, chunk_size);
+  RETURN hartonomous_internal.export_importance_to_file(model, statistics.calibration_set, statistics.revision, format,
+    statistics.chunk_size, path);
 END
 $$;
 COMMENT ON FUNCTION hartonomous.export_importance(hartonomous.regmodel, text, text, text, integer) IS
   'writes calibration statistics of a model as an importance matrix for llama-quantize to a file on the server '
-  '(absolute path); returns its size; format is gguf or dat (the legacy format), chunk_size the number of tokens that '
-  'count as a chunk there; of the live revision or, if there are none, of the newest that has any; 55000 if there are '
-  'no statistics, 22023 if there is no such format, 42501 without the right to write files';
+  '(absolute path); returns its size; calibration_set NULL is the only one there is, format gguf or dat (the legacy '
+  'format), chunk_size the number of tokens that count as a chunk there (NULL: those of a window of text, or 512); of '
+  'the live revision or, if there are none, of the newest that has any; 55000 if there are no statistics, 22023 if '
+  'there is no such format or several sets, 22004 if another argument is NULL, 42501 without the right to write files';
 
 -- With chunk_size before format, a third argument that is a text is always a path.
-CREATE FUNCTION hartonomous.export_importance(model hartonomous.regmodel, calibration_set text,
-    chunk_size integer DEFAULT 512, format text DEFAULT 'gguf') RETURNS bytea
-  LANGUAGE plpgsql VOLATILE STRICT PARALLEL UNSAFE COST 5000
+CREATE FUNCTION hartonomous.export_importance(model hartonomous.regmodel, calibration_set text DEFAULT NULL,
+    chunk_size integer DEFAULT NULL, format text DEFAULT 'gguf') RETURNS bytea
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
+DECLARE
+  statistics record;
 BEGIN
-  calibration_set := hartonomous_internal.calibration_of(model, calibration_set);
-  RETURN hartonomous_internal.export_importance_to_bytea(model, calibration_set,
-    hartonomous_internal.newest_statistics(model, calibration_set), format, chunk_size);
+  statistics := hartonomous_internal.exported_statistics(model, calibration_set, format, chunk_size);
+  RETURN hartonomous_internal.export_importance_to_bytea(model, statistics.calibration_set, statistics.revision, format,
+    statistics.chunk_size);
 END
 $$;
 COMMENT ON FUNCTION hartonomous.export_importance(hartonomous.regmodel, text, integer, text) IS

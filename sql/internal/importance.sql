@@ -212,12 +212,36 @@ CREATE FUNCTION hartonomous_internal.newest_statistics(model integer, calibratio
   LANGUAGE plpgsql STABLE PARALLEL SAFE COST 250
   SET search_path = pg_catalog, pg_temp
 AS $$
-DECLARE
-  live integer := hartonomous_internal.current_revision(model);
-  revisions integer[] := (SELECT c.revisions FROM hartonomous_internal.calibrations_of(model, calibration_set) c);
 BEGIN
-  RETURN CASE WHEN live = ANY (revisions) THEN live ELSE revisions[cardinality(revisions)] END;
+  RETURN coalesce(
+    hartonomous_internal.calibrated_revision(model, hartonomous_internal.current_revision(model), calibration_set), (
+    SELECT c.revisions[cardinality(c.revisions)]
+      FROM hartonomous_internal.calibrations_of(model, calibration_set) c));
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.newest_statistics(integer, text) IS
-  'the revision whose statistics of a calibration set are shown: the live one, otherwise the newest that has any';
+  'the revision whose statistics of a calibration set are shown: the live one or a copy of it, otherwise the newest '
+  'that has any';
+
+CREATE FUNCTION hartonomous_internal.exported_statistics(model integer, INOUT calibration_set text, format text,
+  INOUT chunk_size integer, OUT revision integer)
+  LANGUAGE plpgsql STABLE PARALLEL SAFE COST 250
+  SET search_path = pg_catalog, pg_temp
+AS $$
+BEGIN
+  IF model IS NULL OR format IS NULL THEN
+    PERFORM hartonomous_internal.raise_error('22004', 'model and format cannot be NULL',
+      hint => 'Formats are "gguf" and "dat".');
+  END IF;
+  PERFORM hartonomous_internal.current_revision(model);
+  calibration_set := hartonomous_internal.calibration_of(model, calibration_set);
+  revision := hartonomous_internal.newest_statistics(model, calibration_set);
+  chunk_size := coalesce(chunk_size, (
+    SELECT max(s.n_ctx) FROM hartonomous.calibration_stats s
+     WHERE s.model_id = model AND s.calibration_set = exported_statistics.calibration_set
+       AND s.revision_id = exported_statistics.revision), 512);
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.exported_statistics(integer, text, text, integer) IS
+  'the set, revision and size of chunks of an export of calibration statistics; 22004 without a model or a format, and '
+  'the errors of calibration_of(), 42704 if there is no such model';

@@ -2,7 +2,7 @@
 -- importance is. The files are built byte by byte.
 BEGIN;
 \ir lib/model_files.sql
-SELECT plan(90);
+SELECT plan(97);
 
 CREATE TYPE lib.entry AS (name text, counts real[], sums real[]);
 CREATE FUNCTION lib.imatrix_keys(dataset text DEFAULT 'a set', chunks integer DEFAULT 2, chunk_size integer DEFAULT 4)
@@ -186,7 +186,16 @@ SELECT throws_ok($$SELECT export_importance('experts', 'gguf', format => 'json')
 SELECT throws_ok($$SELECT export_importance('experts', 'gguf', 0)$$, '22023', 'chunk_size must be positive',
   'chunks of no token');
 SELECT throws_ok($$SELECT export_importance('experts', 'b')$$, '55000', NULL, 'no such set');
-SELECT is(export_importance('experts', NULL, 512), NULL, 'NULL');
+SELECT throws_ok(format('SELECT export_importance(%s)', arguments), state, NULL, format('export_importance(%s)',
+    arguments)) FROM (VALUES ('NULL, ''gguf''', '22004'), ('''experts'', ''gguf'', NULL::text', '22004'),
+  ('''experts'', ''gguf'', format => NULL', '22004'), ('''experts''', '22023'), ('999', '42704'))
+  v (arguments, state);
+SELECT import_gguf(expert_gguf(), 'only') AS ONLY \gset
+SELECT import_importance(imatrix(ARRAY[dense()]), 'only', 'gguf') \g /dev/null
+SELECT is(export_importance('only'), export_importance('only', 'gguf'), 'the only set need not be named');
+UPDATE calibration_stats SET n_ctx = 4 WHERE model_id = :only;
+SELECT is(export_importance('only'), export_importance('only', 'gguf', 4),
+  'a chunk is a window of the text, if that is known');
 
 -- The newest statistics are shown, but those of the live revision before others.
 SELECT current_revision(:model) AS imported \gset
@@ -198,6 +207,11 @@ SELECT is(
 SELECT is(importance_vector('experts', 'blk.0.attn_q.weight', 'gguf'), '{1,2,3,4}', 'of the live revision');
 SELECT rollback_model('experts', :imported) \g /dev/null
 SELECT is(importance_vector('experts', 'blk.0.attn_q.weight', 'gguf'), '{0.1,0.2,0,3}', 'which is another now');
+SELECT backup_model('experts') AS copy \gset
+SELECT rollback_model('experts', :copy) \g /dev/null
+SELECT is(importance_vector('experts', 'blk.0.attn_q.weight', 'gguf'), '{0.1,0.2,0,3}',
+  'a copy has the statistics of what it is a copy of');
+SELECT rollback_model('experts', :imported) \g /dev/null
 
 -- The table belongs to a user, who may write anything there.
 CREATE FUNCTION lib.spoilt(assignment text) RETURNS text LANGUAGE plpgsql AS $$
