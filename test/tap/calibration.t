@@ -112,6 +112,17 @@ subtest 'two sessions' => sub {
     $_->close for $worker, $second;
 };
 
+subtest 'the same text in two sessions' => sub {
+    my ($one, $other) = (session(), session());
+    $one->query($_) for 'BEGIN;', 'SELECT hartonomous.add_validation_set(\'measured\', repeat(\'some text \', 100));';
+    $other->start('SELECT hartonomous.add_calibration_set(\'fitted\', repeat(\'some text \', 200));');
+    ok wait_until(60, sub { $watcher->query("SELECT cardinality(pg_blocking_pids(@{[$other->pid]}));") }),
+        'the second waits for the first';
+    $one->query('COMMIT;');
+    is sqlstate($other->finish), '22023', 'and is refused';
+    $_->close for $one, $other;
+};
+
 subtest 'in a transaction block' => sub {
     $watcher->query('DELETE FROM hartonomous.calibration_stats WHERE model_id = hartonomous.model_id(\'stopped\');');
     my $worker = session();
