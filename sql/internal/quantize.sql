@@ -92,7 +92,7 @@ CREATE FUNCTION hartonomous_internal.quantize_calibration(model integer, method 
 AS $$
 DECLARE
   live constant integer := hartonomous_internal.current_revision(model);
-  revision constant integer := coalesce(calibration_revision, live);
+  revision integer := coalesce(calibration_revision, live);
   found integer[];
   grams boolean;
 BEGIN
@@ -102,6 +102,7 @@ BEGIN
     RETURN '{}';
   END IF;
   calibration_set := hartonomous_internal.calibration_of(model, calibration_set);
+  revision := coalesce(hartonomous_internal.calibrated_revision(model, revision, calibration_set), revision);
   SELECT c.revisions INTO found FROM hartonomous_internal.calibrations_of(model, calibration_set) c;
   IF revision <> ALL (found) THEN
     PERFORM hartonomous_internal.raise_error('55000',

@@ -2,7 +2,7 @@
 -- statistics are taken, and what is refused.
 BEGIN;
 \ir lib/model_files.sql
-SELECT plan(76);
+SELECT plan(78);
 
 -- A block with experts and seven without, so that the first of them is an eighth of all.
 SELECT import_gguf(
@@ -149,6 +149,14 @@ SELECT is(parameters ->> 'calibration_revision', :'imported', 'and it is recorde
  WHERE revision_id = current_revision(:m);
 SELECT throws_ok(format('SELECT quantize_plan(''m'', ''Q8_0'', calibration_set => ''a'', calibration_revision => %s)',
   999), '55000', NULL, 'a revision that does not exist');
+SELECT rollback_model(:m, :imported) \g /dev/null
+
+SELECT backup_model(:m) AS copy \gset
+SELECT is(quantize_calibration(:m, 'imatrix', 'a', :copy, NULL) ->> 'calibration_revision', :'imported',
+  'a copy of a revision has the statistics of that revision');
+SELECT rollback_model(:m, :copy) \g /dev/null
+SELECT is(quantize_calibration(:m, 'imatrix', 'a', NULL, NULL) ->> 'calibration_revision', :'imported',
+  'also if it is the live one');
 SELECT rollback_model(:m, :imported) \g /dev/null
 
 -- An export names the set as llama-quantize does, as long as its formats are those of that quantizing.
