@@ -147,10 +147,11 @@ DECLARE
   box real[];
 BEGIN
   PERFORM hartonomous_internal.check_ratio(target_size_ratio);
-  IF selection_strategy IS NULL OR selection_strategy NOT IN ('layer', 'importance', 'spatial') THEN
+  IF selection_strategy IS NULL
+     OR selection_strategy NOT IN ('layer', 'importance', 'spatial', 'neurons', 'heads', 'experts') THEN
     PERFORM hartonomous_internal.raise_error('22023',
       format('unknown selection_strategy "%s"', coalesce(selection_strategy, 'NULL')),
-      hint => 'Strategies are "layer", "importance" and "spatial".');
+      hint => 'Strategies are "layer", "importance", "spatial", "neurons", "heads" and "experts".');
   END IF;
   PERFORM hartonomous_internal.lock_parent(parent, nowait);
   student_name := format('Student_%s_%s_%spct', parent::integer, selection_strategy,
@@ -161,6 +162,9 @@ BEGIN
     RETURN hartonomous.extract_by_layers(parent,
       ceil((cardinality(hartonomous_internal.model_blocks(parent)) * target_size_ratio)::numeric)::integer, 'first',
       student_name);
+  ELSIF selection_strategy IN ('neurons', 'heads', 'experts') THEN
+    RETURN hartonomous_internal.create_structure_student(parent, selection_strategy, target_size_ratio,
+      CASE WHEN selection_strategy <> 'neurons' THEN 1 END, student_name, NULL, NULL, 0.01, false);
   END IF;
   box := hartonomous_internal.central_region(parent, target_size_ratio);
   RETURN hartonomous.extract_by_spatial_region(parent, box[1], box[2], box[3], box[4], box[5], box[6], student_name);
@@ -168,5 +172,6 @@ END
 $$;
 COMMENT ON FUNCTION hartonomous.dynamic_student_extraction(hartonomous.regmodel, text, double precision, boolean) IS
   'a student with about the given share of a model: "layer" takes its first blocks; "importance" the most important '
-  'atoms of each matrix; "spatial" the window around the center of the space; returns its number; 22023 if the ratio '
-  'is not in (0, 1] or the strategy is unknown, 42704, 42710, 55P03 with nowait';
+  'atoms of each matrix; "spatial" the window around the center of the space; "neurons", "heads" and "experts" are the '
+  'share of these, as extract_by_neurons() and the others take it; returns its number; 22023 if the ratio is not in '
+  '(0, 1] or the strategy is unknown, 42704, 42710, 55P03 with nowait';

@@ -3,7 +3,7 @@ BEGIN;
 \ir lib/model_files.sql
 \ir lib/language_models.sql
 \ir lib/structured_model.sql
-SELECT plan(79);
+SELECT plan(82);
 -- What is wrong with a student, or ''.
 CREATE FUNCTION lib.wrong_with(student integer) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
@@ -107,6 +107,14 @@ SELECT ok(export_gguf(:s) <> export_gguf(:m) AND perplexity(:s, story(), 32) = p
   'with all heads it says the same, and the file gives the size of heads');
 SELECT throws_ok(format('SELECT extract_by_heads(%s, 0.5)', import_gguf(structured_gguf('{}', '{}', 'qwen2'), 'qwen')),
   '0A000', 'a qwen2 model cannot have fewer heads', 'llama.cpp could not load a qwen2 with fewer heads');
+
+-- By the name of the strategy
+SELECT dynamic_student_extraction(:m, 'neurons', 0.5) AS s \gset
+SELECT is(model_name, format('Student_%s_neurons_50pct', :m), 'a strategy that has a name') FROM models
+  WHERE model_id = :s;
+SELECT is(part(:s, 'blk.0.ffn_down.weight'), part(:m, 'blk.0.ffn_down.weight', NULL, :'kept'),
+  'keeps the best neurons');
+SELECT is(shape(dynamic_student_extraction(:m, 'heads', 0.5), 'blk.0.attn_k.weight'), '{4,16}', 'or groups of heads');
 
 -- Requests that make no sense
 SELECT throws_ok(format('SELECT extract_by_neurons(%s, %L)', :m, ratio), '22023', NULL, concat('a share of ', ratio))
