@@ -1,8 +1,8 @@
 #!/bin/bash
 # What compressing costs a model in quality: the KL divergence of its predictions from those of the model as it was
-# imported, by mixture and method, on text that no method has seen; then the same of pruning and decomposing. The text
-# is split: the first 30 000 tokens are for calibration, the next 20 000 for evaluation, of which every other chunk of
-# 128 is scored. Seconds are those of one core.
+# imported, by mixture and method, on text that no method has seen; then the same of pruning and decomposing, and the
+# perplexity of students. The text is split: the first 30 000 tokens are for calibration, the next 20 000 for
+# evaluation, of which every other chunk of 128 is scored. Seconds are those of one core.
 #
 # Usage: bench/quality.sh [MODEL.gguf TEXT_FILE]..., by default the example model and its held-out text. Other text for
 # that model: tools/generate_stories.py with a seed from 4 on. Every trial leaves an export in TMPDIR until the end.

@@ -142,3 +142,45 @@ SELECT c.change, c.method, round(t.kl::numeric, 5) AS "KL divergence", round(t.k
   FROM trials t JOIN changes c USING (line)
  WHERE c.change <> ALL (string_to_array(:'mixtures', ' '))
  ORDER BY c.line;
+
+-- ---- students ----------------------------------------------------------------------------------------------------
+
+-- Their files are smaller. They are other models, so what is compared are the probabilities of the tokens of the text.
+CREATE TABLE students (line integer GENERATED ALWAYS AS IDENTITY, change text, method text, statement text);
+INSERT INTO students (change, method, statement)
+  SELECT format('%s %% of neurons removed', percent), method,
+         format('SELECT hartonomous.extract_by_neurons(''model'', %s, %%1$L, 1, %s)', 1 - percent / 100.0, arguments)
+    FROM unnest('{5,10}'::integer[]) AS percent,
+         (VALUES ('by energy', 'refit => false'), ('by energy, refitted', 'refit => true')) AS v (method, arguments)
+   UNION ALL
+  SELECT 'one group of heads removed', method,
+         format('SELECT hartonomous.extract_by_heads(''model'', %s, %%1$L, %s)', 1 - 1.0 / count(*), arguments)
+    FROM hartonomous.structure_scores('model', 'heads') AS heads,
+         (VALUES ('by energy', 'refit => false'), ('by energy, refitted', 'refit => true')) AS v (method, arguments)
+   WHERE heads.block = 0 GROUP BY method, arguments
+   UNION ALL
+  SELECT 'one block removed', 'by influence',
+         'SELECT hartonomous.extract_by_layers(''model'', (SELECT count(*)::integer - 1 FROM '
+         'hartonomous.block_influence(''model'')), ''influence'', %1$L, ''{}'', (SELECT calibration FROM parts))'
+   UNION ALL
+  SELECT 'tokens removed', 'not in either text',
+         'SELECT hartonomous.extract_by_vocabulary(''model'', (SELECT calibration || evaluation FROM parts), %1$L)';
+\o /dev/null
+SELECT format(statement, 'student ' || line) FROM students ORDER BY line \gexec
+\o
+
+\echo
+\echo 'Students'
+CREATE TABLE parent_scores AS
+  SELECT s.position, s.log_probability
+    FROM parts, hartonomous.score_tokens('model', evaluation, :n_ctx) AS s WHERE s.log_probability IS NOT NULL;
+SELECT s.change, s.method, octet_length(hartonomous.export_gguf(hartonomous.model_id('student ' || s.line))) AS bytes,
+       round(exp(m.mean)::numeric, 4) AS "x perplexity", round((exp(m.mean) * m.error)::numeric, 4) AS "±"
+  FROM students s
+  CROSS JOIN LATERAL (
+    SELECT avg(p.log_probability - t.log_probability) AS mean,
+           stddev_samp(p.log_probability - t.log_probability) / sqrt(count(*)) AS error
+      FROM parts
+      CROSS JOIN LATERAL hartonomous.score_tokens(hartonomous.model_id('student ' || s.line), evaluation, :n_ctx) AS t
+      JOIN parent_scores AS p USING (position)) AS m
+ ORDER BY s.line;
