@@ -23,12 +23,13 @@ using namespace hartonomous::pg;
 
 namespace {
 
-// A literal is input while its statement is analyzed, when there may be no snapshot.
+// A literal is input while its statement is analyzed, when there may be no snapshot, or only that of the statement
+// which called the function that contains the literal: it would not see a model that the function has just imported.
 class snapshot_scope {
  public:
-  snapshot_scope() {
+  explicit snapshot_scope(bool fresh) {
     call([&] {
-      pushed_ = !ActiveSnapshotSet();
+      pushed_ = fresh || !ActiveSnapshotSet();
       if (pushed_) PushActiveSnapshot(GetTransactionSnapshot());
     });
   }
@@ -86,7 +87,7 @@ std::int32_t number_of(std::string_view content) {
     return static_cast<std::int32_t>(std::stoll(digits));
   }
   watch_names();
-  snapshot_scope snapshot;
+  snapshot_scope snapshot(true);
   std::int32_t number;
   {
     const spi_session spi;
@@ -117,7 +118,7 @@ HARTONOMOUS_FUNCTION(regmodel_from_bigint) {
 HARTONOMOUS_FUNCTION(regmodel_out) {
   const std::int32_t number = PG_GETARG_INT32(0);
   std::string shown = std::to_string(number);
-  snapshot_scope snapshot;
+  snapshot_scope snapshot(false);
   {
     const spi_session spi;
     const query_result found =

@@ -1,7 +1,7 @@
 -- Type regmodel: a model by its name or its number, in every way in which a call can give it.
 BEGIN;
 \ir lib/model_files.sql
-SELECT plan(51);
+SELECT plan(52);
 
 -- Without a store, and without models
 SELECT is('7'::regmodel::text, '7', 'without a store a number is a number');
@@ -93,6 +93,16 @@ SELECT delete_model('little') \g /dev/null
 SELECT is(kept_call(), 'model "little" does not exist', 'so does a call');
 SELECT rename_model(:m, 'little') \g /dev/null
 SELECT is(kept(), :m, 'back again');
+
+-- A literal in a function names a model that the function has just made.
+CREATE FUNCTION lib.imports_and_names() RETURNS text LANGUAGE plpgsql AS $$
+BEGIN
+  PERFORM hartonomous.import_gguf(lib.gguf(NULL), 'just made');
+  RETURN 'just made'::hartonomous.regmodel::text;
+END
+$$;
+SELECT is(imports_and_names(), 'just made', 'a literal finds a model that the same function imported before it');
+SELECT delete_model('just made') \g /dev/null
 
 -- Names that would be something else in the text of a query
 SELECT rename_model(:m, '1 OR true) --') \g /dev/null
