@@ -8,8 +8,8 @@ Everywhere: lines of at most 120 characters, no tabs, no trailing blanks, a newl
 In SQL also: reserved words are in upper case; FROM, WHERE, AND and the like begin a line and do not end one; a row of a
 VALUES list that fits on a line is not broken; and the elements of a list that begin lines begin in the same column.
 
-In the extension's own files (below sql/) also: the clauses of a function's head are on one line and in one order, and
-its COMMENT follows in the same file.
+In the extension's own files (below sql/) also: the clauses of a function's head are on one line and in one order, its
+COMMENT follows in the same file, and a body in PL/pgSQL begins with #variable_conflict use_variable.
 
 --fix puts reserved words in upper case, joins the broken rows of VALUES lists, moves what begins in the wrong place,
 and breaks long lines at the outermost comma, clause or operator that fits. Long literals become two with a newline
@@ -107,16 +107,26 @@ def head_fault(head):
     return None
 
 
+def conflict_fault(head, statement):
+    """What is wrong with how the body of a PL/pgSQL function begins, or None."""
+    if "LANGUAGE plpgsql" not in head:
+        return None
+    body = "".join(t.text for t in statement)[len(head):]
+    if re.match(r"\nAS \$(\w*)\$\n#variable_conflict use_variable\n", body):
+        return None
+    return ("a body in PL/pgSQL begins with #variable_conflict use_variable: users add columns to the tables, "
+            "also of the names of its variables")
+
+
 def function_faults(tokens):
-    """Heads of functions, and comments that are missing."""
+    """Heads of functions, how their bodies begin, and comments that are missing."""
     commented, defined = {}, []
     for statement in statements(tokens):
         head = head_of(statement)
         text = "".join(t.text for t in statement[:12])
         if head is not None:
             name = re.match(r"CREATE (?:OR REPLACE )?(?:FUNCTION|PROCEDURE) ([\w.]+)", head)
-            fault = head_fault(head)
-            if fault:
+            for fault in filter(None, (head_fault(head), conflict_fault(head, statement))):
                 yield statement[0].line, fault
             defined.append((name.group(1) if name else "?", statement[0].line))
         comment = re.match(r"COMMENT ON (?:FUNCTION|PROCEDURE) ([\w.]+)", text)

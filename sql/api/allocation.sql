@@ -7,6 +7,7 @@ CREATE FUNCTION hartonomous.bit_allocation(model hartonomous.regmodel, target_by
   SET search_path = pg_catalog, pg_temp
   SET enable_nestloop = off SET jit = off
 AS $$
+#variable_conflict use_variable
 DECLARE
   named text[] := hartonomous_internal.formats_named(formats);
   options record;
@@ -40,6 +41,7 @@ CREATE PROCEDURE hartonomous.quantize_model(model hartonomous.regmodel, plan har
     nowait boolean DEFAULT false)
   LANGUAGE plpgsql
 AS $$
+#variable_conflict use_variable
 BEGIN
   PERFORM hartonomous_internal.require_operation(plan, 'quantize');
   CALL hartonomous_internal.run_stage(model, 'run_plan', hartonomous_internal.plan_parameters('quantize', plan), nowait,

@@ -4,6 +4,7 @@ CREATE FUNCTION hartonomous.add_calibration_set(name text, text text) RETURNS by
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
   hash bytea;
 BEGIN
@@ -36,6 +37,7 @@ CREATE PROCEDURE hartonomous.collect_calibration(model hartonomous.regmodel, cal
     n_ctx integer DEFAULT NULL, nowait boolean DEFAULT false)
   LANGUAGE plpgsql
 AS $$
+#variable_conflict use_variable
 DECLARE
   commits boolean := hartonomous_internal.can_commit();
   started pg_catalog.timestamptz := pg_catalog.clock_timestamp();

@@ -5,6 +5,7 @@ CREATE FUNCTION hartonomous.validate_coordinates(model hartonomous.regmodel)
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 100
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 BEGIN
   PERFORM hartonomous_internal.current_revision(model);
   -- Queries the parent table because readers have rights on that only. In PostgreSQL NaN is greater than all numbers.
@@ -34,6 +35,7 @@ CREATE FUNCTION hartonomous.clamp_coordinates(model hartonomous.regmodel, nowait
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
   clamped bigint;
 BEGIN
@@ -62,6 +64,7 @@ CREATE FUNCTION hartonomous.recompute_positions(model hartonomous.regmodel, nowa
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
+#variable_conflict use_variable
 DECLARE
   tensor record;
   changed bigint;
@@ -111,6 +114,7 @@ CREATE FUNCTION hartonomous.layer_completeness(model hartonomous.regmodel)
   SET search_path = pg_catalog, pg_temp
   SET enable_nestloop = off SET jit = off
 AS $$
+#variable_conflict use_variable
 BEGIN
   PERFORM hartonomous_internal.current_revision(model);
   RETURN QUERY EXECUTE $sql$
@@ -145,6 +149,7 @@ CREATE FUNCTION hartonomous.check_model(model hartonomous.regmodel)
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 10
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 BEGIN
   PERFORM hartonomous_internal.current_revision(model);
   RETURN QUERY SELECT * FROM hartonomous_internal.check_partitions(model);
@@ -167,6 +172,7 @@ CREATE FUNCTION hartonomous.check_store()
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 10
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
   orphans record;
 BEGIN
@@ -201,6 +207,7 @@ CREATE FUNCTION hartonomous.drop_orphans() RETURNS bigint
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
   partitions regclass[];
   partition regclass;

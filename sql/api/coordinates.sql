@@ -26,6 +26,7 @@ CREATE FUNCTION hartonomous.quantize_geometry(point geometry, format text DEFAUL
   LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE COST 250
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
   given double precision[] := hartonomous_internal.point_coordinates(point);
 BEGIN

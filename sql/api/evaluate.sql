@@ -26,6 +26,7 @@ CREATE FUNCTION hartonomous.add_validation_set(name text, text text) RETURNS byt
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
   hash bytea;
 BEGIN
@@ -66,7 +67,7 @@ CREATE FUNCTION hartonomous.validate_model_accuracy(model hartonomous.regmodel, 
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000 ROWS 1
   SET search_path = pg_catalog, pg_temp
 AS $$
-#variable_conflict use_column
+#variable_conflict use_variable
 DECLARE
   started timestamptz := clock_timestamp();
   measured integer := coalesce(validate_model_accuracy.revision, hartonomous_internal.current_revision(model));
@@ -116,7 +117,7 @@ CREATE FUNCTION hartonomous.validate_model_accuracy(model hartonomous.regmodel, 
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000 ROWS 1
   SET search_path = pg_catalog, pg_temp
 AS $$
-#variable_conflict use_column
+#variable_conflict use_variable
 DECLARE
   started timestamptz := clock_timestamp();
   measured integer := hartonomous_internal.current_revision(model);
@@ -148,6 +149,7 @@ CREATE FUNCTION hartonomous.record_usage(model hartonomous.regmodel, text text, 
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
   recorded bigint;
 BEGIN

@@ -11,7 +11,7 @@ CREATE FUNCTION hartonomous.export_plan(model hartonomous.regmodel, container te
   SET search_path = pg_catalog, pg_temp
   SET enable_nestloop = off SET jit = off
 AS $$
-#variable_conflict use_column
+#variable_conflict use_variable
 BEGIN
   PERFORM hartonomous_internal.current_revision(model);
   IF container IS NULL OR container NOT IN ('gguf', 'safetensors') THEN
@@ -26,7 +26,8 @@ BEGIN
                 FROM hartonomous.tensor_atoms a WHERE a.model_id = $1 GROUP BY 1, 2) f
        GROUP BY f.layer_id),
     chosen AS (
-      SELECT l.*, array_to_string(p.formats, '+') AS present,
+      SELECT l.position, l.layer_id, l.layer_name, l.tensor_shape, l.tensor_dtype, l.row_length, l.atom_size,
+             l.parameter_count, array_to_string(p.formats, '+') AS present,
              coalesce(d.dense_format, (SELECT CASE WHEN gcd(gcd(l.row_length, l.atom_size),
                                               coalesce(l.tensor_shape[cardinality(l.tensor_shape)], 1))
                                           % f.block_weights = 0 THEN f.format ELSE 'F32' END

@@ -39,6 +39,7 @@ CREATE FUNCTION hartonomous.compare_generation(model hartonomous.regmodel, revis
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 BEGIN
   text_a := hartonomous.generate_text(model, prompt, max_tokens, revision => revision_a);
   text_b := hartonomous.generate_text(model, prompt, max_tokens, revision => revision_b);

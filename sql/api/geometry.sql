@@ -6,6 +6,7 @@ CREATE PROCEDURE hartonomous.quantize_model_geometry(model hartonomous.regmodel,
     nowait boolean DEFAULT false)
   LANGUAGE plpgsql
 AS $$
+#variable_conflict use_variable
 BEGIN
   IF format IS NULL THEN
     PERFORM hartonomous_internal.raise_error('22004', 'format cannot be NULL',

@@ -30,6 +30,7 @@ CREATE FUNCTION hartonomous.export_importance(model hartonomous.regmodel, calibr
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
   statistics record;
 BEGIN
@@ -55,6 +56,7 @@ CREATE FUNCTION hartonomous.export_importance(model hartonomous.regmodel, calibr
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
   statistics record;
 BEGIN
@@ -71,6 +73,7 @@ CREATE FUNCTION hartonomous.importance_vector(model hartonomous.regmodel, tensor
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
   layer bigint;
 BEGIN

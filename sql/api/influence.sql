@@ -7,6 +7,7 @@ CREATE FUNCTION hartonomous.block_influence(model hartonomous.regmodel)
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 50
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 BEGIN
   PERFORM hartonomous_internal.current_revision(model);
   RETURN QUERY EXECUTE $sql$
@@ -38,6 +39,7 @@ CREATE FUNCTION hartonomous.block_influence(model hartonomous.regmodel, corpus t
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000 ROWS 50
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 BEGIN
   PERFORM hartonomous_internal.current_revision(model);
   blocks := coalesce(blocks, hartonomous_internal.model_blocks(model));

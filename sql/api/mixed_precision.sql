@@ -7,6 +7,7 @@ CREATE FUNCTION hartonomous.assign_mixed_precision(model hartonomous.regmodel, r
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000 ROWS 5
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
   chosen text;
   quantized bigint[];

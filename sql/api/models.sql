@@ -4,6 +4,7 @@ CREATE FUNCTION hartonomous.model_id(model_name text) RETURNS integer
   LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE COST 50
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
   found integer;
   near text;
@@ -31,7 +32,7 @@ CREATE FUNCTION hartonomous.list_models()
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 10
   SET search_path = pg_catalog, pg_temp
 AS $$
-#variable_conflict use_column
+#variable_conflict use_variable
 BEGIN
   IF to_regclass('hartonomous.models') IS NULL THEN
     RETURN;
@@ -54,6 +55,7 @@ CREATE FUNCTION hartonomous.rename_model(model hartonomous.regmodel, new_name te
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 250
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 BEGIN
   PERFORM hartonomous_internal.current_revision(model);
   PERFORM hartonomous_internal.check_name(new_name);
@@ -71,6 +73,7 @@ CREATE FUNCTION hartonomous.delete_model(model hartonomous.regmodel, nowait bool
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
   partitions regclass[];
   partition regclass;

@@ -9,6 +9,7 @@ CREATE FUNCTION hartonomous.prune_plan(model hartonomous.regmodel, keep_ratio do
   SET search_path = pg_catalog, pg_temp
   SET extra_float_digits = 1
 AS $$
+#variable_conflict use_variable
 DECLARE
   -- Queries the parent table because readers have rights on that only.
   atoms_of_model text := format('(SELECT * FROM hartonomous.tensor_atoms WHERE model_id = %s)', model::integer);
@@ -74,6 +75,7 @@ CREATE FUNCTION hartonomous.region_plan(model hartonomous.regmodel, region real[
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 300
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 BEGIN
   -- Raises 22023 if the region is invalid.
   region := hartonomous.region(region[1], region[2], region[3], region[4], region[5], region[6]);
@@ -132,6 +134,7 @@ CREATE FUNCTION hartonomous.quantize_plan(model hartonomous.regmodel, format tex
   SET search_path = pg_catalog, pg_temp
   SET enable_nestloop = off SET jit = off
 AS $$
+#variable_conflict use_variable
 DECLARE
   container text;
   named constant text := hartonomous_internal.mixture_named(format);
@@ -230,6 +233,7 @@ CREATE FUNCTION hartonomous.svd_plan(model hartonomous.regmodel, rank integer DE
   SET search_path = pg_catalog, pg_temp
   SET enable_nestloop = off SET jit = off SET extra_float_digits = 1
 AS $$
+#variable_conflict use_variable
 DECLARE
   container text;
 BEGIN
@@ -337,6 +341,7 @@ CREATE FUNCTION hartonomous.geometry_plan(model hartonomous.regmodel, format tex
   SET search_path = pg_catalog, pg_temp
   SET enable_nestloop = off SET jit = off
 AS $$
+#variable_conflict use_variable
 DECLARE
   wrong record;
 BEGIN

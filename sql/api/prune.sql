@@ -7,6 +7,7 @@ CREATE PROCEDURE hartonomous.prune_by_importance(model hartonomous.regmodel, kee
     include_embeddings boolean DEFAULT false, keep_ratio_of text DEFAULT 'imported', nowait boolean DEFAULT false)
   LANGUAGE plpgsql
 AS $$
+#variable_conflict use_variable
 BEGIN
   CALL hartonomous_internal.run_stage(model, 'prune_by_importance',
     hartonomous_internal.prune_parameters(keep_ratio, threshold, scope, layer_pattern, dry_run, method, include_vectors,
@@ -26,6 +27,7 @@ CREATE PROCEDURE hartonomous.prune_region(model hartonomous.regmodel, region rea
     include_vectors boolean DEFAULT false, nowait boolean DEFAULT false)
   LANGUAGE plpgsql
 AS $$
+#variable_conflict use_variable
 BEGIN
   CALL hartonomous_internal.run_stage(model, 'prune_region',
     hartonomous_internal.region_parameters(region, keep_inside, layer_pattern, dry_run, method, include_vectors),

@@ -8,6 +8,7 @@ CREATE PROCEDURE hartonomous.quantize_model(model hartonomous.regmodel, format t
     calibration_revision integer DEFAULT NULL, damping double precision DEFAULT NULL, sweeps integer DEFAULT NULL)
   LANGUAGE plpgsql
 AS $$
+#variable_conflict use_variable
 BEGIN
   CALL hartonomous_internal.run_stage(model, 'quantize_model',
     hartonomous_internal.quantize_parameters(model, format, pure, layer_pattern, requantize, column_importance,

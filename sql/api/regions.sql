@@ -5,6 +5,7 @@ CREATE FUNCTION hartonomous.region(min_x real, max_x real, min_y real, max_y rea
   LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE COST 50
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 BEGIN
   -- NaN is greater than all numbers, so the comparisons reject it as a minimum but not as a maximum.
   IF ((min_x <= max_x AND min_y <= max_y AND min_z <= max_z) IS NOT TRUE)

@@ -6,6 +6,7 @@ CREATE FUNCTION hartonomous.backup_model(model hartonomous.regmodel, stage text 
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
   run bigint;
 BEGIN
@@ -26,6 +27,7 @@ CREATE FUNCTION hartonomous.rollback_model(model hartonomous.regmodel, revision 
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
   present integer := hartonomous_internal.current_revision(model);
   present_base integer;
@@ -66,6 +68,7 @@ CREATE FUNCTION hartonomous.drop_backup(revision integer, nowait boolean DEFAULT
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
   target record;  -- not a row type, as in rollback_model()
   before bigint;
@@ -109,7 +112,7 @@ CREATE FUNCTION hartonomous.model_history(model hartonomous.regmodel)
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 10
   SET search_path = pg_catalog, pg_temp
 AS $$
-#variable_conflict use_column
+#variable_conflict use_variable
 BEGIN
   PERFORM hartonomous_internal.current_revision(model);
   RETURN QUERY
@@ -132,6 +135,7 @@ CREATE FUNCTION hartonomous.diff_revisions(a integer, b integer)
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000 ROWS 300
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 BEGIN
   LOCK TABLE ONLY hartonomous.tensor_atoms, ONLY hartonomous.tensor_atoms_backup IN ACCESS SHARE MODE;
   RETURN QUERY
@@ -154,7 +158,7 @@ CREATE FUNCTION hartonomous.apply_retention(model hartonomous.regmodel, keep_las
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000 ROWS 10
   SET search_path = pg_catalog, pg_temp
 AS $$
-#variable_conflict use_column
+#variable_conflict use_variable
 BEGIN
   IF keep_last IS NULL AND max_age IS NULL THEN
     PERFORM hartonomous_internal.raise_error('22023', 'keep_last, max_age or both must be given',

@@ -4,6 +4,7 @@ CREATE FUNCTION hartonomous.plan_from(relation regclass) RETURNS hartonomous.ten
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp SET extra_float_digits = 1
 AS $$
+#variable_conflict use_variable
 DECLARE
   plan hartonomous.tensor_plan[];
 BEGIN
@@ -29,6 +30,7 @@ CREATE PROCEDURE hartonomous.run_plan(model hartonomous.regmodel, stage text, pl
     method text DEFAULT 'auto', dry_run boolean DEFAULT false, nowait boolean DEFAULT false)
   LANGUAGE plpgsql
 AS $$
+#variable_conflict use_variable
 BEGIN
   IF dry_run IS NULL THEN
     PERFORM hartonomous_internal.raise_error('22004', 'dry_run cannot be NULL',

@@ -4,6 +4,7 @@ CREATE FUNCTION hartonomous.abandon_run(run bigint) RETURNS void
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
   found record;  -- not a row type, which would need the store to exist when this is compiled
 BEGIN
@@ -36,6 +37,7 @@ CREATE FUNCTION hartonomous.run_progress(model hartonomous.regmodel DEFAULT NULL
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 100
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 BEGIN
   IF to_regclass('hartonomous.models') IS NULL THEN
     RETURN;

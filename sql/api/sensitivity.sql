@@ -7,6 +7,7 @@ CREATE PROCEDURE hartonomous.measure_sensitivity(model hartonomous.regmodel, cal
     probe_tokens integer DEFAULT 2048, nowait boolean DEFAULT false)
   LANGUAGE plpgsql
 AS $$
+#variable_conflict use_variable
 DECLARE
   commits boolean := hartonomous_internal.can_commit();
   started pg_catalog.timestamptz := pg_catalog.clock_timestamp();
@@ -56,6 +57,7 @@ CREATE FUNCTION hartonomous.sensitivity(model hartonomous.regmodel, calibration_
   SET search_path = pg_catalog, pg_temp
   SET jit = off
 AS $$
+#variable_conflict use_variable
 DECLARE
   live integer := hartonomous_internal.current_revision(model);
   probes text := hartonomous_internal.probe_method(method);

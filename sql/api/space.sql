@@ -8,6 +8,7 @@ CREATE FUNCTION hartonomous.nearest_atoms(model hartonomous.regmodel, point geom
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 10
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
   given double precision[] := hartonomous_internal.point_coordinates(point);
 BEGIN
@@ -47,7 +48,7 @@ CREATE FUNCTION hartonomous.nearest_atoms(model hartonomous.regmodel, atom bigin
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 10
   SET search_path = pg_catalog, pg_temp
 AS $$
-#variable_conflict use_column
+#variable_conflict use_variable
 DECLARE
   place record;
 BEGIN
@@ -77,6 +78,7 @@ CREATE FUNCTION hartonomous.spatial_statistics(model hartonomous.regmodel)
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 300
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 BEGIN
   PERFORM hartonomous_internal.current_revision(model);
   RETURN QUERY EXECUTE $sql$

@@ -12,6 +12,7 @@ CREATE FUNCTION hartonomous.model_disk_bytes(model hartonomous.regmodel) RETURNS
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 BEGIN
   RETURN (SELECT coalesce(sum(pg_total_relation_size(
                    hartonomous_internal.partition_of(model, r.revision_id))
@@ -31,7 +32,7 @@ CREATE FUNCTION hartonomous.storage_report(model hartonomous.regmodel)
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 10
   SET search_path = pg_catalog, pg_temp
 AS $$
-#variable_conflict use_column
+#variable_conflict use_variable
 DECLARE
   part record;
 BEGIN

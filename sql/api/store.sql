@@ -6,6 +6,7 @@ CREATE FUNCTION hartonomous.create_store(owner regrole DEFAULT quote_ident(CURRE
   SET search_path = pg_catalog, pg_temp
   SET client_min_messages = warning
 AS $$
+#variable_conflict use_variable
 DECLARE
   postgis name := hartonomous_internal.postgis_schema();
   relation text;
@@ -323,6 +324,7 @@ CREATE FUNCTION hartonomous.upgrade_store() RETURNS void
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
   found integer;
 BEGIN

@@ -7,6 +7,7 @@ CREATE FUNCTION hartonomous.structure_scores(model hartonomous.regmodel, kind te
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 10000
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
   sizes hartonomous_internal.network_sizes;
 BEGIN
@@ -36,6 +37,7 @@ CREATE FUNCTION hartonomous.extract_by_neurons(parent hartonomous.regmodel, keep
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 BEGIN
   RETURN hartonomous_internal.create_structure_student(parent, 'neurons', keep_ratio, multiple, new_model_name,
                                                        calibration_set, refit, damping, nowait);
@@ -57,6 +59,7 @@ CREATE FUNCTION hartonomous.extract_by_heads(parent hartonomous.regmodel, keep_r
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 BEGIN
   RETURN hartonomous_internal.create_structure_student(parent, 'heads', keep_ratio, 1, new_model_name,
                                                        calibration_set, refit, damping, nowait);
@@ -73,6 +76,7 @@ CREATE FUNCTION hartonomous.extract_by_experts(parent hartonomous.regmodel, keep
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 BEGIN
   RETURN hartonomous_internal.create_structure_student(parent, 'experts', keep_ratio, 1, new_model_name,
                                                        calibration_set, false, 0.01, nowait);
@@ -88,6 +92,7 @@ CREATE FUNCTION hartonomous.extract_by_vocabulary(parent hartonomous.regmodel, c
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
   sizes hartonomous_internal.network_sizes;
   trimmed record;

@@ -7,6 +7,7 @@ CREATE FUNCTION hartonomous.extract_by_importance(parent hartonomous.regmodel, t
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 BEGIN
   PERFORM hartonomous_internal.check_ratio(target_size_ratio);
   PERFORM hartonomous_internal.check_prune_arguments(target_size_ratio, NULL, scope, 'auto');
@@ -32,6 +33,7 @@ CREATE FUNCTION hartonomous.extract_by_layers(parent hartonomous.regmodel, targe
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
   present integer[];
   blocks integer[];
@@ -82,6 +84,7 @@ CREATE FUNCTION hartonomous.extract_by_spatial_region(parent hartonomous.regmode
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
   box constant real[] := hartonomous.region(min_x, max_x, min_y, max_y, min_z, max_z);
 BEGIN
@@ -102,6 +105,7 @@ CREATE FUNCTION hartonomous.extract_student_model(parent hartonomous.regmodel, l
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
   present integer[];
   blocks constant integer[] := (SELECT array_agg(b ORDER BY b) FROM unnest(layer_subset) b);
@@ -142,6 +146,7 @@ CREATE FUNCTION hartonomous.dynamic_student_extraction(parent hartonomous.regmod
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
   student_name text;
   box real[];

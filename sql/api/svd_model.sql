@@ -7,7 +7,7 @@ CREATE FUNCTION hartonomous.verify_svd(model hartonomous.regmodel)
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 300
   SET search_path = pg_catalog, pg_temp
 AS $$
-#variable_conflict use_column
+#variable_conflict use_variable
 DECLARE
   kept hartonomous.svd_compressed_layers;
   tensor hartonomous.model_layers;
@@ -79,6 +79,7 @@ CREATE PROCEDURE hartonomous.svd_compress_model(model hartonomous.regmodel, rank
     residual_ratio double precision DEFAULT 0.05, nowait boolean DEFAULT false)
   LANGUAGE plpgsql
 AS $$
+#variable_conflict use_variable
 BEGIN
   CALL hartonomous_internal.run_stage(model, 'svd_compress_model',
     hartonomous_internal.svd_parameters(rank, energy, target_ratio, layer_pattern, factor_format, min_gain, residual,
@@ -98,7 +99,7 @@ CREATE FUNCTION hartonomous.svd_outcomes(run bigint)
   LANGUAGE plpgsql STABLE PARALLEL SAFE COST 5000 ROWS 300
   SET search_path = pg_catalog, pg_temp
 AS $$
-#variable_conflict use_column
+#variable_conflict use_variable
 BEGIN
   RETURN QUERY SELECT l.layer_name, s.bytes_before, s.bytes_after, s.seconds, s.outcome
                  FROM hartonomous.compression_steps s JOIN hartonomous.model_layers l ON l.layer_id = s.layer_id

@@ -6,6 +6,7 @@ CREATE FUNCTION hartonomous.install_tsql_names(schema_name name DEFAULT 'dbo') R
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000 ROWS 20
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
   postgis name := hartonomous_internal.postgis_schema();
   defined record;

@@ -8,6 +8,7 @@ CREATE FUNCTION hartonomous_internal.allocation_options(model integer, calibrati
   SET search_path = pg_catalog, pg_temp
   SET enable_nestloop = off SET jit = off
 AS $$
+#variable_conflict use_variable
 BEGIN
   WITH tensors AS MATERIALIZED (
     SELECT * FROM hartonomous_internal.allocatable_tensors(model)),
@@ -47,6 +48,7 @@ CREATE FUNCTION hartonomous_internal.check_allocation(model integer, target_byte
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 250
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 BEGIN
   IF target_bytes IS NULL THEN
     PERFORM hartonomous_internal.raise_error('22004', 'target_bytes cannot be NULL',
@@ -83,6 +85,7 @@ CREATE FUNCTION hartonomous_internal.allocation_plan(model integer, calibration_
   SET search_path = pg_catalog, pg_temp
   SET enable_nestloop = off SET jit = off
 AS $$
+#variable_conflict use_variable
 DECLARE
   calibrates boolean := allocation_plan.method <> 'plain';
   calibrated integer := hartonomous_internal.calibrated_revision(model,
@@ -117,6 +120,7 @@ CREATE FUNCTION hartonomous_internal.require_operation(plan hartonomous.tensor_p
   LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE COST 250
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
   other text := (SELECT min(p.operation) FROM unnest(plan) p
                   WHERE p.operation NOT IN ('copy', require_operation.operation));

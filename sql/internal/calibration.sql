@@ -13,6 +13,7 @@ CREATE FUNCTION hartonomous_internal.refuse_common_passage(kind text, name text,
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
   other record;
   shared record;
@@ -71,6 +72,7 @@ CREATE FUNCTION hartonomous_internal.add_input_statistics(model integer, revisio
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 250
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 BEGIN
   DELETE FROM hartonomous.calibration_stats s
    WHERE s.model_id = model AND s.calibration_set = add_input_statistics.calibration_set AND s.revision_id = revision
@@ -97,6 +99,7 @@ CREATE FUNCTION hartonomous_internal.add_gram_panel(model integer, revision inte
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 250
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 BEGIN
   INSERT INTO hartonomous.calibration_grams
       (model_id, revision_id, calibration_set, layer_id, expert, first_column, gram)
@@ -121,6 +124,7 @@ CREATE FUNCTION hartonomous_internal.calibrated_revision(model integer, revision
   LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE COST 250
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 BEGIN
   -- UNION, not UNION ALL, ends where parents form a cycle.
   RETURN (WITH RECURSIVE same (revision_id, kind, parent_revision_id) AS (
@@ -148,7 +152,7 @@ CREATE FUNCTION hartonomous_internal.plan_calibration(model integer, calibration
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000 ROWS 1
   SET search_path = pg_catalog, pg_temp
 AS $$
-#variable_conflict use_column
+#variable_conflict use_variable
 DECLARE
   source hartonomous.calibration_sets;
   target integer := coalesce(plan_calibration.revision, hartonomous_internal.current_revision(model));
@@ -195,6 +199,7 @@ CREATE FUNCTION hartonomous_internal.report_calibration(model integer, calibrati
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 250
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
   n record;
 BEGIN

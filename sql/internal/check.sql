@@ -13,6 +13,7 @@ CREATE FUNCTION hartonomous_internal.dense_tensors(model integer)
   LANGUAGE plpgsql STABLE PARALLEL SAFE COST 250 ROWS 300
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
   base constant integer := hartonomous_internal.live_base(model);
 BEGIN
@@ -30,6 +31,7 @@ CREATE FUNCTION hartonomous_internal.check_atoms(model integer)
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 10
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 BEGIN
   RETURN QUERY EXECUTE $sql$
     SELECT f.fault, coalesce(l.layer_name, f.tensor_name), count(*),
@@ -48,7 +50,8 @@ BEGIN
                                AND hartonomous.weights_rms(a.atom_data) IN ('NaN', 'Infinity')
                           THEN 'not finite' END], NULL)) AS fault
               FROM hartonomous.tensor_atoms a
-              LEFT JOIN (SELECT k.*, (k.row_length + k.atom_size - 1) / nullif(k.atom_size, 0) AS pieces,
+              LEFT JOIN (SELECT k.layer_id, k.layer_name, k.row_length, k.atom_size,
+                                (k.row_length + k.atom_size - 1) / nullif(k.atom_size, 0) AS pieces,
                                 hartonomous_internal.expected_atoms(k.parameter_count, k.row_length,
                                   k.atom_size) AS expected
                            FROM hartonomous.model_layers k WHERE k.model_id = $1) l USING (layer_id)
@@ -70,6 +73,7 @@ CREATE FUNCTION hartonomous_internal.check_importance(model integer)
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 10
   SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
+#variable_conflict use_variable
 DECLARE
   readable constant text[] := (SELECT array_agg(k.format) FROM hartonomous.formats() k WHERE k.readable);
   tensor record;
@@ -121,7 +125,7 @@ CREATE FUNCTION hartonomous_internal.check_layers(model integer)
   LANGUAGE plpgsql STABLE PARALLEL SAFE COST 5000 ROWS 10
   SET search_path = pg_catalog, pg_temp
 AS $$
-#variable_conflict use_column
+#variable_conflict use_variable
 DECLARE
   blocks integer := (SELECT max(l.layer_idx) + 1 FROM hartonomous.model_layers l WHERE l.model_id = model);
   stated jsonb;
@@ -161,7 +165,7 @@ CREATE FUNCTION hartonomous_internal.check_partitions(model integer)
   SET search_path = pg_catalog, pg_temp
   SET quote_all_identifiers = off  -- because partition_bound() is written without quotes
 AS $$
-#variable_conflict use_column
+#variable_conflict use_variable
 DECLARE
   live integer;
 BEGIN

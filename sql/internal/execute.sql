@@ -5,6 +5,7 @@ CREATE FUNCTION hartonomous_internal.finish_run(run bigint) RETURNS integer
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
   job hartonomous.compression_runs;
   made hartonomous.model_revisions;
@@ -47,6 +48,7 @@ CREATE FUNCTION hartonomous_internal.do_step(run bigint, layer bigint) RETURNS v
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
   target regclass;
 BEGIN
@@ -73,6 +75,7 @@ CREATE FUNCTION hartonomous_internal.try_step(run bigint, layer bigint) RETURNS 
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
   message text;
   detail text;
@@ -104,6 +107,7 @@ CREATE FUNCTION hartonomous_internal.note_failure(run bigint, failure jsonb) RET
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 BEGIN
   IF failure ->> 'sqlstate' IN ('55P03', '40P01', '40001') THEN
     UPDATE hartonomous.compression_runs r
@@ -127,6 +131,7 @@ COMMENT ON FUNCTION hartonomous_internal.note_failure(bigint, jsonb) IS
 CREATE PROCEDURE hartonomous_internal.execute_step(run bigint, layer bigint, commits boolean)
   LANGUAGE plpgsql
 AS $$
+#variable_conflict use_variable
 DECLARE
   failure pg_catalog.jsonb;
 BEGIN
@@ -152,6 +157,7 @@ COMMENT ON PROCEDURE hartonomous_internal.execute_step(bigint, bigint, boolean) 
 CREATE PROCEDURE hartonomous_internal.execute_run(run bigint)
   LANGUAGE plpgsql
 AS $$
+#variable_conflict use_variable
 DECLARE
   commits boolean := hartonomous_internal.can_commit();
   layer bigint;

@@ -28,6 +28,7 @@ CREATE FUNCTION hartonomous_internal.last_quantizing(model integer) RETURNS json
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 BEGIN
   RETURN (
     WITH RECURSIVE line (n, model_id, stage, parameters, before) AS (
@@ -53,6 +54,7 @@ CREATE FUNCTION hartonomous_internal.requested_mixture(model integer) RETURNS te
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 BEGIN
   RETURN coalesce(hartonomous_internal.mixture_named(hartonomous_internal.last_quantizing(model) ->> 'format'), (
     SELECT p.mixture FROM hartonomous.models m
@@ -71,6 +73,7 @@ CREATE FUNCTION hartonomous_internal.main_format(model integer, plan jsonb) RETU
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 BEGIN
   RETURN (
     SELECT hartonomous_internal.recognized_format(hartonomous_internal.mixture_traits_of(model),
@@ -96,6 +99,7 @@ CREATE FUNCTION hartonomous_internal.importance_keys(model integer) RETURNS json
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
   quantizing jsonb := hartonomous_internal.last_quantizing(model);
   statistics record;
@@ -124,6 +128,7 @@ CREATE FUNCTION hartonomous_internal.with_keys(metadata jsonb, prefix text, keys
   LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 BEGIN
   RETURN jsonb_set(metadata, '{kv}', (
     SELECT coalesce(jsonb_agg(e.kv ORDER BY e.n), '[]') FROM jsonb_array_elements(metadata -> 'kv')
@@ -139,6 +144,7 @@ CREATE FUNCTION hartonomous_internal.export_metadata(model integer, container te
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
   m hartonomous.models;
   tensors record;

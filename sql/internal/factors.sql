@@ -20,6 +20,7 @@ CREATE FUNCTION hartonomous_internal.rank_within(format text, rows bigint, cols 
   LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE COST 250
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
   low bigint := 0;
   high bigint := least(rows, cols);
@@ -46,6 +47,7 @@ CREATE FUNCTION hartonomous_internal.copy_factors(operation text, arguments json
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
   target_format text := CASE WHEN operation = 'quantize' THEN arguments ->> 'format' END;
   copied bigint;
@@ -90,6 +92,7 @@ CREATE FUNCTION hartonomous_internal.unfactored_revision(model integer, layer bi
   LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE COST 250
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
   state record;
   seen integer[] := '{}';  -- users can edit the table: parents that form a cycle must not loop forever
@@ -120,6 +123,7 @@ CREATE FUNCTION hartonomous_internal.stored_factors(model integer, base integer,
   LANGUAGE plpgsql STABLE PARALLEL SAFE COST 5000 ROWS 100
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 BEGIN
   RETURN QUERY
     SELECT f.layer_id, 'factors', hartonomous.weights_format(f.u_matrix), f.dense_format,
@@ -141,6 +145,7 @@ CREATE FUNCTION hartonomous_internal.factor_norms(model integer, base integer)
   LANGUAGE plpgsql STABLE PARALLEL SAFE COST 5000 ROWS 100
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 BEGIN
   -- Since U and VT are orthonormal, their product with s has the norm of s.
   RETURN QUERY

@@ -17,6 +17,7 @@ CREATE FUNCTION hartonomous_internal.stored_forms(model integer, base integer, l
   LANGUAGE plpgsql STABLE PARALLEL SAFE COST 5000 ROWS 100
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 BEGIN
   RETURN QUERY SELECT * FROM hartonomous_internal.stored_factors(model, base, layer);
 END
@@ -32,6 +33,7 @@ CREATE FUNCTION hartonomous_internal.form_versions(model integer, base integer, 
   LANGUAGE plpgsql STABLE PARALLEL SAFE COST 5000 ROWS 100
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 BEGIN
   RETURN QUERY
     SELECT f.layer_id, string_agg(':' || f.form || f.version, '' ORDER BY f.form)
@@ -46,6 +48,7 @@ CREATE FUNCTION hartonomous_internal.form_bytes(model integer, base integer, lay
   LANGUAGE plpgsql STABLE PARALLEL SAFE COST 250
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 BEGIN
   RETURN (SELECT coalesce(sum(f.bytes), 0) FROM hartonomous_internal.stored_forms(model, base, layer) f);
 END
@@ -57,6 +60,7 @@ CREATE FUNCTION hartonomous_internal.form_disk_bytes(model integer, base integer
   LANGUAGE plpgsql STABLE PARALLEL SAFE COST 250
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 BEGIN
   RETURN (SELECT coalesce(sum(f.disk_bytes), 0) FROM hartonomous_internal.stored_forms(model, base) f);
 END
@@ -69,6 +73,7 @@ CREATE FUNCTION hartonomous_internal.form_norms(model integer, base integer)
   LANGUAGE plpgsql STABLE PARALLEL SAFE COST 5000 ROWS 100
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 BEGIN
   RETURN QUERY SELECT * FROM hartonomous_internal.factor_norms(model, base);
 END
@@ -82,6 +87,7 @@ CREATE FUNCTION hartonomous_internal.copy_tensor(operation text, arguments jsonb
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 BEGIN
   SELECT c.atoms, c.bytes INTO atoms, bytes
     FROM hartonomous_internal.copy_atoms(hartonomous_internal.partition_of(model, base),
@@ -100,6 +106,7 @@ CREATE FUNCTION hartonomous_internal.drop_forms(model integer, base integer, lay
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
   relation text;
 BEGIN

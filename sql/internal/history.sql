@@ -7,6 +7,7 @@ CREATE FUNCTION hartonomous_internal.rollback_target(model integer) RETURNS inte
   LANGUAGE plpgsql STABLE PARALLEL SAFE COST 250
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
   present hartonomous.model_revisions;
   seen integer[] := '{}';
@@ -58,7 +59,7 @@ CREATE FUNCTION hartonomous_internal.revision_atoms(model integer, revision inte
   LANGUAGE plpgsql STABLE PARALLEL SAFE COST 250 ROWS 1
   SET search_path = pg_catalog, pg_temp
 AS $$
-#variable_conflict use_column
+#variable_conflict use_variable
 DECLARE
   target hartonomous.model_revisions;
   held_chain integer[];
@@ -102,6 +103,7 @@ CREATE FUNCTION hartonomous_internal.revision_query(revision integer, columns te
   LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE COST 250
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
   model integer := (SELECT r.model_id FROM hartonomous.model_revisions r WHERE r.revision_id = revision);
   stored record;
@@ -135,7 +137,7 @@ CREATE FUNCTION hartonomous_internal.compare_revisions(a integer, b integer)
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 300
   SET search_path = pg_catalog, pg_temp
 AS $$
-#variable_conflict use_column
+#variable_conflict use_variable
 DECLARE
   columns constant text := 'a.layer_id, a.atom_sequence, a.content_hash, '
     'hartonomous.weights_bytes(a.atom_data) AS bytes';

@@ -4,6 +4,7 @@ CREATE FUNCTION hartonomous_internal.check_import(model_name text, atom_size int
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 250
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 BEGIN
   PERFORM hartonomous_internal.check_name(model_name);
   IF atom_size IS NULL OR atom_size NOT BETWEEN 1 AND 1048576 THEN
@@ -25,6 +26,7 @@ CREATE FUNCTION hartonomous_internal.refuse_piece(properties jsonb, file_name te
   LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE COST 250
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
   pieces numeric := CASE WHEN jsonb_typeof(hartonomous_internal.gguf_value(properties, 'split.count')) = 'number'
                          THEN (hartonomous_internal.gguf_value(properties, 'split.count') #>> '{}')::numeric END;
@@ -56,6 +58,7 @@ CREATE FUNCTION hartonomous_internal.begin_import(model_name text, atom_size int
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000 ROWS 1
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 BEGIN
   INSERT INTO hartonomous.models (model_name, architecture, metadata, source_sha256)
     VALUES (begin_import.model_name, hartonomous_internal.gguf_value(properties, 'general.architecture') #>> '{}',
@@ -97,6 +100,7 @@ CREATE FUNCTION hartonomous_internal.import_model(source anyelement, container t
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
   started constant timestamptz := clock_timestamp();
   model integer;
@@ -141,6 +145,7 @@ CREATE FUNCTION hartonomous_internal.describe_import(model integer, revision int
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
   postgis name := hartonomous_internal.postgis_schema();
 BEGIN

@@ -33,6 +33,7 @@ CREATE FUNCTION hartonomous_internal.matrices_of(tensor_shape bigint[]) RETURNS 
   LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE COST 50
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
   product bigint := 1;
   dimension bigint;
@@ -52,6 +53,7 @@ CREATE FUNCTION hartonomous_internal.check_importance_entry(tensor_name text, su
   LANGUAGE plpgsql STABLE PARALLEL SAFE COST 50
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 BEGIN
   IF sums <> row_length * matrices THEN
     PERFORM hartonomous_internal.raise_error('2202E',
@@ -76,6 +78,7 @@ CREATE FUNCTION hartonomous_internal.import_importance(source anyelement, model 
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
   revision integer := hartonomous_internal.current_revision(model);
   imported record;
@@ -119,6 +122,7 @@ CREATE FUNCTION hartonomous_internal.begin_importance(model integer, revision in
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 BEGIN
   IF calibration_set IS NULL OR calibration_set = '' THEN
     PERFORM hartonomous_internal.raise_error('22004', 'a calibration set needs a name');
@@ -147,6 +151,7 @@ CREATE FUNCTION hartonomous_internal.report_importance(model integer, calibratio
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 250
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 BEGIN
   IF tensors = 0 THEN
     PERFORM hartonomous_internal.raise_error('22023',
@@ -167,7 +172,7 @@ CREATE FUNCTION hartonomous_internal.calibrations_of(model integer, only_set tex
   LANGUAGE plpgsql STABLE PARALLEL SAFE COST 250 ROWS 10
   SET search_path = pg_catalog, pg_temp
 AS $$
-#variable_conflict use_column
+#variable_conflict use_variable
 BEGIN
   RETURN QUERY
     SELECT s.calibration_set, array_agg(DISTINCT s.revision_id)
@@ -185,6 +190,7 @@ CREATE FUNCTION hartonomous_internal.calibration_of(model integer, calibration_s
   LANGUAGE plpgsql STABLE PARALLEL SAFE COST 250
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
   sets text[] := ARRAY(SELECT c.calibration_set FROM hartonomous_internal.calibrations_of(model) c);
   listed text := (SELECT string_agg(format('"%s"', u.name), ', ') FROM unnest(sets[1:10]) u (name));
@@ -212,6 +218,7 @@ CREATE FUNCTION hartonomous_internal.newest_statistics(model integer, calibratio
   LANGUAGE plpgsql STABLE PARALLEL SAFE COST 250
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 BEGIN
   RETURN coalesce(
     hartonomous_internal.calibrated_revision(model, hartonomous_internal.current_revision(model), calibration_set), (
@@ -228,6 +235,7 @@ CREATE FUNCTION hartonomous_internal.exported_statistics(model integer, INOUT ca
   LANGUAGE plpgsql STABLE PARALLEL SAFE COST 250
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 BEGIN
   IF model IS NULL OR format IS NULL THEN
     PERFORM hartonomous_internal.raise_error('22004', 'model and format cannot be NULL',

@@ -4,6 +4,7 @@ CREATE FUNCTION hartonomous_internal.near_names(wanted text, names text[]) RETUR
   LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
   literal constant text := lower(left(regexp_replace(wanted, '[%*?\\]', '', 'g'), 200));
 BEGIN

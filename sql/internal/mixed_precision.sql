@@ -4,6 +4,7 @@ CREATE FUNCTION hartonomous_internal.check_rules(rules jsonb, by_importance bool
   LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE COST 250
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
   rule jsonb;
   wrong text;

@@ -4,6 +4,7 @@ CREATE FUNCTION hartonomous_internal.current_revision(model integer) RETURNS int
   LANGUAGE plpgsql STABLE PARALLEL SAFE COST 50
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
   revision integer;
 BEGIN
@@ -24,6 +25,7 @@ CREATE FUNCTION hartonomous_internal.model_name(model integer) RETURNS text
   LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE COST 50
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 BEGIN
   -- The output function of a type must not fail: without a store, or without the right to read it, a model has no name.
   IF has_table_privilege(to_regclass('hartonomous.models'), 'SELECT') IS TRUE THEN
@@ -40,6 +42,7 @@ CREATE FUNCTION hartonomous_internal.check_name(model_name text) RETURNS void
   LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE COST 1
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 BEGIN
   IF model_name IS NULL OR model_name = '' THEN
     PERFORM hartonomous_internal.raise_error('22023', 'a model needs a name');
@@ -56,6 +59,7 @@ CREATE FUNCTION hartonomous_internal.refuse_name(model_name text) RETURNS void
   LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE COST 1
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 BEGIN
   PERFORM hartonomous_internal.raise_error('42710', format('model "%s" already exists', model_name),
     hint => 'Give another name, or first call rename_model() or delete_model() for the existing one.');
@@ -67,6 +71,7 @@ CREATE FUNCTION hartonomous_internal.gguf_metadata_of(model integer) RETURNS jso
   LANGUAGE plpgsql STABLE PARALLEL SAFE COST 250
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
   found jsonb;
 BEGIN

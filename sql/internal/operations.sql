@@ -15,6 +15,7 @@ CREATE FUNCTION hartonomous_internal.reals_json(numbers real[]) RETURNS jsonb
   LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE COST 250
   SET search_path = pg_catalog, pg_temp SET extra_float_digits = 1
 AS $$
+#variable_conflict use_variable
 BEGIN
   IF NOT 0::real = ANY (numbers) THEN
     RETURN to_jsonb(numbers);

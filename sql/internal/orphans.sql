@@ -5,6 +5,7 @@ CREATE FUNCTION hartonomous_internal.orphaned_partitions() RETURNS SETOF regclas
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 10
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 BEGIN
   RETURN QUERY
     SELECT p.oid::regclass

@@ -47,6 +47,7 @@ CREATE FUNCTION hartonomous_internal.create_atoms_partition(model integer, revis
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
   partition text := hartonomous_internal.atoms_partition(model, revision);
   owner name;
@@ -81,6 +82,7 @@ CREATE FUNCTION hartonomous_internal.add_missing_columns(target regclass, patter
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 250
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
   missing record;
 BEGIN
@@ -111,6 +113,7 @@ CREATE FUNCTION hartonomous_internal.drop_foreign_columns(target regclass) RETUR
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 250
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
   foreign_column name;
 BEGIN
@@ -134,6 +137,7 @@ CREATE FUNCTION hartonomous_internal.index_atoms_partition(partition regclass) R
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
   pattern text := (SELECT c.relname || '_pattern' FROM pg_class c WHERE c.oid = partition);
 BEGIN

@@ -6,6 +6,7 @@ CREATE FUNCTION hartonomous_internal.plan_factoring(model integer, parameters js
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 300
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
   plan hartonomous.tensor_plan[];
   clamped bigint;
@@ -30,6 +31,7 @@ CREATE FUNCTION hartonomous_internal.report_factoring(model integer, parameters 
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 250
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
   run bigint := result ->> 'run';
 BEGIN
@@ -60,6 +62,7 @@ CREATE FUNCTION hartonomous_internal.svd_parameters(rank integer, energy double 
   LANGUAGE plpgsql STABLE PARALLEL SAFE COST 250
   SET search_path = pg_catalog, pg_temp SET extra_float_digits = 1
 AS $$
+#variable_conflict use_variable
 BEGIN
   IF residual IS NULL THEN
     PERFORM hartonomous_internal.raise_error('22004', 'residual cannot be NULL',
@@ -80,6 +83,7 @@ CREATE FUNCTION hartonomous_internal.report_pruning(model integer, parameters js
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 250
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
   n record;
   passed_over text;
@@ -114,6 +118,7 @@ CREATE FUNCTION hartonomous_internal.plan_pruning(model integer, parameters json
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 300
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
   plan hartonomous.tensor_plan[];
   n record;
@@ -151,6 +156,7 @@ CREATE FUNCTION hartonomous_internal.prune_parameters(keep_ratio double precisio
   LANGUAGE plpgsql STABLE PARALLEL SAFE COST 250
   SET search_path = pg_catalog, pg_temp SET extra_float_digits = 1
 AS $$
+#variable_conflict use_variable
 BEGIN
   PERFORM hartonomous_internal.check_prune_arguments(keep_ratio, threshold, scope, method, keep_ratio_of);
   IF dry_run IS NULL THEN  -- a caller who passes dry_run expects an effect: NULL must not prune
@@ -183,6 +189,7 @@ CREATE FUNCTION hartonomous_internal.plan_region_pruning(model integer, paramete
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 300
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
   plan hartonomous.tensor_plan[];
 BEGIN
@@ -209,6 +216,7 @@ CREATE FUNCTION hartonomous_internal.region_parameters(region real[], keep_insid
   LANGUAGE plpgsql STABLE PARALLEL SAFE COST 250
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 BEGIN
   region := hartonomous.region(region[1], region[2], region[3], region[4], region[5], region[6]);
   PERFORM hartonomous_internal.check_prune_arguments(1, NULL, 'tensor', method);
@@ -229,6 +237,7 @@ CREATE FUNCTION hartonomous_internal.plan_quantizing(model integer, parameters j
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 300
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
   plan hartonomous.tensor_plan[];
   n record;
@@ -276,6 +285,7 @@ CREATE FUNCTION hartonomous_internal.report_quantizing(model integer, parameters
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 250
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
   target text;
   n record;
@@ -314,6 +324,7 @@ CREATE FUNCTION hartonomous_internal.quantize_parameters(model integer, format t
   LANGUAGE plpgsql STABLE PARALLEL SAFE COST 250
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 BEGIN
   IF layer_pattern IS NULL OR requantize IS NULL OR pure IS NULL THEN
     PERFORM hartonomous_internal.raise_error('22004', 'layer_pattern, requantize and pure cannot be NULL',
@@ -337,6 +348,7 @@ CREATE FUNCTION hartonomous_internal.plan_encoding(model integer, parameters jso
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 300
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 BEGIN
   RETURN QUERY SELECT * FROM hartonomous.geometry_plan(model, parameters ->> 'format');
 END
@@ -350,6 +362,7 @@ CREATE FUNCTION hartonomous_internal.report_encoding(model integer, parameters j
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 250
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
   positions bigint := (SELECT sum((p.details ->> 'positions')::bigint) FROM unnest(plan) p);
   before bigint := result ->> 'disk_before';

@@ -5,6 +5,7 @@ CREATE FUNCTION hartonomous_internal.check_operation_on(tensor hartonomous.tenso
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
   layer record;
   unfit text;
@@ -59,6 +60,7 @@ CREATE FUNCTION hartonomous_internal.changes_nothing(planned hartonomous.tensor_
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
   condition text := CASE planned.operation
     WHEN 'quantize' THEN 'hartonomous.weights_format(a.atom_data) <> '
@@ -89,6 +91,7 @@ CREATE FUNCTION hartonomous_internal.check_plan(model integer, plan hartonomous.
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
   checked hartonomous.tensor_plan[] := '{}';
   planned hartonomous.tensor_plan;
@@ -150,6 +153,7 @@ CREATE FUNCTION hartonomous_internal.plan_parameters(stage text, plan hartonomou
   LANGUAGE plpgsql STABLE PARALLEL SAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 BEGIN
   IF stage IS NULL OR plan IS NULL THEN
     PERFORM hartonomous_internal.raise_error('22004', 'stage and plan cannot be NULL',
@@ -180,6 +184,7 @@ CREATE FUNCTION hartonomous_internal.report_plan(model integer, parameters jsonb
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 250
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
   said record;
 BEGIN

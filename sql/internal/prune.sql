@@ -5,6 +5,7 @@ CREATE FUNCTION hartonomous_internal.check_prune_arguments(keep_ratio double pre
   LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE COST 50
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 BEGIN
   IF (keep_ratio IS NULL) = (threshold IS NULL) THEN
     PERFORM hartonomous_internal.raise_error('22023', 'exactly one of keep_ratio and threshold must be given',
@@ -71,6 +72,7 @@ CREATE FUNCTION hartonomous_internal.prunable_tensors(model integer, layer_patte
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 300
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 BEGIN
   PERFORM hartonomous_internal.current_revision(model);
   PERFORM hartonomous_internal.require_matching_tensors(model, layer_pattern);
@@ -106,6 +108,7 @@ CREATE FUNCTION hartonomous_internal.pruned_atoms(arguments jsonb) RETURNS text
   LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE COST 250
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
   box text := (SELECT '{' || string_agg(s.side, ',' ORDER BY s.n) || '}'
                  FROM jsonb_array_elements_text(arguments -> 'region') WITH ORDINALITY s (side, n));

@@ -7,6 +7,7 @@ CREATE FUNCTION hartonomous_internal.prune_in_place(model integer, stage text, p
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
   parent hartonomous.model_revisions;
   revision integer;

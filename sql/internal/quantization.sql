@@ -18,6 +18,7 @@ CREATE FUNCTION hartonomous_internal.mixture_traits_of(model integer) RETURNS ha
   SET search_path = pg_catalog, pg_temp
   SET jit = off
 AS $$
+#variable_conflict use_variable
 DECLARE
   traits hartonomous.mixture_traits;
 BEGIN
@@ -30,10 +31,10 @@ BEGIN
     INTO traits
     FROM hartonomous.models m
     LEFT JOIN LATERAL (
-      SELECT substr(kv ->> 'key', length(m.architecture) + 2) AS key,
-             (jsonb_path_query_first(kv -> 'value', 'lax $[0] ? (@.type() == "number")') #>> '{}')::numeric AS value
-        FROM jsonb_array_elements(m.metadata -> 'kv') kv
-       WHERE kv ->> 'key' = ANY (ARRAY[m.architecture || '.block_count', m.architecture || '.expert_count',
+      SELECT substr(e.kv ->> 'key', length(m.architecture) + 2) AS key,
+             (jsonb_path_query_first(e.kv -> 'value', 'lax $[0] ? (@.type() == "number")') #>> '{}')::numeric AS value
+        FROM jsonb_array_elements(m.metadata -> 'kv') e (kv)
+       WHERE e.kv ->> 'key' = ANY (ARRAY[m.architecture || '.block_count', m.architecture || '.expert_count',
                m.architecture || '.attention.head_count', m.architecture || '.attention.head_count_kv'])) k ON true
    WHERE m.model_id = model GROUP BY m.model_id;
   RETURN traits;
@@ -55,7 +56,7 @@ CREATE FUNCTION hartonomous_internal.mixture_formats(model integer, mixture text
   LANGUAGE plpgsql STABLE PARALLEL SAFE COST 5000 ROWS 300
   SET search_path = pg_catalog, pg_temp
 AS $$
-#variable_conflict use_column
+#variable_conflict use_variable
 DECLARE
   tensors record;
 BEGIN

@@ -5,7 +5,7 @@ CREATE FUNCTION hartonomous_internal.column_importance_of(source regclass, model
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 300
   SET search_path = pg_catalog, pg_temp
 AS $$
-#variable_conflict use_column
+#variable_conflict use_variable
 DECLARE
   wrong record;
   stranger text;
@@ -26,7 +26,8 @@ BEGIN
         'It has no tensors.'));
   END IF;
   EXECUTE format($sql$
-    SELECT l.layer_name, l.row_length, cardinality(s.column_importance) AS given, count(*) OVER (PARTITION BY layer_id)
+    SELECT l.layer_name, l.row_length, cardinality(s.column_importance) AS given,
+      count(*) OVER (PARTITION BY l.layer_id)
       FROM %s s JOIN hartonomous.model_layers l USING (layer_name)
      WHERE l.model_id = $1 AND s.column_importance IS NOT NULL
      ORDER BY cardinality(s.column_importance) = l.row_length, 4 DESC, l.position LIMIT 1$sql$, source)
@@ -55,6 +56,7 @@ CREATE FUNCTION hartonomous_internal.check_quantize_method(method text, calibrat
   LANGUAGE plpgsql STABLE PARALLEL SAFE COST 50
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 BEGIN
   IF method <> ALL (ARRAY['plain', 'imatrix', 'hessian']) THEN
     PERFORM hartonomous_internal.raise_error('22023', format('unknown method "%s"', method),
@@ -90,6 +92,7 @@ CREATE FUNCTION hartonomous_internal.quantize_calibration(model integer, method 
   LANGUAGE plpgsql STABLE PARALLEL SAFE COST 250
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
   live constant integer := hartonomous_internal.current_revision(model);
   revision integer := coalesce(calibration_revision, live);
@@ -139,6 +142,7 @@ CREATE FUNCTION hartonomous_internal.report_hessian_cost(model integer, plan har
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 250
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
   n record;
   threads constant integer := current_setting('hartonomous.threads')::integer;
@@ -170,6 +174,7 @@ CREATE FUNCTION hartonomous_internal.require_importance(plan hartonomous.tensor_
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 250
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
   missing text;
 BEGIN
@@ -201,6 +206,7 @@ CREATE FUNCTION hartonomous_internal.wanted_formats(model integer, layer_pattern
   SET search_path = pg_catalog, pg_temp
   SET enable_nestloop = off SET jit = off
 AS $$
+#variable_conflict use_variable
 BEGIN
   RETURN QUERY
     SELECT l.layer_id, least(gcd(l.row_length, l.atom_size), l.row_length),
@@ -227,6 +233,7 @@ CREATE FUNCTION hartonomous_internal.stored_values(model integer)
   SET search_path = pg_catalog, pg_temp
   SET jit = off
 AS $$
+#variable_conflict use_variable
 BEGIN
   -- Queries the parent table because readers have rights on that only.
   RETURN QUERY EXECUTE $sql$

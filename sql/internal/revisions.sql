@@ -10,6 +10,7 @@ CREATE FUNCTION hartonomous_internal.new_revision(model integer, stage text, kin
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 250
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
   revision integer := nextval(pg_get_serial_sequence('hartonomous.model_revisions', 'revision_id'));
   parent integer;
@@ -33,6 +34,7 @@ CREATE FUNCTION hartonomous_internal.live_base(model integer) RETURNS integer
   LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE COST 50
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 BEGIN
   RETURN (SELECT r.base_revision_id FROM hartonomous.models m
             JOIN hartonomous.model_revisions r ON r.revision_id = m.current_revision WHERE m.model_id = model);
@@ -45,6 +47,7 @@ CREATE FUNCTION hartonomous_internal.live_partition(model integer) RETURNS regcl
   LANGUAGE plpgsql STABLE PARALLEL SAFE COST 50
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 BEGIN
   PERFORM hartonomous_internal.current_revision(model);
   RETURN hartonomous_internal.partition_of(model, hartonomous_internal.live_base(model));
@@ -57,6 +60,7 @@ CREATE FUNCTION hartonomous_internal.revision_chain(revision integer) RETURNS in
   LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE COST 250
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
   chain integer[] := ARRAY[revision];
   step record;
@@ -82,6 +86,7 @@ CREATE FUNCTION hartonomous_internal.put_back_delta(model integer, base integer,
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
   target regclass := hartonomous_internal.partition_of(model, base);
   source regclass := hartonomous_internal.partition_of(model, delta);
@@ -100,6 +105,7 @@ CREATE FUNCTION hartonomous_internal.take_out_delta(model integer, base integer,
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
   source regclass := hartonomous_internal.partition_of(model, base);
   target regclass := hartonomous_internal.partition_of(model, delta);
@@ -121,6 +127,7 @@ CREATE FUNCTION hartonomous_internal.hold_revision(revision integer) RETURNS voi
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
   target hartonomous.model_revisions;
   held integer;
@@ -158,6 +165,7 @@ CREATE FUNCTION hartonomous_internal.drop_unneeded_partitions(model integer) RET
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
   candidate record;
   kept integer[];
@@ -199,6 +207,7 @@ CREATE FUNCTION hartonomous_internal.drop_atoms_partition(model integer, revisio
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 BEGIN
   EXECUTE format('DROP TABLE IF EXISTS hartonomous.%I', hartonomous_internal.atoms_partition(model, revision));
   PERFORM hartonomous_internal.drop_forms(model, revision);

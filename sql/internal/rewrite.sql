@@ -31,6 +31,7 @@ CREATE FUNCTION hartonomous_internal.rewrite_layer(run bigint, layer bigint) RET
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
   started timestamptz := clock_timestamp();
   job hartonomous.compression_runs;
@@ -72,6 +73,7 @@ CREATE FUNCTION hartonomous_internal.copy_changed_layers(run bigint) RETURNS voi
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
   layer bigint;
   target regclass;
@@ -94,6 +96,7 @@ CREATE FUNCTION hartonomous_internal.tensor_fingerprint(model integer, base inte
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
   partition regclass := hartonomous_internal.partition_of(model, base);
 BEGIN
@@ -116,6 +119,7 @@ CREATE FUNCTION hartonomous_internal.changed_layers(run bigint) RETURNS SETOF bi
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 10
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
   model integer;
   source regclass;
@@ -145,6 +149,7 @@ CREATE FUNCTION hartonomous_internal.perform_operation(operation text, arguments
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 BEGIN
   PERFORM hartonomous_internal.check_operation(operation, arguments);
   arguments := jsonb_strip_nulls(arguments);

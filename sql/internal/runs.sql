@@ -4,6 +4,7 @@ CREATE FUNCTION hartonomous_internal.make_current(model integer, revision intege
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 250
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 BEGIN
   UPDATE hartonomous.model_revisions r SET state = 'backup'
     FROM hartonomous.models m
@@ -28,6 +29,7 @@ CREATE FUNCTION hartonomous_internal.start_run(model integer, stage text, kind t
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
   current integer := hartonomous_internal.current_revision(model);
   run record;
@@ -76,6 +78,7 @@ CREATE FUNCTION hartonomous_internal.require_read_committed() RETURNS void
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 50
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 BEGIN
   IF current_setting('transaction_isolation') IN ('repeatable read', 'serializable') THEN
     PERFORM hartonomous_internal.raise_error('25000', 'a model can be rewritten only in a READ COMMITTED transaction',
@@ -91,6 +94,7 @@ CREATE FUNCTION hartonomous_internal.require_run(run bigint) RETURNS void
   LANGUAGE plpgsql STABLE PARALLEL SAFE COST 50
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 BEGIN
   IF NOT EXISTS (SELECT FROM hartonomous.compression_runs r WHERE r.run_id = run) THEN
     PERFORM hartonomous_internal.raise_error('42704', format('run %s does not exist', coalesce(run::text, 'NULL')),
@@ -105,6 +109,7 @@ CREATE FUNCTION hartonomous_internal.close_run(run bigint, state text, error_sql
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
   old hartonomous.compression_runs;
 BEGIN

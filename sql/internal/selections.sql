@@ -35,6 +35,7 @@ CREATE FUNCTION hartonomous_internal.select_atoms(arguments jsonb, source regcla
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
   columns_into text;
   columns_from text;
@@ -73,6 +74,7 @@ CREATE FUNCTION hartonomous_internal.select_factors(arguments jsonb, model integ
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
   copied bigint;
 BEGIN
@@ -107,6 +109,7 @@ CREATE FUNCTION hartonomous_internal.select_tensor(arguments jsonb, model intege
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 BEGIN
   SELECT s.atoms, s.bytes INTO atoms, bytes
     FROM hartonomous_internal.select_atoms(arguments, hartonomous_internal.partition_of(model, base),

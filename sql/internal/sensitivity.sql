@@ -48,6 +48,7 @@ CREATE FUNCTION hartonomous_internal.allocatable_tensors(model integer)
   SET search_path = pg_catalog, pg_temp
   SET enable_nestloop = off SET jit = off
 AS $$
+#variable_conflict use_variable
 DECLARE
   container text;
 BEGIN
@@ -82,6 +83,7 @@ CREATE FUNCTION hartonomous_internal.format_choices(model integer, formats text[
   SET search_path = pg_catalog, pg_temp
   SET jit = off
 AS $$
+#variable_conflict use_variable
 BEGIN
   RETURN QUERY
     SELECT t.layer_id, f.format, b.bytes
@@ -100,6 +102,7 @@ CREATE FUNCTION hartonomous_internal.formats_named(formats text[]) RETURNS text[
   LANGUAGE plpgsql STABLE PARALLEL SAFE COST 250
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
   unknown text;
 BEGIN
@@ -128,6 +131,7 @@ CREATE FUNCTION hartonomous_internal.sensitivity_revision(model integer, calibra
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 250
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
   live integer := hartonomous_internal.current_revision(model);
   calibrated integer := hartonomous_internal.calibrated_revision(model, live, calibration_set);
@@ -168,6 +172,7 @@ CREATE FUNCTION hartonomous_internal.plan_sensitivity(model integer, calibration
   SET search_path = pg_catalog, pg_temp
   SET enable_nestloop = off SET jit = off
 AS $$
+#variable_conflict use_variable
 DECLARE
   live integer := hartonomous_internal.current_revision(model);
   named text[] := hartonomous_internal.formats_named(formats);
@@ -219,6 +224,7 @@ CREATE FUNCTION hartonomous_internal.carry_out(task hartonomous_internal.sensiti
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
   live integer := hartonomous_internal.current_revision(model);
   calibrated integer := hartonomous_internal.sensitivity_revision(model, calibration_set, task.method);
@@ -254,6 +260,7 @@ CREATE FUNCTION hartonomous_internal.report_sensitivity(model integer, tasks har
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 250
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
   probes bigint := (SELECT count(*) FROM unnest(tasks) t WHERE t.probe_format IS NOT NULL);
   seconds double precision := extract(epoch FROM clock_timestamp() - started);

@@ -24,6 +24,7 @@ CREATE FUNCTION hartonomous_internal.plan_stage(model integer, procedure text, p
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
   planner text;
   plan hartonomous.tensor_plan[];
@@ -41,6 +42,7 @@ CREATE FUNCTION hartonomous_internal.report_stage(model integer, procedure text,
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
   reporter text;
 BEGIN
@@ -58,6 +60,7 @@ CREATE FUNCTION hartonomous_internal.chosen_method(method text, plan hartonomous
   LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE COST 250
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
   found record;
 BEGIN
@@ -91,6 +94,7 @@ CREATE FUNCTION hartonomous_internal.begin_run(model integer, stage text, kind t
   SET search_path = pg_catalog, pg_temp
   SET enable_nestloop = off
 AS $$
+#variable_conflict use_variable
 DECLARE
   run bigint := hartonomous_internal.start_run(model, stage, kind, parameters);
 BEGIN
@@ -114,6 +118,7 @@ CREATE FUNCTION hartonomous_internal.stage_result(model integer, run bigint, sta
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 250
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
   done record;
 BEGIN
@@ -135,6 +140,7 @@ CREATE PROCEDURE hartonomous_internal.run_stage(model integer, procedure text, p
     given hartonomous.tensor_plan[] DEFAULT NULL)
   LANGUAGE plpgsql
 AS $$
+#variable_conflict use_variable
 DECLARE
   commits boolean := hartonomous_internal.can_commit();
   started pg_catalog.timestamptz := pg_catalog.clock_timestamp();
@@ -183,6 +189,7 @@ CREATE FUNCTION hartonomous_internal.passed_over_carried_formats(plan hartonomou
   LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE COST 250
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 BEGIN
   RETURN (SELECT hartonomous_internal.passed_over(count(*), 'format only carried')
             FROM unnest(plan) p WHERE p.reason = 'carried format');

@@ -15,6 +15,7 @@ CREATE FUNCTION hartonomous_internal.comment_store() RETURNS void
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 250
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 BEGIN
   COMMENT ON TABLE hartonomous.store IS 'the version of the layout of these tables, in one row';
   COMMENT ON TABLE hartonomous.models IS 'one row per model';

@@ -33,6 +33,7 @@ CREATE FUNCTION hartonomous_internal.structure_count(kind text, sizes hartonomou
   LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE COST 1
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 BEGIN
   CASE kind
     WHEN 'neurons' THEN RETURN CASE WHEN sizes.experts = 0 THEN sizes.feed_forward ELSE 0 END;
@@ -77,6 +78,7 @@ CREATE FUNCTION hartonomous_internal.structure_tensors(model integer, kind text)
   LANGUAGE plpgsql STABLE PARALLEL SAFE COST 5000 ROWS 100
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 BEGIN
   RETURN QUERY
     SELECT l.layer_idx, l.layer_id, l.layer_name, p.side, l.tensor_shape,
@@ -97,6 +99,7 @@ CREATE FUNCTION hartonomous_internal.check_structures(model integer, kind text)
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
   sizes constant hartonomous_internal.network_sizes := hartonomous_internal.network_sizes(model);
   structures constant integer := hartonomous_internal.structure_count(kind, sizes);
@@ -127,6 +130,7 @@ CREATE FUNCTION hartonomous_internal.structure_norms(model integer, kind text, s
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 10000
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 BEGIN
   RETURN QUERY
     WITH parts AS (
@@ -161,6 +165,7 @@ CREATE FUNCTION hartonomous_internal.structure_energies(model integer, kind text
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 10000
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
   revision constant integer := hartonomous_internal.calibrated_revision(model,
     hartonomous_internal.current_revision(model), calibration_set);
@@ -202,6 +207,7 @@ CREATE FUNCTION hartonomous_internal.structure_ranking(model integer, kind text,
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 10000
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 BEGIN
   IF calibration_set IS NULL THEN
     RETURN QUERY SELECT * FROM hartonomous_internal.structure_norms(model, kind, structures);
@@ -223,6 +229,7 @@ CREATE FUNCTION hartonomous_internal.best_structures(model integer, kind text, s
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 BEGIN
   RETURN ARRAY(
     SELECT ROW(r.block, array_agg(r.structure ORDER BY r.structure))::hartonomous_internal.kept_structures
@@ -241,6 +248,7 @@ CREATE FUNCTION hartonomous_internal.structure_plan(model integer, kind text, st
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 BEGIN
   RETURN ARRAY(
     SELECT ROW(t.layer_id, t.layer_name, 'select',
@@ -268,6 +276,7 @@ CREATE FUNCTION hartonomous_internal.with_size(metadata jsonb, key text, size in
   LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE COST 250
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
   place text;
   value jsonb;
@@ -290,6 +299,7 @@ CREATE FUNCTION hartonomous_internal.structure_metadata(metadata jsonb, kind tex
   LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
   changed record;
 BEGIN
@@ -319,6 +329,7 @@ CREATE FUNCTION hartonomous_internal.structures_to_keep(model integer, kind text
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
   step integer := multiple;
 BEGIN
@@ -347,6 +358,7 @@ CREATE FUNCTION hartonomous_internal.structure_formats(model integer, kind text)
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 3
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 BEGIN
   RETURN QUERY
     SELECT DISTINCT hartonomous.weights_format(a.atom_data)
@@ -365,6 +377,7 @@ CREATE FUNCTION hartonomous_internal.check_trimmed(parent integer, student integ
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 BEGIN
   IF hartonomous.tokenize(parent, corpus)
      <> ARRAY(SELECT kept[t.token + 1] FROM unnest(hartonomous.tokenize(student, corpus)) WITH ORDINALITY t (token, n)
@@ -382,6 +395,7 @@ CREATE FUNCTION hartonomous_internal.structure_calibration(model integer, calibr
   LANGUAGE plpgsql STABLE PARALLEL SAFE COST 250
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
   live constant integer := hartonomous_internal.current_revision(model);
   sets text[];
@@ -413,6 +427,7 @@ CREATE FUNCTION hartonomous_internal.refit_arguments(model integer, kind text, c
   LANGUAGE plpgsql STABLE PARALLEL SAFE COST 5000
   SET search_path = pg_catalog, pg_temp SET extra_float_digits = 1
 AS $$
+#variable_conflict use_variable
 DECLARE
   live constant integer := hartonomous_internal.current_revision(model);
   layers constant bigint[] := ARRAY(
@@ -456,6 +471,7 @@ CREATE FUNCTION hartonomous_internal.create_structure_student(parent integer, ki
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
   sizes hartonomous_internal.network_sizes;
   structures integer;

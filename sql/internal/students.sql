@@ -4,6 +4,7 @@ CREATE FUNCTION hartonomous_internal.check_ratio(ratio double precision) RETURNS
   LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE COST 1
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 BEGIN
   IF (ratio > 0 AND ratio <= 1) IS NOT TRUE THEN  -- NaN fails this check, being greater than 1 in PostgreSQL
     PERFORM hartonomous_internal.raise_error('22023',
@@ -23,6 +24,7 @@ CREATE FUNCTION hartonomous_internal.student_metadata(metadata jsonb, architectu
   LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
   entry record;
 BEGIN
@@ -51,6 +53,7 @@ CREATE FUNCTION hartonomous_internal.lock_parent(parent integer, nowait boolean)
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 250
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 BEGIN
   PERFORM hartonomous_internal.current_revision(parent);
   PERFORM hartonomous_internal.require_read_committed();
@@ -68,6 +71,7 @@ CREATE FUNCTION hartonomous_internal.student_tensors(parent integer, blocks inte
   LANGUAGE plpgsql STABLE PARALLEL SAFE COST 5000 ROWS 300
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 BEGIN
   RETURN QUERY
     SELECT l.layer_id, coalesce(b.n::integer - 1, -1),
@@ -90,6 +94,7 @@ CREATE FUNCTION hartonomous_internal.create_student(parent integer, student_name
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
   of_blocks constant integer := hartonomous_internal.block_count(parent);
   student integer;
@@ -157,6 +162,7 @@ CREATE FUNCTION hartonomous_internal.describe_student(student integer) RETURNS v
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
   postgis name := hartonomous_internal.postgis_schema();
 BEGIN
@@ -179,6 +185,7 @@ CREATE FUNCTION hartonomous_internal.student_name(parent integer, what text) RET
   LANGUAGE plpgsql STABLE PARALLEL SAFE COST 50
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 BEGIN
   RETURN (SELECT m.model_name || '_Student_' || what FROM hartonomous.models m WHERE m.model_id = parent);
 END
@@ -190,6 +197,7 @@ CREATE FUNCTION hartonomous_internal.protected_blocks(parent integer, wanted int
   LANGUAGE plpgsql STABLE PARALLEL SAFE COST 250
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
   present constant integer[] := hartonomous_internal.model_blocks(parent);
   protected constant integer[] := ARRAY(
@@ -218,6 +226,7 @@ CREATE FUNCTION hartonomous_internal.influential_blocks(parent integer, wanted i
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
   present constant integer[] := hartonomous_internal.model_blocks(parent);
   protected constant integer[] := hartonomous_internal.protected_blocks(parent, wanted, protected_blocks,
@@ -240,6 +249,7 @@ CREATE FUNCTION hartonomous_internal.influential_blocks(parent integer, wanted i
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
   kept integer[] := hartonomous_internal.model_blocks(parent);
   blocks constant integer := cardinality(kept);
@@ -268,6 +278,7 @@ CREATE FUNCTION hartonomous_internal.central_region(model integer, ratio double 
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
   half real;
 BEGIN
@@ -302,6 +313,7 @@ CREATE FUNCTION hartonomous_internal.copy_student_tensors(parent integer, studen
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000 ROWS 1
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
   tensor record;
   copied record;
@@ -341,6 +353,7 @@ CREATE FUNCTION hartonomous_internal.student_plan(parent integer, keep_ratio dou
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
   plan hartonomous.tensor_plan[];
 BEGIN
@@ -363,6 +376,7 @@ CREATE FUNCTION hartonomous_internal.student_plan(parent integer, box real[]) RE
   LANGUAGE plpgsql STABLE PARALLEL SAFE COST 250
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 BEGIN
   RETURN ARRAY(
     SELECT ROW(l.layer_id, l.layer_name, 'prune',

@@ -7,6 +7,7 @@ CREATE FUNCTION hartonomous_internal.factor_tensor(model integer, layer bigint, 
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
   tensor hartonomous.model_layers;
   matrix hartonomous.weights;
@@ -70,6 +71,7 @@ CREATE FUNCTION hartonomous_internal.write_residual(source regclass, target regc
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
   columns name[] := hartonomous_internal.atom_columns(target, source);
   tensor record;

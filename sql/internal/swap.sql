@@ -13,6 +13,7 @@ CREATE FUNCTION hartonomous_internal.lock_briefly(relation regclass, mode text, 
   SET search_path = pg_catalog, pg_temp
   SET lock_timeout = '100ms'
 AS $$
+#variable_conflict use_variable
 DECLARE
   patience constant interval := least('100ms', current_setting('deadlock_timeout')::interval / 2);
 BEGIN
@@ -45,6 +46,7 @@ CREATE FUNCTION hartonomous_internal.try_lock_for_swap(partitions regclass[], li
   SET search_path = pg_catalog, pg_temp
   SET lock_timeout = '1500ms'
 AS $$
+#variable_conflict use_variable
 DECLARE
   locked regclass[] := partitions;
   partition regclass;
@@ -87,6 +89,7 @@ CREATE FUNCTION hartonomous_internal.lock_for_swap(partitions regclass[], live_m
   SET search_path = pg_catalog, pg_temp
   SET lock_timeout = '100ms'
 AS $$
+#variable_conflict use_variable
 DECLARE
   give_up constant timestamptz := clock_timestamp()
     + coalesce(nullif(current_setting('hartonomous.swap_timeout', true), ''), '1min')::interval;
@@ -123,6 +126,7 @@ CREATE FUNCTION hartonomous_internal.wait_for_parents(live_mode text, backup_mod
   SET search_path = pg_catalog, pg_temp
   SET lock_timeout = '100ms'
 AS $$
+#variable_conflict use_variable
 DECLARE
   parent record;
   remaining numeric;
@@ -149,6 +153,7 @@ CREATE FUNCTION hartonomous_internal.swap_blockers(partitions regclass[], live_m
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 BEGIN
   RETURN (
     SELECT coalesce(
@@ -176,6 +181,7 @@ CREATE FUNCTION hartonomous_internal.attach_live(model integer, base integer) RE
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
   partition regclass := hartonomous_internal.partition_of(model, base);
 BEGIN
@@ -193,6 +199,7 @@ CREATE FUNCTION hartonomous_internal.backups_to_extend(partition regclass) RETUR
   LANGUAGE plpgsql STABLE PARALLEL SAFE COST 50
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 BEGIN
   IF EXISTS (SELECT a.attname FROM pg_attribute a WHERE a.attrelid = partition AND a.attnum > 0 AND NOT a.attisdropped
              EXCEPT SELECT b.attname FROM pg_attribute b
@@ -211,6 +218,7 @@ CREATE FUNCTION hartonomous_internal.attach_backup(model integer, base integer, 
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
   partition regclass := hartonomous_internal.partition_of(model, base);
   extended regclass[] := hartonomous_internal.backups_to_extend(partition);
@@ -235,6 +243,7 @@ CREATE FUNCTION hartonomous_internal.swap_partitions(model integer, outgoing int
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
   outgoing_partition regclass := hartonomous_internal.partition_of(model, outgoing);
   incoming_partition regclass := hartonomous_internal.partition_of(model, incoming);

@@ -5,6 +5,7 @@ CREATE FUNCTION hartonomous_internal.require_matching_tensors(model integer, pat
   LANGUAGE plpgsql STABLE PARALLEL SAFE COST 250
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
   names constant text[] := ARRAY(SELECT l.layer_name FROM hartonomous.model_layers l WHERE l.model_id = model);
 BEGIN
@@ -85,6 +86,7 @@ CREATE FUNCTION hartonomous_internal.shape_weights(tensor_shape bigint[]) RETURN
   LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE COST 50
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 DECLARE
   dimension bigint;
   weights numeric := 1;
@@ -104,6 +106,7 @@ CREATE FUNCTION hartonomous_internal.block_count(model integer) RETURNS integer
   LANGUAGE plpgsql STABLE PARALLEL SAFE COST 250
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 BEGIN
   PERFORM hartonomous_internal.current_revision(model);
   RETURN (SELECT coalesce(max(l.layer_idx) + 1, 0) FROM hartonomous.model_layers l WHERE l.model_id = model);
@@ -117,6 +120,7 @@ CREATE FUNCTION hartonomous_internal.model_blocks(model integer) RETURNS integer
   LANGUAGE plpgsql STABLE PARALLEL SAFE COST 250
   SET search_path = pg_catalog, pg_temp
 AS $$
+#variable_conflict use_variable
 BEGIN
   RETURN ARRAY(SELECT DISTINCT l.layer_idx FROM hartonomous.model_layers l
                 WHERE l.model_id = model AND l.layer_idx >= 0 ORDER BY l.layer_idx);
