@@ -56,7 +56,10 @@ BEGIN
       JOIN hartonomous.models m ON m.model_id = r.model_id
       LEFT JOIN LATERAL (
         SELECT count(*) FILTER (WHERE c.state = 'done') AS done, count(*) AS steps,
-               sum(c.bytes_before)::bigint AS before, sum(c.bytes_after)::bigint AS after, sum(c.seconds) AS seconds
+               hartonomous_internal.nearest_bigint(sum(c.bytes_before)) AS before,
+               hartonomous_internal.nearest_bigint(sum(c.bytes_after)) AS after,
+               -- So many seconds that a sum of them is out of range are none that a step took.
+               sum(least(greatest(c.seconds, -1e290), 1e290)) AS seconds
           FROM hartonomous.compression_steps c WHERE c.run_id = r.run_id) s ON true
       LEFT JOIN LATERAL (
         SELECT l.pid FROM pg_locks l

@@ -2,9 +2,9 @@
 
 CREATE FUNCTION hartonomous.human_bytes(bytes bigint) RETURNS text
   LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE COST 1
-  RETURN CASE WHEN abs(bytes) < 10240 THEN bytes || ' B'
-              WHEN abs(bytes) < 1048576 THEN round(bytes / 1024.0, 1) || ' KiB'
-              WHEN abs(bytes) < 1073741824 THEN round(bytes / 1048576.0, 2) || ' MiB'
+  RETURN CASE WHEN abs(bytes::numeric) < 10240 THEN bytes || ' B'
+              WHEN abs(bytes::numeric) < 1048576 THEN round(bytes / 1024.0, 1) || ' KiB'
+              WHEN abs(bytes::numeric) < 1073741824 THEN round(bytes / 1048576.0, 2) || ' MiB'
               ELSE round(bytes / 1073741824.0, 2) || ' GiB' END;
 COMMENT ON FUNCTION hartonomous.human_bytes(bigint) IS 'a number of bytes for people to read';
 

@@ -180,7 +180,9 @@ BEGIN
   END IF;
   RETURN QUERY
     WITH parts AS (
-      SELECT c.oid, c.relname::text AS name, substring(c.relname FROM '_r(\d+)$')::integer AS revision,
+      -- A table of the owner's may have a number in its name that no revision can have.
+      SELECT c.oid, c.relname::text AS name,
+             nullif(least(substring(c.relname FROM '_r(\d+)$')::numeric, 2147483648), 2147483648)::integer AS revision,
              i.inhparent::regclass AS parent
         FROM pg_class c LEFT JOIN pg_inherits i ON i.inhrelid = c.oid
        WHERE c.relnamespace = 'hartonomous'::regnamespace AND c.relkind = 'r'

@@ -26,7 +26,8 @@ BEGIN
      SET atom_count = s.atoms, logical_bytes = s.bytes, state = 'backup',
          physical_bytes = pg_total_relation_size(
            hartonomous_internal.partition_of(job.model_id, made.revision_id))
-    FROM (SELECT sum(c.atoms_after) AS atoms, sum(c.bytes_after) AS bytes
+    FROM (SELECT hartonomous_internal.nearest_bigint(sum(c.atoms_after)) AS atoms,
+                 hartonomous_internal.nearest_bigint(sum(c.bytes_after)) AS bytes
             FROM hartonomous.compression_steps c WHERE c.run_id = run) s
    WHERE r.revision_id = made.revision_id;
   IF made.kind <> 'copy' THEN
@@ -35,7 +36,8 @@ BEGIN
   UPDATE hartonomous.compression_runs r
      SET state = 'completed', finished_at = clock_timestamp(), error_sqlstate = NULL, error_message = NULL,
      bytes_before = s.before, bytes_after = s.after
-    FROM (SELECT sum(c.bytes_before) AS before, sum(c.bytes_after) AS after
+    FROM (SELECT hartonomous_internal.nearest_bigint(sum(c.bytes_before)) AS before,
+                 hartonomous_internal.nearest_bigint(sum(c.bytes_after)) AS after
             FROM hartonomous.compression_steps c WHERE c.run_id = run) s
    WHERE r.run_id = run;
   RETURN made.revision_id;

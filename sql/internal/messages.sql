@@ -1,4 +1,11 @@
--- Helpers for messages.
+-- Helpers for messages and reports.
+
+-- Users may store anything in the tables. One number out of range is no reason to report nothing.
+CREATE FUNCTION hartonomous_internal.nearest_bigint(number numeric) RETURNS bigint
+  LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE COST 1
+  RETURN least(greatest(number, -9223372036854775808), 9223372036854775807)::bigint;
+COMMENT ON FUNCTION hartonomous_internal.nearest_bigint(numeric) IS
+  'a number rounded to a bigint: if it is out of range, the least or greatest there is';
 
 CREATE FUNCTION hartonomous_internal.near_names(wanted text, names text[]) RETURNS text
   LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE COST 5000

@@ -190,8 +190,8 @@ DECLARE
 BEGIN
   -- The numbers are the user's own, and may be anything.
   SELECT sum(o.n) AS tensors, string_agg(format('%s %s', o.operation, o.n), ', ' ORDER BY o.operation) AS operations,
-         least(sum(o.before), 9223372036854775807)::bigint AS before,
-         least(sum(o.after), 9223372036854775807)::bigint AS after, sum(o.predicted) AS predicted
+         hartonomous_internal.nearest_bigint(sum(o.before)) AS before,
+         hartonomous_internal.nearest_bigint(sum(o.after)) AS after, sum(o.predicted) AS predicted
     INTO said
     FROM (SELECT p.operation, count(*) AS n, sum(greatest(p.bytes_before, 0)) AS before,
                  sum(greatest(p.bytes_after, 0)) AS after,

@@ -64,7 +64,8 @@ INSERT INTO lib.statements (statement) VALUES
     p.storage_format, p.export_dtype FROM export_plan(%L) p) e'),
   ('SELECT count(*) FROM check_model(%L)'),
   ('CALL quantize_model_geometry(%L)'),
-  ('SELECT md5(string_agg(concat_ws('' '', s.*), '','' ORDER BY s.layer_name)) FROM spatial_statistics(%L) s'),
+  ('SELECT md5(string_agg((to_jsonb(s) - ''layer_id'')::text, '','' ORDER BY s.layer_name)) '
+    'FROM spatial_statistics(%L) s'),
   ('SELECT count(*) FROM nearest_atoms(%L, atom_position(50, 50, 1), 4)'),
   ('SELECT count(*) FROM nearest_atoms(%1$L, (SELECT min(a.tensor_atom_id) FROM tensor_atoms a WHERE a.model_id =
     (SELECT m.model_id FROM models m WHERE m.model_name = %1$L)
