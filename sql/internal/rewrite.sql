@@ -150,9 +150,19 @@ CREATE FUNCTION hartonomous_internal.perform_operation(operation text, arguments
   SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
+DECLARE
+  tensor hartonomous.tensor_plan;
 BEGIN
   PERFORM hartonomous_internal.check_operation(operation, arguments);
   arguments := jsonb_strip_nulls(arguments);
+  -- The steps of a stopped run may have been changed since they were planned. Tensors of a student have shapes of their
+  -- own, which the planner of the student has chosen.
+  IF into_model = model THEN
+    tensor.layer_id := layer;
+    tensor.operation := operation;
+    tensor.arguments := arguments;
+    PERFORM hartonomous_internal.check_operation_on(tensor, model);
+  END IF;
   IF operation = 'factor' THEN
     SELECT f.atoms, f.bytes, f.outcome INTO atoms, bytes, outcome
       FROM hartonomous_internal.factor_tensor(model, layer, into_model, into_base, into_layer, arguments) f;
@@ -175,5 +185,5 @@ $$;
 COMMENT ON FUNCTION hartonomous_internal.perform_operation(text, jsonb, integer, bigint, integer, integer, bigint,
   boolean) IS
   'writes a tensor of a live partition in all its forms to another partition, changed by an operation; returns the '
-  'number of atoms written, the bytes of all forms, and the outcome in words, if there is more to say; 22023 as '
-  'check_operation()';
+  'number of atoms written, the bytes of all forms, and the outcome in words, if there is more to say; errors as '
+  'check_operation() and, within a model, check_operation_on()';

@@ -2,7 +2,7 @@
 -- that find nothing to do, steps whose arguments are nonsense.
 BEGIN;
 \ir lib/model_files.sql
-SELECT plan(133);
+SELECT plan(136);
 SET LOCAL client_min_messages = warning;
 SELECT import_gguf(little_gguf(), 'little') AS m \gset
 SELECT holds(:m) AS imported, present(:m) AS r1 \gset
@@ -295,8 +295,17 @@ SELECT is(step(change), expected, change)
     ('operation = ''prune'', arguments = ''{"minimum_importance": "x"}''',
       '22023 arguments of operation "prune": "minimum_importance" must be a number within real''s range'),
     ('operation = ''factor'', arguments = ''{"rank": -1, "format": "F16"}''',
-      '22023 arguments of operation "factor": "rank" must be a whole number from 1 to 2147483647')
+      '22023 arguments of operation "factor": "rank" must be a whole number from 1 to 2147483647'),
+    ('operation = ''quantize'', arguments = ''{"format": "Q4_K"}''', '22023 rows of 9 weights fit no block of Q4_K'),
+    ('operation = ''select'', arguments = ''{"rows": [0], "shape": [1, 9]}''',
+      '22023 a tensor of a model keeps its shape')
   ) v (change, expected);
+SELECT begin_run(:m, 'stopped', 'rewrite', '{}') AS run \gset
+UPDATE compression_steps SET operation = 'factor', arguments = '{"rank": 1, "format": "F16"}'
+ WHERE run_id = :run AND layer_id = layer(:m, 'blk.0.attn_norm.weight');
+SELECT throws_ok(format('SELECT rewrite_layer(%s, %s)', :run, layer(:m, 'blk.0.attn_norm.weight')), '22023',
+  'only a matrix of two dimensions can be factored', 'a step that factors a vector is refused as a plan would be');
+SELECT abandon_run(:run) \g /dev/null
 SELECT is(holds(:m), :'imported', 'the model is what it was');
 
 -- ---- progress ----
