@@ -22,13 +22,15 @@ CREATE TYPE hartonomous.regmodel (
   CATEGORY = 'N'
 );
 COMMENT ON TYPE hartonomous.regmodel IS
-  'a model, by name or by number; digits alone are a number; 42704, with similar names, if there is no model '
+  'a model, by name or by number; digits, also with a minus sign, are a number; 42704, with similar names, if there '
+  'is no model '
   'of that name';
 COMMENT ON FUNCTION hartonomous_internal.regmodel_in(cstring) IS
-  'text input: digits are a number, whether or not there is such a model; anything else is a name; 42704 if there is '
+  'text input: digits, also with a minus sign, are a number, whether or not there is such a model; anything else is a '
+  'name; 42704 if there is '
   'no such model';
 COMMENT ON FUNCTION hartonomous_internal.regmodel_out(hartonomous.regmodel) IS
-  'text output: the name, or the number if the model does not exist or its name consists of digits';
+  'text output: the name, or the number if the model does not exist or its name reads as a number';
 COMMENT ON FUNCTION hartonomous_internal.regmodel_recv(internal) IS 'binary input: int4, the number';
 COMMENT ON FUNCTION hartonomous_internal.regmodel_send(hartonomous.regmodel) IS 'binary output: int4, the number';
 
@@ -37,7 +39,7 @@ COMMENT ON FUNCTION hartonomous_internal.regmodel_send(hartonomous.regmodel) IS 
 CREATE FUNCTION hartonomous_internal.regmodel(model text) RETURNS hartonomous.regmodel
   AS 'MODULE_PATHNAME', 'regmodel_from_text' LANGUAGE C STABLE STRICT PARALLEL SAFE COST 250;
 COMMENT ON FUNCTION hartonomous_internal.regmodel(text) IS
-  'a model by its name, or its number in digits; 42704 as the text input';
+  'a model by its name, or its number; 42704 as the text input';
 CREATE FUNCTION hartonomous_internal.regmodel(model smallint) RETURNS hartonomous.regmodel
   AS 'MODULE_PATHNAME', 'regmodel_from_smallint' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 1;
 COMMENT ON FUNCTION hartonomous_internal.regmodel(smallint) IS 'a model by its number';

@@ -70,7 +70,9 @@ void watch_names() {
   });
 }
 
+// Digits, also with a sign: numbers below zero name no model, but they are output, and must be read back.
 bool is_number(std::string_view content) {
+  if (!content.empty() && content.front() == '-') content.remove_prefix(1);
   return !content.empty() && std::all_of(content.begin(), content.end(), [](char c) { return c >= '0' && c <= '9'; });
 }
 
@@ -82,9 +84,11 @@ bool is_number(std::string_view content) {
 std::int32_t number_of(std::string_view content) {
   if (is_number(content)) {
     const std::string digits(content);
-    // Nine digits always fit into an integer, ten do not always.
-    if (digits.size() > 10 || std::stoll(digits) > INT32_MAX) no_such_model(digits);
-    return static_cast<std::int32_t>(std::stoll(digits));
+    // Eleven characters are always a number of 64 bits, and longer ones are out of range or begin with zeros.
+    if (digits.size() > 11) no_such_model(digits);
+    const std::int64_t number = std::stoll(digits);
+    if (number < INT32_MIN || number > INT32_MAX) no_such_model(digits);
+    return static_cast<std::int32_t>(number);
   }
   watch_names();
   snapshot_scope snapshot(true);

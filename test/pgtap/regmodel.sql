@@ -1,7 +1,7 @@
 -- Type regmodel: a model by its name or its number, in every way in which a call can give it.
 BEGIN;
 \ir lib/model_files.sql
-SELECT plan(52);
+SELECT plan(58);
 
 -- Without a store, and without models
 SELECT is('7'::regmodel::text, '7', 'without a store a number is a number');
@@ -19,7 +19,14 @@ SELECT is('quote '' and 100%'::regmodel::integer, :odd, 'a name may have any cha
 SELECT is(:m::regmodel::text, 'little', 'output is the name');
 SELECT is(:digits::regmodel::text, :'digits', 'of a name that looks like a number, the number');
 SELECT is(2147483647::regmodel::text, '2147483647', 'of a model that is not there, the number');
-SELECT is((-1)::regmodel::text, '-1', 'also a negative one');
+SELECT is(n::regmodel::text::regmodel::integer, n, 'what is printed for ' || n || ' is read back as that number')
+  FROM unnest(ARRAY[-2147483648, -1, 0, 2147483647]) n;
+SELECT throws_ok($$SELECT '-2147483649'::regmodel$$, '42704', 'model -2147483649 does not exist',
+  'a number below the least integer is that of no model');
+SELECT throws_ok($$SELECT '-'::regmodel$$, '42704', 'model "-" does not exist', 'a sign alone is a name');
+SELECT import_gguf(gguf(NULL), '-1') AS negative \gset
+SELECT is(:negative::regmodel::text, :'negative', 'a model that is named like a negative number prints as its number');
+SELECT delete_model(:negative) \g /dev/null
 SELECT is(regmodel_send(:m), int4send(:m), 'binary output is that of the number');
 SELECT throws_ok($$SELECT ''::regmodel$$, '42704', 'model "" does not exist', 'an empty text');
 SELECT throws_ok($$SELECT ' little'::regmodel$$, '42704', NULL, 'blanks are part of a name');
