@@ -11,17 +11,16 @@ namespace {
 
 using Eigen::Index;
 using Eigen::Lower;
-using Eigen::MatrixXd;
 
 constexpr Index tile = 128;
 
 std::size_t tiles(Index length) { return static_cast<std::size_t>((length + tile - 1) / tile); }
 
 // Factors the diagonal tile at `from` of `width` columns, and divides what is below by it.
-bool factor_column(MatrixXd& a, Index from, Index width, thread_pool& pool, interrupt_checker& interrupts) {
-  Eigen::LLT<MatrixXd> diagonal(a.block(from, from, width, width).selfadjointView<Lower>());
+bool factor_column(square_matrix& a, Index from, Index width, thread_pool& pool, interrupt_checker& interrupts) {
+  Eigen::LLT<square_matrix> diagonal(a.block(from, from, width, width).selfadjointView<Lower>());
   if (diagonal.info() != Eigen::Success) return false;
-  const MatrixXd factor = diagonal.matrixL();
+  const square_matrix factor = diagonal.matrixL();
   if (!factor.allFinite()) return false;
   a.block(from, from, width, width) = factor;
   const Index begin = from + width;
@@ -34,7 +33,7 @@ bool factor_column(MatrixXd& a, Index from, Index width, thread_pool& pool, inte
 }
 
 // Subtracts the products of the finished column of tiles from the rest of the lower triangle.
-void update_rest(MatrixXd& a, Index from, Index width, thread_pool& pool, interrupt_checker& interrupts) {
+void update_rest(square_matrix& a, Index from, Index width, thread_pool& pool, interrupt_checker& interrupts) {
   const Index begin = from + width;
   const std::size_t side = tiles(a.rows() - begin);
   pool.run(side * (side + 1) / 2, interrupts, [&](std::size_t t) {
@@ -45,7 +44,7 @@ void update_rest(MatrixXd& a, Index from, Index width, thread_pool& pool, interr
     const Index row = begin + static_cast<Index>(i) * tile;
     const Index column = begin + static_cast<Index>(t - i * (i + 1) / 2) * tile;
     const Index height = std::min(tile, a.rows() - row), columns = std::min(tile, a.rows() - column);
-    const MatrixXd product = a.block(row, from, height, width) * a.block(column, from, columns, width).transpose();
+    const square_matrix product = a.block(row, from, height, width) * a.block(column, from, columns, width).transpose();
     if (row == column) {
       a.block(row, column, height, columns).triangularView<Lower>() -= product;
     } else {
@@ -55,13 +54,13 @@ void update_rest(MatrixXd& a, Index from, Index width, thread_pool& pool, interr
 }
 
 // With the rows above inverted already, X = L⁻¹ has in this row of tiles -X_ii · (sum over k of L_ik X_kj).
-void invert_row(MatrixXd& a, Index from, Index height, thread_pool& pool, interrupt_checker& interrupts) {
-  MatrixXd inverse = MatrixXd::Identity(height, height);
+void invert_row(square_matrix& a, Index from, Index height, thread_pool& pool, interrupt_checker& interrupts) {
+  square_matrix inverse = square_matrix::Identity(height, height);
   a.block(from, from, height, height).triangularView<Lower>().solveInPlace(inverse);
-  const MatrixXd row = a.block(from, 0, height, from);
+  const square_matrix row = a.block(from, 0, height, from);
   pool.run(tiles(from), interrupts, [&](std::size_t t) {
     const Index column = static_cast<Index>(t) * tile, width = std::min(tile, from - column), rest = from - column;
-    const MatrixXd sum = row.rightCols(rest) * a.block(column, column, rest, width);
+    const square_matrix sum = row.rightCols(rest) * a.block(column, column, rest, width);
     a.block(from, column, height, width).noalias() = -inverse * sum;
   });
   a.block(from, from, height, height).triangularView<Lower>() = inverse;
@@ -69,7 +68,7 @@ void invert_row(MatrixXd& a, Index from, Index height, thread_pool& pool, interr
 
 }  // namespace
 
-bool invert_factor(MatrixXd& matrix, thread_pool& pool, interrupt_checker& interrupts) {
+bool invert_factor(square_matrix& matrix, thread_pool& pool, interrupt_checker& interrupts) {
   const Index n = matrix.rows();
   for (Index from = 0; from < n; from += tile) {
     const Index width = std::min(tile, n - from);

@@ -14,7 +14,7 @@ namespace hartonomous {
 namespace {
 
 using Eigen::Index;
-using Eigen::MatrixXd;
+using hessian_detail::square_matrix;
 
 constexpr std::size_t panel_columns = input_hessian::panel_columns;
 
@@ -27,33 +27,62 @@ constexpr std::size_t panel_columns = input_hessian::panel_columns;
 }
 
 // The lower triangle of J G J, checked. Returns the mean of the diagonal.
-double read_reversed(const input_hessian::row_reader& gram, MatrixXd& to, interrupt_checker& interrupts) {
+double read_reversed(const input_hessian::row_reader& gram, square_matrix& to, interrupt_checker& interrupts) {
   const auto n = static_cast<std::size_t>(to.rows());
   std::vector<double> row(n);
   double trace = 0.0;
-  to.setZero();
   for (std::size_t k = 0; k < n; ++k) {
     interrupts.check();
     gram(k, row.data());
     if (row[0] < 0.0) refuse_entry(k, k, row[0]);
     trace += row[0];
+    double* const reversed = to.row(static_cast<Index>(n - 1 - k)).data();
     for (std::size_t i = 0; k + i < n; ++i) {
       if (!std::isfinite(row[i])) refuse_entry(k, k + i, row[i]);
-      to(static_cast<Index>(n - 1 - k), static_cast<Index>(n - 1 - k - i)) = row[i];
+      reversed[n - 1 - k - i] = row[i];
     }
+    std::fill(reversed + (n - k), reversed + n, 0.0);  // above the diagonal
   }
   if (!std::isfinite(trace)) throw error(sqlstate::invalid_parameter_value, "trace of the Gram matrix overflows");
   return trace / static_cast<double>(n);
 }
 
 // Damps, and scales to mean diagonal 1.
-void damp(MatrixXd& matrix, double mean, double damping) {
-  if (mean == 0.0) {
-    matrix.setIdentity();
-    return;
+void damp(square_matrix& matrix, double mean, double damping, interrupt_checker& interrupts) {
+  if (mean > 0.0) matrix.diagonal().array() += damping * mean;
+  for (Index row = 0; row < matrix.rows(); ++row) {
+    if (row % 64 == 0) interrupts.check();
+    auto part = matrix.row(row).head(row + 1);
+    if (mean > 0.0) {
+      part *= 1.0 / (mean * (1.0 + damping));
+    } else {
+      part.setZero();
+      part[row] = 1.0;
+    }
   }
-  matrix.diagonal().array() += damping * mean;
-  matrix *= 1.0 / (mean * (1.0 + damping));
+}
+
+// Zeros, in steps between which the work can be interrupted.
+void grow(std::vector<float>& numbers, std::size_t size, interrupt_checker& interrupts) {
+  constexpr std::size_t step = std::size_t{1} << 22;
+  numbers.reserve(size);
+  while (numbers.size() < size) {
+    interrupts.check();
+    numbers.resize(std::min(size, numbers.size() + step));
+  }
+}
+
+// Calls task(panel, first row, end of rows) for all panels, in tasks of few rows; a panel's rows begin with that of its
+// first column if `triangular`.
+template <class Task>
+void for_panels(const input_hessian& h, bool triangular, thread_pool& pool, interrupt_checker& interrupts, Task task) {
+  constexpr std::size_t rows = 512;
+  const std::size_t columns = h.columns(), parts = (columns + rows - 1) / rows;
+  pool.run(h.panels() * parts, interrupts, [&](std::size_t i) {
+    const std::size_t panel = i / parts, least = triangular ? panel * panel_columns : 0;
+    const std::size_t from = std::max(i % parts * rows, least), end = std::min(i % parts * rows + rows, columns);
+    if (from < end) task(panel, from, end);
+  });
 }
 
 }  // namespace
@@ -84,19 +113,18 @@ input_hessian::input_hessian(std::size_t columns, const row_reader& gram, double
     throw error(sqlstate::invalid_parameter_value, "damping must be above 0 and at most 1");
   }
   const auto n = static_cast<Index>(columns);
-  MatrixXd work(n, n);
+  square_matrix work(n, n);
   const auto reversed = [n](std::size_t k) { return n - 1 - static_cast<Index>(k); };
-  hessian_.resize(columns * columns);
+  grow(hessian_, columns * columns, interrupts);
   for (int raised = 0;; ++raised) {
     const double mean = read_reversed(gram, work, interrupts);
-    damp(work, mean, damping_);
-    pool.run(panels(), interrupts, [&](std::size_t p) {
+    damp(work, mean, damping_, interrupts);
+    for_panels(*this, false, pool, interrupts, [&](std::size_t p, std::size_t first, std::size_t end) {
       const std::size_t width = panel_width(p), from = p * panel_columns;
-      float* out = &hessian_[from * columns];
-      for (std::size_t j = 0; j < columns; ++j) {
-        for (std::size_t i = 0; i < width; ++i) {
-          const std::size_t low = std::min(j, from + i), high = std::max(j, from + i);
-          *out++ = static_cast<float>(work(reversed(low), reversed(high)));
+      float* out = &hessian_[from * columns + first * width];
+      for (std::size_t j = first; j < end; ++j) {
+        for (std::size_t i = from; i < from + width; ++i) {
+          *out++ = static_cast<float>(work(reversed(std::min(i, j)), reversed(std::max(i, j))));
         }
       }
     });
@@ -108,11 +136,11 @@ input_hessian::input_hessian(std::size_t columns, const row_reader& gram, double
     }
     damping_ *= 10.0;
   }
-  factor_.resize(factor_offset(panels() - 1) + panel_width(panels() - 1) * panel_width(panels() - 1));
-  pool.run(panels(), interrupts, [&](std::size_t p) {
+  grow(factor_, factor_offset(panels() - 1) + panel_width(panels() - 1) * panel_width(panels() - 1), interrupts);
+  for_panels(*this, true, pool, interrupts, [&](std::size_t p, std::size_t first, std::size_t end) {
     const std::size_t width = panel_width(p), from = p * panel_columns;
-    float* out = &factor_[factor_offset(p)];
-    for (std::size_t j = from; j < columns; ++j) {
+    float* out = &factor_[factor_offset(p) + (first - from) * width];
+    for (std::size_t j = first; j < end; ++j) {
       for (std::size_t i = from; i < from + width; ++i) {
         *out++ = i <= j ? static_cast<float>(work(reversed(i), reversed(j))) : 0.0f;
       }

@@ -34,7 +34,8 @@ double checked_mean(span<const float> gram, std::size_t n) {
 }
 
 // The solution X of H X = sides, given the inverse of H's lower triangular factor: X = L^-T (L^-1 sides).
-MatrixXd solve(const MatrixXd& inverse, const MatrixXd& sides, thread_pool& pool, interrupt_checker& interrupts) {
+MatrixXd solve(const hessian_detail::square_matrix& inverse, const MatrixXd& sides, thread_pool& pool,
+               interrupt_checker& interrupts) {
   const Index size = inverse.rows();
   const auto tiles = static_cast<std::size_t>((size + tile - 1) / tile);
   MatrixXd half(size, sides.cols()), solved(size, sides.cols());
@@ -70,7 +71,7 @@ column_refit::column_refit(span<const float> gram, std::size_t n, span<const std
   transfer_.assign(dropped_.size() * kept_.size(), 0.0F);
   if (mean <= 0.0 || dropped_.empty()) return;  // without any active input there is nothing to make up for
   const auto size = static_cast<Index>(kept_.size());
-  MatrixXd h = MatrixXd::Zero(size, size);
+  hessian_detail::square_matrix h = hessian_detail::square_matrix::Zero(size, size);
   for (Index j = 0; j < size; ++j) {
     for (Index i = j; i < size; ++i) {
       h(i, j) = entry(gram, n, kept_[static_cast<std::size_t>(i)], kept_[static_cast<std::size_t>(j)]);

@@ -39,10 +39,11 @@ void keep(std::uint64_t hash, double damping, std::shared_ptr<const input_hessia
   kept = new kept_hessian{hash, damping, std::move(hessian)};
 }
 
-std::uint64_t hash_of(const std::vector<float>& numbers) {
-  constexpr std::size_t piece = std::size_t{1} << 24;
+std::uint64_t hash_of(const std::vector<float>& numbers, interrupt_checker& interrupts) {
+  constexpr std::size_t piece = std::size_t{1} << 22;
   std::uint64_t hash = numbers.size();
   for (std::size_t at = 0; at < numbers.size(); at += piece) {
+    interrupts.check();
     const std::size_t count = std::min(piece, numbers.size() - at);
     hash = hash_bytes_extended(reinterpret_cast<const unsigned char*>(numbers.data() + at),
                                static_cast<int>(count * sizeof(float)), hash);
@@ -85,7 +86,7 @@ std::shared_ptr<const input_hessian> layer_hessian(const calibration_place& plac
       std::max(input_hessian::work_bytes(place.columns) + gram_bytes, input_hessian::bytes(place.columns) + more_bytes),
       "quantizing against a Hessian");
   const stored_gram gram = require_gram(place, expert);
-  const std::uint64_t hash = hash_of(gram.upper);
+  const std::uint64_t hash = hash_of(gram.upper, interrupts);
   std::shared_ptr<const input_hessian> hessian;
   if (kept != nullptr && kept->hash == hash && kept->damping == damping && kept->hessian->columns() == place.columns) {
     hessian = kept->hessian;
