@@ -60,6 +60,9 @@ INSERT INTO changes (model, change, method, preparation, statement)
          (VALUES (1, 'plain', 'SELECT', to_quantize($$method => 'plain'$$)),
                  (2, 'imatrix', 'SELECT', to_quantize($$method => 'imatrix', calibration_set => 'calibration'$$)),
                  (3, 'imatrix+allocation', to_allocate($$'calibration'$$),
+                  $$CALL hartonomous.quantize_model(%1$L, hartonomous.plan_from('allocation'))$$),
+                 (4, 'hessian', 'SELECT', to_quantize($$method => 'hessian', calibration_set => 'calibration'$$)),
+                 (5, 'hessian+allocation', to_allocate($$'calibration', quantize_method => 'hessian'$$),
                   $$CALL hartonomous.quantize_model(%1$L, hartonomous.plan_from('allocation'))$$)
          ) AS methods (rank, method, preparation, statement)
    WHERE method = ANY (string_to_array(:'methods', ' '))
@@ -76,6 +79,13 @@ INSERT INTO changes (model, change, method, statement)
   SELECT 'model', format('svd, keep %s', keep), 'plain',
          format('CALL hartonomous.svd_compress_model(%%1$L, target_ratio => %s)', keep)
     FROM unnest('{0.9,0.8}'::numeric[]) AS keep;
+
+-- Of the KL divergence, times that of imatrix, whose file is as large or larger.
+CREATE TABLE targets (method text, mixture text, most numeric, wanted numeric);
+INSERT INTO targets
+  SELECT method, mixture, most, wanted
+    FROM unnest('{Q2_K,Q3_K_M,Q4_K_M,Q5_K_M}'::text[]) AS mixture,
+         (VALUES ('hessian', 0.65, 0.58), ('hessian+allocation', 0.50, 0.40)) AS methods (method, most, wanted);
 
 CREATE TABLE trials (
   line integer, bytes bigint, seconds float8, kl float8, kl_error float8, ratio float8, ratio_error float8,
@@ -121,16 +131,20 @@ SELECT format(preparation, model, change), 'CALL begin_trial()', format(statemen
 \echo
 \echo 'Quantized: KL divergence in nats from the imported model, with standard errors.'
 \echo 'x imatrix: by that of method imatrix, whose file is as large or larger'
+\echo 'met: at most the target, with no more bytes, and less than imatrix by two standard errors of the difference'
 SELECT sum(l.parameter_count) / 1e6 AS millions FROM hartonomous.model_layers l WHERE l.model_id = :model \gset
 WITH measured AS (SELECT c.change, c.method, t.* FROM trials t JOIN changes c USING (line))
 SELECT t.change AS mixture, t.method, t.bytes, t.bytes - i.bytes AS "over imatrix",
        round(t.kl::numeric, 6) AS "KL divergence", round(t.kl_error::numeric, 6) AS "±",
-       round((t.kl / i.kl)::numeric, 3) AS "x imatrix",
+       round((t.kl / i.kl)::numeric, 3) AS "x imatrix", g.most AS "at most", g.wanted,
+       CASE WHEN g.most IS NOT NULL THEN t.bytes <= i.bytes AND t.kl <= g.most * i.kl
+              AND i.kl - t.kl > 2 * sqrt(t.kl_error ^ 2 + i.kl_error ^ 2) END AS met,
        round(t.ratio::numeric, 5) AS "x perplexity", round(t.ratio_error::numeric, 5) AS "±",
        round(t.same_top::numeric, 4) AS "same top", round(t.same_top_error::numeric, 4) AS "±",
        round((t.seconds / :millions)::numeric, 2) AS "s / M weights"
   FROM measured t
   LEFT JOIN measured i ON i.change = t.change AND i.method = 'imatrix'
+  LEFT JOIN targets g ON (g.mixture, g.method) = (t.change, t.method)
  WHERE t.change = ANY (string_to_array(:'mixtures', ' '))
  ORDER BY t.line;
 
