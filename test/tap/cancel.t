@@ -35,6 +35,15 @@ sub went {
     return $said;
 }
 went("SELECT hartonomous.import_gguf('$work/large.gguf', 'large');");
+# A Gram matrix of zeros, which takes as long as any other.
+went("INSERT INTO hartonomous.calibration_sets (calibration_set) VALUES ('zeros');");
+went("INSERT INTO hartonomous.calibration_stats (model_id, revision_id, calibration_set, layer_id, tokens, columns, experts,"
+        . " token_counts, sums_of_squares, gram_layer_id) SELECT model_id, hartonomous_internal.current_revision(model_id), 'zeros',"
+        . " layer_id, 1, row_length, 1, '{1}', array_fill(0::real, ARRAY[row_length::integer])::hartonomous.weights, min(layer_id) OVER ()"
+        . " FROM hartonomous.model_layers WHERE hartonomous_internal.is_matrix(tensor_shape);");
+went("INSERT INTO hartonomous.calibration_grams (model_id, revision_id, calibration_set, layer_id, expert, first_column, gram)"
+        . " SELECT model_id, revision_id, calibration_set, layer_id, 0, 0, decode(repeat('00000000', columns * (columns + 1) / 2), 'hex')"
+        . " FROM hartonomous.calibration_stats WHERE gram_layer_id = layer_id;");
 my $runs = $ENV{HARTONOMOUS_MODEL} && -e $ENV{HARTONOMOUS_MODEL};
 if ($runs) {
     (my $text = $ENV{HARTONOMOUS_MODEL}) =~ s{[^/]*$}{heldout.txt};
@@ -65,6 +74,9 @@ my @functions = (
     ['export_gguf_large_object', 'SELECT hartonomous.export_gguf_large_object(hartonomous.model_id(\'large\'));'],
     ['export_safetensors(path)', "SELECT hartonomous.export_safetensors('large', '$work/out.st');"],
     ['quantize_model', 'CALL hartonomous.quantize_model(\'large\', \'Q4_K\');'],
+    ['quantize_model, hessian', 'CALL hartonomous.quantize_model(\'large\', \'Q4_K\', calibration_set => \'zeros\');'],
+    ['quantize_model, hessian, two threads',
+        'SET LOCAL hartonomous.threads = 2; CALL hartonomous.quantize_model(\'large\', \'Q2_K\', calibration_set => \'zeros\');'],
     ['prune_by_importance, rewrite', 'CALL hartonomous.prune_by_importance(\'large\', 0.7);'],
     ['prune_by_importance, in place', 'CALL hartonomous.prune_by_importance(\'large\', 0.3, method => \'in_place\');'],
     ['backup_model', 'SELECT hartonomous.backup_model(\'large\');'],
