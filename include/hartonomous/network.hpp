@@ -103,6 +103,7 @@ class transformer {
   void check_tensors();
   void check_sequences(span<const token_sequence> sequences) const;
   void check_tokens(span<const token_id> tokens) const;
+  void run_block(std::uint32_t block, network_detail::batch& b);
 
   hyperparameters config_;
   std::unique_ptr<network_detail::compute_context> compute_;

@@ -65,6 +65,9 @@ class linear_observer {
   // Called for the embedding instead: one row, and how many tokens look it up.
   virtual void lookups(const std::string& tensor, std::size_t row, std::size_t tokens, const float* weights,
                        std::size_t columns) = 0;
+  // Called before each block and whenever something has been added to the residual stream, tokens x width. It stays at
+  // this address and keeps these values until the next call in the same block.
+  virtual void stream(const float* /*x*/, std::size_t /*tokens*/, std::size_t /*width*/) {}
 };
 
 }  // namespace hartonomous

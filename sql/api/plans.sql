@@ -128,7 +128,8 @@ COMMENT ON FUNCTION hartonomous.region_plan(hartonomous.regmodel, real[], boolea
 CREATE FUNCTION hartonomous.quantize_plan(model hartonomous.regmodel, format text DEFAULT NULL,
     layer_pattern text DEFAULT '%', overrides jsonb DEFAULT NULL, pure boolean DEFAULT false,
     column_importance regclass DEFAULT NULL, method text DEFAULT NULL, calibration_set text DEFAULT NULL,
-    calibration_revision integer DEFAULT NULL, damping double precision DEFAULT NULL, sweeps integer DEFAULT NULL)
+    calibration_revision integer DEFAULT NULL, damping double precision DEFAULT NULL, sweeps integer DEFAULT NULL,
+    sequential boolean DEFAULT NULL)
   RETURNS SETOF hartonomous.tensor_plan
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 300
   SET search_path = pg_catalog, pg_temp
@@ -141,7 +142,7 @@ DECLARE
   mixture text := named;
   uniform text;
   calibration constant jsonb := hartonomous_internal.quantize_calibration(model, method, calibration_set,
-    calibration_revision, column_importance, damping, sweeps);
+    calibration_revision, column_importance, damping, sweeps, sequential);
 BEGIN
   IF mixture IS NULL THEN
     PERFORM hartonomous_internal.fitting_format(format, 256);
@@ -157,7 +158,7 @@ BEGIN
   SELECT m.metadata ->> 'format' INTO container FROM hartonomous.models m WHERE m.model_id = model;
   RETURN QUERY EXECUTE $sql$
     WITH wanted AS (
-      SELECT l.layer_name, l.position, l.tensor_dtype, w.*
+      SELECT l.layer_name, l.layer_idx, l.position, l.tensor_dtype, w.*
         FROM hartonomous.model_layers l
       JOIN hartonomous_internal.wanted_formats($1, $3, $4, $5, $2, $6, $7 IS NOT NULL OR $8 <> '{}') w USING (layer_id)
        WHERE l.model_id = $1),
@@ -185,7 +186,8 @@ BEGIN
              sum(hartonomous_internal.format_bytes(c.fitting, c.length)) FILTER (WHERE c.atoms = 0) AS beside_after
         FROM changes c GROUP BY c.layer_id),
     plan AS (
-      SELECT w.*, coalesce(j.present, w.tensor_dtype) AS present, j.target, j.changes, j.requantizes, j.unfit,
+      SELECT w.*, b.layer_id IS NOT NULL AS factored, coalesce(j.present, w.tensor_dtype) AS present,
+      j.target, j.changes, j.requantizes, j.unfit,
       j.planned,
       coalesce(j.atoms, 0) AS atoms, coalesce(j.bytes, 0) + coalesce(b.other_bytes, 0)::bigint AS bytes,
       coalesce(j.bytes_after, 0) + coalesce(b.other_bytes, 0)::bigint AS bytes_after,
@@ -202,7 +204,8 @@ BEGIN
              || CASE WHEN s.layer_id IS NULL THEN '{}'
                      -- Without a Gram matrix there is still its diagonal, which is also for atoms of several formats.
                      WHEN $8 ->> 'method' = 'hessian' AND (s.gram_layer_id IS NULL OR p.format IS NULL)
-                     THEN ($8 - ARRAY['damping', 'sweeps']) || '{"method": "imatrix"}' ELSE $8 END END,
+                     THEN ($8 - ARRAY['damping', 'sweeps', 'sequential']) || '{"method": "imatrix"}'
+                     WHEN p.layer_idx < 0 OR p.factored THEN $8 - 'sequential' ELSE $8 END END,
            p.atoms, p.atoms, p.bytes, CASE WHEN p.spared IS NULL THEN p.bytes_after ELSE p.bytes END,
            coalesce(p.spared, CASE WHEN NOT p.changes THEN 'already there'
                                    WHEN p.unfit IS NOT NULL THEN 'rows fit no block of ' || p.unfit END),
@@ -219,7 +222,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous.quantize_plan(hartonomous.regmodel, text, text, jsonb, boolean, regclass, text, text,
-  integer, double precision, integer) IS
+  integer, double precision, integer, boolean) IS
   'what quantize_model would do, one row per tensor that matches the pattern (see tensor_plan): its target format or, '
   'if atoms get the formats planned for them, what each of these becomes; details have its present and target formats, '
   'and whether quantized weights would be quantized again; reason tells why a tensor is kept, or gets another format '

@@ -246,7 +246,7 @@ BEGIN
     parameters -> 'overrides', coalesce((parameters ->> 'pure')::boolean, false),
     (parameters ->> 'column_importance')::regclass, parameters ->> 'method', parameters ->> 'calibration_set',
     (parameters ->> 'calibration_revision')::integer, (parameters ->> 'damping')::double precision,
-    (parameters ->> 'sweeps')::integer) p);
+    (parameters ->> 'sweeps')::integer, (parameters ->> 'sequential')::boolean) p);
   SELECT count(p.operation) AS changed, count(*) FILTER (WHERE (p.details ->> 'requantizes')::boolean) AS again,
          count(*) FILTER (WHERE p.arguments ?| ARRAY['column_importance', 'calibration_set']) AS weighed,
          bool_and(coalesce(p.reason, '')
@@ -320,7 +320,8 @@ COMMENT ON FUNCTION hartonomous_internal.report_quantizing(integer, jsonb, harto
 
 CREATE FUNCTION hartonomous_internal.quantize_parameters(model integer, format text, pure boolean,
     layer_pattern text, requantize boolean, column_importance regclass, overrides jsonb, method text,
-    calibration_set text, calibration_revision integer, damping double precision, sweeps integer) RETURNS jsonb
+    calibration_set text, calibration_revision integer, damping double precision, sweeps integer, sequential boolean)
+  RETURNS jsonb
   LANGUAGE plpgsql STABLE PARALLEL SAFE COST 250
   SET search_path = pg_catalog, pg_temp
 AS $$
@@ -335,11 +336,11 @@ BEGIN
     'column_importance', column_importance)) || CASE WHEN overrides IS NULL THEN '{}'
     ELSE jsonb_build_object('overrides', overrides) END
     || hartonomous_internal.quantize_calibration(model, method, calibration_set, calibration_revision,
-         column_importance, damping, sweeps);
+         column_importance, damping, sweeps, sequential);
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.quantize_parameters(integer, text, boolean, text, boolean, regclass, jsonb,
-  text, text, integer, double precision, integer) IS
+  text, text, integer, double precision, integer, boolean) IS
   'the arguments of quantize_model() as its revision records them; 22004 if a required one is NULL, and the errors of '
   'quantize_calibration()';
 

@@ -52,7 +52,8 @@ COMMENT ON FUNCTION hartonomous_internal.column_importance_of(regclass, integer)
   'tensor has another number of columns, 21000 if a tensor occurs twice, 42703 without those columns';
 
 CREATE FUNCTION hartonomous_internal.check_quantize_method(method text, calibration_set text,
-    calibration_revision integer, column_importance regclass, damping double precision, sweeps integer) RETURNS void
+    calibration_revision integer, column_importance regclass, damping double precision, sweeps integer,
+    sequential boolean) RETURNS void
   LANGUAGE plpgsql STABLE PARALLEL SAFE COST 50
   SET search_path = pg_catalog, pg_temp
 AS $$
@@ -70,9 +71,10 @@ BEGIN
   ELSIF (method <> 'plain' OR calibration_set IS NOT NULL) AND column_importance IS NOT NULL THEN
     PERFORM hartonomous_internal.raise_error('22023',
       'column_importance and a calibration set cannot be used together', hint => 'Leave out one of them.');
-  ELSIF num_nonnulls(damping, sweeps) > 0 AND (coalesce(method, 'hessian') <> 'hessian'
+  ELSIF num_nonnulls(damping, sweeps, nullif(sequential, false)) > 0 AND (coalesce(method, 'hessian') <> 'hessian'
         OR method IS NULL AND calibration_set IS NULL) THEN
-    PERFORM hartonomous_internal.raise_error('22023', 'damping and sweeps are for the method "hessian" only',
+    PERFORM hartonomous_internal.raise_error('22023',
+      'damping, sweeps and sequential are for the method "hessian" only',
       hint => 'Leave them out.');
   ELSIF NOT (damping > 0 AND damping <= 1) THEN
     PERFORM hartonomous_internal.raise_error('22023', format('damping must be above 0 and at most 1, not %s', damping));
@@ -82,13 +84,13 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.check_quantize_method(text, text, integer, regclass, double precision,
-  integer) IS
+  integer, boolean) IS
   '22023 if there is no such method of quantizing, or if the arguments of quantize_model() contradict each other';
 
 -- By default a calibration set is used in the best way that its statistics allow.
 CREATE FUNCTION hartonomous_internal.quantize_calibration(model integer, method text, calibration_set text,
     calibration_revision integer, column_importance regclass, damping double precision DEFAULT NULL,
-    sweeps integer DEFAULT NULL) RETURNS jsonb
+    sweeps integer DEFAULT NULL, sequential boolean DEFAULT NULL) RETURNS jsonb
   LANGUAGE plpgsql STABLE PARALLEL SAFE COST 250
   SET search_path = pg_catalog, pg_temp
 AS $$
@@ -100,7 +102,7 @@ DECLARE
   grams boolean;
 BEGIN
   PERFORM hartonomous_internal.check_quantize_method(method, calibration_set, calibration_revision, column_importance,
-    damping, sweeps);
+    damping, sweeps, sequential);
   IF coalesce(method, 'plain') = 'plain' AND calibration_set IS NULL THEN
     RETURN '{}';
   END IF;
@@ -119,7 +121,7 @@ BEGIN
     SELECT FROM hartonomous.calibration_stats s
      WHERE s.model_id = model AND s.calibration_set = quantize_calibration.calibration_set
        AND s.revision_id = revision AND s.gram_layer_id IS NOT NULL);
-  IF NOT grams AND (method = 'hessian' OR num_nonnulls(damping, sweeps) > 0) THEN
+  IF NOT grams AND (method = 'hessian' OR num_nonnulls(damping, sweeps, nullif(sequential, false)) > 0) THEN
     PERFORM hartonomous_internal.raise_error('55000',
       format('calibration set "%s" has no Gram matrices of revision %s of model "%s"', calibration_set, revision,
              model::hartonomous.regmodel),
@@ -128,11 +130,12 @@ BEGIN
   END IF;
   RETURN jsonb_strip_nulls(jsonb_build_object(
     'method', coalesce(method, CASE WHEN grams THEN 'hessian' ELSE 'imatrix' END),
-    'calibration_set', calibration_set, 'calibration_revision', revision, 'damping', damping, 'sweeps', sweeps));
+    'calibration_set', calibration_set, 'calibration_revision', revision, 'damping', damping, 'sweeps', sweeps,
+    'sequential', nullif(sequential, false)));
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.quantize_calibration(integer, text, text, integer, regclass, double precision,
-  integer) IS
+  integer, boolean) IS
   'the method of quantizing, the calibration set and the revision that it is about, as arguments of the operation: {} '
   'if none is used; 22023 as check_quantize_method(), or if a set has to be chosen, 55000 without statistics, or '
   'Gram matrices, of the revision, 42704 if there is no such model';

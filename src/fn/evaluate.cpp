@@ -5,6 +5,7 @@
 #include "pg/base/text.hpp"
 #include "pg/model/arguments.hpp"
 #include "pg/model/language_model.hpp"
+#include "pg/model/sequential_job.hpp"
 #include "pg/base/rows.hpp"
 #include "pg/store/locked_snapshot.hpp"
 #include "pg/store/tensor_cache.hpp"
@@ -174,4 +175,7 @@ HARTONOMOUS_FUNCTION(measure_usage) {
   PG_RETURN_NULL();
 }
 
-HARTONOMOUS_FUNCTION(release_model_cache) { PG_RETURN_INT64(static_cast<int64>(tensor_cache::shrink(0))); }
+HARTONOMOUS_FUNCTION(release_model_cache) {
+  release_sequential_job();
+  PG_RETURN_INT64(static_cast<int64>(tensor_cache::shrink(0)));
+}

@@ -5,6 +5,7 @@
 #include "pg/base/spi.hpp"
 #include "pg/base/text.hpp"
 #include "pg/base/weights.hpp"
+#include "pg/model/sequential_job.hpp"
 #include "pg/store/hessian_quantizer.hpp"
 #include "pg/store/layer_importance.hpp"
 #include "pg/store/table_writer.hpp"
@@ -331,7 +332,7 @@ struct copying {
 };
 
 // Some rows of the matrix after the other, each from its weights in all atoms.
-void copy_by_hessian(copying& copy, query_values& given, hessian_quantizer& quantizer) {
+void copy_by_hessian(copying& copy, query_values& given, atom_quantizer& quantizer) {
   while (quantizer.next()) {
     copy.receiver.quantized = &quantizer.rows();
     given.set(from_atom, Int32GetDatum(quantizer.rows().first));
@@ -366,8 +367,14 @@ HARTONOMOUS_FUNCTION(copy_atoms) {
   look_up_importance(operation, DatumGetInt64(layer), asked, given);
   copying copy = {};
   try {
-    std::unique_ptr<hessian_quantizer> quantizer;
-    if (operation.by_hessian) quantizer = open_hessian_quantizer(source, DatumGetInt64(layer), operation);
+    std::unique_ptr<atom_quantizer> quantizer;
+    if (operation.sequential) {
+      if (moved) throw error(sqlstate::feature_not_supported, "a student's tensors are not quantized in sequence");
+      const rewritten_partition run = {asked.model, revision, source, target};
+      quantizer = std::make_unique<sequential_tensor>(run, DatumGetInt64(layer), operation);
+    } else if (operation.by_hessian) {
+      quantizer = open_hessian_quantizer(source, DatumGetInt64(layer), operation);
+    }
     call([&] { copy.open(source, target, revision, asked, parallel && !operation.by_hessian); });
     if (quantizer) {
       copy_by_hessian(copy, given, *quantizer);

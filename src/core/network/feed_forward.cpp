@@ -43,6 +43,7 @@ void block_pass::add_to_stream() {
   compute_.for_runs(batch_.size(), width, [&](std::size_t from, std::size_t to) {
     add(batch_.x.data() + from * width, batch_.normed.data() + from * width, (to - from) * width);
   });
+  if (compute_.observer() != nullptr) compute_.observer()->stream(batch_.x.data(), batch_.size(), width);
 }
 
 }  // namespace hartonomous::network_detail

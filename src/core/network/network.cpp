@@ -137,10 +137,7 @@ std::vector<float> transformer::run(span<const token_sequence> sequences) {
   batch b(config_, sequences, rope_factors_);
   if (b.tokens.empty()) return {};
   embed(b.tokens, b.x.data());
-  for (std::uint32_t block = 0; block < config_.blocks; ++block) {
-    block_pass pass(config_, block, *compute_, b);
-    config_.architecture->run_block(pass);
-  }
+  for (std::uint32_t block = 0; block < config_.blocks; ++block) run_block(block, b);
   for (const token_sequence& s : sequences) {
     if (s.cache != nullptr) s.cache->advance(static_cast<std::uint32_t>(s.tokens.size()));
   }
@@ -151,9 +148,14 @@ void transformer::run_block(std::uint32_t block, span<const token_sequence> sequ
   check_sequences(sequences);
   batch b(config_, sequences, rope_factors_);
   std::copy_n(states, b.x.size(), b.x.data());
+  run_block(block, b);
+  std::copy_n(b.x.data(), b.x.size(), states);
+}
+
+void transformer::run_block(std::uint32_t block, batch& b) {
+  if (compute_->observer() != nullptr) compute_->observer()->stream(b.x.data(), b.size(), config_.width);
   block_pass pass(config_, block, *compute_, b);
   config_.architecture->run_block(pass);
-  std::copy_n(b.x.data(), b.x.size(), states);
 }
 
 void transformer::embed(span<const token_id> tokens, float* states) {

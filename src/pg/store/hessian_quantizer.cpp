@@ -9,21 +9,11 @@
 
 #include <algorithm>
 
-extern "C" {
-#include "utils/builtins.h"
-#include "utils/lsyscache.h"
-}
-
 namespace hartonomous::pg {
 namespace {
 
 // About as many rows as this many bytes of floats hold are quantized together.
 constexpr std::uint64_t panel_bytes = std::uint64_t{1} << 26;
-
-std::string name_of(Oid table) {
-  return call(
-      [&] { return quote_qualified_identifier(get_namespace_name(get_rel_namespace(table)), get_rel_name(table)); });
-}
 
 [[noreturn]] void wrong_atom(const calibration_place& place, std::int64_t atom, const std::string& why) {
   throw error(sqlstate::object_not_in_prerequisite_state,
@@ -31,19 +21,6 @@ std::string name_of(Oid table) {
 }
 
 }  // namespace
-
-Datum value_of(const quantized_rows& rows, std::int32_t atom) {
-  if (atom < rows.first || atom >= rows.end) elog(ERROR, "atom %d is not one of the rows that are quantized", atom);
-  const auto number = static_cast<std::uint64_t>(atom);
-  const std::uint64_t row = rows.layout.row_of(number) - rows.layout.row_of(static_cast<std::uint64_t>(rows.first));
-  const std::uint64_t count = rows.layout.length_of(number);
-  weights_varlena* value = new_weights(rows.f, count);
-  std::memcpy(
-      value->blocks(),
-      rows.blocks + row * bytes_of(rows.f, rows.layout.row_length) + bytes_of(rows.f, rows.layout.column_of(number)),
-      bytes_of(rows.f, count));
-  return PointerGetDatum(value);
-}
 
 hessian_quantizer::hessian_quantizer(Oid source, const calibration_place& place, const atom_layout& layout, format f,
                                      double damping, unsigned sweeps)
@@ -74,7 +51,7 @@ void hessian_quantizer::read_atoms(std::uint64_t first_row, std::uint64_t count)
   missing_.assign(weights_.size() / block, 1);
   rows_.first = static_cast<std::int32_t>(first_row * layout.atoms_per_row());
   rows_.end = static_cast<std::int32_t>((first_row + count) * layout.atoms_per_row());
-  const std::string query = "SELECT a.atom_sequence, a.atom_data FROM " + name_of(source_) +
+  const std::string query = "SELECT a.atom_sequence, a.atom_data FROM " + qualified_name(source_) +
                             " a WHERE a.model_id OPERATOR(pg_catalog.=) $1 AND a.layer_id OPERATOR(pg_catalog.=) $2 "
                             "AND a.atom_sequence OPERATOR(pg_catalog.>=) $3 "
                             "AND a.atom_sequence OPERATOR(pg_catalog.<) $4";
@@ -122,11 +99,7 @@ std::unique_ptr<hessian_quantizer> open_hessian_quantizer(Oid source, std::int64
                 "the shape of tensor \"" + place.tensor + "\" does not fit its number of weights");
   }
   const format f = find_format(operation.format->data(), operation.format->size())->id;
-  const std::uint64_t block = traits_of(f).block_weights;
-  if (layout.row_length % block != 0 || (layout.atom_size % block != 0 && layout.atom_size < layout.row_length)) {
-    throw error(sqlstate::invalid_parameter_value,
-                "atoms of tensor \"" + place.tensor + "\" are not whole blocks of format " + traits_of(f).name);
-  }
+  require_whole_blocks(place.tensor, layout, f);
   return std::make_unique<hessian_quantizer>(source, place, layout, f, operation.damping,
                                              static_cast<unsigned>(operation.sweeps));
 }

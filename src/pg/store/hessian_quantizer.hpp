@@ -2,6 +2,7 @@
 // part of a row, but the weights of a whole row depend on each other.
 #pragma once
 
+#include "pg/store/atom_quantizer.hpp"
 #include "pg/store/layer_hessian.hpp"
 #include "pg/store/tensor_operation.hpp"
 
@@ -12,33 +13,17 @@
 
 #include "hartonomous/hessian.hpp"
 #include "hartonomous/progress.hpp"
-#include "hartonomous/space.hpp"
 
 namespace hartonomous::pg {
 
-// The rows that are quantized. A plain struct, because the executor calls value_of().
-struct quantized_rows {
-  std::int32_t first = 0, end = 0;  // atoms
-  const std::byte* blocks = nullptr;
-  format f = format::F32;
-  atom_layout layout;
-};
-
-// An atom of these rows as a value of type weights, in the current memory context; may ereport.
-Datum value_of(const quantized_rows& rows, std::int32_t atom);
-
-class hessian_quantizer {
+class hessian_quantizer final : public atom_quantizer {
  public:
   // `source` is the partition with the tensor's atoms. Weights of atoms that are missing count as zero and stay so.
   hessian_quantizer(Oid source, const calibration_place& place, const atom_layout& layout, format f, double damping,
                     unsigned sweeps);
-  hessian_quantizer(const hessian_quantizer&) = delete;
-  hessian_quantizer& operator=(const hessian_quantizer&) = delete;
 
-  // Quantizes the next rows; false at the end. Needs an spi_session. Errors: those of layer_hessian() and
-  // quantize_rows(); 55000 if an atom does not fit the matrix.
-  bool next();
-  const quantized_rows& rows() const noexcept { return rows_; }
+  // Errors: those of layer_hessian() and quantize_rows(); 55000 if an atom does not fit the matrix.
+  bool next() override;
 
  private:
   std::uint64_t work_bytes() const noexcept;
@@ -56,7 +41,6 @@ class hessian_quantizer {
   std::vector<float> weights_;
   std::vector<std::uint8_t> missing_;  // blocks
   std::vector<std::byte> blocks_;
-  quantized_rows rows_;
   thread_pool pool_;
   progress_timer timer_;
 };

@@ -50,13 +50,16 @@ void read_calibration(json_object& arguments, tensor_operation& to) {
 void read_hessian(json_object& arguments, tensor_operation& to) {
   const auto damping = arguments.number("damping");
   const auto sweeps = arguments.integer("sweeps", 0, 100);
+  const auto sequential = arguments.boolean("sequential");
   if (!to.by_hessian) {
     if (damping) arguments.refuse("damping", "is for the method hessian");
     if (sweeps) arguments.refuse("sweeps", "is for the method hessian");
+    if (sequential) arguments.refuse("sequential", "is for the method hessian");
     return;
   }
   to.damping = damping.value_or(to.damping);
   to.sweeps = sweeps.value_or(to.sweeps);
+  to.sequential = sequential.value_or(false);
   if (!(to.damping > 0 && to.damping <= 1)) arguments.refuse("damping", "must be above 0 and at most 1");
 }
 

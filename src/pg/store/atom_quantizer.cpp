@@ -1,0 +1,43 @@
+// Values of quantized atoms (atom_quantizer.hpp).
+#include "pg/store/atom_quantizer.hpp"
+
+#include "pg/base/weights.hpp"
+
+#include <cstring>
+
+#include "hartonomous/error.hpp"
+
+extern "C" {
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+}
+
+namespace hartonomous::pg {
+
+Datum value_of(const quantized_rows& rows, std::int32_t atom) {
+  if (atom < rows.first || atom >= rows.end) elog(ERROR, "atom %d is not one of the rows that are quantized", atom);
+  const auto number = static_cast<std::uint64_t>(atom);
+  const std::uint64_t row = rows.layout.row_of(number) - rows.layout.row_of(static_cast<std::uint64_t>(rows.first));
+  const std::uint64_t count = rows.layout.length_of(number);
+  weights_varlena* value = new_weights(rows.f, count);
+  std::memcpy(
+      value->blocks(),
+      rows.blocks + row * bytes_of(rows.f, rows.layout.row_length) + bytes_of(rows.f, rows.layout.column_of(number)),
+      bytes_of(rows.f, count));
+  return PointerGetDatum(value);
+}
+
+std::string qualified_name(Oid table) {
+  return call(
+      [&] { return quote_qualified_identifier(get_namespace_name(get_rel_namespace(table)), get_rel_name(table)); });
+}
+
+void require_whole_blocks(const std::string& tensor, const atom_layout& layout, format f) {
+  const std::uint64_t block = traits_of(f).block_weights;
+  if (layout.row_length % block != 0 || (layout.atom_size % block != 0 && layout.atom_size < layout.row_length)) {
+    throw error(sqlstate::invalid_parameter_value,
+                "atoms of tensor \"" + tensor + "\" are not whole blocks of format " + traits_of(f).name);
+  }
+}
+
+}  // namespace hartonomous::pg

@@ -1,0 +1,124 @@
+-- Quantizing block by block on what has been quantized before: the same bytes however the run goes, missing atoms stay
+-- missing, and only tensors of blocks take part.
+BEGIN;
+\ir lib/model_files.sql
+SELECT plan(24);
+
+\getenv examples HARTONOMOUS_EXAMPLES
+SELECT import_gguf(:'examples' || '/tiny-stories.gguf', 'tiny') AS tiny \gset
+SELECT pg_read_file(:'examples' || '/heldout.txt') AS text \gset
+SELECT add_calibration_set('c', left(:'text', 12000)) \g /dev/null
+CALL collect_calibration('tiny', 'c', max_tokens => 1000, n_ctx => 128);
+
+CREATE FUNCTION lib.bytes(model integer) RETURNS text LANGUAGE sql
+  RETURN (SELECT md5(string_agg(content_hash::text, '' ORDER BY layer_id, atom_sequence)) FROM tensor_atoms
+           WHERE model_id = model);
+CREATE FUNCTION lib.plan_of(name text, sequential boolean) RETURNS SETOF tensor_plan LANGUAGE sql
+BEGIN ATOMIC
+  SELECT p.* FROM quantize_plan(name, 'Q4_K_M', calibration_set => 'c', sequential => plan_of.sequential) p;
+END;
+
+-- The plan
+SELECT is((SELECT count(*) FROM plan_of('tiny', true) p JOIN model_layers l USING (layer_id)
+            WHERE p.operation = 'quantize' AND (p.arguments -> 'sequential' = 'true') <> (l.layer_idx >= 0)), 0::bigint,
+  'tensors of blocks are quantized in sequence, and those outside are not');
+SELECT is((SELECT count(*) FROM plan_of('tiny', true) p WHERE p.arguments -> 'sequential' = 'true'), 21::bigint,
+  'all matrices of the three blocks take part');
+SELECT is((SELECT count(*) FROM plan_of('tiny', false) p WHERE p.arguments ? 'sequential'), 0::bigint,
+  'nothing is quantized in sequence unless it is asked for');
+SELECT results_eq($$SELECT layer_name, bytes_after, details FROM plan_of('tiny', true)$$,
+  $$SELECT layer_name, bytes_after, details FROM plan_of('tiny', false)$$, 'formats and sizes are the same');
+
+-- What is written
+CALL quantize_model('tiny', 'Q4_K_M', calibration_set => 'c');
+SELECT bytes(:tiny) AS independent \gset
+SELECT rollback_model('tiny') \g /dev/null
+CALL quantize_model('tiny', 'Q4_K_M', calibration_set => 'c', sequential => true);
+SELECT bytes(:tiny) AS sequential \gset
+SELECT isnt(:'sequential'::text, :'independent'::text, 'the weights are others than without a sequence');
+SELECT is((SELECT count(*) FROM check_model('tiny')), 0::bigint, 'the model has no faults');
+SELECT is((SELECT string_agg(DISTINCT weights_format(atom_data), ' ' ORDER BY weights_format(atom_data))
+             FROM tensor_atoms a JOIN model_layers l USING (layer_id) WHERE a.model_id = :tiny AND l.layer_idx >= 0
+              AND cardinality(l.tensor_shape) = 2), 'Q4_K Q6_K', 'the formats are those of the mixture');
+SELECT cmp_ok(perplexity('tiny', right(:'text', 8000), 128), '<',
+  1.1 * perplexity('tiny', right(:'text', 8000), 128, (SELECT min(revision_id) FROM model_revisions
+                                                       WHERE model_id = :tiny)), 'the model still predicts the text');
+SELECT is((SELECT parameters -> 'sequential' FROM model_revisions
+            WHERE revision_id = (SELECT current_revision FROM models WHERE model_id = :tiny)), 'true',
+  'the revision records that it was quantized in sequence');
+SELECT rollback_model('tiny') \g /dev/null
+
+SET hartonomous.threads = 2;
+CALL quantize_model('tiny', 'Q4_K_M', calibration_set => 'c', sequential => true);
+SELECT is(bytes(:tiny), :'sequential', 'the number of threads changes nothing');
+RESET hartonomous.threads;
+SELECT rollback_model('tiny') \g /dev/null
+
+-- A run that loses what the session keeps, in the middle of a block: a trigger on the steps forgets it.
+CREATE FUNCTION lib.forget() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  PERFORM hartonomous.release_model_cache();
+  RETURN NULL;
+END $$;
+CREATE TRIGGER forget AFTER UPDATE ON compression_steps EXECUTE FUNCTION lib.forget();
+CALL quantize_model('tiny', 'Q4_K_M', layer_pattern => 'blk.%', calibration_set => 'c', sequential => true);
+SELECT bytes(:tiny) AS forgetful \gset
+DROP TRIGGER forget ON compression_steps;
+SELECT rollback_model('tiny') \g /dev/null
+CALL quantize_model('tiny', 'Q4_K_M', layer_pattern => 'blk.%', calibration_set => 'c', sequential => true);
+SELECT is(bytes(:tiny), :'forgetful', 'a session that has lost the state of the run writes the same bytes');
+SELECT is((SELECT count(*) FROM tensor_atoms a JOIN model_layers l USING (layer_id)
+            WHERE a.model_id = :tiny AND l.layer_idx < 0 AND weights_format(a.atom_data) = 'F16'),
+  (SELECT count(*) FROM tensor_atoms a JOIN model_layers l USING (layer_id)
+    WHERE a.model_id = :tiny AND l.layer_idx < 0 AND cardinality(l.tensor_shape) = 2),
+  'tensors that the pattern leaves out stay as they are');
+SELECT rollback_model('tiny') \g /dev/null
+
+-- Some tensors of a block only
+CALL quantize_model('tiny', 'Q4_K_M', layer_pattern => 'blk.1.ffn_down%', calibration_set => 'c', sequential => true);
+SELECT is((SELECT count(DISTINCT l.layer_id) FROM tensor_atoms a JOIN model_layers l USING (layer_id)
+            WHERE a.model_id = :tiny AND cardinality(l.tensor_shape) = 2 AND weights_format(a.atom_data) <> 'F16'),
+  1::bigint, 'a single tensor can be quantized in sequence');
+SELECT rollback_model('tiny') \g /dev/null
+
+-- Atoms that are missing
+DELETE FROM tensor_atoms WHERE model_id = :tiny AND atom_sequence % 7 = 3
+   AND layer_id IN (SELECT layer_id FROM model_layers WHERE model_id = :tiny AND layer_name LIKE 'blk.1.%.weight'
+                                                        AND cardinality(tensor_shape) = 2);
+SELECT count(*) AS atoms FROM tensor_atoms WHERE model_id = :tiny \gset
+CALL quantize_model('tiny', 'Q4_K_M', calibration_set => 'c', sequential => true);
+SELECT is((SELECT count(*) FROM tensor_atoms WHERE model_id = :tiny), :atoms::bigint, 'missing atoms stay missing');
+SELECT is((SELECT count(*) FROM check_model('tiny') WHERE fault NOT LIKE '%missing%'), 0::bigint,
+  'a pruned model has no faults afterwards');
+SELECT rollback_model('tiny') \g /dev/null
+
+-- Bad input
+SELECT throws_ok(format('CALL quantize_model(''tiny'', ''Q4_K'', sequential => true%s)', arguments), state, message,
+  test) FROM (VALUES
+    ('', '22023', 'damping, sweeps and sequential are for the method "hessian" only', 'a sequence needs a method'),
+    (', method => ''imatrix'', calibration_set => ''c''', '22023',
+     'damping, sweeps and sequential are for the method "hessian" only', 'a sequence needs the method "hessian"'))
+  v (arguments, state, message, test);
+SELECT lives_ok($$CALL quantize_model('tiny', 'Q4_K_M', layer_pattern => 'token_embd%', method => 'plain',
+                                      sequential => false)$$, 'sequential => false goes with any method');
+SELECT rollback_model('tiny') \g /dev/null
+SELECT throws_ok($$SELECT check_operation('quantize', '{"format": "Q4_K", "sequential": true}')$$, '22023', NULL,
+  'the operation refuses a sequence without the method');
+UPDATE calibration_sets SET text = text || '.' WHERE calibration_set = 'c';
+SELECT throws_ok($$CALL quantize_model('tiny', 'Q4_K_M', calibration_set => 'c', sequential => true)$$, '55000',
+  'the text of calibration set "c" is not there', 'a text that has changed is refused');
+UPDATE calibration_sets SET text = NULL WHERE calibration_set = 'c';
+SELECT throws_ok($$CALL quantize_model('tiny', 'Q4_K_M', calibration_set => 'c', sequential => true)$$, '55000',
+  'the text of calibration set "c" is not there', 'a set without a text is refused');
+SELECT lives_ok($$CALL quantize_model('tiny', 'Q4_K_M', calibration_set => 'c')$$,
+  'statistics without their text are enough without a sequence');
+SELECT rollback_model('tiny') \g /dev/null
+UPDATE calibration_sets SET text = left(:'text', 12000) WHERE calibration_set = 'c';
+SET LOCAL hartonomous.max_work_memory = '8MB';
+SELECT throws_ok($$CALL quantize_model('tiny', 'Q4_K_M', calibration_set => 'c', sequential => true)$$, '53200', NULL,
+  'streams that do not fit into the memory are refused');
+RESET hartonomous.max_work_memory;
+SELECT is((SELECT count(*) FROM compression_runs WHERE model_id = :tiny AND state = 'running'), 0::bigint,
+  'no run is left');
+SELECT * FROM finish();
+ROLLBACK;
