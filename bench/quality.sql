@@ -50,10 +50,15 @@ CREATE TABLE changes (
 );
 CREATE FUNCTION to_quantize(arguments text) RETURNS text LANGUAGE sql IMMUTABLE
   RETURN format('CALL hartonomous.quantize_model(%%1$L, %%2$L, %s)', arguments);
-CREATE FUNCTION to_allocate(arguments text) RETURNS text LANGUAGE sql IMMUTABLE
+CREATE FUNCTION to_allocate(arguments text, of_blocks jsonb DEFAULT '{}') RETURNS text LANGUAGE sql IMMUTABLE
   RETURN format($$
-    CREATE OR REPLACE VIEW allocation AS SELECT * FROM hartonomous.bit_allocation(%%1$L,
-      (SELECT sum((bytes_after + 31) / 32 * 32) FROM hartonomous.quantize_plan(%%1$L, %%2$L))::bigint, %s)$$, arguments);
+    CREATE OR REPLACE VIEW allocation AS
+      SELECT p.layer_id, p.layer_name, p.operation,
+             p.arguments || CASE WHEN l.layer_idx >= 0 THEN %L::jsonb ELSE '{}' END AS arguments, p.atoms_before,
+             p.atoms_after, p.bytes_before, p.bytes_after, p.reason, p.details
+        FROM hartonomous.bit_allocation(%%1$L,
+          (SELECT sum((bytes_after + 31) / 32 * 32) FROM hartonomous.quantize_plan(%%1$L, %%2$L))::bigint, %s) p
+          JOIN hartonomous.model_layers l USING (layer_id)$$, of_blocks, arguments);
 INSERT INTO changes (model, change, method, preparation, statement)
   SELECT 'model', mixture, method, preparation, statement
     FROM string_to_table(:'mixtures', ' ') WITH ORDINALITY AS mixtures (mixture, place),
@@ -63,11 +68,16 @@ INSERT INTO changes (model, change, method, preparation, statement)
                   $$CALL hartonomous.quantize_model(%1$L, hartonomous.plan_from('allocation'))$$),
                  (4, 'hessian', 'SELECT', to_quantize($$method => 'hessian', calibration_set => 'calibration'$$)),
                  (5, 'hessian+allocation', to_allocate($$'calibration', quantize_method => 'hessian'$$),
+                  $$CALL hartonomous.quantize_model(%1$L, hartonomous.plan_from('allocation'))$$),
+                 (6, 'hessian+sequence', 'SELECT',
+                  to_quantize($$method => 'hessian', calibration_set => 'calibration', sequential => true$$)),
+                 (7, 'hessian+allocation+sequence',
+                  to_allocate($$'calibration', quantize_method => 'hessian'$$, '{"sequential": true}'),
                   $$CALL hartonomous.quantize_model(%1$L, hartonomous.plan_from('allocation'))$$)
          ) AS methods (rank, method, preparation, statement)
    WHERE method = ANY (string_to_array(:'methods', ' '))
    ORDER BY place, rank;
-SELECT EXISTS (SELECT FROM changes WHERE method LIKE '%allocation') AS allocates \gset
+SELECT EXISTS (SELECT FROM changes WHERE method LIKE '%allocation%') AS allocates \gset
 \if :allocates
 CALL hartonomous.measure_sensitivity(:model, 'calibration');
 \endif
@@ -85,7 +95,11 @@ CREATE TABLE targets (method text, mixture text, most numeric, wanted numeric);
 INSERT INTO targets
   SELECT method, mixture, most, wanted
     FROM unnest('{Q2_K,Q3_K_M,Q4_K_M,Q5_K_M}'::text[]) AS mixture,
-         (VALUES ('hessian', 0.65, 0.58), ('hessian+allocation', 0.50, 0.40)) AS methods (method, most, wanted);
+         (VALUES ('hessian', 0.65, 0.58), ('hessian+allocation', 0.50, 0.40)) AS methods (method, most, wanted)
+   UNION ALL
+  SELECT 'hessian+allocation+sequence', mixture, most, wanted
+    FROM (VALUES ('Q2_K', 0.45, 0.33), ('Q3_K_M', 0.45, 0.33), ('Q4_K_M', 0.45, 0.33), ('Q5_K_M', 0.55, 0.45))
+         AS mixtures (mixture, most, wanted);
 
 CREATE TABLE trials (
   line integer, bytes bigint, seconds float8, kl float8, kl_error float8, ratio float8, ratio_error float8,
