@@ -34,28 +34,19 @@ class watched_source : public tensor_source, public linear_observer {
   }
 
   // Matrices that share their input follow each other, and others have theirs elsewhere in memory.
-  void input(const std::string& tensor, row_range rows, const float* x, std::size_t tokens,
+  void input(const std::string& tensor, row_range /*rows*/, const float* x, std::size_t tokens,
              std::size_t columns) override {
-    static_cast<void>(rows);
     const bool same = x == input_.x && tokens == input_.tokens && columns == input_.columns;
     input_ = {same ? input_.group : input_.group + 1, x, tokens, columns};
     about_to_be_read_ = tensor;
   }
-  void rows(const std::string& tensor, std::size_t first, std::size_t count, const float* weights,
-            std::size_t columns) override {
-    static_cast<void>(tensor), static_cast<void>(first), static_cast<void>(count);
-    static_cast<void>(weights), static_cast<void>(columns);
+  void rows(const std::string& /*tensor*/, std::size_t /*first*/, std::size_t /*count*/, const float* /*weights*/,
+            std::size_t /*columns*/) override {
     about_to_be_read_.clear();
   }
-  void lookups(const std::string& tensor, std::size_t row, std::size_t tokens, const float* weights,
-               std::size_t columns) override {
-    static_cast<void>(tensor), static_cast<void>(row), static_cast<void>(tokens);
-    static_cast<void>(weights), static_cast<void>(columns);
-  }
-  void stream(const float* x, std::size_t tokens, std::size_t width) override {
-    static_cast<void>(tokens), static_cast<void>(width);
-    stream_ = x;
-  }
+  void lookups(const std::string& /*tensor*/, std::size_t /*row*/, std::size_t /*tokens*/, const float* /*weights*/,
+               std::size_t /*columns*/) override {}
+  void stream(const float* x, std::size_t /*tokens*/, std::size_t /*width*/) override { stream_ = x; }
 
   // Before each block.
   void forget_inputs() { input_ = {}; }
