@@ -72,7 +72,18 @@ SQL
         file_sha256 => "'$work/model.gguf'",
         import_gguf => "'$work/model.gguf', 'n'", import_safetensors => "'$work/model.gguf', 'n'",
         export_to_file => "1, 'gguf', '$work/out'", export_gguf => "1, '$work/out'",
-        export_safetensors => "1, '$work/out'");
+        export_safetensors => "1, '$work/out'", import_importance => "'$work/model.gguf', 1, 'd'",
+        export_importance => "1, 'c', '$work/out'",
+        export_importance_to_file => "1, 'c', 1, 'gguf', 512, '$work/out'");
+    $super->query(<<'SQL');
+GRANT INSERT ON hartonomous.calibration_sets, hartonomous.calibration_stats TO hart_plain;
+INSERT INTO hartonomous.calibration_sets (calibration_set) VALUES ('c');
+INSERT INTO hartonomous.calibration_stats (model_id, revision_id, calibration_set, layer_id, tokens, columns, experts,
+                                           token_counts, sums_of_squares)
+  SELECT 1, (SELECT current_revision FROM hartonomous.models WHERE model_id = 1), 'c', layer_id, 1, row_length, 1,
+         '{1}', array_fill(1::real, ARRAY[row_length::integer])::hartonomous.weights
+    FROM hartonomous.model_layers WHERE model_id = 1 AND cardinality(tensor_shape) = 2;
+SQL
     my %statement;
     for my $function (@takers) {
         my ($name) = $function =~ /^(\w+\.\w+)/;
