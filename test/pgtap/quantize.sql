@@ -6,7 +6,7 @@ CREATE EXTENSION IF NOT EXISTS pgtap;
 SELECT set_config('search_path', 'hartonomous, hartonomous_internal, ' || current_setting('search_path'), true)
   \g /dev/null
 
-SELECT plan(277);
+SELECT plan(288);
 
 CREATE TEMP VIEW block_formats AS SELECT * FROM formats() WHERE writable AND block_weights > 1;
 CREATE TEMP VIEW float_formats AS SELECT * FROM formats() WHERE writable AND block_weights = 1;
