@@ -65,7 +65,7 @@ HWY_INLINE void for_both(const problem& with, batch& rows, const Body& body) {
 }
 
 // The columns of a panel whose values differ; the differences new - old are stored in place of the new ones.
-column_groups differences(std::size_t width, std::size_t stride, const float* old_values, float* values) {
+inline column_groups differences(std::size_t width, std::size_t stride, const float* old_values, float* values) {
   column_groups changed;
   for (std::size_t first = 0; first < width; first += group_columns) {
     floats any = all(0.0f);

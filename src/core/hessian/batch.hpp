@@ -37,7 +37,7 @@ struct batch {
   bool moved = true;      // whether the last sweep has changed anything
 
   static constexpr std::size_t panel_arrays = 7;
-  batch(const grid& with, std::size_t columns, std::size_t stride);
+  batch(const grid& with, std::size_t all_columns, std::size_t lanes);
   static std::size_t bytes(std::size_t columns, std::size_t stride) noexcept;
 
   float* panel_array(std::size_t i) noexcept { return work.get() + i * input_hessian::panel_columns * stride; }

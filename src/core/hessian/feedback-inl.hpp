@@ -18,7 +18,7 @@ namespace hartonomous::hessian_detail::HWY_NAMESPACE {
 namespace {
 
 // Blocks that are missing get scales of zero, from which nothing below can lead away.
-void clear_missing(const half_batch& half, std::size_t column) {
+inline void clear_missing(const half_batch& half, std::size_t column) {
   const grid& g = half.g;
   const mask present =
       hn::Ne(load(half.rows.present.get() + half.at(column / static_cast<std::size_t>(g.block))), all(0.0f));

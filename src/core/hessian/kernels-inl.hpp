@@ -31,22 +31,22 @@ void reconstruct(const problem& with, const batch& rows, std::size_t panel, floa
   if (with.levels.uneven) return step<false, true>(__VA_ARGS__); \
   return with.levels.offsets ? step<true, false>(__VA_ARGS__) : step<false, false>(__VA_ARGS__)
 
-void any_feed_back(const problem& with, batch& rows, std::size_t panel) {
+inline void any_feed_back(const problem& with, batch& rows, std::size_t panel) {
   HARTONOMOUS_BY_GRID(feed_back, with, rows, panel);
 }
-void any_improve(const problem& with, batch& rows, std::size_t panel) {
+inline void any_improve(const problem& with, batch& rows, std::size_t panel) {
   HARTONOMOUS_BY_GRID(improve, with, rows, panel);
 }
-void any_add_residual(const problem& with, batch& rows, std::size_t panel) {
+inline void any_add_residual(const problem& with, batch& rows, std::size_t panel) {
   return with.levels.offsets ? add_residual<true>(with, rows, panel) : add_residual<false>(with, rows, panel);
 }
-void any_reconstruct(const problem& with, const batch& rows, std::size_t panel, float* out) {
+inline void any_reconstruct(const problem& with, const batch& rows, std::size_t panel, float* out) {
   return with.levels.offsets ? reconstruct<true>(with, rows, panel, out) : reconstruct<false>(with, rows, panel, out);
 }
 
 #undef HARTONOMOUS_BY_GRID
 
-const kernels& these_kernels() {
+inline const kernels& these_kernels() {
   static const kernels all_steps = {2 * lanes::lane_count(), any_feed_back, any_add_residual, any_improve,
                                     any_reconstruct};
   return all_steps;

@@ -32,8 +32,8 @@ struct column_groups {
 
 // out[j] -= sum over the columns i of m[j][i] * x[i] for j < rows, a multiple of 4; x[i] and out[j] are the two vectors
 // of a batch. The terms are subtracted in the order of i. Four rows of m at a time, so that sums stay in registers.
-void subtract_products(const float* m, std::size_t width, std::size_t rows, const float* x, const column_groups& groups,
-                       float* out) {
+inline void subtract_products(const float* m, std::size_t width, std::size_t rows, const float* x,
+                              const column_groups& groups, float* out) {
   const std::size_t lanes_count = lanes::lane_count(), stride = 2 * lanes_count;
   for (std::size_t j = 0; j < rows; j += 4, m += 4 * width, out += 4 * stride) {
     floats a0 = load(out), a1 = load(out + lanes_count);

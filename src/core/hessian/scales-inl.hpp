@@ -254,7 +254,7 @@ void fit_with_integers(const grid& g, const weights_view& block, const block_tar
   block_scales scales;
   const int count = g.sub_blocks();
   const auto sub_block = [&](int j) -> weights_view {
-    const std::size_t first = static_cast<std::size_t>(j * g.sub_block);
+    const std::size_t first = static_cast<std::size_t>(j) * static_cast<std::size_t>(g.sub_block);
     return {block.x + first * block.stride, block.w + first, block.stride, g.sub_block};
   };
   for (int j = 0; j < count; ++j) {
