@@ -203,7 +203,8 @@ TEST(SubstitutedSource, RoundsOneTensor) {
   EXPECT_EQ(source.names(), m.tensors.names());
   const matrix_shape shape = *source.find("blk.0.ffn_up.weight");
   const std::size_t columns = static_cast<std::size_t>(shape.columns);
-  const float* const rows = m.tensors.open("blk.0.ffn_up.weight", {0, 3})->next(3);
+  const auto original = m.tensors.open("blk.0.ffn_up.weight", {0, 3});
+  const float* const rows = original->next(3);
   const std::vector<float> weights(rows, rows + 3 * columns);
   const auto reader = source.open("blk.0.ffn_up.weight", {1, 2});
   for (std::size_t row : {1, 2}) {
@@ -215,8 +216,9 @@ TEST(SubstitutedSource, RoundsOneTensor) {
   const std::uint32_t row = 2;
   source.read_rows("blk.0.ffn_up.weight", {&row, 1}, looked_up.data());
   EXPECT_EQ(looked_up, rounded(format::BF16, {weights.data() + 2 * columns, columns}));
-  const float* const other = source.open("blk.0.ffn_norm.weight", {0, 1})->next(1);
-  EXPECT_EQ(*other, *m.tensors.open("blk.0.ffn_norm.weight", {0, 1})->next(1));
+  const auto others = source.open("blk.0.ffn_norm.weight", {0, 1});
+  const auto norm = m.tensors.open("blk.0.ffn_norm.weight", {0, 1});
+  EXPECT_EQ(*others->next(1), *norm->next(1));
 }
 
 TEST(SubstitutedSource, TakesTheImportanceOfEachExpert) {
