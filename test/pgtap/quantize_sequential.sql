@@ -2,7 +2,7 @@
 -- missing, and only tensors of blocks take part.
 BEGIN;
 \ir lib/model_files.sql
-SELECT plan(24);
+SELECT plan(26);
 
 \getenv examples HARTONOMOUS_EXAMPLES
 SELECT import_gguf(:'examples' || '/tiny-stories.gguf', 'tiny') AS tiny \gset
@@ -114,6 +114,14 @@ SELECT lives_ok($$CALL quantize_model('tiny', 'Q4_K_M', calibration_set => 'c')$
   'statistics without their text are enough without a sequence');
 SELECT rollback_model('tiny') \g /dev/null
 UPDATE calibration_sets SET text = left(:'text', 12000) WHERE calibration_set = 'c';
+UPDATE model_layers SET layer_idx = 3 WHERE model_id = :tiny AND layer_name = 'blk.2.ffn_down.weight';
+SELECT throws_ok($$CALL quantize_model('tiny', 'Q4_K_M', calibration_set => 'c', sequential => true)$$, '55000',
+  'tensor "blk.2.ffn_down.weight" is in block 3, which the model does not have', 'a block beyond the last is refused');
+UPDATE model_layers SET layer_idx = 2 WHERE model_id = :tiny AND layer_name = 'blk.2.ffn_down.weight';
+UPDATE calibration_stats SET n_ctx = 100000 WHERE model_id = :tiny;
+SELECT throws_ok($$CALL quantize_model('tiny', 'Q4_K_M', calibration_set => 'c', sequential => true)$$, '22023', NULL,
+  'windows longer than the context of the model are refused');
+UPDATE calibration_stats SET n_ctx = 128 WHERE model_id = :tiny;
 SET LOCAL hartonomous.max_work_memory = '8MB';
 SELECT throws_ok($$CALL quantize_model('tiny', 'Q4_K_M', calibration_set => 'c', sequential => true)$$, '53200', NULL,
   'streams that do not fit into the memory are refused');

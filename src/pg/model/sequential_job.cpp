@@ -226,6 +226,24 @@ std::vector<float> embedded(transformer& network, const sequential_job& job) {
   return states;
 }
 
+struct text_size {
+  std::uint64_t tokens = 0, longest = 0;  // longest: of the windows
+};
+
+text_size size_of(const std::vector<std::vector<token_id>>& windows) {
+  text_size size;
+  for (const std::vector<token_id>& window : windows) {
+    size.tokens += window.size();
+    size.longest = std::max<std::uint64_t>(size.longest, window.size());
+  }
+  return size;
+}
+
+// Both residual streams.
+std::uint64_t stream_bytes(const hyperparameters& config, std::uint64_t tokens) {
+  return 2 * sizeof(float) * tokens * config.width;
+}
+
 // Both streams before `block`, from the tensors that the run has written.
 std::unique_ptr<sequential_job> begin(language_model& model, rewritten_tensors& written, const rewritten_partition& run,
                                       std::vector<std::vector<token_id>> windows, std::uint32_t block) {
@@ -234,6 +252,9 @@ std::unique_ptr<sequential_job> begin(language_model& model, rewritten_tensors& 
   job->windows = std::move(windows);
   backend_interrupts interrupts;
   const hyperparameters& config = model.network().config();
+  const text_size size = size_of(job->windows);
+  require_work_memory(stream_bytes(config, size.tokens) + model.network().run_bytes(size.tokens, size.longest),
+                      "running a text through two networks");
   transformer rounded(config, written, static_cast<unsigned>(current_settings.threads), work_memory() / 16, interrupts);
   job->stream = embedded(model.network(), *job);
   job->rounded_stream = embedded(rounded, *job);
@@ -253,13 +274,10 @@ void run_block(sequential_job& job, language_model& model, const tensor_operatio
   options.damping = operation.damping;
   sequential_quantizer quantizer(model.network().config(), model.tensors(), rounder, options,
                                  static_cast<unsigned>(current_settings.threads), work_memory() / 16, interrupts);
-  std::uint64_t longest = 0, tokens = 0;
-  for (const std::vector<token_id>& window : job.windows) {
-    longest = std::max<std::uint64_t>(longest, window.size());
-    tokens += window.size();
-  }
-  const std::uint64_t streams = 2 * sizeof(float) * (job.stream.size() + job.rounded_stream.size());
-  require_work_memory(streams + quantizer.run_bytes(tokens, longest), "quantizing a block in sequence");
+  const text_size size = size_of(job.windows);
+  require_work_memory(
+      stream_bytes(model.network().config(), size.tokens) + quantizer.run_bytes(size.tokens, size.longest),
+      "quantizing a block in sequence");
   job.tensors.clear();
   quantizer.run_block(job.sequences(), block, job.stream, job.rounded_stream);
   job.tensors = rounder.finish();
@@ -287,6 +305,11 @@ sequential_tensor::sequential_tensor(const rewritten_partition& run, std::int64_
     return job && is_same(job->run, run) && job->next_block == block + 1 && job->tensors.count(layer) > 0;
   };
   language_model model(live_atoms(run.model));
+  if (block >= model.network().config().blocks) {
+    throw error(
+        sqlstate::object_not_in_prerequisite_state,
+        "tensor \"" + found.text(0, 1) + "\" is in block " + std::to_string(block) + ", which the model does not have");
+  }
   if (!is_done()) {
     if (!job || !is_same(job->run, run) || job->next_block != block) {
       rewritten_tensors written(model.tensors(), run.revision, run.target);
