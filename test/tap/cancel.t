@@ -51,6 +51,8 @@ if ($runs) {
     went("SELECT hartonomous.add_validation_set('text', pg_read_file('$text'));");
     # The same text, which add_calibration_set() would refuse.
     went("INSERT INTO hartonomous.calibration_sets (calibration_set, text) VALUES ('text', pg_read_file('$text'));");
+    # For quantizing in sequence. Collecting all tokens takes as long as if these were not there.
+    went('CALL hartonomous.collect_calibration(\'runs\', \'text\', max_tokens => 8192);');
 }
 went("SELECT hartonomous.import_gguf('$ENV{HARTONOMOUS_MODEL}', 'words');");
 went("SELECT lo_import('$work/large.gguf', 4711);");
@@ -132,6 +134,10 @@ push @functions, (
     ['collect_calibration', 'CALL hartonomous.collect_calibration(\'runs\', \'text\');'],
     ['collect_calibration, two threads', 'SET LOCAL hartonomous.threads = 2; CALL hartonomous.collect_calibration(\'runs\', \'text\');'],
     ['collect_calibration, diagonal', 'CALL hartonomous.collect_calibration(\'runs\', \'text\', statistics => \'diagonal\');'],
+    ['quantize_model in sequence',
+        'CALL hartonomous.quantize_model(\'runs\', \'Q4_K_M\', calibration_set => \'text\', sequential => true);'],
+    ['quantize_model in sequence, two threads', 'SET LOCAL hartonomous.threads = 2; '
+        . 'CALL hartonomous.quantize_model(\'runs\', \'Q2_K\', calibration_set => \'text\', sequential => true);'],
     ['generate_text, nothing kept', 'SET LOCAL hartonomous.model_cache_size = 0; SELECT hartonomous.generate_text(\'runs\', \'Once\', 300);'],
     ['generate_tokens, kept', 'SELECT count(*) FROM hartonomous.generate_tokens(\'runs\', \'Once\', 500);'],
 ) if $runs;

@@ -18,6 +18,12 @@ constexpr std::size_t token_panel = 256, part = 128;
 
 std::size_t parts_of(std::size_t count) { return (count + part - 1) / part; }
 
+// How many rows make a task of some 10 ms, if each takes that many multiplications.
+std::size_t rows_of_task(std::size_t multiplications) {
+  constexpr std::size_t most = std::size_t{1} << 27;
+  return std::clamp<std::size_t>(most / std::max<std::size_t>(multiplications, 1), 1, part);
+}
+
 auto tokens_of(const float* x, std::size_t from, std::size_t count, std::size_t columns) {
   return Eigen::Map<const row_major_floats>(x + from * columns, static_cast<Index>(count), static_cast<Index>(columns));
 }
@@ -65,9 +71,9 @@ std::vector<double> gram_of(const float* x, std::size_t columns, std::size_t tok
 // one with each panel transposed.
 void solve_against(const input_hessian& hessian, float_matrix& right_side, thread_pool& pool,
                    interrupt_checker& interrupts) {
-  const std::size_t columns = right_side.columns;
-  pool.run((right_side.rows + part - 1) / part, interrupts, [&](std::size_t task) {
-    const std::size_t from = task * part, count = std::min(part, right_side.rows - from);
+  const std::size_t columns = right_side.columns, run = rows_of_task(columns * columns);
+  pool.run((right_side.rows + run - 1) / run, interrupts, [&](std::size_t task) {
+    const std::size_t from = task * run, count = std::min(run, right_side.rows - from);
     float* const rows = right_side.values.data() + from * columns;
     std::vector<float> half(count * columns), product(count * columns, 0.0F);
     for (std::size_t panel = 0; panel < hessian.panels(); ++panel) {
@@ -91,8 +97,9 @@ void solve_against(const input_hessian& hessian, float_matrix& right_side, threa
 
 void add_product(const float* a, std::size_t rows, const float_matrix& b, float factor, float* out, thread_pool& pool,
                  interrupt_checker& interrupts) {
-  pool.run((rows + part - 1) / part, interrupts, [&](std::size_t task) {
-    const std::size_t from = task * part, count = std::min(part, rows - from);
+  const std::size_t run = rows_of_task(b.rows * b.columns);
+  pool.run((rows + run - 1) / run, interrupts, [&](std::size_t task) {
+    const std::size_t from = task * run, count = std::min(run, rows - from);
     std::vector<float> term(count * b.columns);
     multiply({a + from * b.rows, count, b.rows, b.rows}, {b.values.data(), b.rows, b.columns, b.columns}, term.data(),
              b.columns);
