@@ -61,11 +61,7 @@ BEGIN
                -- So many seconds that a sum of them is out of range are none that a step took.
                sum(least(greatest(c.seconds, -1e290), 1e290)) AS seconds
           FROM hartonomous.compression_steps c WHERE c.run_id = r.run_id) s ON true
-      LEFT JOIN LATERAL (
-        SELECT l.pid FROM pg_locks l
-         WHERE l.locktype = 'object' AND l.granted AND l.classid = 'hartonomous.models'::regclass
-           AND l.objid = r.model_id::oid AND l.objsubid = 0 AND l.mode = 'ExclusiveLock'
-           AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database()) LIMIT 1) h ON true
+      LEFT JOIN LATERAL hartonomous_internal.model_holder(r.model_id) h (pid) ON true
      WHERE run_progress.model IS NULL OR r.model_id = run_progress.model
      ORDER BY r.run_id DESC;
 END

@@ -22,3 +22,20 @@ CREATE FUNCTION hartonomous_internal.can_commit() RETURNS boolean
   AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1;
 COMMENT ON FUNCTION hartonomous_internal.can_commit() IS
   'whether the calling procedure may COMMIT because it was called outside a transaction block';
+
+-- A session that works on a model holds the lock of the model.
+CREATE FUNCTION hartonomous_internal.model_holder(model integer) RETURNS TABLE (pid integer)
+  LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE COST 250 ROWS 1
+  SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+BEGIN
+  RETURN QUERY
+    SELECT l.pid FROM pg_locks l
+     WHERE l.locktype = 'object' AND l.granted AND l.classid = 'hartonomous.models'::regclass
+       AND l.objid = model::oid AND l.objsubid = 0 AND l.mode = 'ExclusiveLock'
+       AND l.database = (SELECT d.oid FROM pg_database d WHERE d.datname = current_database()) LIMIT 1;
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.model_holder(integer) IS
+  'the process that holds the lock of a model; no row if there is none';

@@ -85,6 +85,21 @@ BEGIN
   COMMENT ON COLUMN hartonomous.validation_results.log_probability_correlation IS
   'Pearson correlation over the tokens of the log-probabilities of the revision and of the baseline';
   COMMENT ON COLUMN hartonomous.validation_results.score IS 'result of the evaluator, a function of the user''s own';
+  COMMENT ON TABLE hartonomous.compression_jobs IS
+  'one row per call that tries changes on a model and keeps what is good enough, such as compress_model()';
+  COMMENT ON COLUMN hartonomous.compression_jobs.parameters IS 'the goal of the job';
+  COMMENT ON COLUMN hartonomous.compression_jobs.original_revision_id IS 'the state in which the job found the model';
+  COMMENT ON COLUMN hartonomous.compression_jobs.baseline_revision_id IS 'the state against which losses are measured';
+  COMMENT ON COLUMN hartonomous.compression_jobs.state IS
+  'running (or stopped, if nobody holds the lock of the model: the same call continues it), completed, or abandoned';
+  COMMENT ON TABLE hartonomous.compression_trials IS
+  'one row per change that a job has tried, what it did to size and loss, and whether it was kept';
+  COMMENT ON COLUMN hartonomous.compression_trials.change IS
+    'the change, as an element of the stages of compress_model()';
+  COMMENT ON COLUMN hartonomous.compression_trials.loss IS
+  'what the model has lost since the baseline, in the measure of the job; loss_error is its standard error';
+  COMMENT ON COLUMN hartonomous.compression_trials.verdict IS
+  'kept, rejected (for reason, and rolled back), or abandoned; NULL as long as the trial goes on';
   COMMENT ON TABLE hartonomous.calibration_sets IS
   'one row per text that models are calibrated on; text is NULL if only the statistics of it were imported';
   COMMENT ON TABLE hartonomous.calibration_stats IS

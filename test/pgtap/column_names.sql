@@ -90,6 +90,14 @@ INSERT INTO lib.statements (statement) VALUES
   ('SELECT md5(string_agg(b::text, '','')) FROM block_influence(%L) b'),
   ('SELECT count(*) FROM block_influence(%L, repeat(''the cow. '', 20)) b'),
   ('SELECT rollback_model(%1$L, (SELECT min(h.revision_id) FROM model_history(%1$L) h)) IS NOT NULL'),
+  ('SELECT add_validation_set(%1$L || '' words'', repeat(''a bird sang; '', 40)) IS NOT NULL'),
+  ('CALL compress_model(%1$L, max_degradation => 1e9, validation_set => %1$L || '' words'', n_ctx => 32, stages =>
+    ''[{"stage": "quantize", "format": "Q8_0"}, {"stage": "prune", "keep_ratio": 0.5}]'')'),
+  ('SELECT string_agg(concat_ws('' '', j.state, j.percent, j.trials, j.kept, j.best_bytes), '','') '
+    'FROM job_progress(%L) j'),
+  ('SELECT string_agg(concat_ws('' '', f.bytes, f.on_front, f.recipe), '','' ORDER BY f.revision_id)
+    FROM compression_front(%1$L, %1$L || '' words'') f'),
+  ('SELECT rollback_model(%1$L, (SELECT min(h.revision_id) FROM model_history(%1$L) h)) IS NOT NULL'),
   ('SELECT count(*) FROM structure_scores(%1$L, ''neurons'', %1$L || '' text'') s'),
   ('SELECT md5(export_gguf(extract_by_importance(%1$L, 0.5, %1$L || 1)))'),
   ('SELECT md5(export_gguf(extract_by_layers(%1$L, 1, new_model_name => %1$L || 2)))'),

@@ -1,12 +1,22 @@
 -- A number that cannot be right in one row of a table does not keep reports from showing all other rows.
 BEGIN;
 \ir lib/model_files.sql
-SELECT plan(9);
+SELECT plan(11);
 SELECT import_gguf(little_gguf(), 'spoilt') AS spoilt \gset
 SELECT import_gguf(little_gguf(2), 'sound') AS sound \gset
 CALL prune_by_importance(:spoilt, keep_ratio => 0.9, method => 'rewrite');
 CALL svd_compress_model(:spoilt, rank => 2);
 SELECT backup_model(:spoilt) \g /dev/null
+SELECT add_validation_set('others', 'any text') \g /dev/null
+INSERT INTO validation_results (model_id, revision_id, baseline_revision_id, validation_set, text_sha256, kl_divergence,
+  seconds)
+  SELECT :spoilt, max(r.revision_id), min(r.revision_id), s.validation_set, s.text_sha256, 0.1, 1
+    FROM model_revisions r, validation_sets s WHERE r.model_id = :spoilt GROUP BY s.validation_set, s.text_sha256;
+INSERT INTO compression_jobs (model_id, procedure, parameters, original_revision_id, state)
+  SELECT model_id, 'compress_model', '{"stages": [{"stage": "backup"}]}', current_revision, 'running'
+    FROM models WHERE model_id = :spoilt;
+INSERT INTO compression_trials (job_id, change, parent_revision_id)
+  SELECT job_id, '{"stage": "backup"}', original_revision_id FROM compression_jobs;
 
 SELECT format('ALTER TABLE %s DROP CONSTRAINT %I', conrelid::regclass, conname) FROM pg_constraint
  WHERE contype = 'c' AND conrelid = ANY (SELECT to_regclass('hartonomous.' || t) FROM unnest(store_tables()) t)
@@ -46,7 +56,8 @@ SELECT cmp_ok(count(*), '>', 60::bigint, 'there are columns to spoil') FROM lib.
 SELECT is_empty(format('SELECT blinded(%L)', report), 'with one number out of range: ' || report)
   FROM unnest(ARRAY['SELECT count(*) FROM run_progress()', 'SELECT count(*) FROM list_models()',
     'SELECT count(*) FROM check_store()', 'SELECT count(storage_size_gb) FROM compression_backups',
-    'SELECT count(*) FROM model_history(''spoilt'')', 'SELECT count(*) FROM storage_report(''spoilt'')']) report;
+    'SELECT count(*) FROM model_history(''spoilt'')', 'SELECT count(*) FROM storage_report(''spoilt'')',
+    'SELECT count(*) FROM job_progress()', 'SELECT count(*) FROM compression_front(''spoilt'', ''others'')']) report;
 
 UPDATE compression_runs SET bytes_after = NULL;
 UPDATE compression_steps SET bytes_after = 9223372036854775807, seconds = 1.7e308;

@@ -1,0 +1,158 @@
+-- Jobs: calls that try changes on a model, measure each, and keep what is good enough. A job is a row of
+-- compression_jobs; each change that it tries is a row of compression_trials (internal/trials.sql).
+
+-- A second caller learns for whom it waits.
+CREATE FUNCTION hartonomous_internal.lock_model_of_job(model integer, nowait boolean, for_session boolean)
+  RETURNS void
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 250
+  SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+  holder integer;
+BEGIN
+  SELECT h.pid INTO holder FROM hartonomous_internal.model_holder(model) h (pid) WHERE h.pid <> pg_backend_pid();
+  IF holder IS NOT NULL AND NOT coalesce(nowait, false) THEN
+    RAISE NOTICE 'waiting for process %, which is changing model "%"', holder, model::hartonomous.regmodel
+      USING HINT = 'hartonomous.job_progress() and hartonomous.run_progress() show what it does.';
+  END IF;
+  PERFORM hartonomous_internal.lock_model(model, nowait, for_session);
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.lock_model_of_job(integer, boolean, boolean) IS
+  'lock_model(), with a NOTICE that names the process that holds the lock before it waits for it';
+
+CREATE FUNCTION hartonomous_internal.start_job(model integer, procedure text, parameters jsonb, baseline integer)
+  RETURNS bigint
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+  stopped record;
+  resumed bigint;
+BEGIN
+  -- The caller holds the model's lock, so any job recorded as running has been stopped.
+  FOR stopped IN
+    SELECT j.job_id, j.procedure = start_job.procedure AND j.parameters = start_job.parameters AS same
+      FROM hartonomous.compression_jobs j WHERE j.model_id = model AND j.state = 'running' ORDER BY j.job_id DESC
+  LOOP
+    IF stopped.same AND resumed IS NULL AND hartonomous_internal.job_is_here(stopped.job_id) THEN
+      resumed := stopped.job_id;
+      RAISE NOTICE 'resuming job %', resumed;
+    ELSE
+      PERFORM hartonomous_internal.abandon_trials(stopped.job_id);
+      UPDATE hartonomous.compression_jobs j SET state = 'abandoned', finished_at = clock_timestamp()
+       WHERE j.job_id = stopped.job_id;
+    END IF;
+  END LOOP;
+  IF resumed IS NULL THEN
+    INSERT INTO hartonomous.compression_jobs (model_id, procedure, parameters, original_revision_id,
+        baseline_revision_id, state)
+      VALUES (model, procedure, parameters, hartonomous_internal.current_revision(model), baseline, 'running')
+      RETURNING job_id INTO resumed;
+  END IF;
+  RETURN resumed;
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.start_job(integer, text, jsonb, integer) IS
+  'a job of a procedure: one that was stopped and has the same parameters, or a new one; other stopped jobs '
+  'of the model '
+  'are abandoned, and what they had not yet measured is rolled back; the caller holds the lock of the model';
+
+CREATE FUNCTION hartonomous_internal.job_is_here(job bigint) RETURNS boolean
+  LANGUAGE plpgsql STABLE PARALLEL SAFE COST 250
+  SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+BEGIN
+  RETURN (
+    SELECT hartonomous_internal.current_revision(j.model_id)
+           IN (SELECT j.original_revision_id
+               UNION SELECT u.revision
+                       FROM hartonomous.compression_trials t
+                       CROSS JOIN LATERAL unnest(ARRAY[t.parent_revision_id, t.revision_id]) u (revision)
+                      WHERE t.job_id = job
+               UNION SELECT r.revision_id
+                       FROM hartonomous.compression_trials t JOIN hartonomous.model_revisions r
+                         ON r.parent_revision_id = t.parent_revision_id AND r.created_at >= t.created_at
+                      WHERE t.job_id = job AND t.verdict IS NULL)
+      FROM hartonomous.compression_jobs j WHERE j.job_id = job);
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.job_is_here(bigint) IS
+  'whether the live revision of the model is one of those between which a job moves it';
+
+CREATE FUNCTION hartonomous_internal.end_job(job bigint, report text[]) RETURNS void
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 250
+  SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+  line text;
+BEGIN
+  UPDATE hartonomous.compression_jobs j
+     SET state = 'completed', finished_at = clock_timestamp(), report = end_job.report WHERE j.job_id = job;
+  FOREACH line IN ARRAY report LOOP
+    RAISE NOTICE '%', line;
+  END LOOP;
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.end_job(bigint, text[]) IS 'ends a job, and prints its report';
+
+-- The state against which changes are measured: the first that is still there, so that the losses of several jobs do
+-- not hide in each other.
+CREATE FUNCTION hartonomous_internal.baseline_of(model integer) RETURNS integer
+  LANGUAGE plpgsql STABLE PARALLEL SAFE COST 250
+  SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+BEGIN
+  -- UNION, not UNION ALL, ends where parents form a cycle.
+  RETURN (
+    WITH RECURSIVE ancestors (revision_id, parent_revision_id, state) AS (
+      SELECT r.revision_id, r.parent_revision_id, r.state FROM hartonomous.model_revisions r
+       WHERE r.model_id = model AND r.revision_id = hartonomous_internal.current_revision(model)
+      UNION
+      SELECT r.revision_id, r.parent_revision_id, r.state
+        FROM ancestors a JOIN hartonomous.model_revisions r
+          ON r.model_id = model AND r.revision_id = a.parent_revision_id)
+    SELECT min(a.revision_id) FROM ancestors a WHERE a.state IN ('live', 'backup'));
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.baseline_of(integer) IS
+  'the oldest state that the live revision of a model was made from and that still has atoms';
+
+CREATE FUNCTION hartonomous_internal.job_activity(job bigint, OUT doing text, OUT share double precision)
+  LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 250
+  SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+  t record;
+  run record;
+BEGIN
+  SELECT c.change, c.revision_id, c.created_at, j.model_id INTO t
+    FROM hartonomous.compression_jobs j
+    LEFT JOIN hartonomous.compression_trials c ON c.job_id = j.job_id AND c.verdict IS NULL
+   WHERE j.job_id = job AND j.state = 'running';
+  IF t.model_id IS NULL THEN
+    RETURN;
+  ELSIF t.change IS NULL THEN
+    doing := 'measuring what the model is like';
+    share := 0;
+    RETURN;
+  END IF;
+  SELECT count(*) FILTER (WHERE s.state = 'done') AS done, count(*) AS steps INTO run
+    FROM hartonomous.compression_steps s
+   WHERE s.run_id = (SELECT max(r.run_id) FROM hartonomous.compression_runs r
+                      WHERE r.model_id = t.model_id AND r.state = 'running' AND r.started_at >= t.created_at);
+  doing := CASE WHEN t.revision_id IS NOT NULL THEN 'measuring: ' ELSE '' END
+           || hartonomous_internal.change_text(t.change)
+           || CASE WHEN run.steps > 0 THEN format(', %s of %s tensors', run.done, run.steps) ELSE '' END;
+  share := CASE WHEN t.revision_id IS NOT NULL THEN 0.8
+                WHEN run.steps > 0 THEN 0.8 * run.done / run.steps ELSE 0 END;
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.job_activity(bigint) IS
+  'what a running job is doing, and what share of the present trial is done';

@@ -1,0 +1,90 @@
+# compress_model killed in the middle of all that it does: the model is a state that its history names, the same call
+# ends where an undisturbed one ends, and a second caller waits. Run by scripts/test.sh tap.
+use strict;
+use warnings;
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use Server;
+use Session;
+use Test::More;
+
+plan skip_all => 'no example model' unless $ENV{HARTONOMOUS_MODEL} && -e $ENV{HARTONOMOUS_MODEL};
+
+my $server = Server->new;
+$server->database('compress');
+my $watcher = $server->quiet_session('compress');
+(my $text = $ENV{HARTONOMOUS_MODEL}) =~ s{[^/]*$}{heldout.txt};
+
+sub went {
+    my ($statement) = @_;
+    my $said = $watcher->query($statement);
+    die "$statement: $said\n" if $said =~ /ERROR|FATAL/;
+    return $said;
+}
+went("SELECT hartonomous.import_gguf('$ENV{HARTONOMOUS_MODEL}', '$_');") for qw(killed undisturbed);
+went("SELECT hartonomous.add_calibration_set('cats', left(pg_read_file('$text'), 20000));");
+went("SELECT hartonomous.add_validation_set('dogs', substr(pg_read_file('$text'), 20001, 8000));");
+went("CALL hartonomous.collect_calibration('$_', 'cats', max_tokens => 1000);") for qw(killed undisturbed);
+
+sub call {
+    my ($model, $more) = @_;
+    return "CALL hartonomous.compress_model('$model', target_bits_per_weight => 4, n_ctx => 128,"
+        . ' measure => \'kl_divergence\', formats => \'{Q3_K,Q4_K,Q5_K}\'' . ($more // '') . ');';
+}
+my $content = 'SELECT md5(string_agg(content_hash::text, \'\' ORDER BY tensor_name, atom_sequence)) FROM'
+    . ' hartonomous.tensor_atoms WHERE model_id =';
+my $trials = 'SELECT string_agg(concat_ws(\' \', verdict, bytes_after, loss), \'; \' ORDER BY trial_id) FROM'
+    . ' hartonomous.compression_trials JOIN hartonomous.compression_jobs USING (job_id) WHERE state = \'completed\' AND model_id =';
+
+went(call('undisturbed'));
+my $expected = went("$content 2;");
+my $expected_trials = went("$trials 2;");
+
+# What is true of model 1 when the session is killed. The trials have numbers after those of the other model.
+my $steps = 'FROM hartonomous.compression_steps s JOIN hartonomous.compression_runs r USING (run_id) WHERE r.model_id = 1'
+    . ' AND r.state = \'running\' AND s.state = \'done\'';
+my $tried = 'FROM hartonomous.compression_trials t JOIN hartonomous.compression_jobs j USING (job_id) WHERE j.model_id = 1';
+my @moments = (
+    ['sensitivities are measured', 'SELECT count(*) > 3 FROM hartonomous.sensitivities WHERE model_id = 1;'],
+    ['the first trial quantizes', "SELECT count(*) > 3 $steps;"],
+    ['the first trial is measured', "SELECT count(*) > 0 $tried AND t.revision_id IS NOT NULL AND t.loss IS NULL;"],
+    ['the second trial quantizes', "SELECT count(*) > 3 AND (SELECT count(*) > 1 $tried) $steps;"],
+    ['the second trial is measured', "SELECT count(*) > 1 AND bool_or(t.verdict IS NULL AND t.revision_id IS NOT NULL) $tried;"],
+);
+
+for my $moment (@moments) {
+    my ($what, $condition) = @$moment;
+    subtest "kill -9 while $what" => sub {
+        my $worker = $server->quiet_session('compress');
+        $worker->start(call('killed'));
+        ok wait_until(120, sub { $watcher->query($condition) eq 't' }), 'the moment has come';
+        ok $server->crash($worker->pid), 'the server recovers';
+        $worker->finish;
+        $worker->close;
+        $watcher = $server->quiet_session('compress');
+        is went('SELECT r.state FROM hartonomous.models m JOIN hartonomous.model_revisions r ON r.revision_id ='
+                . ' m.current_revision WHERE m.model_id = 1;'), 'live', 'the model is a state that its history names';
+        is went('SELECT count(*) FROM hartonomous.check_model(1);'), 0, 'it has no faults';
+        is went('SELECT state FROM hartonomous.job_progress(\'killed\');'), 'stopped', 'its job is shown as stopped';
+    };
+}
+
+subtest 'a second caller' => sub {
+    my ($worker, $second) = ($server->quiet_session('compress'), $server->session('compress'));
+    $worker->start(call('killed'));
+    ok wait_until(60, sub { went('SELECT state FROM hartonomous.job_progress(\'killed\');') eq 'running' }), 'one works';
+    my $pid = $worker->pid;
+    is went('SELECT pid FROM hartonomous.job_progress(\'killed\');'), $pid, 'job_progress() says which';
+    is sqlstate($second->query(call('killed', ', nowait => true'))), '55P03', 'with nowait another is refused';
+    my $waited = $second->query(call('killed', ', dry_run => true'));
+    like $waited, qr/waiting for process $pid, which is changing model "killed"/, 'or is told for whom it waits';
+    is $worker->finish, '', 'the first comes to its end';
+};
+
+is went("$content 1;"), $expected, 'the atoms are those of an undisturbed call';
+is went("$trials 1;"), $expected_trials, 'and so are the trials';
+is went('SELECT count(*) FROM hartonomous.compression_jobs WHERE model_id = 1;'), 1, 'all calls were one job';
+is went('SELECT count(*) FROM pg_locks WHERE locktype = \'object\' AND classid = \'hartonomous.models\'::regclass;'), 0,
+    'no lock is left';
+$watcher->close;
+done_testing;
