@@ -187,9 +187,13 @@ INSERT INTO students (change, method, statement)
          (VALUES ('by energy', 'refit => false'), ('by energy, refitted', 'refit => true')) AS v (method, arguments)
    WHERE heads.block = 0 GROUP BY method, arguments
    UNION ALL
-  SELECT 'one block removed', 'by influence',
-         'SELECT hartonomous.extract_by_layers(''model'', (SELECT count(*)::integer - 1 FROM '
-         'hartonomous.block_influence(''model'')), ''influence'', %1$L, ''{}'', (SELECT calibration FROM parts))'
+  (SELECT format('%s removed', what), method,
+          format('SELECT hartonomous.extract_by_layers(''model'', %s, ''influence'', %%1$L, ''{}'', '
+                 '(SELECT calibration FROM parts), repair => %s)', count(*) - removed, repair)
+     FROM hartonomous.block_influence('model') AS blocks,
+          (VALUES (1, 'one block'), (2, 'two blocks')) AS r (removed, what),
+          (VALUES ('by influence', 'false'), ('by influence, repaired', 'true')) AS v (method, repair)
+    GROUP BY removed, what, method, repair HAVING count(*) > 2 * removed ORDER BY removed, repair)
    UNION ALL
   SELECT 'tokens removed', 'not in either text',
          'SELECT hartonomous.extract_by_vocabulary(''model'', (SELECT calibration || evaluation FROM parts), %1$L)';

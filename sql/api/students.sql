@@ -28,7 +28,8 @@ COMMENT ON FUNCTION hartonomous.extract_by_importance(hartonomous.regmodel, doub
 
 CREATE FUNCTION hartonomous.extract_by_layers(parent hartonomous.regmodel, target_layer_count integer,
     strategy text DEFAULT 'first', new_model_name text DEFAULT NULL, protected_blocks integer[] DEFAULT NULL,
-    corpus text DEFAULT NULL, n_ctx integer DEFAULT NULL, nowait boolean DEFAULT false)
+    corpus text DEFAULT NULL, n_ctx integer DEFAULT NULL, repair boolean DEFAULT NULL,
+    damping double precision DEFAULT 0.01, nowait boolean DEFAULT false)
   RETURNS integer
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
@@ -37,15 +38,18 @@ AS $$
 DECLARE
   present integer[];
   blocks integer[];
+  plan hartonomous.tensor_plan[];
 BEGIN
   IF strategy IS NULL OR strategy NOT IN ('first', 'influence') THEN
     PERFORM hartonomous_internal.raise_error('22023', format('unknown strategy "%s"', coalesce(strategy, 'NULL')),
       hint => 'Strategies are "first" and "influence" (see block_influence()).');
-  ELSIF strategy = 'first' AND num_nonnulls(corpus, n_ctx) > 0 THEN
+  ELSIF strategy = 'first' AND corpus IS NOT NULL AND NOT repair THEN
     PERFORM hartonomous_internal.raise_error('22023', 'the first blocks are chosen without a corpus',
       hint => 'Strategy "influence" measures with one.');
   ELSIF corpus IS NULL AND n_ctx IS NOT NULL THEN
     PERFORM hartonomous_internal.raise_error('22023', 'n_ctx needs a corpus');
+  ELSIF corpus IS NULL AND repair THEN
+    PERFORM hartonomous_internal.raise_error('22023', 'a repair needs a corpus');
   END IF;
   PERFORM hartonomous_internal.lock_parent(parent, nowait);
   present := hartonomous_internal.model_blocks(parent);
@@ -63,19 +67,33 @@ BEGIN
                    hartonomous_internal.influential_blocks(parent, target_layer_count, protected_blocks)
                  ELSE hartonomous_internal.influential_blocks(parent, target_layer_count, protected_blocks, corpus,
                                                               n_ctx) END;
+  IF corpus IS NOT NULL AND coalesce(repair, true) THEN
+    plan := hartonomous_internal.repair_plan(parent, blocks, corpus, n_ctx, damping, coalesce(repair, false));
+  END IF;
   RETURN hartonomous_internal.create_student(parent,
     coalesce(new_model_name, hartonomous_internal.student_name(parent, 'L' || target_layer_count)),
     jsonb_build_object('strategy', strategy, 'blocks', blocks,
-                       'corpus_sha256', encode(sha256(convert_to(corpus, 'UTF8')), 'hex')), blocks);
+                       'corpus_sha256', encode(sha256(convert_to(corpus, 'UTF8')), 'hex'),
+                       'repair', CASE WHEN corpus IS NOT NULL THEN coalesce(cardinality(plan), 0) > 0 END,
+                       'damping', CASE WHEN cardinality(plan) > 0 THEN damping END),
+    blocks, nullif(plan, '{}'));
 END
 $$;
 COMMENT ON FUNCTION hartonomous.extract_by_layers(hartonomous.regmodel, integer, text, text, integer[], text, integer,
-  boolean) IS
+  boolean, double precision, boolean) IS
   'a student with the given number of blocks, the first or the most influential ones, and all tensors outside blocks; '
   'blocks are renumbered; "influence" is estimated from weights or, with a corpus, measured, again after each block '
   'that is removed; it keeps the protected blocks (NULL: the first two and the last or, measured, the first two, of 16 '
-  'or more the first four, and the last two); returns its number; 22023 if there are not that many blocks or the '
-  'strategy is unknown, 42704, 42710, 55P03 with nowait, and errors of block_influence()';
+  'or more the first four, and the last two); with a corpus the last block before each gap is repaired by '
+  'least squares, '
+  'unless repair is false: its ffn_down does what is linear in the work of those that are left out (Shopkhoev et al. '
+  '2025); returns its number; 22023 if there are not that many blocks, the strategy is unknown, damping is '
+  'not above 0, '
+  'the corpus has fewer tokens than the embedding has numbers or, with repair, the first block is left out or '
+  'there is no '
+  'corpus, 0A000 if, with repair, a tensor is factored, 53200 if the corpus is too long for '
+  'hartonomous.max_work_memory, '
+  '42704, 42710, 55P03 with nowait, and errors of block_influence()';
 
 CREATE FUNCTION hartonomous.extract_by_spatial_region(parent hartonomous.regmodel, min_x real, max_x real, min_y real,
     max_y real, min_z real DEFAULT -10, max_z real DEFAULT 10, new_model_name text DEFAULT NULL,

@@ -4,17 +4,21 @@
 
 CREATE FUNCTION hartonomous_internal.selected_atoms(layer bigint, into_layer bigint, kept_rows integer[],
     kept_columns integer[], calibration_set text DEFAULT NULL, revision integer DEFAULT NULL,
-    damping double precision DEFAULT NULL)
+    damping double precision DEFAULT NULL, kept_blocks integer[] DEFAULT NULL, before integer DEFAULT NULL,
+    corpus text DEFAULT NULL, n_ctx integer DEFAULT NULL)
   RETURNS TABLE (atom_sequence integer, from_sequence integer, atom_data hartonomous.weights)
   AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 5000 ROWS 1000;
 COMMENT ON FUNCTION hartonomous_internal.selected_atoms(bigint, bigint, integer[], integer[], text, integer,
-  double precision) IS
+  double precision, integer[], integer, text, integer) IS
   'the atoms of into_layer, made of some rows and columns of the live atoms of a layer (numbered from 0; NULL: all), '
   'each with the atom that its first weight comes from; atoms of missing weights are missing; with a calibration '
-  'set, columns are refitted by the Gram matrix that a revision has of it; 22023 if the numbers are not ascending or '
-  'out of range, do not make the shape of into_layer, or leave rows that are no whole blocks, 0A000 if they cut blocks '
-  'of a carried format, 42704 if there is no such layer, 22004 on NULL, 55000 if there is no Gram matrix, 22003 if it '
-  'is not positive semidefinite, 53200 beyond hartonomous.max_work_memory';
+  'set, columns are refitted by the Gram matrix that a revision has of it; with kept blocks, the last matrix of block '
+  '"before" makes up for those that are left out behind it, by a corpus in windows of n_ctx tokens; 22023 if the '
+  'numbers are not ascending or out of range, do not make the shape of into_layer, leave rows that are no '
+  'whole blocks, '
+  'or the layer or the corpus is not fit for a repair, 0A000 if they cut blocks of a carried format, 42704 if there is '
+  'no such layer, 22004 on NULL, 55000 if there is no Gram matrix, or activations are not finite, 22003 if it is not '
+  'positive semidefinite, 53200 beyond hartonomous.max_work_memory';
 
 CREATE FUNCTION hartonomous_internal.select_weights(weights hartonomous.weights, columns integer, kept_rows integer[],
     kept_columns integer[]) RETURNS hartonomous.weights
@@ -53,7 +57,7 @@ BEGIN
     WITH written AS (
       INSERT INTO %s AS n (%s)
       SELECT %s
-        FROM hartonomous_internal.selected_atoms($3, $4, $5, $6, $7, $8, $9) s
+        FROM hartonomous_internal.selected_atoms($3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) s
         JOIN %s a ON a.layer_id = $3 AND a.atom_sequence = s.from_sequence
         JOIN hartonomous.model_layers l ON l.layer_id = $4
       RETURNING hartonomous.weights_bytes(n.atom_data) AS bytes)
@@ -61,7 +65,9 @@ BEGIN
     INTO atoms, bytes
     USING into_model, into_base, layer, into_layer, hartonomous_internal.kept_numbers(arguments, 'rows'),
           hartonomous_internal.kept_numbers(arguments, 'columns'), arguments ->> 'calibration_set',
-          (arguments ->> 'revision')::integer, (arguments ->> 'damping')::double precision;
+          (arguments ->> 'revision')::integer, (arguments ->> 'damping')::double precision,
+          hartonomous_internal.kept_numbers(arguments, 'kept_blocks'), (arguments ->> 'before')::integer,
+          arguments ->> 'corpus', (arguments ->> 'n_ctx')::integer;
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.select_atoms(jsonb, regclass, regclass, integer, integer, bigint, bigint) IS

@@ -273,6 +273,58 @@ COMMENT ON FUNCTION hartonomous_internal.influential_blocks(integer, integer, in
   'protected one (NULL: the first two, of 16 blocks or more the first four, and the last two); 22023 if more are '
   'protected than requested, and errors of block_influence()';
 
+-- The last matrix of a block before a gap is changed such that the block makes up for those that are left out.
+CREATE FUNCTION hartonomous_internal.repair_plan(parent integer, blocks integer[], corpus text, n_ctx integer,
+    damping double precision, required boolean) RETURNS hartonomous.tensor_plan[]
+  LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp SET extra_float_digits = 1
+AS $$
+#variable_conflict use_variable
+DECLARE
+  present constant integer[] := hartonomous_internal.model_blocks(parent);
+  -- Those behind which a block is left out.
+  ends constant integer[] := ARRAY(SELECT b FROM unnest(blocks) b WHERE b + 1 = ANY (present)
+                                    AND b + 1 <> ALL (blocks) ORDER BY b);
+  plan hartonomous.tensor_plan[];
+  factored text;
+BEGIN
+  IF (damping > 0 AND damping < 'Infinity') IS NOT TRUE THEN
+    PERFORM hartonomous_internal.raise_error('22023',
+      format('damping must be a number above 0, not %s', coalesce(damping::text, 'NULL')));
+  ELSIF required AND blocks[1] <> present[1] THEN
+    PERFORM hartonomous_internal.raise_error('22023', 'nothing can make up for the first blocks of a model',
+      format('Block %s is the first one that is kept.', blocks[1]),
+      hint => 'Protect block 0, or pass repair => false.');
+  END IF;
+  plan := ARRAY(
+    SELECT ROW(l.layer_id, l.layer_name, 'select',
+               jsonb_build_object('kept_blocks', blocks, 'before', l.layer_idx, 'corpus', corpus, 'n_ctx', n_ctx,
+                                  'damping', damping),
+               NULL, NULL, NULL, NULL, NULL, NULL)::hartonomous.tensor_plan
+      FROM hartonomous.model_layers l
+     WHERE l.model_id = parent AND l.layer_idx = ANY (ends)
+       AND l.layer_name IN (format('blk.%s.ffn_down.weight', l.layer_idx),
+                            format('blk.%s.ffn_down_exps.weight', l.layer_idx))
+     ORDER BY l.position);
+  SELECT p.layer_name INTO factored
+    FROM unnest(plan) p
+    JOIN hartonomous_internal.stored_forms(parent, hartonomous_internal.live_base(parent)) f USING (layer_id) LIMIT 1;
+  IF factored IS NOT NULL THEN
+    IF required THEN
+      PERFORM hartonomous_internal.raise_error('0A000',
+        format('tensor "%s" is factored and cannot be changed', factored),
+        hint => 'Pass repair => false, or leave blocks out before the model is factored.');
+    END IF;
+    RETURN '{}';
+  END IF;
+  RETURN plan;
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.repair_plan(integer, integer[], text, integer, double precision, boolean) IS
+  'a plan for a student with only some blocks, the last one before each gap of which is repaired by a corpus; {} if a '
+  'tensor is factored, unless that is required: then 0A000, and 22023 if the first block is left out; 22023 if damping '
+  'is not above 0';
+
 -- The box around the middle of the space that contains the given share of the matrices' atoms.
 CREATE FUNCTION hartonomous_internal.central_region(model integer, ratio double precision) RETURNS real[]
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000

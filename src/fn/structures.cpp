@@ -3,6 +3,7 @@
 #include "pg/base/arrays.hpp"
 #include "pg/base/composite.hpp"
 #include "pg/base/guc.hpp"
+#include "pg/base/progress_notice.hpp"
 #include "pg/base/rows.hpp"
 #include "pg/base/text.hpp"
 #include "pg/model/arguments.hpp"
@@ -15,13 +16,16 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <cstdio>
 #include <cstring>
+#include <memory>
 #include <numeric>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "hartonomous/influence.hpp"
+#include "hartonomous/span_repair.hpp"
 #include "network/architecture.hpp"
 
 using namespace hartonomous;
@@ -60,9 +64,9 @@ selection_layers look_up_layers(Datum from, Datum into) {
 
 // The refit of the columns of a tensor by the Gram matrix of its input, from arguments that name a calibration set, the
 // revision whose statistics are used, and the damping; nothing without a set.
-std::optional<column_refit> refit_argument(FunctionCallInfo fcinfo, int argument, std::int32_t model,
-                                           const std::string& tensor, const std::vector<std::uint32_t>& kept) {
-  if (PG_ARGISNULL(argument)) return std::nullopt;
+row_change refit_argument(FunctionCallInfo fcinfo, int argument, std::int32_t model, const std::string& tensor,
+                          const std::vector<std::uint32_t>& kept) {
+  if (PG_ARGISNULL(argument)) return {};
   if (PG_ARGISNULL(argument + 1) || PG_ARGISNULL(argument + 2)) {
     throw error(sqlstate::null_value_not_allowed, "the revision and the damping cannot be NULL");
   }
@@ -78,7 +82,63 @@ std::optional<column_refit> refit_argument(FunctionCallInfo fcinfo, int argument
   }
   backend_interrupts interrupts;
   thread_pool pool(static_cast<unsigned>(current_settings.threads));
-  return column_refit(stored->upper, n, kept, PG_GETARG_FLOAT8(argument + 2), pool, interrupts);
+  return [refit = column_refit(stored->upper, n, kept, PG_GETARG_FLOAT8(argument + 2), pool, interrupts)](
+             const std::uint64_t*, std::size_t count, const float* weights, float* out) {
+    refit.apply(weights, count, out);
+  };
+}
+
+std::string blocks_text(span<const std::int32_t> kept, std::int32_t before, std::uint32_t blocks) {
+  const auto* const next = std::upper_bound(kept.begin(), kept.end(), before);
+  const std::int32_t first = before + 1, last = next == kept.end() ? static_cast<std::int32_t>(blocks) - 1 : *next - 1;
+  return first == last ? "block " + std::to_string(first)
+                       : "blocks " + std::to_string(first) + " to " + std::to_string(last);
+}
+
+// The repair of a block by which the tensor is changed.
+span_repair find_repair(FunctionCallInfo fcinfo, int argument, std::int32_t id, double damping) {
+  const std::string corpus = text_argument(fcinfo, argument + 2, "the corpus");
+  const integer_array_view kept(PG_GETARG_DATUM(argument));
+  const std::int32_t before = PG_GETARG_INT32(argument + 1);
+  language_model model(live_atoms(id));
+  const std::vector<token_id> tokens = model.encode(corpus);
+  const repair_text text = {tokens, model.context(fcinfo, argument + 3), model.begin()};
+  span_repair repair = repair_span(model.network(), model.tensors(), text, kept.values(),
+                                   static_cast<std::uint32_t>(before), damping, work_memory() / 2);
+  char errors[64];
+  std::snprintf(errors, sizeof errors, "%.4f instead of %.4f", repair.error_after, repair.error_before);
+  notice_progress(true, "block " + std::to_string(before) + " makes up for " +
+                            blocks_text(kept.values(), before, model.network().config().blocks) +
+                            ": relative error of the residual stream " + errors);
+  return repair;
+}
+
+// The repair of the rows of a tensor for the blocks that are left out behind its own, from arguments that name the kept
+// blocks, the tensor's block, the text and the length of its windows; nothing without blocks.
+row_change repair_argument(FunctionCallInfo fcinfo, int argument, int damping, atom_reader& reader,
+                           const stored_tensor& tensor) {
+  if (PG_ARGISNULL(argument)) return {};
+  if (PG_ARGISNULL(argument + 1) || PG_ARGISNULL(damping)) {
+    throw error(sqlstate::null_value_not_allowed, "the block and the damping cannot be NULL");
+  }
+  const std::uint64_t columns = tensor.layout.row_length, size = tensor.layout.rows * columns;
+  require_work_memory(size * sizeof(float), "repairing a block");
+  const span_repair repair = find_repair(fcinfo, argument, reader.atoms().model(), PG_GETARG_FLOAT8(damping));
+  if (repair.matrix != tensor.name) {
+    throw error(sqlstate::invalid_parameter_value,
+                "tensor \"" + tensor.name + "\" is not \"" + repair.matrix + "\", which is to be repaired");
+  }
+  auto weights = std::make_shared<buffer<float>>(size);
+  atom_rows(reader, tensor, tensor.all_rows()).read(tensor.layout.rows, weights->data());
+  thread_pool pool(static_cast<unsigned>(current_settings.threads));
+  backend_interrupts interrupts;
+  for (std::uint64_t row = 0; row < tensor.layout.rows; row += repair.width) {
+    apply_repair(repair, weights->data() + row * columns, columns, pool, interrupts);
+  }
+  return [weights, columns](const std::uint64_t* numbers, std::size_t count, const float*, float* out) {
+    for (std::size_t i = 0; i < count; ++i)
+      std::copy_n(weights->data() + numbers[i] * columns, columns, out + i * columns);
+  };
 }
 
 Datum float8_array(const std::vector<double>& values) {
@@ -102,8 +162,9 @@ HARTONOMOUS_FUNCTION(selected_atoms) {
   atom_reader reader(catalog.atoms());
   kept_structures kept = {kept_argument(fcinfo, 2, tensor.layout.rows, "rows"),
                           kept_argument(fcinfo, 3, tensor.layout.row_length, "columns")};
-  std::optional<column_refit> refit = refit_argument(fcinfo, 4, layers.model, layers.name, kept.columns);
-  atom_selection selection(reader, tensor, layers.into, std::move(kept), std::move(refit),
+  row_change change = PG_ARGISNULL(4) ? repair_argument(fcinfo, 7, 6, reader, tensor)
+                                      : refit_argument(fcinfo, 4, layers.model, layers.name, kept.columns);
+  atom_selection selection(reader, tensor, layers.into, std::move(kept), std::move(change),
                            static_cast<unsigned>(current_settings.threads));
   for (std::vector<selected_atom> atoms = selection.next(); !atoms.empty(); atoms = selection.next()) {
     for (const selected_atom& atom : atoms) {

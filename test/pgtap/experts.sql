@@ -2,7 +2,7 @@
 BEGIN;
 \ir lib/model_files.sql
 \ir lib/language_models.sql
-SELECT plan(29);
+SELECT plan(32);
 SELECT create_store() \g /dev/null
 SET LOCAL hartonomous.model_cache_size = 0;
 
@@ -23,10 +23,7 @@ CREATE FUNCTION lib.matrix(tensor text) RETURNS bytea LANGUAGE sql IMMUTABLE
   RETURN (SELECT t.data FROM unnest(llama_tensors()) t WHERE t.name = tensor);
 -- Four experts, each token using two: 0 and 1 have opposite rows in the router, 2 and 3 zeros. The likeliest two are
 -- then 0 or 1, and 2; expert 3 is never used. All but that are the little llama's own matrices.
-CREATE FUNCTION lib.routed_gguf(more jsonb DEFAULT '{}', dims bigint[] DEFAULT '{16,24,4}') RETURNS bytea
-LANGUAGE sql IMMUTABLE RETURN qwen_gguf('qwen3moe',
-  sizes('{"expert_count": 4, "expert_used_count": 2, "expert_feed_forward_length": 24}'::jsonb || more),
-  '{blk.0.ffn_gate.weight,blk.0.ffn_up.weight,blk.0.ffn_down.weight}',
+CREATE FUNCTION lib.routed_tensors(dims bigint[]) RETURNS lib.tensor[] LANGUAGE sql IMMUTABLE RETURN
   ARRAY[ROW('blk.0.ffn_gate_inp.weight', '{16,4}', 0,
             f32(VARIADIC wave(16, 3)) || f32(VARIADIC ARRAY(SELECT -w FROM unnest(wave(16, 3)) w)) || zeros(128)),
         ROW('blk.0.ffn_gate_exps.weight', dims, 0, (SELECT m || m || m || waves(24, 16, 30)
@@ -34,7 +31,20 @@ LANGUAGE sql IMMUTABLE RETURN qwen_gguf('qwen3moe',
         ROW('blk.0.ffn_up_exps.weight', dims, 0, (SELECT m || m || m || waves(24, 16, 31)
                                                     FROM matrix('blk.0.ffn_up.weight') m)),
         ROW('blk.0.ffn_down_exps.weight', '{24,16,4}', 0, (SELECT m || m || m || waves(16, 24, 32)
-                                                             FROM matrix('blk.0.ffn_down.weight') m))]::lib.tensor[]);
+                                                             FROM matrix('blk.0.ffn_down.weight') m))]::lib.tensor[];
+CREATE FUNCTION lib.routed_gguf(more jsonb DEFAULT '{}', dims bigint[] DEFAULT '{16,24,4}',
+  others lib.tensor[] DEFAULT '{}') RETURNS bytea
+LANGUAGE sql IMMUTABLE RETURN qwen_gguf('qwen3moe',
+  sizes('{"expert_count": 4, "expert_used_count": 2, "expert_feed_forward_length": 24}'::jsonb || more),
+  '{blk.0.ffn_gate.weight,blk.0.ffn_up.weight,blk.0.ffn_down.weight}', routed_tensors(dims) || others);
+-- The same with a second block, which has other attention.
+CREATE FUNCTION lib.two_routed_gguf() RETURNS bytea LANGUAGE sql IMMUTABLE
+  RETURN routed_gguf('{"block_count": 2}', others => ARRAY(
+    SELECT ROW(replace(t.name, 'blk.0.', 'blk.1.'), t.dims, t.type, t.data)::lib.tensor
+      FROM unnest(llama_tensors(2) || routed_tensors('{16,24,4}')
+                  || ARRAY[ROW('blk.0.attn_q_norm.weight', '{8}', 0, waves(1, 8, 20)),
+                           ROW('blk.0.attn_k_norm.weight', '{8}', 0, waves(1, 8, 21))]::lib.tensor[]) t
+     WHERE t.name LIKE 'blk.%' AND t.name !~ 'ffn_(gate|up|down)\.'));
 CREATE FUNCTION lib.story() RETURNS text LANGUAGE sql IMMUTABLE
   RETURN left(repeat('the-cat-sat.the-dog-ran,and-the-cow-did-not.', 10), 200);
 
@@ -133,5 +143,13 @@ SELECT is(gguf_value(metadata, 'qwen3moe.expert_used_count')::text, '1', 'no mor
 SELECT ok(perplexity(:s, story(), 32) > 1, 'and it can be run');
 SELECT throws_ok(format('SELECT extract_by_neurons(%s, 0.5)', :m), '22023', NULL,
   'there are no neurons outside of experts');
+-- A block that makes up for the next one: the matrices of all its experts change, and those that were alike stay so.
+SELECT extract_by_layers(import_gguf(two_routed_gguf(), 'two'), 1, new_model_name => 'one of two', corpus => story())
+  AS s \gset
+CREATE FUNCTION lib.down(model regmodel, expert integer) RETURNS real[] LANGUAGE sql STABLE
+  RETURN (tensor_weights(model, 'blk.0.ffn_down_exps.weight')::real[])[expert * 384 + 1:(expert + 1) * 384];
+SELECT is(down(:s, 0), down(:s, e), format('expert %s is as the first', e)) FROM generate_series(1, 2) e;
+SELECT is(array_agg(e ORDER BY e), '{0,1,2,3}', 'all experts change')
+  FROM generate_series(0, 3) e WHERE down(:s, e) <> down('two', e);
 SELECT * FROM finish();
 ROLLBACK;

@@ -2,22 +2,8 @@
 BEGIN;
 \ir lib/model_files.sql
 \ir lib/language_models.sql
+\ir lib/deep_model.sql
 SELECT plan(28);
-SELECT create_store() \g /dev/null
-
--- Six blocks; nothing that the blocks of `idle` write is anything but zeros.
-CREATE FUNCTION lib.deep_gguf(idle integer[]) RETURNS bytea LANGUAGE sql IMMUTABLE
-  RETURN llama_gguf(1, ARRAY(SELECT name FROM unnest(llama_tensors()) WHERE name LIKE 'blk.%') || '{llama.block_count}',
-    ARRAY[kv_u32('llama.block_count', 6)],
-    ARRAY(SELECT ROW(replace(t.name, 'blk.0.', format('blk.%s.', b)), t.dims, t.type,
-                     CASE WHEN b = ANY (idle) AND t.name ~ 'attn_output|ffn_down' THEN zeros(length(t.data))
-                          ELSE t.data END)::tensor
-            FROM generate_series(0, 5) b, unnest(llama_tensors(b)) t WHERE t.name LIKE 'blk.%'));
-CREATE FUNCTION lib.story() RETURNS text LANGUAGE sql IMMUTABLE
-  RETURN left(repeat('the-cat-sat.the-dog-ran,and-the-cow-did-not.', 10), 200);
-CREATE FUNCTION lib.blocks_of(student integer) RETURNS integer[] LANGUAGE sql VOLATILE
-  AS $$ SELECT array_agg(b::int) FROM model_history(student), jsonb_array_elements_text(parameters -> 'blocks') b $$;
-
 SELECT import_gguf(deep_gguf('{3}'), 'deep') AS m \gset
 SELECT is(array_agg(layer_idx ORDER BY layer_idx), '{0,1,2,3,4,5}', 'a row a block') FROM block_influence(:m, story());
 SELECT ok(bool_and((influence = 0) = (layer_idx = 3) AND influence < 2), 'a block that writes nothing has none')
@@ -69,8 +55,8 @@ SELECT throws_ok(format('SELECT extract_by_layers(%s, 3, ''influence'', corpus =
 SELECT throws_ok(
   format('SELECT extract_by_layers(%s, 3, ''influence'', protected_blocks => ''{7}'', corpus => ''abc'')', :m),
   '22023', NULL, 'a block to protect that does not exist');
-SELECT throws_ok(format('SELECT extract_by_layers(%s, 3, corpus => ''abc'')', :m), '22023', NULL,
-  'the first blocks by a corpus');
+SELECT throws_ok(format('SELECT extract_by_layers(%s, 3, corpus => ''abc'', repair => false)', :m), '22023',
+  'the first blocks are chosen without a corpus', 'the first blocks by a corpus');
 SELECT throws_ok(format('SELECT extract_by_layers(%s, 3, ''influence'', n_ctx => 8)', :m), '22023',
   'n_ctx needs a corpus', 'windows of no corpus');
 SELECT throws_ok(format('SELECT block_influences(%s, ''abc'', NULL, NULL)', :m), '22004', NULL, 'no blocks');

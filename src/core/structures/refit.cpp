@@ -1,9 +1,8 @@
 // The least-squares refit of kept columns (hartonomous/structures.hpp).
 #include "hartonomous/error.hpp"
 #include "hartonomous/structures.hpp"
-#include "hessian/factor.hpp"
-#include "linear_algebra/eigen.hpp"
 #include "linear_algebra/sgemm.hpp"
+#include "structures/ridge.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -12,10 +11,6 @@ namespace hartonomous {
 namespace {
 
 using Eigen::Index;
-using Eigen::MatrixXd;
-
-constexpr std::size_t panel = 64;  // right sides that are solved together
-constexpr Index tile = 128;        // rows of a task
 
 // An entry of a symmetric matrix of which the upper triangle is stored, row after row.
 double entry(span<const float> gram, std::size_t n, std::size_t i, std::size_t j) {
@@ -33,29 +28,11 @@ double checked_mean(span<const float> gram, std::size_t n) {
   return n > 0 ? sum / static_cast<double>(n) : 0.0;
 }
 
-// The solution X of H X = sides, given the inverse of H's lower triangular factor: X = L^-T (L^-1 sides).
-MatrixXd solve(const hessian_detail::square_matrix& inverse, const MatrixXd& sides, thread_pool& pool,
-               interrupt_checker& interrupts) {
-  const Index size = inverse.rows();
-  const auto tiles = static_cast<std::size_t>((size + tile - 1) / tile);
-  MatrixXd half(size, sides.cols()), solved(size, sides.cols());
-  pool.run(tiles, interrupts, [&](std::size_t t) {
-    const Index row = static_cast<Index>(t) * tile, height = std::min(tile, size - row);
-    half.middleRows(row, height).noalias() = inverse.block(row, 0, height, row + height) * sides.topRows(row + height);
-  });
-  pool.run(tiles, interrupts, [&](std::size_t t) {
-    const Index row = static_cast<Index>(t) * tile, height = std::min(tile, size - row);
-    solved.middleRows(row, height).noalias() =
-        inverse.block(row, row, size - row, height).transpose() * half.bottomRows(size - row);
-  });
-  return solved;
-}
-
 }  // namespace
 
 std::uint64_t column_refit::bytes(std::uint64_t n, std::uint64_t kept) noexcept {
   const std::uint64_t dropped = n - kept;
-  return kept * kept * sizeof(double) + 3 * kept * panel * sizeof(double) + dropped * kept * sizeof(float);
+  return kept * kept * sizeof(double) + structures_detail::solve_bytes(kept) + dropped * kept * sizeof(float);
 }
 
 column_refit::column_refit(span<const float> gram, std::size_t n, span<const std::uint32_t> kept, double damping,
@@ -79,24 +56,9 @@ column_refit::column_refit(span<const float> gram, std::size_t n, span<const std
     h(j, j) += damping * mean;
     if (j % 64 == 0) interrupts.check();
   }
-  if (!hessian_detail::invert_factor(h, pool, interrupts)) {
+  const auto of_dropped = [&](std::size_t d, std::size_t k) { return entry(gram, n, kept_[k], dropped_[d]); };
+  if (!structures_detail::solve_rows(h, dropped_.size(), of_dropped, transfer_.data(), pool, interrupts)) {
     throw error(sqlstate::numeric_value_out_of_range, "the Gram matrix is not positive semidefinite");
-  }
-  for (std::size_t first = 0; first < dropped_.size(); first += panel) {
-    const std::size_t count = std::min(panel, dropped_.size() - first);
-    MatrixXd sides(size, static_cast<Index>(count));
-    for (std::size_t d = 0; d < count; ++d) {
-      for (std::size_t k = 0; k < kept_.size(); ++k) {
-        sides(static_cast<Index>(k), static_cast<Index>(d)) = entry(gram, n, kept_[k], dropped_[first + d]);
-      }
-    }
-    const MatrixXd solved = solve(h, sides, pool, interrupts);
-    for (std::size_t d = 0; d < count; ++d) {
-      for (std::size_t k = 0; k < kept_.size(); ++k) {
-        transfer_[(first + d) * kept_.size() + k] =
-            static_cast<float>(solved(static_cast<Index>(k), static_cast<Index>(d)));
-      }
-    }
   }
 }
 

@@ -11,7 +11,7 @@ namespace hartonomous::pg {
 namespace {
 
 constexpr std::size_t panel_bytes = 4 << 20;  // of stored atoms that are worked on together
-constexpr std::size_t refit_rows = 16;        // that are refitted together
+constexpr std::size_t changed_rows = 16;      // that are changed together
 
 std::vector<std::int32_t> sequences_of(const stored_tensor& tensor, const std::vector<std::uint32_t>& rows) {
   const std::uint64_t per_row = tensor.layout.atoms_per_row();
@@ -26,11 +26,11 @@ std::vector<std::int32_t> sequences_of(const stored_tensor& tensor, const std::v
 }  // namespace
 
 atom_selection::atom_selection(atom_reader& reader, const stored_tensor& from, const atom_layout& into,
-                               kept_structures kept, std::optional<column_refit> refit, unsigned threads)
+                               kept_structures kept, row_change change, unsigned threads)
     : from_(from),
       into_(into),
       kept_(std::move(kept)),
-      refit_(std::move(refit)),
+      change_(std::move(change)),
       cursor_(reader, from, sequences_of(from, kept_.rows)),
       pending_(cursor_.next()),
       pool_(threads) {
@@ -66,19 +66,21 @@ std::vector<atom_selection::row_job> atom_selection::read_rows() {
 }
 
 // This and the next function run on threads of the pool, so they must not call PostgreSQL.
-void atom_selection::refit(row_job* jobs, std::size_t count) const {
+void atom_selection::change(row_job* jobs, std::size_t count) const {
   no_interrupts none;
   const std::size_t columns = from_.layout.row_length;
   std::vector<float> rows(count * columns), out(count * into_.row_length);
+  std::vector<std::uint64_t> numbers;
   for (std::size_t i = 0; i < count; ++i) {
+    numbers.push_back(jobs[i].source);
     column_copier copier(jobs[i].runs, columns);
     const std::vector<float>& values = copier.values(none);
     std::copy(values.begin(), values.end(), rows.begin() + static_cast<std::ptrdiff_t>(i * columns));
   }
-  refit_->apply(rows.data(), count, out.data());
+  change_(numbers.data(), count, rows.data(), out.data());
   for (std::size_t i = 0; i < count; ++i) {
     const float* const row = out.data() + i * into_.row_length;
-    jobs[i].refitted.assign(row, row + into_.row_length);
+    jobs[i].changed.assign(row, row + into_.row_length);
   }
 }
 
@@ -90,8 +92,8 @@ void atom_selection::select(row_job& job) const {
     const std::uint64_t first = into_.column_of(atom);
     const span<const std::uint32_t> columns = {kept_.columns.data() + first, count};
     const stored_run* source = copier.source_of(columns);
-    // What is missing may become something by a refit.
-    if (source == nullptr && refit_) source = job.runs.data();
+    // What is missing may become something by a change.
+    if (source == nullptr && change_) source = job.runs.data();
     if (source == nullptr) continue;
     const format_traits& traits = traits_of(source->storage);
     if (count % traits.block_weights != 0 && into_.row_length != from_.layout.row_length) {
@@ -103,8 +105,8 @@ void atom_selection::select(row_job& job) const {
     selected_atom made = {static_cast<std::int32_t>(atom),
                           job.sequences[static_cast<std::size_t>(source - job.runs.data())], source->storage,
                           static_cast<std::uint32_t>(count), std::vector<std::byte>(bytes_of(source->storage, count))};
-    if (refit_) {
-      quantize(source->storage, {job.refitted.data() + first, count}, {}, made.blocks.data(), none);
+    if (change_) {
+      quantize(source->storage, {job.changed.data() + first, count}, {}, made.blocks.data(), none);
     } else {
       copier.copy(columns, source->storage, made.blocks.data(), none);
     }
@@ -117,10 +119,10 @@ std::vector<selected_atom> atom_selection::next() {
   while (atoms.empty()) {
     std::vector<row_job> jobs = read_rows();
     if (jobs.empty()) break;
-    if (refit_) {
-      const std::size_t panels = (jobs.size() + refit_rows - 1) / refit_rows;
+    if (change_) {
+      const std::size_t panels = (jobs.size() + changed_rows - 1) / changed_rows;
       pool_.run(panels, interrupts_, [&](std::size_t i) {
-        refit(jobs.data() + i * refit_rows, std::min(refit_rows, jobs.size() - i * refit_rows));
+        change(jobs.data() + i * changed_rows, std::min(changed_rows, jobs.size() - i * changed_rows));
       });
     }
     pool_.run(jobs.size(), interrupts_, [&](std::size_t i) { select(jobs[i]); });

@@ -5,7 +5,7 @@
 
 #include <cstddef>
 #include <cstdint>
-#include <optional>
+#include <functional>
 #include <vector>
 
 #include "hartonomous/structures.hpp"
@@ -26,12 +26,17 @@ struct selected_atom {
   std::vector<std::byte> blocks;
 };
 
+// Reads `count` rows of the stored tensor, given their numbers and all their weights, and writes what becomes of the
+// kept columns. Called by the threads of a pool.
+using row_change =
+    std::function<void(const std::uint64_t* numbers, std::size_t count, const float* weights, float* out)>;
+
 class atom_selection {
  public:
-  // `into` is the layout of the new tensor. With a refit all weights are decoded, changed and encoded again. Errors:
+  // `into` is the layout of the new tensor. With a change all weights are decoded, changed and encoded again. Errors:
   // 22023 if the selection does not have the rows and columns of the new tensor.
   atom_selection(atom_reader& reader, const stored_tensor& from, const atom_layout& into, kept_structures kept,
-                 std::optional<column_refit> refit, unsigned threads);
+                 row_change change, unsigned threads);
   // The atoms of the next rows, in order, without those all of whose weights are missing; nothing at the end. Errors:
   // 22023 if rows of the new length fit no block of a format.
   std::vector<selected_atom> next();
@@ -43,19 +48,19 @@ class atom_selection {
     std::vector<std::vector<std::byte>> bytes;
     std::vector<stored_run> runs;
     std::vector<std::int32_t> sequences;
-    std::vector<float> refitted;  // the kept columns; empty without a refit
+    std::vector<float> changed;  // the kept columns; empty without a change
     std::vector<selected_atom> made;
   };
 
   void take_atom(row_job& job);
   std::vector<row_job> read_rows();
-  void refit(row_job* jobs, std::size_t count) const;
+  void change(row_job* jobs, std::size_t count) const;
   void select(row_job& job) const;
 
   const stored_tensor& from_;
   atom_layout into_;
   kept_structures kept_;
-  std::optional<column_refit> refit_;
+  row_change change_;
   atom_cursor cursor_;
   bool pending_;
   std::size_t next_row_ = 0;  // index in kept_.rows

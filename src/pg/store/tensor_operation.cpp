@@ -129,12 +129,25 @@ void read_factor(json_object& arguments, tensor_operation& to) {
   if (dense && find_format(dense->data(), dense->size()) == nullptr) arguments.refuse("dense_format", "is unknown");
 }
 
+// A selection of all rows and columns, which are changed by the repair of a block (hartonomous/span_repair.hpp).
+void read_repair(json_object& arguments) {
+  const bool complete = arguments.integer("before", 0, INT32_MAX).has_value() && arguments.text("corpus").has_value() &&
+                        arguments.number("damping").has_value();
+  arguments.integer("n_ctx", 1, INT32_MAX);
+  if (!complete) {
+    throw error(sqlstate::invalid_parameter_value,
+                "operation \"select\" needs \"before\", \"corpus\" and \"damping\" with \"kept_blocks\"");
+  }
+}
+
 // select_tensor() (sql/internal/selections.sql) reads the arguments again and executes the operation.
 void read_select(json_object& arguments, tensor_operation& to) {
   to.changes_atoms = false;
+  if (arguments.reals("kept_blocks")) return read_repair(arguments);
   const auto rows = arguments.reals("rows"), columns = arguments.reals("columns");
   if (!rows && !columns) {
-    throw error(sqlstate::invalid_parameter_value, "operation \"select\" needs \"rows\" or \"columns\"");
+    throw error(sqlstate::invalid_parameter_value,
+                "operation \"select\" needs \"rows\", \"columns\" or \"kept_blocks\"");
   }
   if (!arguments.reals("shape")) arguments.refuse("shape", "is missing");
   const bool refitted = arguments.text("calibration_set").has_value();
