@@ -111,8 +111,4 @@ class calibration {
   std::function<void(double)> watcher_;
 };
 
-// For example "calibrated 18.3 %, block 2 of 32, 1 min 40 s left", where `part` is the share of the work that is done.
-std::string calibration_progress_text(double part, std::uint32_t step, std::uint32_t blocks,
-                                      std::optional<double> seconds_left);
-
 }  // namespace hartonomous

@@ -1,6 +1,7 @@
 // When long work reports its progress, and an estimate of the time that is left.
 #pragma once
 
+#include <cstdint>
 #include <functional>
 #include <optional>
 #include <string>
@@ -25,6 +26,11 @@ class progress_timer {
   std::function<double()> clock_;
   double begin_, last_;
 };
+
+// For example "calibrated 18.3 %, block 2 of 32, 1 min 40 s left": what was done, and which part (0 to 1) of all steps;
+// they are the blocks of a network, from 0, and then its output matrix.
+std::string block_progress_text(const std::string& done, double part, std::uint32_t step, std::uint32_t blocks,
+                                std::optional<double> seconds_left);
 
 // A duration in readable form: 8 s, 1 min 40 s, 2 h 5 min, 3 d 4 h.
 std::string duration_text(double seconds);

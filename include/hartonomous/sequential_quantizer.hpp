@@ -7,12 +7,14 @@
 //   W' = W + (a W (sum of (x - x_q) x_qᵀ) + b (sum of r x_qᵀ)) (sum of x_q x_qᵀ + damping)⁻¹
 //
 // where r is the difference of the streams to which the output is added (b only for matrices that write to the stream).
-// This is least squares: a = b = 1 gives what is best for the calibration text, less gives what is safer with few
-// tokens. Source for rounding with the inputs of the quantized network: Frantar et al., GPTQ (2023).
+// The output matrix comes last, and is corrected for x alone. This is least squares: a = b = 1 gives what is best for
+// the calibration text, less gives what is safer with few tokens. Source for rounding with the inputs of the quantized
+// network: Frantar et al., GPTQ (2023).
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -53,7 +55,8 @@ class matrix_rounder {
   // Whether the tensor is rounded at all; otherwise it is used as it is.
   virtual bool rounds(const std::string& tensor) = 0;
   // Rounds some rows of a tensor, rows.count x hessian.columns(), and replaces them by what the rounded ones stand for.
-  // Called once for all rows of a matrix, and for each expert that some token has chosen.
+  // Called once for all rows of a matrix, for each expert that some token has chosen, and for the output matrix some
+  // rows at a time.
   virtual void round(const std::string& tensor, row_range rows, const input_hessian& hessian,
                      std::vector<float>& weights) = 0;
 };
@@ -75,7 +78,13 @@ class sequential_quantizer {
   void run_block(span<const token_sequence> sequences, std::uint32_t block, std::vector<float>& stream,
                  std::vector<float>& rounded_stream);
 
-  // About the most memory in bytes that run_block() takes, besides the streams.
+  // Rounds the output matrix for the streams as they are after the last block.
+  void round_output(const std::vector<float>& stream, const std::vector<float>& rounded_stream);
+
+  // `watcher` is called on the caller's thread as work is done, with the part (0 to 1) of the running call that is.
+  void watch(std::function<void(double)> watcher);
+
+  // About the most memory in bytes that a call takes, besides the streams.
   std::uint64_t run_bytes(std::uint64_t tokens, std::uint64_t longest) const noexcept;
 
  private:

@@ -11,7 +11,7 @@
 #include <map>
 #include <random>
 
-#include "calibration/gram_sums.hpp"
+#include "calibration/gram_panels.hpp"
 #include "countdown.hpp"
 #include "gguf_tensors.hpp"
 #include "hartonomous/error.hpp"
@@ -210,15 +210,15 @@ TEST(Calibration, WindowsBeginAnew) {
 }
 
 TEST(Calibration, WideInputsAreCutIntoPanels) {
-  using calibration_detail::gram_sums;
+  using calibration_detail::triangle_bytes;
   for (const std::size_t columns : {1U, 256U, 257U, 5793U, 14336U, 65536U}) {
     std::size_t next = 0;
     std::uint64_t bytes = 0;
-    for (const calibration_detail::panel_rows& rows : calibration_detail::panels_of(columns)) {
+    for (const matrix_rows& rows : calibration_detail::panels_of(columns)) {
       EXPECT_EQ(rows.first, next);
-      EXPECT_LE(gram_sums::triangle_bytes(columns, rows), most_panel_bytes);
+      EXPECT_LE(triangle_bytes(columns, rows), most_panel_bytes);
       next += rows.count;
-      bytes += gram_sums::triangle_bytes(columns, rows);
+      bytes += triangle_bytes(columns, rows);
     }
     EXPECT_EQ(next, columns);
     EXPECT_EQ(bytes, sizeof(float) * columns * (columns + 1) / 2);
@@ -237,11 +237,11 @@ TEST(Calibration, TilesTogetherAreTheMatrix) {
   std::vector<double> squares(columns);
   for (std::size_t i = 0; i < x.size(); ++i) squares[i % columns] += static_cast<double>(x[i]) * x[i];
   std::vector<float> found;
-  for (const calibration_detail::panel_rows rows : {calibration_detail::panel_rows{0, 256}, {256, 344}}) {
-    calibration_detail::gram_sums sums(columns, rows);
-    for (std::size_t tile = sums.tiles(); tile-- > 0;) sums.add(tile, x.data(), tokens);
+  for (const matrix_rows rows : {matrix_rows{0, 256}, {256, 344}}) {
+    token_sums sums = calibration_detail::panel_sums(columns, rows);
+    for (std::size_t tile = sums.tiles(); tile-- > 0;) sums.add(tile, x.data(), columns, x.data(), tokens);
     std::vector<float> panel;
-    sums.triangle(squares, panel);
+    calibration_detail::write_triangle(sums, rows, squares, panel);
     found.insert(found.end(), panel.begin(), panel.end());
   }
   std::size_t at = 0;
@@ -279,11 +279,6 @@ TEST(Calibration, ActivationsThatAreNotFinite) {
     EXPECT_EQ(state_of([&] { collect(tensors, random_tokens, 64, {}, found); }), "55000") << value;
     EXPECT_EQ(found.inputs.back().tensor, "blk.0.ffn_down.weight") << "the block before it is complete";
   }
-}
-
-TEST(Calibration, DescribesItsProgress) {
-  EXPECT_EQ(calibration_progress_text(0.18379, 1, 32, 100.0), "calibrated 18.3 %, block 2 of 32, 1 min 40 s left");
-  EXPECT_EQ(calibration_progress_text(0.99999, 32, 32, std::nullopt), "calibrated 99.9 %, output matrix");
 }
 
 TEST(Calibration, CanBeInterruptedAtEveryCheck) {

@@ -26,6 +26,13 @@ TEST(Progress, IsDueEveryTenSeconds) {
   EXPECT_TRUE(timer.due());
 }
 
+TEST(Progress, OfTheBlocksOfANetwork) {
+  EXPECT_EQ(block_progress_text("calibrated", 0.18379, 1, 32, 100.0),
+            "calibrated 18.3 %, block 2 of 32, 1 min 40 s left");
+  EXPECT_EQ(block_progress_text("quantized in sequence", 0.99999, 32, 32, std::nullopt),
+            "quantized in sequence 99.9 %, output matrix");
+}
+
 TEST(Progress, ByTheClockOfTheMachine) {
   progress_timer timer;
   EXPECT_FALSE(timer.due());

@@ -180,6 +180,86 @@ TEST(Sequential, TheCorrectionBringsTheStreamBack) {
             distance(with_input.stream, with_input.rounded_stream));
 }
 
+// Rounds the matrices of blocks, and takes the output matrix as it is corrected.
+class block_step_rounder final : public matrix_rounder {
+ public:
+  bool rounds(const std::string& tensor) override {
+    return tensor == "output.weight" || (tensor.find("blk.") == 0 && tensor.find("norm") == std::string::npos);
+  }
+  void round(const std::string& tensor, row_range rows, const input_hessian&, std::vector<float>& weights) override {
+    if (tensor == "output.weight") {
+      EXPECT_EQ(rows.first * width, output.size());
+      output.insert(output.end(), weights.begin(), weights.end());
+      return;
+    }
+    for (float& w : weights) w = std::nearbyint(w / 0.05f) * 0.05f;
+  }
+  std::vector<float> output;
+  std::size_t width = 0;
+};
+
+struct logit_distances {
+  double corrected = 0.0, as_it_was = 0.0;
+  std::vector<float> output;
+};
+
+// How far the logits of the rounded network are from those of the original, with the output matrix that comes last.
+logit_distances output_of(double share, unsigned threads) {
+  no_interrupts none;
+  gguf_tensors original(experts);
+  const hyperparameters config = read_hyperparameters(original.metadata());
+  const auto tokens = texts(6, 24);
+  std::vector<token_sequence> sequences;
+  for (const auto& text : tokens) sequences.push_back({text});
+  block_step_rounder rounder;
+  rounder.width = config.width;
+  sequential_options options;
+  options.fixed_shares = true;
+  options.shares = {share, share};
+  transformer exact(config, original, 1, panel, none);
+  EXPECT_EQ(exact.output_matrix(), "output.weight");
+  sequential_quantizer quantizer(config, original, rounder, options, threads, panel, none);
+  std::vector<float> stream = embedded(exact, tokens), rounded_stream = stream;
+  for (std::uint32_t block = 0; block < config.blocks; ++block) {
+    quantizer.run_block(sequences, block, stream, rounded_stream);
+  }
+  const std::vector<float> before = rounded_stream;
+  double last = 0.0;
+  quantizer.watch([&](double part) { last = part; });
+  quantizer.round_output(stream, rounded_stream);
+  EXPECT_EQ(rounded_stream, before) << "the streams are only read";
+  EXPECT_EQ(last, 1.0);
+  std::vector<std::size_t> all(stream.size() / config.width);
+  for (std::size_t i = 0; i < all.size(); ++i) all[i] = i;
+  const std::vector<float> x = exact.normed(stream, all), xq = exact.normed(rounded_stream, all);
+  const std::vector<float>& w = original.matrices().at("output.weight").values;
+  logit_distances found;
+  found.output = rounder.output;
+  EXPECT_EQ(found.output.size(), w.size());
+  for (std::size_t t = 0; t < all.size(); ++t) {
+    for (std::size_t row = 0; row < w.size() / config.width; ++row) {
+      double wanted = 0.0, corrected = 0.0, old = 0.0;
+      for (std::size_t j = 0; j < config.width; ++j) {
+        const std::size_t at = row * config.width + j;
+        wanted += static_cast<double>(w[at]) * x[t * config.width + j];
+        corrected += static_cast<double>(found.output[at]) * xq[t * config.width + j];
+        old += static_cast<double>(w[at]) * xq[t * config.width + j];
+      }
+      found.corrected += std::pow(corrected - wanted, 2);
+      found.as_it_was += std::pow(old - wanted, 2);
+    }
+  }
+  return found;
+}
+
+TEST(Sequential, TheOutputMatrixBringsTheLogitsBack) {
+  const logit_distances found = output_of(1.0, 1);
+  EXPECT_LT(found.corrected, 0.9 * found.as_it_was);
+  EXPECT_EQ(found.output, output_of(1.0, 5).output) << "on any number of threads";
+  const logit_distances uncorrected = output_of(0.0, 1);
+  EXPECT_EQ(uncorrected.corrected, uncorrected.as_it_was);
+}
+
 TEST(Sequential, ThreadsChangeNothing) {
   trial t;
   const outcome one = run(t);

@@ -3,11 +3,8 @@
 
 #include "calibration/input_meter.hpp"
 #include "hartonomous/error.hpp"
-#include "hartonomous/progress.hpp"
 
 #include <algorithm>
-#include <cmath>
-#include <cstdio>
 #include <numeric>
 #include <string>
 
@@ -42,10 +39,10 @@ std::vector<std::vector<panel_job>> plan_passes(span<const linear_input> inputs,
   std::size_t number = 0;
   for (const linear_input& input : inputs) {
     if (input.tensor != input.shared_with) continue;
-    const std::vector<panel_rows> panels = panels_of(input.columns);
+    const std::vector<matrix_rows> panels = panels_of(input.columns);
     for (std::uint32_t expert = 0; expert < input.experts; ++expert) {
-      for (const panel_rows& rows : panels) {
-        const std::uint64_t added = gram_sums::bytes(input.columns, rows);
+      for (const matrix_rows& rows : panels) {
+        const std::uint64_t added = panel_bytes(input.columns, rows);
         if (added > room) {
           refuse_memory("a Gram matrix of " + std::to_string(input.columns) + " columns", memory - room + added, memory,
                         "collect fewer tokens (max_tokens), or only the diagonal (statistics => 'diagonal')");
@@ -71,8 +68,8 @@ std::uint64_t room_for_sums(span<const linear_input> inputs, std::uint64_t besid
   }
   std::uint64_t largest = 0;
   for (const linear_input& input : inputs) {
-    for (const panel_rows& rows : panels_of(input.columns)) {
-      largest = std::max(largest, gram_sums::triangle_bytes(input.columns, rows));
+    for (const matrix_rows& rows : panels_of(input.columns)) {
+      largest = std::max(largest, triangle_bytes(input.columns, rows));
     }
   }
   return memory - std::min(memory, besides + largest);
@@ -209,22 +206,11 @@ double calibration::multiplications(const transformer& network, std::uint32_t st
     if (input.tensor != input.shared_with) continue;
     // All experts together see each token experts_used times.
     const std::size_t tokens = tokens_.size() * (input.experts > 1 ? network.config().experts_used : 1);
-    for (const panel_rows& rows : panels_of(input.columns)) {
-      products += gram_sums::multiplications(input.columns, rows, tokens);
+    for (const matrix_rows& rows : panels_of(input.columns)) {
+      products += panel_multiplications(input.columns, rows, tokens);
     }
   }
   return forward * static_cast<double>(passes.size()) + products;
-}
-
-std::string calibration_progress_text(double part, std::uint32_t step, std::uint32_t blocks,
-                                      std::optional<double> seconds_left) {
-  char number[32];
-  // Rounded down, so that 100 % is shown only when everything is done.
-  std::snprintf(number, sizeof number, "calibrated %.1f %%, ", std::floor(part * 1000.0) / 10.0);
-  std::string text = number;
-  text += step < blocks ? "block " + std::to_string(step + 1) + " of " + std::to_string(blocks) : "output matrix";
-  if (seconds_left) text += ", " + duration_text(*seconds_left) + " left";
-  return text;
 }
 
 }  // namespace hartonomous

@@ -27,7 +27,7 @@ input_meter::input_meter(transformer& network, span<const linear_input> inputs,
 void input_meter::begin_pass(span<const panel_job> jobs) {
   panels_.clear();
   panels_.reserve(jobs.size());
-  for (const panel_job& job : jobs) panels_.push_back({job, gram_sums(inputs_[job.input].columns, job.rows)});
+  for (const panel_job& job : jobs) panels_.push_back({job, panel_sums(inputs_[job.input].columns, job.rows)});
   counting_ = !counted_;
 }
 
@@ -54,7 +54,7 @@ bool input_meter::triangle(std::size_t job, std::vector<float>& out) const {
   const input_sums& sums = sums_[panel.job.input];
   if (sums.token_counts[panel.job.expert] == 0) return false;
   const std::size_t columns = inputs_[panel.job.input].columns;
-  panel.sums.triangle({sums.squares.data() + panel.job.expert * columns, columns}, out);
+  write_triangle(panel.sums, panel.job.rows, {sums.squares.data() + panel.job.expert * columns, columns}, out);
   if (!std::all_of(out.begin(), out.end(), [](float g) { return std::isfinite(g); })) refuse(sums.tensor);
   return true;
 }
@@ -93,8 +93,8 @@ void input_meter::add_products(std::size_t input, std::uint32_t expert, const fl
   for (running_panel& panel : panels_) {
     if (panel.job.input != input || panel.job.expert != expert) continue;
     network_.threads().run(panel.sums.tiles(), network_.interrupts(),
-                           [&](std::size_t tile) { panel.sums.add(tile, x, tokens); });
-    if (watcher_) watcher_(gram_sums::multiplications(columns, panel.job.rows, tokens));
+                           [&](std::size_t tile) { panel.sums.add(tile, x, columns, x, tokens); });
+    if (watcher_) watcher_(panel_multiplications(columns, panel.job.rows, tokens));
   }
 }
 

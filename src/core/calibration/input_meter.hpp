@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "calibration/gram_sums.hpp"
+#include "calibration/gram_panels.hpp"
 #include "hartonomous/calibration.hpp"
 
 namespace hartonomous::calibration_detail {
@@ -17,7 +17,7 @@ namespace hartonomous::calibration_detail {
 struct panel_job {
   std::size_t input = 0;  // among the distinct inputs of the step
   std::uint32_t expert = 0;
-  panel_rows rows;
+  matrix_rows rows;
 };
 
 class input_meter final : public linear_observer {
@@ -43,7 +43,7 @@ class input_meter final : public linear_observer {
  private:
   struct running_panel {
     panel_job job;
-    gram_sums sums;
+    token_sums sums;
   };
 
   void add_squares(input_sums& to, std::uint32_t expert, const float* x, std::size_t tokens, std::size_t columns);

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <cmath>
 #include <cstdint>
+#include <cstdio>
 
 namespace hartonomous {
 namespace {
@@ -32,6 +33,17 @@ bool progress_timer::due() {
 std::optional<double> progress_timer::left(double part) const {
   if (!(part > 0.0)) return std::nullopt;
   return (clock_() - begin_) * (1.0 - std::min(part, 1.0)) / part;
+}
+
+std::string block_progress_text(const std::string& done, double part, std::uint32_t step, std::uint32_t blocks,
+                                std::optional<double> seconds_left) {
+  char number[32];
+  // Rounded down, so that 100 % is shown only when everything is done.
+  std::snprintf(number, sizeof number, " %.1f %%, ", std::floor(part * 1000.0) / 10.0);
+  std::string text = done + number;
+  text += step < blocks ? "block " + std::to_string(step + 1) + " of " + std::to_string(blocks) : "output matrix";
+  if (seconds_left) text += ", " + duration_text(*seconds_left) + " left";
+  return text;
 }
 
 std::string duration_text(double seconds) {

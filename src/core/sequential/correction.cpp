@@ -1,74 +1,23 @@
-// Sums over tokens and least squares (correction.hpp). Work is divided into tasks by its size only, so any number of
-// threads gives the same sums.
+// Least squares (correction.hpp). Work is divided into tasks by its size only, so any number of threads gives the same
+// numbers.
 #include "sequential/correction.hpp"
 
-#include "linear_algebra/eigen.hpp"
 #include "linear_algebra/sgemm.hpp"
 
 #include <algorithm>
+#include <iterator>
 
 namespace hartonomous::sequential_detail {
 namespace {
 
-using Eigen::Index;
-using row_major = Eigen::Matrix<double, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
-using row_major_floats = Eigen::Matrix<float, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>;
-
-constexpr std::size_t token_panel = 256, part = 128;
-
-std::size_t parts_of(std::size_t count) { return (count + part - 1) / part; }
-
 // How many rows make a task of some 10 ms, if each takes that many multiplications.
 std::size_t rows_of_task(std::size_t multiplications) {
-  constexpr std::size_t most = std::size_t{1} << 27;
-  return std::clamp<std::size_t>(most / std::max<std::size_t>(multiplications, 1), 1, part);
+  constexpr std::size_t most = std::size_t{1} << 27, rows = 128;
+  return std::clamp<std::size_t>(most / std::max<std::size_t>(multiplications, 1), 1, rows);
 }
 
-auto tokens_of(const float* x, std::size_t from, std::size_t count, std::size_t columns) {
-  return Eigen::Map<const row_major_floats>(x + from * columns, static_cast<Index>(count), static_cast<Index>(columns));
-}
-
-// sum += panelᵀ other, one task for each run of rows of the sum.
-void add_panel(row_major& sum, const row_major& left, const row_major& right, thread_pool& pool,
-               interrupt_checker& interrupts) {
-  const auto rows = static_cast<std::size_t>(sum.rows());
-  pool.run(parts_of(rows), interrupts, [&](std::size_t task) {
-    const auto from = static_cast<Index>(task * part);
-    const Index count = std::min<Index>(part, sum.rows() - from);
-    sum.middleRows(from, count).noalias() += left.middleCols(from, count).transpose() * right;
-  });
-}
-
-}  // namespace
-
-float_matrix cross_gram(const float* left, const float* minus, std::size_t left_columns, const float* right,
-                        std::size_t right_columns, std::size_t tokens, thread_pool& pool,
-                        interrupt_checker& interrupts) {
-  row_major sum = row_major::Zero(static_cast<Index>(left_columns), static_cast<Index>(right_columns));
-  for (std::size_t from = 0; from < tokens; from += token_panel) {
-    const std::size_t count = std::min(token_panel, tokens - from);
-    row_major a = tokens_of(left, from, count, left_columns).cast<double>();
-    if (minus != nullptr) a -= tokens_of(minus, from, count, left_columns).cast<double>();
-    add_panel(sum, a, tokens_of(right, from, count, right_columns).cast<double>(), pool, interrupts);
-  }
-  float_matrix result{left_columns, right_columns, std::vector<float>(left_columns * right_columns)};
-  std::transform(sum.data(), sum.data() + sum.size(), result.values.begin(),
-                 [](double value) { return static_cast<float>(value); });
-  return result;
-}
-
-std::vector<double> gram_of(const float* x, std::size_t columns, std::size_t tokens, thread_pool& pool,
-                            interrupt_checker& interrupts) {
-  row_major sum = row_major::Zero(static_cast<Index>(columns), static_cast<Index>(columns));
-  for (std::size_t from = 0; from < tokens; from += token_panel) {
-    const row_major a = tokens_of(x, from, std::min(token_panel, tokens - from), columns).cast<double>();
-    add_panel(sum, a, a, pool, interrupts);
-  }
-  return {sum.data(), sum.data() + sum.size()};
-}
-
-// H⁻¹ = CᵀC, and C is stored as panels of its rows, transposed: the product with Cᵀ is one with each panel, that with C
-// one with each panel transposed.
+// right_side (rows x hessian.columns()) times H⁻¹, in place. H⁻¹ = CᵀC, and C is stored as panels of its rows,
+// transposed: the product with Cᵀ is one with each panel, that with C one with each panel transposed.
 void solve_against(const input_hessian& hessian, float_matrix& right_side, thread_pool& pool,
                    interrupt_checker& interrupts) {
   const std::size_t columns = right_side.columns, run = rows_of_task(columns * columns);
@@ -95,6 +44,7 @@ void solve_against(const input_hessian& hessian, float_matrix& right_side, threa
   });
 }
 
+// out += factor * a b, for row-major matrices; out is a.rows x b.columns.
 void add_product(const float* a, std::size_t rows, const float_matrix& b, float factor, float* out, thread_pool& pool,
                  interrupt_checker& interrupts) {
   const std::size_t run = rows_of_task(b.rows * b.columns);
@@ -105,6 +55,54 @@ void add_product(const float* a, std::size_t rows, const float_matrix& b, float 
              b.columns);
     for (std::size_t i = 0; i < term.size(); ++i) out[from * b.columns + i] += factor * term[i];
   });
+}
+
+}  // namespace
+
+float_matrix floats_of(const token_sums& sums, std::size_t rows, std::size_t columns) {
+  float_matrix result{rows, columns, {}};
+  result.values.reserve(rows * columns);
+  for (std::size_t row = 0; row < rows; ++row) {
+    std::transform(sums.row(row), sums.row(row) + columns, std::back_inserter(result.values),
+                   [](double value) { return static_cast<float>(value); });
+  }
+  return result;
+}
+
+input_correction::input_correction(const float* x, const float* exact, std::size_t columns, std::size_t tokens,
+                                   const sequential_options& options, thread_pool& pool,
+                                   interrupt_checker& interrupts) {
+  const token_sums gram = gram_sums(x, columns, tokens, pool, interrupts);
+  hessian_ = std::make_unique<input_hessian>(
+      columns, [&](std::size_t row, double* out) { std::copy_n(gram.row(row), columns - row, out); }, options.damping,
+      pool, interrupts);
+  double trace = 0.0;
+  for (std::size_t i = 0; i < columns; ++i) trace += gram.row(i)[0];
+  scale_ = trace / static_cast<double>(columns) * (1.0 + hessian_->damping());
+  shares_ = {0.0, 0.0};
+  if (exact == nullptr || !(scale_ > 0.0)) return;
+  shares_ = options.fixed_shares ? options.shares : supported_correction(tokens, columns);
+  if (shares_.input > 0.0) {
+    difference_ = floats_of(cross_sums(exact, x, columns, x, columns, tokens, pool, interrupts), columns, columns);
+  }
+}
+
+void input_correction::apply(std::vector<float>& weights, const float_matrix* streams, thread_pool& pool,
+                             interrupt_checker& interrupts) const {
+  if (shares_.input <= 0.0 && streams == nullptr) return;
+  const std::size_t columns = hessian_->columns(), rows = weights.size() / columns;
+  float_matrix change{rows, columns, std::vector<float>(weights.size(), 0.0F)};
+  if (shares_.input > 0.0) {
+    add_product(weights.data(), rows, difference_, static_cast<float>(shares_.input), change.values.data(), pool,
+                interrupts);
+  }
+  if (streams != nullptr) {
+    const auto share = static_cast<float>(shares_.stream);
+    for (std::size_t i = 0; i < change.values.size(); ++i) change.values[i] += share * streams->values[i];
+  }
+  solve_against(*hessian_, change, pool, interrupts);
+  const auto scale = static_cast<float>(1.0 / scale_);
+  for (std::size_t i = 0; i < weights.size(); ++i) weights[i] += scale * change.values[i];
 }
 
 }  // namespace hartonomous::sequential_detail

@@ -1,13 +1,15 @@
-// Sums over tokens, and the correction of weights that follows from them (inside src/core/sequential only).
+// The correction of weights that follows from sums over tokens (inside src/core/sequential only).
 #pragma once
 
 #include <cstddef>
+#include <memory>
 #include <vector>
 
 #include "hartonomous/hessian.hpp"
 #include "hartonomous/interrupt.hpp"
 #include "hartonomous/sequential_quantizer.hpp"
 #include "hartonomous/thread_pool.hpp"
+#include "linear_algebra/token_sums.hpp"
 
 namespace hartonomous::sequential_detail {
 
@@ -17,22 +19,27 @@ struct float_matrix {
   std::vector<float> values;
 };
 
-// The sum over tokens of left rightᵀ, summed in double. `left` is tokens x left_columns, `right` tokens x
-// right_columns. If `minus` is not null, the left side is left - minus.
-float_matrix cross_gram(const float* left, const float* minus, std::size_t left_columns, const float* right,
-                        std::size_t right_columns, std::size_t tokens, thread_pool& pool,
-                        interrupt_checker& interrupts);
+float_matrix floats_of(const token_sums& sums, std::size_t rows, std::size_t columns);
 
-// The same of x with itself, in double: columns x columns, symmetric.
-std::vector<double> gram_of(const float* x, std::size_t columns, std::size_t tokens, thread_pool& pool,
-                            interrupt_checker& interrupts);
+// What matrices with the same input share.
+class input_correction {
+ public:
+  // `x` is the input in the rounded network, `exact` that in the original one, both tokens x columns. Without the
+  // latter (nullptr) nothing is corrected.
+  input_correction(const float* x, const float* exact, std::size_t columns, std::size_t tokens,
+                   const sequential_options& options, thread_pool& pool, interrupt_checker& interrupts);
 
-// right_side (rows x hessian.columns()) times H⁻¹, in place.
-void solve_against(const input_hessian& hessian, float_matrix& right_side, thread_pool& pool,
-                   interrupt_checker& interrupts);
+  const input_hessian& hessian() const noexcept { return *hessian_; }
+  const correction_shares& shares() const noexcept { return shares_; }
+  // Corrects some rows of a matrix. `streams`, if not null, is the sum of r x_qᵀ for these rows.
+  void apply(std::vector<float>& weights, const float_matrix* streams, thread_pool& pool,
+             interrupt_checker& interrupts) const;
 
-// out += factor * a b, for row-major matrices; out is a.rows x b.columns.
-void add_product(const float* a, std::size_t rows, const float_matrix& b, float factor, float* out, thread_pool& pool,
-                 interrupt_checker& interrupts);
+ private:
+  std::unique_ptr<input_hessian> hessian_;
+  double scale_ = 0.0;  // of the Hessian, which has a mean diagonal of 1
+  correction_shares shares_;
+  float_matrix difference_;  // sum of (x - x_q) x_qᵀ; empty if nothing is corrected
+};
 
 }  // namespace hartonomous::sequential_detail

@@ -2,8 +2,10 @@
 #include "hartonomous/sequential_quantizer.hpp"
 
 #include <algorithm>
+#include <functional>
 #include <map>
 #include <memory>
+#include <numeric>
 #include <optional>
 #include <utility>
 
@@ -15,6 +17,9 @@
 namespace hartonomous {
 namespace sequential_detail {
 namespace {
+
+// Of the output matrix, rounded at a time.
+constexpr std::size_t output_panel_weights = std::size_t{1} << 24;
 
 // Keeps the inputs of a block's matrices, and the streams to which their outputs are added.
 class recorder final : public watched_source {
@@ -81,6 +86,23 @@ class rounding_source final : public watched_source {
                   const sequential_options& options)
       : watched_source(from), original_(original), rounder_(rounder), options_(options) {}
 
+  // Rounds the output matrix for the inputs x, which are `exact` in the original network, some rows at a time.
+  void round_output(const std::string& name, const std::vector<float>& x, const std::vector<float>& exact,
+                    const std::function<void(double)>& watcher) {
+    const matrix_shape shape = *find(name);
+    const input_correction correction(x.data(), exact.data(), shape.columns, x.size() / shape.columns, options_, *pool_,
+                                      *interrupts_);
+    // Always the same number, whatever the memory, because products of other sizes may be rounded differently.
+    const std::size_t panel = std::max<std::size_t>(1, output_panel_weights / shape.columns);
+    for (std::size_t first = 0; first < shape.rows; first += panel) {
+      const row_range rows = {first, std::min<std::size_t>(panel, shape.rows - first)};
+      std::vector<float> weights = read_weights(name, rows, shape.columns);
+      correction.apply(weights, nullptr, *pool_, *interrupts_);
+      rounder_.round(name, rows, correction.hessian(), weights);
+      if (watcher) watcher(static_cast<double>(first + rows.count) / static_cast<double>(shape.rows));
+    }
+  }
+
   void use(thread_pool& pool, interrupt_checker& interrupts) {
     pool_ = &pool;
     interrupts_ = &interrupts;
@@ -99,71 +121,41 @@ class rounding_source final : public watched_source {
  protected:
   std::unique_ptr<row_reader> open_matrix(const std::string& name, row_range rows, const matrix_input& input) override {
     if (!rounder_.rounds(name)) return from().open(name, rows);
-    if (!known_ || known_->group != input.group) collect(name, rows, input);
-    std::vector<float> weights(rows.count * input.columns);
-    const std::unique_ptr<row_reader> reader = from().open(name, rows);
-    for (std::size_t row = 0; row < rows.count; ++row) {
-      std::copy_n(reader->next(1), input.columns, weights.data() + row * input.columns);
-    }
+    if (!known_ || group_ != input.group) collect(name, rows, input);
+    std::vector<float> weights = read_weights(name, rows, input.columns);
     correct(name, rows, input, weights);
-    rounder_.round(name, rows, *known_->hessian, weights);
+    rounder_.round(name, rows, known_->hessian(), weights);
     return std::make_unique<memory_reader>(std::move(weights), input.columns);
   }
 
  private:
-  // What all matrices of a group share.
-  struct group_statistics {
-    std::size_t group = 0;
-    std::unique_ptr<input_hessian> hessian;
-    double scale = 0.0;       // of the Hessian, which has a mean diagonal of 1
-    float_matrix difference;  // sum of (x - x_q) x_qᵀ; empty if nothing is corrected
-    correction_shares shares;
-  };
+  std::vector<float> read_weights(const std::string& name, row_range rows, std::size_t columns) {
+    std::vector<float> weights(rows.count * columns);
+    const std::unique_ptr<row_reader> reader = from().open(name, rows);
+    for (std::size_t row = 0; row < rows.count; ++row) {
+      std::copy_n(reader->next(1), columns, weights.data() + row * columns);
+    }
+    return weights;
+  }
 
   void collect(const std::string& name, row_range rows, const matrix_input& input) {
     known_.reset();
-    group_statistics found;
-    found.group = input.group;
-    const std::size_t n = input.columns;
-    const std::vector<double> gram = gram_of(input.x, n, input.tokens, *pool_, *interrupts_);
-    found.hessian = std::make_unique<input_hessian>(
-        n, [&](std::size_t row, double* out) { std::copy_n(&gram[row * n + row], n - row, out); }, options_.damping,
-        *pool_, *interrupts_);
-    double trace = 0.0;
-    for (std::size_t i = 0; i < n; ++i) trace += gram[i * n + i];
-    found.scale = trace / static_cast<double>(n) * (1.0 + found.hessian->damping());
     const bool is_slice = rows.count != find(name)->rows;
     const recorder::input_record* exact = is_slice ? nullptr : original_.input_of(name);
-    if (exact != nullptr && found.scale > 0.0) {
-      found.shares = options_.fixed_shares ? options_.shares : supported_correction(input.tokens, n);
-    } else {
-      found.shares = {0.0, 0.0};
-    }
-    if (found.shares.input > 0.0) {
-      found.difference = cross_gram(exact->x.data(), input.x, n, input.x, n, input.tokens, *pool_, *interrupts_);
-    }
-    known_ = std::move(found);
+    known_.emplace(input.x, exact == nullptr ? nullptr : exact->x.data(), input.columns, input.tokens, options_, *pool_,
+                   *interrupts_);
+    group_ = input.group;
   }
 
   void correct(const std::string& name, row_range rows, const matrix_input& input, std::vector<float>& weights) const {
-    const correction_shares shares = known_->shares;
-    const bool adds = shares.stream > 0.0 && writes_residual(parse_tensor_name(name).role) && rows.count == width_;
-    if (shares.input <= 0.0 && !adds) return;
-    float_matrix change{rows.count, input.columns, std::vector<float>(weights.size(), 0.0F)};
-    if (shares.input > 0.0) {
-      add_product(weights.data(), rows.count, known_->difference, static_cast<float>(shares.input),
-                  change.values.data(), *pool_, *interrupts_);
-    }
-    if (adds) {
+    std::optional<float_matrix> streams;
+    if (known_->shares().stream > 0.0 && writes_residual(parse_tensor_name(name).role) && rows.count == width_) {
       const std::vector<float>& exact = original_.stream_before(additions_ - 1);
-      const float_matrix streams =
-          cross_gram(exact.data(), stream_now(), width_, input.x, input.columns, input.tokens, *pool_, *interrupts_);
-      const auto share = static_cast<float>(shares.stream);
-      for (std::size_t i = 0; i < change.values.size(); ++i) change.values[i] += share * streams.values[i];
+      streams = floats_of(
+          cross_sums(exact.data(), stream_now(), width_, input.x, input.columns, input.tokens, *pool_, *interrupts_),
+          width_, input.columns);
     }
-    solve_against(*known_->hessian, change, *pool_, *interrupts_);
-    const auto scale = static_cast<float>(1.0 / known_->scale);
-    for (std::size_t i = 0; i < weights.size(); ++i) weights[i] += scale * change.values[i];
+    known_->apply(weights, streams ? &*streams : nullptr, *pool_, *interrupts_);
   }
 
   const recorder& original_;
@@ -171,7 +163,8 @@ class rounding_source final : public watched_source {
   sequential_options options_;
   thread_pool* pool_ = nullptr;
   interrupt_checker* interrupts_ = nullptr;
-  std::optional<group_statistics> known_;
+  std::optional<input_correction> known_;  // of the matrices of this group
+  std::size_t group_ = 0;
   std::size_t additions_ = 0;  // streams seen in this block, from 1
   std::size_t width_ = 0;
 };
@@ -184,11 +177,12 @@ using sequential_detail::rounding_source;
 
 class sequential_quantizer::implementation {
  public:
-  implementation(const hyperparameters& config, tensor_source& original, matrix_rounder& rounder,
+  implementation(const hyperparameters& config, tensor_source& original, matrix_rounder& with,
                  const sequential_options& options, unsigned threads, std::uint64_t panel_bytes,
                  interrupt_checker& interrupts)
-      : record(original),
-        rounding(original, record, rounder, options),
+      : rounder(with),
+        record(original),
+        rounding(original, record, with, options),
         exact(config, record, threads, panel_bytes, interrupts),
         rounded(config, rounding, threads, panel_bytes, interrupts) {
     exact.observe(&record);
@@ -196,6 +190,21 @@ class sequential_quantizer::implementation {
     rounding.use(rounded.threads(), rounded.interrupts());
   }
 
+  // Begins a call in which so many multiplications with weights will be done.
+  void begin_watching(double multiplications) {
+    all = multiplications;
+    done = 0.0;
+    const auto count = [this](double more) {
+      done += more;
+      if (watcher) watcher(std::min(1.0, done / all));
+    };
+    exact.watch(count);
+    rounded.watch(count);
+  }
+
+  std::function<void(double)> watcher;
+  double all = 0.0, done = 0.0;
+  matrix_rounder& rounder;
   recorder record;
   rounding_source rounding;
   transformer exact, rounded;
@@ -211,17 +220,34 @@ sequential_quantizer::~sequential_quantizer() = default;
 
 void sequential_quantizer::run_block(span<const token_sequence> sequences, std::uint32_t block,
                                      std::vector<float>& stream, std::vector<float>& rounded_stream) {
-  std::size_t numbers = 0;
-  for (const token_sequence& s : sequences) numbers += s.tokens.size() * implementation_->exact.config().width;
+  std::size_t tokens = 0;
+  for (const token_sequence& s : sequences) tokens += s.tokens.size();
+  const std::size_t numbers = tokens * implementation_->exact.config().width;
   if (stream.size() != numbers || rounded_stream.size() != numbers) {
     throw error(sqlstate::invalid_parameter_value, "the residual streams are not those of the tokens");
   }
   implementation_->record.clear();
   implementation_->rounding.clear();
+  implementation_->begin_watching(2.0 * implementation_->exact.multiplications(tokens, 0) /
+                                  implementation_->exact.config().blocks);
   implementation_->exact.run_block(block, sequences, stream.data());
   implementation_->rounded.run_block(block, sequences, rounded_stream.data());
   implementation_->record.clear();
 }
+
+void sequential_quantizer::round_output(const std::vector<float>& stream, const std::vector<float>& rounded_stream) {
+  transformer &exact = implementation_->exact, &rounded = implementation_->rounded;
+  if (stream.size() % exact.config().width != 0 || stream.size() != rounded_stream.size()) {
+    throw error(sqlstate::invalid_parameter_value, "the residual streams are not those of the same tokens");
+  }
+  if (stream.empty() || !implementation_->rounder.rounds(exact.output_matrix())) return;
+  std::vector<std::size_t> all(stream.size() / exact.config().width);
+  std::iota(all.begin(), all.end(), std::size_t{0});
+  implementation_->rounding.round_output(exact.output_matrix(), rounded.normed(rounded_stream, all),
+                                         exact.normed(stream, all), implementation_->watcher);
+}
+
+void sequential_quantizer::watch(std::function<void(double)> watcher) { implementation_->watcher = std::move(watcher); }
 
 std::uint64_t sequential_quantizer::run_bytes(std::uint64_t tokens, std::uint64_t longest) const noexcept {
   const hyperparameters& config = implementation_->exact.config();
@@ -230,7 +256,9 @@ std::uint64_t sequential_quantizer::run_bytes(std::uint64_t tokens, std::uint64_
   const std::uint64_t record = sizeof(float) * tokens * (2 * width + q + inner + 3 * width);
   const std::uint64_t widest = std::max({width, q, inner});
   const std::uint64_t sums = widest * widest * (sizeof(double) + sizeof(float)) * 2;
-  const std::uint64_t matrices = 3 * sizeof(float) * widest * std::max({width, q, inner});
+  const std::uint64_t output =
+      std::min<std::uint64_t>(sequential_detail::output_panel_weights, width * implementation_->exact.vocabulary());
+  const std::uint64_t matrices = 3 * sizeof(float) * std::max(widest * widest, output);
   return record + sums + matrices + input_hessian::work_bytes(widest) +
          implementation_->exact.run_bytes(tokens, longest);
 }

@@ -3,7 +3,7 @@
 
 #include "hartonomous/error.hpp"
 #include "linear_algebra/sgemm.hpp"
-#include "sequential/correction.hpp"
+#include "linear_algebra/token_sums.hpp"
 #include "structures/ridge.hpp"
 
 #include <algorithm>
@@ -198,23 +198,26 @@ class repairer {
     thread_pool& pool = network_.threads();
     interrupt_checker& interrupts = network_.interrupts();
     const std::size_t tokens = tokens_.size();
-    const sequential_detail::float_matrix products = sequential_detail::cross_gram(
-        whole_.data(), part_.data(), width_, added_.data(), width_, tokens, pool, interrupts);
-    const std::vector<double> gram = sequential_detail::gram_of(added_.data(), width_, tokens, pool, interrupts);
-    const bool finite =
-        std::all_of(gram.begin(), gram.end(), [](double v) { return std::isfinite(v); }) &&
-        std::all_of(products.values.begin(), products.values.end(), [](float v) { return std::isfinite(v); });
-    if (!finite) refuse(repair.matrix);
+    const token_sums products =
+        cross_sums(whole_.data(), part_.data(), width_, added_.data(), width_, tokens, pool, interrupts);
+    const token_sums gram = gram_sums(added_.data(), width_, tokens, pool, interrupts);
+    const auto is_finite = [](double v) { return std::isfinite(v); };
+    for (std::size_t i = 0; i < width_; ++i) {
+      if (!std::all_of(gram.row(i), gram.row(i) + (width_ - i), is_finite) ||
+          !std::all_of(products.row(i), products.row(i) + width_, is_finite)) {
+        refuse(repair.matrix);
+      }
+    }
     double mean = 0.0;
-    for (std::size_t i = 0; i < width_; ++i) mean += gram[i * width_ + i] / static_cast<double>(width_);
+    for (std::size_t i = 0; i < width_; ++i) mean += gram.row(i)[0] / static_cast<double>(width_);
     if (mean <= 0.0) return;  // a block that adds nothing can do nothing for others
     const auto n = static_cast<Index>(width_);
     hessian_detail::square_matrix h = hessian_detail::square_matrix::Zero(n, n);
     for (Index i = 0; i < n; ++i) {
-      for (Index j = 0; j <= i; ++j) h(i, j) = gram[static_cast<std::size_t>(i * n + j)];
+      for (Index j = 0; j <= i; ++j) h(i, j) = gram.row(static_cast<std::size_t>(j))[i - j];
       h(i, i) += damping_ * mean;
     }
-    const matrix_element right = [&](std::size_t r, std::size_t k) { return double{products.values[r * width_ + k]}; };
+    const matrix_element right = [&](std::size_t r, std::size_t k) { return products.row(r)[k]; };
     if (!structures_detail::solve_rows(h, width_, right, repair.change.data(), pool, interrupts)) refuse(repair.matrix);
   }
 

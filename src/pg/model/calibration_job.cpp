@@ -73,8 +73,8 @@ void calibration_job::collect(std::uint32_t step, calibration_sink& sink) {
     const bool due = timer_.due();
     if (!due && !ended) return;
     const double part = all_ > 0 ? std::min(1.0, done_ / all_) : 1.0;
-    notice_progress(due, calibration_progress_text(part, std::min(step, run_.next_step()), network.config().blocks,
-                                                   timer_.left(part)));
+    notice_progress(due, block_progress_text("calibrated", part, std::min(step, run_.next_step()),
+                                             network.config().blocks, timer_.left(part)));
   };
   run_.watch([&](double multiplications) {
     done_ += multiplications;
