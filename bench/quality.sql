@@ -50,15 +50,15 @@ CREATE TABLE changes (
 );
 CREATE FUNCTION to_quantize(arguments text) RETURNS text LANGUAGE sql IMMUTABLE
   RETURN format('CALL hartonomous.quantize_model(%%1$L, %%2$L, %s)', arguments);
-CREATE FUNCTION to_allocate(arguments text, of_blocks jsonb DEFAULT '{}') RETURNS text LANGUAGE sql IMMUTABLE
+CREATE FUNCTION to_allocate(arguments text, of_sequence jsonb DEFAULT '{}') RETURNS text LANGUAGE sql IMMUTABLE
   RETURN format($$
     CREATE OR REPLACE VIEW allocation AS
       SELECT p.layer_id, p.layer_name, p.operation,
-             p.arguments || CASE WHEN l.layer_idx >= 0 THEN %L::jsonb ELSE '{}' END AS arguments, p.atoms_before,
-             p.atoms_after, p.bytes_before, p.bytes_after, p.reason, p.details
+             p.arguments || CASE WHEN l.layer_type <> 'embedding' THEN %L::jsonb ELSE '{}' END AS arguments,
+             p.atoms_before, p.atoms_after, p.bytes_before, p.bytes_after, p.reason, p.details
         FROM hartonomous.bit_allocation(%%1$L,
           (SELECT sum((bytes_after + 31) / 32 * 32) FROM hartonomous.quantize_plan(%%1$L, %%2$L))::bigint, %s) p
-          JOIN hartonomous.model_layers l USING (layer_id)$$, of_blocks, arguments);
+          JOIN hartonomous.model_layers l USING (layer_id)$$, of_sequence, arguments);
 INSERT INTO changes (model, change, method, preparation, statement)
   SELECT 'model', mixture, method, preparation, statement
     FROM string_to_table(:'mixtures', ' ') WITH ORDINALITY AS mixtures (mixture, place),

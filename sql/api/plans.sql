@@ -205,7 +205,9 @@ BEGIN
                      -- Without a Gram matrix there is still its diagonal, which is also for atoms of several formats.
                      WHEN $8 ->> 'method' = 'hessian' AND (s.gram_layer_id IS NULL OR p.format IS NULL)
                      THEN ($8 - ARRAY['damping', 'sweeps', 'sequential']) || '{"method": "imatrix"}'
-                     WHEN p.layer_idx < 0 OR p.factored THEN $8 - 'sequential' ELSE $8 END END,
+                     -- A tied embedding is used by the blocks, which must not be quantized before it.
+                     WHEN p.factored OR hartonomous_internal.layer_type(p.layer_name) = 'embedding'
+                     THEN $8 - 'sequential' ELSE $8 END END,
            p.atoms, p.atoms, p.bytes, CASE WHEN p.spared IS NULL THEN p.bytes_after ELSE p.bytes END,
            coalesce(p.spared, CASE WHEN NOT p.changes THEN 'already there'
                                    WHEN p.unfit IS NOT NULL THEN 'rows fit no block of ' || p.unfit END),

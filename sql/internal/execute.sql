@@ -154,7 +154,8 @@ $$;
 COMMENT ON PROCEDURE hartonomous_internal.execute_step(bigint, bigint, boolean) IS
   'carries out the next step of a run and, if it may, commits it; records an error before raising it';
 
--- Tensors outside blocks come first, then block after block: quantizing in sequence needs this order.
+-- Tensors outside blocks come first, then block after block, and at last an output matrix that is quantized in
+-- sequence, which needs this order.
 --
 -- After a cancel or crash the committed steps remain, and the same call resumes after them; inside a transaction block
 -- nothing is committed and nothing remains. A concurrent call waits for the model's lock or fails with 55P03.
@@ -175,7 +176,9 @@ BEGIN
     SELECT s.layer_id FROM hartonomous.compression_steps s
       LEFT JOIN hartonomous.model_layers l ON l.layer_id OPERATOR(pg_catalog.=) s.layer_id
      WHERE s.run_id OPERATOR(pg_catalog.=) run AND s.state OPERATOR(pg_catalog.=) 'waiting'
-     ORDER BY l.layer_idx, s.layer_id
+     ORDER BY (l.layer_idx OPERATOR(pg_catalog.<) 0 AND s.arguments OPERATOR(pg_catalog.@>) '{"sequential": true}')
+              IS TRUE,
+              l.layer_idx, s.layer_id
   LOOP
     CALL hartonomous_internal.execute_step(run, layer, commits);
   END LOOP;

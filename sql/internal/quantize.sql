@@ -153,16 +153,24 @@ BEGIN
   WITH planned AS (
     SELECT p.layer_id, p.arguments ->> 'calibration_set' AS name,
            (p.arguments ->> 'calibration_revision')::integer AS revision,
-           coalesce((p.arguments ->> 'sweeps')::integer, 5) AS sweeps
+           coalesce((p.arguments ->> 'sweeps')::integer, 5) AS sweeps,
+           coalesce(p.arguments -> 'sequential' = 'true', false) AS sequential
       FROM unnest(plan) p WHERE p.arguments ->> 'method' = 'hessian'),
   grams AS (
-    SELECT DISTINCT s.gram_layer_id, s.columns, s.experts FROM planned p JOIN hartonomous.calibration_stats s
+    SELECT DISTINCT s.gram_layer_id, s.columns, s.experts, p.sequential, s.tokens
+      FROM planned p JOIN hartonomous.calibration_stats s
       ON s.model_id = model AND s.calibration_set = p.name AND s.revision_id = p.revision AND s.layer_id = p.layer_id)
   SELECT (SELECT count(*) FROM planned) AS tensors,
          (SELECT sum(l.parameter_count * 1e-9 * (l.row_length * (1.5 + p.sweeps) + 768 * p.sweeps))::float8
             FROM planned p JOIN hartonomous.model_layers l ON l.layer_id = p.layer_id) AS rows,
-         (SELECT sum(g.columns::float8 ^ 3 * 1e-9 / 3 * g.experts) FROM grams g) AS factors
+         (SELECT sum(g.columns::float8 ^ 3 * 1e-9 / 3 * g.experts) FROM grams g) AS factors,
+         -- The text in two networks, and sums over its tokens.
+         (SELECT coalesce(max(g.tokens), 0) * 1e-9 * (SELECT sum(l.parameter_count)::float8 * 2
+            FROM hartonomous.model_layers l WHERE l.model_id = model AND l.layer_idx >= 0)
+            + coalesce(sum(g.tokens * 1e-9 * g.columns::float8 ^ 2 * 1.5), 0)
+            FROM grams g WHERE g.sequential) AS text
     INTO n;
+  n.rows := n.rows + coalesce(n.text, 0);
   IF (n.rows / 25 + n.factors / 12) / threads > 10 THEN
     RAISE NOTICE 'quantizing % tensors against Hessians takes up to % billion multiply-adds, about % min on % threads',
       n.tensors, round(n.rows + n.factors), round(((n.rows / 25 + n.factors / 12) / threads / 60)::numeric, 1),

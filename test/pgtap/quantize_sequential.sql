@@ -1,8 +1,8 @@
--- Quantizing block by block on what has been quantized before: the same bytes however the run goes, missing atoms stay
--- missing, and only tensors of blocks take part.
+-- Quantizing block by block on what has been quantized before, and then the output matrix: the same bytes however the
+-- run goes, and missing atoms stay missing.
 BEGIN;
 \ir lib/model_files.sql
-SELECT plan(27);
+SELECT plan(33);
 
 \getenv examples HARTONOMOUS_EXAMPLES
 SELECT import_gguf(:'examples' || '/tiny-stories.gguf', 'tiny') AS tiny \gset
@@ -21,7 +21,7 @@ END;
 -- The plan
 SELECT is((SELECT count(*) FROM plan_of('tiny', true) p JOIN model_layers l USING (layer_id)
             WHERE p.operation = 'quantize' AND (p.arguments -> 'sequential' = 'true') <> (l.layer_idx >= 0)), 0::bigint,
-  'tensors of blocks are quantized in sequence, and those outside are not');
+  'tensors of blocks are quantized in sequence, and a tied embedding is not');
 SELECT is((SELECT count(*) FROM plan_of('tiny', true) p WHERE p.arguments -> 'sequential' = 'true'), 21::bigint,
   'all matrices of the three blocks take part');
 SELECT is((SELECT count(*) FROM plan_of('tiny', false) p WHERE p.arguments ? 'sequential'), 0::bigint,
@@ -73,6 +73,58 @@ SELECT is((SELECT count(*) FROM tensor_atoms a JOIN model_layers l USING (layer_
     WHERE a.model_id = :tiny AND l.layer_idx < 0 AND cardinality(l.tensor_shape) = 2),
   'tensors that the pattern leaves out stay as they are');
 SELECT rollback_model('tiny') \g /dev/null
+
+-- An output matrix of its own, which comes last: a copy of the embedding.
+SELECT import_gguf(:'examples' || '/tiny-stories.gguf', 'untied') AS untied \gset
+INSERT INTO model_layers (model_id, layer_idx, layer_name, layer_type, tensor_shape, tensor_dtype, parameter_count,
+    row_length, atom_size, position)
+  SELECT model_id, layer_idx, 'output.weight', 'output', tensor_shape, tensor_dtype, parameter_count, row_length,
+         atom_size, (SELECT max(position) + 1 FROM model_layers WHERE model_id = :untied)
+    FROM model_layers WHERE model_id = :untied AND layer_name = 'token_embd.weight'
+  RETURNING layer_id AS output \gset
+INSERT INTO tensor_atoms (model_id, revision_id, layer_id, atom_sequence, x, y, importance_score, tensor_name,
+  atom_data)
+  SELECT a.model_id, a.revision_id, :output, atom_sequence, x, y, importance_score, 'output.weight', atom_data
+    FROM tensor_atoms a JOIN model_layers l USING (layer_id)
+   WHERE a.model_id = :untied AND l.layer_name = 'token_embd.weight';
+CALL collect_calibration('untied', 'c', max_tokens => 4000, n_ctx => 128);
+SELECT is((SELECT string_agg(layer_name, ' ' ORDER BY layer_id) FROM plan_of('untied', true) p
+            JOIN model_layers l USING (layer_id, layer_name)
+           WHERE l.layer_idx < 0 AND p.arguments -> 'sequential' = 'true'), 'output.weight',
+  'an output matrix of its own takes part');
+CREATE TEMP TABLE order_of_steps (n integer GENERATED ALWAYS AS IDENTITY, layer bigint, done boolean);
+CREATE FUNCTION lib.note_step() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+  INSERT INTO order_of_steps (layer) VALUES (NEW.layer_id);
+  RETURN NULL;
+END $$;
+CREATE TRIGGER note AFTER UPDATE ON compression_steps FOR EACH ROW EXECUTE FUNCTION lib.note_step();
+CALL quantize_model('untied', 'Q4_K_M', calibration_set => 'c', sequential => true);
+DROP TRIGGER note ON compression_steps;
+SELECT is((SELECT layer FROM order_of_steps ORDER BY n DESC LIMIT 1), :output::bigint, '... as the last one');
+SELECT bytes(:untied) AS untied_bytes \gset
+SELECT is((SELECT string_agg(DISTINCT weights_format(atom_data), ' ') FROM tensor_atoms WHERE layer_id = :output),
+  'Q6_K',
+  '... in the format of the mixture');
+CREATE TEMP TABLE outputs AS
+  SELECT 'sequential' AS method, atom_sequence, dequantize(atom_data) AS w FROM tensor_atoms WHERE layer_id = :output;
+SELECT rollback_model('untied') \g /dev/null
+CREATE TRIGGER forget AFTER UPDATE ON compression_steps EXECUTE FUNCTION lib.forget();
+SET hartonomous.threads = 2;
+CALL quantize_model('untied', 'Q4_K_M', calibration_set => 'c', sequential => true);
+RESET hartonomous.threads;
+DROP TRIGGER forget ON compression_steps;
+SELECT is(bytes(:untied), :'untied_bytes', 'a session that has lost the state, on two threads, writes the same bytes');
+SELECT rollback_model('untied') \g /dev/null
+-- The sequence in one run, the output matrix in another: nothing before it is quantized then.
+CALL quantize_model('untied', 'Q4_K_M', layer_pattern => 'output.weight', calibration_set => 'c', sequential => true);
+SELECT isnt((SELECT md5(string_agg(dequantize(atom_data)::text, '' ORDER BY atom_sequence)) FROM tensor_atoms
+              WHERE layer_id = :output),
+  (SELECT md5(string_agg(w::text, '' ORDER BY atom_sequence)) FROM outputs),
+  'it depends on what is quantized before it');
+SELECT is((SELECT count(DISTINCT layer_id) FROM tensor_atoms WHERE model_id = :untied
+            AND weights_format(atom_data) NOT IN ('F16', 'F32')), 1::bigint, '... and can be quantized alone');
+SELECT rollback_model('untied') \g /dev/null
 
 -- Some tensors of a block only
 CALL quantize_model('tiny', 'Q4_K_M', layer_pattern => 'blk.1.ffn_down%', calibration_set => 'c', sequential => true);

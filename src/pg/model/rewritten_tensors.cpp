@@ -1,10 +1,8 @@
 // Reading tensors from a partition without indexes (rewritten_tensors.hpp).
 #include "pg/model/rewritten_tensors.hpp"
 
-#include "pg/base/interrupts.hpp"
 #include "pg/base/memory.hpp"
-#include "pg/base/weights.hpp"
-#include "pg/store/atom_quantizer.hpp"
+#include "pg/store/atom_matrix.hpp"
 
 #include <algorithm>
 #include <utility>
@@ -37,7 +35,10 @@ rewritten_tensors::rewritten_tensors(model_tensors& live, std::int32_t revision,
       "JOIN hartonomous.compression_steps s ON s.run_id OPERATOR(pg_catalog.=) r.run_id "
       "JOIN hartonomous.model_layers l ON l.layer_id OPERATOR(pg_catalog.=) s.layer_id "
       "WHERE r.revision_id OPERATOR(pg_catalog.=) $1 AND l.model_id OPERATOR(pg_catalog.=) $2 "
-      "AND s.state OPERATOR(pg_catalog.=) 'done' AND s.operation OPERATOR(pg_catalog.<>) 'copy'",
+      "AND s.state OPERATOR(pg_catalog.=) 'done' AND s.operation OPERATOR(pg_catalog.=) 'quantize' "
+      "AND (l.layer_idx OPERATOR(pg_catalog.<) 0 OR s.arguments OPERATOR(pg_catalog.@>) '{\"sequential\": true}') "
+      "AND NOT EXISTS (SELECT FROM hartonomous.svd_compressed_layers f "
+      "WHERE f.revision_id OPERATOR(pg_catalog.=) $1 AND f.layer_id OPERATOR(pg_catalog.=) l.layer_id)",
       "compression_steps", {{INT4OID, Int32GetDatum(revision)}, {INT4OID, Int32GetDatum(live.model())}});
   for (std::uint64_t i = 0; i < found.rows(); ++i) layers_[found.text(i, 2)] = found.bigint(i, 1);
 }
@@ -50,26 +51,9 @@ std::shared_ptr<const std::vector<float>> rewritten_tensors::written(const std::
   weights_.reset();
   const atom_layout& layout = live_.tensor(name).layout;
   require_work_memory(layout.rows * layout.row_length * sizeof(float), "reading a tensor that has been rewritten");
-  auto weights = std::make_shared<std::vector<float>>(layout.rows * layout.row_length, 0.0f);
-  const std::string query = "SELECT a.atom_sequence, a.atom_data FROM " + qualified_name(partition_) +
-                            " a WHERE a.model_id OPERATOR(pg_catalog.=) $1 AND a.layer_id OPERATOR(pg_catalog.=) $2";
-  const query_result atoms =
-      execute(query.c_str(), "tensor_atoms",
-              {{INT4OID, Int32GetDatum(live_.model())}, {INT8OID, Int64GetDatum(found->second)}});
-  const Oid type = call([] { return weights_type(); });
-  backend_interrupts interrupts;
-  for (std::uint64_t i = 0; i < atoms.rows(); ++i) {
-    interrupts.check();
-    const auto atom = static_cast<std::uint64_t>(atoms.integer(i, 1, 0));
-    const weights_view view(atoms.value(i, 2, type));
-    if (atom >= layout.atoms() || view.count() != layout.length_of(atom)) {
-      throw error(sqlstate::object_not_in_prerequisite_state,
-                  "atom " + std::to_string(atom) + " of tensor \"" + name + "\" does not fit its matrix");
-    }
-    decode(view, weights->data() + layout.row_of(atom) * layout.row_length + layout.column_of(atom));
-  }
+  weights_ = std::make_shared<const std::vector<float>>(
+      read_matrix({partition_, live_.model(), found->second, name, layout}, {0, layout.rows}, atoms_seen::until_now));
   last_ = name;
-  weights_ = std::move(weights);
   return weights_;
 }
 

@@ -1,5 +1,6 @@
-// The weights of a model that a run is rewriting: tensors that the run has written come from its partition, the others
-// from the live one.
+// The weights of a model that a run is quantizing: those that the run has quantized in sequence, or outside the blocks,
+// come from its partition, the others from the live one. These are what the blocks of the sequence see: the first
+// ones, because they come before it. Factored tensors count as they are.
 #pragma once
 
 #include "pg/model/model_tensors.hpp"
@@ -12,7 +13,7 @@
 
 namespace hartonomous::pg {
 
-// Needs an spi_session. Tensors that were copied unchanged are read from the live partition, which has indexes.
+// Needs an spi_session.
 class rewritten_tensors final : public tensor_source {
  public:
   rewritten_tensors(model_tensors& live, std::int32_t revision, Oid partition);

@@ -1,8 +1,9 @@
 // Quantizing the blocks of a model one after the other (hartonomous/sequential_quantizer.hpp), in a run that writes one
 // tensor at a time and may commit after each: the first tensor of a block has the whole block quantized, the others
-// take their share of the result.
+// take their share of the result. The output matrix comes after the last block.
 #pragma once
 
+#include "pg/model/sequential_rounder.hpp"
 #include "pg/store/atom_quantizer.hpp"
 #include "pg/store/tensor_operation.hpp"
 
@@ -10,12 +11,6 @@
 #include <vector>
 
 namespace hartonomous::pg {
-
-// The partition that a run writes, and the one that it reads, which is the live one.
-struct rewritten_partition {
-  std::int32_t model = 0, revision = 0;
-  Oid source = InvalidOid, target = InvalidOid;
-};
 
 // All rows of a tensor, as quantized together with its block. The steps of the run tell which tensors of a block are
 // quantized in this way; the others count as they are.

@@ -7,11 +7,6 @@
 
 #include "hartonomous/error.hpp"
 
-extern "C" {
-#include "utils/builtins.h"
-#include "utils/lsyscache.h"
-}
-
 namespace hartonomous::pg {
 
 Datum value_of(const quantized_rows& rows, std::int32_t atom) {
@@ -25,11 +20,6 @@ Datum value_of(const quantized_rows& rows, std::int32_t atom) {
       rows.blocks + row * bytes_of(rows.f, rows.layout.row_length) + bytes_of(rows.f, rows.layout.column_of(number)),
       bytes_of(rows.f, count));
   return PointerGetDatum(value);
-}
-
-std::string qualified_name(Oid table) {
-  return call(
-      [&] { return quote_qualified_identifier(get_namespace_name(get_rel_namespace(table)), get_rel_name(table)); });
 }
 
 void require_whole_blocks(const std::string& tensor, const atom_layout& layout, format f) {

@@ -42,7 +42,4 @@ class atom_quantizer {
 // Raises 22023 unless each atom of the tensor is a whole number of the format's blocks.
 void require_whole_blocks(const std::string& tensor, const atom_layout& layout, format f);
 
-// The name of a table for a query.
-std::string qualified_name(Oid table);
-
 }  // namespace hartonomous::pg

@@ -4,7 +4,7 @@
 #include "pg/base/guc.hpp"
 #include "pg/base/interrupts.hpp"
 #include "pg/base/progress_notice.hpp"
-#include "pg/base/weights.hpp"
+#include "pg/store/atom_matrix.hpp"
 #include "pg/store/layer_row.hpp"
 
 #include <algorithm>
@@ -14,11 +14,6 @@ namespace {
 
 // About as many rows as this many bytes of floats hold are quantized together.
 constexpr std::uint64_t panel_bytes = std::uint64_t{1} << 26;
-
-[[noreturn]] void wrong_atom(const calibration_place& place, std::int64_t atom, const std::string& why) {
-  throw error(sqlstate::object_not_in_prerequisite_state,
-              "atom " + std::to_string(atom) + " of tensor \"" + place.tensor + "\" does not fit its matrix", why);
-}
 
 }  // namespace
 
@@ -41,39 +36,6 @@ std::uint64_t hessian_quantizer::work_bytes() const noexcept {
   // Floats, blocks, and the atoms as they were, at most as floats.
   return count * (2 * sizeof(float) + 1) + panel_rows_ * bytes_of(f_, rows_.layout.row_length) +
          quantize_rows_work_bytes(panel_rows_, rows_.layout.row_length);
-}
-
-// Weights that no atom has are zeros, and their blocks are missing.
-void hessian_quantizer::read_atoms(std::uint64_t first_row, std::uint64_t count) {
-  const atom_layout& layout = rows_.layout;
-  const std::uint32_t block = traits_of(f_).block_weights;
-  weights_.assign(count * layout.row_length, 0.0f);
-  missing_.assign(weights_.size() / block, 1);
-  rows_.first = static_cast<std::int32_t>(first_row * layout.atoms_per_row());
-  rows_.end = static_cast<std::int32_t>((first_row + count) * layout.atoms_per_row());
-  const std::string query = "SELECT a.atom_sequence, a.atom_data FROM " + qualified_name(source_) +
-                            " a WHERE a.model_id OPERATOR(pg_catalog.=) $1 AND a.layer_id OPERATOR(pg_catalog.=) $2 "
-                            "AND a.atom_sequence OPERATOR(pg_catalog.>=) $3 "
-                            "AND a.atom_sequence OPERATOR(pg_catalog.<) $4";
-  const query_result found = select(query.c_str(), "tensor_atoms",
-                                    {{INT4OID, Int32GetDatum(place_.model)},
-                                     {INT8OID, Int64GetDatum(place_.layer)},
-                                     {INT4OID, Int32GetDatum(rows_.first)},
-                                     {INT4OID, Int32GetDatum(rows_.end)}});
-  const Oid type = call([] { return weights_type(); });
-  backend_interrupts interrupts;
-  for (std::uint64_t i = 0; i < found.rows(); ++i) {
-    interrupts.check();
-    const std::int32_t sequence = found.integer(i, 1, rows_.first);
-    const auto atom = static_cast<std::uint64_t>(sequence);
-    const weights_view view(found.value(i, 2, type));
-    if (view.count() != layout.length_of(atom)) {
-      wrong_atom(place_, sequence, "It has " + std::to_string(view.count()) + " weights.");
-    }
-    const std::uint64_t at = (layout.row_of(atom) - first_row) * layout.row_length + layout.column_of(atom);
-    decode(view, weights_.data() + at);
-    std::fill_n(missing_.begin() + static_cast<std::ptrdiff_t>(at / block), view.count() / block, std::uint8_t{0});
-  }
 }
 
 std::unique_ptr<hessian_quantizer> open_hessian_quantizer(Oid source, std::int64_t layer,
@@ -122,9 +84,14 @@ bool hessian_quantizer::next() {
     expert_ = expert;
   }
   const std::uint64_t count = std::min(panel_rows_, (expert + 1) * matrix_rows_ - next_row_);
-  read_atoms(next_row_, count);
+  const atoms_place atoms = {source_, place_.model, place_.layer, place_.tensor, layout};
+  const row_range rows = {next_row_, count};
+  const std::vector<float> weights = read_matrix(atoms, rows, atoms_seen::by_snapshot);
+  const std::vector<std::uint8_t> missing = missing_blocks(atoms, rows, f_);
   blocks_.resize(count * bytes_of(f_, layout.row_length));
-  quantize_rows(f_, weights_, count, *hessian_, {sweeps_, missing_, next_row_}, blocks_.data(), pool_, interrupts);
+  quantize_rows(f_, weights, count, *hessian_, {sweeps_, missing, next_row_}, blocks_.data(), pool_, interrupts);
+  rows_.first = static_cast<std::int32_t>(next_row_ * layout.atoms_per_row());
+  rows_.end = static_cast<std::int32_t>((next_row_ + count) * layout.atoms_per_row());
   rows_.blocks = blocks_.data();
   next_row_ += count;
   report_progress();

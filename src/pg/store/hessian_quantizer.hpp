@@ -28,7 +28,6 @@ class hessian_quantizer final : public atom_quantizer {
  private:
   std::uint64_t work_bytes() const noexcept;
   void report_progress();
-  void read_atoms(std::uint64_t first_row, std::uint64_t count);
 
   Oid source_;
   calibration_place place_;
@@ -38,8 +37,6 @@ class hessian_quantizer final : public atom_quantizer {
   std::uint64_t panel_rows_, next_row_ = 0, matrix_rows_;  // matrix_rows_: of one matrix in the tensor
   std::shared_ptr<const input_hessian> hessian_;
   std::size_t expert_ = 0;  // whose Hessian that is
-  std::vector<float> weights_;
-  std::vector<std::uint8_t> missing_;  // blocks
   std::vector<std::byte> blocks_;
   thread_pool pool_;
   progress_timer timer_;

@@ -1,0 +1,77 @@
+// Reading matrices by plain queries (atom_matrix.hpp). Atoms outside the matrix are not read, as nobody reads them.
+#include "pg/store/atom_matrix.hpp"
+
+#include "pg/base/interrupts.hpp"
+#include "pg/base/weights.hpp"
+
+#include <algorithm>
+
+extern "C" {
+#include "utils/builtins.h"
+#include "utils/lsyscache.h"
+}
+
+namespace hartonomous::pg {
+namespace {
+
+std::string qualified_name(Oid table) {
+  return call(
+      [&] { return quote_qualified_identifier(get_namespace_name(get_rel_namespace(table)), get_rel_name(table)); });
+}
+
+query_result atoms_of(const char* columns, const atoms_place& place, row_range rows, atoms_seen seen) {
+  const std::string query = std::string("SELECT ") + columns + " FROM " + qualified_name(place.partition) +
+                            " a WHERE a.model_id OPERATOR(pg_catalog.=) $1 AND a.layer_id OPERATOR(pg_catalog.=) $2 "
+                            "AND a.atom_sequence OPERATOR(pg_catalog.>=) $3 "
+                            "AND a.atom_sequence OPERATOR(pg_catalog.<) $4";
+  const std::uint64_t of_row = place.layout.atoms_per_row();
+  const auto first = static_cast<std::int32_t>(rows.first * of_row);
+  const auto end = static_cast<std::int32_t>((rows.first + rows.count) * of_row);
+  const auto read = seen == atoms_seen::by_snapshot ? select : execute;
+  return read(query.c_str(), "tensor_atoms",
+              {{INT4OID, Int32GetDatum(place.model)},
+               {INT8OID, Int64GetDatum(place.layer)},
+               {INT4OID, Int32GetDatum(first)},
+               {INT4OID, Int32GetDatum(end)}});
+}
+
+// Where an atom begins in the rows.
+std::uint64_t offset_of(std::uint64_t atom, const atom_layout& layout, row_range rows) {
+  return (layout.row_of(atom) - rows.first) * layout.row_length + layout.column_of(atom);
+}
+
+}  // namespace
+
+std::vector<float> read_matrix(const atoms_place& place, row_range rows, atoms_seen seen) {
+  const query_result found = atoms_of("a.atom_sequence, a.atom_data", place, rows, seen);
+  const Oid type = call([] { return weights_type(); });
+  backend_interrupts interrupts;
+  std::vector<float> weights(rows.count * place.layout.row_length, 0.0f);
+  for (std::uint64_t i = 0; i < found.rows(); ++i) {
+    interrupts.check();
+    const auto atom = static_cast<std::uint64_t>(found.integer(i, 1, 0));
+    const weights_view view(found.value(i, 2, type));
+    if (view.count() != place.layout.length_of(atom)) {
+      throw error(sqlstate::object_not_in_prerequisite_state,
+                  "atom " + std::to_string(atom) + " of tensor \"" + place.tensor + "\" does not fit its matrix",
+                  "It has " + std::to_string(view.count()) + " weights.");
+    }
+    decode(view, weights.data() + offset_of(atom, place.layout, rows));
+  }
+  return weights;
+}
+
+std::vector<std::uint8_t> missing_blocks(const atoms_place& place, row_range rows, format f) {
+  const query_result found = atoms_of("a.atom_sequence", place, rows, atoms_seen::by_snapshot);
+  if (found.rows() == rows.count * place.layout.atoms_per_row()) return {};
+  const std::uint32_t block = traits_of(f).block_weights;
+  std::vector<std::uint8_t> missing(rows.count * place.layout.row_length / block, 1);
+  for (std::uint64_t i = 0; i < found.rows(); ++i) {
+    const auto atom = static_cast<std::uint64_t>(found.integer(i, 1, 0));
+    std::fill_n(missing.begin() + static_cast<std::ptrdiff_t>(offset_of(atom, place.layout, rows) / block),
+                place.layout.length_of(atom) / block, std::uint8_t{0});
+  }
+  return missing;
+}
+
+}  // namespace hartonomous::pg
