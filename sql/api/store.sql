@@ -145,6 +145,7 @@ BEGIN
     compression_ratio double precision,
     explained_variance double precision NOT NULL,
     relative_error double precision,
+    output_error double precision,
     dense_format text NOT NULL,
     PRIMARY KEY (model_id, revision_id, layer_id),
     CONSTRAINT svd_compressed_layers_fit_a_dump CHECK (

@@ -3,7 +3,8 @@
 CREATE FUNCTION hartonomous.verify_svd(model hartonomous.regmodel)
   RETURNS TABLE (layer_name text, rows integer, cols integer, rank integer, factor_format text,
                  explained_variance double precision, stored_error double precision, measured_error double precision,
-                 smallest_ratio double precision, orthonormality double precision, problem text)
+                 output_error double precision, smallest_ratio double precision, orthonormality double precision,
+                 problem text)
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 300
   SET search_path = pg_catalog, pg_temp
 AS $$
@@ -28,6 +29,7 @@ BEGIN
     rank := kept.rank;
     explained_variance := kept.explained_variance;
     stored_error := kept.relative_error;
+    output_error := kept.output_error;
     measured_error := NULL;
     smallest_ratio := NULL;
     orthonormality := NULL;
@@ -70,29 +72,34 @@ $$;
 COMMENT ON FUNCTION hartonomous.verify_svd(hartonomous.regmodel) IS
   'checks the factors of a model''s live revision, one row per tensor: sizes, finite numbers, singular values near '
   'zero, orthonormality, and the current error against the newest available revision in which the tensor is not '
-  'factored (NULL if there is none); problem is NULL if there is none';
+  'factored (NULL if there is none); output_error was measured when the tensor was factored; problem is NULL if '
+  'there is none';
 
 -- Cancel, crash and concurrent calls: see run_stage().
 CREATE PROCEDURE hartonomous.svd_compress_model(model hartonomous.regmodel, rank integer DEFAULT NULL,
     energy double precision DEFAULT NULL, target_ratio double precision DEFAULT NULL, layer_pattern text DEFAULT '%',
     factor_format text DEFAULT 'F16', min_gain double precision DEFAULT 0, residual boolean DEFAULT false,
-    residual_ratio double precision DEFAULT 0.05, nowait boolean DEFAULT false)
+    residual_ratio double precision DEFAULT 0.05, whiten boolean DEFAULT NULL, calibration_set text DEFAULT NULL,
+    calibration_revision integer DEFAULT NULL, nowait boolean DEFAULT false)
   LANGUAGE plpgsql
 AS $$
 #variable_conflict use_variable
 BEGIN
   CALL hartonomous_internal.run_stage(model, 'svd_compress_model',
-    hartonomous_internal.svd_parameters(rank, energy, target_ratio, layer_pattern, factor_format, min_gain, residual,
-      residual_ratio),
+    hartonomous_internal.svd_parameters(model, rank, energy, target_ratio, layer_pattern, factor_format, min_gain,
+      residual, residual_ratio, whiten, calibration_set, calibration_revision),
     nowait);
 END
 $$;
 COMMENT ON PROCEDURE hartonomous.svd_compress_model(hartonomous.regmodel, integer, double precision, double precision,
-  text, text, double precision, boolean, double precision, boolean) IS
+  text, text, double precision, boolean, double precision, boolean, text, integer, boolean) IS
   'replaces matrices by factors U, s, VT: of a given rank, of the lowest rank that explains a share energy, or of the '
   'rank whose factors take a share target_ratio of the bytes; tensors that would not become smaller, by min_gain, stay '
   'as they are; with residual, the share residual_ratio of the atoms, those of the residual with the highest energy, '
-  'is kept besides the factors; rollback_model() undoes it; 22023 unless exactly one of the three is given';
+  'is kept besides the factors; with whiten, which is the default if there is a calibration_set, factors lose least of '
+  'the outputs on that set (of the live revision, unless calibration_revision is given) instead of the weights, and '
+  'energy is a share of the outputs; rollback_model() undoes it; 22023 unless exactly one of the three is given, 55000 '
+  'without Gram matrices';
 
 CREATE FUNCTION hartonomous.svd_outcomes(run bigint)
   RETURNS TABLE (layer_name text, bytes_before bigint, bytes_after bigint, seconds double precision, outcome text)

@@ -58,7 +58,7 @@ BEGIN
   INSERT INTO hartonomous.svd_compressed_layers AS n
          (model_id, revision_id, layer_id, layer_name, rank, u_matrix, s_vector, vt_matrix, original_rows,
            original_cols,
-           original_bytes, compression_ratio, explained_variance, relative_error, dense_format)
+           original_bytes, compression_ratio, explained_variance, relative_error, output_error, dense_format)
   SELECT into_model, into_base, into_layer,
          (SELECT l.layer_name FROM hartonomous.model_layers l WHERE l.layer_id = into_layer), f.rank, q.u, f.s_vector,
          q.vt, f.original_rows,
@@ -69,6 +69,7 @@ BEGIN
          f.explained_variance,
          -- The error was measured before the conversion; verify_svd() measures it again.
          CASE WHEN hartonomous.weights_format(q.u) = hartonomous.weights_format(f.u_matrix) THEN f.relative_error END,
+         CASE WHEN hartonomous.weights_format(q.u) = hartonomous.weights_format(f.u_matrix) THEN f.output_error END,
          coalesce(target_format, f.dense_format)
     FROM hartonomous.svd_compressed_layers f,
          LATERAL (SELECT CASE WHEN target_format IS NULL THEN f.u_matrix

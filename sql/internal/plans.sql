@@ -1,5 +1,29 @@
 -- Checks of plans made by users, before anything is written.
 
+CREATE FUNCTION hartonomous_internal.check_calibration_of(tensor hartonomous.tensor_plan, model integer) RETURNS void
+  LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 250
+  SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+  needs_gram boolean := tensor.operation = 'factor' OR tensor.arguments ->> 'method' = 'hessian';
+BEGIN
+  IF tensor.arguments ? 'calibration_set' AND NOT EXISTS (
+    SELECT FROM hartonomous.calibration_stats s
+     WHERE s.model_id = model AND s.layer_id = tensor.layer_id
+       AND s.calibration_set = tensor.arguments ->> 'calibration_set'
+       AND s.revision_id = (tensor.arguments ->> 'calibration_revision')::integer
+       AND (s.gram_layer_id IS NOT NULL OR NOT needs_gram)) THEN
+    PERFORM hartonomous_internal.raise_error('22023',
+      format('there are no %s of calibration set "%s" for revision %s',
+             CASE WHEN needs_gram THEN 'Gram matrices' ELSE 'statistics' END,
+             tensor.arguments ->> 'calibration_set', tensor.arguments ->> 'calibration_revision'));
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.check_calibration_of(hartonomous.tensor_plan, integer) IS
+  '22023 if an operation uses a calibration set of which there are not the statistics of the tensor that it needs';
+
 -- Whether a valid operation can be applied to the tensor it is planned for.
 CREATE FUNCTION hartonomous_internal.check_operation_on(tensor hartonomous.tensor_plan, model integer) RETURNS void
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000
@@ -26,17 +50,8 @@ BEGIN
       PERFORM hartonomous_internal.raise_error('2202E',
         format('importance has %s numbers for %s columns',
                jsonb_array_length(tensor.arguments -> 'column_importance'), layer.row_length));
-    ELSIF tensor.arguments ? 'calibration_set' AND NOT EXISTS (
-      SELECT FROM hartonomous.calibration_stats s
-       WHERE s.model_id = model AND s.layer_id = tensor.layer_id
-         AND s.calibration_set = tensor.arguments ->> 'calibration_set'
-         AND s.revision_id = (tensor.arguments ->> 'calibration_revision')::integer
-         AND (s.gram_layer_id IS NOT NULL OR tensor.arguments ->> 'method' <> 'hessian')) THEN
-      PERFORM hartonomous_internal.raise_error('22023',
-        format('there are no %s of calibration set "%s" for revision %s',
-               CASE tensor.arguments ->> 'method' WHEN 'hessian' THEN 'Gram matrices' ELSE 'statistics' END,
-               tensor.arguments ->> 'calibration_set', tensor.arguments ->> 'calibration_revision'));
     END IF;
+    PERFORM hartonomous_internal.check_calibration_of(tensor, model);
   ELSIF tensor.operation = 'factor' THEN
     IF cardinality(layer.tensor_shape) <> 2 THEN
       PERFORM hartonomous_internal.raise_error('22023', 'only a matrix of two dimensions can be factored',
@@ -46,6 +61,7 @@ BEGIN
       PERFORM hartonomous_internal.raise_error('22023', 'it is factored already',
         hint => 'rollback_model() returns to the revision before it was.');
     END IF;
+    PERFORM hartonomous_internal.check_calibration_of(tensor, model);
   ELSIF tensor.operation = 'select' THEN
     PERFORM hartonomous_internal.raise_error('22023', 'a tensor of a model keeps its shape',
       hint => 'Functions that extract students make smaller tensors.');

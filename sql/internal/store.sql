@@ -55,6 +55,11 @@ BEGIN
   'original_bytes divided by the bytes of factors and residual atoms';
   COMMENT ON COLUMN hartonomous.svd_compressed_layers.relative_error IS
   'Frobenius norm of the residual divided by that of the matrix, measured when the factors were made';
+  COMMENT ON COLUMN hartonomous.svd_compressed_layers.output_error IS
+  'the same of the products with the inputs of the calibration set by which the tensor was whitened; NULL '
+  'if it was not';
+  COMMENT ON COLUMN hartonomous.svd_compressed_layers.explained_variance IS
+  'share of the sum of squares that the factors keep: of the weights or, if it was whitened, of the outputs';
   COMMENT ON COLUMN hartonomous.svd_compressed_layers.dense_format IS
   'the format in which the product of the factors is exported';
   COMMENT ON TABLE hartonomous.compression_runs IS

@@ -14,7 +14,12 @@ DECLARE
   factors hartonomous.svd_factors;
   source regclass := hartonomous_internal.live_partition(model);
   before bigint;
+  most_rank integer := least((arguments ->> 'rank')::numeric, (arguments ->> 'most_rank')::numeric);
+  energy float8 := coalesce((arguments ->> 'energy')::float8, 1);
+  calibration_set text := arguments ->> 'calibration_set';
+  calibrated integer := arguments ->> 'calibration_revision';
   error float8;
+  output_error float8;
 BEGIN
   IF into_model <> model OR into_layer <> layer THEN
     PERFORM hartonomous_internal.raise_error('0A000', 'a tensor can be factored in its own model only');
@@ -24,27 +29,32 @@ BEGIN
     INTO before USING layer;
   matrix := hartonomous.tensor_weights(model, tensor.layer_name);
   BEGIN
-    factors := hartonomous.svd_decompose(matrix, tensor.tensor_shape[1]::integer, tensor.tensor_shape[2]::integer,
-      least((arguments ->> 'rank')::numeric, (arguments ->> 'most_rank')::numeric)::integer,
-      coalesce((arguments ->> 'energy')::float8, 1));
+    factors := CASE WHEN calibration_set IS NULL
+      THEN hartonomous.svd_decompose(matrix, tensor.tensor_shape[1]::integer, tensor.tensor_shape[2]::integer,
+        most_rank, energy)
+      ELSE hartonomous_internal.whitened_factors(matrix, model, calibrated, calibration_set, tensor.layer_name,
+        least(most_rank, tensor.tensor_shape[1], tensor.tensor_shape[2])::integer, energy) END;
   EXCEPTION WHEN numeric_value_out_of_range THEN
     outcome := 'left alone: ' || SQLERRM;
     RETURN;
   END;
-  IF factors.explained_variance < (arguments ->> 'energy')::float8 * (1 - 1e-6) THEN
-    outcome := format('left alone: rank %s, the most that saves space, explains %s %%', factors.rank,
-                      round(factors.explained_variance::numeric * 100, 2));
+  IF arguments ? 'energy' AND factors.explained_variance < energy * (1 - 1e-6) THEN
+    outcome := format('left alone: rank %s, the most that saves space, explains %s %%%s', factors.rank,
+                      round(factors.explained_variance::numeric * 100, 2),
+                      CASE WHEN calibration_set IS NOT NULL THEN ' of the outputs' END);
     RETURN;
   END IF;
   factors := hartonomous.quantize_factors(factors, arguments ->> 'format');
   error := hartonomous.svd_error(matrix, factors);
+  output_error := hartonomous_internal.output_error(matrix, factors, model, calibrated, calibration_set,
+    tensor.layer_name);
   INSERT INTO hartonomous.svd_compressed_layers
          (model_id, revision_id, layer_id, layer_name, rank, u_matrix, s_vector, vt_matrix, original_rows,
            original_cols,
-           original_bytes, explained_variance, relative_error, dense_format)
+           original_bytes, explained_variance, relative_error, output_error, dense_format)
   VALUES (model, into_base, layer, tensor.layer_name, factors.rank, factors.u, factors.s::hartonomous.weights,
     factors.vt,
-    factors.rows, factors.cols, before, factors.explained_variance, error,
+    factors.rows, factors.cols, before, factors.explained_variance, error, output_error,
     coalesce(arguments ->> 'dense_format',
              (SELECT e.storage_format FROM hartonomous.export_plan(model) e WHERE e.layer_id = layer)));
   bytes := hartonomous_internal.form_bytes(model, into_base, layer);
@@ -58,8 +68,11 @@ BEGIN
   END IF;
   UPDATE hartonomous.svd_compressed_layers f SET compression_ratio = before::float8 / factor_tensor.bytes
    WHERE f.model_id = model AND f.revision_id = into_base AND f.layer_id = layer;
-  outcome := format('rank %s, %s %% explained, error %s', factors.rank,
-                    round(factors.explained_variance::numeric * 100, 2), round(error::numeric, 4));
+  outcome := format('rank %s, %s %% %s, error %s', factors.rank,
+                    round(factors.explained_variance::numeric * 100, 2),
+                    CASE WHEN calibration_set IS NULL THEN 'explained' ELSE 'of the outputs explained' END,
+                    round(error::numeric, 4))
+             || coalesce(format(', of the outputs %s', round(output_error::numeric, 4)), '');
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.factor_tensor(integer, bigint, integer, integer, bigint, jsonb) IS

@@ -51,6 +51,9 @@ class operand {
   interrupt_checker& interrupts_;
 };
 
+// The sum of squares; 22003 if there is NaN, infinity, or so large a number that squares might overflow.
+double checked_total(span<const float> matrix, interrupt_checker& interrupts);
+
 // Approximately normal random numbers (the sum of four uniform ones), which depend only on the position and are the
 // same on every machine.
 void fill_random(std::uint64_t seed, std::uint64_t stream, Eigen::Ref<MatrixXf> out);

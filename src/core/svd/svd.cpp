@@ -26,9 +26,6 @@ std::optional<Index> goal::rank_by(const VectorXd& squares) const {
   return squares.size() >= limit ? std::optional<Index>(limit) : std::nullopt;
 }
 
-namespace {
-
-// The sum of squares; throws if there is a NaN or infinity.
 double checked_total(span<const float> matrix, interrupt_checker& interrupts) {
   constexpr std::size_t chunk = 1 << 18;
   running_sum sum;
@@ -48,6 +45,8 @@ double checked_total(span<const float> matrix, interrupt_checker& interrupts) {
   }
   return sum.total();
 }
+
+namespace {
 
 // Rows of `out` are the columns of `in`.
 void store_transposed(const MatrixXf& in, std::vector<float>& out, interrupt_checker& interrupts) {

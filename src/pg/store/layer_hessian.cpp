@@ -80,11 +80,11 @@ stored_gram require_gram(const calibration_place& place, std::size_t expert) {
 
 std::shared_ptr<const input_hessian> layer_hessian(const calibration_place& place, std::size_t expert, double damping,
                                                    std::uint64_t more_bytes, thread_pool& pool,
-                                                   interrupt_checker& interrupts) {
+                                                   interrupt_checker& interrupts, bool again) {
   const std::uint64_t gram_bytes = triangle_size(place.columns) * sizeof(float);
   require_work_memory(
       std::max(input_hessian::work_bytes(place.columns) + gram_bytes, input_hessian::bytes(place.columns) + more_bytes),
-      "quantizing against a Hessian");
+      "the Hessian of a tensor's input");
   const stored_gram gram = require_gram(place, expert);
   const std::uint64_t hash = hash_of(gram.upper, interrupts);
   std::shared_ptr<const input_hessian> hessian;
@@ -98,7 +98,7 @@ std::shared_ptr<const input_hessian> layer_hessian(const calibration_place& plac
     };
     hessian = std::make_shared<const input_hessian>(place.columns, row, damping, pool, interrupts);
   }
-  if (place.experts == 1 && is_shared_later(place)) {
+  if (place.experts == 1 && (again || is_shared_later(place))) {
     keep(hash, damping, hessian);
   } else {
     forget();

@@ -14,10 +14,12 @@ namespace hartonomous::pg {
 // the last one while other tensors of the model have the same input, but only as long as the stored matrix is the same.
 // Only tensors of one matrix are kept. An error frees what is kept.
 //
+// With `again` it keeps it in any case: the caller asks for the same one next.
+//
 // Needs an spi_session. Errors: 55000 if there is no Gram matrix or it is damaged; 53200 if this and `more_bytes`
 // exceed hartonomous.max_work_memory; those of input_hessian.
 std::shared_ptr<const input_hessian> layer_hessian(const calibration_place& place, std::size_t expert, double damping,
                                                    std::uint64_t more_bytes, thread_pool& pool,
-                                                   interrupt_checker& interrupts);
+                                                   interrupt_checker& interrupts, bool again = false);
 
 }  // namespace hartonomous::pg

@@ -119,6 +119,13 @@ void read_factor(json_object& arguments, tensor_operation& to) {
   const auto energy = arguments.number("energy");
   const double residual = arguments.number("residual_ratio").value_or(0);
   const auto dense = arguments.text("dense_format");
+  to.calibration_set = arguments.text("calibration_set");
+  const auto revision = arguments.integer("calibration_revision", 1, INT32_MAX);
+  to.calibration_revision = revision.value_or(0);
+  if (to.calibration_set.has_value() != revision.has_value()) {
+    throw error(sqlstate::invalid_parameter_value,
+                "operation \"factor\" needs \"calibration_set\" and \"calibration_revision\", or none of them");
+  }
   if (rank.has_value() == energy.has_value()) {
     throw error(sqlstate::invalid_parameter_value, "operation \"factor\" needs either \"rank\" or \"energy\"");
   }

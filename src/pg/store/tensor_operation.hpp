@@ -19,7 +19,7 @@ struct tensor_operation {
   // quantize
   std::optional<Datum> planned_formats;  // a jsonb object: the format used here for each format planned for an atom
   std::optional<std::vector<float>> column_importance;
-  // the calibration set whose statistics of a revision are used, unless the method is "plain"
+  // quantize, factor: the calibration set whose statistics of a revision are used, unless the method is "plain"
   std::optional<std::string> calibration_set;
   std::int32_t calibration_revision = 0;
   // with the method "hessian", which uses its Gram matrices; without it, the set gives the column importance
