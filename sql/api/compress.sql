@@ -38,7 +38,11 @@ BEGIN
       IF commits THEN
         COMMIT;
       END IF;
-      CALL hartonomous_internal.carry_out_trial(trial, evaluator, commits);
+      CALL hartonomous_internal.change_model(trial, commits);
+      PERFORM hartonomous_internal.measure_trial(trial, evaluator);
+      IF commits THEN
+        COMMIT;
+      END IF;
       PERFORM hartonomous_internal.judge(job, trial);
       IF commits THEN
         COMMIT;

@@ -293,7 +293,7 @@ AS $$
 DECLARE
   j record;
 BEGIN
-  SELECT c.model_id, c.baseline_revision_id, NOT c.parameters ? 'stages'
+  SELECT c.model_id, c.baseline_revision_id, c.procedure = 'compress_model' AND NOT c.parameters ? 'stages'
          AND hartonomous_internal.current_revision(c.model_id) = c.original_revision_id
          AND NOT EXISTS (SELECT FROM hartonomous.compression_trials t WHERE t.job_id = job) AS allocates,
          c.parameters ->> 'calibration_set' AS calibration_set

@@ -42,6 +42,8 @@ BEGIN
       RAISE NOTICE 'resuming job %', resumed;
     ELSE
       PERFORM hartonomous_internal.abandon_trials(stopped.job_id);
+      UPDATE hartonomous.ooda_hypotheses h SET state = 'obsolete' WHERE h.job_id = stopped.job_id
+        AND h.state = 'acting';
       UPDATE hartonomous.compression_jobs j SET state = 'abandoned', finished_at = clock_timestamp()
        WHERE j.job_id = stopped.job_id;
     END IF;

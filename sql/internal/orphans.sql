@@ -32,7 +32,8 @@ BEGIN ATOMIC
     FROM (VALUES
       (2, 'compression_steps', 'NOT EXISTS (SELECT FROM hartonomous.compression_runs r WHERE r.run_id = t.run_id)'),
       (1, 'compression_trials', 'NOT EXISTS (SELECT FROM hartonomous.compression_jobs j WHERE j.job_id = t.job_id)'),
-      (2, 'compression_jobs', NULL), (3, 'compression_runs', NULL), (4, 'validation_results', NULL),
+      (1, 'ooda_hypotheses', NULL), (2, 'compression_jobs', NULL), (3, 'compression_runs', NULL),
+      (4, 'validation_results', NULL),
       (5, 'calibration_grams', NULL),
       (6, 'calibration_stats', NULL), (7, 'sensitivities', NULL), (8, 'sensitivity_probes', NULL),
       (9, 'atom_usage_stats', NULL), (10, 'model_layers', NULL), (11, 'model_revisions', NULL)

@@ -105,6 +105,18 @@ BEGIN
   'what the model has lost since the baseline, in the measure of the job; loss_error is its standard error';
   COMMENT ON COLUMN hartonomous.compression_trials.verdict IS
   'kept, rejected (for reason, and rolled back), or abandoned; NULL as long as the trial goes on';
+  COMMENT ON TABLE hartonomous.ooda_hypotheses IS
+  'one row per change that the loop has proposed for a state of a model, and what came of it: docs/manual/ooda.md';
+  COMMENT ON COLUMN hartonomous.ooda_hypotheses.level IS 'how bold it is, 1 the most, among those of its type';
+  COMMENT ON COLUMN hartonomous.ooda_hypotheses.change IS
+  'the change of the model, as an element of the stages of compress_model(); NULL if no weight changes';
+  COMMENT ON COLUMN hartonomous.ooda_hypotheses.expected_loss IS
+  'the KL divergence that follows from the sensitivity of the tensors; NULL if that was not measured';
+  COMMENT ON COLUMN hartonomous.ooda_hypotheses.risk_score IS
+  'from 0 to 1; the loop acts on what is below its limit, and on what was approved';
+  COMMENT ON COLUMN hartonomous.ooda_hypotheses.shown_sql IS 'SQL that would do the same, for people; never executed';
+  COMMENT ON COLUMN hartonomous.ooda_hypotheses.state IS
+  'proposed, approved or rejected (by a user), obsolete (the model has changed), acting, accepted or rolled_back';
   COMMENT ON TABLE hartonomous.calibration_sets IS
   'one row per text that models are calibrated on; text is NULL if only the statistics of it were imported';
   COMMENT ON TABLE hartonomous.calibration_stats IS

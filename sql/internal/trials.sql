@@ -351,8 +351,8 @@ $$;
 COMMENT ON FUNCTION hartonomous_internal.abandon_trials(bigint) IS
   'gives up the trials of a job that have no verdict yet, and rolls back what they did';
 
--- After a cancel or crash the same trial is continued: its stage is resumed, or only what is missing is measured.
-CREATE PROCEDURE hartonomous_internal.carry_out_trial(trial bigint, evaluator pg_catalog.regprocedure, commits boolean)
+-- After a cancel or crash the same trial is continued: its stage is resumed, unless it has come to its end.
+CREATE PROCEDURE hartonomous_internal.change_model(trial bigint, commits boolean)
   LANGUAGE plpgsql
 AS $$
 #variable_conflict use_variable
@@ -378,11 +378,7 @@ BEGIN
       COMMIT;
     END IF;
   END IF;
-  PERFORM hartonomous_internal.measure_trial(trial, evaluator);
-  IF commits THEN
-    COMMIT;
-  END IF;
 END
 $$;
-COMMENT ON PROCEDURE hartonomous_internal.carry_out_trial(bigint, regprocedure, boolean) IS
-  'changes the model as a trial says, commits, measures, and commits; the caller holds the lock of the model';
+COMMENT ON PROCEDURE hartonomous_internal.change_model(bigint, boolean) IS
+  'changes the model as a trial says, unless that was done before, and commits; the caller holds the lock of the model';

@@ -8,18 +8,19 @@ AS $$
 #variable_conflict use_variable
 DECLARE
   goal jsonb;
-  model integer;
+  alternatives boolean;  -- or each follows the one before
   this record;
   best record;
   limit_of_loss double precision;
 BEGIN
-  SELECT j.parameters, j.model_id INTO STRICT goal, model FROM hartonomous.compression_jobs j WHERE j.job_id = job;
+  SELECT j.parameters, j.procedure = 'compress_model' AND NOT j.parameters ? 'stages' INTO STRICT goal, alternatives
+    FROM hartonomous.compression_jobs j WHERE j.job_id = job;
   limit_of_loss := goal ->> 'max_degradation';
   SELECT t.trial_id, t.loss, t.loss_error, t.bytes_after, t.revision_id INTO STRICT this
     FROM hartonomous.compression_trials t WHERE t.trial_id = trial;
   SELECT t.trial_id, t.loss, t.loss_error, t.bytes_after, t.revision_id INTO best
     FROM hartonomous.compression_trials t
-   WHERE t.job_id = job AND t.verdict = 'kept' AND NOT goal ? 'stages' ORDER BY t.trial_id DESC LIMIT 1;
+   WHERE t.job_id = job AND t.verdict = 'kept' AND alternatives ORDER BY t.trial_id DESC LIMIT 1;
   IF limit_of_loss IS NOT NULL AND NOT coalesce(this.loss <= limit_of_loss, false) THEN
     PERFORM hartonomous_internal.judge_trial(trial, 'rejected', format('loses %s, more than %s',
       hartonomous_internal.loss_text(goal, this.loss, this.loss_error),
@@ -54,11 +55,10 @@ COMMENT ON FUNCTION hartonomous_internal.is_better(jsonb, bigint, double precisi
 CREATE FUNCTION hartonomous_internal.loss_text(goal jsonb, loss double precision, loss_error double precision)
   RETURNS text
   LANGUAGE sql STABLE PARALLEL SAFE COST 50
-  RETURN CASE WHEN goal ->> 'measure' = 'kl_divergence'
-              THEN format('%s nats', round(loss::numeric, 6)) || coalesce(' ± ' || round(loss_error::numeric, 6), '')
-              ELSE format('%s %%', round(100 * loss::numeric, 2))
-              || coalesce(' ± ' || round(100 * loss_error::numeric, 2), '')
-                   || CASE WHEN goal ->> 'measure' = 'perplexity' THEN ' of perplexity' ELSE ' of the score' END END;
+  RETURN CASE WHEN goal ->> 'measure' = 'kl_divergence' THEN
+                round(loss::numeric, 6) || coalesce(' ± ' || round(loss_error::numeric, 6), '') || ' nats'
+              ELSE round(100 * loss::numeric, 2) || coalesce(' ± ' || round(100 * loss_error::numeric, 2), '')
+                || CASE WHEN goal ->> 'measure' = 'perplexity' THEN ' % of perplexity' ELSE ' % of the score' END END;
 COMMENT ON FUNCTION hartonomous_internal.loss_text(jsonb, double precision, double precision) IS
   'a loss in the unit of a goal, for messages';
 

@@ -95,7 +95,7 @@ INSERT INTO lib.statements (statement) VALUES
     ''[{"stage": "quantize", "format": "Q8_0"}, {"stage": "prune", "keep_ratio": 0.5}]'')'),
   ('SELECT string_agg(concat_ws('' '', j.state, j.percent, j.trials, j.kept, j.best_bytes), '','') '
     'FROM job_progress(%L) j'),
-  ('SELECT string_agg(concat_ws('' '', f.bytes, f.on_front, f.recipe), '','' ORDER BY f.revision_id)
+  ('SELECT string_agg(concat_ws('' '', f.on_front, f.bytes, f.recipe), '','' ORDER BY f.revision_id)
     FROM compression_front(%1$L, %1$L || '' words'') f'),
   ('SELECT rollback_model(%1$L, (SELECT min(h.revision_id) FROM model_history(%1$L) h)) IS NOT NULL'),
   ('SELECT count(*) FROM structure_scores(%1$L, ''neurons'', %1$L || '' text'') s'),

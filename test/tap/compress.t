@@ -84,6 +84,30 @@ subtest 'a second caller' => sub {
 is went("$content 1;"), $expected, 'the atoms are those of an undisturbed call';
 is went("$trials 1;"), $expected_trials, 'and so are the trials';
 is went('SELECT count(*) FROM hartonomous.compression_jobs WHERE model_id = 1;'), 1, 'all calls were one job';
+
+subtest 'kill -9 between acting and learning' => sub {
+    went('SELECT hartonomous.rollback_model(1, 1);');
+    my $cycle = 'CALL hartonomous.ooda_cycle(\'killed\', n_ctx => 128, max_changes => 1);';
+    my $worker = $server->quiet_session('compress');
+    $worker->start($cycle);
+    ok wait_until(60, sub { went("SELECT count(*) $tried AND j.procedure = 'ooda_cycle' AND t.revision_id IS NOT NULL;") }),
+        'the change is made';
+    ok $server->crash($worker->pid), 'the server recovers';
+    $worker->finish;
+    $worker->close;
+    $watcher = $server->quiet_session('compress');
+    is went('SELECT count(*) FROM hartonomous.ooda_hypotheses WHERE state = \'acting\';'), 1, 'nobody has learned from it';
+    went($cycle);
+    like went('SELECT state FROM hartonomous.ooda_hypotheses WHERE trial_id IS NOT NULL;'), qr/^(accepted|rolled_back)$/,
+        'the next cycle does';
+    my ($other, $second) = ($server->quiet_session('compress'), $server->session('compress'));
+    $other->query($_) for 'BEGIN;', 'SELECT hartonomous_internal.lock_model(1);';
+    like $second->query($cycle), qr/another session is changing model "killed": this cycle is skipped/,
+        'a cycle is skipped while another session changes the model';
+    $other->query('ROLLBACK;');
+    $_->close for $other, $second;
+};
+
 is went('SELECT count(*) FROM pg_locks WHERE locktype = \'object\' AND classid = \'hartonomous.models\'::regclass;'), 0,
     'no lock is left';
 $watcher->close;

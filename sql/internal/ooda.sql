@@ -1,0 +1,383 @@
+-- What the loop of api/ooda.sql is made of: the kinds of changes it proposes, what each is expected to save and to
+-- lose, and carrying out those that maintain the store. Changes of models are trials (internal/trials.sql). The SQL
+-- that a hypothesis shows is for people: it is never executed.
+
+-- Level 1 is the boldest. The risk is that of a kind before anything was learned of it.
+CREATE FUNCTION hartonomous_internal.hypothesis_levels()
+  RETURNS TABLE (hypothesis_type text, level integer, change jsonb, risk double precision)
+  LANGUAGE sql IMMUTABLE PARALLEL SAFE COST 1 ROWS 20
+BEGIN ATOMIC
+  SELECT v.* FROM (VALUES
+    ('QuantizeModel', 1, '{"stage": "quantize", "format": "Q2_K", "requantize": true}'::jsonb, 0.7::float8),
+    ('QuantizeModel', 2, '{"stage": "quantize", "format": "Q3_K_M", "requantize": true}', 0.5),
+    ('QuantizeModel', 3, '{"stage": "quantize", "format": "Q4_K_M", "requantize": true}', 0.3),
+    ('QuantizeModel', 4, '{"stage": "quantize", "format": "Q5_K_M", "requantize": true}', 0.2),
+    ('QuantizeModel', 5, '{"stage": "quantize", "format": "Q6_K", "requantize": true}', 0.15),
+    ('QuantizeModel', 6, '{"stage": "quantize", "format": "Q8_0", "requantize": true}', 0.1),
+    ('PruneModel', 1, '{"stage": "prune", "keep_ratio": 0.8, "keep_ratio_of": "present"}', 0.4),
+    ('PruneModel', 2, '{"stage": "prune", "keep_ratio": 0.95, "keep_ratio_of": "present"}', 0.3),
+    ('PruneModel', 3, '{"stage": "prune", "keep_ratio": 0.99, "keep_ratio_of": "present"}', 0.2),
+    ('PruneModel', 4, '{"stage": "prune", "keep_ratio": 0.999, "keep_ratio_of": "present"}', 0.1),
+    ('SvdCompress', 1, '{"stage": "svd", "target_ratio": 0.5}', 0.6),
+    ('SvdCompress', 2, '{"stage": "svd", "target_ratio": 0.7}', 0.5),
+    ('SvdCompress', 3, '{"stage": "svd", "target_ratio": 0.9}', 0.4),
+    ('IndexOptimization', 1, NULL, 0.05),
+    ('CacheWarming', 1, NULL, 0.05),
+    ('ReclaimSpace', 1, NULL, 0.1),
+    ('ArchiveRevision', 1, NULL, 0.6)) v (hypothesis_type, level, change, risk);
+END;
+COMMENT ON FUNCTION hartonomous_internal.hypothesis_levels() IS
+  'the kinds of hypotheses and how bold they can be: the change that each would try (NULL: it maintains the '
+  'store), and '
+  'its risk from 0 to 1';
+
+-- Of all that were tried, how many were accepted; one of two, of which nothing is known.
+CREATE FUNCTION hartonomous_internal.success_rate(model integer, hypothesis_type text, level integer)
+  RETURNS double precision
+  LANGUAGE plpgsql STABLE PARALLEL SAFE COST 250
+  SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+BEGIN
+  RETURN (SELECT (count(*) FILTER (WHERE h.state = 'accepted') + 1.0) / (count(*) + 2)
+            FROM hartonomous.ooda_hypotheses h
+           WHERE h.model_id = model AND h.hypothesis_type = success_rate.hypothesis_type
+             AND (success_rate.level IS NULL OR h.level = success_rate.level)
+             AND h.state IN ('accepted', 'rolled_back'));
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.success_rate(integer, text, integer) IS
+  'how often hypotheses of a kind were accepted for a model, as (accepted + 1) / (tried + 2) (Laplace)';
+
+CREATE FUNCTION hartonomous_internal.indexes_at_fault(model integer) RETURNS TABLE (index_name regclass, fault text)
+  LANGUAGE plpgsql STABLE PARALLEL SAFE COST 250 ROWS 1
+  SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+  partition constant regclass := hartonomous_internal.live_partition(model);
+BEGIN
+  RETURN QUERY
+    SELECT i.indexrelid::regclass, 'invalid'
+      FROM pg_index i WHERE i.indrelid = partition AND NOT i.indisvalid
+    UNION ALL
+    -- An index of the parent that no index of the partition is attached to.
+    SELECT i.indexrelid::regclass, 'missing'
+      FROM pg_index i
+     WHERE i.indrelid = 'hartonomous.tensor_atoms'::regclass AND NOT EXISTS (
+       SELECT FROM pg_inherits h JOIN pg_index p ON p.indexrelid = h.inhrelid
+        WHERE h.inhparent = i.indexrelid AND p.indrelid = partition);
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.indexes_at_fault(integer) IS
+  'indexes of the live atoms of a model that are invalid, and indexes of tensor_atoms that they do not have';
+
+CREATE FUNCTION hartonomous_internal.activity_of(model integer, OUT live_rows bigint, OUT dead_rows bigint,
+    OUT blocks bigint, OUT blocks_read bigint, OUT blocks_hit bigint)
+  LANGUAGE plpgsql STABLE PARALLEL SAFE COST 250
+  SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+  partition constant oid := hartonomous_internal.live_partition(model);
+BEGIN
+  live_rows := pg_stat_get_live_tuples(partition);
+  dead_rows := pg_stat_get_dead_tuples(partition);
+  blocks := pg_relation_size(partition) / current_setting('block_size')::bigint;
+  blocks_read := pg_stat_get_blocks_fetched(partition) - pg_stat_get_blocks_hit(partition);
+  blocks_hit := pg_stat_get_blocks_hit(partition);
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.activity_of(integer) IS
+  'what the cumulative statistics of PostgreSQL say of the live atoms of a model: rows, dead rows, and blocks of the '
+  'table: how many there are, how many were read from disk, and how many were found in memory';
+
+CREATE FUNCTION hartonomous_internal.prewarm_function() RETURNS text
+  LANGUAGE plpgsql STABLE PARALLEL SAFE COST 50
+  SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+BEGIN
+  RETURN (SELECT format('%I.pg_prewarm', n.nspname)
+            FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = 'pg_prewarm');
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.prewarm_function() IS
+  'the qualified name of the function pg_prewarm; NULL if the extension is not installed';
+
+CREATE FUNCTION hartonomous_internal.expired_backups(model integer, keep_last integer, max_age interval)
+  RETURNS TABLE (revision_id integer, bytes bigint)
+  LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 10
+  SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+BEGIN
+  RETURN QUERY
+    SELECT b.revision_id, b.bytes
+      FROM (SELECT r.revision_id, r.created_at, row_number() OVER (ORDER BY r.revision_id DESC) AS place,
+                   min(r.revision_id) OVER () AS oldest,
+                   CASE WHEN hartonomous_internal.partition_exists(model, r.revision_id)
+                        THEN pg_total_relation_size(hartonomous_internal.partition_of(model, r.revision_id))
+                        ELSE 0 END AS bytes
+              FROM hartonomous.model_revisions r WHERE r.model_id = model AND r.state = 'backup') b
+     -- Never the oldest one, against which losses are measured.
+     WHERE b.revision_id <> b.oldest AND (b.place > keep_last OR b.created_at < clock_timestamp() - max_age)
+     ORDER BY b.revision_id;
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.expired_backups(integer, integer, interval) IS
+  'the backups of a model that are not among its newest, or older than an age, and their bytes on disk; never the '
+  'oldest backup';
+
+CREATE FUNCTION hartonomous_internal.expected_of_change(model integer, change jsonb, calibration_set text,
+    OUT bytes_saved bigint, OUT tensors bigint, OUT expected_loss double precision)
+  LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+  prepared record := hartonomous_internal.prepare_change(model, change);
+  plan hartonomous.tensor_plan[] := hartonomous_internal.plan_stage(model, prepared.procedure, prepared.parameters);
+BEGIN
+  SELECT sum(p.bytes_before - p.bytes_after) FILTER (WHERE p.operation <> 'copy'),
+         count(*) FILTER (WHERE p.operation <> 'copy')
+    INTO bytes_saved, tensors FROM unnest(plan) p;
+  -- Only if every tensor was measured in the format that it would get.
+  IF calibration_set IS NOT NULL AND change ->> 'stage' = 'quantize' AND tensors > 0 THEN
+    SELECT CASE WHEN count(*) = count(s.predicted_kl_divergence) THEN sum(s.predicted_kl_divergence) END
+      INTO expected_loss
+      FROM unnest(plan) p
+      LEFT JOIN hartonomous_internal.best_sensitivity(model, calibration_set) s
+        ON s.layer_name = p.layer_name AND s.format = p.arguments ->> 'format'
+     WHERE p.operation = 'quantize';
+  END IF;
+-- A change that cannot be carried out is none to propose.
+EXCEPTION WHEN invalid_parameter_value OR object_not_in_prerequisite_state OR feature_not_supported THEN
+  bytes_saved := NULL;
+  tensors := 0;
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.expected_of_change(integer, jsonb, text) IS
+  'what a change of a model would save and, if the sensitivity of its tensors was measured, the KL divergence that it '
+  'would cost; no tensors if it cannot be carried out';
+
+CREATE FUNCTION hartonomous_internal.best_sensitivity(model integer, calibration_set text)
+  RETURNS TABLE (layer_name text, format text, predicted_kl_divergence double precision)
+  LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 3000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+  method text := (SELECT s.method FROM hartonomous.sensitivities s
+                   WHERE s.model_id = model AND s.calibration_set = best_sensitivity.calibration_set
+                     AND s.revision_id = hartonomous_internal.current_revision(model)
+                   ORDER BY s.method <> 'hessian', s.method <> 'imatrix' LIMIT 1);
+BEGIN
+  IF method IS NOT NULL THEN
+    RETURN QUERY SELECT s.layer_name, s.format, s.predicted_kl_divergence
+                   FROM hartonomous.sensitivity(model, calibration_set, method) s;
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.best_sensitivity(integer, text) IS
+  'sensitivity() by the best method by which the live revision was measured; no rows if it was not';
+
+-- ---- hypotheses --------------------------------------------------------------------------------------------------
+
+-- A rule of the original design: up to 1000 atoms are not worth pruning.
+CREATE FUNCTION hartonomous_internal.possible_changes(model integer, calibration_set text)
+  RETURNS TABLE (hypothesis_type text, level integer, change jsonb, risk double precision, bytes_saved bigint,
+                 expected_loss double precision, rationale text)
+  LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 5
+  SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+  live constant integer := hartonomous_internal.current_revision(model);
+  calibrated constant boolean := calibration_set IS NOT NULL AND hartonomous_internal.has_grams(model, calibration_set);
+  few_atoms constant boolean := (SELECT r.atom_count <= 1000 FROM hartonomous.model_revisions r
+                                  WHERE r.revision_id = live);
+  possible record;
+  expected record;
+BEGIN
+  FOR possible IN
+    SELECT l.hypothesis_type, l.level, l.risk,
+           l.change || CASE WHEN calibrated AND l.hypothesis_type = 'QuantizeModel'
+                            THEN jsonb_build_object('calibration_set', calibration_set) ELSE '{}'::jsonb END AS change
+      FROM hartonomous_internal.hypothesis_levels() l
+     WHERE l.change IS NOT NULL AND NOT (l.hypothesis_type = 'PruneModel' AND coalesce(few_atoms, true))
+       AND NOT EXISTS (SELECT FROM hartonomous.ooda_hypotheses h
+                        WHERE h.model_id = model AND h.revision_id = live AND h.hypothesis_type = l.hypothesis_type
+                          AND h.level = l.level AND h.state NOT IN ('proposed', 'obsolete'))
+     ORDER BY l.hypothesis_type, l.level
+  LOOP
+    expected := hartonomous_internal.expected_of_change(model, possible.change,
+                  CASE WHEN calibrated THEN calibration_set END);
+    CONTINUE WHEN expected.tensors = 0 OR coalesce(expected.bytes_saved, 0) <= 0;
+    hypothesis_type := possible.hypothesis_type;
+    level := possible.level;
+    change := possible.change;
+    bytes_saved := expected.bytes_saved;
+    expected_loss := expected.expected_loss;
+    risk := possible.risk;
+    rationale := format('%s: %s tensors would take %s less', hartonomous_internal.change_text(change),
+      expected.tensors, hartonomous.human_bytes(bytes_saved));
+    RETURN NEXT;
+  END LOOP;
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.possible_changes(integer, text) IS
+  'the changes of a model that would save bytes and were not tried in this state';
+
+CREATE FUNCTION hartonomous_internal.possible_maintenance(model integer, keep_last integer, max_age interval)
+  RETURNS TABLE (hypothesis_type text, level integer, risk double precision, bytes_saved bigint, rationale text,
+                 shown text)
+  LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 4
+  SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+  partition constant regclass := hartonomous_internal.live_partition(model);
+  activity constant record := hartonomous_internal.activity_of(model);
+BEGIN
+  RETURN QUERY
+    SELECT l.hypothesis_type, l.level, l.risk, v.bytes, v.rationale, v.shown
+      FROM hartonomous_internal.hypothesis_levels() l JOIN (
+        SELECT 'IndexOptimization' AS kind, 0::bigint AS bytes,
+               format('%s indexes of %s are invalid or missing', count(*), partition) AS rationale,
+               format('REINDEX TABLE %s;', partition) AS shown
+          FROM hartonomous_internal.indexes_at_fault(model) HAVING count(*) > 0
+        UNION ALL
+        SELECT 'CacheWarming', 0, format('%s of %s blocks were read from disk when they were asked for',
+                 activity.blocks_read, activity.blocks_read + activity.blocks_hit),
+               format('SELECT pg_prewarm(%L);', partition)
+         WHERE activity.blocks_read > activity.blocks_hit AND hartonomous_internal.prewarm_function() IS NOT NULL
+        UNION ALL
+        SELECT 'ReclaimSpace', pg_relation_size(partition) * activity.dead_rows
+                               / greatest(activity.live_rows + activity.dead_rows, 1),
+               format('%s of %s rows of %s are dead', activity.dead_rows, activity.live_rows + activity.dead_rows,
+                      partition), format('VACUUM FULL %s;', partition)
+         WHERE activity.dead_rows > 0.2 * activity.live_rows
+        UNION ALL
+        SELECT 'ArchiveRevision', sum(b.bytes)::bigint,
+               format('%s backups are past their retention', count(*)),
+               string_agg(format('SELECT hartonomous.drop_backup(%s);', b.revision_id), ' ' ORDER BY b.revision_id)
+          FROM hartonomous_internal.expired_backups(model, keep_last, max_age) b HAVING count(*) > 0) v
+        ON v.kind = l.hypothesis_type;
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.possible_maintenance(integer, integer, interval) IS
+  'what would be good for the tables in which a model is stored, and changes no weight';
+
+CREATE FUNCTION hartonomous_internal.shown_sql(model integer, change jsonb) RETURNS text
+  LANGUAGE plpgsql STABLE PARALLEL SAFE COST 250
+  SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+BEGIN
+  RETURN (
+    SELECT format('CALL hartonomous.%I(%L%s);', s.procedure, model::hartonomous.regmodel,
+             (SELECT string_agg(format(', %I => %s', a.key,
+                       CASE jsonb_typeof(a.value) WHEN 'string' THEN quote_literal(a.value #>> '{}')
+                                                  ELSE a.value::text END), '' ORDER BY a.key)
+                FROM jsonb_each(change - 'stage') a (key, value)))
+      FROM hartonomous_internal.change_stages() s WHERE s.stage = change ->> 'stage');
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.shown_sql(integer, jsonb) IS
+  'the call by which a user would make a change; only shown, never executed';
+
+CREATE FUNCTION hartonomous_internal.decide_hypothesis(hypothesis bigint, decision text) RETURNS void
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 250
+  SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+  present text;
+BEGIN
+  UPDATE hartonomous.ooda_hypotheses h SET state = decision
+   WHERE h.hypothesis_id = hypothesis AND h.state IN ('proposed', 'approved');
+  IF FOUND THEN
+    RETURN;
+  END IF;
+  SELECT h.state INTO present FROM hartonomous.ooda_hypotheses h WHERE h.hypothesis_id = hypothesis;
+  PERFORM hartonomous_internal.raise_error(CASE WHEN present IS NULL THEN '42704' ELSE '55000' END,
+    format(CASE WHEN present IS NULL THEN 'hypothesis %s does not exist' ELSE 'hypothesis %s is %s' END,
+           coalesce(hypothesis::text, 'NULL'), present),
+    hint => 'SELECT * FROM hartonomous.ooda_hypotheses WHERE state = ''proposed''; shows those to decide on.');
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.decide_hypothesis(bigint, text) IS
+  'approves or rejects a hypothesis; 42704 if there is none with that number, 55000 if it is not open any more';
+
+-- ---- observations ------------------------------------------------------------------------------------------------
+
+CREATE FUNCTION hartonomous_internal.importance_distribution(model integer)
+  RETURNS TABLE (topic text, subject text, value numeric, unit text)
+  LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 5
+  SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+  shares constant double precision[] := ARRAY[0.05, 0.2, 0.5, 0.8, 0.95];
+  percentiles double precision[];
+BEGIN
+  -- Queries the parent table because readers have rights on that only.
+  EXECUTE 'SELECT percentile_cont($2) WITHIN GROUP (ORDER BY a.importance_score)
+             FROM hartonomous.tensor_atoms a JOIN hartonomous.model_layers l USING (layer_id)
+            WHERE a.model_id = $1 AND hartonomous_internal.is_matrix(l.tensor_shape)'
+    INTO percentiles USING model, shares;
+  RETURN QUERY
+    SELECT 'importance', format('%s %% of the atoms of matrices are below', 100 * u.share),
+           round(u.percentile::numeric, 3), 'importance'
+      FROM unnest(shares, percentiles) u (share, percentile) WHERE u.percentile IS NOT NULL ORDER BY u.share;
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.importance_distribution(integer) IS
+  'percentiles of the importance of atoms, as observations';
+
+CREATE FUNCTION hartonomous_internal.unused_atoms(model integer) RETURNS bigint
+  LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+  unused bigint;
+BEGIN
+  IF EXISTS (SELECT FROM hartonomous.atom_usage_stats s WHERE s.model_id = model) THEN
+    EXECUTE 'SELECT count(*) FROM hartonomous.tensor_atoms a JOIN hartonomous.model_layers l USING (layer_id)
+              WHERE a.model_id = $1 AND hartonomous_internal.is_matrix(l.tensor_shape) AND NOT EXISTS (
+                SELECT FROM hartonomous.atom_usage_stats s
+                 WHERE s.model_id = $1 AND s.tensor_atom_id = a.tensor_atom_id AND s.usage_count > 0)'
+      INTO unused USING model;
+  END IF;
+  RETURN unused;
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.unused_atoms(integer) IS
+  'how many atoms of matrices took part in no text of record_usage(); NULL if none was recorded';
+
+-- Two measurements of one revision on one text agree to many digits, unless somebody has changed its atoms.
+CREATE FUNCTION hartonomous_internal.drift(model integer)
+  RETURNS TABLE (topic text, subject text, value numeric, unit text)
+  LANGUAGE plpgsql STABLE PARALLEL SAFE COST 5000 ROWS 1
+  SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+BEGIN
+  RETURN QUERY
+    SELECT 'drift', format('perplexity of revision %s on "%s" since it was first measured', d.revision_id,
+                           d.validation_set), round((100 * (d.last_one / d.first_one - 1))::numeric, 4), '%'
+      FROM (SELECT DISTINCT v.revision_id, v.validation_set,
+                   first_value(v.perplexity) OVER w AS first_one, last_value(v.perplexity) OVER w AS last_one
+              FROM hartonomous.validation_results v
+             WHERE v.model_id = model AND v.perplexity > 0 AND v.perplexity < 'Infinity'
+               AND v.revision_id = hartonomous_internal.current_revision(model)
+            WINDOW w AS (PARTITION BY v.revision_id, v.validation_set, v.text_sha256, v.n_ctx ORDER BY v.result_id
+                         ROWS BETWEEN UNBOUNDED PRECEDING AND UNBOUNDED FOLLOWING)) d
+     WHERE abs(d.last_one / d.first_one - 1) > 1e-6;
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.drift(integer) IS
+  'by how much the perplexity of the live revision has changed between measurements on the same text, as observations: '
+  'somebody has changed its atoms';

@@ -1,0 +1,162 @@
+-- The loop: what it proposes, what it acts on, what it keeps and rolls back, and that it asks nothing twice.
+BEGIN;
+\ir lib/model_files.sql
+\ir lib/language_models.sql
+\ir lib/wide_model.sql
+\ir ../../examples/evaluator.sql
+SELECT plan(57);
+SELECT import_gguf(wide_gguf(), 'wide', 16) AS m \gset
+SELECT present(:m) AS original \gset
+SELECT add_validation_set('others', left(repeat('a.bird.sang;one.fish.swam;no.fox.came?', 20), 600)) \g /dev/null
+CREATE FUNCTION lib.hypotheses(wanted text DEFAULT '%') RETURNS SETOF ooda_hypotheses LANGUAGE sql
+  BEGIN ATOMIC SELECT h.* FROM ooda_hypotheses h WHERE h.state LIKE wanted ORDER BY h.hypothesis_id; END;
+
+-- Observations
+SELECT throws_ok('SELECT * FROM ooda_analyze(''none'')', '42704', NULL, 'observations of no model');
+SELECT is((SELECT value FROM ooda_analyze('wide') WHERE topic = 'size' AND unit = 'bytes of weights'),
+  (SELECT logical_bytes FROM model_revisions WHERE revision_id = :original)::numeric, 'the size');
+SELECT is((SELECT sum(value) FROM ooda_analyze('wide') WHERE topic = 'format'),
+  (SELECT logical_bytes FROM model_revisions WHERE revision_id = :original)::numeric, 'the bytes of all formats');
+SELECT is((SELECT count(*) FROM ooda_analyze('wide') WHERE topic = 'importance'), 5::bigint,
+  'percentiles of importance');
+SELECT is((SELECT value FROM ooda_analyze('wide') WHERE topic = 'usage'), NULL, 'no usage was recorded');
+SELECT record_usage('wide', 'the cat') \g /dev/null
+DELETE FROM atom_usage_stats WHERE tensor_atom_id IN (SELECT s.tensor_atom_id FROM atom_usage_stats s LIMIT 7);
+SELECT is((SELECT value FROM ooda_analyze('wide') WHERE topic = 'usage'), 7::numeric, 'atoms that no text has used');
+SELECT is((SELECT count(*) FROM ooda_analyze('wide') WHERE topic IN ('index', 'drift', 'backup')), 0::bigint,
+  'nothing is wrong with the model');
+SELECT backup_model('wide') FROM generate_series(1, 3) \g /dev/null
+SELECT is((SELECT count(*) FROM ooda_analyze('wide', keep_last => 1) WHERE topic = 'backup'), 1::bigint,
+  'of three backups one is past retention: the newest is kept, and the oldest always');
+
+-- Hypotheses
+SELECT throws_ok('SELECT ooda_hypothesize(''none'')', '42704', NULL, 'hypotheses about no model');
+SELECT throws_ok('SELECT ooda_hypothesize(''wide'', ''none'')', '42704', NULL, 'with no such calibration set');
+SELECT ooda_hypothesize('wide') \g /dev/null
+SELECT results_eq('SELECT DISTINCT hypothesis_type FROM ooda_hypotheses ORDER BY 1',
+  $$VALUES ('PruneModel'), ('QuantizeModel'), ('SvdCompress')$$, 'the kinds of changes');
+SELECT ok(
+  bool_and(expected_bytes_saved > 0 AND risk_score BETWEEN 0 AND 1 AND revision_id = :original AND trial_id IS NULL
+  AND state = 'proposed' AND shown_sql LIKE 'CALL hartonomous.%(''wide'', %'
+  AND rationale LIKE '% tensors would take %'),
+  'each has a reason, an expectation, a risk, and SQL to look at') FROM hypotheses();
+SELECT is((SELECT expected_bytes_saved FROM hypotheses() WHERE change ->> 'format' = 'Q8_0'),
+  (SELECT sum(bytes_before - bytes_after)::bigint FROM quantize_plan('wide', 'Q8_0')),
+  'what is saved is what the plan of the stage says');
+SELECT set_eq('SELECT hypothesis_id FROM hypotheses()', 'SELECT ooda_hypothesize(''wide'')',
+  'the same is not proposed a second time');
+SELECT is((SELECT count(*) FROM ooda_hypotheses WHERE hypothesis_type = 'PruneModel'), 3::bigint,
+  'atoms can be pruned');
+SELECT import_gguf(wide_gguf(), 'few') AS few \gset
+SELECT ooda_hypothesize('few') \g /dev/null
+SELECT is((SELECT count(*) FROM ooda_hypotheses WHERE hypothesis_type = 'PruneModel' AND model_id = :few), 0::bigint,
+  'but not of a model with up to 1000');
+SELECT delete_model('few') \g /dev/null
+SELECT hypothesis_id AS pruning FROM hypotheses() WHERE hypothesis_type = 'PruneModel' AND level = 1 \gset
+SELECT hypothesis_id AS svd FROM hypotheses() WHERE hypothesis_type = 'SvdCompress' AND level = 1 \gset
+SELECT throws_ok(format('SELECT %s(0)', f), '42704', 'hypothesis 0 does not exist', f || ' without a hypothesis')
+  FROM unnest('{ooda_approve,ooda_reject}'::text[]) f;
+SELECT throws_ok(format('SELECT %s(NULL)', f), '42704', NULL, f || ' with NULL')
+  FROM unnest('{ooda_approve,ooda_reject}'::text[]) f;
+SELECT ooda_reject(:svd) \g /dev/null
+SELECT is((SELECT state FROM ooda_hypotheses WHERE hypothesis_id = :svd), 'rejected', 'a user can reject a hypothesis');
+SELECT ooda_hypothesize('wide') \g /dev/null
+SELECT is((SELECT count(*) FROM hypotheses() WHERE hypothesis_type = 'SvdCompress' AND level = 1), 1::bigint,
+  'which is not proposed again for the same state');
+SELECT throws_ok(format('SELECT ooda_approve(%s)', :svd), '55000', format('hypothesis %s is rejected', :svd),
+  'nor can it be approved any more');
+SELECT ooda_approve(:pruning) \g /dev/null
+SELECT is((SELECT state FROM ooda_hypotheses WHERE hypothesis_id = :pruning), 'approved', 'or approve one');
+
+-- Acting and learning, one by one
+SELECT throws_ok('CALL ooda_act(''none'')', '42704', NULL, 'acting on no model');
+SELECT throws_ok('CALL ooda_learn(''none'')', '42704', NULL, 'learning of no model');
+CALL ooda_learn('wide');
+SELECT is(present(:m), :original, 'there is nothing to learn from yet');
+CALL ooda_act('wide', risk_limit => 0);
+SELECT is((SELECT h.state || t.revision_id FROM ooda_hypotheses h JOIN compression_trials t USING (trial_id)
+            WHERE h.hypothesis_id = :pruning), 'acting' || present(:m), 'what was approved is done');
+SELECT isnt(present(:m), :original, 'and in force');
+CALL ooda_learn('wide', max_degradation => 0.05, measure => 'kl_divergence', n_ctx => 64);
+SELECT is((SELECT state FROM ooda_hypotheses WHERE hypothesis_id = :pruning), 'rolled_back', 'it loses too much');
+SELECT is(present(:m), :original, 'and is rolled back');
+SELECT matches((SELECT outcome FROM ooda_hypotheses WHERE hypothesis_id = :pruning),
+  '^loses [0-9.]+ ± [0-9.]+ nats, ', 'the outcome says what was measured');
+CALL ooda_act('wide', risk_limit => 0);
+SELECT is(present(:m), :original, 'nothing else has so little risk');
+SELECT is((SELECT count(*) FROM compression_jobs WHERE state = 'running'), 0::bigint, 'no job is left open');
+
+-- Cycles
+SELECT throws_ok('CALL ooda_cycle(''none'')', '42704', NULL, 'a cycle of no model');
+SELECT throws_ok('CALL ooda_cycle(''wide'', max_degradation => NULL)', '22023', NULL, 'a cycle needs a limit');
+SELECT throws_ok('CALL ooda_cycle(''wide'', measure => ''taste'')', '22023', NULL, 'and a measure');
+SELECT throws_ok('CALL ooda_cycle(''wide'', validation_set => ''none'')', '42704', NULL, 'and a text');
+CREATE FUNCTION lib.cycle(more text DEFAULT '') RETURNS text LANGUAGE sql
+RETURN 'CALL ooda_cycle(''wide'', max_degradation => 0.05, measure => ''kl_divergence'', n_ctx => 64' || more || ')';
+SELECT cycle(', max_changes => 1') \gexec
+SELECT is((SELECT string_agg(hypothesis_type, ' ') FROM hypotheses('accepted')), 'QuantizeModel',
+  'the change that promises most is tried first, and kept');
+SELECT is((SELECT t.revision_id FROM compression_trials t JOIN ooda_hypotheses h USING (trial_id)
+            WHERE h.state = 'accepted'), present(:m), 'it is live');
+SELECT is((SELECT count(*) FROM ooda_hypotheses WHERE revision_id = :original AND state = 'proposed'), 0::bigint,
+  'what was proposed for the state before is out of date');
+SELECT cycle(', max_changes => 10') \gexec
+SELECT cycle(', max_changes => 10') \gexec
+SELECT cycle(', max_changes => 10') \gexec
+SELECT is((SELECT count(*) FROM (SELECT revision_id, hypothesis_type, level FROM ooda_hypotheses
+             WHERE trial_id IS NOT NULL GROUP BY 1, 2, 3 HAVING count(*) > 1) twice), 0::bigint,
+  'nothing is tried twice for one state');
+SELECT ok(count(*) FILTER (WHERE state = 'rolled_back') >= 2, 'what hurts is rolled back') FROM ooda_hypotheses;
+SELECT ok(bool_and(t.loss - t.loss_error * 2 <= 0.05), 'all that was accepted is within the limit')
+  FROM ooda_hypotheses h JOIN compression_trials t USING (trial_id) WHERE h.state = 'accepted';
+SELECT cmp_ok((SELECT logical_bytes FROM model_revisions WHERE revision_id = present(:m)), '<',
+  (SELECT logical_bytes FROM model_revisions WHERE revision_id = :original), 'the model has become smaller');
+SELECT is((SELECT count(*) FROM check_model('wide')), 0::bigint, 'and has no faults');
+SELECT is((SELECT count(*) FROM ooda_hypotheses h JOIN compression_trials t USING (trial_id)
+            JOIN validation_results v USING (result_id) WHERE v.revision_id = t.revision_id),
+  (SELECT count(*) FROM ooda_hypotheses WHERE trial_id IS NOT NULL), 'every trial has its measurement');
+SELECT cmp_ok((SELECT max(risk_score) FROM ooda_hypotheses WHERE hypothesis_type = 'PruneModel' AND level = 1), '>',
+  0.4::float8,
+  'what has failed counts as riskier');
+SELECT present(:m) AS settled \gset
+SELECT cycle() \gexec
+SELECT is(present(:m), :settled, 'when nothing is left a cycle does nothing');
+
+-- What ooda_act() has left is settled by the next cycle
+SELECT rollback_model('wide', :original) \g /dev/null
+DELETE FROM ooda_hypotheses;
+SELECT ooda_hypothesize('wide') \g /dev/null
+CALL ooda_act('wide');
+SELECT present(:m) AS acted \gset
+SELECT isnt(:acted, :original, 'something was done that nobody has measured');
+SELECT cycle(', max_changes => 0') \gexec
+SELECT is((SELECT state FROM hypotheses() WHERE trial_id IS NOT NULL), 'accepted', 'the next cycle measures it');
+SELECT is(present(:m), :acted, 'and keeps it');
+
+-- Maintenance: nothing of the shown SQL is executed
+UPDATE pg_index SET indisvalid = false WHERE indexrelid = (
+  SELECT min(indexrelid) FROM pg_index WHERE indrelid = live_partition(:m) AND NOT indisprimary);
+SELECT is((SELECT count(*) FROM ooda_analyze('wide') WHERE topic = 'index'), 1::bigint, 'an index is invalid');
+SELECT ooda_hypothesize('wide') \g /dev/null
+UPDATE ooda_hypotheses SET shown_sql = 'DROP SCHEMA hartonomous CASCADE' WHERE hypothesis_type = 'IndexOptimization';
+SELECT ooda_approve(hypothesis_id) FROM hypotheses('proposed') WHERE hypothesis_type = 'IndexOptimization' \g /dev/null
+CALL ooda_act('wide', risk_limit => 0);
+SELECT is((SELECT state || ': ' || outcome FROM ooda_hypotheses WHERE hypothesis_type = 'IndexOptimization'),
+  'accepted: indexes were built again', 'it is built again');
+SELECT is((SELECT count(*) FROM ooda_analyze('wide') WHERE topic = 'index'), 0::bigint, 'and valid');
+SELECT backup_model('wide') FROM generate_series(1, 3) \g /dev/null
+SELECT count(*) AS backups FROM model_revisions WHERE model_id = :m AND state = 'backup' \gset
+SELECT ooda_hypothesize('wide', keep_last => 2) \g /dev/null
+SELECT ooda_approve(hypothesis_id) FROM hypotheses('proposed') WHERE hypothesis_type = 'ArchiveRevision' \g /dev/null
+CALL ooda_act('wide', risk_limit => 0, keep_last => 2);
+SELECT is((SELECT count(*) FROM model_revisions WHERE model_id = :m AND state = 'backup'), 3::bigint,
+  'of ' || :backups || ' backups two and the oldest are left');
+
+-- Another network, by a function of the user's own
+CALL ooda_cycle('digits', evaluator => 'digit_accuracy(integer)', max_degradation => 0.02);
+SELECT ok(bool_and(state = 'accepted' OR t.loss > 0), 'an evaluator decides what is kept')
+  FROM ooda_hypotheses h JOIN compression_trials t USING (trial_id)
+ WHERE h.model_id = (SELECT model_id FROM models WHERE model_name = 'digits');
+
+SELECT * FROM finish();
+ROLLBACK;
