@@ -43,6 +43,9 @@ struct input_sums {
   std::string tensor;                       // the first with this input
   std::vector<std::uint64_t> token_counts;  // one for each expert
   std::vector<double> squares;              // experts x columns
+  // Of the last matrix of experts only, one for each: the sum over its tokens of the router's weight times the norm of
+  // the expert's output (Lasby et al. 2025, "REAP the Experts").
+  std::vector<double> router_weighted_norms;
 };
 
 // Some rows of the Gram matrix of one input, each from the diagonal on. Panels do not depend on the memory at hand.

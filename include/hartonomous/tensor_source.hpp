@@ -65,6 +65,10 @@ class linear_observer {
   // Called for the embedding instead: one row, and how many tokens look it up.
   virtual void lookups(const std::string& tensor, std::size_t row, std::size_t tokens, const float* weights,
                        std::size_t columns) = 0;
+  // Called after the last matrix of an expert, with its outputs for the tokens that chose it, tokens x width, and the
+  // router's weight of each, which they have not been multiplied with yet.
+  virtual void routed(const std::string& /*tensor*/, std::uint32_t /*expert*/, const float* /*y*/,
+                      span<const float> /*weights*/, std::size_t /*width*/) {}
   // Called before each block and whenever something has been added to the residual stream, tokens x width. It stays at
   // this address and keeps these values until the next call in the same block.
   virtual void stream(const float* /*x*/, std::size_t /*tokens*/, std::size_t /*width*/) {}

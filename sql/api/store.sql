@@ -288,6 +288,7 @@ BEGIN
     experts integer NOT NULL CHECK (experts > 0),
     token_counts bigint[] NOT NULL,
     sums_of_squares hartonomous.weights NOT NULL,
+    router_weighted_norms double precision[],
     gram_layer_id bigint,
     created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     PRIMARY KEY (model_id, calibration_set, revision_id, layer_id)

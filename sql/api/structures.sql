@@ -26,7 +26,8 @@ $$;
 COMMENT ON FUNCTION hartonomous.structure_scores(hartonomous.regmodel, text, text) IS
   'how much each neuron ("neurons"), group of heads that share keys and values ("heads") or expert ("experts") of each '
   'block contributes, numbered from 0: the energy of what it writes to the residual stream when the text of a '
-  'calibration set is read (NULL: the only one that the live revision has statistics of) or, without statistics, the '
+  'calibration set is read (NULL: the only one that the live revision has statistics of; of experts the norms of '
+  'their outputs, weighted by the router) or, without statistics, the '
   'product of the norms of its parts of matrices; 22023 if there is no such kind, the model has none, or there are '
   'several sets, 0A000 if its architecture is not supported, 55000 if there are no statistics of the set, or a tensor '
   'is missing, 42704';

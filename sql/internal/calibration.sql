@@ -68,7 +68,7 @@ COMMENT ON FUNCTION hartonomous_internal.collect_calibration_step(integer, integ
 
 CREATE FUNCTION hartonomous_internal.add_input_statistics(model integer, revision integer, calibration_set text,
     layer bigint, gram_layer bigint, n_ctx integer, tokens bigint, token_counts bigint[],
-    sums_of_squares hartonomous.weights) RETURNS void
+    sums_of_squares hartonomous.weights, router_weighted_norms double precision[]) RETURNS void
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 250
   SET search_path = pg_catalog, pg_temp
 AS $$
@@ -79,20 +79,21 @@ BEGIN
      AND s.layer_id = layer;
   INSERT INTO hartonomous.calibration_stats
       (model_id, revision_id, calibration_set, layer_id, text_sha256, n_ctx, tokens, columns, experts, token_counts,
-       sums_of_squares, gram_layer_id)
+       sums_of_squares, router_weighted_norms, gram_layer_id)
     SELECT model, revision, s.calibration_set, layer, s.text_sha256, add_input_statistics.n_ctx,
            add_input_statistics.tokens,
            hartonomous.weights_count(add_input_statistics.sums_of_squares)
              / cardinality(add_input_statistics.token_counts),
            cardinality(add_input_statistics.token_counts), add_input_statistics.token_counts,
-           add_input_statistics.sums_of_squares, nullif(gram_layer, 0)
+           add_input_statistics.sums_of_squares, nullif(add_input_statistics.router_weighted_norms, '{}'),
+           nullif(gram_layer, 0)
       FROM hartonomous.calibration_sets s WHERE s.calibration_set = add_input_statistics.calibration_set;
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.add_input_statistics(integer, integer, text, bigint, bigint, integer, bigint,
-  bigint[], hartonomous.weights) IS
+  bigint[], hartonomous.weights, double precision[]) IS
   'stores the statistics of a tensor''s input in place of those that there were, whose Gram matrix is deleted; '
-  'gram_layer 0 stands for none';
+  'gram_layer 0 stands for none, and so do no norms';
 
 CREATE FUNCTION hartonomous_internal.add_gram_panel(model integer, revision integer, calibration_set text,
     layer bigint, expert integer, first_column integer, gram bytea) RETURNS void

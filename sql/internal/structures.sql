@@ -171,16 +171,28 @@ DECLARE
     hartonomous_internal.current_revision(model), calibration_set);
   matrix record;
   inputs real[];
+  norms double precision[];
   weights double precision[];
 BEGIN
   FOR matrix IN
     SELECT t.block, t.layer_id, t.layer_name FROM hartonomous_internal.structure_tensors(model, kind) t
      WHERE t.layer_name LIKE '%.' || hartonomous_internal.writing_tensor(kind)
   LOOP
-    SELECT s.sums_of_squares::real[] INTO inputs
+    SELECT s.sums_of_squares::real[], s.router_weighted_norms INTO inputs, norms
       FROM hartonomous.calibration_stats s
      WHERE s.model_id = model AND s.revision_id = revision AND s.layer_id = matrix.layer_id
        AND s.calibration_set = structure_energies.calibration_set;
+    IF kind = 'experts' AND norms IS NOT NULL THEN
+      IF cardinality(norms) <> structures OR (0 <= ALL (norms) AND 'Infinity' > ALL (norms)) IS NOT TRUE THEN
+        PERFORM hartonomous_internal.raise_error('55000',
+          format('the router-weighted norms of tensor "%s" are not %s numbers, zero or more', matrix.layer_name,
+                 structures),
+          hint => format('CALL hartonomous.collect_calibration(%L, %L); collects them again, after they are deleted.',
+                         model::hartonomous.regmodel, calibration_set));
+      END IF;
+      RETURN QUERY SELECT matrix.block, e.n::integer - 1, e.norm FROM unnest(norms) WITH ORDINALITY e (norm, n);
+      CONTINUE;
+    END IF;
     SELECT m.of_columns INTO STRICT weights
       FROM hartonomous_internal.matrix_energies(model, matrix.layer_name,
         CASE kind WHEN 'experts' THEN structures ELSE 1 END) m;
@@ -197,8 +209,11 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.structure_energies(integer, text, integer, text) IS
-  'the score of each structure by what it writes to the residual stream when the text of a calibration set is read, as '
-  'if its numbers were independent; 55000, with the call to make, if the live revision has no statistics of that set';
+  'the score of each structure by what it writes to the residual stream when the text of a calibration set is read: of '
+  'experts the sum of the norms, weighted by the router, of others the energy, as if their numbers were '
+  'independent (of '
+  'experts, too, where only an importance matrix was imported); 55000, with the call to make, if the live revision has '
+  'no statistics of that set';
 
 -- The scores that functions use unless told otherwise.
 CREATE FUNCTION hartonomous_internal.structure_ranking(model integer, kind text, structures integer,

@@ -95,8 +95,10 @@ class stored_statistics final : public calibration_sink {
     auto* const values = reinterpret_cast<float*>(squares->blocks());
     std::transform(sums.squares.begin(), sums.squares.end(), values, [](double s) { return static_cast<float>(s); });
     ArrayType* const counts = bigint_array(sums.token_counts);
+    const Datum norms = float8_array(sums.router_weighted_norms);
     const std::int64_t gram = kind_ == statistics_kind::gram ? layer(input.shared_with) : 0;
-    execute("SELECT hartonomous_internal.add_input_statistics($1, $2, $3, $4, $5, $6, $7, $8, $9)", "calibration_stats",
+    execute("SELECT hartonomous_internal.add_input_statistics($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+            "calibration_stats",
             {{INT4OID, Int32GetDatum(model_.tensors().model())},
              {INT4OID, Int32GetDatum(revision_)},
              {TEXTOID, text_datum(set_)},
@@ -105,7 +107,9 @@ class stored_statistics final : public calibration_sink {
              {INT4OID, Int32GetDatum(static_cast<int32>(n_ctx_))},
              {INT8OID, Int64GetDatum(static_cast<int64>(tokens_))},
              {INT8ARRAYOID, PointerGetDatum(counts)},
-             {call([] { return weights_type(); }), PointerGetDatum(squares)}});
+             {call([] { return weights_type(); }), PointerGetDatum(squares)},
+             {FLOAT8ARRAYOID, norms}});
+    pfree(DatumGetPointer(norms));
     pfree(counts);
     pfree(squares);
   }

@@ -141,15 +141,6 @@ row_change repair_argument(FunctionCallInfo fcinfo, int argument, int damping, a
   };
 }
 
-Datum float8_array(const std::vector<double>& values) {
-  return call([&] {
-    auto* elements = static_cast<Datum*>(palloc(sizeof(Datum) * (values.size() + 1)));
-    for (std::size_t i = 0; i < values.size(); ++i) elements[i] = Float8GetDatum(values[i]);
-    return PointerGetDatum(
-        construct_array(elements, static_cast<int>(values.size()), FLOAT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
-  });
-}
-
 }  // namespace
 
 HARTONOMOUS_FUNCTION(selected_atoms) {

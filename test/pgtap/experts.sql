@@ -2,7 +2,7 @@
 BEGIN;
 \ir lib/model_files.sql
 \ir lib/language_models.sql
-SELECT plan(32);
+SELECT plan(44);
 SELECT create_store() \g /dev/null
 SET LOCAL hartonomous.model_cache_size = 0;
 
@@ -143,6 +143,27 @@ SELECT is(gguf_value(metadata, 'qwen3moe.expert_used_count')::text, '1', 'no mor
 SELECT ok(perplexity(:s, story(), 32) > 1, 'and it can be run');
 SELECT throws_ok(format('SELECT extract_by_neurons(%s, 0.5)', :m), '22023', NULL,
   'there are no neurons outside of experts');
+-- With statistics an expert is worth the norms of its outputs, times the router's weights. Experts 0 to 2 are alike;
+-- the second choice of each token, always 2, has the smaller weight. By energy alone it would be worth as much as 0 and
+-- 1.
+SELECT ok(s[3] > 0.1 * (s[1] + s[2]) AND s[3] < 0.9 * (s[1] + s[2]) AND s[4] = 0,
+  'experts are ranked by the router''s weights')
+  FROM (SELECT array_agg(score ORDER BY structure) AS s FROM structure_scores(:m, 'experts')) t;
+SELECT is(array_agg(score ORDER BY structure), (SELECT router_weighted_norms FROM calibration_stats
+    WHERE model_id = :m AND layer_id = layer(:m, 'blk.0.ffn_down_exps.weight')), 'which collect_calibration() sums')
+  FROM structure_scores(:m, 'experts', 'story');
+SELECT is(count(*), 0::bigint, 'of no other tensor') FROM calibration_stats JOIN model_layers USING (layer_id)
+  WHERE router_weighted_norms IS NOT NULL AND layer_name !~ 'ffn_down_exps';
+SELECT extract_by_experts(:m, 0.5, 'two experts') AS s \gset
+SELECT is(parameters ->> 'calibration_set', 'story', 'students have the best of them') FROM model_history(:s);
+SELECT throws_ok(format('UPDATE calibration_stats SET router_weighted_norms = %L::float8[] WHERE model_id = %s; '
+    'SELECT structure_scores(%2$s, ''experts'')', norms, :m), '55000', NULL, norms)
+  FROM unnest(
+    '{"{1,1,1}","{1,1,1,1,1}","{1,1,1,-1}","{1,1,1,NaN}","{1,1,1,Infinity}","{1,1,1,NULL}","{}"}'::text[]) norms;
+UPDATE calibration_stats SET router_weighted_norms = NULL WHERE model_id = :m;
+SELECT ok(abs(s[3] / (s[1] + s[2]) - 1) < 1e-5 AND s[4] = 0, 'without those sums by their energy')
+  FROM (SELECT array_agg(score ORDER BY structure) AS s FROM structure_scores(:m, 'experts')) t;
+
 -- A block that makes up for the next one: the matrices of all its experts change, and those that were alike stay so.
 SELECT extract_by_layers(import_gguf(two_routed_gguf(), 'two'), 1, new_model_name => 'one of two', corpus => story())
   AS s \gset

@@ -145,6 +145,78 @@ TEST(Calibration, CountsTheTokensOfEachExpert) {
   }
 }
 
+// Keeps the inputs of the router and of the last matrices of the experts of block 1.
+class routing_recorder final : public linear_observer {
+ public:
+  void input(const std::string& tensor, row_range rows, const float* x, std::size_t tokens,
+             std::size_t columns) override {
+    if (tensor == "blk.1.ffn_gate_inp.weight") router.assign(x, x + tokens * columns);
+    if (tensor == "blk.1.ffn_down_exps.weight") experts[rows.first / rows.count].assign(x, x + tokens * columns);
+  }
+  void rows(const std::string&, std::size_t, std::size_t, const float*, std::size_t) override {}
+  void lookups(const std::string&, std::size_t, std::size_t, const float*, std::size_t) override {}
+
+  std::vector<float> router;
+  std::map<std::size_t, std::vector<float>> experts;
+};
+
+std::vector<double> product(const std::vector<float>& matrix, std::size_t first_row, std::size_t rows, const float* x,
+                            std::size_t columns) {
+  std::vector<double> y(rows);
+  for (std::size_t i = 0; i < rows; ++i) {
+    for (std::size_t j = 0; j < columns; ++j) y[i] += double{matrix[(first_row + i) * columns + j]} * x[j];
+  }
+  return y;
+}
+
+TEST(Calibration, SumsTheNormsOfExpertsTimesTheRoutersWeights) {
+  gguf_tensors tensors(golden + "random-qwen3moe.gguf");
+  const std::vector<token_id> tokens(random_tokens.begin(), random_tokens.end());
+  routing_recorder recorder;
+  no_interrupts none;
+  const hyperparameters config = read_hyperparameters(tensors.metadata());
+  {
+    transformer network(config, tensors, 1, 1 << 16, none);
+    network.observe(&recorder);
+    const token_sequence sequence[] = {{tokens, nullptr}};
+    network.run(sequence);
+  }
+  const std::size_t width = config.width, inner = config.expert_feed_forward;
+  std::vector<double> expected(config.experts);
+  std::map<std::size_t, std::size_t> seen;
+  for (std::size_t t = 0; t < tokens.size(); ++t) {
+    const std::vector<double> logits = product(tensors.matrices().at("blk.1.ffn_gate_inp.weight").values, 0,
+                                               config.experts, recorder.router.data() + t * width, width);
+    std::vector<std::size_t> order(config.experts);
+    for (std::size_t e = 0; e < order.size(); ++e) order[e] = e;
+    std::sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return logits[a] > logits[b]; });
+    double sum = 0.0;
+    for (std::size_t k = 0; k < config.experts_used; ++k) sum += std::exp(logits[order[k]]);
+    for (std::size_t k = 0; k < config.experts_used; ++k) {
+      const std::size_t e = order[k];
+      const float* const a = recorder.experts.at(e).data() + inner * seen[e]++;
+      double square = 0.0;
+      for (const double y :
+           product(tensors.matrices().at("blk.1.ffn_down_exps.weight").values, e * width, width, a, inner)) {
+        square += y * y;
+      }
+      expected[e] += std::exp(logits[order[k]]) / sum * std::sqrt(square);
+    }
+  }
+  collected found;
+  collect(tensors, random_tokens, static_cast<std::uint32_t>(tokens.size()), {}, found);
+  for (const input_sums& input : found.inputs) {
+    if (input.tensor != "blk.1.ffn_down_exps.weight") {
+      EXPECT_EQ(input.router_weighted_norms.empty(), input.tensor != "blk.0.ffn_down_exps.weight") << input.tensor;
+      continue;
+    }
+    ASSERT_EQ(input.router_weighted_norms.size(), expected.size());
+    for (std::size_t e = 0; e < expected.size(); ++e) {
+      EXPECT_NEAR(input.router_weighted_norms[e], expected[e], 1e-4 * (expected[e] + 1e-3));
+    }
+  }
+}
+
 TEST(Calibration, ThreadsAndMemoryChangeNoBit) {
   gguf_tensors tensors(example);
   const std::vector<token_id> tokens = many_tokens(2500);

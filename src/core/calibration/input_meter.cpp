@@ -20,7 +20,7 @@ input_meter::input_meter(transformer& network, span<const linear_input> inputs,
     numbers_[i.tensor] = inputs_.size();
     inputs_.push_back(i);
     sums_.push_back(
-        {i.tensor, std::vector<std::uint64_t>(i.experts), std::vector<double>(std::size_t{i.experts} * i.columns)});
+        {i.tensor, std::vector<std::uint64_t>(i.experts), std::vector<double>(std::size_t{i.experts} * i.columns), {}});
   }
 }
 
@@ -36,7 +36,9 @@ void input_meter::end_pass() {
     for (const input_sums& s : sums_) {
       // Stored as floats.
       const bool finite = std::all_of(s.squares.begin(), s.squares.end(),
-                                      [](double square) { return std::isfinite(static_cast<float>(square)); });
+                                      [](double square) { return std::isfinite(static_cast<float>(square)); }) &&
+                          std::all_of(s.router_weighted_norms.begin(), s.router_weighted_norms.end(),
+                                      [](double norm) { return std::isfinite(norm); });
       if (!finite) refuse(s.tensor);
     }
   }
@@ -73,6 +75,18 @@ void input_meter::input(const std::string& tensor, row_range rows, const float* 
     add_squares(sums_[number], expert, x, tokens, columns);
   }
   add_products(number, expert, x, tokens, columns);
+}
+
+void input_meter::routed(const std::string& tensor, std::uint32_t expert, const float* y, span<const float> weights,
+                         std::size_t width) {
+  if (!counting_) return;
+  input_sums& sums = sums_[numbers_.at(tensor)];
+  sums.router_weighted_norms.resize(sums.token_counts.size());
+  for (std::size_t t = 0; t < weights.size(); ++t) {
+    double square = 0.0;
+    for (std::size_t j = t * width; j < (t + 1) * width; ++j) square += double{y[j]} * y[j];
+    sums.router_weighted_norms[expert] += double{weights[t]} * std::sqrt(square);
+  }
 }
 
 void input_meter::add_squares(input_sums& to, std::uint32_t expert, const float* x, std::size_t tokens,

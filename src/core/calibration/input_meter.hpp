@@ -39,6 +39,8 @@ class input_meter final : public linear_observer {
              std::size_t columns) override;
   void rows(const std::string&, std::size_t, std::size_t, const float*, std::size_t) override {}
   void lookups(const std::string&, std::size_t, std::size_t, const float*, std::size_t) override {}
+  void routed(const std::string& tensor, std::uint32_t expert, const float* y, span<const float> weights,
+              std::size_t width) override;
 
  private:
   struct running_panel {

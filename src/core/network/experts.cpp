@@ -73,6 +73,11 @@ void block_pass::run_expert(std::uint32_t expert) {
   compute_.multiply_rows(name("ffn_up_exps.weight"), inner_rows, x, choices.size(), width, up);
   gate_rows(choices.size(), inner);
   compute_.multiply_rows(name("ffn_down_exps.weight"), outer_rows, gate, choices.size(), inner, x);
+  if (compute_.observer() != nullptr) {
+    std::vector<float> weights;
+    for (const std::uint32_t choice : choices) weights.push_back(batch_.choices[choice].weight);
+    compute_.observer()->routed(name("ffn_down_exps.weight"), expert, x, weights, width);
+  }
   // No token occurs twice, so the tasks do not write to the same row.
   compute_.for_runs(choices.size(), width, [&](std::size_t from, std::size_t to) {
     for (std::size_t i = from; i < to; ++i) {

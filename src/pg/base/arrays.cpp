@@ -89,6 +89,15 @@ Datum text_array(const std::vector<std::string_view>& values) {
   });
 }
 
+Datum float8_array(const std::vector<double>& values) {
+  return call([&] {
+    auto* elements = static_cast<Datum*>(palloc(sizeof(Datum) * (values.size() + 1)));
+    for (std::size_t i = 0; i < values.size(); ++i) elements[i] = Float8GetDatum(values[i]);
+    return PointerGetDatum(
+        construct_array(elements, static_cast<int>(values.size()), FLOAT8OID, 8, FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+  });
+}
+
 ArrayType* new_real_array(std::size_t count) { return new_array<float>(count); }
 ArrayType* new_integer_array(std::size_t count) { return new_array<std::int32_t>(count); }
 

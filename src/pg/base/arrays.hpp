@@ -50,6 +50,8 @@ class array_elements {
 
 // A text[] of the given names.
 Datum text_array(const std::vector<std::string_view>& values);
+// A double precision[].
+Datum float8_array(const std::vector<double>& values);
 
 // A new one-dimensional array with room for `count` uninitialized elements; raises 54000 if it would be too large.
 ArrayType* new_real_array(std::size_t count);
