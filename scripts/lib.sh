@@ -39,7 +39,7 @@ BUILD_PACKAGES=(g++ make libeigen3-dev libhwy-dev libicu-dev libopenblas-openmp-
   "postgresql-$PG_MAJOR" "postgresql-server-dev-$PG_MAJOR" "postgresql-$PG_MAJOR-postgis-3")
 TEST_PACKAGES=(cmake ninja-build libgtest-dev libbenchmark-dev cppcheck perl python3 libipc-run-perl
   "clang-$CLANG_MAJOR" "libclang-rt-$CLANG_MAJOR-dev" "clang-tidy-$CLANG_MAJOR" "clang-format-$CLANG_MAJOR"
-  "postgresql-$PG_MAJOR-pgtap" libtap-parser-sourcehandler-pgtap-perl)
+  "postgresql-$PG_MAJOR-pgtap" "postgresql-$PG_MAJOR-cron" libtap-parser-sourcehandler-pgtap-perl)
 
 die() {
   echo "$*" >&2

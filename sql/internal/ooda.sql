@@ -92,19 +92,6 @@ COMMENT ON FUNCTION hartonomous_internal.activity_of(integer) IS
   'what the cumulative statistics of PostgreSQL say of the live atoms of a model: rows, dead rows, and blocks of the '
   'table: how many there are, how many were read from disk, and how many were found in memory';
 
-CREATE FUNCTION hartonomous_internal.prewarm_function() RETURNS text
-  LANGUAGE plpgsql STABLE PARALLEL SAFE COST 50
-  SET search_path = pg_catalog, pg_temp
-AS $$
-#variable_conflict use_variable
-BEGIN
-  RETURN (SELECT format('%I.pg_prewarm', n.nspname)
-            FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = 'pg_prewarm');
-END
-$$;
-COMMENT ON FUNCTION hartonomous_internal.prewarm_function() IS
-  'the qualified name of the function pg_prewarm; NULL if the extension is not installed';
-
 CREATE FUNCTION hartonomous_internal.expired_backups(model integer, keep_last integer, max_age interval)
   RETURNS TABLE (revision_id integer, bytes bigint)
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 10
@@ -251,7 +238,8 @@ BEGIN
         SELECT 'CacheWarming', 0, format('%s of %s blocks were read from disk when they were asked for',
                  activity.blocks_read, activity.blocks_read + activity.blocks_hit),
                format('SELECT pg_prewarm(%L);', partition)
-         WHERE activity.blocks_read > activity.blocks_hit AND hartonomous_internal.prewarm_function() IS NOT NULL
+         WHERE activity.blocks_read > activity.blocks_hit
+           AND hartonomous_internal.extension_schema('pg_prewarm') IS NOT NULL
         UNION ALL
         SELECT 'ReclaimSpace', pg_relation_size(partition) * activity.dead_rows
                                / greatest(activity.live_rows + activity.dead_rows, 1),

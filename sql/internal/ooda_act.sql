@@ -65,7 +65,8 @@ BEGIN
         WHERE EXISTS (SELECT FROM hartonomous_internal.indexes_at_fault(model));
       RETURN 'indexes were built again';
     WHEN 'CacheWarming' THEN
-      EXECUTE format('SELECT %s($1)', hartonomous_internal.prewarm_function()) INTO blocks USING partition;
+      EXECUTE format('SELECT %I.pg_prewarm($1)', hartonomous_internal.extension_schema('pg_prewarm')) INTO blocks
+        USING partition;
       RETURN format('%s blocks are in memory', blocks);
     WHEN 'ReclaimSpace' THEN
       EXECUTE format('CLUSTER %s USING %I', partition, (

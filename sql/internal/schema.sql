@@ -11,10 +11,15 @@ COMMENT ON SCHEMA hartonomous_internal IS
 -- Public functions run with the rights of their caller, who therefore needs USAGE on this schema as well.
 GRANT USAGE ON SCHEMA hartonomous, hartonomous_internal TO PUBLIC;
 
-CREATE FUNCTION hartonomous_internal.postgis_schema() RETURNS name
+CREATE FUNCTION hartonomous_internal.extension_schema(name text) RETURNS name
   LANGUAGE sql STABLE PARALLEL SAFE COST 50
 BEGIN ATOMIC
-  SELECT n.nspname
-    FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = 'postgis';
+  SELECT n.nspname FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE e.extname = name;
 END;
+COMMENT ON FUNCTION hartonomous_internal.extension_schema(text) IS
+  'the schema of an extension; NULL if it is not installed in this database';
+
+CREATE FUNCTION hartonomous_internal.postgis_schema() RETURNS name
+  LANGUAGE sql STABLE PARALLEL SAFE COST 50
+  RETURN hartonomous_internal.extension_schema('postgis');
 COMMENT ON FUNCTION hartonomous_internal.postgis_schema() IS 'the schema of PostGIS, which may be any';

@@ -1,0 +1,91 @@
+# Schedules by the real pg_cron, whose jobs are in another database than the store: what is called, what is skipped, how
+# failures are shown, and what is said where pg_cron is not there. pg_cron begins jobs once a minute, so this takes as
+# long. Run by scripts/test.sh tap.
+use strict;
+use warnings;
+use FindBin;
+use lib "$FindBin::Bin/lib";
+use Server;
+use Session;
+use Test::More;
+
+chomp(my $library = qx("$ENV{BINDIR}/pg_config" --pkglibdir));
+plan skip_all => 'no pg_cron' unless -e "$library/pg_cron.so";
+plan skip_all => 'no example model' unless $ENV{HARTONOMOUS_MODEL} && -e $ENV{HARTONOMOUS_MODEL};
+
+my $server = Server->new(shared_preload_libraries => 'pg_cron', 'cron.database_name' => 'jobs',
+    'cron.use_background_workers' => 'on');
+$server->safe_psql('postgres', 'CREATE DATABASE jobs');
+$server->safe_psql('jobs', 'CREATE EXTENSION pg_cron');
+$server->database('models');
+my $session = $server->quiet_session('models');
+sub ask { return $session->query($_[0]) }
+(my $text = $ENV{HARTONOMOUS_MODEL}) =~ s{[^/]*$}{heldout.txt};
+ask("SELECT hartonomous.import_gguf('$ENV{HARTONOMOUS_MODEL}', '$_');") for qw(tiny other);
+ask("SELECT hartonomous.add_validation_set('dogs', left(pg_read_file('$text'), 8000));");
+
+# ---- where pg_cron cannot be reached ------------------------------------------------------------------------------
+
+my $refused = ask('SELECT hartonomous.schedule_ooda(\'tiny\', \'* * * * *\');');
+is sqlstate($refused), '55000', 'pg_cron is in another database';
+like $refused, qr/Or run this in "jobs": SELECT to_jsonb\(cron\.schedule_in_database\(/, 'the hint has what to run there';
+is sqlstate(ask('SELECT * FROM hartonomous.scheduled_jobs();')), '55000', 'its jobs cannot be seen either';
+ask('CREATE EXTENSION dblink;');
+
+# ---- schedules ---------------------------------------------------------------------------------------------------
+
+is ask('SELECT count(*) FROM hartonomous.scheduled_jobs();'), 0, 'by dblink it is reached: there are no jobs yet';
+is sqlstate(ask("SELECT hartonomous.schedule_ooda('none', '* * * * *');")), '42704', 'a schedule for no model';
+is sqlstate(ask("SELECT hartonomous.schedule_ooda('tiny', NULL);")), '22004', 'no schedule';
+is sqlstate(ask("SELECT hartonomous.schedule_ooda('tiny', '* * * * *', '{\"colour\": 1}');")), '22023', 'no such argument';
+is sqlstate(ask("SELECT hartonomous.schedule_ooda('tiny', '* * * * *', '[]');")), '22023', 'arguments that are none';
+like ask('SELECT hartonomous.schedule_ooda(\'tiny\', \'every day\');'), qr/ERROR/, 'pg_cron refuses what is no schedule';
+is sqlstate(ask("SELECT hartonomous.schedule_retention('tiny', '* * * * *');")), '22023', 'a retention without a limit';
+is ask("SELECT hartonomous.schedule_ooda('tiny', '0 3 * * *');"), 'hartonomous ooda models/1', 'a schedule has a name';
+ask("SELECT hartonomous.schedule_ooda('tiny', '* * * * *', '{\"n_ctx\": 128, \"max_changes\": 1}');");
+ask("SELECT hartonomous.schedule_compression('other', '* * * * *', '{\"target_bytes\": 1000, \"formats\": [\"Q4_K\"]}');");
+ask("SELECT hartonomous.schedule_retention('other', '* * * * *', keep_last => 1, max_age => '1 day');");
+is ask('SELECT string_agg(job_name || \' \' || schedule, \',\' ORDER BY job_name) FROM hartonomous.scheduled_jobs();'),
+    join(',', map { "hartonomous $_ * * * * *" } 'compression models/2', 'ooda models/1', 'retention models/2'),
+    'the next schedule of the same kind replaces the one before';
+is ask('SELECT command FROM hartonomous.scheduled_jobs() WHERE job_name LIKE \'%ooda%\';'),
+    q{CALL hartonomous.ooda_cycle(1, max_changes => '1', n_ctx => '128')}, 'a job calls the procedure';
+
+# ---- what runs ---------------------------------------------------------------------------------------------------
+
+my $finished = 'SELECT count(*) FROM hartonomous.scheduled_jobs() WHERE last_finished IS NOT NULL;';
+ok wait_until(200, sub { ask($finished) >= 3 }), 'all three have run';
+is ask('SELECT last_status FROM hartonomous.scheduled_jobs() WHERE job_name LIKE \'%ooda%\';'), 'succeeded', 'the loop ran';
+is ask('SELECT count(*) > 0 FROM hartonomous.ooda_hypotheses WHERE state = \'accepted\' AND model_id = 1;'), 't',
+    'and has accepted a change';
+is ask('SELECT state FROM hartonomous.job_progress(\'tiny\') ORDER BY job_id LIMIT 1;'), 'completed', 'its job is complete';
+like ask('SELECT concat(failures > 0, last_status, last_message) FROM hartonomous.scheduled_jobs()'
+        . ' WHERE job_name LIKE \'%compression%\';'), qr/^tfailed.*there is no calibration set/s,
+    'a failure is shown with its error';
+is ask('SELECT last_status FROM hartonomous.scheduled_jobs() WHERE job_name LIKE \'%retention%\';'), 'succeeded',
+    'retention was applied';
+
+is ask('SELECT hartonomous.unschedule(\'none\');'), 'f', 'a job that does not exist';
+is ask('SELECT count(hartonomous.unschedule(job_name)) FROM hartonomous.scheduled_jobs();'), 3, 'all are unscheduled';
+is ask('SELECT count(*) FROM hartonomous.scheduled_jobs();'), 0, 'and gone';
+is ask('SELECT count(*) FROM hartonomous.check_model(1);'), 0, 'the model has no faults';
+
+# ---- where pg_cron is in the same database, and where it does not run ------------------------------------------------
+
+$session->close;
+$server->append_conf('postgresql.conf', 'cron.database_name = \'models\'');
+$server->restart;
+$session = $server->quiet_session('models');
+ask('DROP EXTENSION dblink;');
+ask('CREATE EXTENSION pg_cron;');
+ask("SELECT hartonomous.schedule_ooda('tiny', '0 3 * * *');");
+is ask('SELECT count(*) FROM hartonomous.scheduled_jobs();'), 1, 'pg_cron in the database of the store needs no dblink';
+$session->close;
+$server->append_conf('postgresql.conf', 'shared_preload_libraries = \'\'');
+$server->restart;
+$session = $server->quiet_session('models');
+my $absent = ask("SELECT hartonomous.schedule_ooda('tiny', '0 3 * * *');");
+is sqlstate($absent), '55000', 'without pg_cron nothing can be scheduled';
+like $absent, qr/shared_preload_libraries/, 'the hint says how to get it';
+$session->close;
+done_testing;
