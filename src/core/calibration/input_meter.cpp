@@ -85,7 +85,8 @@ void input_meter::routed(const std::string& tensor, std::uint32_t expert, const 
   for (std::size_t t = 0; t < weights.size(); ++t) {
     double square = 0.0;
     for (std::size_t j = t * width; j < (t + 1) * width; ++j) square += double{y[j]} * y[j];
-    sums.router_weighted_norms[expert] += double{weights[t]} * std::sqrt(square);
+    const double weight = weights[t];
+    sums.router_weighted_norms[expert] += weight * std::sqrt(square);
   }
 }
 

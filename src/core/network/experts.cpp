@@ -75,6 +75,7 @@ void block_pass::run_expert(std::uint32_t expert) {
   compute_.multiply_rows(name("ffn_down_exps.weight"), outer_rows, gate, choices.size(), inner, x);
   if (compute_.observer() != nullptr) {
     std::vector<float> weights;
+    weights.reserve(choices.size());
     for (const std::uint32_t choice : choices) weights.push_back(batch_.choices[choice].weight);
     compute_.observer()->routed(name("ffn_down_exps.weight"), expert, x, weights, width);
   }

@@ -70,9 +70,11 @@ void check(const transformer& network, const repair_text& text, span<const std::
   }
 }
 
-double norm(const std::vector<float>& x, const float* minus) {
+double norm(const std::vector<float>& x, const float* minus, interrupt_checker& interrupts) {
+  constexpr std::size_t between_checks = std::size_t{1} << 20;
   double sum = 0.0;
   for (std::size_t i = 0; i < x.size(); ++i) {
+    if (i % between_checks == 0) interrupts.check();
     const double d = double{x[i]} - (minus != nullptr ? double{minus[i]} : 0.0);
     sum += d * d;
   }
@@ -185,12 +187,13 @@ class repairer {
     repair.matrix = prefix + (tensors_.find(prefix + "ffn_down.weight") ? "ffn_down.weight" : "ffn_down_exps.weight");
     repair.width = width_;
     repair.change.assign(width_ * width_, 0.0F);
-    const double size = norm(whole_, nullptr);
-    repair.error_before = size > 0.0 ? norm(whole_, part_.data()) / size : 0.0;
+    interrupt_checker& interrupts = network_.interrupts();
+    const double size = norm(whole_, nullptr, interrupts);
+    repair.error_before = size > 0.0 ? norm(whole_, part_.data(), interrupts) / size : 0.0;
     if (!std::isfinite(repair.error_before)) refuse(repair.matrix);
     fit(repair);
     add_change(repair);
-    repair.error_after = size > 0.0 ? norm(whole_, part_.data()) / size : 0.0;
+    repair.error_after = size > 0.0 ? norm(whole_, part_.data(), interrupts) / size : 0.0;
     return repair;
   }
 
