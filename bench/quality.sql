@@ -64,21 +64,22 @@ INSERT INTO changes (model, change, method, preparation, statement)
     FROM string_to_table(:'mixtures', ' ') WITH ORDINALITY AS mixtures (mixture, place),
          (VALUES (1, 'plain', 'SELECT', to_quantize($$method => 'plain'$$)),
                  (2, 'imatrix', 'SELECT', to_quantize($$method => 'imatrix', calibration_set => 'calibration'$$)),
-                 (3, 'imatrix+allocation', to_allocate($$'calibration'$$),
+                 (3, 'imatrix+allocation', to_allocate($$'calibration', method => 'imatrix'$$),
                   $$CALL hartonomous.quantize_model(%1$L, hartonomous.plan_from('allocation'))$$),
                  (4, 'hessian', 'SELECT', to_quantize($$method => 'hessian', calibration_set => 'calibration'$$)),
-                 (5, 'hessian+allocation', to_allocate($$'calibration', quantize_method => 'hessian'$$),
+                 (5, 'hessian+allocation', to_allocate($$'calibration'$$),
                   $$CALL hartonomous.quantize_model(%1$L, hartonomous.plan_from('allocation'))$$),
                  (6, 'hessian+sequence', 'SELECT',
                   to_quantize($$method => 'hessian', calibration_set => 'calibration', sequential => true$$)),
                  (7, 'hessian+allocation+sequence',
-                  to_allocate($$'calibration', quantize_method => 'hessian'$$, '{"sequential": true}'),
+                  to_allocate($$'calibration'$$, '{"sequential": true}'),
                   $$CALL hartonomous.quantize_model(%1$L, hartonomous.plan_from('allocation'))$$)
          ) AS methods (rank, method, preparation, statement)
    WHERE method = ANY (string_to_array(:'methods', ' '))
    ORDER BY place, rank;
 SELECT EXISTS (SELECT FROM changes WHERE method LIKE '%allocation%') AS allocates \gset
 \if :allocates
+CALL hartonomous.measure_sensitivity(:model, 'calibration', 'imatrix');
 CALL hartonomous.measure_sensitivity(:model, 'calibration');
 \endif
 INSERT INTO changes (model, change, method, statement)

@@ -1,7 +1,7 @@
 -- Allocation of bits: a plan that gives each tensor the format it deserves, and carrying such plans out.
 
 CREATE FUNCTION hartonomous.bit_allocation(model hartonomous.regmodel, target_bytes bigint, calibration_set text,
-    method text DEFAULT 'imatrix', formats text[] DEFAULT NULL, quantize_method text DEFAULT NULL)
+    method text DEFAULT NULL, formats text[] DEFAULT NULL, quantize_method text DEFAULT NULL)
   RETURNS SETOF hartonomous.tensor_plan
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 300
   SET search_path = pg_catalog, pg_temp
@@ -13,7 +13,7 @@ DECLARE
   options record;
   found record;
 BEGIN
-  PERFORM hartonomous_internal.sensitivity_revision(model, calibration_set, method);
+  method := hartonomous_internal.sensitivity_method(model, calibration_set, method);
   options := hartonomous_internal.allocation_options(model, calibration_set, method, named);
   PERFORM hartonomous_internal.check_allocation(model, target_bytes, calibration_set, method, options.least_bytes,
                                                 options.present_bytes, options.unmeasured);
@@ -31,8 +31,9 @@ COMMENT ON FUNCTION hartonomous.bit_allocation(hartonomous.regmodel, bigint, tex
   'a plan for quantize_model() that gives each matrix one of the formats (by default all that can be written) or '
   'leaves it as it is, so that the tensors of a GGUF file, each rounded up to 32 bytes, have at most target_bytes '
   'together and the sum of the KL divergences predicted by sensitivity() is as small as possible; details have that of '
-  'each tensor (predicted_kl_divergence); quantize_method (by default the method by which was measured) is the method '
-  'of quantize_model() by which the plan quantizes; 22023 if target_bytes is below what the smallest formats take '
+  'each tensor (predicted_kl_divergence); method is that of sensitivity(), with the same default; quantize_method (by '
+  'default the same) is the method of quantize_model() by which the plan quantizes; 22023 if target_bytes is below '
+  'what the smallest formats take '
   'or not below '
   'what the model has now, 55000 if measure_sensitivity() has not measured all of that; other errors as sensitivity()';
 

@@ -3,7 +3,7 @@
 -- After a cancel or crash what was committed remains, and the same call continues after it; inside a transaction block
 -- nothing is committed. A second caller waits for the model's lock or, with nowait, fails with 55P03.
 CREATE PROCEDURE hartonomous.measure_sensitivity(model hartonomous.regmodel, calibration_set text,
-    method text DEFAULT 'imatrix', formats pg_catalog.text[] DEFAULT NULL, probe_format text DEFAULT 'Q3_K',
+    method text DEFAULT NULL, formats pg_catalog.text[] DEFAULT NULL, probe_format text DEFAULT 'Q3_K',
     probe_tokens integer DEFAULT 2048, nowait boolean DEFAULT false)
   LANGUAGE plpgsql
 AS $$
@@ -18,6 +18,7 @@ DECLARE
 BEGIN
   PERFORM hartonomous_internal.current_revision(model);
   PERFORM hartonomous_internal.lock_model(model, nowait, commits);
+  method := hartonomous_internal.sensitivity_method(model, calibration_set, method);
   tasks := hartonomous_internal.plan_sensitivity(model, calibration_set, method, formats, probe_format, probe_tokens);
   FOREACH task IN ARRAY tasks LOOP
     done := done OPERATOR(pg_catalog.+) 1;
@@ -42,14 +43,14 @@ COMMENT ON PROCEDURE hartonomous.measure_sensitivity(hartonomous.regmodel, text,
   'measures, and stores in sensitivities and sensitivity_probes, how much the live revision of a model loses if one of '
   'its matrices is quantized: for each format (by default all that can be written) the error relative to the weights '
   'on the inputs of a calibration set; and once, with the matrix in probe_format or its fallback, the KL divergence on '
-  'the first probe_tokens tokens of the set; method is one of those of '
-  'quantize_model(): plain, imatrix or hessian; nothing is measured twice; commits each tensor outside a transaction '
+  'the first probe_tokens tokens of the set; method is one of those of quantize_model(), by default hessian if the set '
+  'has Gram matrices and otherwise imatrix; nothing is measured twice; commits each tensor outside a transaction '
   'block; 42704 if '
   'there is no such model or set, 55000 if the revision was not calibrated on it, 22023 if a format cannot be written, '
   'there is no such method, or the set has no text; other errors as perplexity()';
 
 CREATE FUNCTION hartonomous.sensitivity(model hartonomous.regmodel, calibration_set text,
-    method text DEFAULT 'imatrix')
+    method text DEFAULT NULL)
   RETURNS TABLE (layer_name text, format text, bytes bigint, relative_error double precision,
                  predicted_kl_divergence double precision, probe_format text, probe_kl_divergence double precision,
                  probe_kl_divergence_error double precision)
@@ -60,9 +61,9 @@ AS $$
 #variable_conflict use_variable
 DECLARE
   live integer := hartonomous_internal.current_revision(model);
-  probes text := hartonomous_internal.probe_method(method);
+  measured text := hartonomous_internal.sensitivity_method(model, calibration_set, method);
+  probes text := hartonomous_internal.probe_method(measured);
 BEGIN
-  PERFORM hartonomous_internal.sensitivity_revision(model, calibration_set, method);
   RETURN QUERY
     SELECT t.layer_name, s.format, hartonomous_internal.file_bytes(s.format, t.row_length, t.row_count),
            s.relative_error,
@@ -71,7 +72,7 @@ BEGIN
            p.format, p.kl_divergence, p.kl_divergence_error
       FROM hartonomous_internal.allocatable_tensors(model) t
       JOIN hartonomous.sensitivities s ON s.layer_id = t.layer_id AND s.model_id = model AND s.revision_id = live
-       AND s.calibration_set = sensitivity.calibration_set AND s.method = sensitivity.method
+       AND s.calibration_set = sensitivity.calibration_set AND s.method = measured
       LEFT JOIN hartonomous.sensitivity_probes p ON p.layer_id = t.layer_id AND p.model_id = model
        AND p.revision_id = live AND p.calibration_set = sensitivity.calibration_set AND p.method = probes
       LEFT JOIN hartonomous.sensitivities e ON e.layer_id = t.layer_id AND e.model_id = model AND e.revision_id = live
@@ -80,6 +81,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous.sensitivity(hartonomous.regmodel, text, text) IS
-  'what measure_sensitivity() has measured of the live revision: for each matrix and format its bytes in a GGUF file, '
+  'what measure_sensitivity() has measured of the live revision by a method, with the same default: for each matrix '
+  'and format its bytes in a GGUF file, '
   'the relative error, and the KL divergence that follows from it and from the probe of the matrix: that of the probe '
   'times the ratio of the errors (NULL without a probe); errors as measure_sensitivity()';

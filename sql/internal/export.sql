@@ -41,12 +41,12 @@ BEGIN
         FROM line l JOIN hartonomous.model_revisions r ON r.revision_id = l.before)
       CYCLE before SET circle USING path
     SELECT l.parameters || jsonb_build_object('model_id', l.model_id) FROM line l
-     WHERE l.stage = 'quantize' AND l.parameters ? 'format' ORDER BY l.n LIMIT 1);
+     WHERE l.stage = 'quantize' AND l.parameters ?| ARRAY['format', 'plan_sha256'] ORDER BY l.n LIMIT 1);
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.last_quantizing(integer) IS
-  'the parameters with which a model or, for a student, its parent was last quantized to a format or mixture, and '
-  'model_id; NULL if it never was; 42704 if there is no such model';
+  'the parameters with which a model or, for a student, its parent was last quantized to a format or mixture or '
+  'by a plan, and model_id; NULL if it never was; 42704 if there is no such model';
 
 -- The file type requested last for this model or, for a student, for its parent; otherwise the one in the file that it
 -- was imported from.
@@ -104,7 +104,7 @@ DECLARE
   quantizing jsonb := hartonomous_internal.last_quantizing(model);
   statistics record;
 BEGIN
-  IF quantizing ->> 'method' IS DISTINCT FROM 'imatrix' THEN
+  IF quantizing ->> 'calibration_set' IS NULL THEN
     RETURN '[]';
   END IF;
   SELECT count(*) AS entries, max(s.tokens / s.n_ctx) AS chunks INTO statistics FROM hartonomous.calibration_stats s
@@ -121,7 +121,8 @@ END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.importance_keys(integer) IS
   'the metadata keys by which llama-quantize records an importance matrix, of the calibration set with which a model '
-  'was last quantized: its name, and from its statistics, if they are still there, the number of tensors and, if they '
+  'was last quantized, by importance or against its Gram matrices: its name, and from its statistics, if they are '
+  'still there, the number of tensors and, if they '
   'were collected here, of windows of text; an empty array if none was used';
 
 CREATE FUNCTION hartonomous_internal.with_keys(metadata jsonb, prefix text, keys jsonb) RETURNS jsonb

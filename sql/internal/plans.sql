@@ -170,6 +170,8 @@ CREATE FUNCTION hartonomous_internal.plan_parameters(stage text, plan hartonomou
   SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
+DECLARE
+  calibration jsonb;
 BEGIN
   IF stage IS NULL OR plan IS NULL THEN
     PERFORM hartonomous_internal.raise_error('22004', 'stage and plan cannot be NULL',
@@ -177,12 +179,17 @@ BEGIN
   ELSIF stage = '' THEN
     PERFORM hartonomous_internal.raise_error('22023', 'a stage needs a name');
   END IF;
-  RETURN jsonb_build_object('stage', stage, 'plan_sha256',
+  SELECT CASE WHEN count(DISTINCT c.calibration) = 1 THEN min(c.calibration::text)::jsonb ELSE '{}' END INTO calibration
+    FROM (SELECT jsonb_build_object('calibration_set', p.arguments -> 'calibration_set',
+                                    'calibration_revision', p.arguments -> 'calibration_revision') AS calibration
+            FROM unnest(plan) p WHERE p.operation = 'quantize' AND p.arguments ? 'calibration_set') c;
+  RETURN calibration || jsonb_build_object('stage', stage, 'plan_sha256',
     encode(sha256(convert_to(to_jsonb(plan)::text, 'UTF8')), 'hex'));
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.plan_parameters(text, hartonomous.tensor_plan[]) IS
-  'the parameters of a run of run_plan(), by which the same call finds a run that was stopped; 22004 on NULL, 22023 '
+  'the parameters of a run of run_plan(), by which the same call finds a run that was stopped; with the calibration '
+  'set and its revision if the plan quantizes by those of a single one; 22004 on NULL, 22023 '
   'without a name';
 
 -- Plans may be written by hand, so that it may be anything.

@@ -88,6 +88,32 @@ COMMENT ON FUNCTION hartonomous_internal.check_quantize_method(text, text, integ
   '22023 if there is no such method of quantizing, or if the arguments of quantize_model() contradict each other';
 
 -- By default a calibration set is used in the best way that its statistics allow.
+CREATE FUNCTION hartonomous_internal.calibrated_method(model integer, calibration_set text, revision integer,
+    method text) RETURNS text
+  LANGUAGE plpgsql STABLE PARALLEL SAFE COST 50
+  SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+  grams constant boolean := EXISTS (
+    SELECT FROM hartonomous.calibration_stats s
+     WHERE s.model_id = model AND s.calibration_set = calibrated_method.calibration_set
+       AND s.revision_id = revision AND s.gram_layer_id IS NOT NULL);
+BEGIN
+  IF method = 'hessian' AND NOT grams THEN
+    PERFORM hartonomous_internal.raise_error('55000',
+      format('calibration set "%s" has no Gram matrices of revision %s of model "%s"', calibration_set, revision,
+             model::hartonomous.regmodel),
+      hint => format('CALL hartonomous.collect_calibration(%L, %L); collects them.',
+                     model::hartonomous.regmodel::text, calibration_set));
+  END IF;
+  RETURN coalesce(method, CASE WHEN grams THEN 'hessian' ELSE 'imatrix' END);
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.calibrated_method(integer, text, integer, text) IS
+  'the method of quantizing with statistics of a revision: the given one, or by default hessian if there are Gram '
+  'matrices among them and otherwise imatrix; 55000 for hessian without any';
+
 CREATE FUNCTION hartonomous_internal.quantize_calibration(model integer, method text, calibration_set text,
     calibration_revision integer, column_importance regclass, damping double precision DEFAULT NULL,
     sweeps integer DEFAULT NULL, sequential boolean DEFAULT NULL) RETURNS jsonb
@@ -99,7 +125,6 @@ DECLARE
   live constant integer := hartonomous_internal.current_revision(model);
   revision integer := coalesce(calibration_revision, live);
   found integer[];
-  grams boolean;
 BEGIN
   PERFORM hartonomous_internal.check_quantize_method(method, calibration_set, calibration_revision, column_importance,
     damping, sweeps, sequential);
@@ -117,19 +142,11 @@ BEGIN
       hint => format('Collect them again, roll back to that revision, or use them nevertheless: calibration_revision '
                      '=> %s.', found[cardinality(found)]));
   END IF;
-  grams := EXISTS (
-    SELECT FROM hartonomous.calibration_stats s
-     WHERE s.model_id = model AND s.calibration_set = quantize_calibration.calibration_set
-       AND s.revision_id = revision AND s.gram_layer_id IS NOT NULL);
-  IF NOT grams AND (method = 'hessian' OR num_nonnulls(damping, sweeps, nullif(sequential, false)) > 0) THEN
-    PERFORM hartonomous_internal.raise_error('55000',
-      format('calibration set "%s" has no Gram matrices of revision %s of model "%s"', calibration_set, revision,
-             model::hartonomous.regmodel),
-      hint => format('CALL hartonomous.collect_calibration(%L, %L); collects them.',
-                     model::hartonomous.regmodel::text, calibration_set));
+  IF num_nonnulls(damping, sweeps, nullif(sequential, false)) > 0 THEN
+    method := 'hessian';
   END IF;
   RETURN jsonb_strip_nulls(jsonb_build_object(
-    'method', coalesce(method, CASE WHEN grams THEN 'hessian' ELSE 'imatrix' END),
+    'method', hartonomous_internal.calibrated_method(model, calibration_set, revision, method),
     'calibration_set', calibration_set, 'calibration_revision', revision, 'damping', damping, 'sweeps', sweeps,
     'sequential', nullif(sequential, false)));
 END

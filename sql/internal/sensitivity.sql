@@ -9,7 +9,8 @@ CREATE FUNCTION hartonomous_internal.format_errors(model integer, revision integ
 COMMENT ON FUNCTION hartonomous_internal.format_errors(integer, integer, integer, text, text, text[], text) IS
   'for each format the error of a tensor of a revision relative to its weights W, tr(D G D^T) / tr(W G W^T), where D '
   'is what quantizing changes and G the Gram matrix that was collected for calibrated_revision, or else its diagonal; '
-  'without statistics G is the identity; Infinity if the format cannot hold the weights; method as in '
+  'without statistics G is the identity; hessian without a Gram matrix is imatrix; Infinity if the format cannot hold '
+  'the weights; method as in '
   'quantize_model(); 22023 if a format cannot be written, 42704 if there is no such tensor, 55000 '
   'if the statistics are damaged, 53200 beyond hartonomous.max_work_memory';
 
@@ -126,8 +127,7 @@ CREATE TYPE hartonomous_internal.sensitivity_task AS (
 COMMENT ON TYPE hartonomous_internal.sensitivity_task IS
   'something to be measured of a tensor: its errors in several formats, or the divergence with it in one format';
 
-CREATE FUNCTION hartonomous_internal.sensitivity_revision(model integer, calibration_set text, method text)
-  RETURNS integer
+CREATE FUNCTION hartonomous_internal.sensitivity_revision(model integer, calibration_set text) RETURNS integer
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 250
   SET search_path = pg_catalog, pg_temp
 AS $$
@@ -136,11 +136,7 @@ DECLARE
   live integer := hartonomous_internal.current_revision(model);
   calibrated integer := hartonomous_internal.calibrated_revision(model, live, calibration_set);
 BEGIN
-  IF sensitivity_revision.method IS NULL OR sensitivity_revision.method NOT IN ('plain', 'imatrix', 'hessian') THEN
-    PERFORM hartonomous_internal.raise_error('22023',
-      format('unknown method "%s"', coalesce(sensitivity_revision.method, 'NULL')),
-      hint => 'Methods are "plain", "imatrix" and "hessian".');
-  ELSIF NOT EXISTS (SELECT FROM hartonomous.calibration_sets s
+  IF NOT EXISTS (SELECT FROM hartonomous.calibration_sets s
                      WHERE s.calibration_set = sensitivity_revision.calibration_set) THEN
     PERFORM hartonomous_internal.raise_error('42704',
       format('calibration set "%s" does not exist', coalesce(sensitivity_revision.calibration_set, 'NULL')),
@@ -154,9 +150,25 @@ BEGIN
   RETURN calibrated;
 END
 $$;
-COMMENT ON FUNCTION hartonomous_internal.sensitivity_revision(integer, text, text) IS
+COMMENT ON FUNCTION hartonomous_internal.sensitivity_revision(integer, text) IS
   'the revision whose statistics apply to the live one; 42704 if there is no such model or set, 55000 if there are no '
-  'statistics, 22023 if there is no such method of quantizing';
+  'statistics';
+
+CREATE FUNCTION hartonomous_internal.sensitivity_method(model integer, calibration_set text, method text) RETURNS text
+  LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 250
+  SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+  calibrated integer := hartonomous_internal.sensitivity_revision(model, calibration_set);
+BEGIN
+  PERFORM hartonomous_internal.check_quantize_method(method, NULL, NULL, NULL, NULL, NULL, NULL);
+  RETURN hartonomous_internal.calibrated_method(model, calibration_set, calibrated, method);
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.sensitivity_method(integer, text, text) IS
+  'the method of quantizing whose errors are meant, as calibrated_method() tells; 22023 if there is none of this name; '
+  'other errors as sensitivity_revision() and calibrated_method()';
 
 CREATE FUNCTION hartonomous_internal.probe_method(method text) RETURNS text
   LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE COST 1
@@ -179,7 +191,6 @@ DECLARE
   low text := (hartonomous_internal.formats_named(ARRAY[probe_format]))[1];
   probes text := hartonomous_internal.probe_method(method);
 BEGIN
-  PERFORM hartonomous_internal.sensitivity_revision(model, calibration_set, method);
   IF (probe_tokens >= 2) IS NOT TRUE THEN
     PERFORM hartonomous_internal.raise_error('22023',
       format('probe_tokens must be at least 2, not %s', coalesce(probe_tokens::text, 'NULL')));
@@ -217,7 +228,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.plan_sensitivity(integer, text, text, text[], text, integer) IS
-  'what measure_sensitivity() has still to measure, in this order; errors as measure_sensitivity()';
+  'what measure_sensitivity() has still to measure by a method, in this order; errors as measure_sensitivity()';
 
 CREATE FUNCTION hartonomous_internal.carry_out(task hartonomous_internal.sensitivity_task, model integer,
     calibration_set text, probe_tokens integer, keep boolean) RETURNS void
@@ -227,7 +238,7 @@ AS $$
 #variable_conflict use_variable
 DECLARE
   live integer := hartonomous_internal.current_revision(model);
-  calibrated integer := hartonomous_internal.sensitivity_revision(model, calibration_set, task.method);
+  calibrated integer := hartonomous_internal.sensitivity_revision(model, calibration_set);
   started timestamptz := clock_timestamp();
 BEGIN
   IF task.probe_format IS NULL THEN

@@ -56,19 +56,14 @@ std::vector<double> errors_of_tensor(model_tensors& tensors, const calibration_p
   backend_interrupts interrupts;
   thread_pool threads(static_cast<unsigned>(current_settings.threads));
   const std::optional<input_statistics> statistics = read_input_statistics(place);
-  const bool full = statistics && statistics->gram_layer, by_hessian = statistics && method == "hessian";
-  if (by_hessian && !full) {
-    throw error(
-        sqlstate::object_not_in_prerequisite_state,
-        "calibration set \"" + place.calibration_set + "\" has no Gram matrix of tensor \"" + place.tensor + "\"", {},
-        "CALL hartonomous.collect_calibration(model, calibration_set, statistics => 'gram');");
-  }
+  // Without a Gram matrix there is still its diagonal, by which quantize_plan() quantizes, too.
+  const bool full = statistics && statistics->gram_layer, by_hessian = full && method == "hessian";
   const std::uint64_t gram_bytes = full ? triangle_size(place.columns) * sizeof(float) : 0;
   require_work_memory(gram_bytes + std::max(format_errors::bytes(place.columns, by_hessian) +
                                                 (by_hessian ? input_hessian::bytes(place.columns) : 0),
                                             by_hessian ? input_hessian::work_bytes(place.columns) : 0),
                       "measuring the errors of formats");
-  format_errors errors(formats, place.columns, statistics && method == "imatrix", threads, interrupts);
+  format_errors errors(formats, place.columns, statistics && !by_hessian && method != "plain", threads, interrupts);
   const std::uint64_t rows = tensors.find(place.tensor)->rows, of_expert = rows / place.experts;
   const auto reader = tensors.open(place.tensor, {0, rows});
   for (std::size_t expert = 0; expert < place.experts; ++expert) {

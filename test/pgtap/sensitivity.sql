@@ -3,7 +3,7 @@ BEGIN;
 \ir lib/model_files.sql
 \ir lib/language_models.sql
 \ir lib/wide_model.sql
-SELECT plan(44);
+SELECT plan(45);
 SELECT create_store() \g /dev/null
 CREATE FUNCTION lib.near(found double precision, expected double precision, what text) RETURNS text LANGUAGE sql AS
 $$ SELECT ok(abs(found - expected) <= 1e-4 * abs(expected), what || format(': %s, expected %s', found, expected)) $$;
@@ -24,7 +24,6 @@ CALL collect_calibration('wide', 'cats');
 SELECT throws_ok(measure(model => '''none'''), '42704', NULL, 'there must be such a model');
 SELECT throws_ok(measure(model => 'NULL::integer'), '42704', NULL, 'NULL is no model');
 SELECT throws_ok(measure(', ''magic'''), '22023', 'unknown method "magic"', 'there must be such a method');
-SELECT throws_ok(measure(', NULL'), '22023', 'unknown method "NULL"', 'NULL is no method');
 SELECT throws_ok(measure(', formats => ''{Q4_0,Q9_9}'''), '22023', 'format "Q9_9" cannot be written',
   'there must be such formats');
 SELECT throws_ok(measure(', formats => ''{NULL}'''), '22023', 'format "NULL" cannot be written', 'NULL is no format');
@@ -37,7 +36,7 @@ SELECT throws_ok(measure(', probe_tokens => NULL'), '22023', NULL, 'NULL is no n
 SELECT is(count(*), 0::bigint, 'nothing was stored so far') FROM sensitivities;
 
 -- What is measured
-CALL measure_sensitivity('wide', 'cats', formats => '{q8_0,Q4_0,F16}', probe_tokens => 100);
+CALL measure_sensitivity('wide', 'cats', 'imatrix', '{q8_0,Q4_0,F16}', probe_tokens => 100);
 SELECT results_eq($$SELECT format, count(*) FROM sensitivities WHERE method = 'imatrix' GROUP BY 1 ORDER BY 1$$,
   $$VALUES ('F16', 8::bigint), ('Q4_0', 8), ('Q8_0', 8)$$, 'each matrix has an error in each format');
 SELECT results_eq('SELECT format, count(*), min(tokens), max(tokens) FROM sensitivity_probes GROUP BY 1',
@@ -75,9 +74,10 @@ SELECT near(s.relative_error, expected_error('blk.0.attn_k.weight', 'Q4_0'), 'th
   FROM sensitivities s WHERE s.layer_id = layer(:m, 'blk.0.attn_k.weight') AND format = 'Q4_0' AND method = 'plain';
 
 -- By the Hessian
-CALL measure_sensitivity('wide', 'cats', 'hessian', '{Q4_0,Q8_0}', probe_tokens => 100);
+CALL measure_sensitivity('wide', 'cats', formats => '{Q4_0,Q8_0}', probe_tokens => 100);
 SELECT results_eq($$SELECT format, count(*) FROM sensitivities WHERE method = 'hessian' GROUP BY 1 ORDER BY 1$$,
-  $$VALUES ('Q4_0', 8::bigint), ('Q8_0', 8)$$, 'errors of the method hessian are measured beside the others');
+  $$VALUES ('Q4_0', 8::bigint), ('Q8_0', 8)$$,
+  'by default, with Gram matrices, errors against the Hessian are measured beside the others');
 SELECT is(count(*), 0::bigint, 'but no probes: those by importance serve') FROM sensitivity_probes
   WHERE method = 'hessian';
 SELECT ok(sum(h.relative_error / i.relative_error) < 0.9 * count(*), 'errors against the Hessian are smaller')
@@ -85,30 +85,37 @@ SELECT ok(sum(h.relative_error / i.relative_error) < 0.9 * count(*), 'errors aga
   WHERE h.method = 'hessian' AND i.method = 'imatrix' AND format = 'Q4_0';
 SELECT near(h.predicted_kl_divergence / i.predicted_kl_divergence, h.relative_error / i.relative_error,
   'and so are the divergences predicted for it')
-  FROM sensitivity('wide', 'cats', 'hessian') h JOIN sensitivity('wide', 'cats') i USING (layer_name, format)
+  FROM sensitivity('wide', 'cats') h JOIN sensitivity('wide', 'cats', 'imatrix') i USING (layer_name, format)
   WHERE layer_name = 'blk.0.attn_q.weight' AND format = 'Q4_0';
 UPDATE calibration_stats SET gram_layer_id = NULL WHERE layer_id = layer(:m, 'blk.0.attn_q.weight');
-SELECT throws_ok(
-  format($$SELECT * FROM hartonomous_internal.format_errors(%s, %s, %2$s, 'cats', 'blk.0.attn_q.weight', '{Q4_0}',
-    'hessian')$$, :m, :r), '55000', NULL, 'without a Gram matrix there is no Hessian');
-UPDATE calibration_stats SET gram_layer_id = layer_id WHERE gram_layer_id IS NULL;
+SELECT is(h.relative_error, i.relative_error, 'a matrix that has only the diagonal is quantized by importance')
+  FROM hartonomous_internal.format_errors(:m, :r, :r, 'cats', 'blk.0.attn_q.weight', '{Q4_0}', 'hessian') h,
+    hartonomous_internal.format_errors(:m, :r, :r, 'cats', 'blk.0.attn_q.weight', '{Q4_0}', 'imatrix') i;
+CREATE TABLE lib.grams AS SELECT layer_id, gram_layer_id FROM calibration_stats;
+UPDATE calibration_stats SET gram_layer_id = NULL;
+SELECT results_eq($$SELECT DISTINCT method FROM hartonomous_internal.sensitivity_method((SELECT model_id FROM models),
+  'cats', NULL) method$$, $$VALUES ('imatrix')$$, 'without any Gram matrix the default is by importance');
+SELECT throws_ok(measure(', ''hessian'''), '55000', format(
+  'calibration set "cats" has no Gram matrices of revision %s of model "wide"', :r), 'and there is no other method');
+UPDATE calibration_stats c SET gram_layer_id = g.gram_layer_id FROM lib.grams g WHERE g.layer_id = c.layer_id;
+UPDATE calibration_stats SET gram_layer_id = layer_id WHERE layer_id = layer(:m, 'blk.0.attn_q.weight');
 DELETE FROM sensitivities WHERE method = 'hessian';
 
 -- Once
 CREATE TABLE lib.before AS SELECT * FROM sensitivities;
 CREATE TABLE lib.probes AS SELECT * FROM sensitivity_probes;
-CALL measure_sensitivity('wide', 'cats', formats => '{Q8_0,Q4_0,F16}', probe_format => 'Q4_0', probe_tokens => 50);
+CALL measure_sensitivity('wide', 'cats', 'imatrix', '{Q8_0,Q4_0,F16}', probe_format => 'Q4_0', probe_tokens => 50);
 SELECT set_eq('TABLE sensitivities', 'TABLE lib.before', 'the same call again measures nothing');
 SELECT set_eq('TABLE sensitivity_probes', 'TABLE lib.probes', 'not even with another format or text of the probe');
 DELETE FROM sensitivity_probes WHERE layer_id = layer(:m, 'blk.0.ffn_up.weight') AND method = 'imatrix';
-CALL measure_sensitivity('wide', 'cats', formats => '{Q8_0,Q4_0,F16}', probe_tokens => 100);
+CALL measure_sensitivity('wide', 'cats', 'imatrix', '{Q8_0,Q4_0,F16}', probe_tokens => 100);
 SELECT results_eq('SELECT layer_id, format, tokens, kl_divergence FROM sensitivity_probes ORDER BY 1, 2, 4',
   'SELECT layer_id, format, tokens, kl_divergence FROM lib.probes ORDER BY 1, 2, 4',
   'what is missing is measured again, by itself, with the same result');
 SET LOCAL hartonomous.threads = 3;
 DELETE FROM sensitivities;
 DELETE FROM sensitivity_probes WHERE method = 'imatrix';
-CALL measure_sensitivity('wide', 'cats', formats => '{Q8_0,Q4_0,F16}', probe_tokens => 100);
+CALL measure_sensitivity('wide', 'cats', 'imatrix', '{Q8_0,Q4_0,F16}', probe_tokens => 100);
 SELECT set_eq('SELECT layer_id, format, relative_error FROM sensitivities',
   $$SELECT layer_id, format, relative_error FROM lib.before WHERE method = 'imatrix'$$,
   'errors do not depend on the number of threads');
@@ -117,21 +124,23 @@ SELECT set_eq('SELECT layer_id, method, kl_divergence FROM sensitivity_probes',
 RESET hartonomous.threads;
 
 -- What follows
-SELECT is(count(*), 24::bigint, 'sensitivity() has a row for each matrix and format') FROM sensitivity('wide', 'cats');
-SELECT is(bytes, 1152::bigint, 'with its bytes in a file: 64 rows of a block of 18') FROM sensitivity('wide', 'cats')
+SELECT is(count(*), 24::bigint, 'sensitivity() has a row for each matrix and format')
+  FROM sensitivity('wide', 'cats', 'imatrix');
+SELECT is(bytes, 1152::bigint, 'with its bytes in a file: 64 rows of a block of 18')
+  FROM sensitivity('wide', 'cats', 'imatrix')
   WHERE layer_name = 'blk.0.ffn_up.weight' AND format = 'Q4_0';
 SELECT ok(bool_and(abs(predicted_kl_divergence - probe_kl_divergence) <= 1e-9 * probe_kl_divergence),
   'for the format of the probe it predicts what the probe found')
-  FROM sensitivity('wide', 'cats') WHERE format = probe_format;
+  FROM sensitivity('wide', 'cats', 'imatrix') WHERE format = probe_format;
 SELECT near(a.predicted_kl_divergence / b.predicted_kl_divergence, a.relative_error / b.relative_error,
   'for others in proportion to their errors')
-  FROM sensitivity('wide', 'cats') a JOIN sensitivity('wide', 'cats') b USING (layer_name)
+  FROM sensitivity('wide', 'cats', 'imatrix') a JOIN sensitivity('wide', 'cats', 'imatrix') b USING (layer_name)
   WHERE a.format = 'Q8_0' AND b.format = 'Q4_0' AND layer_name = 'blk.0.attn_q.weight';
 SELECT is(count(*), 0::bigint, 'there is nothing of a method that was not measured completely')
   FROM sensitivity('wide', 'cats', 'plain');
 DELETE FROM sensitivity_probes WHERE layer_id = layer(:m, 'blk.0.ffn_up.weight');
 SELECT ok(bool_and(predicted_kl_divergence IS NULL), 'without a probe nothing is predicted')
-  FROM sensitivity('wide', 'cats') WHERE layer_name = 'blk.0.ffn_up.weight';
+  FROM sensitivity('wide', 'cats', 'imatrix') WHERE layer_name = 'blk.0.ffn_up.weight';
 
 -- The functions that measure
 SELECT results_eq(
