@@ -16,51 +16,41 @@ SELECT l.layer_type, count(DISTINCT l.layer_id) AS tensors, count(*) AS atoms, s
 CREATE TEMP TABLE original AS
   SELECT layer_id, atom_sequence, content_hash FROM hartonomous.tensor_atoms WHERE model_id = :model;
 
-\echo '-- 2. quantize to Q4_K_M, byte for byte as llama-quantize does'
-CALL hartonomous.quantize_model('tiny', 'Q4_K_M');
+\echo '-- 2. compress it to 4 bits a weight: what is tried is measured on unseen text'
+SELECT pg_read_file(regexp_replace(:'file', '[^/]*$', 'heldout.txt')) AS text \gset
+SELECT hartonomous.add_calibration_set('to calibrate', left(:'text', 40000)),
+       hartonomous.add_validation_set('to measure', substr(:'text', 40001, 40000)) \g /dev/null
+CALL hartonomous.compress_model('tiny', target_bits_per_weight => 4);
+
+\echo '-- 3. size and loss of all that was tried, and stories from before and after'
+SELECT revision_id AS revision, state, hartonomous.human_bytes(bytes) AS weights, bits_per_weight AS bits,
+       round(100 * (perplexity_ratio - 1)::numeric, 2) AS "worse by %", round(100 * perplexity_ratio_error::numeric, 2) AS "+/-",
+       round(100 * same_top::numeric, 1) AS "same top %", on_front
+  FROM hartonomous.compression_front('tiny');
+SELECT r.revision_id AS revision,
+       'Once upon a time' || hartonomous.generate_text(:model, 'Once upon a time', 30, revision => r.revision_id) AS story
+  FROM hartonomous.model_revisions r WHERE r.model_id = :model AND r.state <> 'dropped' ORDER BY r.revision_id;
 SELECT revision_id AS revision, stage, state, atoms, hartonomous.human_bytes(logical_bytes) AS weights,
        hartonomous.human_bytes(physical_bytes) AS on_disk, hartonomous.human_bytes(table_bytes) AS "table",
        hartonomous.human_bytes(index_bytes) AS indexes, hartonomous.human_bytes(toast_bytes) AS toast
   FROM hartonomous.storage_report(:model);
 
--- Every revision of the model: its bytes, and how well it predicts unseen text.
-CREATE FUNCTION pg_temp.measured(model integer) RETURNS TABLE (revision integer, stage text, weights text, "saved %" numeric,
-  perplexity numeric, "+/-" numeric, "worse by %" numeric, "same top %" numeric) LANGUAGE sql AS $$
-  SELECT r.revision_id, r.stage, hartonomous.human_bytes(r.logical_bytes),
-         round(100 - 100.0 * r.logical_bytes / max(r.logical_bytes) OVER (), 1), round(v.perplexity::numeric, 3),
-         round(v.perplexity_error::numeric, 3), round(100 * (v.perplexity_ratio - 1)::numeric, 1),
-         round(100 * v.same_top::numeric, 1)
-    FROM hartonomous.model_revisions r,
-         LATERAL hartonomous.validate_model_accuracy(model, 'heldout', revision => r.revision_id, baseline_revision =>
-           (SELECT min(b.revision_id) FROM hartonomous.model_revisions b WHERE b.model_id = model)) v
-   WHERE r.model_id = model ORDER BY r.revision_id
-$$;
-
-\echo '-- 3. the cost, measured on unseen text, and stories from before and after'
-SELECT hartonomous.add_validation_set('heldout', left(pg_read_file(regexp_replace(:'file', '[^/]*$', 'heldout.txt')), 40000)) \g /dev/null
-SET client_min_messages = warning;  -- without the progress of each measurement
-SELECT * FROM pg_temp.measured(:model);
-SET client_min_messages = notice;
-SELECT r.revision_id AS revision,
-       'Once upon a time' || hartonomous.generate_text(:model, 'Once upon a time', 30, revision => r.revision_id) AS story
-  FROM hartonomous.model_revisions r WHERE r.model_id = :model ORDER BY r.revision_id;
-
 \echo '-- 4. export the small model, import the exported file, compare'
-SELECT hartonomous.human_bytes(hartonomous.export_gguf('tiny', :'out' || '/tiny-q4_k_m.gguf')) AS "tiny-q4_k_m.gguf",
+SELECT hartonomous.human_bytes(hartonomous.export_gguf('tiny', :'out' || '/tiny-4bit.gguf')) AS "tiny-4bit.gguf",
        hartonomous.human_bytes((pg_stat_file(:'file')).size) AS source;
-SELECT hartonomous.import_gguf(:'out' || '/tiny-q4_k_m.gguf', 'copy') AS copy \gset
+SELECT hartonomous.import_gguf(:'out' || '/tiny-4bit.gguf', 'copy') AS copy \gset
 SELECT count(*) AS atoms, count(*) FILTER (WHERE a.content_hash = b.content_hash) AS equal
   FROM (SELECT * FROM hartonomous.tensor_atoms WHERE model_id = :copy) b
   FULL JOIN (SELECT * FROM hartonomous.tensor_atoms WHERE model_id = :model) a USING (tensor_name, atom_sequence);
 SELECT hartonomous.export_gguf('copy') = hartonomous.export_gguf('tiny') AS "same file";
 
-\echo '-- 5. pruning by magnitude without retraining: saves few bytes and costs a lot'
-CALL hartonomous.prune_by_importance('tiny', keep_ratio => 0.95);
-CALL hartonomous.prune_by_importance('tiny', keep_ratio => 0.95);
-CALL hartonomous.prune_by_importance('tiny', keep_ratio => 0.95, include_embeddings => true);
-SET client_min_messages = warning;  -- without the progress of each measurement
-SELECT * FROM pg_temp.measured(:model);
-SET client_min_messages = notice;
+\echo '-- 5. the steps of the original design, each kept only if the perplexity grows by 5 % at most'
+SELECT hartonomous.rollback_model('tiny', (SELECT min(revision_id) FROM hartonomous.model_revisions WHERE model_id = :model)) \g /dev/null
+CALL hartonomous.compress_model('tiny', max_degradation => 0.05, stages => '[{"stage": "backup"}, {"stage": "prune",
+  "keep_ratio": 0.4}, {"stage": "quantize", "format": "Q8_0"}, {"stage": "svd", "rank": 64}, {"stage": "validate"}]');
+SELECT change ->> 'stage' AS stage, hartonomous.human_bytes(bytes_after) AS weights, verdict,
+       round(100 * loss::numeric, 2) AS "worse by %" FROM hartonomous.compression_trials
+ WHERE job_id = (SELECT max(job_id) FROM hartonomous.compression_jobs) ORDER BY trial_id;
 
 \echo '-- 6. the atoms nearest to the center of the space, by the GiST index'
 SELECT tensor_name, atom_sequence, round(x::numeric, 1) AS x, round(y::numeric, 1) AS y,
