@@ -145,8 +145,8 @@ BEGIN
     compression_ratio double precision,
     explained_variance double precision NOT NULL,
     relative_error double precision,
-    output_error double precision,
     dense_format text NOT NULL,
+    output_error double precision,
     PRIMARY KEY (model_id, revision_id, layer_id),
     CONSTRAINT svd_compressed_layers_fit_a_dump CHECK (
       hartonomous.weights_bytes(u_matrix) + hartonomous.weights_bytes(s_vector) + hartonomous.weights_bytes(vt_matrix)
@@ -342,6 +342,19 @@ BEGIN
   CREATE INDEX ON hartonomous.sensitivity_probes (revision_id);
   CREATE INDEX ON hartonomous.sensitivity_probes (calibration_set);
 
+  CREATE TABLE hartonomous.svd_spectra (
+    model_id integer NOT NULL REFERENCES hartonomous.models ON DELETE CASCADE,
+    revision_id integer NOT NULL REFERENCES hartonomous.model_revisions ON DELETE CASCADE,
+    calibration_set text NOT NULL REFERENCES hartonomous.calibration_sets ON UPDATE CASCADE ON DELETE CASCADE,
+    calibration_revision integer NOT NULL,
+    layer_id bigint NOT NULL,
+    singular_values hartonomous.weights,
+    created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (model_id, calibration_set, revision_id, calibration_revision, layer_id)
+  );
+  CREATE INDEX ON hartonomous.svd_spectra (revision_id);
+  CREATE INDEX ON hartonomous.svd_spectra (calibration_set);
+
   CREATE TABLE hartonomous.atom_usage_stats (
     model_id integer NOT NULL REFERENCES hartonomous.models ON DELETE CASCADE,
     tensor_atom_id bigint NOT NULL,
@@ -376,9 +389,8 @@ CREATE FUNCTION hartonomous.store_tables() RETURNS text[]
   RETURN ARRAY['store', 'models', 'model_layers', 'tensor_atoms', 'tensor_atoms_backup', 'model_revisions',
                'svd_compressed_layers', 'compression_runs', 'compression_steps', 'validation_sets',
                'validation_results', 'compression_jobs', 'compression_trials', 'ooda_hypotheses', 'calibration_sets',
-               'calibration_stats',
-               'calibration_grams', 'sensitivities',
-               'sensitivity_probes', 'atom_usage_stats'];
+               'calibration_stats', 'calibration_grams', 'sensitivities', 'sensitivity_probes', 'svd_spectra',
+               'atom_usage_stats'];
 COMMENT ON FUNCTION hartonomous.store_tables() IS 'names of the tables that create_store() creates, without partitions';
 
 CREATE FUNCTION hartonomous.upgrade_store() RETURNS void

@@ -80,26 +80,54 @@ CREATE PROCEDURE hartonomous.svd_compress_model(model hartonomous.regmodel, rank
     energy double precision DEFAULT NULL, target_ratio double precision DEFAULT NULL, layer_pattern text DEFAULT '%',
     factor_format text DEFAULT 'F16', min_gain double precision DEFAULT 0, residual boolean DEFAULT false,
     residual_ratio double precision DEFAULT 0.05, whiten boolean DEFAULT NULL, calibration_set text DEFAULT NULL,
-    calibration_revision integer DEFAULT NULL, nowait boolean DEFAULT false)
+    calibration_revision integer DEFAULT NULL, auction boolean DEFAULT NULL, target_bytes bigint DEFAULT NULL,
+    nowait boolean DEFAULT false)
   LANGUAGE plpgsql
 AS $$
 #variable_conflict use_variable
+DECLARE
+  parameters pg_catalog.jsonb := hartonomous_internal.svd_parameters(model, rank, energy, target_ratio, layer_pattern,
+    factor_format, min_gain, residual, residual_ratio, whiten, calibration_set, calibration_revision, auction,
+    target_bytes);
 BEGIN
-  CALL hartonomous_internal.run_stage(model, 'svd_compress_model',
-    hartonomous_internal.svd_parameters(model, rank, energy, target_ratio, layer_pattern, factor_format, min_gain,
-      residual, residual_ratio, whiten, calibration_set, calibration_revision),
-    nowait);
+  IF parameters OPERATOR(pg_catalog.?) 'auction' THEN
+    CALL hartonomous_internal.measure_spectra(model, parameters, nowait);
+  END IF;
+  CALL hartonomous_internal.run_stage(model, 'svd_compress_model', parameters, nowait);
 END
 $$;
 COMMENT ON PROCEDURE hartonomous.svd_compress_model(hartonomous.regmodel, integer, double precision, double precision,
-  text, text, double precision, boolean, double precision, boolean, text, integer, boolean) IS
+  text, text, double precision, boolean, double precision, boolean, text, integer, boolean, bigint, boolean) IS
   'replaces matrices by factors U, s, VT: of a given rank, of the lowest rank that explains a share energy, or of the '
   'rank whose factors take a share target_ratio of the bytes; tensors that would not become smaller, by min_gain, stay '
   'as they are; with residual, the share residual_ratio of the atoms, those of the residual with the highest energy, '
   'is kept besides the factors; with whiten, which is the default if there is a calibration_set, factors lose least of '
   'the outputs on that set (of the live revision, unless calibration_revision is given) instead of the weights, and '
-  'energy is a share of the outputs; rollback_model() undoes it; 22023 unless exactly one of the three is given, 55000 '
-  'without Gram matrices';
+  'energy is a share of the outputs; with auction all matrices share the bytes of target_ratio, and with '
+  'target_bytes the '
+  'model has at most that many: singular values are measured, and ranks chosen by which the model loses least; '
+  'rollback_model() undoes it; 22023 unless exactly one of the four is given, 55000 without Gram matrices';
+
+-- After a cancel or crash what was committed remains, and the same call continues after it; inside a transaction block
+-- nothing is committed. A second caller waits for the model's lock or, with nowait, fails with 55P03.
+CREATE PROCEDURE hartonomous.measure_singular_values(model hartonomous.regmodel, calibration_set text DEFAULT NULL,
+    calibration_revision integer DEFAULT NULL, layer_pattern text DEFAULT '%', nowait boolean DEFAULT false)
+  LANGUAGE plpgsql
+AS $$
+#variable_conflict use_variable
+BEGIN
+  CALL hartonomous_internal.measure_spectra(model,
+    hartonomous_internal.svd_calibration(model, true, calibration_set, calibration_revision)
+      OPERATOR(pg_catalog.||) pg_catalog.jsonb_build_object('layer_pattern', layer_pattern),
+    nowait);
+END
+$$;
+COMMENT ON PROCEDURE hartonomous.measure_singular_values(hartonomous.regmodel, text, integer, text, boolean) IS
+  'measures, and stores in svd_spectra, the singular values of the matrices of the live revision, whitened by the Gram '
+  'matrices of a calibration set: what an auction of svd_compress_model() compares; nothing is measured twice; commits '
+  'each tensor outside a transaction block; 42704 if there is no such model, 22023 if no tensor matches the '
+  'pattern, 55000 '
+  'without Gram matrices, or if they are damaged';
 
 CREATE FUNCTION hartonomous.svd_outcomes(run bigint)
   RETURNS TABLE (layer_name text, bytes_before bigint, bytes_after bigint, seconds double precision, outcome text)

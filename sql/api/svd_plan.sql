@@ -3,7 +3,8 @@
 CREATE FUNCTION hartonomous.svd_plan(model hartonomous.regmodel, rank integer DEFAULT NULL,
     energy double precision DEFAULT NULL, target_ratio double precision DEFAULT NULL, layer_pattern text DEFAULT '%',
     factor_format text DEFAULT 'F16', min_gain double precision DEFAULT 0, residual_ratio double precision DEFAULT 0,
-    whiten boolean DEFAULT NULL, calibration_set text DEFAULT NULL, calibration_revision integer DEFAULT NULL)
+    whiten boolean DEFAULT NULL, calibration_set text DEFAULT NULL, calibration_revision integer DEFAULT NULL,
+    auction boolean DEFAULT NULL, target_bytes bigint DEFAULT NULL)
   RETURNS SETOF hartonomous.tensor_plan
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 300
   SET search_path = pg_catalog, pg_temp
@@ -15,26 +16,19 @@ DECLARE
   calibration jsonb;
 BEGIN
   PERFORM hartonomous_internal.current_revision(model);
-  IF num_nonnulls(svd_plan.rank, energy, target_ratio) <> 1 THEN
-    PERFORM hartonomous_internal.raise_error('22023', 'exactly one of rank, energy and target_ratio must be given',
-      hint => 'For example energy => 0.9, the share of a tensor''s sum of squares that its factors keep.');
-  ELSIF svd_plan.rank <= 0 THEN
-    PERFORM hartonomous_internal.raise_error('22023', 'rank must be positive',
-      hint => 'Leave out rank to have it follow from energy or target_ratio.');
-  ELSIF NOT (energy > 0 AND energy <= 1) THEN
-    PERFORM hartonomous_internal.raise_error('22023', 'energy must be above 0 and at most 1');
-  ELSIF NOT (target_ratio > 0 AND target_ratio < 1) THEN
-    PERFORM hartonomous_internal.raise_error('22023', 'target_ratio must be between 0 and 1',
-      detail => 'It is the share of a tensor''s bytes that its factors may take.');
-  ELSIF (min_gain >= 0 AND min_gain < 1) IS NOT TRUE OR (residual_ratio >= 0 AND residual_ratio < 1) IS NOT TRUE THEN
-    PERFORM hartonomous_internal.raise_error('22023', 'min_gain and residual_ratio must be at least 0 and below 1');
-  ELSIF layer_pattern IS NULL OR factor_format IS NULL THEN
-    PERFORM hartonomous_internal.raise_error('22004', 'layer_pattern and factor_format cannot be NULL',
-      hint => 'Leave them out for their defaults: "%", which matches all tensors, and F16.');
-  END IF;
+  auction := hartonomous_internal.check_svd_arguments(svd_plan.rank, energy, target_ratio, layer_pattern, factor_format,
+    min_gain, residual_ratio, auction, target_bytes, whiten);
   PERFORM hartonomous_internal.fitting_format(factor_format, 256);
   PERFORM hartonomous_internal.require_matching_tensors(model, layer_pattern);
-  calibration := hartonomous_internal.svd_calibration(model, whiten, calibration_set, calibration_revision);
+  calibration := hartonomous_internal.svd_calibration(model, coalesce(whiten, nullif(auction, false)), calibration_set,
+                                                      calibration_revision);
+  IF auction THEN
+    RETURN QUERY SELECT * FROM hartonomous_internal.auction_plan(model, ARRAY(
+      SELECT p FROM hartonomous.svd_plan(model, 1, NULL, NULL, layer_pattern, factor_format, min_gain, residual_ratio,
+        true, calibration ->> 'calibration_set', (calibration ->> 'calibration_revision')::integer) p),
+      factor_format, target_ratio, target_bytes);
+    RETURN;
+  END IF;
   SELECT m.metadata ->> 'format' INTO container FROM hartonomous.models m WHERE m.model_id = model;
   RETURN QUERY EXECUTE $sql$
     WITH present AS (
@@ -112,10 +106,14 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous.svd_plan(hartonomous.regmodel, integer, double precision, double precision, text, text,
-  double precision, double precision, boolean, text, integer) IS
+  double precision, double precision, boolean, text, integer, boolean, bigint) IS
   'what svd_compress_model would do, one row per tensor that matches the pattern (see tensor_plan): the rank of its '
   'factors, or the energy by which it will be found, at most most_rank, and their bytes (NULL if the rank is not known '
   'in advance), or the reason why the tensor stays as it is; with whiten or a calibration set only matrices '
   'that have a '
-  'Gram matrix are factored; 22023 unless exactly one of rank, energy and target_ratio is given, 55000 without Gram '
-  'matrices';
+  'Gram matrix are factored; with auction or target_bytes the ranks are those by which the model loses least, '
+  'and details '
+  'have what each matrix loses of its outputs (predicted_output_error) and, if sensitivities are measured, the KL '
+  'divergence that follows (predicted_kl_divergence); 22023 unless exactly one of rank, energy, target_ratio and '
+  'target_bytes is given, or if the matrices cannot be so small, 55000 without Gram matrices, or if an auction needs '
+  'singular values that measure_singular_values() has not measured';

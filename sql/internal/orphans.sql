@@ -36,7 +36,8 @@ BEGIN ATOMIC
       (4, 'validation_results', NULL),
       (5, 'calibration_grams', NULL),
       (6, 'calibration_stats', NULL), (7, 'sensitivities', NULL), (8, 'sensitivity_probes', NULL),
-      (9, 'atom_usage_stats', NULL), (10, 'model_layers', NULL), (11, 'model_revisions', NULL)
+      (9, 'svd_spectra', NULL), (10, 'atom_usage_stats', NULL), (11, 'model_layers', NULL),
+      (12, 'model_revisions', NULL)
     ) t (n, relation, condition)
    ORDER BY t.n);
 END;

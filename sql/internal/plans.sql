@@ -201,6 +201,28 @@ CREATE FUNCTION hartonomous_internal.predicted_divergence(details jsonb) RETURNS
 COMMENT ON FUNCTION hartonomous_internal.predicted_divergence(jsonb) IS
   'predicted_kl_divergence of the details of a plan, if it is a number from 0 to 1e9';
 
+CREATE FUNCTION hartonomous_internal.record_prediction(plan hartonomous.tensor_plan[], result jsonb)
+  RETURNS double precision
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 250
+  SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+  predicted double precision := (
+    SELECT sum(hartonomous_internal.predicted_divergence(p.details)) FROM unnest(plan) p
+     WHERE p.operation <> 'copy');
+BEGIN
+  UPDATE hartonomous.model_revisions r
+     SET metrics = r.metrics || jsonb_build_object('predicted_kl_divergence', predicted)
+   WHERE r.revision_id = (result ->> 'revision')::integer AND predicted IS NOT NULL;
+  RETURN predicted;
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.record_prediction(hartonomous.tensor_plan[], jsonb) IS
+  'the KL divergence that a plan predicts, NULL if it does not; records it with the revision that the result '
+  'of a stage '
+  'names';
+
 CREATE FUNCTION hartonomous_internal.report_plan(model integer, parameters jsonb, plan hartonomous.tensor_plan[],
   result jsonb)
   RETURNS void
@@ -214,11 +236,10 @@ BEGIN
   -- The numbers are the user's own, and may be anything.
   SELECT sum(o.n) AS tensors, string_agg(format('%s %s', o.operation, o.n), ', ' ORDER BY o.operation) AS operations,
          hartonomous_internal.nearest_bigint(sum(o.before)) AS before,
-         hartonomous_internal.nearest_bigint(sum(o.after)) AS after, sum(o.predicted) AS predicted
+         hartonomous_internal.nearest_bigint(sum(o.after)) AS after, NULL::double precision AS predicted
     INTO said
     FROM (SELECT p.operation, count(*) AS n, sum(greatest(p.bytes_before, 0)) AS before,
-                 sum(greatest(p.bytes_after, 0)) AS after,
-                 sum(hartonomous_internal.predicted_divergence(p.details)) AS predicted
+                 sum(greatest(p.bytes_after, 0)) AS after
             FROM unnest(plan) p WHERE p.operation <> 'copy' GROUP BY p.operation) o;
   IF result IS NULL THEN
     RAISE NOTICE 'the plan changes no tensor: nothing done';
@@ -227,9 +248,7 @@ BEGIN
       coalesce(hartonomous.human_bytes(said.before), 'unknown'),
       coalesce(hartonomous.human_bytes(said.after), 'unknown');
   ELSE
-    UPDATE hartonomous.model_revisions r
-       SET metrics = r.metrics || jsonb_build_object('predicted_kl_divergence', said.predicted)
-     WHERE r.revision_id = (result ->> 'revision')::integer AND said.predicted IS NOT NULL;
+    said.predicted := hartonomous_internal.record_prediction(plan, result);
     RAISE NOTICE '%: % tensors (%), % -> %, revision %, % s%', parameters ->> 'stage', said.tensors, said.operations,
       coalesce(hartonomous.human_bytes(coalesce((result ->> 'bytes_before')::bigint, said.before)), 'unknown'),
       coalesce(hartonomous.human_bytes(coalesce((result ->> 'bytes_after')::bigint, said.after)), 'unknown'),

@@ -156,6 +156,11 @@ BEGIN
   COMMENT ON COLUMN hartonomous.sensitivity_probes.tokens IS 'number of tokens of the text that were scored';
   COMMENT ON COLUMN hartonomous.sensitivity_probes.kl_divergence IS
   'KL divergence from the predictions of the revision in nats, mean over the tokens';
+  COMMENT ON TABLE hartonomous.svd_spectra IS
+  'one row per matrix of a revision that was whitened by a calibration set: its singular values';
+  COMMENT ON COLUMN hartonomous.svd_spectra.calibration_revision IS 'the revision whose Gram matrix it was';
+  COMMENT ON COLUMN hartonomous.svd_spectra.singular_values IS
+  'all of them, descending, divided by the root of their sum of squares; NULL if a weight is not finite';
   COMMENT ON TABLE hartonomous.atom_usage_stats IS 'how often and how much an atom took part in evaluations';
   COMMENT ON COLUMN hartonomous.atom_usage_stats.usage_count IS 'number of tokens it took part in';
   COMMENT ON COLUMN hartonomous.atom_usage_stats.mean_energy IS

@@ -15,7 +15,8 @@ BEGIN
       (parameters ->> 'target_ratio')::float8, parameters ->> 'layer_pattern', parameters ->> 'factor_format',
       (parameters ->> 'min_gain')::float8, (parameters ->> 'residual_ratio')::float8,
       calibration_set => parameters ->> 'calibration_set',
-      calibration_revision => (parameters ->> 'calibration_revision')::integer) p);
+      calibration_revision => (parameters ->> 'calibration_revision')::integer,
+      auction => (parameters ->> 'auction')::boolean, target_bytes => (parameters ->> 'target_bytes')::bigint) p);
   SELECT count(*) INTO clamped FROM unnest(plan) p
    WHERE (p.arguments ->> 'rank')::integer < (parameters ->> 'rank')::integer;
   IF clamped > 0 THEN
@@ -35,6 +36,7 @@ AS $$
 #variable_conflict use_variable
 DECLARE
   run bigint := result ->> 'run';
+  predicted double precision := hartonomous_internal.record_prediction(plan, result);
 BEGIN
   IF result IS NULL THEN
     RAISE NOTICE 'no tensor can be factored: nothing done%', hartonomous_internal.passed_over_carried_formats(plan)
@@ -50,7 +52,9 @@ BEGIN
     (SELECT count(p.operation) FROM unnest(plan) p), run,
     hartonomous.human_bytes((result ->> 'bytes_before')::bigint),
     hartonomous.human_bytes((result ->> 'bytes_after')::bigint),
-    result ->> 'revision', result ->> 'seconds', hartonomous_internal.passed_over_carried_formats(plan);
+    result ->> 'revision', result ->> 'seconds',
+    coalesce(', predicted KL divergence ' || round(predicted::numeric, 6), '')
+    || hartonomous_internal.passed_over_carried_formats(plan);
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.report_factoring(integer, jsonb, hartonomous.tensor_plan[], jsonb) IS
@@ -58,8 +62,8 @@ COMMENT ON FUNCTION hartonomous_internal.report_factoring(integer, jsonb, harton
 
 CREATE FUNCTION hartonomous_internal.svd_parameters(model integer, rank integer, energy double precision,
     target_ratio double precision, layer_pattern text, factor_format text, min_gain double precision, residual boolean,
-    residual_ratio double precision, whiten boolean, calibration_set text, calibration_revision integer)
-  RETURNS jsonb
+    residual_ratio double precision, whiten boolean, calibration_set text, calibration_revision integer,
+    auction boolean, target_bytes bigint) RETURNS jsonb
   LANGUAGE plpgsql STABLE PARALLEL SAFE COST 250
   SET search_path = pg_catalog, pg_temp SET extra_float_digits = 1
 AS $$
@@ -69,13 +73,18 @@ BEGIN
     PERFORM hartonomous_internal.raise_error('22004', 'residual cannot be NULL',
       hint => 'Leave it out for false; with true, atoms of the residual are kept besides the factors.');
   END IF;
+  residual_ratio := CASE WHEN residual THEN residual_ratio ELSE 0 END;
+  auction := hartonomous_internal.check_svd_arguments(rank, energy, target_ratio, layer_pattern, factor_format,
+    min_gain,
+    residual_ratio, auction, target_bytes, whiten);
   RETURN jsonb_strip_nulls(jsonb_build_object('rank', rank, 'energy', energy, 'target_ratio', target_ratio,
     'layer_pattern', layer_pattern, 'factor_format', upper(factor_format), 'min_gain', min_gain,
-    'residual_ratio', CASE WHEN residual THEN residual_ratio ELSE 0 END))
-    || hartonomous_internal.svd_calibration(model, whiten, calibration_set, calibration_revision);
+    'residual_ratio', residual_ratio, 'auction', nullif(auction, false), 'target_bytes', target_bytes))
+    || hartonomous_internal.svd_calibration(model, coalesce(whiten, nullif(auction, false)), calibration_set,
+                                            calibration_revision);
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.svd_parameters(integer, integer, double precision, double precision, text,
-  text, double precision, boolean, double precision, boolean, text, integer) IS
+  text, double precision, boolean, double precision, boolean, text, integer, boolean, bigint) IS
   'the arguments of svd_compress_model() as its revision records them; 22004 if residual is NULL, and the errors of '
-  'svd_calibration()';
+  'check_svd_arguments() and svd_calibration()';

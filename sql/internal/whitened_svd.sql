@@ -24,29 +24,3 @@ COMMENT ON FUNCTION hartonomous_internal.output_error(hartonomous.weights, harto
   'its outputs '
   'on the inputs of a calibration set, relative to these; errors as whitened_factors(), 2202E if the '
   'factors do not fit';
-
--- With a calibration set whitening is the default.
-CREATE FUNCTION hartonomous_internal.svd_calibration(model integer, whiten boolean, calibration_set text,
-    calibration_revision integer) RETURNS jsonb
-  LANGUAGE plpgsql STABLE PARALLEL SAFE COST 250
-  SET search_path = pg_catalog, pg_temp
-AS $$
-#variable_conflict use_variable
-DECLARE
-  calibrates boolean := num_nonnulls(calibration_set, calibration_revision) > 0;
-BEGIN
-  IF NOT coalesce(whiten, calibrates) THEN
-    IF calibrates THEN
-      PERFORM hartonomous_internal.raise_error('22023', 'without whitening no calibration set is used',
-        hint => 'Leave out whiten => false, or the calibration set.');
-    END IF;
-    RETURN '{}';
-  END IF;
-  RETURN hartonomous_internal.quantize_calibration(model, 'hessian', calibration_set, calibration_revision, NULL)
-         - 'method';
-END
-$$;
-COMMENT ON FUNCTION hartonomous_internal.svd_calibration(integer, boolean, text, integer) IS
-  'the calibration set by which matrices are whitened and the revision that it is about, as arguments of the operation '
-  '"factor": {} if they are not; 22023 if the arguments contradict each other, or if a set has to be chosen, 55000 '
-  'without Gram matrices of the revision';

@@ -8,6 +8,7 @@
 #include "pg/store/layer_hessian.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <string>
 
@@ -74,4 +75,24 @@ HARTONOMOUS_FUNCTION(output_error) {
   backend_interrupts interrupts;
   const auto hessian = layer_hessian(place, 0, damping, 2 * matrix.bytes(), pool, interrupts);
   PG_RETURN_FLOAT8(output_error(matrix.floats.values(), factors.view(), *hessian, pool, interrupts));
+}
+
+// All singular values of a matrix, of which the squares add up to 1.
+HARTONOMOUS_FUNCTION(whitened_values) {
+  const MemoryContext context = CurrentMemoryContext;
+  spi_session spi;
+  const calibration_place place = place_arguments(fcinfo, 1);
+  const matrix_argument matrix(PG_GETARG_DATUM(0), place);
+  const std::size_t rows = matrix.view.count() / place.columns;
+  thread_pool pool(static_cast<unsigned>(current_settings.threads));
+  backend_interrupts interrupts;
+  const auto hessian = layer_hessian(
+      place, 0, damping, matrix.bytes() + whitened_values_work_bytes(rows, place.columns), pool, interrupts);
+  const whitened_spectrum found = whitened_values(matrix.floats.values(), *hessian, pool, interrupts);
+  const context_scope scope(context);
+  weights_varlena* const result = new_weights(format::F32, found.values.size());
+  const double norm = found.energy > 0.0 ? std::sqrt(found.energy) : 1.0;
+  std::transform(found.values.begin(), found.values.end(), reinterpret_cast<float*>(result->blocks()),
+                 [&](float value) { return static_cast<float>(static_cast<double>(value) / norm); });
+  PG_RETURN_POINTER(result);
 }
