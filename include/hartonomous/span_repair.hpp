@@ -49,6 +49,10 @@ struct span_repair {
 span_repair repair_span(transformer& network, tensor_source& tensors, const repair_text& text,
                         span<const std::int32_t> kept, std::uint32_t before, double damping, std::uint64_t memory);
 
+// The multiplications with weights that repair_span() takes, which transformer::watch() reports.
+double repair_multiplications(const transformer& network, std::size_t tokens, span<const std::int32_t> kept,
+                              std::uint32_t before);
+
 // weights = T weights, in place, for width x columns weights: the matrix, or that of an expert.
 void apply_repair(const span_repair& repair, float* weights, std::size_t columns, thread_pool& pool,
                   interrupt_checker& interrupts);

@@ -25,6 +25,7 @@
 #include <vector>
 
 #include "hartonomous/influence.hpp"
+#include "hartonomous/progress.hpp"
 #include "hartonomous/span_repair.hpp"
 #include "network/architecture.hpp"
 
@@ -103,6 +104,19 @@ span_repair find_repair(FunctionCallInfo fcinfo, int argument, std::int32_t id, 
   language_model model(live_atoms(id));
   const std::vector<token_id> tokens = model.encode(corpus);
   const repair_text text = {tokens, model.context(fcinfo, argument + 3), model.begin()};
+  progress_timer timer;
+  double done = 0.0;
+  const double all =
+      repair_multiplications(model.network(), tokens.size(), kept.values(), static_cast<std::uint32_t>(before));
+  model.network().watch([&](double multiplications) {
+    done += multiplications;
+    if (!timer.due()) return;
+    const double part = std::min(1.0, done / all);
+    const std::optional<double> left = timer.left(part);
+    notice_progress(true, "repairing block " + std::to_string(before) + ": " +
+                              std::to_string(static_cast<int>(part * 100.0)) + " %" +
+                              (left ? ", " + duration_text(*left) + " left" : ""));
+  });
   span_repair repair = repair_span(model.network(), model.tensors(), text, kept.values(),
                                    static_cast<std::uint32_t>(before), damping, work_memory() / 2);
   char errors[64];

@@ -9,6 +9,7 @@
 #include <limits>
 #include <map>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "countdown.hpp"
@@ -236,6 +237,22 @@ TEST(SpanRepair, ThreadsChangeNoBit) {
                     three = repair_of(model, {{0, 1, 4, 5}, 1, 0.01, length, 3});
   EXPECT_EQ(one.change, three.change);
   EXPECT_EQ(one.error_after, three.error_after);
+}
+
+TEST(SpanRepair, ItsCostIsKnown) {
+  deep_model model("random-llama.gguf");
+  no_interrupts none;
+  transformer network(model.config, model.tensors, 1, 1 << 20, none);
+  double multiplications = 0.0;
+  network.watch([&](double m) { multiplications += m; });
+  const std::vector<token_id> tokens = some_tokens();
+  const std::vector<std::pair<std::vector<std::int32_t>, std::uint32_t>> requests = {
+      {{0, 1, 4, 5}, 1}, {{0, 1, 3, 4}, 1}, {{0, 1, 3, 4}, 4}, {{1, 2, 5}, 2}, {{0}, 0}};
+  for (const auto& [kept, before] : requests) {
+    multiplications = 0.0;
+    repair_span(network, model.tensors, {tokens, n_ctx, std::nullopt}, kept, before, 0.01, enough);
+    EXPECT_DOUBLE_EQ(repair_multiplications(network, length, kept, before), multiplications);
+  }
 }
 
 std::string state_of(deep_model& model, const request& r) {

@@ -66,7 +66,7 @@ void check(const transformer& network, const repair_text& text, span<const std::
     throw error(sqlstate::invalid_parameter_value, "the text is too short to repair a block by it",
                 "It has " + std::to_string(text.tokens.size()) + " tokens; the residual stream has " +
                     std::to_string(network.config().width) + " numbers.",
-                "Take a longer text: ten tokens a number are a good beginning.");
+                "Take a longer text: ten tokens a number are a good beginning. repair => false does without.");
   }
 }
 
@@ -259,6 +259,21 @@ span_repair repair_span(transformer& network, tensor_source& tensors, const repa
   repairer work(network, tensors, text, damping);
   work.plan_memory(memory);
   return work.run(kept, before);
+}
+
+double repair_multiplications(const transformer& network, std::size_t tokens, span<const std::int32_t> kept,
+                              std::uint32_t before) {
+  const std::uint32_t blocks = network.config().blocks;
+  const auto is_kept = [&](std::uint32_t block) {
+    return std::binary_search(kept.begin(), kept.end(), static_cast<std::int32_t>(block));
+  };
+  std::uint32_t runs = 0;
+  bool two_streams = false;
+  for (std::uint32_t block = 0; block < blocks && (block <= before || !is_kept(block)); ++block) {
+    two_streams = two_streams || !is_kept(block) || (block + 1 < blocks && !is_kept(block + 1));
+    runs += two_streams && is_kept(block) ? 2 : 1;
+  }
+  return network.multiplications(tokens, 0) / blocks * runs;
 }
 
 void apply_repair(const span_repair& repair, float* weights, std::size_t columns, thread_pool& pool,
