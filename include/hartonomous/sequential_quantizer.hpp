@@ -61,8 +61,9 @@ class matrix_rounder {
                      std::vector<float>& weights) = 0;
 };
 
-// Neither the results nor the calls of the rounder depend on the number of threads. Experts that no token of the text
-// has chosen are never rounded: they need another method.
+// Errors: 55000 if the input of a matrix is not finite, 22003 if a weight is not. Neither the results nor the calls of
+// the rounder depend on the number of threads. Experts that no token of the text has chosen are never rounded: they
+// need another method.
 class sequential_quantizer {
  public:
   // `original` has the weights before rounding. All arguments must outlive the object.

@@ -2,7 +2,7 @@
 -- run goes, and missing atoms stay missing.
 BEGIN;
 \ir lib/model_files.sql
-SELECT plan(33);
+SELECT plan(43);
 
 \getenv examples HARTONOMOUS_EXAMPLES
 SELECT import_gguf(:'examples' || '/tiny-stories.gguf', 'tiny') AS tiny \gset
@@ -126,6 +126,35 @@ SELECT is((SELECT count(DISTINCT layer_id) FROM tensor_atoms WHERE model_id = :u
             AND weights_format(atom_data) NOT IN ('F16', 'F32')), 1::bigint, '... and can be quantized alone');
 SELECT rollback_model('untied') \g /dev/null
 
+-- One token; and a column that is never active, whose weights are kept as well as others.
+CREATE FUNCTION lib.column_error(columns integer[]) RETURNS double precision LANGUAGE sql BEGIN ATOMIC
+  SELECT sqrt(sum((o.w[c] - n.w[c]) ^ 2) / sum(o.w[c] ^ 2))
+    FROM unnest(columns) c,
+         (SELECT tensor_name, atom_sequence, dequantize(atom_data) AS w FROM tensor_atoms_backup
+           WHERE model_id = model_id('tiny') AND revision_id = (SELECT min(r.revision_id) FROM model_revisions r
+                                                                 WHERE r.model_id = model_id('tiny'))) o
+    JOIN (SELECT tensor_name, atom_sequence, dequantize(atom_data) AS w FROM tensor_atoms
+           WHERE model_id = model_id('tiny')) n USING (tensor_name, atom_sequence)
+   WHERE tensor_name = 'blk.1.attn_q.weight';
+END;
+SELECT add_calibration_set('one token', 'Once') \g /dev/null
+CALL collect_calibration('tiny', 'one token', max_tokens => 1);
+CALL quantize_model('tiny', 'Q4_K_M', calibration_set => 'one token', sequential => true);
+SELECT is((SELECT count(*) FROM check_model('tiny')), 0::bigint, 'one token is enough');
+SELECT cmp_ok(column_error(ARRAY(SELECT generate_series(1, 256))), '<', 0.15::float8,
+  '... and leaves the weights near');
+SELECT rollback_model('tiny') \g /dev/null
+SAVEPOINT inactive;
+UPDATE tensor_atoms
+   SET atom_data = (SELECT array_agg(CASE i WHEN 4 THEN 0 ELSE w END ORDER BY i)
+                      FROM unnest(dequantize(atom_data)) WITH ORDINALITY u (w, i))::weights
+ WHERE model_id = :tiny AND tensor_name = 'blk.1.attn_norm.weight';
+SELECT release_model_cache() \g /dev/null
+CALL quantize_model('tiny', 'Q4_K_M', layer_pattern => 'blk.%', calibration_set => 'c', sequential => true);
+SELECT cmp_ok(column_error('{4}'), '<', 2 * column_error('{3,5}'), 'a column that is never active is kept like others');
+ROLLBACK TO inactive;
+SELECT release_model_cache() \g /dev/null
+
 -- Some tensors of a block only
 CALL quantize_model('tiny', 'Q4_K_M', layer_pattern => 'blk.1.ffn_down%', calibration_set => 'c', sequential => true);
 SELECT is((SELECT count(DISTINCT l.layer_id) FROM tensor_atoms a JOIN model_layers l USING (layer_id)
@@ -177,6 +206,35 @@ UPDATE model_layers SET layer_idx = 3 WHERE model_id = :tiny AND layer_name = 'b
 SELECT throws_ok($$CALL quantize_model('tiny', 'Q4_K_M', calibration_set => 'c', sequential => true)$$, '55000',
   'tensor "blk.2.ffn_down.weight" is in block 3, which the model does not have', 'a block beyond the last is refused');
 UPDATE model_layers SET layer_idx = 2 WHERE model_id = :tiny AND layer_name = 'blk.2.ffn_down.weight';
+-- Statistics of more tokens than the text has now, as if the tokenizer had changed, and damaged ones
+SELECT throws_ok(format($f$UPDATE calibration_stats SET %s WHERE model_id = %s;
+  CALL quantize_model('tiny', 'Q4_K_M', calibration_set => 'c', sequential => true)$f$, change, :tiny), state, message,
+  test) FROM (VALUES
+    ('tokens = 100000', '55000', 'calibration set "c" has fewer tokens than its statistics',
+     'the text must have as many tokens as it had'),
+    ('tokens = 0', '22003', 'column "tokens" of table "calibration_stats" is out of range: 0', 'no tokens'),
+    ('n_ctx = 0', '22003', 'column "n_ctx" of table "calibration_stats" is out of range: 0', 'no length of windows'),
+    ('text_sha256 = NULL', '55000', 'the text of calibration set "c" is not there', 'statistics of no known text'))
+  v (change, state, message, test);
+-- Weights that are not numbers, which are not in the first tensor of their block, and activations that are not
+CREATE FUNCTION lib.spoil(tensor text, value real) RETURNS void LANGUAGE sql BEGIN ATOMIC
+  UPDATE tensor_atoms a
+     SET atom_data = quantize((SELECT array_agg(CASE i WHEN 4 THEN value ELSE w END ORDER BY i)
+                                 FROM unnest(dequantize(atom_data)) WITH ORDINALITY u (w, i)),
+       weights_format(atom_data))
+   WHERE a.model_id = model_id('tiny') AND a.tensor_name = tensor AND a.atom_sequence = 0;
+END;
+SELECT throws_ok(format($f$SELECT spoil(%L, %L); SELECT release_model_cache();
+  CALL quantize_model('tiny', 'Q4_K_M', calibration_set => 'c', sequential => true)$f$, tensor, value), state, message,
+  test) FROM (VALUES
+    ('blk.1.ffn_down.weight', 'NaN', '22003',
+      'weight in row 1, column 4 of tensor "blk.1.ffn_down.weight" is not finite',
+      'NaN in a matrix'),
+    ('blk.1.attn_norm.weight', 'NaN', '55000', 'the input of tensor "blk.1.attn_q.weight" is not finite',
+     'NaN in what a matrix is multiplied with'),
+    ('blk.1.attn_norm.weight', '1e30', '55000', 'the input of tensor "blk.1.attn_q.weight" is not finite',
+     'inputs whose sums exceed the range of floats'))
+  v (tensor, value, state, message, test);
 UPDATE calibration_stats SET n_ctx = 100000 WHERE model_id = :tiny;
 SELECT throws_ok($$CALL quantize_model('tiny', 'Q4_K_M', calibration_set => 'c', sequential => true)$$, '22023', NULL,
   'windows longer than the context of the model are refused');

@@ -134,6 +134,9 @@ push @functions, (
     ['collect_calibration', 'CALL hartonomous.collect_calibration(\'runs\', \'text\');'],
     ['collect_calibration, two threads', 'SET LOCAL hartonomous.threads = 2; CALL hartonomous.collect_calibration(\'runs\', \'text\');'],
     ['collect_calibration, diagonal', 'CALL hartonomous.collect_calibration(\'runs\', \'text\', statistics => \'diagonal\');'],
+    ['measure_sensitivity', 'CALL hartonomous.measure_sensitivity(\'runs\', \'text\', probe_tokens => 1024);'],
+    ['measure_sensitivity, hessian, two threads', 'SET LOCAL hartonomous.threads = 2; '
+        . 'CALL hartonomous.measure_sensitivity(\'runs\', \'text\', \'hessian\', formats => \'{Q4_K,IQ4_XS}\', probe_tokens => 1024);'],
     ['quantize_model in sequence',
         'CALL hartonomous.quantize_model(\'runs\', \'Q4_K_M\', calibration_set => \'text\', sequential => true);'],
     ['quantize_model in sequence, two threads', 'SET LOCAL hartonomous.threads = 2; '

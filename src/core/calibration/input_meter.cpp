@@ -3,6 +3,7 @@
 #include "calibration/input_meter.hpp"
 
 #include "hartonomous/error.hpp"
+#include "network/activations.hpp"
 
 #include <algorithm>
 #include <cmath>
@@ -39,16 +40,10 @@ void input_meter::end_pass() {
                                       [](double square) { return std::isfinite(static_cast<float>(square)); }) &&
                           std::all_of(s.router_weighted_norms.begin(), s.router_weighted_norms.end(),
                                       [](double norm) { return std::isfinite(norm); });
-      if (!finite) refuse(s.tensor);
+      if (!finite) network_detail::refuse_activations("input", s.tensor);
     }
   }
   counted_ = true;
-}
-
-void input_meter::refuse(const std::string& tensor) const {
-  throw error(sqlstate::object_not_in_prerequisite_state, "the input of tensor \"" + tensor + "\" is not finite",
-              "Some activation, or a sum over activations, is NaN or beyond the range of floats.",
-              "SELECT * FROM hartonomous.check_model(model); finds weights that are not finite.");
 }
 
 bool input_meter::triangle(std::size_t job, std::vector<float>& out) const {
@@ -57,7 +52,8 @@ bool input_meter::triangle(std::size_t job, std::vector<float>& out) const {
   if (sums.token_counts[panel.job.expert] == 0) return false;
   const std::size_t columns = inputs_[panel.job.input].columns;
   write_triangle(panel.sums, panel.job.rows, {sums.squares.data() + panel.job.expert * columns, columns}, out);
-  if (!std::all_of(out.begin(), out.end(), [](float g) { return std::isfinite(g); })) refuse(sums.tensor);
+  if (!std::all_of(out.begin(), out.end(), [](float g) { return std::isfinite(g); }))
+    network_detail::refuse_activations("input", sums.tensor);
   return true;
 }
 

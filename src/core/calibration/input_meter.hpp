@@ -50,7 +50,6 @@ class input_meter final : public linear_observer {
 
   void add_squares(input_sums& to, std::uint32_t expert, const float* x, std::size_t tokens, std::size_t columns);
   void add_products(std::size_t input, std::uint32_t expert, const float* x, std::size_t tokens, std::size_t columns);
-  [[noreturn]] void refuse(const std::string& tensor) const;
 
   transformer& network_;
   const std::function<void(double)>& watcher_;

@@ -3,8 +3,10 @@
 #include "sequential/correction.hpp"
 
 #include "linear_algebra/sgemm.hpp"
+#include "network/activations.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <iterator>
 
 namespace hartonomous::sequential_detail {
@@ -69,15 +71,16 @@ float_matrix floats_of(const token_sums& sums, std::size_t rows, std::size_t col
   return result;
 }
 
-input_correction::input_correction(const float* x, const float* exact, std::size_t columns, std::size_t tokens,
-                                   const sequential_options& options, thread_pool& pool,
+input_correction::input_correction(const std::string& tensor, const float* x, const float* exact, std::size_t columns,
+                                   std::size_t tokens, const sequential_options& options, thread_pool& pool,
                                    interrupt_checker& interrupts) {
   const token_sums gram = gram_sums(x, columns, tokens, pool, interrupts);
+  double trace = 0.0;
+  for (std::size_t i = 0; i < columns; ++i) trace += gram.row(i)[0];
+  if (!std::isfinite(trace)) network_detail::refuse_activations("input", tensor);
   hessian_ = std::make_unique<input_hessian>(
       columns, [&](std::size_t row, double* out) { std::copy_n(gram.row(row), columns - row, out); }, options.damping,
       pool, interrupts);
-  double trace = 0.0;
-  for (std::size_t i = 0; i < columns; ++i) trace += gram.row(i)[0];
   scale_ = trace / static_cast<double>(columns) * (1.0 + hessian_->damping());
   shares_ = {0.0, 0.0};
   if (exact == nullptr || !(scale_ > 0.0)) return;

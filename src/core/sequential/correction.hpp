@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <memory>
+#include <string>
 #include <vector>
 
 #include "hartonomous/hessian.hpp"
@@ -25,9 +26,10 @@ float_matrix floats_of(const token_sums& sums, std::size_t rows, std::size_t col
 class input_correction {
  public:
   // `x` is the input in the rounded network, `exact` that in the original one, both tokens x columns. Without the
-  // latter (nullptr) nothing is corrected.
-  input_correction(const float* x, const float* exact, std::size_t columns, std::size_t tokens,
-                   const sequential_options& options, thread_pool& pool, interrupt_checker& interrupts);
+  // latter (nullptr) nothing is corrected. Error 55000, which names the tensor, if the input is not finite.
+  input_correction(const std::string& tensor, const float* x, const float* exact, std::size_t columns,
+                   std::size_t tokens, const sequential_options& options, thread_pool& pool,
+                   interrupt_checker& interrupts);
 
   const input_hessian& hessian() const noexcept { return *hessian_; }
   const correction_shares& shares() const noexcept { return shares_; }

@@ -2,11 +2,13 @@
 #include "hartonomous/sequential_quantizer.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <functional>
 #include <map>
 #include <memory>
 #include <numeric>
 #include <optional>
+#include <string>
 #include <utility>
 
 #include "hartonomous/error.hpp"
@@ -90,8 +92,8 @@ class rounding_source final : public watched_source {
   void round_output(const std::string& name, const std::vector<float>& x, const std::vector<float>& exact,
                     const std::function<void(double)>& watcher) {
     const matrix_shape shape = *find(name);
-    const input_correction correction(x.data(), exact.data(), shape.columns, x.size() / shape.columns, options_, *pool_,
-                                      *interrupts_);
+    const input_correction correction(name, x.data(), exact.data(), shape.columns, x.size() / shape.columns, options_,
+                                      *pool_, *interrupts_);
     // Always the same number, whatever the memory, because products of other sizes may be rounded differently.
     const std::size_t panel = std::max<std::size_t>(1, output_panel_weights / shape.columns);
     for (std::size_t first = 0; first < shape.rows; first += panel) {
@@ -133,7 +135,14 @@ class rounding_source final : public watched_source {
     std::vector<float> weights(rows.count * columns);
     const std::unique_ptr<row_reader> reader = from().open(name, rows);
     for (std::size_t row = 0; row < rows.count; ++row) {
-      std::copy_n(reader->next(1), columns, weights.data() + row * columns);
+      float* const to = weights.data() + row * columns;
+      std::copy_n(reader->next(1), columns, to);
+      // Checked here, because the correction would spread them over the row.
+      const float* const bad = std::find_if_not(to, to + columns, [](float w) { return std::isfinite(w); });
+      if (bad == to + columns) continue;
+      throw error(sqlstate::numeric_value_out_of_range, "weight in row " + std::to_string(rows.first + row + 1) +
+                                                            ", column " + std::to_string(bad - to + 1) +
+                                                            " of tensor \"" + name + "\" is not finite");
     }
     return weights;
   }
@@ -142,8 +151,8 @@ class rounding_source final : public watched_source {
     known_.reset();
     const bool is_slice = rows.count != find(name)->rows;
     const recorder::input_record* exact = is_slice ? nullptr : original_.input_of(name);
-    known_.emplace(input.x, exact == nullptr ? nullptr : exact->x.data(), input.columns, input.tokens, options_, *pool_,
-                   *interrupts_);
+    known_.emplace(name, input.x, exact == nullptr ? nullptr : exact->x.data(), input.columns, input.tokens, options_,
+                   *pool_, *interrupts_);
     group_ = input.group;
   }
 

@@ -4,6 +4,7 @@
 #include "hartonomous/error.hpp"
 #include "linear_algebra/sgemm.hpp"
 #include "linear_algebra/token_sums.hpp"
+#include "network/activations.hpp"
 #include "structures/ridge.hpp"
 
 #include <algorithm>
@@ -190,7 +191,7 @@ class repairer {
     interrupt_checker& interrupts = network_.interrupts();
     const double size = norm(whole_, nullptr, interrupts);
     repair.error_before = size > 0.0 ? norm(whole_, part_.data(), interrupts) / size : 0.0;
-    if (!std::isfinite(repair.error_before)) refuse(repair.matrix);
+    if (!std::isfinite(repair.error_before)) network_detail::refuse_activations("output", repair.matrix);
     fit(repair);
     add_change(repair);
     repair.error_after = size > 0.0 ? norm(whole_, part_.data(), interrupts) / size : 0.0;
@@ -208,7 +209,7 @@ class repairer {
     for (std::size_t i = 0; i < width_; ++i) {
       if (!std::all_of(gram.row(i), gram.row(i) + (width_ - i), is_finite) ||
           !std::all_of(products.row(i), products.row(i) + width_, is_finite)) {
-        refuse(repair.matrix);
+        network_detail::refuse_activations("output", repair.matrix);
       }
     }
     double mean = 0.0;
@@ -221,7 +222,8 @@ class repairer {
       h(i, i) += damping_ * mean;
     }
     const matrix_element right = [&](std::size_t r, std::size_t k) { return products.row(r)[k]; };
-    if (!structures_detail::solve_rows(h, width_, right, repair.change.data(), pool, interrupts)) refuse(repair.matrix);
+    if (!structures_detail::solve_rows(h, width_, right, repair.change.data(), pool, interrupts))
+      network_detail::refuse_activations("output", repair.matrix);
   }
 
   // part += change * added, token by token.
@@ -234,12 +236,6 @@ class repairer {
                               {repair.change.data(), width_, width_, width_}, 1.0F, term.data(), width_);
           for (std::size_t i = 0; i < term.size(); ++i) part_[first * width_ + i] += term[i];
         });
-  }
-
-  [[noreturn]] static void refuse(const std::string& matrix) {
-    throw error(sqlstate::object_not_in_prerequisite_state, "the output of tensor \"" + matrix + "\" is not finite",
-                "Some activation, or a sum over activations, is NaN or beyond the range of floats.",
-                "SELECT * FROM hartonomous.check_model(model); finds weights that are not finite.");
   }
 
   transformer& network_;

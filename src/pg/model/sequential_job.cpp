@@ -109,7 +109,14 @@ std::vector<std::vector<token_id>> windows_of(language_model& model, std::int64_
   }
   const std::vector<token_id> tokens = model.encode(found.text(0, 1));
   const auto n_ctx = static_cast<std::size_t>(found.integer(0, 2, 1));
-  const std::size_t count = std::min<std::size_t>(tokens.size(), static_cast<std::size_t>(found.bigint(0, 3, 0)));
+  const auto count = static_cast<std::size_t>(found.bigint(0, 3, 1));
+  if (tokens.size() < count) {
+    throw error(sqlstate::object_not_in_prerequisite_state,
+                "calibration set \"" + *operation.calibration_set + "\" has fewer tokens than its statistics",
+                "Its text has " + std::to_string(tokens.size()) + " tokens, the statistics are those of " +
+                    std::to_string(count) + ".",
+                "The tokenizer of the model has changed: collect the statistics again.");
+  }
   std::vector<std::vector<token_id>> windows;
   for (std::size_t first = 0; first < count; first += n_ctx) {
     windows.emplace_back(tokens.begin() + static_cast<std::ptrdiff_t>(first),

@@ -7,6 +7,7 @@
 #include "pg/store/tensor_operation.hpp"
 
 #include <algorithm>
+#include <cstring>
 #include <memory>
 #include <utility>
 
@@ -58,7 +59,13 @@ void block_rounder::round(const std::string& tensor, row_range rows, const input
     }
   }
   std::byte* const blocks = to.blocks.data() + rows.first * of_row;
-  quantize_rows(planned.f, weights, rows.count, hessian, options, blocks, pool_, interrupts_);
+  try {
+    quantize_rows(planned.f, weights, rows.count, hessian, options, blocks, pool_, interrupts_);
+  } catch (const error& e) {
+    // The step that runs is that of the first tensor of the block.
+    if (std::strcmp(e.state(), sqlstate::numeric_value_out_of_range) != 0) throw;
+    throw error(e.state(), e.what(), "The weight is one of tensor \"" + tensor + "\".", e.hint(), e.thrown());
+  }
   dequantize(planned.f, {blocks, static_cast<std::size_t>(rows.count * of_row)}, weights.size(), weights.data(),
              interrupts_);
   std::fill_n(to.rows_done.begin() + static_cast<std::ptrdiff_t>(rows.first), rows.count, true);
