@@ -14,6 +14,7 @@ SELECT hartonomous.export_importance(:model, 'calibration', :'dir' || '/importan
 
 -- The same with atoms of 32 weights, which can be pruned.
 SELECT hartonomous.import_gguf(:'dir' || '/model.gguf', 'atoms', 32) \g /dev/null
+CALL hartonomous.collect_calibration('atoms', 'calibration');
 
 -- What is done to a model (%1$L), what it is named, and what has to be done before. Of a method of quantizing there is
 -- a trial for each mixture (%2$L). A plan that allocates bits has those that the mixture has.
@@ -55,12 +56,17 @@ SELECT EXISTS (SELECT FROM changes WHERE method LIKE '%allocation%') AS allocate
 CALL hartonomous.measure_sensitivity(:model, 'calibration', 'imatrix');
 CALL hartonomous.measure_sensitivity(:model, 'calibration');
 \endif
-INSERT INTO changes (model, change, method, statement)
-  SELECT 'atoms', format('prune %s %%', percent), 'magnitude',
-         format($$CALL hartonomous.prune_by_importance(%%1$L, keep_ratio => %s, method => 'rewrite')$$, 1 - percent / 100.0)
-    FROM unnest('{1,2,5,10,20}'::integer[]) AS percent
+INSERT INTO changes (model, change, method, preparation, statement)
+  SELECT 'atoms', format('prune %s %%', percent), method || CASE WHEN refit THEN ', refitted' ELSE '' END,
+         CASE method WHEN 'magnitude' THEN 'SELECT'
+                     ELSE format('CALL hartonomous.calibrate_importance(%%1$L, %L, ''calibration'')', method) END,
+         format($$CALL hartonomous.prune_by_importance(%%1$L, keep_ratio => %s, method => 'rewrite', refit => %s)$$,
+                round(1 - percent / 100.0, 2), refit::text)
+    FROM unnest('{1,2,5,10,20}'::integer[]) WITH ORDINALITY AS percents (percent, place),
+         unnest('{magnitude,wanda,obs}'::text[]) WITH ORDINALITY AS methods (method, rank),
+         unnest('{f,t}'::boolean[]) AS refit
    UNION ALL
-  SELECT 'model', format('svd, keep %s', keep), 'plain',
+  SELECT 'model', format('svd, keep %s', keep), 'plain', 'SELECT',
          format('CALL hartonomous.svd_compress_model(%%1$L, target_ratio => %s)', keep)
     FROM unnest('{0.9,0.8}'::numeric[]) AS keep;
 
@@ -76,7 +82,7 @@ INSERT INTO targets
          AS mixtures (mixture, most, wanted);
 
 CREATE TABLE trials (
-  line integer, bytes bigint, seconds float8, kl float8, kl_error float8, ratio float8, ratio_error float8,
+  line integer, bytes bigint, stored bigint, seconds float8, kl float8, kl_error float8, ratio float8, ratio_error float8,
   same_top float8, same_top_error float8
 );
 CREATE TABLE started (at timestamptz);
@@ -95,15 +101,18 @@ DECLARE
   exported bigint := hartonomous.export_gguf(change.model,
                        format('%s/%s.%s.gguf', directory, change.method, change.change));
   revisions integer[] := ARRAY(SELECT r.revision_id FROM hartonomous.model_revisions r
-                                WHERE r.model_id = hartonomous.model_id(change.model) ORDER BY r.revision_id);
+                                WHERE r.model_id = hartonomous.model_id(change.model) AND r.state IN ('live', 'backup')
+                                ORDER BY r.revision_id);
+  stored bigint := (SELECT r.logical_bytes FROM hartonomous.model_revisions r
+                     WHERE r.model_id = hartonomous.model_id(change.model) AND r.state = 'live');
 BEGIN
   INSERT INTO trials
-    SELECT change_line, exported, took, v.kl_divergence, v.kl_divergence_error, v.perplexity_ratio,
+    SELECT change_line, exported, stored, took, v.kl_divergence, v.kl_divergence_error, v.perplexity_ratio,
            v.perplexity_ratio_error, v.same_top, v.same_top_error
       FROM hartonomous.validate_model_accuracy(change.model, 'evaluation', baseline_revision => revisions[1],
                                                n_ctx => length_of_chunks) AS v;
   PERFORM hartonomous.rollback_model(change.model, revisions[1]);
-  PERFORM hartonomous.drop_backup(revisions[cardinality(revisions)]);
+  PERFORM hartonomous.drop_backup(r) FROM unnest(revisions) r WHERE r > revisions[1];
 END
 $$;
 
@@ -136,8 +145,8 @@ SELECT t.change AS mixture, t.method, t.bytes, t.bytes - i.bytes AS "over imatri
  WHERE t.change = ANY (string_to_array(:'mixtures', ' '))
  ORDER BY t.line;
 
-\echo 'Otherwise smaller'
-SELECT c.change, c.method, round(t.kl::numeric, 5) AS "KL divergence", round(t.kl_error::numeric, 5) AS "±",
+\echo 'Otherwise smaller: in the database, that is; an exported file has zeros for what is missing, and dense matrices'
+SELECT c.change, c.method, t.stored AS "bytes stored", round(t.kl::numeric, 5) AS "KL divergence", round(t.kl_error::numeric, 5) AS "±",
        round(t.ratio::numeric, 4) AS "x perplexity", round(t.ratio_error::numeric, 4) AS "±",
        round(t.same_top::numeric, 4) AS "same top", round(t.same_top_error::numeric, 4) AS "±",
        round((t.seconds / :millions)::numeric, 2) AS "s / M weights"

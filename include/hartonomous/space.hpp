@@ -46,6 +46,14 @@ inline constexpr std::uint64_t plane_sample_rows = 64;
 principal_plane find_principal_plane(span<const float> sample, std::size_t rows, std::size_t columns, thread_pool& pool,
                                      interrupt_checker& interrupts);
 
+// The importance of a tensor's atoms from the logarithms of something that is 0 or more: standardized to mean 0 and
+// deviation 1 and clipped to [-10, 10]. What is not finite does not count in mean and deviation: -infinity becomes -10,
+// NaN and infinity, which say nothing, become 10, so that such an atom is not pruned.
+void standardize_importance(span<float> logarithms);
+
+// The logarithm of an atom's root mean square, as it determines the importance of an atom that is imported.
+float log_root_mean_square(span<const float> weights);
+
 struct atom_position {
   float x, y, importance;
 };

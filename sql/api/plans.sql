@@ -4,7 +4,8 @@
 CREATE FUNCTION hartonomous.prune_plan(model hartonomous.regmodel, keep_ratio double precision DEFAULT NULL,
     threshold real DEFAULT NULL, scope text DEFAULT 'tensor', layer_pattern text DEFAULT '%',
     include_vectors boolean DEFAULT false, include_embeddings boolean DEFAULT false,
-    keep_ratio_of text DEFAULT 'imported')
+    keep_ratio_of text DEFAULT 'imported', refit boolean DEFAULT false, calibration_set text DEFAULT NULL,
+    calibration_revision integer DEFAULT NULL, damping double precision DEFAULT NULL)
   RETURNS SETOF hartonomous.tensor_plan
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 300
   SET search_path = pg_catalog, pg_temp
@@ -15,6 +16,8 @@ DECLARE
   -- Queries the parent table because readers have rights on that only.
   atoms_of_model text := format('(SELECT * FROM hartonomous.tensor_atoms WHERE model_id = %s)', model::integer);
   of_imported boolean := keep_ratio IS NOT NULL AND keep_ratio_of = 'imported';
+  refitting constant jsonb := hartonomous_internal.refit_parameters(model, refit, calibration_set,
+    calibration_revision, damping) - 'refit';
   tensors record;
   summary hartonomous_internal.prune_summary;
 BEGIN
@@ -55,20 +58,24 @@ BEGIN
                                      CASE WHEN $7 THEN t.imported_atoms END) AS c
                               FROM %s a WHERE a.layer_id = t.layer_id) s)
     SELECT c.layer_id, c.layer_name, CASE WHEN c.removed > 0 THEN 'prune' END,
-           CASE WHEN c.removed > 0 THEN jsonb_build_object('minimum_importance', c.threshold) END,
+           CASE WHEN c.removed > 0 THEN jsonb_build_object('minimum_importance', c.threshold)
+                                        || CASE WHEN o.reason IS NULL THEN $9 ELSE '{}' END END,
            c.atoms, c.atoms - c.removed, c.bytes + coalesce(b.bytes, 0),
            c.bytes + coalesce(b.bytes, 0) - c.removed_bytes,
-           coalesce(c.reason, CASE WHEN c.removed = 0 THEN 'nothing to prune' END),
+           coalesce(c.reason, CASE WHEN c.removed = 0 THEN 'nothing to prune' ELSE 'not refitted: ' || o.reason END),
            jsonb_build_object('imported_atoms', c.imported_atoms)
-      FROM thresholds c LEFT JOIN beside b USING (layer_id) ORDER BY c.n$sql$, atoms_of_model)
-    USING tensors.layers, keep_ratio, threshold, tensors.names, tensors.imported, tensors.reasons, of_imported, model;
+      FROM thresholds c LEFT JOIN beside b USING (layer_id)
+      LEFT JOIN hartonomous_internal.refit_obstacles($8, $9) o USING (layer_id)
+     ORDER BY c.n$sql$, atoms_of_model)
+    USING tensors.layers, keep_ratio, threshold, tensors.names, tensors.imported, tensors.reasons, of_imported, model,
+    refitting;
 END
 $$;
 COMMENT ON FUNCTION hartonomous.prune_plan(hartonomous.regmodel, double precision, real, text, text, boolean, boolean,
-  text) IS
+  text, boolean, text, integer, double precision) IS
   'what prune_by_importance would remove, one row per tensor (see tensor_plan): the atoms with importance below '
   'minimum_importance; details have the number of atoms if none is missing (imported_atoms), which keep_ratio refers '
-  'to; reason tells why a tensor is skipped';
+  'to; reason tells why a tensor is skipped, or not refitted';
 
 CREATE FUNCTION hartonomous.region_plan(model hartonomous.regmodel, region real[], keep_inside boolean DEFAULT false,
     layer_pattern text DEFAULT '%', include_vectors boolean DEFAULT false)

@@ -120,6 +120,24 @@ COMMENT ON FUNCTION hartonomous_internal.gram_matrix(integer, text, text, intege
   'expert that no token chose; NULL if there is none; 42704 if there is no such tensor, 22023 no such expert, 55000 if '
   'what is stored is damaged, 53200 beyond hartonomous.max_work_memory';
 
+-- Operations that leave all weights as they are: a revision made by these alone runs like its parent.
+CREATE FUNCTION hartonomous_internal.keeps_weights(revision integer) RETURNS boolean
+  LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE COST 250
+  SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+BEGIN
+  RETURN EXISTS (SELECT FROM hartonomous.model_revisions r WHERE r.revision_id = revision AND r.kind = 'copy')
+      OR EXISTS (
+        SELECT FROM hartonomous.compression_runs c
+         WHERE c.revision_id = revision AND c.state = 'completed' AND NOT EXISTS (
+           SELECT FROM hartonomous.compression_steps s
+            WHERE s.run_id = c.run_id AND s.operation <> ALL (ARRAY['copy', 'encode_geometry', 'score'])));
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.keeps_weights(integer) IS
+  'whether a revision has the weights of its parent: it is a copy, or only positions and importance were changed';
+
 CREATE FUNCTION hartonomous_internal.calibrated_revision(model integer, revision integer, calibration_set text)
   RETURNS integer
   LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE COST 250
@@ -128,14 +146,15 @@ AS $$
 #variable_conflict use_variable
 BEGIN
   -- UNION, not UNION ALL, ends where parents form a cycle.
-  RETURN (WITH RECURSIVE same (revision_id, kind, parent_revision_id) AS (
-            SELECT r.revision_id, r.kind, r.parent_revision_id FROM hartonomous.model_revisions r
-             WHERE r.model_id = model AND r.revision_id = revision
+  RETURN (WITH RECURSIVE revisions (revision_id, keeps, parent_revision_id) AS MATERIALIZED (
+            SELECT r.revision_id, hartonomous_internal.keeps_weights(r.revision_id), r.parent_revision_id
+              FROM hartonomous.model_revisions r WHERE r.model_id = model),
+          same (revision_id, keeps, parent_revision_id) AS (
+            SELECT r.revision_id, r.keeps, r.parent_revision_id FROM revisions r WHERE r.revision_id = revision
             UNION
-            SELECT r.revision_id, r.kind, r.parent_revision_id
-              FROM same JOIN hartonomous.model_revisions r ON r.model_id = model
-                AND (same.kind = 'copy' AND r.revision_id = same.parent_revision_id
-                     OR r.kind = 'copy' AND r.parent_revision_id = same.revision_id))
+            SELECT r.revision_id, r.keeps, r.parent_revision_id
+              FROM same JOIN revisions r ON same.keeps AND r.revision_id = same.parent_revision_id
+                                         OR r.keeps AND r.parent_revision_id = same.revision_id)
           SELECT s.revision_id FROM same s
            WHERE EXISTS (SELECT FROM hartonomous.calibration_stats c
                           WHERE c.model_id = model AND c.revision_id = s.revision_id
@@ -144,8 +163,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.calibrated_revision(integer, integer, text) IS
-  'the revision whose statistics are those of the given one: itself, or one that is a copy of the same state; NULL if '
-  'there are none';
+  'the revision whose statistics are those of the given one: itself, or one that has the same weights; NULL if there '
+  'are none';
 
 CREATE FUNCTION hartonomous_internal.plan_calibration(model integer, calibration_set text, max_tokens integer,
     statistics text, revision integer, n_ctx integer)

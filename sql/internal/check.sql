@@ -64,10 +64,38 @@ $$;
 COMMENT ON FUNCTION hartonomous_internal.check_atoms(integer) IS
   'faults of the atoms of a model themselves, one row per fault and tensor';
 
+CREATE FUNCTION hartonomous_internal.calibrated_tensors(model integer) RETURNS TABLE (layer_id bigint)
+  LANGUAGE plpgsql STABLE PARALLEL SAFE COST 5000 ROWS 10
+  SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+BEGIN
+  -- UNION, not UNION ALL, ends where parents form a cycle.
+  RETURN QUERY
+    WITH RECURSIVE line (revision_id, parent_revision_id) AS (
+      SELECT r.revision_id, r.parent_revision_id FROM hartonomous.model_revisions r
+       WHERE r.model_id = model AND r.state = 'live'
+      UNION
+      SELECT r.revision_id, r.parent_revision_id
+        FROM line JOIN hartonomous.model_revisions r ON r.revision_id = line.parent_revision_id),
+    steps AS (
+      SELECT DISTINCT ON (s.layer_id) s.layer_id, s.arguments
+        FROM line JOIN hartonomous.compression_runs c ON c.revision_id = line.revision_id AND c.state = 'completed'
+        JOIN hartonomous.compression_steps s ON s.run_id = c.run_id
+       WHERE s.operation = 'score' OR s.operation = 'prune' AND s.arguments ? 'calibration_set'
+       ORDER BY s.layer_id, c.run_id DESC)
+    SELECT s.layer_id FROM steps s WHERE s.arguments ->> 'method' IS DISTINCT FROM 'magnitude';
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.calibrated_tensors(integer) IS
+  'the tensors of a model whose importance does not follow from their weights: it was computed by a method other than '
+  'magnitude, or the weights were refitted since';
+
 -- Within a tensor, importance is a linear function of the logarithm of the root mean square. The line is fitted with
 -- medians, which are not affected as long as fewer than a quarter of the atoms deviate from it. Quantization moves
 -- atoms off the line as well, but all of them slightly. Importance that fits no line was set by something else and is
--- not judged here; the same holds for atoms of importance 10, which pruning never removes.
+-- not judged here; the same holds for atoms of importance 10, which pruning never removes, and for importance from
+-- calibration, which may nearly fit a line.
 CREATE FUNCTION hartonomous_internal.check_importance(model integer)
   RETURNS TABLE (fault text, layer_name text, atoms bigint, detail text)
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 10
@@ -78,7 +106,11 @@ DECLARE
   readable constant text[] := (SELECT array_agg(k.format) FROM hartonomous.formats() k WHERE k.readable);
   tensor record;
 BEGIN
-  FOR tensor IN SELECT * FROM hartonomous_internal.dense_tensors(model) d WHERE d.matrix ORDER BY d.position LOOP
+  FOR tensor IN
+    SELECT * FROM hartonomous_internal.dense_tensors(model) d
+     WHERE d.matrix AND d.layer_id NOT IN (SELECT c.layer_id FROM hartonomous_internal.calibrated_tensors(model) c)
+     ORDER BY d.position
+  LOOP
     RETURN QUERY EXECUTE $sql$
       WITH atoms AS MATERIALIZED (
         SELECT a.atom_sequence, a.importance_score::float8 AS importance, m.rms, ln(nullif(m.rms, 0)) AS size

@@ -39,6 +39,15 @@ COMMENT ON FUNCTION hartonomous_internal.copy_atoms(regclass, regclass, integer,
   '42704 if there is no such tensor, 42809 if the target is not the partition that create_atoms_partition() creates '
   'for the revision, 0A000 if it has triggers, foreign keys or policies, 42501 without the right to INSERT there';
 
+-- NULL if the atom has no importance, as for an atom whose position cannot be encoded.
+CREATE FUNCTION hartonomous_internal.with_importance(point bytea, importance real) RETURNS bytea
+  LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE COST 50
+  RETURN (SELECT hartonomous.encode_point(p.x, p.y, importance, CASE octet_length(point)
+            WHEN 3 THEN 'Q8_0' WHEN 6 THEN 'F16' ELSE 'F32' END)
+            FROM hartonomous.decode_point(point) p);
+COMMENT ON FUNCTION hartonomous_internal.with_importance(bytea, real) IS
+  'an encoded position with another importance, in the same format; 22P03 if it is none';
+
 -- Workers take longer to start than to change a small tensor.
 CREATE FUNCTION hartonomous_internal.worth_workers(size bigint) RETURNS boolean
   LANGUAGE sql IMMUTABLE PARALLEL SAFE COST 1

@@ -14,7 +14,10 @@ DECLARE
 BEGIN
   SELECT sum(p.atoms_before)::bigint AS atoms, sum((p.details ->> 'imported_atoms')::bigint) AS imported,
          sum(p.atoms_before - p.atoms_after)::bigint AS removed, sum(p.bytes_before)::bigint AS bytes,
-         sum(p.bytes_before - p.bytes_after)::bigint AS removed_bytes
+         sum(p.bytes_before - p.bytes_after)::bigint AS removed_bytes,
+         CASE WHEN parameters ? 'refit'
+              THEN format(', refitted %s of %s tensors', count(*) FILTER (WHERE p.arguments ? 'calibration_set'),
+                          count(p.operation)) END AS refitted
     INTO n FROM unnest(plan) p WHERE p.operation IS NOT NULL OR p.reason = 'nothing to prune';
   SELECT hartonomous_internal.passed_over(count(*) FILTER (WHERE p.reason = 'embedding or output'),
     'embeddings or output matrix')
@@ -29,7 +32,8 @@ BEGIN
       hartonomous_internal.prune_notice(true, n.removed, n.atoms, n.removed_bytes, n.bytes) || passed_over;
   ELSE
     RAISE NOTICE '%, revision %, % s%',
-      hartonomous_internal.prune_notice(false, n.removed, n.atoms, n.removed_bytes, n.bytes),
+      hartonomous_internal.prune_notice(false, n.removed, n.atoms, n.removed_bytes, n.bytes)
+      || coalesce(n.refitted, ''),
       result ->> 'revision', result ->> 'seconds', passed_over;
   END IF;
 END
@@ -50,7 +54,8 @@ BEGIN
   plan := ARRAY(SELECT p FROM hartonomous.prune_plan(model, (parameters ->> 'keep_ratio')::float8,
     (parameters ->> 'threshold')::real, parameters ->> 'scope', parameters ->> 'layer_pattern',
     (parameters ->> 'include_vectors')::boolean, (parameters ->> 'include_embeddings')::boolean,
-    coalesce(parameters ->> 'keep_ratio_of', 'imported')) p);
+    coalesce(parameters ->> 'keep_ratio_of', 'imported'), parameters ? 'refit', parameters ->> 'calibration_set',
+    (parameters ->> 'calibration_revision')::integer, (parameters ->> 'damping')::float8) p);
   SELECT count(*) FILTER (WHERE p.operation IS NOT NULL OR p.reason = 'nothing to prune') AS prunable,
          count(*) FILTER (WHERE p.reason = 'embedding or output') AS embeddings,
          count(*) FILTER (WHERE p.reason = 'carried format') AS carried,
@@ -68,15 +73,17 @@ BEGIN
         WHEN n.carried + n.factored = 0 THEN 'include_vectors => true prunes vectors, too.'
         ELSE 'SELECT * FROM hartonomous.prune_plan(...); tells why each tensor is skipped.' END);
   END IF;
+  PERFORM hartonomous_internal.require_refit(model, parameters, plan);
   RETURN QUERY SELECT p.* FROM unnest(plan) p;
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.plan_pruning(integer, jsonb) IS
-  'prune_plan() for prune_by_importance(); 22023 if no tensor is left to prune';
+  'prune_plan() for prune_by_importance(); 22023 if no tensor is left to prune, or none can be refitted';
 
-CREATE FUNCTION hartonomous_internal.prune_parameters(keep_ratio double precision, threshold real, scope text,
-    layer_pattern text, dry_run boolean, method text, include_vectors boolean, include_embeddings boolean,
-    keep_ratio_of text) RETURNS jsonb
+CREATE FUNCTION hartonomous_internal.prune_parameters(model integer, keep_ratio double precision, threshold real,
+    scope text, layer_pattern text, dry_run boolean, method text, include_vectors boolean, include_embeddings boolean,
+    keep_ratio_of text, refit boolean, calibration_set text, calibration_revision integer, damping double precision)
+  RETURNS jsonb
   LANGUAGE plpgsql STABLE PARALLEL SAFE COST 250
   SET search_path = pg_catalog, pg_temp SET extra_float_digits = 1
 AS $$
@@ -90,13 +97,14 @@ BEGIN
   RETURN jsonb_strip_nulls(jsonb_build_object(
     'keep_ratio', keep_ratio, 'threshold', threshold, 'scope', scope, 'layer_pattern', layer_pattern,
     'include_vectors', include_vectors, 'include_embeddings', include_embeddings,
-    'keep_ratio_of', CASE WHEN keep_ratio IS NOT NULL THEN keep_ratio_of END));
+    'keep_ratio_of', CASE WHEN keep_ratio IS NOT NULL THEN keep_ratio_of END))
+    || hartonomous_internal.refit_parameters(model, refit, calibration_set, calibration_revision, damping);
 END
 $$;
-COMMENT ON FUNCTION hartonomous_internal.prune_parameters(double precision, real, text, text, boolean, text, boolean,
-  boolean, text) IS
+COMMENT ON FUNCTION hartonomous_internal.prune_parameters(integer, double precision, real, text, text, boolean, text,
+  boolean, boolean, text, boolean, text, integer, double precision) IS
   'the arguments of prune_by_importance() as its revision records them; 22023 if they contradict each other, 22004 if '
-  'dry_run is NULL';
+  'dry_run is NULL, and the errors of refit_parameters()';
 
 CREATE FUNCTION hartonomous_internal.prune_notice(dry_run boolean, removed bigint, atoms bigint, removed_bytes bigint,
   bytes bigint)

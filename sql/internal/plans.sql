@@ -52,6 +52,8 @@ BEGIN
                jsonb_array_length(tensor.arguments -> 'column_importance'), layer.row_length));
     END IF;
     PERFORM hartonomous_internal.check_calibration_of(tensor, model);
+  ELSIF tensor.operation IN ('score', 'prune') THEN
+    PERFORM hartonomous_internal.check_scored_tensor(tensor, model);
   ELSIF tensor.operation = 'factor' THEN
     IF cardinality(layer.tensor_shape) <> 2 THEN
       PERFORM hartonomous_internal.raise_error('22023', 'only a matrix of two dimensions can be factored',

@@ -114,23 +114,16 @@ COMMENT ON FUNCTION hartonomous_internal.calibrated_method(integer, text, intege
   'the method of quantizing with statistics of a revision: the given one, or by default hessian if there are Gram '
   'matrices among them and otherwise imatrix; 55000 for hessian without any';
 
-CREATE FUNCTION hartonomous_internal.quantize_calibration(model integer, method text, calibration_set text,
-    calibration_revision integer, column_importance regclass, damping double precision DEFAULT NULL,
-    sweeps integer DEFAULT NULL, sequential boolean DEFAULT NULL) RETURNS jsonb
+CREATE FUNCTION hartonomous_internal.calibration_arguments(model integer, calibration_set text,
+    calibration_revision integer, by_grams boolean) RETURNS jsonb
   LANGUAGE plpgsql STABLE PARALLEL SAFE COST 250
   SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
 DECLARE
-  live constant integer := hartonomous_internal.current_revision(model);
-  revision integer := coalesce(calibration_revision, live);
+  revision integer := coalesce(calibration_revision, hartonomous_internal.current_revision(model));
   found integer[];
 BEGIN
-  PERFORM hartonomous_internal.check_quantize_method(method, calibration_set, calibration_revision, column_importance,
-    damping, sweeps, sequential);
-  IF coalesce(method, 'plain') = 'plain' AND calibration_set IS NULL THEN
-    RETURN '{}';
-  END IF;
   calibration_set := hartonomous_internal.calibration_of(model, calibration_set);
   revision := coalesce(hartonomous_internal.calibrated_revision(model, revision, calibration_set), revision);
   SELECT c.revisions INTO found FROM hartonomous_internal.calibrations_of(model, calibration_set) c;
@@ -141,14 +134,41 @@ BEGIN
       detail => format('There are some of revision %s.', array_to_string(found, ', ')),
       hint => format('Collect them again, roll back to that revision, or use them nevertheless: calibration_revision '
                      '=> %s.', found[cardinality(found)]));
+  ELSIF by_grams THEN
+    PERFORM hartonomous_internal.calibrated_method(model, calibration_set, revision, 'hessian');
   END IF;
+  RETURN jsonb_build_object('calibration_set', calibration_set, 'calibration_revision', revision);
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.calibration_arguments(integer, text, integer, boolean) IS
+  'the calibration set (NULL: the only one) and the revision (NULL: the live one) whose statistics are used, as '
+  'arguments of an operation; 22023 if a set has to be chosen, 55000, with the call to make, without statistics or, if '
+  'they are needed, Gram matrices of the revision, 42704 if there is no such model';
+
+CREATE FUNCTION hartonomous_internal.quantize_calibration(model integer, method text, calibration_set text,
+    calibration_revision integer, column_importance regclass, damping double precision DEFAULT NULL,
+    sweeps integer DEFAULT NULL, sequential boolean DEFAULT NULL) RETURNS jsonb
+  LANGUAGE plpgsql STABLE PARALLEL SAFE COST 250
+  SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+  calibration jsonb;
+BEGIN
+  PERFORM hartonomous_internal.current_revision(model);
+  PERFORM hartonomous_internal.check_quantize_method(method, calibration_set, calibration_revision, column_importance,
+    damping, sweeps, sequential);
+  IF coalesce(method, 'plain') = 'plain' AND calibration_set IS NULL THEN
+    RETURN '{}';
+  END IF;
+  calibration := hartonomous_internal.calibration_arguments(model, calibration_set, calibration_revision, false);
   IF num_nonnulls(damping, sweeps, nullif(sequential, false)) > 0 THEN
     method := 'hessian';
   END IF;
-  RETURN jsonb_strip_nulls(jsonb_build_object(
-    'method', hartonomous_internal.calibrated_method(model, calibration_set, revision, method),
-    'calibration_set', calibration_set, 'calibration_revision', revision, 'damping', damping, 'sweeps', sweeps,
-    'sequential', nullif(sequential, false)));
+  RETURN calibration || jsonb_strip_nulls(jsonb_build_object(
+    'method', hartonomous_internal.calibrated_method(model, calibration ->> 'calibration_set',
+      (calibration ->> 'calibration_revision')::integer, method),
+    'damping', damping, 'sweeps', sweeps, 'sequential', nullif(sequential, false)));
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.quantize_calibration(integer, text, text, integer, regclass, double precision,

@@ -5,13 +5,14 @@
 -- or filtered take the same path through run_plan().
 
 CREATE FUNCTION hartonomous_internal.stages() RETURNS TABLE (procedure text, stage text, planner text, reporter text)
-  LANGUAGE sql IMMUTABLE PARALLEL SAFE COST 1 ROWS 6
+  LANGUAGE sql IMMUTABLE PARALLEL SAFE COST 1 ROWS 7
 BEGIN ATOMIC
   SELECT v.* FROM (VALUES
     ('prune_by_importance', 'prune', 'plan_pruning', 'report_pruning'),
     ('prune_region', 'prune', 'plan_region_pruning', 'report_pruning'),
     ('quantize_model', 'quantize', 'plan_quantizing', 'report_quantizing'),
     ('svd_compress_model', 'svd', 'plan_factoring', 'report_factoring'),
+    ('calibrate_importance', 'calibrate_importance', 'plan_scoring', 'report_scoring'),
     ('quantize_model_geometry', 'quantize_geometry', 'plan_encoding', 'report_encoding'),
     ('run_plan', NULL, NULL, 'report_plan')) v (procedure, stage, planner, reporter);
 END;
@@ -68,8 +69,9 @@ BEGIN
     PERFORM hartonomous_internal.raise_error('22023', format('unknown method "%s"', coalesce(method, 'NULL')),
       hint => 'Methods are "auto", "in_place" and "rewrite".');
   END IF;
-  SELECT bool_and(p.operation = 'prune' AND p.arguments -> 'atoms_only' IS DISTINCT FROM 'true')
-           FILTER (WHERE p.operation <> 'copy') AS prunes,
+  SELECT bool_and(p.operation = 'prune' AND p.arguments -> 'atoms_only' IS DISTINCT FROM 'true'
+                  AND NOT p.arguments ? 'calibration_set') FILTER (WHERE p.operation <> 'copy') AS prunes,
+         bool_or(p.operation = 'prune' AND p.arguments ? 'calibration_set') AS refits,
          sum(p.atoms_before::numeric - p.atoms_after) FILTER (WHERE p.operation = 'prune')
            < 0.2 * sum(p.atoms_before) FILTER (WHERE p.operation = 'prune' OR p.reason = 'nothing to prune') AS few
     INTO found FROM unnest(plan) p;
@@ -77,7 +79,8 @@ BEGIN
     RETURN 'none';
   ELSIF method = 'in_place' AND NOT found.prunes THEN
     PERFORM hartonomous_internal.raise_error('22023', 'only atoms can be pruned in place',
-      hint => 'Leave method to "auto", or say "rewrite".');
+      CASE WHEN found.refits THEN 'What is refitted is written anew.' END,
+      'Leave method to "auto", or say "rewrite".');
   END IF;
   RETURN CASE WHEN method = 'in_place' OR method = 'auto' AND found.prunes AND found.few THEN 'in_place'
   ELSE 'rewrite' END;

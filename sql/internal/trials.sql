@@ -6,6 +6,7 @@ CREATE FUNCTION hartonomous_internal.change_stages()
   LANGUAGE sql IMMUTABLE PARALLEL SAFE COST 1 ROWS 10
 BEGIN ATOMIC
   SELECT v.* FROM (VALUES
+    ('calibrate_importance', 'calibrate_importance', 'importance_parameters'),
     ('prune', 'prune_by_importance', 'prune_parameters'),
     ('quantize', 'quantize_model', 'quantize_parameters'),
     ('svd', 'svd_compress_model', 'svd_parameters'),

@@ -6,8 +6,10 @@
 #include "pg/base/text.hpp"
 #include "pg/base/weights.hpp"
 #include "pg/model/sequential_job.hpp"
+#include "pg/store/atom_importance.hpp"
 #include "pg/store/hessian_quantizer.hpp"
 #include "pg/store/layer_importance.hpp"
+#include "pg/store/row_refitter.hpp"
 #include "pg/store/table_writer.hpp"
 #include "pg/store/tensor_operation.hpp"
 
@@ -49,9 +51,10 @@ bool receive(TupleTableSlot* from, DestReceiver* self) {
   Datum& data = to->tts_values[receiver->atom_data];
   if (to->tts_isnull[receiver->atom_data])
     ereport(ERROR, (errcode(ERRCODE_NOT_NULL_VIOLATION), errmsg("an atom without weights")));
-  if (receiver->quantized != nullptr) {
+  const int32 atom = DatumGetInt32(to->tts_values[receiver->atom_sequence]);
+  if (receiver->quantized != nullptr && is_changed(*receiver->quantized, atom)) {
     const MemoryContext previous = MemoryContextSwitchTo(receiver->writer.batch_context());
-    data = value_of(*receiver->quantized, DatumGetInt32(to->tts_values[receiver->atom_sequence]));
+    data = value_of(*receiver->quantized, atom);
     MemoryContextSwitchTo(previous);
   }
   if (VARATT_IS_EXTERNAL(DatumGetPointer(data))) {
@@ -78,7 +81,8 @@ void ignore(DestReceiver*) {}
 // The changes that copy_atoms() has to make, and what it must know of the layers. Flags and numbers only, because
 // errors of PostgreSQL jump over the functions that build the query.
 struct changes {
-  bool quantized, by_hessian, planned, by_column, encoded, pruned, by_region, outside;
+  bool quantized, planned, by_column, encoded, pruned, by_region, outside, scored;
+  bool by_rows;                        // weights come from an atom_quantizer, some rows at a time
   bool moved;                          // to a layer of another model
   int32 model, into_model, atom_size;  // of the source layer; into_model: of the target layer
   int64 columns;                       // of the source layer
@@ -97,10 +101,14 @@ enum parameter {
   in_box,
   from_atom,
   to_atom,
+  scores,
   parameters
 };
-constexpr Oid parameter_types[parameters] = {INT8OID,        INT8OID,   TEXTOID,        TEXTOID, JSONBOID,
-                                             FLOAT4ARRAYOID, FLOAT4OID, FLOAT4ARRAYOID, INT4OID, INT4OID};
+constexpr Oid parameter_types[parameters] = {INT8OID,   INT8OID,        TEXTOID, TEXTOID, JSONBOID,      FLOAT4ARRAYOID,
+                                             FLOAT4OID, FLOAT4ARRAYOID, INT4OID, INT4OID, FLOAT4ARRAYOID};
+
+// The new importance of an atom.
+constexpr const char* score = "($11)[atom_sequence OPERATOR(pg_catalog.+) 1]";
 
 // The format to be used for the format planned for the atom.
 constexpr const char* target_format = "($5 OPERATOR(pg_catalog.->>) planned_format)";
@@ -116,7 +124,11 @@ const char* expression_of(const char* column, int32 revision, const changes& ask
   if (is("quantized_position") && asked.encoded) {
     return "COALESCE(hartonomous.encode_point(x, y, importance_score, $4), quantized_position)";
   }
-  if (is("atom_data") && asked.by_hessian) return "atom_data";  // receive() replaces it
+  if (is("importance_score") && asked.scored) return score;
+  if (is("quantized_position") && asked.scored) {
+    return psprintf("hartonomous_internal.with_importance(quantized_position, %s)", score);
+  }
+  if (is("atom_data") && asked.by_rows) return "atom_data";  // receive() replaces it
   if (is("atom_data") && (asked.quantized || asked.planned)) {
     const char* importance =
         asked.by_column ? psprintf(", hartonomous_internal.part_of_row($6, " INT64_FORMAT ", %d, %d, atom_sequence)",
@@ -188,7 +200,7 @@ const char* build_query(atom_receiver& receiver, Oid source, int32 revision, con
   appendStringInfo(&query, " FROM %s WHERE model_id OPERATOR(pg_catalog.=) %d AND layer_id OPERATOR(pg_catalog.=) $1",
                    quote_qualified_identifier(get_namespace_name(get_rel_namespace(source)), get_rel_name(source)),
                    asked.model);
-  if (asked.by_hessian) {
+  if (asked.by_rows) {
     appendStringInfoString(&query,
                            " AND atom_sequence OPERATOR(pg_catalog.>=) $9 "
                            "AND atom_sequence OPERATOR(pg_catalog.<) $10");
@@ -206,12 +218,13 @@ const char* build_query(atom_receiver& receiver, Oid source, int32 revision, con
 changes flags_of(const tensor_operation& operation) {
   changes asked = {};
   asked.quantized = operation.format && !operation.encodes_geometry;
-  asked.by_hessian = operation.by_hessian;
+  asked.by_rows = operation.by_hessian || operation.refits;
   asked.planned = operation.planned_formats.has_value();
   asked.encoded = operation.encodes_geometry;
   asked.pruned = operation.minimum_importance.has_value();
   asked.by_region = operation.region.has_value();
   asked.outside = operation.outside_region;
+  asked.scored = operation.importance_method.has_value();
   return asked;
 }
 
@@ -276,7 +289,8 @@ void require_importance_of(const tensor_operation& operation, std::int64_t colum
 // case, in which there are more numbers than columns.
 void look_up_importance(tensor_operation& operation, std::int64_t layer, changes& asked, query_values& given) {
   require_importance_of(operation, asked.columns);
-  if (operation.calibration_set && !operation.by_hessian) {
+  const bool quantizes = asked.quantized || asked.planned;
+  if (quantizes && operation.calibration_set && !operation.by_hessian) {
     operation.column_importance =
         read_layer_importance(layer, *operation.calibration_set, operation.calibration_revision);
   }
@@ -332,13 +346,23 @@ struct copying {
 };
 
 // Some rows of the matrix after the other, each from its weights in all atoms.
-void copy_by_hessian(copying& copy, query_values& given, atom_quantizer& quantizer) {
+void copy_by_rows(copying& copy, query_values& given, atom_quantizer& quantizer) {
   while (quantizer.next()) {
     copy.receiver.quantized = &quantizer.rows();
     given.set(from_atom, Int32GetDatum(quantizer.rows().first));
     given.set(to_atom, Int32GetDatum(quantizer.rows().end));
     call([&] { copy.execute(given); });
   }
+}
+
+// What changes whole rows at a time; nullptr if the operation changes each atom by itself.
+std::unique_ptr<atom_quantizer> open_quantizer(const rewritten_partition& run, std::int64_t layer,
+                                               const tensor_operation& operation, bool moved) {
+  if (operation.refits) return std::make_unique<row_refitter>(run.source, layer, operation);
+  if (!operation.by_hessian) return nullptr;
+  if (!operation.sequential) return open_hessian_quantizer(run.source, layer, operation);
+  if (moved) throw error(sqlstate::feature_not_supported, "a student's tensors are not quantized in sequence");
+  return std::make_unique<sequential_tensor>(run, layer, operation);
 }
 
 // The rows come from a separate query that PostgreSQL can execute in parallel: the workers quantize while this process
@@ -367,17 +391,12 @@ HARTONOMOUS_FUNCTION(copy_atoms) {
   look_up_importance(operation, DatumGetInt64(layer), asked, given);
   copying copy = {};
   try {
-    std::unique_ptr<atom_quantizer> quantizer;
-    if (operation.sequential) {
-      if (moved) throw error(sqlstate::feature_not_supported, "a student's tensors are not quantized in sequence");
-      const rewritten_partition run = {asked.model, revision, source, target};
-      quantizer = std::make_unique<sequential_tensor>(run, DatumGetInt64(layer), operation);
-    } else if (operation.by_hessian) {
-      quantizer = open_hessian_quantizer(source, DatumGetInt64(layer), operation);
-    }
-    call([&] { copy.open(source, target, revision, asked, parallel && !operation.by_hessian); });
+    const rewritten_partition run = {asked.model, revision, source, target};
+    const std::unique_ptr<atom_quantizer> quantizer = open_quantizer(run, DatumGetInt64(layer), operation, moved);
+    if (asked.scored) given.set(scores, array_datum(atom_importance(source, DatumGetInt64(layer), operation)));
+    call([&] { copy.open(source, target, revision, asked, parallel && !quantizer); });
     if (quantizer) {
-      copy_by_hessian(copy, given, *quantizer);
+      copy_by_rows(copy, given, *quantizer);
     } else {
       call([&] { copy.execute(given); });
     }

@@ -32,6 +32,11 @@ INSERT INTO lib.statements (statement) VALUES
   ('SELECT array_length(importance_vector(%1$L, ''blk.0.attn_q.weight'', %1$L || '' importance''), 1)'),
   ('SELECT md5(string_agg(concat_ws('' '', p.layer_name, p.operation, p.arguments, p.bytes_after), '',''
     ORDER BY p.layer_name)) FROM prune_plan(%L, 0.9, include_embeddings => true) p'),
+  ('SELECT md5(string_agg(concat_ws('' '', p.layer_name, p.operation, p.reason), '',''
+    ORDER BY p.layer_name)) FROM importance_plan(%1$L, ''obs'', %1$L || '' text'') p'),
+  ('CALL calibrate_importance(%1$L, ''wanda'', %1$L || '' text'')'),
+  ('SELECT md5(string_agg(concat_ws('' '', a.tensor_name, a.importance_score), '','' ORDER BY a.tensor_name,
+    a.atom_sequence)) FROM tensor_atoms a WHERE a.model_id = (%L::regmodel)::integer'),
   ('CALL prune_by_importance(%L, 0.95, method => ''in_place'', include_embeddings => true)'),
   ('CALL prune_by_importance(%L, 0.8, method => ''rewrite'', scope => ''model'', include_embeddings => true)'),
   ('CALL prune_region(%L, region(40, 50, 0, 100, -10, 10), include_vectors => true)'),

@@ -2,7 +2,7 @@
 -- a handful. Each atom is looked at a few times then, too, and not once for each tensor.
 BEGIN;
 \ir lib/model_files.sql
-SELECT plan(7);
+SELECT plan(8);
 SET LOCAL client_min_messages = warning;
 SELECT import_gguf(little_gguf(), 'first') \g /dev/null
 ANALYZE hartonomous.models, hartonomous.model_layers, hartonomous.model_revisions;
@@ -23,7 +23,7 @@ SET LOCAL track_functions = 'all';
 SELECT cmp_ok(calls_of(format(query, :many)), '<=', 3000::bigint, query) FROM (VALUES
   ('SELECT * FROM quantize_plan(%s, ''Q4_K_M'')'), ('SELECT * FROM quantize_plan(%s, ''Q4_K'', pure => true)'),
   ('SELECT * FROM svd_plan(%s, rank => 1)'), ('SELECT * FROM export_plan(%s)'), ('SELECT main_format(%s)'),
-  ('SELECT * FROM prune_plan(%s, 0.5)')) v (query);
+  ('SELECT * FROM prune_plan(%s, 0.5)'), ('SELECT * FROM importance_plan(%s, ''magnitude'')')) v (query);
 SET LOCAL track_functions = 'none';
 SELECT is((SELECT count(*) FROM quantize_plan(:many, 'Q4_K_M') WHERE operation IS NOT NULL), 300::bigint,
   'all of them are planned');

@@ -1,7 +1,7 @@
 -- The models themselves: listed, renamed, deleted with everything they had.
 BEGIN;
 \ir lib/model_files.sql
-SELECT plan(46);
+SELECT plan(48);
 SELECT is_empty('SELECT * FROM list_models()', 'without a store there is no model');
 SELECT import_gguf(little_gguf(), 'little') AS little \gset
 SELECT import_gguf(little_gguf(2), 'other') AS other \gset
@@ -30,12 +30,14 @@ SELECT is(l.physical_bytes,
 SELECT results_eq(format('SELECT * FROM %s', replace(call, '$m', '''little''')),
   format('SELECT * FROM %s', replace(call, '$m', :'little')), call)
   FROM unnest(
-    ARRAY['prune_plan($m, 0.5)', 'quantize_plan($m, ''Q8_0'')', 'svd_plan($m, rank => 2)', 'export_plan($m)',
+    ARRAY['prune_plan($m, 0.5)', 'importance_plan($m, ''magnitude'')', 'quantize_plan($m, ''Q8_0'')',
+      'svd_plan($m, rank => 2)', 'export_plan($m)',
       'block_influence($m)',
       'region_plan($m, region(0, 50, 0, 50, -10, 10))', 'storage_report($m)', 'model_disk_bytes($m)']) call;
 SELECT throws_ok(format('SELECT * FROM %s(''nobody''%s)', f, more), '42704', 'model "nobody" does not exist',
   f || ' of no name')
-  FROM (VALUES ('prune_plan', ''), ('quantize_plan', ''), ('svd_plan', ''), ('export_plan', ''),
+  FROM (VALUES ('prune_plan', ''), ('importance_plan', ', ''obs'''), ('quantize_plan', ''), ('svd_plan', ''),
+    ('export_plan', ''),
     ('block_influence', ''),
     ('region_plan', ', region(0, 1, 0, 1, 0, 1)'), ('model_disk_bytes', '')) v (f, more);
 

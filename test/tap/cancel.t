@@ -35,11 +35,12 @@ sub went {
     return $said;
 }
 went("SELECT hartonomous.import_gguf('$work/large.gguf', 'large');");
+went("SELECT hartonomous.import_gguf('$work/large.gguf', 'parts', 256);");
 # A Gram matrix of zeros, which takes as long as any other.
 went("INSERT INTO hartonomous.calibration_sets (calibration_set) VALUES ('zeros');");
 went("INSERT INTO hartonomous.calibration_stats (model_id, revision_id, calibration_set, layer_id, tokens, columns, experts,"
         . " token_counts, sums_of_squares, gram_layer_id) SELECT model_id, hartonomous_internal.current_revision(model_id), 'zeros',"
-        . " layer_id, 1, row_length, 1, '{1}', array_fill(0::real, ARRAY[row_length::integer])::hartonomous.weights, min(layer_id) OVER ()"
+        . " layer_id, 1, row_length, 1, '{1}', array_fill(0::real, ARRAY[row_length::integer])::hartonomous.weights, min(layer_id) OVER (PARTITION BY model_id)"
         . " FROM hartonomous.model_layers WHERE hartonomous_internal.is_matrix(tensor_shape);");
 went("INSERT INTO hartonomous.calibration_grams (model_id, revision_id, calibration_set, layer_id, expert, first_column, gram)"
         . " SELECT model_id, revision_id, calibration_set, layer_id, 0, 0, decode(repeat('00000000', columns * (columns + 1) / 2), 'hex')"
@@ -81,6 +82,15 @@ my @functions = (
         'SET LOCAL hartonomous.threads = 2; CALL hartonomous.quantize_model(\'large\', \'Q2_K\', calibration_set => \'zeros\');'],
     ['prune_by_importance, rewrite', 'CALL hartonomous.prune_by_importance(\'large\', 0.7);'],
     ['prune_by_importance, in place', 'CALL hartonomous.prune_by_importance(\'large\', 0.3, method => \'in_place\');'],
+    ['prune_by_importance, refitted',
+        'CALL hartonomous.prune_by_importance(\'parts\', 0.7, refit => true, calibration_set => \'zeros\');'],
+    ['prune_by_importance, refitted, two threads', 'SET LOCAL hartonomous.threads = 2; '
+        . 'CALL hartonomous.prune_by_importance(\'parts\', 0.4, refit => true, calibration_set => \'zeros\');'],
+    ['calibrate_importance, magnitude', 'CALL hartonomous.calibrate_importance(\'parts\', \'magnitude\');'],
+    ['calibrate_importance, wanda', 'CALL hartonomous.calibrate_importance(\'large\', \'wanda\', \'zeros\');'],
+    ['calibrate_importance, obs', 'CALL hartonomous.calibrate_importance(\'parts\', \'obs\', \'zeros\');'],
+    ['calibrate_importance, obs, whole rows, two threads',
+        'SET LOCAL hartonomous.threads = 2; CALL hartonomous.calibrate_importance(\'large\', \'obs\', \'zeros\');'],
     ['backup_model', 'SELECT hartonomous.backup_model(\'large\');'],
     ['extract_by_importance', 'SELECT hartonomous.extract_by_importance(\'large\', 0.7);'],
     ['extract_by_spatial_region', 'SELECT hartonomous.extract_by_spatial_region(\'large\', 10, 90, 0, 100);'],
@@ -179,7 +189,7 @@ for my $f (@functions) {
 }
 
 is $worker->query('SELECT 1;'), 1, 'the session goes on';
-is $worker->query('SELECT count(*) FROM hartonomous.models;'), $runs ? 3 : 2, 'no other model is left';
+is $worker->query('SELECT count(*) FROM hartonomous.models;'), $runs ? 4 : 3, 'no other model is left';
 is_deeply [glob "$work/*.tmp.*"], [], 'no temporary file is left';
 $_->close for $worker, $killer;
 done_testing;

@@ -176,6 +176,7 @@ my @work = (
     ['backup_model', 'SELECT hartonomous.backup_model(1);', $busy],
     ['prune_region', 'CALL hartonomous.prune_region(1, hartonomous.region(0, 50, 0, 100, -10, 10));', $one_step],
     ['quantize_model_geometry', 'CALL hartonomous.quantize_model_geometry(1);', $one_step],
+    ['calibrate_importance', 'CALL hartonomous.calibrate_importance(1, \'magnitude\');', $one_step],
     ['extract_by_importance', 'SELECT hartonomous.extract_by_importance(1, 0.5);', $busy],
     ['delete_model waiting for a reader', 'SELECT hartonomous.delete_model(1);', $blocked, sub {
             $holder->query('SELECT count(*) FROM hartonomous.tensor_atoms WHERE model_id = 1;');

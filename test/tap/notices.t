@@ -67,6 +67,12 @@ $session->query('SELECT hartonomous.rollback_model(\'m\');');
 says('CALL hartonomous.quantize_model(\'m\', \'Q8_0\', \'up%\', calibration_set => \'set\');',
     qr/^NOTICE:  quantized 1 tensors \(1 by importance\) to Q8_0, .* s$/m);
 $session->query('SELECT hartonomous.rollback_model(\'m\');');
+says('CALL hartonomous.calibrate_importance(\'m\', \'wanda\');',
+    qr/^NOTICE:  scored 6 atoms of 1 tensors by wanda on calibration set "set", revision \d+, \d+\.\d s; skipped 1 tensor \(no statistics\); skipped 2 tensors \(format only carried\)$/m);
+$session->query('SELECT hartonomous.rollback_model(\'m\');');
+says('CALL hartonomous.calibrate_importance(\'m\', \'magnitude\', layer_pattern => \'up%\');',
+    qr/^NOTICE:  scored 6 atoms of 1 tensors by magnitude, revision \d+, \d+\.\d s$/m);
+$session->query('SELECT hartonomous.rollback_model(\'m\');');
 says('CALL hartonomous.svd_compress_model(\'m\', rank => 1);', qr/^NOTICE:  factored 2 of 2 tensors .* s$carried/m);
 says('CALL hartonomous.svd_compress_model(\'m\', rank => 1);', qr/^NOTICE:  no tensor can be factored: nothing done$carried/m);
 says('CALL hartonomous.prune_by_importance(\'m\', 0.5);', qr/^ERROR:  model "m" has no tensor that matches "%" to prune$/m,

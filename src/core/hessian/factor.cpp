@@ -17,7 +17,7 @@ constexpr Index tile = 128;
 std::size_t tiles(Index length) { return static_cast<std::size_t>((length + tile - 1) / tile); }
 
 // Factors the diagonal tile at `from` of `width` columns, and divides what is below by it.
-bool factor_column(square_matrix& a, Index from, Index width, thread_pool& pool, interrupt_checker& interrupts) {
+bool factor_column(square_view& a, Index from, Index width, thread_pool& pool, interrupt_checker& interrupts) {
   Eigen::LLT<square_matrix> diagonal(a.block(from, from, width, width).selfadjointView<Lower>());
   if (diagonal.info() != Eigen::Success) return false;
   const square_matrix factor = diagonal.matrixL();
@@ -33,7 +33,7 @@ bool factor_column(square_matrix& a, Index from, Index width, thread_pool& pool,
 }
 
 // Subtracts the products of the finished column of tiles from the rest of the lower triangle.
-void update_rest(square_matrix& a, Index from, Index width, thread_pool& pool, interrupt_checker& interrupts) {
+void update_rest(square_view& a, Index from, Index width, thread_pool& pool, interrupt_checker& interrupts) {
   const Index begin = from + width;
   const std::size_t side = tiles(a.rows() - begin);
   pool.run(side * (side + 1) / 2, interrupts, [&](std::size_t t) {
@@ -54,7 +54,7 @@ void update_rest(square_matrix& a, Index from, Index width, thread_pool& pool, i
 }
 
 // With the rows above inverted already, X = L⁻¹ has in this row of tiles -X_ii · (sum over k of L_ik X_kj).
-void invert_row(square_matrix& a, Index from, Index height, thread_pool& pool, interrupt_checker& interrupts) {
+void invert_row(square_view& a, Index from, Index height, thread_pool& pool, interrupt_checker& interrupts) {
   square_matrix inverse = square_matrix::Identity(height, height);
   a.block(from, from, height, height).triangularView<Lower>().solveInPlace(inverse);
   const square_matrix row = a.block(from, 0, height, from);
@@ -68,7 +68,7 @@ void invert_row(square_matrix& a, Index from, Index height, thread_pool& pool, i
 
 }  // namespace
 
-bool invert_factor(square_matrix& matrix, thread_pool& pool, interrupt_checker& interrupts) {
+bool invert_factor(square_view matrix, thread_pool& pool, interrupt_checker& interrupts) {
   const Index n = matrix.rows();
   for (Index from = 0; from < n; from += tile) {
     const Index width = std::min(tile, n - from);
@@ -76,6 +76,23 @@ bool invert_factor(square_matrix& matrix, thread_pool& pool, interrupt_checker& 
     update_rest(matrix, from, width, pool, interrupts);
   }
   for (Index from = 0; from < n; from += tile) invert_row(matrix, from, std::min(tile, n - from), pool, interrupts);
+  return true;
+}
+
+// With X = L⁻¹ the inverse is XᵀX. Row by row of tiles, from the first on: its own tiles of X are not needed after it.
+bool invert(square_view matrix, thread_pool& pool, interrupt_checker& interrupts) {
+  if (!invert_factor(matrix, pool, interrupts)) return false;
+  const Index n = matrix.rows();
+  for (Index from = 0; from < n; from += tile) {
+    const Index height = std::min(tile, n - from), rest = n - from;
+    const square_matrix below = matrix.block(from, from, rest, height);
+    pool.run(tiles(from + height), interrupts, [&](std::size_t t) {
+      const Index column = static_cast<Index>(t) * tile, width = std::min(tile, n - column);
+      const square_matrix product = below.transpose() * matrix.block(from, column, rest, width);
+      matrix.block(from, column, height, width) = product;
+      matrix.block(column, from, width, height) = product.transpose();
+    });
+  }
   return true;
 }
 

@@ -16,6 +16,13 @@ struct moments {
   double first = 0, second = 0, energy = 0;
 };
 
+// The root of the mean of squares. Squares of very small or large weights leave the range of float; they are
+// computed again in double.
+double root_of(double energy, span<const float> weights) {
+  const bool in_range = energy > 1e-25 && energy < 1e35;
+  return in_range ? std::sqrt(energy / static_cast<double>(weights.size())) : rms(weights);
+}
+
 // One pass over the weights. Sums are in float over 16 lanes and 1024 weights, then in double. This is exact enough for
 // a position, several times as fast as double throughout, and the same on every machine.
 moments moments_of(span<const float> w, const float* first, const float* second) {
@@ -74,12 +81,14 @@ void tensor_space::add_row(span<const float> row) {
     const std::size_t length = std::min<std::uint64_t>(layout_.atom_size, layout_.row_length - column);
     const moments m =
         moments_of(row.subspan(column, length), plane_.first.data() + column, plane_.second.data() + column);
-    // Squares of very small or large weights leave the range of float; they are computed again in double.
-    const bool in_range = m.energy > 1e-25 && m.energy < 1e35;
-    const double root = in_range ? std::sqrt(m.energy / static_cast<double>(length)) : rms(row.subspan(column, length));
+    const double root = root_of(m.energy, row.subspan(column, length));
     positions_.push_back(
         {static_cast<float>(m.first), static_cast<float>(m.second), static_cast<float>(std::log(root))});
   }
+}
+
+float log_root_mean_square(span<const float> weights) {
+  return static_cast<float>(std::log(root_of(moments_of(weights, weights.data(), weights.data()).energy, weights)));
 }
 
 // Values that are not finite count neither in the range of x and y nor in the mean and deviation of importance.
@@ -100,29 +109,33 @@ void tensor_space::scale_plane() {
 }
 
 void tensor_space::standardise_importance() {
-  // The log of an all-zero atom is -infinity: it counts in neither mean nor deviation and becomes the lowest
-  // importance.
+  std::vector<float> logarithms;
+  logarithms.reserve(positions_.size());
+  for (const atom_position& p : positions_) logarithms.push_back(p.importance);
+  standardize_importance(logarithms);
+  for (std::size_t i = 0; i < logarithms.size(); ++i) positions_[i].importance = logarithms[i];
+}
+
+void standardize_importance(span<float> logarithms) {
   double sum = 0, squares = 0;
   std::uint64_t n = 0;
-  for (const atom_position& p : positions_) {
-    if (!std::isfinite(p.importance)) continue;
-    sum += p.importance;
+  for (const float v : logarithms) {
+    if (!std::isfinite(v)) continue;
+    sum += v;
     ++n;
   }
   const double mean = n > 0 ? sum / static_cast<double>(n) : 0.0;
-  for (const atom_position& p : positions_) {
-    if (std::isfinite(p.importance)) squares += (p.importance - mean) * (p.importance - mean);
+  for (const float v : logarithms) {
+    if (std::isfinite(v)) squares += (v - mean) * (v - mean);
   }
   const double deviation = n > 0 ? std::sqrt(squares / static_cast<double>(n)) : 0.0;
-  for (atom_position& p : positions_) {
-    if (!std::isfinite(p.importance)) {
-      // NaN and infinite weights say nothing about their importance, so such an atom gets the highest one and is not
-      // pruned.
-      p.importance = p.importance == -std::numeric_limits<float>::infinity() ? -10.0f : 10.0f;
+  for (float& v : logarithms) {
+    if (!std::isfinite(v)) {
+      v = v == -std::numeric_limits<float>::infinity() ? -10.0f : 10.0f;
     } else {
       // A deviation of only rounding noise counts as none.
-      const double z = deviation > 1e-6 ? (p.importance - mean) / deviation : 0.0;
-      p.importance = static_cast<float>(std::clamp(z, -10.0, 10.0));
+      const double z = deviation > 1e-6 ? (v - mean) / deviation : 0.0;
+      v = static_cast<float>(std::clamp(z, -10.0, 10.0));
     }
   }
 }

@@ -14,12 +14,8 @@ extern "C" {
 namespace hartonomous::pg {
 namespace {
 
-std::string qualified_name(Oid table) {
-  return call(
-      [&] { return quote_qualified_identifier(get_namespace_name(get_rel_namespace(table)), get_rel_name(table)); });
-}
-
-query_result atoms_of(const char* columns, const atoms_place& place, row_range rows, atoms_seen seen) {
+query_result atoms_of(const char* columns, const atoms_place& place, row_range rows, atoms_seen seen,
+                      float minimum_importance = 0.0f) {
   const std::string query = std::string("SELECT ") + columns + " FROM " + qualified_name(place.partition) +
                             " a WHERE a.model_id OPERATOR(pg_catalog.=) $1 AND a.layer_id OPERATOR(pg_catalog.=) $2 "
                             "AND a.atom_sequence OPERATOR(pg_catalog.>=) $3 "
@@ -32,7 +28,8 @@ query_result atoms_of(const char* columns, const atoms_place& place, row_range r
               {{INT4OID, Int32GetDatum(place.model)},
                {INT8OID, Int64GetDatum(place.layer)},
                {INT4OID, Int32GetDatum(first)},
-               {INT4OID, Int32GetDatum(end)}});
+               {INT4OID, Int32GetDatum(end)},
+               {FLOAT4OID, Float4GetDatum(minimum_importance)}});
 }
 
 // Where an atom begins in the rows.
@@ -41,6 +38,11 @@ std::uint64_t offset_of(std::uint64_t atom, const atom_layout& layout, row_range
 }
 
 }  // namespace
+
+std::string qualified_name(Oid table) {
+  return call(
+      [&] { return quote_qualified_identifier(get_namespace_name(get_rel_namespace(table)), get_rel_name(table)); });
+}
 
 std::vector<float> read_matrix(const atoms_place& place, row_range rows, atoms_seen seen) {
   const query_result found = atoms_of("a.atom_sequence, a.atom_data", place, rows, seen);
@@ -72,6 +74,20 @@ std::vector<std::uint8_t> missing_blocks(const atoms_place& place, row_range row
                 place.layout.length_of(atom) / block, std::uint8_t{0});
   }
   return missing;
+}
+
+std::vector<listed_atom> list_atoms(const atoms_place& place, row_range rows, float minimum_importance) {
+  const query_result found =
+      atoms_of("a.atom_sequence, a.atom_data, (a.importance_score OPERATOR(pg_catalog.>=) $5) IS NOT FALSE", place,
+               rows, atoms_seen::by_snapshot, minimum_importance);
+  const Oid type = call([] { return weights_type(); });
+  std::vector<listed_atom> atoms;
+  atoms.reserve(found.rows());
+  for (std::uint64_t i = 0; i < found.rows(); ++i) {
+    atoms.push_back({static_cast<std::uint64_t>(found.integer(i, 1, 0)), read_header(found.value(i, 2, type)).id,
+                     found.boolean(i, 3)});
+  }
+  return atoms;
 }
 
 }  // namespace hartonomous::pg

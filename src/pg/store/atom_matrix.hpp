@@ -29,8 +29,21 @@ enum class atoms_seen { by_snapshot, until_now };
 // query_result.
 std::vector<float> read_matrix(const atoms_place& place, row_range rows, atoms_seen seen);
 
+// An atom of such rows. It stays when those with an importance below a minimum are pruned.
+struct listed_atom {
+  std::uint64_t number;
+  format storage;
+  bool stays;
+};
+
+// The atoms there are in these rows, in no particular order, by the active snapshot.
+std::vector<listed_atom> list_atoms(const atoms_place& place, row_range rows, float minimum_importance);
+
 // One byte for each of the format's blocks in these rows: 1 if its atom is missing. Empty if none is. Reads with the
 // active snapshot.
 std::vector<std::uint8_t> missing_blocks(const atoms_place& place, row_range rows, format f);
+
+// The name of a table for a query.
+std::string qualified_name(Oid table);
 
 }  // namespace hartonomous::pg

@@ -9,10 +9,23 @@
 
 namespace hartonomous::pg {
 
-Datum value_of(const quantized_rows& rows, std::int32_t atom) {
+namespace {
+
+std::uint64_t row_of(const quantized_rows& rows, std::int32_t atom) {
   if (atom < rows.first || atom >= rows.end) elog(ERROR, "atom %d is not one of the rows that are quantized", atom);
+  return rows.layout.row_of(static_cast<std::uint64_t>(atom)) -
+         rows.layout.row_of(static_cast<std::uint64_t>(rows.first));
+}
+
+}  // namespace
+
+bool is_changed(const quantized_rows& rows, std::int32_t atom) {
+  return rows.changed == nullptr || rows.changed[row_of(rows, atom)] != 0;
+}
+
+Datum value_of(const quantized_rows& rows, std::int32_t atom) {
   const auto number = static_cast<std::uint64_t>(atom);
-  const std::uint64_t row = rows.layout.row_of(number) - rows.layout.row_of(static_cast<std::uint64_t>(rows.first));
+  const std::uint64_t row = row_of(rows, atom);
   const std::uint64_t count = rows.layout.length_of(number);
   weights_varlena* value = new_weights(rows.f, count);
   std::memcpy(

@@ -1,5 +1,5 @@
-// Atoms whose weights are quantized together, because the weights of a whole row depend on each other: an atom may be a
-// part of a row.
+// Atoms whose weights are quantized or refitted together, because the weights of a whole row depend on each other: an
+// atom may be a part of a row.
 #pragma once
 
 #include "pg/base/boundary.hpp"
@@ -19,8 +19,11 @@ struct quantized_rows {
   const std::byte* blocks = nullptr;
   format f = format::F32;
   atom_layout layout;
+  const std::uint8_t* changed = nullptr;  // if not null, 0 for each row whose atoms stay as they are
 };
 
+// Whether the atom gets other weights; may ereport.
+bool is_changed(const quantized_rows& rows, std::int32_t atom);
 // An atom of these rows as a value of type weights, in the current memory context; may ereport.
 Datum value_of(const quantized_rows& rows, std::int32_t atom);
 

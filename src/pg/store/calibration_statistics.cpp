@@ -149,4 +149,20 @@ std::optional<stored_gram> read_gram(const calibration_place& place, std::size_t
   return result;
 }
 
+input_statistics require_input_statistics(const calibration_place& place) {
+  std::optional<input_statistics> statistics = read_input_statistics(place);
+  if (statistics) return std::move(*statistics);
+  throw error(sqlstate::object_not_in_prerequisite_state,
+              "calibration set \"" + place.calibration_set + "\" has no statistics of tensor \"" + place.tensor + "\"",
+              {}, "CALL hartonomous.collect_calibration(model, calibration_set);");
+}
+
+stored_gram require_gram(const calibration_place& place, std::size_t expert) {
+  std::optional<stored_gram> gram = read_gram(place, expert);
+  if (gram) return std::move(*gram);
+  throw error(sqlstate::object_not_in_prerequisite_state,
+              "calibration set \"" + place.calibration_set + "\" has no Gram matrix of tensor \"" + place.tensor + "\"",
+              {}, "CALL hartonomous.collect_calibration(model, calibration_set, statistics => 'gram');");
+}
+
 }  // namespace hartonomous::pg

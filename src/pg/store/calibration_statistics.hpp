@@ -54,5 +54,8 @@ calibration_place find_calibrated(std::int32_t model, std::int32_t revision, con
 // matrix is then missing if only the diagonal was collected.
 std::optional<input_statistics> read_input_statistics(const calibration_place& place);
 std::optional<stored_gram> read_gram(const calibration_place& place, std::size_t expert);
+// The same, but 55000 if there are none.
+input_statistics require_input_statistics(const calibration_place& place);
+stored_gram require_gram(const calibration_place& place, std::size_t expert);
 
 }  // namespace hartonomous::pg

@@ -4,6 +4,7 @@
 
 #include "pg/store/atom_quantizer.hpp"
 #include "pg/store/layer_hessian.hpp"
+#include "pg/store/stored_matrix.hpp"
 #include "pg/store/tensor_operation.hpp"
 
 #include <cstdint>
@@ -18,9 +19,8 @@ namespace hartonomous::pg {
 
 class hessian_quantizer final : public atom_quantizer {
  public:
-  // `source` is the partition with the tensor's atoms. Weights of atoms that are missing count as zero and stay so.
-  hessian_quantizer(Oid source, const calibration_place& place, const atom_layout& layout, format f, double damping,
-                    unsigned sweeps);
+  // Weights of atoms that are missing count as zero and stay so.
+  hessian_quantizer(const stored_matrix& matrix, format f, double damping, unsigned sweeps);
 
   // Errors: those of layer_hessian() and quantize_rows(); 55000 if an atom does not fit the matrix.
   bool next() override;
@@ -29,12 +29,11 @@ class hessian_quantizer final : public atom_quantizer {
   std::uint64_t work_bytes() const noexcept;
   void report_progress();
 
-  Oid source_;
-  calibration_place place_;
+  stored_matrix matrix_;
   format f_;
   double damping_;
   unsigned sweeps_;
-  std::uint64_t panel_rows_, next_row_ = 0, matrix_rows_;  // matrix_rows_: of one matrix in the tensor
+  std::uint64_t next_row_ = 0;
   std::shared_ptr<const input_hessian> hessian_;
   std::size_t expert_ = 0;  // whose Hessian that is
   std::vector<std::byte> blocks_;

@@ -68,14 +68,6 @@ bool is_shared_later(const calibration_place& place) {
              .rows() > 0;
 }
 
-stored_gram require_gram(const calibration_place& place, std::size_t expert) {
-  std::optional<stored_gram> gram = read_gram(place, expert);
-  if (gram) return std::move(*gram);
-  throw error(sqlstate::object_not_in_prerequisite_state,
-              "calibration set \"" + place.calibration_set + "\" has no Gram matrix of tensor \"" + place.tensor + "\"",
-              {}, "CALL hartonomous.collect_calibration(model, calibration_set, statistics => 'gram');");
-}
-
 }  // namespace
 
 std::shared_ptr<const input_hessian> layer_hessian(const calibration_place& place, std::size_t expert, double damping,

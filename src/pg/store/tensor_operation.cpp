@@ -25,18 +25,28 @@ void require_writable(const std::string& name) {
 
 void read_copy(json_object&, tensor_operation&) {}
 
-// Statistics are named, not stored in the step: copy_atoms() reads them when it needs them.
-void read_calibration(json_object& arguments, tensor_operation& to) {
-  const std::string method = arguments.text("method").value_or("plain");
+// Statistics are named, not stored in the step: copy_atoms() reads them when it needs them. Returns whether both the
+// calibration set and the revision are given, or with `wanted` false whether either is.
+bool read_statistics(json_object& arguments, tensor_operation& to, bool wanted) {
   to.calibration_set = arguments.text("calibration_set");
   const auto revision = arguments.integer("calibration_revision", 1, INT32_MAX);
   to.calibration_revision = revision.value_or(0);
+  return wanted ? to.calibration_set && revision : to.calibration_set || revision;
+}
+
+void read_damping(json_object& arguments, tensor_operation& to) {
+  to.damping = arguments.number("damping").value_or(to.damping);
+  if (!(to.damping > 0 && to.damping <= 1)) arguments.refuse("damping", "must be above 0 and at most 1");
+}
+
+void read_calibration(json_object& arguments, tensor_operation& to) {
+  const std::string method = arguments.text("method").value_or("plain");
   if (method != "plain" && method != "imatrix" && method != "hessian") {
     arguments.refuse("method", "must be plain, imatrix or hessian");
   }
   to.by_hessian = method == "hessian";
   const bool calibrated = method != "plain";
-  if (to.calibration_set.has_value() != calibrated || revision.has_value() != calibrated) {
+  if (read_statistics(arguments, to, calibrated) != calibrated) {
     throw error(sqlstate::invalid_parameter_value,
                 "operation \"quantize\" needs \"calibration_set\" and \"calibration_revision\" if its method is not "
                 "\"plain\", and only then");
@@ -48,19 +58,18 @@ void read_calibration(json_object& arguments, tensor_operation& to) {
 }
 
 void read_hessian(json_object& arguments, tensor_operation& to) {
-  const auto damping = arguments.number("damping");
+  const bool damped = arguments.number("damping").has_value();
   const auto sweeps = arguments.integer("sweeps", 0, 100);
   const auto sequential = arguments.boolean("sequential");
   if (!to.by_hessian) {
-    if (damping) arguments.refuse("damping", "is for the method hessian");
+    if (damped) arguments.refuse("damping", "is for the method hessian");
     if (sweeps) arguments.refuse("sweeps", "is for the method hessian");
     if (sequential) arguments.refuse("sequential", "is for the method hessian");
     return;
   }
-  to.damping = damping.value_or(to.damping);
+  read_damping(arguments, to);
   to.sweeps = sweeps.value_or(to.sweeps);
   to.sequential = sequential.value_or(false);
-  if (!(to.damping > 0 && to.damping <= 1)) arguments.refuse("damping", "must be above 0 and at most 1");
 }
 
 void read_quantize(json_object& arguments, tensor_operation& to) {
@@ -84,12 +93,27 @@ void read_quantize(json_object& arguments, tensor_operation& to) {
   if (to.by_hessian) arguments.refuse("method", "hessian needs one format for all atoms");
 }
 
+void read_refit(json_object& arguments, tensor_operation& to) {
+  to.refits = read_statistics(arguments, to, true);
+  if (!to.refits && (to.calibration_set || to.calibration_revision != 0)) {
+    throw error(sqlstate::invalid_parameter_value,
+                "operation \"prune\" needs both \"calibration_set\" and \"calibration_revision\" to refit weights");
+  }
+  if (arguments.number("damping") && !to.refits) arguments.refuse("damping", "is for a refit");
+  read_damping(arguments, to);
+  if (to.refits && (to.region || !to.minimum_importance)) {
+    throw error(sqlstate::invalid_parameter_value,
+                "operation \"prune\" refits weights only if it prunes by \"minimum_importance\" alone");
+  }
+}
+
 // The minimum may be NaN: PostgreSQL sorts NaN above all numbers, so every atom that has an importance is removed.
 void read_prune(json_object& arguments, tensor_operation& to) {
   to.minimum_importance = arguments.real("minimum_importance");
   to.region = arguments.reals("region");
   to.outside_region = arguments.boolean("outside_region").value_or(false);
   arguments.boolean("atoms_only");
+  read_refit(arguments, to);
   if (!to.minimum_importance && !to.region) {
     throw error(sqlstate::invalid_parameter_value, "operation \"prune\" needs \"minimum_importance\" or \"region\"");
   }
@@ -99,6 +123,22 @@ void read_prune(json_object& arguments, tensor_operation& to) {
   if (box.size() != 6 || !is_side(0) || !is_side(2) || !is_side(4)) {
     arguments.refuse("region", "must be min_x, max_x, min_y, max_y, min_z, max_z, no maximum below its minimum");
   }
+}
+
+void read_score(json_object& arguments, tensor_operation& to) {
+  to.importance_method = arguments.text("method");
+  const std::string method = to.importance_method.value_or(std::string());
+  if (method != "magnitude" && method != "wanda" && method != "obs" && method != "usage") {
+    arguments.refuse("method", "must be magnitude, wanda, obs or usage");
+  }
+  const bool calibrated = method == "wanda" || method == "obs";
+  if (read_statistics(arguments, to, calibrated) != calibrated) {
+    throw error(sqlstate::invalid_parameter_value,
+                "operation \"score\" needs \"calibration_set\" and \"calibration_revision\" if its method is "
+                "\"wanda\" or \"obs\", and only then");
+  }
+  if (arguments.number("damping") && method != "obs") arguments.refuse("damping", "is for the method obs");
+  read_damping(arguments, to);
 }
 
 void read_encode_geometry(json_object& arguments, tensor_operation& to) {
@@ -173,7 +213,8 @@ struct known_operation {
 
 constexpr known_operation operations[] = {{"copy", read_copy},     {"quantize", read_quantize},
                                           {"prune", read_prune},   {"encode_geometry", read_encode_geometry},
-                                          {"factor", read_factor}, {"select", read_select}};
+                                          {"factor", read_factor}, {"select", read_select},
+                                          {"score", read_score}};
 
 }  // namespace
 

@@ -19,7 +19,7 @@ struct tensor_operation {
   // quantize
   std::optional<Datum> planned_formats;  // a jsonb object: the format used here for each format planned for an atom
   std::optional<std::vector<float>> column_importance;
-  // quantize, factor: the calibration set whose statistics of a revision are used, unless the method is "plain"
+  // quantize, factor, prune, score: the calibration set whose statistics of a revision are used, if any
   std::optional<std::string> calibration_set;
   std::int32_t calibration_revision = 0;
   // with the method "hessian", which uses its Gram matrices; without it, the set gives the column importance
@@ -33,6 +33,9 @@ struct tensor_operation {
   std::optional<float> minimum_importance;
   std::optional<std::vector<float>> region;
   bool outside_region = false;
+  bool refits = false;  // the weights that stay, by the Gram matrices of the calibration set
+  // score: importance by magnitude, wanda, obs or usage
+  std::optional<std::string> importance_method;
 };
 
 // Errors are 22023 and name what is wrong: an unknown operation, an unknown member, a member of the wrong type or out
