@@ -141,6 +141,8 @@ push @functions, (
     ['score_tokens', 'SELECT count(*) FROM hartonomous.validation_sets s, hartonomous.score_tokens(\'runs\', s.text);'],
     ['validate_model_accuracy', 'SELECT * FROM hartonomous.validate_model_accuracy(\'runs\', \'text\', hartonomous_internal.current_revision(hartonomous.model_id(\'runs\')));'],
     ['record_usage', 'SELECT hartonomous.record_usage(\'runs\', text) FROM hartonomous.validation_sets;'],
+    ['block_influence of a text', 'SELECT (hartonomous.block_influence(\'runs\', text)).* FROM hartonomous.validation_sets;'],
+    ['extract_by_layers, repaired', 'SELECT hartonomous.extract_by_layers(\'runs\', 2, corpus => text) FROM hartonomous.validation_sets;'],
     ['collect_calibration', 'CALL hartonomous.collect_calibration(\'runs\', \'text\');'],
     ['collect_calibration, two threads', 'SET LOCAL hartonomous.threads = 2; CALL hartonomous.collect_calibration(\'runs\', \'text\');'],
     ['collect_calibration, diagonal', 'CALL hartonomous.collect_calibration(\'runs\', \'text\', statistics => \'diagonal\');'],

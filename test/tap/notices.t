@@ -88,4 +88,15 @@ says('CALL hartonomous.run_plan(\'m\', \'mine\', hartonomous.plan_from(\'mine\')
 says('CALL hartonomous.run_plan(\'m\', \'mine\', hartonomous.plan_from(\'mine\'));',
     qr/^NOTICE:  the plan changes no tensor: nothing done$/m);
 
+# What a repair of a block brings
+SKIP: {
+    skip 'no example model', 2 unless $ENV{HARTONOMOUS_MODEL} && -e $ENV{HARTONOMOUS_MODEL};
+    my $corpus = 'repeat(\'Once upon a time, a cat and a dog went to the park. \', 40)';
+    $session->query("SELECT hartonomous.import_gguf('$ENV{HARTONOMOUS_MODEL}', 'tiny');");
+    says("SELECT hartonomous.extract_by_layers('tiny', 2, corpus => $corpus);",
+        qr/^NOTICE:  block 1 makes up for block 2: relative error of the residual stream 0\.\d{4} instead of 0\.\d{4}$/m);
+    says("SELECT hartonomous.extract_by_layers('tiny', 1, corpus => $corpus);",
+        qr/^NOTICE:  block 0 makes up for blocks 1 to 2: relative error of the residual stream 0\.\d{4} instead of 0\.\d{4}$/m);
+}
+
 done_testing();
