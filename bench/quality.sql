@@ -164,11 +164,11 @@ INSERT INTO students (change, method, statement)
     FROM unnest('{5,10}'::integer[]) AS percent,
          (VALUES ('by energy', 'refit => false'), ('by energy, refitted', 'refit => true')) AS v (method, arguments)
    UNION ALL
-  SELECT 'one group of heads removed', method,
-         format('SELECT hartonomous.extract_by_heads(''model'', %s, %%1$L, %s)', 1 - 1.0 / count(*), arguments)
-    FROM hartonomous.structure_scores('model', 'heads') AS heads,
-         (VALUES ('by energy', 'refit => false'), ('by energy, refitted', 'refit => true')) AS v (method, arguments)
-   WHERE heads.block = 0 GROUP BY method, arguments
+  (SELECT 'one group of heads removed', method,
+          format('SELECT hartonomous.extract_by_heads(''model'', %s, %%1$L, %s)', 1 - 1.0 / count(*), arguments)
+     FROM hartonomous.structure_scores('model', 'heads') AS heads,
+          (VALUES ('by energy', 'refit => false'), ('by energy, refitted', 'refit => true')) AS v (method, arguments)
+    WHERE heads.block = 0 GROUP BY method, arguments ORDER BY method)
    UNION ALL
   (SELECT format('%s removed', what), method,
           format('SELECT hartonomous.extract_by_layers(''model'', %s, ''influence'', %%1$L, ''{}'', '

@@ -45,7 +45,8 @@ struct span_repair {
 // behind it. Gaps before that one are taken to be repaired, too. `tensors` are those of the network. Results do not
 // depend on the number of threads, nor on `memory`. Errors: 22023 if the block is not kept or the one behind it is, for
 // numbers out of order or range, without as many tokens as the stream is wide, or if damping is not above 0; 53200 if
-// more than `memory` bytes are needed; 55000 if the streams are not finite; those of network.hpp.
+// more than `memory` bytes are needed; 55000 if the streams are not finite; 22003 if the damping is so small that the
+// sum of m mᵀ is not positive definite; those of network.hpp.
 span_repair repair_span(transformer& network, tensor_source& tensors, const repair_text& text,
                         span<const std::int32_t> kept, std::uint32_t before, double damping, std::uint64_t memory);
 

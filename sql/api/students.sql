@@ -81,19 +81,16 @@ END
 $$;
 COMMENT ON FUNCTION hartonomous.extract_by_layers(hartonomous.regmodel, integer, text, text, integer[], text, integer,
   boolean, double precision, boolean) IS
-  'a student with the given number of blocks, the first or the most influential ones, and all tensors outside blocks; '
-  'blocks are renumbered; "influence" is estimated from weights or, with a corpus, measured, again after each block '
-  'that is removed; it keeps the protected blocks (NULL: the first two and the last or, measured, the first two, of 16 '
-  'or more the first four, and the last two); with a corpus the last block before each gap is repaired by '
-  'least squares, '
-  'unless repair is false: its ffn_down does what is linear in the work of those that are left out (Shopkhoev et al. '
-  '2025); returns its number; 22023 if there are not that many blocks, the strategy is unknown, damping is '
-  'not above 0, '
-  'the corpus has fewer tokens than the embedding has numbers or, with repair, the first block is left out or '
-  'there is no '
-  'corpus, 0A000 if, with repair, a tensor is factored, 53200 if the corpus is too long for '
-  'hartonomous.max_work_memory, '
-  '42704, 42710, 55P03 with nowait, and errors of block_influence()';
+  'a student with the given number of blocks, the first or the most influential ones, and all tensors outside '
+  'blocks; blocks are renumbered; "influence" is estimated from weights or, with a corpus, measured, again after '
+  'each block that is removed; it keeps the protected blocks (NULL: the first two and the last or, measured, the '
+  'first two, of 16 or more the first four, and the last two); with a corpus the last block before each gap is '
+  'repaired by least squares, unless repair is false: its ffn_down does what is linear in the work of those that are '
+  'left out (Shopkhoev et al. 2025); returns its number; 22023 if there are not that many blocks, the strategy is '
+  'unknown, damping is not above 0, the corpus has fewer tokens than the embedding has numbers or, with repair, the '
+  'first block is left out or there is no corpus, 0A000 if, with repair, a tensor is factored, 22003 if damping is '
+  'too small, 53200 if the corpus is too long for hartonomous.max_work_memory, 42704, 42710, 55P03 with nowait, and '
+  'errors of block_influence()';
 
 CREATE FUNCTION hartonomous.extract_by_spatial_region(parent hartonomous.regmodel, min_x real, max_x real, min_y real,
     max_y real, min_z real DEFAULT -10, max_z real DEFAULT 10, new_model_name text DEFAULT NULL,

@@ -15,10 +15,9 @@ COMMENT ON FUNCTION hartonomous_internal.selected_atoms(bigint, bigint, integer[
   'set, columns are refitted by the Gram matrix that a revision has of it; with kept blocks, the last matrix of block '
   '"before" makes up for those that are left out behind it, by a corpus in windows of n_ctx tokens; 22023 if the '
   'numbers are not ascending or out of range, do not make the shape of into_layer, leave rows that are no '
-  'whole blocks, '
-  'or the layer or the corpus is not fit for a repair, 0A000 if they cut blocks of a carried format, 42704 if there is '
-  'no such layer, 22004 on NULL, 55000 if there is no Gram matrix, or activations are not finite, 22003 if it is not '
-  'positive semidefinite, 53200 beyond hartonomous.max_work_memory';
+  'whole blocks, or the layer or the corpus is not fit for a repair, 0A000 if they cut blocks of a carried format, '
+  '42704 if there is no such layer, 22004 on NULL, 55000 if there is no Gram matrix, or activations are not finite, '
+  '22003 if it is not positive semidefinite, 53200 beyond hartonomous.max_work_memory';
 
 CREATE FUNCTION hartonomous_internal.select_weights(weights hartonomous.weights, columns integer, kept_rows integer[],
     kept_columns integer[]) RETURNS hartonomous.weights

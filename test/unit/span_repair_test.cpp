@@ -284,6 +284,24 @@ TEST(SpanRepair, WhatMakesNoSenseIsRefused) {
   EXPECT_EQ(state_of(model, {{0, 1, 4, 5}}), "55000");
 }
 
+// All tokens are the same, and so is what is added for each.
+TEST(SpanRepair, DependentOutputsNeedDamping) {
+  deep_model model("random-llama.gguf");
+  no_interrupts none;
+  transformer network(model.config, model.tensors, 1, 1 << 20, none);
+  const std::vector<token_id> tokens(64, 3);
+  const std::vector<std::int32_t> kept = {0, 1, 4, 5};
+  const repair_text text = {tokens, n_ctx, std::nullopt};
+  const span_repair repair = repair_span(network, model.tensors, text, kept, 1, 0.01, enough);
+  EXPECT_LT(repair.error_after, 0.1 * repair.error_before);
+  for (const float change : repair.change) EXPECT_LT(std::abs(change), 100.0F);
+  try {
+    repair_span(network, model.tensors, text, kept, 1, 1e-300, enough);
+  } catch (const error& e) {
+    EXPECT_STREQ(e.state(), "22003");  // where rounding leaves a pivot that is not positive
+  }
+}
+
 TEST(SpanRepair, CanBeCancelled) {
   deep_model model("random-llama.gguf");
   countdown all;

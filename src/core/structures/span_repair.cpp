@@ -222,8 +222,11 @@ class repairer {
       h(i, i) += damping_ * mean;
     }
     const matrix_element right = [&](std::size_t r, std::size_t k) { return products.row(r)[k]; };
-    if (!structures_detail::solve_rows(h, width_, right, repair.change.data(), pool, interrupts))
-      network_detail::refuse_activations("output", repair.matrix);
+    if (!structures_detail::solve_rows(h, width_, right, repair.change.data(), pool, interrupts)) {
+      throw error(sqlstate::numeric_value_out_of_range,
+                  "the outputs of tensor \"" + repair.matrix + "\" are too dependent for a repair", {},
+                  "Pass a larger damping.");
+    }
   }
 
   // part += change * added, token by token.
