@@ -26,7 +26,7 @@ COMMENT ON PROCEDURE hartonomous.quantize_model(hartonomous.regmodel, text, text
   'of a calibration set do (of the live revision, unless calibration_revision is given); with method hessian the '
   'rounding errors of a row are chosen so that they cancel in the outputs, by the Gram matrices of the set, to whose '
   'diagonal the share damping (default 0.01) of its mean is added, in a first pass and at most so many sweeps '
-  '(default 5); with sequential also block by block, each on the text as the blocks quantized before it pass it on, '
-  'whose errors it corrects; rollback_model() undoes it; '
+  '(default 5); with sequential also block by block and then the output matrix, each on the text as what is quantized '
+  'before it passes it on, whose errors it corrects; rollback_model() undoes it; '
   '22023 if there is no such format or method, 55000 if tensors are already quantized and requantize is false, or if '
   'there are no statistics';

@@ -2,7 +2,8 @@
 -- run goes, and missing atoms stay missing.
 BEGIN;
 \ir lib/model_files.sql
-SELECT plan(43);
+\ir lib/language_models.sql
+SELECT plan(48);
 
 \getenv examples HARTONOMOUS_EXAMPLES
 SELECT import_gguf(:'examples' || '/tiny-stories.gguf', 'tiny') AS tiny \gset
@@ -87,7 +88,7 @@ INSERT INTO tensor_atoms (model_id, revision_id, layer_id, atom_sequence, x, y, 
   SELECT a.model_id, a.revision_id, :output, atom_sequence, x, y, importance_score, 'output.weight', atom_data
     FROM tensor_atoms a JOIN model_layers l USING (layer_id)
    WHERE a.model_id = :untied AND l.layer_name = 'token_embd.weight';
-CALL collect_calibration('untied', 'c', max_tokens => 4000, n_ctx => 128);
+CALL collect_calibration('untied', 'c', max_tokens => 2600, n_ctx => 128);
 SELECT is((SELECT string_agg(layer_name, ' ' ORDER BY layer_id) FROM plan_of('untied', true) p
             JOIN model_layers l USING (layer_id, layer_name)
            WHERE l.layer_idx < 0 AND p.arguments -> 'sequential' = 'true'), 'output.weight',
@@ -125,6 +126,59 @@ SELECT isnt((SELECT md5(string_agg(dequantize(atom_data)::text, '' ORDER BY atom
 SELECT is((SELECT count(DISTINCT layer_id) FROM tensor_atoms WHERE model_id = :untied
             AND weights_format(atom_data) NOT IN ('F16', 'F32')), 1::bigint, '... and can be quantized alone');
 SELECT rollback_model('untied') \g /dev/null
+
+-- Experts, of which the last is never used, and rows that fit no block
+CREATE FUNCTION lib.routed_gguf() RETURNS bytea LANGUAGE sql IMMUTABLE
+  RETURN llama_gguf(1,
+    ARRAY(SELECT key FROM llama_keys() WHERE key ~ '^(general|llama)\.')
+      || ARRAY(SELECT t.name FROM unnest(llama_tensors()) t),
+    ARRAY[kv_text('general.architecture', 'qwen3moe'),
+          kv('qwen3moe.attention.layer_norm_rms_epsilon', 6, f32(0.00001))]
+      || ARRAY(SELECT kv_u32('qwen3moe.' || key, value::integer) FROM jsonb_each_text(
+           '{"block_count": 1, "context_length": 64, "embedding_length": 32, "feed_forward_length": 24,
+             "attention.head_count": 2, "expert_count": 4, "expert_used_count": 2, "expert_feed_forward_length": 24}')),
+    ARRAY[ROW('token_embd.weight', '{32,259}', 0, waves(259, 32, 1)),
+          ROW('output_norm.weight', '{32}', 0, waves(1, 32, 2)),
+          ROW('blk.0.attn_norm.weight', '{32}', 0, waves(1, 32, 3)),
+          ROW('blk.0.attn_q.weight', '{32,32}', 0, waves(32, 32, 4)),
+          ROW('blk.0.attn_k.weight', '{32,32}', 0, waves(32, 32, 5)),
+          ROW('blk.0.attn_v.weight', '{32,32}', 0, waves(32, 32, 6)),
+          ROW('blk.0.attn_output.weight', '{32,32}', 0, waves(32, 32, 7)),
+          ROW('blk.0.attn_q_norm.weight', '{16}', 0, waves(1, 16, 8)),
+          ROW('blk.0.attn_k_norm.weight', '{16}', 0, waves(1, 16, 9)),
+          ROW('blk.0.ffn_norm.weight', '{32}', 0, waves(1, 32, 10)),
+          ROW('blk.0.ffn_gate_inp.weight', '{32,4}', 0,
+              f32(VARIADIC wave(32, 3)) || f32(VARIADIC ARRAY(SELECT -w FROM unnest(wave(32, 3)) w)) || zeros(256)),
+          ROW('blk.0.ffn_gate_exps.weight', '{32,24,4}', 0, waves(96, 32, 11)),
+          ROW('blk.0.ffn_up_exps.weight', '{32,24,4}', 0, waves(96, 32, 12)),
+          ROW('blk.0.ffn_down_exps.weight', '{24,32,4}', 0, waves(128, 24, 13))]::lib.tensor[]);
+SELECT import_gguf(routed_gguf(), 'routed') AS routed \gset
+SELECT add_calibration_set('story', repeat('the-cat-sat.the-dog-ran,and-the-cow-did-not.', 10)) \g /dev/null
+CALL collect_calibration('routed', 'story');
+SELECT is(s.token_counts[4], 0::bigint, 'no token goes to the last expert')
+  FROM calibration_stats s JOIN model_layers l USING (layer_id) WHERE l.layer_name = 'blk.0.ffn_up_exps.weight';
+CREATE TEMP TABLE experts AS
+  SELECT atom_sequence, quantize(atom_data, 'Q4_0') AS plain FROM tensor_atoms
+   WHERE model_id = :routed AND tensor_name = 'blk.0.ffn_up_exps.weight';
+CALL quantize_model('routed', 'Q4_0', calibration_set => 'story', pure => true, sequential => true);
+SELECT bytes(:routed) AS routed_bytes \gset
+SELECT is((SELECT count(*) FROM check_model('routed')), 0::bigint, 'a model with experts has no faults afterwards');
+SELECT results_eq($$SELECT atom_sequence / 24, bool_and(a.atom_data::bytea = e.plain::bytea)
+                      FROM tensor_atoms a JOIN experts e USING (atom_sequence)
+                     WHERE a.tensor_name = 'blk.0.ffn_up_exps.weight' AND a.model_id = model_id('routed')
+                     GROUP BY 1 ORDER BY 1$$,
+  'VALUES (0, false), (1, false), (2, false), (3, true)',
+  'an expert without tokens is quantized plainly, others are not');
+SELECT is((SELECT string_agg(DISTINCT weights_format(atom_data), ' ') FROM tensor_atoms
+            WHERE model_id = :routed AND tensor_name = 'blk.0.ffn_down_exps.weight'), 'F16',
+  'rows that fit no block get a format without blocks');
+SELECT rollback_model('routed') \g /dev/null
+SET hartonomous.threads = 2;
+CREATE TRIGGER forget AFTER UPDATE ON compression_steps EXECUTE FUNCTION lib.forget();
+CALL quantize_model('routed', 'Q4_0', calibration_set => 'story', pure => true, sequential => true);
+DROP TRIGGER forget ON compression_steps;
+RESET hartonomous.threads;
+SELECT is(bytes(:routed), :'routed_bytes', 'a session that has lost the state writes the same experts');
 
 -- One token; and a column that is never active, whose weights are kept as well as others.
 CREATE FUNCTION lib.column_error(columns integer[]) RETURNS double precision LANGUAGE sql BEGIN ATOMIC
