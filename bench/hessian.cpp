@@ -54,7 +54,8 @@ class made_up_gram {
 };
 
 struct cost {
-  double hessian = 0.0;          // seconds for H and its factor
+  double orders = 1.0;           // of the columns, each of which is a factor and a pass
+  double hessian = 0.0;          // seconds for H and its factors
   double seconds_a_million = 0;  // of weights, the slowest format
 };
 
@@ -99,6 +100,7 @@ cost measure(std::size_t rows, std::size_t columns) {
       },
       0.01, one, none);
   result.hessian = processor_seconds() - start;
+  result.orders = h.reversed() != nullptr ? 2.0 : 1.0;
   std::mt19937_64 generator(5);
   std::normal_distribution<float> normal(0.0f, 0.02f);
   std::vector<float> weights(rows * columns);
@@ -107,10 +109,10 @@ cost measure(std::size_t rows, std::size_t columns) {
   const unsigned sweeps = hessian_options().sweeps;
   const auto n = static_cast<double>(columns), p = static_cast<double>(input_hessian::panel_columns);
   std::printf("\nwidth %zu, %zu rows: H and its factor %.2f s; up to %.2f billion multiply-adds a million weights\n",
-              columns, rows, result.hessian, (n / 2 + n + sweeps * (n + 3 * p)) / 1e3);
+              columns, rows, result.hessian, result.orders * (n / 2 + n + sweeps * (n + 3 * p)) / 1e3);
   std::printf("%-8s%30s%30s%26s\n", "format", "s a million weights", "first pass alone", "loss, of importance's");
   for (const format f : readable_formats()) {
-    if (traits_of(f).block_weights == 1 || f == format::Q8_0 || columns % traits_of(f).block_weights != 0) continue;
+    if (traits_of(f).block_weights == 1 || columns % traits_of(f).block_weights != 0) continue;
     double loss = 0.0, first_loss = 0.0;
     const double seconds = seconds_to_quantize(f, weights, rows, h, sweeps, &loss);
     const double first = seconds_to_quantize(f, weights, rows, h, 0, &first_loss);
@@ -122,15 +124,17 @@ cost measure(std::size_t rows, std::size_t columns) {
 }
 
 // A llama of 8 billion weights: 32 blocks of width 4096 and feed-forward width 14336, 128256 tokens. From the measured
-// widths, time a weight is taken to grow in proportion to the width, and that of H to its third power.
+// widths, time a weight is taken to grow in proportion to the width, and that of H to its third power; rows as long as
+// its own have one order.
 void estimate(std::size_t width, const cost& measured) {
   const double million = 1e-6, blocks = 32, vocabulary = 128256;
   const double narrow = (blocks * (2.0 * 4096 + 2.0 * 1024 + 2.0 * 14336) + 2.0 * vocabulary) * 4096 * million;
   const double wide = blocks * 4096.0 * 14336 * million;
   const auto from = static_cast<double>(width);
-  const double rounding = measured.seconds_a_million * (narrow * (4096 / from) + wide * (14336 / from));
-  const double factors =
-      measured.hessian * ((blocks * 3 + 1) * std::pow(4096 / from, 3) + blocks * std::pow(14336 / from, 3));
+  const double rounding =
+      measured.seconds_a_million / measured.orders * (narrow * (4096 / from) + wide * (14336 / from));
+  const double factors = measured.hessian / measured.orders *
+                         ((blocks * 3 + 1) * std::pow(4096 / from, 3) + blocks * std::pow(14336 / from, 3));
   std::printf(
       "\nA llama of 8 billion weights, from width %zu: %.1f core hours (of them %.1f for Hessians); %.1f h on 2 cores, "
       "%.1f h on 16.\n",

@@ -4,12 +4,14 @@
 // Rounding each weight to the nearest level ignores that errors of correlated inputs can cancel. Here every rounding
 // error is fed back into the weights that follow (Frantar, Ashkboos, Hoefler, Alistarh, GPTQ, 2023), the scales of a
 // block are chosen when its turn comes, and then sub-blocks are improved in turn against what all others left over.
+// Rows that are not very long are quantized from both ends, and the better result is taken.
 // The result consists of ordinary blocks, which any reader of the format decodes.
 #pragma once
 
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <vector>
 
 #include "hartonomous/format.hpp"
@@ -38,6 +40,10 @@ class input_hessian {
   // As used: larger than wanted if the matrix was not positive definite.
   double damping() const noexcept { return damping_; }
 
+  // Up to this many columns, the object also has the matrices for the reverse order. In longer rows the losses of both
+  // orders differ too little: they are averages over more blocks.
+  static constexpr std::size_t most_columns_of_both_orders = 1024;
+
   // Memory in bytes of the object, and the most that making it takes.
   static std::uint64_t bytes(std::size_t columns) noexcept;
   static std::uint64_t work_bytes(std::size_t columns) noexcept;
@@ -45,6 +51,9 @@ class input_hessian {
   // ---- for quantize_rows() ---------------------------------------------------------------------------------------
 
   static constexpr std::size_t panel_columns = 256;
+
+  // The same H with rows and columns in reverse order, or nullptr.
+  const input_hessian* reversed() const noexcept { return reversed_.get(); }
 
   std::size_t panels() const noexcept { return (columns_ + panel_columns - 1) / panel_columns; }
   std::size_t panel_width(std::size_t panel) const noexcept;
@@ -64,12 +73,17 @@ class input_hessian {
   block_factors factors_of_blocks(std::size_t size, interrupt_checker& interrupts) const;
 
  private:
+  input_hessian(const input_hessian& in_order, thread_pool& pool, interrupt_checker& interrupts);
+
   std::size_t factor_offset(std::size_t panel) const noexcept;
+  float entry(std::size_t row, std::size_t column) const noexcept;
+  void factor(const row_reader& matrix, bool keep_hessian, thread_pool& pool, interrupt_checker& interrupts);
 
   std::size_t columns_;
   double damping_;
   std::vector<float> hessian_, factor_;
   std::vector<float> factor_reciprocals_, importance_;
+  std::unique_ptr<const input_hessian> reversed_;
 };
 
 // The defaults are measured (bench/hessian.sh).
@@ -82,7 +96,7 @@ struct hessian_options {
 };
 
 // Encodes `rows` rows of hessian.columns() weights; `out` has room for rows * bytes_of(f, columns) bytes. Formats in
-// which a weight has no choice but the nearest level (Q8_0, F16, BF16, F32) are encoded by quantize().
+// which a weight has no choice but the nearest level (F16, BF16, F32) are encoded by quantize().
 //
 // Returns the loss tr((W - Q) H (W - Q)ᵀ), as the quantizer has followed it; that of a format encoded by quantize() is
 // computed from its blocks. Neither bytes nor loss depend on the number of threads or the instruction set.

@@ -177,7 +177,8 @@ COMMENT ON FUNCTION hartonomous_internal.quantize_calibration(integer, text, tex
   'if none is used; 22023 as check_quantize_method(), or if a set has to be chosen, 55000 without statistics, or '
   'Gram matrices, of the revision, 42704 if there is no such model';
 
--- The speed is that of a core of 2025 with AVX-512 (bench/hessian.sh); others take two to three times as long.
+-- Up to 1024 columns there are two orders (hartonomous/hessian.hpp). The speed is that of a core of 2025 with AVX-512
+-- (bench/hessian.sh); others take two to three times as long.
 CREATE FUNCTION hartonomous_internal.report_hessian_cost(model integer, plan hartonomous.tensor_plan[]) RETURNS void
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 250
   SET search_path = pg_catalog, pg_temp
@@ -198,9 +199,11 @@ BEGIN
       FROM planned p JOIN hartonomous.calibration_stats s
       ON s.model_id = model AND s.calibration_set = p.name AND s.revision_id = p.revision AND s.layer_id = p.layer_id)
   SELECT (SELECT count(*) FROM planned) AS tensors,
-         (SELECT sum(l.parameter_count * 1e-9 * (l.row_length * (1.5 + p.sweeps) + 768 * p.sweeps))::float8
+         (SELECT sum(l.parameter_count * 1e-9 * (l.row_length * (1.5 + p.sweeps) + 768 * p.sweeps)
+                     * CASE WHEN l.row_length <= 1024 THEN 2 ELSE 1 END)::float8
             FROM planned p JOIN hartonomous.model_layers l ON l.layer_id = p.layer_id) AS rows,
-         (SELECT sum(g.columns::float8 ^ 3 * 1e-9 / 3 * g.experts) FROM grams g) AS factors,
+         (SELECT sum(g.columns::float8 ^ 3 * 1e-9 / 3 * g.experts * CASE WHEN g.columns <= 1024 THEN 2 ELSE 1 END)
+            FROM grams g) AS factors,
          -- The text in two networks, and sums over its tokens.
          (SELECT coalesce(max(g.tokens), 0) * 1e-9 * (SELECT sum(l.parameter_count)::float8 * 2
             FROM hartonomous.model_layers l WHERE l.model_id = model AND l.layer_idx >= 0)

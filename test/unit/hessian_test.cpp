@@ -2,6 +2,7 @@
 // same bytes on every instruction set and with any number of threads.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 #include <limits>
@@ -118,6 +119,40 @@ TEST_P(Hessian, TellsTheLossOfItsBlocks) {
   EXPECT_NEAR(r.loss, loss_of(GetParam(), r.bytes, weights, h), 1e-3 * r.loss);
 }
 
+// The reversed matrix has no reversed one itself, so that quantizing by it shows what one order gives alone.
+TEST_P(Hessian, TakesTheBetterOrderForEachRow) {
+  constexpr std::size_t columns = 256, rows = 40;
+  const input_hessian h = correlated_hessian(columns, 31);
+  const std::vector<float> weights = normal_numbers(rows * columns, 32, 0.02f);
+  const std::vector<float> mirrored(weights.rbegin(), weights.rend());  // the last row first
+  ASSERT_NE(h.reversed(), nullptr);
+  ASSERT_EQ(h.reversed()->reversed(), nullptr);
+  const std::vector<float> both = decoded(GetParam(), quantized(GetParam(), weights, h).bytes, weights.size());
+  std::vector<float> one = decoded(GetParam(), quantized(GetParam(), mirrored, *h.reversed()).bytes, weights.size());
+  std::reverse(one.begin(), one.end());
+  thread_pool pool;
+  no_interrupts none;
+  std::size_t better = 0, equal = 0;
+  for (std::size_t row = 0; row < rows; ++row) {
+    std::vector<float> of_both(columns), of_one(columns);
+    for (std::size_t k = 0; k < columns; ++k) {
+      const std::size_t at = row * columns + k;
+      of_both[k] = weights[at] - both[at];
+      of_one[k] = weights[at] - one[at];
+    }
+    const double least = hessian_energy(of_both, 1, h, pool, none), other = hessian_energy(of_one, 1, h, pool, none);
+    EXPECT_LE(least, other * (1.0 + 1e-4)) << row;
+    ++(of_both == of_one ? equal : better);
+  }
+  EXPECT_GT(better, rows / 5);
+  EXPECT_GT(equal, rows / 5);
+}
+
+TEST(HessianOfLongRows, HasOneOrder) {
+  EXPECT_NE(correlated_hessian(1024, 33).reversed(), nullptr);
+  EXPECT_EQ(correlated_hessian(1280, 33).reversed(), nullptr);
+}
+
 // ---- blocks ----------------------------------------------------------------------------------------------------
 
 // `rows` rows through the steps of one instruction set.
@@ -126,11 +161,9 @@ result run_with(const hessian_detail::kernels& steps, format f, const std::vecto
   const std::size_t rows = weights.size() / h.columns();
   thread_pool pool;
   no_interrupts none;
-  const hessian_detail::grid& g = *hessian_detail::find_grid(f);
-  const hessian_detail::problem with = {g, h, h.factors_of_blocks(static_cast<std::size_t>(g.sub_block), none)};
   result r = {encoded(rows * bytes_of(f, h.columns())), 0.0};
   if (values != nullptr) values->resize(weights.size());
-  r.loss = hessian_detail::run(steps, with, weights, rows, {2, {}, 0}, r.bytes.data(),
+  r.loss = hessian_detail::run(steps, *hessian_detail::find_grid(f), h, weights, rows, {2, {}, 0}, r.bytes.data(),
                                values != nullptr ? values->data() : nullptr, pool, none);
   return r;
 }
@@ -302,7 +335,7 @@ TEST(HessianMissingBlocks, AreOneForEachBlock) {
 TEST(HessianOfFormatsWithoutChoice, IsQuantize) {
   const input_hessian h = correlated_hessian(256, 23);
   const std::vector<float> weights = normal_numbers(5 * 256, 24, 0.02f);
-  for (const format f : {format::Q8_0, format::F16, format::BF16, format::F32}) {
+  for (const format f : {format::F16, format::BF16, format::F32}) {
     const result r = quantized(f, weights, h);
     EXPECT_EQ(r.bytes, without_hessian(f, weights, h, false)) << traits_of(f).name;
     EXPECT_NEAR(r.loss, loss_of(f, r.bytes, weights, h), 1e-12);
@@ -329,6 +362,7 @@ TEST(HessianInterrupts, AreCheckedInEveryPhase) {
 
 TEST(HessianMemory, IsEstimated) {
   EXPECT_EQ(input_hessian::bytes(4096), 4u * (4096u * 4096u + 4096u * (4096u + 256u) / 2u));
+  EXPECT_EQ(input_hessian::bytes(512), 2u * 4u * (512u * 512u + 512u * (512u + 256u) / 2u));
   EXPECT_GT(input_hessian::work_bytes(4096), 8u * 4096u * 4096u);
   EXPECT_GT(quantize_rows_work_bytes(4096, 4096), std::size_t{1} << 25);
   EXPECT_LT(quantize_rows_work_bytes(4096, 4096), std::size_t{1} << 27);

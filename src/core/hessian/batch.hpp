@@ -20,6 +20,7 @@ struct problem {
   const grid& levels;
   const input_hessian& hessian;
   input_hessian::block_factors blocks;  // of sub-blocks
+  bool reversed;                        // whether column k is the last but k of the rows
 };
 
 struct batch {

@@ -99,6 +99,12 @@ void pack_short(const std::int8_t* levels, const std::int8_t*, const std::int8_t
   if constexpr (five_bits) pack_short_fifth_bits(stored.q, to.qh);
 }
 
+void pack_q8_0(const std::int8_t* levels, const std::int8_t*, const std::int8_t*, float d, float, std::byte* out) {
+  auto& to = *reinterpret_cast<block_q8_0*>(out);
+  to.d.set(d);
+  std::memcpy(to.qs, levels, short_block);
+}
+
 // The position of each level's value.
 void uneven_positions(const std::int8_t* levels, int count, std::uint8_t* q) {
   for (int i = 0; i < count; ++i) {
@@ -143,6 +149,7 @@ const grid* find_grid(format f) noexcept {
        pack_short<block_q5_0, -16, false, true>},
       {format::Q5_1, 32, 32, true, false, false, 0, 31, 1, 1, 0, 0.1f, 0.008f, sizeof(block_q5_1),
        pack_short<block_q5_1, 0, true, true>},
+      {format::Q8_0, 32, 32, false, false, false, -127, 127, 1, 1, 0, 0.1f, 0.002f, sizeof(block_q8_0), pack_q8_0},
       {format::IQ4_NL, 32, 32, false, false, true, -127, 113, 1, 1, 0, 1.0f, 0.015f, sizeof(block_iq4_nl), pack_iq4_nl},
       {format::IQ4_XS, 256, 32, false, true, true, -127, 113, -32, 31, 0, 1.0f, 0, sizeof(block_iq4_xs), pack_iq4_xs},
   };

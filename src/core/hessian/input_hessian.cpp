@@ -98,7 +98,7 @@ std::size_t input_hessian::factor_offset(std::size_t panel) const noexcept {
 
 std::uint64_t input_hessian::bytes(std::size_t columns) noexcept {
   const auto n = static_cast<std::uint64_t>(columns);
-  return sizeof(float) * (n * n + n * (n + panel_columns) / 2);
+  return (columns <= most_columns_of_both_orders ? 2 : 1) * sizeof(float) * (n * n + n * (n + panel_columns) / 2);
 }
 
 std::uint64_t input_hessian::work_bytes(std::size_t columns) noexcept {
@@ -112,22 +112,55 @@ input_hessian::input_hessian(std::size_t columns, const row_reader& gram, double
   if (!(damping > 0.0 && damping <= 1.0)) {
     throw error(sqlstate::invalid_parameter_value, "damping must be above 0 and at most 1");
   }
+  grow(hessian_, columns * columns, interrupts);
+  factor(gram, true, pool, interrupts);
+  if (columns <= most_columns_of_both_orders) reversed_.reset(new input_hessian(*this, pool, interrupts));
+}
+
+// The matrix itself is the same to the last bit. Its factor is damped once more: H is known in float only, and might
+// not be positive definite any more.
+input_hessian::input_hessian(const input_hessian& in_order, thread_pool& pool, interrupt_checker& interrupts)
+    : columns_(in_order.columns_), damping_(in_order.damping_) {
+  const std::size_t last = columns_ - 1;
+  hessian_.reserve(columns_ * columns_);
+  for (std::size_t p = 0; p < panels(); ++p) {
+    for (std::size_t j = 0; j < columns_; ++j) {
+      for (std::size_t i = 0; i < panel_width(p); ++i) {
+        hessian_.push_back(in_order.entry(last - j, last - (p * panel_columns + i)));
+      }
+    }
+  }
+  const auto row = [&](std::size_t j, double* out) {
+    for (std::size_t i = j; i < columns_; ++i) *out++ = static_cast<double>(entry(j, i));
+  };
+  factor(row, false, pool, interrupts);
+}
+
+float input_hessian::entry(std::size_t row, std::size_t column) const noexcept {
+  const std::size_t p = column / panel_columns;
+  return hessian_panel(p)[row * panel_width(p) + column % panel_columns];
+}
+
+// Damps and factors a matrix. H itself is stored if `keep_hessian`.
+void input_hessian::factor(const row_reader& matrix, bool keep_hessian, thread_pool& pool,
+                           interrupt_checker& interrupts) {
+  const std::size_t columns = columns_;
   const auto n = static_cast<Index>(columns);
   square_matrix work(n, n);
   const auto reversed = [n](std::size_t k) { return n - 1 - static_cast<Index>(k); };
-  grow(hessian_, columns * columns, interrupts);
   for (int raised = 0;; ++raised) {
-    const double mean = read_reversed(gram, work, interrupts);
+    const double mean = read_reversed(matrix, work, interrupts);
     damp(work, mean, damping_, interrupts);
-    for_panels(*this, false, pool, interrupts, [&](std::size_t p, std::size_t first, std::size_t end) {
-      const std::size_t width = panel_width(p), from = p * panel_columns;
-      float* out = &hessian_[from * columns + first * width];
-      for (std::size_t j = first; j < end; ++j) {
-        for (std::size_t i = from; i < from + width; ++i) {
-          *out++ = static_cast<float>(work(reversed(std::min(i, j)), reversed(std::max(i, j))));
+    if (keep_hessian)
+      for_panels(*this, false, pool, interrupts, [&](std::size_t p, std::size_t first, std::size_t end) {
+        const std::size_t width = panel_width(p), from = p * panel_columns;
+        float* out = &hessian_[from * columns + first * width];
+        for (std::size_t j = first; j < end; ++j) {
+          for (std::size_t i = from; i < from + width; ++i) {
+            *out++ = static_cast<float>(work(reversed(std::min(i, j)), reversed(std::max(i, j))));
+          }
         }
-      }
-    });
+      });
     if (hessian_detail::invert_factor(work, pool, interrupts)) break;
     if (raised == 3) {
       throw error(sqlstate::invalid_parameter_value, "Gram matrix is not positive definite",

@@ -53,23 +53,25 @@ namespace {
 // ---- rows in and out -------------------------------------------------------------------------------------------
 
 // Rows that do not exist are zero.
-void load_rows(span<const float> weights, span<const std::uint8_t> missing, std::size_t block, std::size_t first,
+void load_rows(const problem& with, span<const float> weights, span<const std::uint8_t> missing, std::size_t first,
                std::size_t rows, batch& to) {
   const std::size_t count = std::min(to.stride, rows - first), n = to.columns;
+  const auto place = [&](std::size_t i, std::size_t of) { return with.reversed ? of - 1 - i : i; };
   constexpr std::size_t tile = 64;
   for (std::size_t from = 0; from < n; from += tile) {
     for (std::size_t lane = 0; lane < to.stride; ++lane) {
       const float* row = lane < count ? weights.data() + (first + lane) * n : nullptr;
       for (std::size_t k = from; k < std::min(n, from + tile); ++k) {
-        to.original[k * to.stride + lane] = row != nullptr ? row[k] : 0.0f;
+        to.original[k * to.stride + lane] = row != nullptr ? row[place(k, n)] : 0.0f;
       }
     }
   }
   std::memcpy(to.residual.get(), to.original.get(), n * to.stride * sizeof(float));
-  const std::size_t blocks = n / block;
+  const std::size_t blocks = n / static_cast<std::size_t>(with.levels.block);
   for (std::size_t b = 0; b < blocks; ++b) {
     for (std::size_t lane = 0; lane < to.stride; ++lane) {
-      const bool is_missing = lane < count && !missing.empty() && missing[(first + lane) * blocks + b] != 0;
+      const bool is_missing =
+          lane < count && !missing.empty() && missing[(first + lane) * blocks + place(b, blocks)] != 0;
       to.present[b * to.stride + lane] = is_missing ? 0.0f : 1.0f;
     }
   }
@@ -83,24 +85,23 @@ void load_rows(span<const float> weights, span<const std::uint8_t> missing, std:
               std::string("The range of the weights is too large for format ") + traits_of(g.id).name + ".");
 }
 
-void store_rows(const grid& g, const batch& from, std::size_t first, std::size_t rows, std::size_t first_of_all,
-                std::byte* out) {
-  const std::size_t count = std::min(from.stride, rows - first), stride = from.stride;
+// One row, `number` of the matrix.
+void store_row(const problem& with, const batch& from, std::size_t lane, std::size_t number, std::byte* out) {
+  const grid& g = with.levels;
+  const std::size_t stride = from.stride;
   const auto block = static_cast<std::size_t>(g.block), parts = static_cast<std::size_t>(g.sub_blocks());
   const std::size_t blocks = from.columns / block;
-  for (std::size_t lane = 0; lane < count; ++lane) {
-    std::byte* to = out + (first + lane) * blocks * g.block_bytes;
-    for (std::size_t b = 0; b < blocks; ++b, to += g.block_bytes) {
-      std::int8_t levels[input_hessian::panel_columns], scales[16] = {}, minima[16] = {};
-      const float d = from.d[b * stride + lane], dmin = from.dmin[b * stride + lane];
-      if (!std::isfinite(d) || !std::isfinite(dmin)) refuse_scale(g, first_of_all + first + lane, b);
-      for (std::size_t k = 0; k < block; ++k) levels[k] = from.levels[(b * block + k) * stride + lane];
-      for (std::size_t j = 0; j < parts; ++j) {
-        scales[j] = static_cast<std::int8_t>(from.scales[(b * parts + j) * stride + lane]);
-        minima[j] = static_cast<std::int8_t>(from.minima[(b * parts + j) * stride + lane]);
-      }
-      g.pack(levels, scales, minima, d, dmin, to);
+  const auto place = [&](std::size_t i, std::size_t of) { return (with.reversed ? of - 1 - i : i) * stride + lane; };
+  for (std::size_t b = 0; b < blocks; ++b, out += g.block_bytes) {
+    std::int8_t levels[input_hessian::panel_columns], scales[16] = {}, minima[16] = {};
+    const float d = from.d[place(b, blocks)], dmin = from.dmin[place(b, blocks)];
+    if (!std::isfinite(d) || !std::isfinite(dmin)) refuse_scale(g, number, b);
+    for (std::size_t k = 0; k < block; ++k) levels[k] = from.levels[place(b * block + k, from.columns)];
+    for (std::size_t j = 0; j < parts; ++j) {
+      scales[j] = static_cast<std::int8_t>(from.scales[place(b * parts + j, blocks * parts)]);
+      minima[j] = static_cast<std::int8_t>(from.minima[place(b * parts + j, blocks * parts)]);
     }
+    g.pack(levels, scales, minima, d, dmin, out);
   }
 }
 
@@ -127,11 +128,38 @@ std::size_t wave_length(std::size_t columns, std::size_t stride, std::size_t row
   return std::min(fitting, (rows + stride - 1) / stride);
 }
 
-}  // namespace
+// What quantizing gives, and what it is of.
+struct rows_result {
+  span<const float> weights;
+  std::size_t rows;
+  std::byte* out;
+  float* reconstruction;       // or nullptr
+  std::vector<double> losses;  // one for each row
+};
 
-double run(const kernels& steps, const problem& with, span<const float> weights, std::size_t rows,
-           const hessian_options& options, std::byte* out, float* reconstruction, thread_pool& pool,
-           interrupt_checker& interrupts) {
+// Stores the rows of a batch; in reverse order only those that have become better.
+void store_rows(const kernels& steps, const problem& with, const batch& from, std::size_t first,
+                std::size_t first_of_all, rows_result& result) {
+  const std::size_t columns = from.columns, stride = from.stride;
+  const std::size_t bytes = columns / static_cast<std::size_t>(with.levels.block) * with.levels.block_bytes;
+  auto values = zeros<float>(columns * stride);
+  std::vector<double> losses(stride);
+  add_losses(steps, with, from, values.get(), losses.data());
+  for (std::size_t lane = 0; lane < std::min(stride, result.rows - first); ++lane) {
+    const std::size_t row = first + lane;
+    if (with.reversed && !(losses[lane] < result.losses[row])) continue;
+    result.losses[row] = losses[lane];
+    store_row(with, from, lane, first_of_all + row, result.out + row * bytes);
+    if (result.reconstruction == nullptr) continue;
+    for (std::size_t k = 0; k < columns; ++k) {
+      result.reconstruction[row * columns + k] = values[(with.reversed ? columns - 1 - k : k) * stride + lane];
+    }
+  }
+}
+
+void run_in_one_order(const kernels& steps, const problem& with, const hessian_options& options, rows_result& result,
+                      thread_pool& pool, interrupt_checker& interrupts) {
+  const std::size_t rows = result.rows;
   const std::size_t columns = with.hessian.columns(), panels = with.hessian.panels(), stride = steps.stride;
   const std::size_t most = wave_length(columns, stride, rows);
   std::vector<batch> wave;
@@ -139,7 +167,6 @@ double run(const kernels& steps, const problem& with, span<const float> weights,
     interrupts.check();
     wave.emplace_back(with.levels, columns, stride);
   }
-  std::vector<double> losses((rows + stride - 1) / stride * stride);
   for (std::size_t first = 0; first < rows; first += most * stride) {
     const std::size_t count = std::min(most, (rows - first + stride - 1) / stride);
     const auto all = [&](auto step) {
@@ -148,9 +175,7 @@ double run(const kernels& steps, const problem& with, span<const float> weights,
     const auto each_panel = [&](auto step) {
       for (std::size_t p = 0; p < panels; ++p) all([&](batch& rows_of, std::size_t) { step(with, rows_of, p); });
     };
-    all([&](batch& to, std::size_t row) {
-      load_rows(weights, options.missing, static_cast<std::size_t>(with.levels.block), row, rows, to);
-    });
+    all([&](batch& to, std::size_t row) { load_rows(with, result.weights, options.missing, row, rows, to); });
     each_panel(steps.feed_back);
     all([&](batch& of, std::size_t) { std::memset(of.residual.get(), 0, columns * stride * sizeof(float)); });
     each_panel(steps.add_residual);
@@ -164,20 +189,25 @@ double run(const kernels& steps, const problem& with, span<const float> weights,
         });
       }
     }
-    all([&](batch& of, std::size_t row) {
-      store_rows(with.levels, of, row, rows, options.first_row, out);
-      auto values = zeros<float>(columns * stride);
-      add_losses(steps, with, of, values.get(), &losses[row]);
-      if (reconstruction == nullptr) return;
-      for (std::size_t lane = 0; lane < std::min(stride, rows - row); ++lane) {
-        for (std::size_t k = 0; k < columns; ++k) {
-          reconstruction[(row + lane) * columns + k] = values[k * stride + lane];
-        }
-      }
-    });
+    all([&](batch& of, std::size_t row) { store_rows(steps, with, of, row, options.first_row, result); });
+  }
+}
+
+}  // namespace
+
+double run(const kernels& steps, const grid& levels, const input_hessian& hessian, span<const float> weights,
+           std::size_t rows, const hessian_options& options, std::byte* out, float* reconstruction, thread_pool& pool,
+           interrupt_checker& interrupts) {
+  rows_result result = {weights, rows, out, nullptr, std::vector<double>(rows)};
+  result.reconstruction = reconstruction;
+  for (const input_hessian* h : {&hessian, hessian.reversed()}) {
+    if (h == nullptr) break;
+    const auto part = static_cast<std::size_t>(levels.sub_block);
+    const problem with = {levels, *h, h->factors_of_blocks(part, interrupts), h != &hessian};
+    run_in_one_order(steps, with, options, result, pool, interrupts);
   }
   double total = 0.0;
-  for (std::size_t row = 0; row < rows; ++row) total += losses[row];
+  for (const double loss : result.losses) total += loss;
   return total;
 }
 
@@ -254,9 +284,7 @@ double quantize_rows(format f, span<const float> weights, std::size_t rows, cons
     throw error(sqlstate::invalid_parameter_value, "number of blocks that may be missing is wrong",
                 "There are " + std::to_string(blocks) + " blocks, not " + std::to_string(options.missing.size()) + ".");
   }
-  const auto part = static_cast<std::size_t>(levels->sub_block);
-  const problem with = {*levels, hessian, hessian.factors_of_blocks(part, interrupts)};
-  return run(best_kernels(), with, weights, rows, options, out, nullptr, pool, interrupts);
+  return run(best_kernels(), *levels, hessian, weights, rows, options, out, nullptr, pool, interrupts);
 }
 
 std::uint64_t quantize_rows_work_bytes(std::size_t rows, std::size_t columns) noexcept {
