@@ -4,7 +4,7 @@ BEGIN;
 \ir lib/model_files.sql
 \ir lib/language_models.sql
 \ir lib/structured_model.sql
-SELECT plan(98);
+SELECT plan(102);
 SET LOCAL client_min_messages = warning;
 
 -- The solution of a x = b, by elimination without pivots: a is positive definite.
@@ -338,6 +338,24 @@ SELECT throws_ok(format('CALL calibrate_importance(%s, ''obs'')', :m), '22003',
   'the Gram matrix is not positive semidefinite', 'a matrix that is no Gram matrix');
 SELECT is(present(:m), :r1, 'nothing has changed');
 UPDATE calibration_grams c SET gram = g.gram FROM lib.grams g WHERE g.layer_id = c.layer_id;
+
+-- A tensor whose Gram matrix and Hessian take more than 4 MB
+SELECT import_gguf(gguf(ARRAY[ROW('a.weight', '{1024,2}', 0, waves(2, 1024, 7))::tensor]), 'wide', 32) AS wide \gset
+INSERT INTO calibration_stats (model_id, revision_id, calibration_set, layer_id, tokens, columns, experts, token_counts,
+                               sums_of_squares, gram_layer_id)
+  VALUES (:wide, present(:wide), 'story', layer(:wide, 'a.weight'), 1, 1024, 1, '{1}',
+          array_fill(1::real, ARRAY[1024]), layer(:wide, 'a.weight'));
+INSERT INTO calibration_grams VALUES (:wide, present(:wide), 'story', layer(:wide, 'a.weight'), 0, 0, zeros(2099200));
+SET LOCAL hartonomous.max_work_memory = '4MB';
+SELECT throws_ok(format(call, :wide), '53200', NULL, 'more than max_work_memory: ' || call)
+  FROM unnest(ARRAY['CALL calibrate_importance(%s, ''obs'')', 'CALL prune_by_importance(%s, 0.5, refit => true)']) call;
+SELECT lives_ok(format('CALL calibrate_importance(%s, ''wanda'')', :wide), 'energies need less');
+RESET hartonomous.max_work_memory;
+CALL calibrate_importance(:wide, 'obs');
+SELECT importances(:wide, 'a.weight') AS by_zeros \gset
+CALL calibrate_importance(:wide, 'magnitude');
+SELECT ok(max(abs(z - m)) < 1e-3, 'without any input importance is that of magnitude')
+  FROM unnest(:'by_zeros'::real[], importances(:wide, 'a.weight')) u (z, m);
 
 -- ---- columns that are never active ------------------------------------------------------------------------------
 SELECT import_gguf(structured_gguf(), 'idle', 4) AS idle \gset

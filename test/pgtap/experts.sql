@@ -2,7 +2,7 @@
 BEGIN;
 \ir lib/model_files.sql
 \ir lib/language_models.sql
-SELECT plan(44);
+SELECT plan(51);
 SELECT create_store() \g /dev/null
 SET LOCAL hartonomous.model_cache_size = 0;
 
@@ -172,5 +172,40 @@ CREATE FUNCTION lib.down(model regmodel, expert integer) RETURNS real[] LANGUAGE
 SELECT is(down(:s, 0), down(:s, e), format('expert %s is as the first', e)) FROM generate_series(1, 2) e;
 SELECT is(array_agg(e ORDER BY e), '{0,1,2,3}', 'all experts change')
   FROM generate_series(0, 3) e WHERE down(:s, e) <> down('two', e);
+-- The importance of atoms: each expert has the statistics of its own tokens, and expert 3 has none.
+SELECT import_gguf(routed_gguf(), 'scored', 4) AS scored \gset
+SELECT add_calibration_set('for scores', story()) \g /dev/null
+CALL collect_calibration(:scored, 'for scores');
+CREATE FUNCTION lib.down_atoms(model integer) RETURNS TABLE (expert integer, n integer, importance real, sum float8,
+  energy float8) LANGUAGE sql VOLATILE AS $$
+  SELECT a.atom_sequence / 96, a.atom_sequence, a.importance_score, u.sum, u.energy
+    FROM model_layers l JOIN tensor_atoms a USING (layer_id)
+    JOIN calibration_stats c ON c.layer_id = l.layer_id AND c.calibration_set = 'for scores'
+   CROSS JOIN LATERAL (
+     SELECT sum(w::float8 ^ 2), sum(w::float8 ^ 2 * (c.sums_of_squares::real[])[
+              a.atom_sequence / 96 * 24 + a.atom_sequence % 6 * 4 + k]) AS energy
+       FROM unnest(a.atom_data::real[]) WITH ORDINALITY u (w, k)) u
+   WHERE l.model_id = model AND l.layer_name = 'blk.0.ffn_down_exps.weight' $$;
+CALL calibrate_importance(:scored, 'wanda', 'for scores');
+SELECT ok(corr(importance, ln(energy)) > 0.99999, 'energies of experts are those of their own tokens')
+  FROM down_atoms(:scored) WHERE expert < 3;
+SELECT ok((SELECT max(importance) FROM down_atoms(:scored) WHERE expert = 3)
+  < (SELECT min(importance) FROM down_atoms(:scored) WHERE expert < 3),
+  'atoms of an expert that is never used go first');
+SELECT ok(corr(importance, ln(sum)) > 0.99999, 'in the order of their magnitudes') FROM down_atoms(:scored)
+ WHERE expert = 3;
+CALL calibrate_importance(:scored, 'obs', 'for scores');
+SELECT ok(corr(importance, ln(sum)) > 0.99999, 'also by OBS, which has no Gram matrix of it') FROM down_atoms(:scored)
+ WHERE expert = 3;
+SELECT ok((SELECT avg(importance) FROM down_atoms(:scored) WHERE expert = 2)
+  > (SELECT avg(importance) FROM down_atoms(:scored) WHERE expert = 0), 'the more tokens, the more important');
+CREATE TABLE lib.before AS SELECT tensor_atom_id, atom_sequence / 96 AS expert, atom_data FROM tensor_atoms
+ WHERE model_id = :scored AND tensor_name = 'blk.0.ffn_down_exps.weight';
+CALL prune_by_importance(:scored, 0.65, layer_pattern => '%down_exps%', refit => true, calibration_set => 'for scores');
+SELECT is((SELECT count(*) FROM lib.before WHERE expert = 3), (SELECT count(*) FILTER (WHERE a.tensor_atom_id IS NULL)
+    FROM lib.before b LEFT JOIN tensor_atoms a ON a.model_id = :scored AND a.tensor_atom_id = b.tensor_atom_id
+   WHERE b.expert = 3), 'it is pruned');
+SELECT ok(count(*) > 10 AND bool_and(weights_count(a.atom_data) = 4), 'and others are refitted') FROM lib.before b
+  JOIN tensor_atoms a USING (tensor_atom_id) WHERE a.model_id = :scored AND a.atom_data::text <> b.atom_data::text;
 SELECT * FROM finish();
 ROLLBACK;

@@ -18,9 +18,15 @@
 #include "hartonomous/importance.hpp"
 #include "hartonomous/progress.hpp"
 
+extern "C" {
+#include "utils/array.h"
+}
+
 namespace hartonomous::pg {
 namespace {
 
+// The scores are passed to a query as an array.
+constexpr std::uint64_t most_atoms = MaxArraySize;
 constexpr float everything = -std::numeric_limits<float>::infinity();  // no atom is below it
 
 // Computes the logarithms of one method, for some rows of a matrix after the other.
@@ -33,6 +39,10 @@ class scores {
         damping_(operation.damping),
         pool_(static_cast<unsigned>(current_settings.threads)) {
     const atom_layout& layout = matrix_.layout;
+    if (layout.atoms() > most_atoms) {
+      throw error(sqlstate::program_limit_exceeded, "tensor \"" + matrix_.place.tensor + "\" has too many atoms", {},
+                  "Import with a larger atom_size.");
+    }
     work_bytes_ = layout.atoms() * 3 * sizeof(float) + matrix_.panel_rows() * layout.row_length * 2 * sizeof(float) +
                   matrix_.panel_rows() * layout.atoms_per_row() * sizeof(double);
     require_work_memory(work_bytes_, "computing the importance of atoms");

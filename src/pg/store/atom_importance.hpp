@@ -19,7 +19,8 @@ namespace hartonomous::pg {
 // `source` is the partition with the atoms. Needs an spi_session.
 //
 // Errors: 55000 if there are no statistics of the tensor, or they are damaged; 53200 beyond
-// hartonomous.max_work_memory; those of read_matrix() and damped_hessian.
+// hartonomous.max_work_memory; 54000 if there are more atoms than an array holds (134 million); those of read_matrix()
+// and damped_hessian.
 std::vector<float> atom_importance(Oid source, std::int64_t layer, const tensor_operation& operation);
 
 }  // namespace hartonomous::pg
