@@ -15,7 +15,8 @@
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/../scripts/lib.sh"
 MIXTURES=${MIXTURES:-Q2_K Q3_K_M Q4_K_M Q5_K_M}
-METHODS=${METHODS:-plain imatrix imatrix+allocation hessian hessian+allocation hessian+sequence hessian+allocation+sequence}
+METHODS=${METHODS:-plain imatrix imatrix+allocation hessian hessian+allocation hessian+sequence\
+ hessian+allocation+sequence hessian+fisher hessian+allocation+fisher hessian+allocation+sequence+fisher}
 LLAMA_CPP=${LLAMA_CPP:-}
 LLAMA_CPP_LIBRARIES=${LLAMA_CPP_LIBRARIES:-$LLAMA_CPP/build/bin}
 N_CTX=256

@@ -7,7 +7,8 @@ SET hartonomous.threads = 1;
 SELECT hartonomous.import_gguf(:'dir' || '/model.gguf', 'model') AS model \gset
 
 \ir split_text.sql
-CALL hartonomous.collect_calibration(:model, 'calibration');
+SELECT CASE WHEN :'methods' LIKE '%fisher%' THEN 'fisher' ELSE 'gram' END AS statistics \gset
+CALL hartonomous.collect_calibration(:model, 'calibration', statistics => :'statistics');
 SELECT hartonomous.export_importance(:model, 'calibration', :'dir' || '/importance.gguf') \g /dev/null
 
 -- ---- trials ------------------------------------------------------------------------------------------------------
@@ -47,6 +48,13 @@ INSERT INTO changes (model, change, method, preparation, statement)
                   to_quantize($$method => 'hessian', calibration_set => 'calibration', sequential => true$$)),
                  (7, 'hessian+allocation+sequence',
                   to_allocate($$'calibration'$$, '{"sequential": true}'),
+                  $$CALL hartonomous.quantize_model(%1$L, hartonomous.plan_from('allocation'))$$),
+                 (8, 'hessian+fisher', 'SELECT',
+                  to_quantize($$method => 'hessian', calibration_set => 'calibration', curvature => 'fisher'$$)),
+                 (9, 'hessian+allocation+fisher', to_allocate($$'calibration'$$, '{"curvature": "fisher"}'),
+                  $$CALL hartonomous.quantize_model(%1$L, hartonomous.plan_from('allocation'))$$),
+                 (10, 'hessian+allocation+sequence+fisher',
+                  to_allocate($$'calibration'$$, '{"sequential": true, "curvature": "fisher"}'),
                   $$CALL hartonomous.quantize_model(%1$L, hartonomous.plan_from('allocation'))$$)
          ) AS methods (rank, method, preparation, statement)
    WHERE method = ANY (string_to_array(:'methods', ' '))
@@ -79,7 +87,10 @@ INSERT INTO targets
    UNION ALL
   SELECT 'hessian+allocation+sequence', mixture, most, wanted
     FROM (VALUES ('Q2_K', 0.45, 0.33), ('Q3_K_M', 0.45, 0.33), ('Q4_K_M', 0.45, 0.33), ('Q5_K_M', 0.55, 0.45))
-         AS mixtures (mixture, most, wanted);
+         AS mixtures (mixture, most, wanted)
+   UNION ALL  -- printed, not required
+  SELECT 'hessian+allocation+sequence+fisher', mixture, NULL, 0.30
+    FROM unnest('{Q2_K,Q3_K_M,Q4_K_M}'::text[]) AS mixture;
 
 CREATE TABLE trials (
   line integer, bytes bigint, stored bigint, seconds float8, kl float8, kl_error float8, ratio float8, ratio_error float8,

@@ -7,6 +7,10 @@
 //
 // The text is run block by block, and the state of every token is kept between the blocks, so that the sums of a block
 // are complete before those of the next one begin.
+//
+// Then, if wanted, it is run backwards: the Gram matrix of the gradients of each matrix's output, the sum over tokens
+// of g g^T, of a loss whose labels are drawn from the model's own predictions. Together the two matrices approximate
+// the Fisher information of the weights by their Kronecker product (Martens and Grosse 2015, "K-FAC").
 #pragma once
 
 #include <cstddef>
@@ -33,9 +37,14 @@ struct linear_input {
 // All matrices that have an input, in the order in which they are used. (An embedding that is not tied has none.)
 std::vector<linear_input> linear_inputs(const transformer& network);
 
+// Of the same matrices but the output matrix: the gradients of their outputs, each of which is its own, as `columns`
+// numbers, and the step in which they are collected: one for each block, from the last block on.
+std::vector<linear_input> output_gradients_of(const transformer& network);
+
 enum class statistics_kind {
   diagonal,  // sums of squares
   gram,      // Gram matrices besides
+  fisher,    // those of the gradients of outputs besides
 };
 
 // The sums of one input.
@@ -65,6 +74,8 @@ class calibration_sink {
   virtual ~calibration_sink() = default;
   virtual void sums(span<const input_sums> inputs) = 0;
   virtual void panel(const gram_panel& panel) = 0;
+  // Of the gradients of the output of a matrix: `first_column` is a row of the matrix.
+  virtual void gradient_panel(const gram_panel& /*panel*/) {}
 };
 
 // The largest panel, so that a store can keep each in a value of its own.
@@ -73,13 +84,17 @@ constexpr std::uint64_t most_panel_bytes = std::uint64_t{64} << 20;
 // A text on its way through a network. Results depend neither on the number of threads nor on `memory`. After an error
 // the object cannot be used any more.
 //
-// Errors: 22023 without tokens or for an invalid length; 53200 if a step needs more memory than allowed; 54000 for an
-// input of more than 65536 numbers; 55000 if an input is not finite; those of network.hpp.
+// Steps are the blocks, the output matrix, and, for gradients, the blocks from the last one on. The states before some
+// of the blocks are kept for those, as many as `memory` allows, and the others are computed once more.
+//
+// Errors: 0A000 for gradients of a model with experts; 22023 without tokens or for an invalid length; 53200 if a step
+// needs more memory than allowed; 54000 for an input of more than 65536 numbers; 55000 if an input is not finite; those
+// of network.hpp.
 class calibration {
  public:
   // Cuts the text into windows of n_ctx tokens, of which the last may be shorter. If there is a `begin` token, it
   // replaces the first one of each window.
-  calibration(span<const token_id> tokens, std::uint32_t n_ctx, std::optional<token_id> begin);
+  calibration(span<const token_id> tokens, std::uint32_t n_ctx, std::optional<token_id> begin, bool gradients = false);
 
   // Bytes of the states of that many tokens, which are kept between steps.
   static std::uint64_t kept_bytes(const transformer& network, std::uint64_t tokens) noexcept;
@@ -90,6 +105,8 @@ class calibration {
   // together with everything else, the block is run several times.
   void run_step(transformer& network, std::optional<statistics_kind> kind, std::uint64_t memory,
                 calibration_sink& sink);
+  // How many steps there are.
+  std::uint32_t steps(const transformer& network) const noexcept;
   // The multiplications that a step takes; `watcher` is called on the caller's thread as they are done.
   double multiplications(const transformer& network, std::uint32_t step, std::optional<statistics_kind> kind,
                          std::uint64_t memory) const;
@@ -102,14 +119,30 @@ class calibration {
   };
 
   void begin(transformer& network, std::uint64_t memory);
-  std::uint64_t bytes_besides_sums(const transformer& network) const;
+  // With the states before every `spacing`-th block kept, and the least spacing that fits into memory. (If none does,
+  // the one that needs the least.)
+  std::uint64_t bytes_besides_sums(const transformer& network, std::uint32_t spacing) const;
+  std::uint32_t spacing_for(const transformer& network, std::uint64_t memory) const;
+  std::vector<linear_input> matrices_of_step(const transformer& network, std::uint32_t step) const;
+  std::vector<token_sequence> windows_of(const window_group& g) const;
+  void run_forward(transformer& network, std::optional<statistics_kind> kind, std::uint64_t memory,
+                   calibration_sink& sink);
   void run_groups(transformer& network, linear_observer* meter, bool keep);
   void run_group(transformer& network, const window_group& g, linear_observer* meter, bool keep);
+  void run_backward(transformer& network, bool collected, std::uint64_t memory, calibration_sink& sink);
+  void begin_backward(transformer& network);
+  // The states before a block, of which those since the kept ones before it are computed.
+  const std::vector<float>& stream_before(transformer& network, std::uint32_t block);
+  void run_groups_backward(transformer& network, std::uint32_t block, const output_gradients& outputs, bool keep);
 
   std::vector<token_id> tokens_;
   std::uint32_t n_ctx_;
   std::vector<window_group> groups_;
-  std::vector<float> states_;  // tokens x width
+  bool gradients_;
+  // tokens x width. In steps for gradients it is the gradient by the state.
+  std::vector<float> states_;
+  std::vector<std::vector<float>> streams_;  // for gradients: the states before blocks, where they are kept
+  std::uint32_t spacing_ = 1;                // of the blocks before which they are kept
   std::uint32_t step_ = 0;
   std::function<void(double)> watcher_;
 };

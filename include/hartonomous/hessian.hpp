@@ -114,4 +114,25 @@ std::uint64_t quantize_rows_work_bytes(std::size_t rows, std::size_t columns) no
 double hessian_energy(span<const float> matrix, std::size_t rows, const input_hessian& hessian, thread_pool& pool,
                       interrupt_checker& interrupts);
 
+// The same, so that the rows share their errors, too: against tr(A (W - Q) H (W - Q)ᵀ), where A = sum of g gᵀ over the
+// gradients g of a loss by the outputs of the matrix; `outputs` is made of A as `hessian` is of the inputs' Gram
+// matrix, and has as many columns as there are rows. The error of a row is made good by the rows that follow, as far as
+// A allows (the rule of quantize_rows() for columns, with A in place of H), `rows_at_once` of them at a time; then,
+// row_sweeps times, each row is quantized again against the errors of all others, and kept where the loss falls.
+// (Kronecker factors: Martens and Grosse 2015, "K-FAC"; two-sided feedback: Tseng et al. 2025, "YAQA".)
+//
+// Blocks do not depend on the number of threads. Formats without a choice are encoded as by quantize_rows(). Errors: as
+// quantize_rows(); 22023 if `outputs` has another size.
+struct two_sided_options {
+  unsigned row_sweeps = 2;
+  std::size_t rows_at_once = 64;  // a divisor of input_hessian::panel_columns
+};
+void quantize_rows_two_sided(format f, span<const float> weights, const input_hessian& hessian,
+                             const input_hessian& outputs, const hessian_options& options,
+                             const two_sided_options& sides, std::byte* out, thread_pool& pool,
+                             interrupt_checker& interrupts);
+
+// About the most memory in bytes that it takes beside its arguments.
+std::uint64_t two_sided_work_bytes(std::size_t rows, std::size_t columns) noexcept;
+
 }  // namespace hartonomous

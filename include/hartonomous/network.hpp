@@ -1,4 +1,4 @@
-// Forward passes of language models, whose weights are read a panel of rows at a time.
+// Forward and backward passes of language models, whose weights are read a panel of rows at a time.
 //
 // Architectures are defined in src/core/architecture and tensors have GGUF's names. The arithmetic is llama.cpp's in
 // float32: RMSNorm, rotary positions, grouped-query attention, SwiGLU, optional biases, tied output.
@@ -54,6 +54,11 @@ struct token_sequence {
   kv_cache* cache = nullptr;
 };
 
+// Gets the gradient of a loss by the output of each matrix, bias included: tokens x rows. Matrices are named with
+// ".weight". Called on the caller's thread.
+using output_gradients =
+    std::function<void(const std::string& matrix, const float* gradient, std::size_t tokens, std::size_t rows)>;
+
 class transformer {
  public:
   // Checks that all tensors exist and have the right shapes. Up to `panel_bytes` of a tensor (at least one row) are in
@@ -85,6 +90,22 @@ class transformer {
   void embed(span<const token_id> tokens, float* states);
   void run_block(std::uint32_t block, span<const token_sequence> sequences, float* states);
 
+  // The backward pass of the loss that is the sum over tokens of the cross entropy of the next token, whose label is
+  // drawn from the network's own prediction: its expectation of squared gradients is the Fisher information (Martens
+  // and Grosse 2015, "K-FAC"). Gradients of weights are not computed. There must be no observer.
+  //
+  // First the states after the last block, draws.size() x width: with each a number in [0, 1), the label is the first
+  // token at which the cumulative probability exceeds it. `gradients` becomes the gradient by the states. Returns the
+  // labels.
+  std::vector<token_id> sampled_loss_gradient(const float* states, span<const double> draws, float* gradients);
+  // Then block after block, from the last one on: runs a block again from the states before it, which stay as they are,
+  // and turns the gradient by the states after it into that by the states before it. Sequences have no caches. Error
+  // 0A000 if the block has experts.
+  void run_block_backward(std::uint32_t block, span<const token_sequence> sequences, const float* states,
+                          const output_gradients& outputs, float* gradients);
+  // Bytes that either allocates, for that many tokens in sequences of at most `longest` tokens.
+  std::uint64_t backward_bytes(std::uint64_t tokens, std::uint64_t longest) const noexcept;
+
   // The multiplications with weights that run() takes for `tokens` tokens, plus those of a logit_reader for `states`
   // states.
   double multiplications(std::uint64_t tokens, std::uint64_t states) const;
@@ -104,6 +125,12 @@ class transformer {
   void check_sequences(span<const token_sequence> sequences) const;
   void check_tokens(span<const token_id> tokens) const;
   void run_block(std::uint32_t block, network_detail::batch& b);
+  // `row` may change the logits of columns first to first + count, on any thread; `panel` sees them all, if it is set.
+  struct logit_visitor {
+    std::function<void(std::size_t row, float* logits, std::size_t first, std::size_t count)> row;
+    std::function<void(const float* logits, std::size_t count, const float* weights)> panel;
+  };
+  void for_logits(const float* normed, std::size_t rows, const logit_visitor& visit);
 
   hyperparameters config_;
   std::unique_ptr<network_detail::compute_context> compute_;

@@ -28,7 +28,7 @@ class progress_timer {
 };
 
 // For example "calibrated 18.3 %, block 2 of 32, 1 min 40 s left": what was done, and which part (0 to 1) of all steps;
-// they are the blocks of a network, from 0, and then its output matrix.
+// they are the blocks of a network, from 0, its output matrix, and then the gradients of its blocks, from the last one.
 std::string block_progress_text(const std::string& done, double part, std::uint32_t step, std::uint32_t blocks,
                                 std::optional<double> seconds_left);
 

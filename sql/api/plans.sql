@@ -137,7 +137,7 @@ CREATE FUNCTION hartonomous.quantize_plan(model hartonomous.regmodel, format tex
     layer_pattern text DEFAULT '%', overrides jsonb DEFAULT NULL, pure boolean DEFAULT false,
     column_importance regclass DEFAULT NULL, method text DEFAULT NULL, calibration_set text DEFAULT NULL,
     calibration_revision integer DEFAULT NULL, damping double precision DEFAULT NULL, sweeps integer DEFAULT NULL,
-    sequential boolean DEFAULT NULL)
+    sequential boolean DEFAULT NULL, curvature text DEFAULT NULL)
   RETURNS SETOF hartonomous.tensor_plan
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 300
   SET search_path = pg_catalog, pg_temp
@@ -150,7 +150,7 @@ DECLARE
   mixture text := named;
   uniform text;
   calibration constant jsonb := hartonomous_internal.quantize_calibration(model, method, calibration_set,
-    calibration_revision, column_importance, damping, sweeps, sequential);
+    calibration_revision, column_importance, damping, sweeps, sequential, curvature);
 BEGIN
   IF mixture IS NULL THEN
     PERFORM hartonomous_internal.fitting_format(format, 256);
@@ -212,10 +212,11 @@ BEGIN
              || CASE WHEN s.layer_id IS NULL THEN '{}'
                      -- Without a Gram matrix there is still its diagonal, which is also for atoms of several formats.
                      WHEN $8 ->> 'method' = 'hessian' AND (s.gram_layer_id IS NULL OR p.format IS NULL)
-                     THEN ($8 - ARRAY['damping', 'sweeps', 'sequential']) || '{"method": "imatrix"}'
+                     THEN ($8 - ARRAY['damping', 'sweeps', 'sequential', 'curvature']) || '{"method": "imatrix"}'
                      -- A tied embedding is used by the blocks, which must not be quantized before it.
-                     WHEN p.factored OR hartonomous_internal.layer_type(p.layer_name) = 'embedding'
-                     THEN $8 - 'sequential' ELSE $8 END END,
+                     ELSE $8 - CASE WHEN p.factored OR hartonomous_internal.layer_type(p.layer_name) = 'embedding'
+                                    THEN 'sequential' ELSE '' END
+                             - CASE WHEN g.layer_id IS NULL THEN 'curvature' ELSE '' END END END,
            p.atoms, p.atoms, p.bytes, CASE WHEN p.spared IS NULL THEN p.bytes_after ELSE p.bytes END,
            coalesce(p.spared, CASE WHEN NOT p.changes THEN 'already there'
                                    WHEN p.unfit IS NOT NULL THEN 'rows fit no block of ' || p.unfit END),
@@ -227,12 +228,16 @@ BEGIN
       LEFT JOIN hartonomous.calibration_stats s
         ON s.model_id = $1 AND s.calibration_set = $8 ->> 'calibration_set'
        AND s.revision_id = ($8 ->> 'calibration_revision')::integer AND s.layer_id = p.layer_id
+      LEFT JOIN (SELECT DISTINCT g.layer_id FROM hartonomous.calibration_grams g
+                  WHERE g.model_id = $1 AND g.calibration_set = $8 ->> 'calibration_set'
+                    AND g.revision_id = ($8 ->> 'calibration_revision')::integer AND g.of_gradients) g
+        ON g.layer_id = p.layer_id
       ORDER BY p.position
     $sql$ USING model, uniform, layer_pattern, container, mixture, overrides, column_importance, calibration;
 END
 $$;
 COMMENT ON FUNCTION hartonomous.quantize_plan(hartonomous.regmodel, text, text, jsonb, boolean, regclass, text, text,
-  integer, double precision, integer, boolean) IS
+  integer, double precision, integer, boolean, text) IS
   'what quantize_model would do, one row per tensor that matches the pattern (see tensor_plan): its target format or, '
   'if atoms get the formats planned for them, what each of these becomes; details have its present and target formats, '
   'and whether quantized weights would be quantized again; reason tells why a tensor is kept, or gets another format '

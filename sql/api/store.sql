@@ -301,11 +301,12 @@ BEGIN
     revision_id integer NOT NULL,
     calibration_set text NOT NULL,
     layer_id bigint NOT NULL,
+    of_gradients boolean NOT NULL DEFAULT false,
     expert integer NOT NULL CHECK (expert >= 0),
     first_column integer NOT NULL CHECK (first_column >= 0),
     gram bytea NOT NULL
       CONSTRAINT calibration_grams_fit_a_dump CHECK (octet_length(gram) <= hartonomous_internal.most_gram_bytes()),
-    PRIMARY KEY (model_id, calibration_set, revision_id, layer_id, expert, first_column),
+    PRIMARY KEY (model_id, calibration_set, revision_id, layer_id, of_gradients, expert, first_column),
     FOREIGN KEY (model_id, calibration_set, revision_id, layer_id)
       REFERENCES hartonomous.calibration_stats ON UPDATE CASCADE ON DELETE CASCADE
   );

@@ -96,28 +96,30 @@ COMMENT ON FUNCTION hartonomous_internal.add_input_statistics(integer, integer, 
   'gram_layer 0 stands for none, and so do no norms';
 
 CREATE FUNCTION hartonomous_internal.add_gram_panel(model integer, revision integer, calibration_set text,
-    layer bigint, expert integer, first_column integer, gram bytea) RETURNS void
+    layer bigint, of_gradients boolean, expert integer, first_column integer, gram bytea) RETURNS void
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 250
   SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
 BEGIN
   INSERT INTO hartonomous.calibration_grams
-      (model_id, revision_id, calibration_set, layer_id, expert, first_column, gram)
-    VALUES (model, revision, add_gram_panel.calibration_set, layer, add_gram_panel.expert,
+      (model_id, revision_id, calibration_set, layer_id, of_gradients, expert, first_column, gram)
+    VALUES (model, revision, add_gram_panel.calibration_set, layer, add_gram_panel.of_gradients, add_gram_panel.expert,
             add_gram_panel.first_column, add_gram_panel.gram);
 END
 $$;
-COMMENT ON FUNCTION hartonomous_internal.add_gram_panel(integer, integer, text, bigint, integer, integer, bytea) IS
-  'stores some rows of a Gram matrix';
+COMMENT ON FUNCTION hartonomous_internal.add_gram_panel(integer, integer, text, bigint, boolean, integer, integer,
+  bytea) IS
+  'stores some rows of the Gram matrix of a tensor''s inputs, or of the gradients by its outputs';
 
 CREATE FUNCTION hartonomous_internal.gram_matrix(model integer, tensor text, calibration_set text, revision integer,
-    expert integer DEFAULT 0) RETURNS real[]
+    expert integer DEFAULT 0, of_gradients boolean DEFAULT false) RETURNS real[]
   AS 'MODULE_PATHNAME' LANGUAGE C STABLE STRICT PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp;
-COMMENT ON FUNCTION hartonomous_internal.gram_matrix(integer, text, text, integer, integer) IS
-  'the upper triangle of the Gram matrix of a tensor''s input, row after row, each from the diagonal on; zeros for an '
-  'expert that no token chose; NULL if there is none; 42704 if there is no such tensor, 22023 no such expert, 55000 if '
+COMMENT ON FUNCTION hartonomous_internal.gram_matrix(integer, text, text, integer, integer, boolean) IS
+  'the upper triangle of the Gram matrix of a tensor''s input, or of the gradients by its output, row after row, each '
+  'from the diagonal on; zeros for an expert that no token chose; NULL if there is none; 42704 if there is no such '
+  'tensor, 22023 no such expert, 55000 if '
   'what is stored is damaged, 53200 beyond hartonomous.max_work_memory';
 
 -- Operations that leave all weights as they are: a revision made by these alone runs like its parent.
@@ -175,12 +177,14 @@ AS $$
 #variable_conflict use_variable
 DECLARE
   source hartonomous.calibration_sets;
+  fisher constant boolean := coalesce(plan_calibration.statistics = 'fisher', false);
+  most_experts integer;
   target integer := coalesce(plan_calibration.revision, hartonomous_internal.current_revision(model));
 BEGIN
-  IF plan_calibration.statistics IS NULL OR plan_calibration.statistics NOT IN ('gram', 'diagonal') THEN
+  IF plan_calibration.statistics IS NULL OR plan_calibration.statistics NOT IN ('gram', 'diagonal', 'fisher') THEN
     PERFORM hartonomous_internal.raise_error('22023',
       format('unknown statistics "%s"', coalesce(plan_calibration.statistics, 'NULL')),
-      hint => 'Statistics are "gram" and "diagonal".');
+      hint => 'Statistics are "gram", "diagonal" and "fisher".');
   ELSIF plan_calibration.max_tokens < 1 THEN
     PERFORM hartonomous_internal.raise_error('22023',
       format('max_tokens must be at least 1, not %s', plan_calibration.max_tokens));
@@ -196,22 +200,36 @@ BEGIN
       format('calibration set "%s" has no text', source.calibration_set),
       hint => 'Only its statistics were imported. Add the text as another set.');
   END IF;
-  -- What a stopped call has stored is kept; so is a Gram matrix, whose diagonal is what 'diagonal' asks for.
-  RETURN QUERY
-    SELECT target, min(i.used_n_ctx), min(i.tokens)::integer,
-           coalesce(array_agg(DISTINCT i.step) FILTER (WHERE s.layer_id IS NULL), '{}')
+  -- What a stopped call has stored is kept; so is a Gram matrix, whose diagonal is what 'diagonal' asks for. Steps for
+  -- gradients follow the others, from the last block on.
+  WITH inputs AS MATERIALIZED (
+    SELECT i.*, s.layer_id IS NULL AS missing, s.layer_id IS NULL OR NOT EXISTS (
+             SELECT FROM hartonomous.calibration_grams g
+              WHERE g.model_id = model AND g.calibration_set = source.calibration_set AND g.revision_id = target
+                AND g.layer_id = i.layer_id AND g.of_gradients) AS lacks_gradients, max(i.step) OVER () AS blocks
       FROM hartonomous_internal.calibration_inputs(model, target, plan_calibration.n_ctx, source.text,
                                                    plan_calibration.max_tokens) i
       LEFT JOIN hartonomous.calibration_stats s
         ON s.model_id = model AND s.calibration_set = source.calibration_set AND s.revision_id = target
        AND s.layer_id = i.layer_id AND s.tokens = i.tokens AND s.n_ctx = i.used_n_ctx
        AND s.text_sha256 = source.text_sha256
-       AND (s.gram_layer_id IS NOT NULL OR plan_calibration.statistics = 'diagonal');
+       AND (s.gram_layer_id IS NOT NULL OR plan_calibration.statistics = 'diagonal'))
+  SELECT target, min(i.used_n_ctx), min(i.tokens)::integer, max(i.experts),
+         ARRAY(SELECT j.step FROM inputs j WHERE j.missing
+               UNION SELECT 2 * j.blocks - j.step FROM inputs j
+                      WHERE fisher AND j.lacks_gradients AND j.step < j.blocks ORDER BY 1)
+    INTO used_revision, used_n_ctx, tokens, most_experts, steps FROM inputs i;
+  IF fisher AND most_experts > 1 THEN
+    PERFORM hartonomous_internal.raise_error('0A000', 'gradients of a model with experts cannot be computed',
+      hint => 'Collect statistics => ''gram''.');
+  END IF;
+  RETURN NEXT;
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.plan_calibration(integer, text, integer, text, integer, integer) IS
   'what a call of collect_calibration() has to do: the revision, tokens in a window and in total, and the steps whose '
-  'statistics are not stored yet; 42704 if there is no such model or set, 22023 if the set has no text or an argument '
+  'statistics are not stored yet; 0A000 for gradients of a model with experts, 42704 if there is no such model or set, '
+  '22023 if the set has no text or an argument '
   'is invalid; other errors as perplexity()';
 
 CREATE FUNCTION hartonomous_internal.report_calibration(model integer, calibration_set text, revision integer,
@@ -229,13 +247,18 @@ BEGIN
     RETURN;
   END IF;
   SELECT count(*) AS tensors, count(*) FILTER (WHERE s.gram_layer_id = s.layer_id) AS grams,
+         (SELECT count(DISTINCT g.layer_id) FROM hartonomous.calibration_grams g
+           WHERE g.model_id = model AND g.calibration_set = report_calibration.calibration_set
+             AND g.revision_id = revision AND g.of_gradients) AS gradients,
          (SELECT coalesce(sum(octet_length(g.gram)), 0) FROM hartonomous.calibration_grams g
            WHERE g.model_id = model AND g.calibration_set = report_calibration.calibration_set
              AND g.revision_id = revision) AS bytes
     INTO n FROM hartonomous.calibration_stats s
    WHERE s.model_id = model AND s.calibration_set = report_calibration.calibration_set AND s.revision_id = revision;
-  RAISE NOTICE 'calibrated revision % on % tokens of "%": inputs of % tensors, % Gram matrices of %, % s', revision,
-    tokens, calibration_set, n.tensors, n.grams, hartonomous.human_bytes(n.bytes::bigint),
+  RAISE NOTICE 'calibrated revision % on % tokens of "%": inputs of % tensors, % Gram matrices% of %, % s', revision,
+    tokens, calibration_set, n.tensors, n.grams,
+    CASE WHEN n.gradients > 0 THEN format(' and %s of gradients', n.gradients) ELSE '' END,
+    hartonomous.human_bytes(n.bytes::bigint),
     round(extract(epoch FROM clock_timestamp() - started), 1);
 END
 $$;

@@ -178,7 +178,8 @@ BEGIN
     parameters -> 'overrides', coalesce((parameters ->> 'pure')::boolean, false),
     (parameters ->> 'column_importance')::regclass, parameters ->> 'method', parameters ->> 'calibration_set',
     (parameters ->> 'calibration_revision')::integer, (parameters ->> 'damping')::double precision,
-    (parameters ->> 'sweeps')::integer, (parameters ->> 'sequential')::boolean) p);
+    (parameters ->> 'sweeps')::integer, (parameters ->> 'sequential')::boolean,
+    parameters ->> 'curvature') p);
   SELECT count(p.operation) AS changed, count(*) FILTER (WHERE (p.details ->> 'requantizes')::boolean) AS again,
          count(*) FILTER (WHERE p.arguments ?| ARRAY['column_importance', 'calibration_set']) AS weighed,
          bool_and(coalesce(p.reason, '')
@@ -233,11 +234,13 @@ BEGIN
   SELECT count(p.operation) AS changed,
     count(*) FILTER (WHERE p.arguments ? 'column_importance' OR p.arguments ->> 'method' = 'imatrix') AS weighed,
     count(*) FILTER (WHERE p.arguments ->> 'method' = 'hessian') AS by_hessian,
+    count(*) FILTER (WHERE p.arguments ? 'curvature') AS two_sided,
          count(*) FILTER (WHERE p.operation IS NOT NULL AND p.reason IS NOT NULL) AS fallbacks
     INTO n FROM unnest(plan) p;
   RAISE NOTICE 'quantized % tensors% to %, % -> %, revision %, % s%', n.changed,
     coalesce(' (' || nullif(concat_ws(', ',
       CASE WHEN parameters ->> 'method' = 'hessian' THEN format('%s by Hessian', n.by_hessian) END,
+      CASE WHEN parameters ? 'curvature' THEN format('%s of them two-sided', n.two_sided) END,
       CASE WHEN n.weighed > 0 OR parameters ->> 'method' = 'imatrix' THEN format('%s by importance', n.weighed) END,
       CASE WHEN n.weighed + n.by_hessian < n.changed AND parameters ? 'calibration_set'
            THEN format('%s without', n.changed - n.weighed - n.by_hessian) END), '') || ')', ''),
@@ -252,7 +255,8 @@ COMMENT ON FUNCTION hartonomous_internal.report_quantizing(integer, jsonb, harto
 
 CREATE FUNCTION hartonomous_internal.quantize_parameters(model integer, format text, pure boolean,
     layer_pattern text, requantize boolean, column_importance regclass, overrides jsonb, method text,
-    calibration_set text, calibration_revision integer, damping double precision, sweeps integer, sequential boolean)
+    calibration_set text, calibration_revision integer, damping double precision, sweeps integer, sequential boolean,
+    curvature text)
   RETURNS jsonb
   LANGUAGE plpgsql STABLE PARALLEL SAFE COST 250
   SET search_path = pg_catalog, pg_temp
@@ -268,11 +272,11 @@ BEGIN
     'column_importance', column_importance)) || CASE WHEN overrides IS NULL THEN '{}'
     ELSE jsonb_build_object('overrides', overrides) END
     || hartonomous_internal.quantize_calibration(model, method, calibration_set, calibration_revision,
-         column_importance, damping, sweeps, sequential);
+         column_importance, damping, sweeps, sequential, curvature);
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.quantize_parameters(integer, text, boolean, text, boolean, regclass, jsonb,
-  text, text, integer, double precision, integer, boolean) IS
+  text, text, integer, double precision, integer, boolean, text) IS
   'the arguments of quantize_model() as its revision records them; 22004 if a required one is NULL, and the errors of '
   'quantize_calibration()';
 

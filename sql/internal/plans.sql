@@ -18,6 +18,14 @@ BEGIN
       format('there are no %s of calibration set "%s" for revision %s',
              CASE WHEN needs_gram THEN 'Gram matrices' ELSE 'statistics' END,
              tensor.arguments ->> 'calibration_set', tensor.arguments ->> 'calibration_revision'));
+  ELSIF tensor.arguments ? 'curvature' AND NOT EXISTS (
+    SELECT FROM hartonomous.calibration_grams g
+     WHERE g.model_id = model AND g.layer_id = tensor.layer_id AND g.of_gradients
+       AND g.calibration_set = tensor.arguments ->> 'calibration_set'
+       AND g.revision_id = (tensor.arguments ->> 'calibration_revision')::integer) THEN
+    PERFORM hartonomous_internal.raise_error('22023',
+      format('there are no Gram matrices of gradients of calibration set "%s" for revision %s',
+             tensor.arguments ->> 'calibration_set', tensor.arguments ->> 'calibration_revision'));
   END IF;
 END
 $$;

@@ -53,7 +53,7 @@ COMMENT ON FUNCTION hartonomous_internal.column_importance_of(regclass, integer)
 
 CREATE FUNCTION hartonomous_internal.check_quantize_method(method text, calibration_set text,
     calibration_revision integer, column_importance regclass, damping double precision, sweeps integer,
-    sequential boolean) RETURNS void
+    sequential boolean, curvature text) RETURNS void
   LANGUAGE plpgsql STABLE PARALLEL SAFE COST 50
   SET search_path = pg_catalog, pg_temp
 AS $$
@@ -71,10 +71,14 @@ BEGIN
   ELSIF (method <> 'plain' OR calibration_set IS NOT NULL) AND column_importance IS NOT NULL THEN
     PERFORM hartonomous_internal.raise_error('22023',
       'column_importance and a calibration set cannot be used together', hint => 'Leave out one of them.');
-  ELSIF num_nonnulls(damping, sweeps, nullif(sequential, false)) > 0 AND (coalesce(method, 'hessian') <> 'hessian'
+  ELSIF curvature NOT IN ('input', 'fisher') THEN
+    PERFORM hartonomous_internal.raise_error('22023', format('unknown curvature "%s"', curvature),
+      hint => 'Curvatures are "input" and "fisher".');
+  ELSIF num_nonnulls(damping, sweeps, nullif(sequential, false), nullif(curvature, 'input')) > 0
+    AND (coalesce(method, 'hessian') <> 'hessian'
         OR method IS NULL AND calibration_set IS NULL) THEN
     PERFORM hartonomous_internal.raise_error('22023',
-      'damping, sweeps and sequential are for the method "hessian" only',
+      'damping, sweeps, sequential and curvature are for the method "hessian" only',
       hint => 'Leave them out.');
   ELSIF NOT (damping > 0 AND damping <= 1) THEN
     PERFORM hartonomous_internal.raise_error('22023', format('damping must be above 0 and at most 1, not %s', damping));
@@ -84,7 +88,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.check_quantize_method(text, text, integer, regclass, double precision,
-  integer, boolean) IS
+  integer, boolean, text) IS
   '22023 if there is no such method of quantizing, or if the arguments of quantize_model() contradict each other';
 
 -- By default a calibration set is used in the best way that its statistics allow.
@@ -145,9 +149,32 @@ COMMENT ON FUNCTION hartonomous_internal.calibration_arguments(integer, text, in
   'arguments of an operation; 22023 if a set has to be chosen, 55000, with the call to make, without statistics or, if '
   'they are needed, Gram matrices of the revision, 42704 if there is no such model';
 
+CREATE FUNCTION hartonomous_internal.require_gradients(model integer, calibration_set text, revision integer)
+  RETURNS void
+  LANGUAGE plpgsql STABLE PARALLEL SAFE COST 50
+  SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+BEGIN
+  IF NOT EXISTS (
+    SELECT FROM hartonomous.calibration_grams g
+     WHERE g.model_id = model AND g.calibration_set = require_gradients.calibration_set
+       AND g.revision_id = revision AND g.of_gradients) THEN
+    PERFORM hartonomous_internal.raise_error('55000',
+      format('calibration set "%s" has no Gram matrices of gradients of revision %s of model "%s"', calibration_set,
+             revision, model::hartonomous.regmodel),
+      hint => format('CALL hartonomous.collect_calibration(%L, %L, statistics => ''fisher''); collects them.',
+                     model::hartonomous.regmodel::text, calibration_set));
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.require_gradients(integer, text, integer) IS
+  '55000, with the call to make, if a calibration set has no gradients of a revision of a model';
+
 CREATE FUNCTION hartonomous_internal.quantize_calibration(model integer, method text, calibration_set text,
     calibration_revision integer, column_importance regclass, damping double precision DEFAULT NULL,
-    sweeps integer DEFAULT NULL, sequential boolean DEFAULT NULL) RETURNS jsonb
+    sweeps integer DEFAULT NULL, sequential boolean DEFAULT NULL, curvature text DEFAULT NULL)
+  RETURNS jsonb
   LANGUAGE plpgsql STABLE PARALLEL SAFE COST 250
   SET search_path = pg_catalog, pg_temp
 AS $$
@@ -157,22 +184,27 @@ DECLARE
 BEGIN
   PERFORM hartonomous_internal.current_revision(model);
   PERFORM hartonomous_internal.check_quantize_method(method, calibration_set, calibration_revision, column_importance,
-    damping, sweeps, sequential);
+    damping, sweeps, sequential, curvature);
   IF coalesce(method, 'plain') = 'plain' AND calibration_set IS NULL THEN
     RETURN '{}';
   END IF;
   calibration := hartonomous_internal.calibration_arguments(model, calibration_set, calibration_revision, false);
-  IF num_nonnulls(damping, sweeps, nullif(sequential, false)) > 0 THEN
+  IF num_nonnulls(damping, sweeps, nullif(sequential, false), nullif(curvature, 'input')) > 0 THEN
     method := 'hessian';
   END IF;
+  method := hartonomous_internal.calibrated_method(model, calibration ->> 'calibration_set',
+    (calibration ->> 'calibration_revision')::integer, method);
+  IF curvature = 'fisher' THEN
+    PERFORM hartonomous_internal.require_gradients(model, calibration ->> 'calibration_set',
+      (calibration ->> 'calibration_revision')::integer);
+  END IF;
   RETURN calibration || jsonb_strip_nulls(jsonb_build_object(
-    'method', hartonomous_internal.calibrated_method(model, calibration ->> 'calibration_set',
-      (calibration ->> 'calibration_revision')::integer, method),
-    'damping', damping, 'sweeps', sweeps, 'sequential', nullif(sequential, false)));
+    'method', method, 'damping', damping, 'sweeps', sweeps, 'sequential', nullif(sequential, false),
+    'curvature', nullif(curvature, 'input')));
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.quantize_calibration(integer, text, text, integer, regclass, double precision,
-  integer, boolean) IS
+  integer, boolean, text) IS
   'the method of quantizing, the calibration set and the revision that it is about, as arguments of the operation: {} '
   'if none is used; 22023 as check_quantize_method(), or if a set has to be chosen, 55000 without statistics, or '
   'Gram matrices, of the revision, 42704 if there is no such model';

@@ -71,24 +71,28 @@ class stored_statistics final : public calibration_sink {
     }
   }
 
-  void panel(const gram_panel& p) override {
+  void panel(const gram_panel& p) override { add(p, false); }
+  void gradient_panel(const gram_panel& p) override { add(p, true); }
+
+ private:
+  std::int64_t layer(const std::string& tensor) const { return model_.tensors().tensor(tensor).layer; }
+
+  void add(const gram_panel& p, bool of_gradients) {
     const std::size_t size = p.values.size() * sizeof(float);
     auto* bytes = static_cast<bytea*>(allocate(size + VARHDRSZ));
     SET_VARSIZE(bytes, size + VARHDRSZ);
     std::memcpy(VARDATA(bytes), p.values.data(), size);
-    execute("SELECT hartonomous_internal.add_gram_panel($1, $2, $3, $4, $5, $6, $7)", "calibration_grams",
+    execute("SELECT hartonomous_internal.add_gram_panel($1, $2, $3, $4, $5, $6, $7, $8)", "calibration_grams",
             {{INT4OID, Int32GetDatum(model_.tensors().model())},
              {INT4OID, Int32GetDatum(revision_)},
              {TEXTOID, text_datum(set_)},
              {INT8OID, Int64GetDatum(layer(p.tensor))},
+             {BOOLOID, BoolGetDatum(of_gradients)},
              {INT4OID, Int32GetDatum(static_cast<int32>(p.expert))},
              {INT4OID, Int32GetDatum(static_cast<int32>(p.first_column))},
              {BYTEAOID, PointerGetDatum(bytes)}});
     pfree(bytes);
   }
-
- private:
-  std::int64_t layer(const std::string& tensor) const { return model_.tensors().tensor(tensor).layer; }
 
   void add(const linear_input& input, const input_sums& sums) {
     weights_varlena* const squares = new_weights(format::F32, sums.squares.size());
@@ -96,7 +100,7 @@ class stored_statistics final : public calibration_sink {
     std::transform(sums.squares.begin(), sums.squares.end(), values, [](double s) { return static_cast<float>(s); });
     ArrayType* const counts = bigint_array(sums.token_counts);
     const Datum norms = float8_array(sums.router_weighted_norms);
-    const std::int64_t gram = kind_ == statistics_kind::gram ? layer(input.shared_with) : 0;
+    const std::int64_t gram = kind_ != statistics_kind::diagonal ? layer(input.shared_with) : 0;
     execute("SELECT hartonomous_internal.add_input_statistics($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
             "calibration_stats",
             {{INT4OID, Int32GetDatum(model_.tensors().model())},
@@ -166,17 +170,20 @@ HARTONOMOUS_FUNCTION(collect_calibration_step) {
   const std::string set = text_argument(fcinfo, 5, "the calibration set");
   const auto step = static_cast<std::uint32_t>(PG_GETARG_INT32(8));
   const integer_array_view steps(PG_GETARG_DATUM(7));
-  const bool gram = text_view_argument(fcinfo, 6) == "gram";
+  const std::string_view statistics = text_view_argument(fcinfo, 6);
+  const statistics_kind kind = statistics == "fisher" ? statistics_kind::fisher
+                               : statistics == "gram" ? statistics_kind::gram
+                                                      : statistics_kind::diagonal;
   const locked_snapshot snapshot(id);
   spi_session spi;
   language_model model(atoms_of_revision(id, revision));
   const std::uint32_t n_ctx = model.context(fcinfo, 2);
   const std::string key = std::to_string(id) + ' ' + std::to_string(revision) + ' ' + std::to_string(n_ctx) + ' ' +
-                          std::to_string(PG_GETARG_INT32(4)) + ' ' + set;
-  const calibration_request request = {
-      key, {steps.values().begin(), steps.values().end()}, gram ? statistics_kind::gram : statistics_kind::diagonal};
-  std::unique_ptr<calibration_job> job = calibration_job::resume(
-      model, request, step, [&] { return calibration(first_tokens(fcinfo, model, 3, 4), n_ctx, model.begin()); });
+                          std::to_string(PG_GETARG_INT32(4)) + ' ' + std::string(statistics) + ' ' + set;
+  const calibration_request request = {key, {steps.values().begin(), steps.values().end()}, kind};
+  std::unique_ptr<calibration_job> job = calibration_job::resume(model, request, step, [&] {
+    return calibration(first_tokens(fcinfo, model, 3, 4), n_ctx, model.begin(), kind == statistics_kind::fisher);
+  });
   stored_statistics sink(model, revision, set, n_ctx, static_cast<std::uint64_t>(PG_GETARG_INT32(4)), request.kind);
   job->collect(step, sink);
   if (step < request.steps.back()) calibration_job::keep(std::move(job));
@@ -193,7 +200,8 @@ HARTONOMOUS_FUNCTION(gram_matrix) {
   if (expert < 0 || static_cast<std::size_t>(expert) >= place.experts) {
     throw error(sqlstate::invalid_parameter_value, "tensor \"" + tensor + "\" has no expert " + std::to_string(expert));
   }
-  const std::optional<stored_gram> found = read_gram(place, static_cast<std::size_t>(expert));
+  const std::optional<stored_gram> found =
+      PG_GETARG_BOOL(5) ? read_gradient_gram(place, place.rows) : read_gram(place, static_cast<std::size_t>(expert));
   if (!found) PG_RETURN_NULL();
   const context_scope scope(context);
   ArrayType* const result = new_real_array(found->upper.size());

@@ -4,7 +4,7 @@
 BEGIN;
 \ir lib/model_files.sql
 \ir lib/language_models.sql
-SELECT plan(189);
+SELECT plan(192);
 -- Each is to read the store, and not what the one before has kept of it.
 SET LOCAL hartonomous.model_cache_size = 0;
 CREATE ROLE hostile_owner;
@@ -16,7 +16,7 @@ CALL svd_compress_model(:m, rank => 3, layer_pattern => 'blk.0.ffn%');
 SELECT isnt_empty(format('SELECT FROM svd_compressed_layers WHERE model_id = %s', :m), 'some tensors are factors');
 SELECT backup_model(:m) AS kept \gset
 SELECT add_calibration_set('c', 'cat cat') \g /dev/null
-CALL collect_calibration(:m, 'c');
+CALL collect_calibration(:m, 'c', statistics => 'fisher');
 
 -- Each reader and stage on a store that has been spoilt; all is undone again. What they said, without those that are in
 -- order: success (not everything reads everything), and errors that are of the data, of what exists, or of limits.
@@ -34,9 +34,11 @@ INSERT INTO lib.calls SELECT format(call, :m, :kept) FROM unnest(ARRAY[
   'SELECT rollback_model(%1$s)',
   'SELECT extract_by_importance(%1$s, 0.5)', 'SELECT count(*) FROM diff_revisions(%2$s, current_revision(%1$s))',
   'CALL quantize_model(%1$s, ''Q4_0'', calibration_set => ''c'', requantize => true)',
+  'CALL quantize_model(%1$s, ''Q4_0'', calibration_set => ''c'', requantize => true, curvature => ''fisher'')',
   'SELECT export_importance(%1$s, ''c'')', 'SELECT importance_vector(%1$s, ''blk.0.attn_q.weight'')',
   'SELECT gram_matrix(%1$s, ''blk.0.ffn_down.weight'', ''c'', current_revision(%1$s))',
-  'CALL collect_calibration(%1$s, ''c'')', 'CALL collect_calibration(%1$s, ''c'', 3)',
+  'CALL collect_calibration(%1$s, ''c'')', 'CALL collect_calibration(%1$s, ''c'', 3, ''fisher'')',
+  'CALL collect_calibration(%1$s, ''c'', 3)',
   'SELECT count(*) FROM check_model(%1$s)']) call;
 CREATE FUNCTION lib.objections(spoiling text) RETURNS text LANGUAGE plpgsql AS $$
 DECLARE
@@ -71,7 +73,7 @@ INSERT INTO lib.columns_read VALUES ('models', '{model_id,current_revision,metad
   ('svd_compressed_layers', '{rank,u_matrix,s_vector,vt_matrix,dense_format}'),
   ('calibration_sets', '{calibration_set,text}'),
   ('calibration_stats', '{layer_id,tokens,columns,experts,token_counts,sums_of_squares,gram_layer_id}'),
-  ('calibration_grams', '{expert,first_column,gram}');
+  ('calibration_grams', '{of_gradients,expert,first_column,gram}');
 CREATE FUNCTION lib.column_replaced(relation text, name text, definition text) RETURNS text LANGUAGE sql RETURN
   format('ALTER TABLE hartonomous.%I RENAME %I TO gone; ALTER TABLE hartonomous.%1$I ADD %2$I %3$s', relation, name,
     definition);

@@ -49,9 +49,10 @@ END;
 -- Before there are statistics
 SELECT throws_ok(format('CALL quantize_model(%s, ''Q4_0'', %s)', :m, arguments), state, message, test) FROM (VALUES
   ('method => ''hessian''', '55000', 'model "m" has no calibration statistics', 'no statistics at all'),
-  ('damping => 0.1', '22023', 'damping, sweeps and sequential are for the method "hessian" only',
+  ('damping => 0.1', '22023', 'damping, sweeps, sequential and curvature are for the method "hessian" only',
     'damping without a set'),
-  ('method => ''plain'', sweeps => 1', '22023', 'damping, sweeps and sequential are for the method "hessian" only',
+  ('method => ''plain'', sweeps => 1', '22023',
+    'damping, sweeps, sequential and curvature are for the method "hessian" only',
     'sweeps of another method'),
   ('method => ''hessian'', damping => 0', '22023', 'damping must be above 0 and at most 1, not 0', 'no damping'),
   ('method => ''hessian'', damping => 1.5', '22023', 'damping must be above 0 and at most 1, not 1.5',

@@ -237,9 +237,11 @@ DROP TRIGGER forget ON compression_steps;
 -- Bad input
 SELECT throws_ok(format('CALL quantize_model(''tiny'', ''Q4_K'', sequential => true%s)', arguments), state, message,
   test) FROM (VALUES
-    ('', '22023', 'damping, sweeps and sequential are for the method "hessian" only', 'a sequence needs a method'),
+    ('', '22023', 'damping, sweeps, sequential and curvature are for the method "hessian" only',
+      'a sequence needs a method'),
     (', method => ''imatrix'', calibration_set => ''c''', '22023',
-     'damping, sweeps and sequential are for the method "hessian" only', 'a sequence needs the method "hessian"'))
+     'damping, sweeps, sequential and curvature are for the method "hessian" only',
+     'a sequence needs the method "hessian"'))
   v (arguments, state, message, test);
 SELECT lives_ok($$CALL quantize_model('tiny', 'Q4_K_M', layer_pattern => 'token_embd%', method => 'plain',
                                       sequential => false)$$, 'sequential => false goes with any method');

@@ -82,7 +82,7 @@ SELECT is_empty($$SELECT relname FROM pg_class WHERE relnamespace = 'hartonomous
                      'the partitions are the owner''s, whoever made them');
 
 GRANT SELECT ON tensor_atoms, tensor_atoms_backup, models, model_layers, model_revisions,
-  svd_compressed_layers, calibration_stats TO store_stranger;
+  svd_compressed_layers, calibration_stats, calibration_grams TO store_stranger;
 SELECT lives_ok('CALL prune_by_importance(1, keep_ratio => 0.5)', 'a stage makes a new partition');
 SELECT lives_ok('CALL prune_by_importance(1, keep_ratio => 0.2)', 'and another');
 SELECT is((state_as('store_stranger', statement)).state, '00000', 'a reader may: ' || statement)

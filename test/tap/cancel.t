@@ -145,6 +145,8 @@ push @functions, (
     ['extract_by_layers, repaired', 'SELECT hartonomous.extract_by_layers(\'runs\', 2, corpus => text) FROM hartonomous.validation_sets;'],
     ['collect_calibration', 'CALL hartonomous.collect_calibration(\'runs\', \'text\');'],
     ['collect_calibration, two threads', 'SET LOCAL hartonomous.threads = 2; CALL hartonomous.collect_calibration(\'runs\', \'text\');'],
+    ['collect_calibration, gradients',
+        'CALL hartonomous.collect_calibration(\'runs\', \'text\', max_tokens => 8192, statistics => \'fisher\');'],
     ['collect_calibration, diagonal', 'CALL hartonomous.collect_calibration(\'runs\', \'text\', statistics => \'diagonal\');'],
     ['measure_sensitivity', 'CALL hartonomous.measure_sensitivity(\'runs\', \'text\', probe_tokens => 1024);'],
     ['measure_sensitivity, hessian, two threads', 'SET LOCAL hartonomous.threads = 2; '

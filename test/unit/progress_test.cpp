@@ -29,6 +29,8 @@ TEST(Progress, IsDueEveryTenSeconds) {
 TEST(Progress, OfTheBlocksOfANetwork) {
   EXPECT_EQ(block_progress_text("calibrated", 0.18379, 1, 32, 100.0),
             "calibrated 18.3 %, block 2 of 32, 1 min 40 s left");
+  EXPECT_EQ(block_progress_text("calibrated", 0.6, 33, 32, std::nullopt), "calibrated 60.0 %, gradients of block 32");
+  EXPECT_EQ(block_progress_text("calibrated", 0.99, 64, 32, std::nullopt), "calibrated 99.0 %, gradients of block 1");
   EXPECT_EQ(block_progress_text("quantized in sequence", 0.99999, 32, 32, std::nullopt),
             "quantized in sequence 99.9 %, output matrix");
 }

@@ -1,7 +1,8 @@
-// Running a text step by step, and dividing the Gram matrices of a step into passes (hartonomous/calibration.hpp).
+// Running a text step by step (hartonomous/calibration.hpp).
 #include "hartonomous/calibration.hpp"
 
 #include "calibration/input_meter.hpp"
+#include "calibration/passes.hpp"
 #include "hartonomous/error.hpp"
 
 #include <algorithm>
@@ -17,92 +18,11 @@ using namespace calibration_detail;
 // saving from reading the weights less often becomes negligible.
 constexpr std::size_t group_tokens = 2048;
 
-[[noreturn]] void refuse_memory(const std::string& what, std::uint64_t needed, std::uint64_t memory,
-                                const std::string& instead, source_location thrown = source_location::current()) {
-  throw error(sqlstate::out_of_memory, what + " needs too much memory",
-              "It needs " + std::to_string(needed) + " bytes; the limit is " + std::to_string(memory) + " bytes.",
-              "Raise hartonomous.max_work_memory for this session, or " + instead + ".", thrown);
-}
-
-std::vector<linear_input> inputs_of_step(const transformer& network, std::uint32_t step) {
-  std::vector<linear_input> inputs = linear_inputs(network);
-  inputs.erase(std::remove_if(inputs.begin(), inputs.end(), [&](const linear_input& i) { return i.step != step; }),
-               inputs.end());
-  return inputs;
-}
-
-// The panels of the Gram matrices of the step, pass after pass. Error 53200 if a single one needs more than `room`.
-std::vector<std::vector<panel_job>> plan_passes(span<const linear_input> inputs, std::uint64_t room,
-                                                std::uint64_t memory) {
-  std::vector<std::vector<panel_job>> passes(1);
-  std::uint64_t bytes = 0;
-  std::size_t number = 0;
-  for (const linear_input& input : inputs) {
-    if (input.tensor != input.shared_with) continue;
-    const std::vector<matrix_rows> panels = panels_of(input.columns);
-    for (std::uint32_t expert = 0; expert < input.experts; ++expert) {
-      for (const matrix_rows& rows : panels) {
-        const std::uint64_t added = panel_bytes(input.columns, rows);
-        if (added > room) {
-          refuse_memory("a Gram matrix of " + std::to_string(input.columns) + " columns", memory - room + added, memory,
-                        "collect fewer tokens (max_tokens), or only the diagonal (statistics => 'diagonal')");
-        }
-        if (bytes + added > room) {
-          passes.emplace_back();
-          bytes = 0;
-        }
-        passes.back().push_back({number, expert, rows});
-        bytes += added;
-      }
-    }
-    ++number;
-  }
-  return passes;
-}
-
-// What is left of `memory` for sums, with `besides` taken by other things.
-std::uint64_t room_for_sums(span<const linear_input> inputs, std::uint64_t besides, std::uint64_t memory) {
-  for (const linear_input& input : inputs) {
-    const std::uint64_t squares = std::uint64_t{input.experts} * input.columns * sizeof(double);
-    besides += input.tensor == input.shared_with ? squares : 0;
-  }
-  std::uint64_t largest = 0;
-  for (const linear_input& input : inputs) {
-    for (const matrix_rows& rows : panels_of(input.columns)) {
-      largest = std::max(largest, triangle_bytes(input.columns, rows));
-    }
-  }
-  return memory - std::min(memory, besides + largest);
-}
-
-// While it lives, a network has an observer and a watcher.
-class watched_network {
- public:
-  watched_network(transformer& network, linear_observer* observer, const std::function<void(double)>& watcher)
-      : network_(network) {
-    network_.observe(observer);
-    network_.watch(watcher);
-  }
-  watched_network(const watched_network&) = delete;
-  watched_network& operator=(const watched_network&) = delete;
-  ~watched_network() {
-    network_.observe(nullptr);
-    network_.watch({});
-  }
-
- private:
-  transformer& network_;
-};
-
-// Of one block.
-double block_multiplications(const transformer& network, std::size_t tokens) {
-  return network.multiplications(tokens, 0) / network.config().blocks;
-}
-
 }  // namespace
 
-calibration::calibration(span<const token_id> tokens, std::uint32_t n_ctx, std::optional<token_id> begin)
-    : tokens_(tokens.begin(), tokens.end()), n_ctx_(n_ctx) {
+calibration::calibration(span<const token_id> tokens, std::uint32_t n_ctx, std::optional<token_id> begin,
+                         bool gradients)
+    : tokens_(tokens.begin(), tokens.end()), n_ctx_(n_ctx), gradients_(gradients) {
   if (n_ctx == 0) throw error(sqlstate::invalid_parameter_value, "n_ctx must be at least 1, not 0");
   if (tokens.empty()) throw error(sqlstate::invalid_parameter_value, "the text has no tokens");
   for (std::size_t at = 0; begin && at < tokens_.size(); at += n_ctx) tokens_[at] = *begin;
@@ -116,15 +36,32 @@ std::uint64_t calibration::kept_bytes(const transformer& network, std::uint64_t 
   return tokens * network.config().width * sizeof(float);
 }
 
-// The states of all tokens, and a forward pass of one group with copies of its states.
-std::uint64_t calibration::bytes_besides_sums(const transformer& network) const {
-  const std::size_t longest = std::min<std::size_t>(n_ctx_, tokens_.size());
-  return kept_bytes(network, tokens_.size()) + network.run_bytes(groups_.front().count, longest) +
-         2 * kept_bytes(network, groups_.front().count);
+std::uint32_t calibration::steps(const transformer& network) const noexcept {
+  return network.config().blocks + 1 + (gradients_ ? network.config().blocks : 0);
+}
+
+// The states of all tokens, and a pass of one group with copies of its states.
+std::uint64_t calibration::bytes_besides_sums(const transformer& network, std::uint32_t spacing) const {
+  const std::size_t longest = std::min<std::size_t>(n_ctx_, tokens_.size()), count = groups_.front().count;
+  std::uint64_t pass = network.run_bytes(count, longest);
+  if (gradients_) pass = std::max(pass, network.backward_bytes(count, longest));
+  const std::uint64_t streams = gradients_ ? kept_streams(network.config().blocks, spacing) : 0;
+  return (1 + streams) * kept_bytes(network, tokens_.size()) + pass + 2 * kept_bytes(network, count);
+}
+
+std::uint32_t calibration::spacing_for(const transformer& network, std::uint64_t memory) const {
+  const std::uint32_t blocks = network.config().blocks;
+  std::uint32_t best = 1;
+  for (std::uint32_t spacing = 1; spacing <= blocks; ++spacing) {
+    if (bytes_besides_sums(network, spacing) <= memory) return spacing;
+    if (kept_streams(blocks, spacing) < kept_streams(blocks, best)) best = spacing;
+  }
+  return best;
 }
 
 void calibration::begin(transformer& network, std::uint64_t memory) {
-  const std::uint64_t needed = bytes_besides_sums(network);
+  if (states_.empty()) spacing_ = spacing_for(network, memory);
+  const std::uint64_t needed = bytes_besides_sums(network, spacing_);
   if (needed > memory) {
     refuse_memory("a calibration on " + std::to_string(tokens_.size()) + " tokens", needed, memory,
                   "collect fewer tokens (max_tokens)");
@@ -132,6 +69,7 @@ void calibration::begin(transformer& network, std::uint64_t memory) {
   if (!states_.empty()) return;
   const std::size_t width = network.config().width;
   states_.resize(tokens_.size() * width);
+  streams_.resize(network.config().blocks);
   for (const window_group& g : groups_) {
     network.interrupts().check();
     network.embed({tokens_.data() + g.first, g.count}, states_.data() + g.first * width);
@@ -140,32 +78,45 @@ void calibration::begin(transformer& network, std::uint64_t memory) {
 
 void calibration::run_step(transformer& network, std::optional<statistics_kind> kind, std::uint64_t memory,
                            calibration_sink& sink) {
-  if (step_ > network.config().blocks) throw error(sqlstate::invalid_parameter_value, "there are no more steps");
+  if (step_ >= steps(network)) throw error(sqlstate::invalid_parameter_value, "there are no more steps");
   begin(network, memory);
-  const std::vector<linear_input> inputs = inputs_of_step(network, step_);
-  if (!kind) {
-    run_groups(network, nullptr, true);
-  } else {
-    std::vector<std::vector<panel_job>> passes(1);
-    if (*kind == statistics_kind::gram) {
-      passes = plan_passes(inputs, room_for_sums(inputs, bytes_besides_sums(network), memory), memory);
-    }
-    input_meter meter(network, inputs, watcher_);
-    std::vector<float> values;
-    for (std::size_t p = 0; p < passes.size(); ++p) {
-      meter.begin_pass(passes[p]);
-      run_groups(network, &meter, p + 1 == passes.size());
-      meter.end_pass();
-      if (p == 0) sink.sums(meter.sums());
-      for (std::size_t i = 0; i < passes[p].size(); ++i) {
-        network.interrupts().check();
-        const panel_job& job = passes[p][i];
-        if (!meter.triangle(i, values)) continue;
-        sink.panel({meter.inputs()[job.input].tensor, job.expert, static_cast<std::uint32_t>(job.rows.first), values});
-      }
-    }
-  }
+  if (gradients_ && step_ < network.config().blocks && step_ % spacing_ == 0) streams_[step_] = states_;
+  step_ <= network.config().blocks ? run_forward(network, kind, memory, sink)
+                                   : run_backward(network, kind.has_value(), memory, sink);
   ++step_;
+}
+
+std::vector<linear_input> calibration::matrices_of_step(const transformer& network, std::uint32_t step) const {
+  std::vector<linear_input> all =
+      step <= network.config().blocks ? linear_inputs(network) : output_gradients_of(network);
+  all.erase(std::remove_if(all.begin(), all.end(), [&](const linear_input& i) { return i.step != step; }), all.end());
+  return all;
+}
+
+void calibration::run_forward(transformer& network, std::optional<statistics_kind> kind, std::uint64_t memory,
+                              calibration_sink& sink) {
+  if (!kind) return run_groups(network, nullptr, true);
+  const std::vector<linear_input> inputs = matrices_of_step(network, step_);
+  std::vector<std::vector<panel_job>> passes(1);
+  if (*kind != statistics_kind::diagonal) {
+    passes = plan_passes(inputs, room_for_sums(inputs, bytes_besides_sums(network, spacing_), memory), memory);
+  }
+  input_meter meter(network, inputs, watcher_);
+  for (std::size_t p = 0; p < passes.size(); ++p) {
+    meter.begin_pass(passes[p]);
+    run_groups(network, &meter, p + 1 == passes.size());
+    meter.end_pass();
+    if (p == 0) sink.sums(meter.sums());
+    for_triangles(network, meter, passes[p], [&](const gram_panel& panel) { sink.panel(panel); });
+  }
+}
+
+std::vector<token_sequence> calibration::windows_of(const window_group& g) const {
+  std::vector<token_sequence> windows;
+  for (std::size_t at = g.first; at < g.first + g.count; at += n_ctx_) {
+    windows.push_back({{tokens_.data() + at, std::min<std::size_t>(n_ctx_, g.first + g.count - at)}, nullptr});
+  }
+  return windows;
 }
 
 void calibration::run_groups(transformer& network, linear_observer* meter, bool keep) {
@@ -187,30 +138,24 @@ void calibration::run_group(transformer& network, const window_group& g, linear_
     }
     return;
   }
-  std::vector<token_sequence> windows;
-  for (std::size_t at = g.first; at < g.first + g.count; at += n_ctx_) {
-    windows.push_back({{tokens_.data() + at, std::min<std::size_t>(n_ctx_, g.first + g.count - at)}, nullptr});
-  }
-  network.run_block(step_, windows, copy.empty() ? states : copy.data());
+  network.run_block(step_, windows_of(g), copy.empty() ? states : copy.data());
 }
 
 double calibration::multiplications(const transformer& network, std::uint32_t step, std::optional<statistics_kind> kind,
                                     std::uint64_t memory) const {
-  const double forward = step < network.config().blocks ? block_multiplications(network, tokens_.size()) : 0.0;
-  if (kind != statistics_kind::gram) return forward;
-  const std::vector<linear_input> inputs = inputs_of_step(network, step);
-  const std::uint64_t room = room_for_sums(inputs, bytes_besides_sums(network), memory);
-  const std::vector<std::vector<panel_job>> passes = plan_passes(inputs, room, memory);
-  double products = 0.0;
-  for (const linear_input& input : inputs) {
-    if (input.tensor != input.shared_with) continue;
-    // All experts together see each token experts_used times.
-    const std::size_t tokens = tokens_.size() * (input.experts > 1 ? network.config().experts_used : 1);
-    for (const matrix_rows& rows : panels_of(input.columns)) {
-      products += panel_multiplications(input.columns, rows, tokens);
-    }
-  }
-  return forward * static_cast<double>(passes.size()) + products;
+  const std::uint32_t blocks = network.config().blocks, spacing = spacing_for(network, memory);
+  const double block = network.multiplications(tokens_.size(), 0) / blocks;
+  // Backwards each product is done once more, and a block first forwards again.
+  const double run = step < blocks ? block : step > blocks ? 2.0 * block : 0.0;
+  double once = 0.0;
+  if (step == blocks + 1) once += 3.0 * network.multiplications(0, tokens_.size());
+  if (step > blocks) once += block * recomputed_blocks(blocks, spacing, 2 * blocks - step);
+  if (!kind || kind == statistics_kind::diagonal) return run + once;
+  const std::vector<linear_input> matrices = matrices_of_step(network, step);
+  const std::uint64_t room = room_for_sums(matrices, bytes_besides_sums(network, spacing), memory);
+  const std::size_t passes = plan_passes(matrices, room, memory).size();
+  return run * static_cast<double>(passes) + once +
+         sum_multiplications(matrices, tokens_.size(), network.config().experts_used);
 }
 
 }  // namespace hartonomous

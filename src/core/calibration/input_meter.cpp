@@ -11,8 +11,8 @@
 namespace hartonomous::calibration_detail {
 
 input_meter::input_meter(transformer& network, span<const linear_input> inputs,
-                         const std::function<void(double)>& watcher)
-    : network_(network), watcher_(watcher) {
+                         const std::function<void(double)>& watcher, const char* what)
+    : network_(network), watcher_(watcher), what_(what) {
   for (const linear_input& i : inputs) {
     if (i.tensor != i.shared_with) {
       shared_[i.tensor] = i.shared_with;
@@ -40,7 +40,7 @@ void input_meter::end_pass() {
                                       [](double square) { return std::isfinite(static_cast<float>(square)); }) &&
                           std::all_of(s.router_weighted_norms.begin(), s.router_weighted_norms.end(),
                                       [](double norm) { return std::isfinite(norm); });
-      if (!finite) network_detail::refuse_activations("input", s.tensor);
+      if (!finite) network_detail::refuse_activations(what_, s.tensor);
     }
   }
   counted_ = true;
@@ -53,7 +53,7 @@ bool input_meter::triangle(std::size_t job, std::vector<float>& out) const {
   const std::size_t columns = inputs_[panel.job.input].columns;
   write_triangle(panel.sums, panel.job.rows, {sums.squares.data() + panel.job.expert * columns, columns}, out);
   if (!std::all_of(out.begin(), out.end(), [](float g) { return std::isfinite(g); }))
-    network_detail::refuse_activations("input", sums.tensor);
+    network_detail::refuse_activations(what_, sums.tensor);
   return true;
 }
 

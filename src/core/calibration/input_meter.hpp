@@ -22,8 +22,10 @@ struct panel_job {
 
 class input_meter final : public linear_observer {
  public:
-  // `inputs` are those of the step, shared ones included. Multiplications are reported to `watcher`.
-  input_meter(transformer& network, span<const linear_input> inputs, const std::function<void(double)>& watcher);
+  // `inputs` are those of the step, shared ones included. Multiplications are reported to `watcher`. `what` they are of
+  // a tensor is for messages.
+  input_meter(transformer& network, span<const linear_input> inputs, const std::function<void(double)>& watcher,
+              const char* what = "input");
 
   // The distinct inputs.
   const std::vector<linear_input>& inputs() const noexcept { return inputs_; }
@@ -53,6 +55,7 @@ class input_meter final : public linear_observer {
 
   transformer& network_;
   const std::function<void(double)>& watcher_;
+  const char* what_;
   std::vector<linear_input> inputs_;
   std::map<std::string, std::size_t> numbers_;  // of the inputs, by the first tensor
   std::map<std::string, std::string> shared_;   // tensors with the input of another one

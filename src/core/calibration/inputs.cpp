@@ -46,4 +46,18 @@ std::vector<linear_input> linear_inputs(const transformer& network) {
   return inputs;
 }
 
+std::vector<linear_input> output_gradients_of(const transformer& network) {
+  const hyperparameters& config = network.config();
+  const std::vector<expected_tensor> of_block = config.architecture->block_tensors(config);
+  std::vector<linear_input> outputs;
+  for (std::uint32_t block = config.blocks; block-- > 0;) {
+    for (const expected_tensor& t : of_block) {
+      if (t.shape.size() < 2) continue;
+      const std::string name = network_detail::block_tensor(block, t.name);
+      outputs.push_back({name, name, 2 * config.blocks - block, static_cast<std::uint32_t>(t.rows()), 1});
+    }
+  }
+  return outputs;
+}
+
 }  // namespace hartonomous

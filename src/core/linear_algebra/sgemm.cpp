@@ -23,11 +23,33 @@ void rows_times(const matrix_view& m, const float* x, float scale, float* out) {
   sgemv_("T", &rows, &columns, &scale, m.data, &stride, x, &one, &zero, out, &one);
 }
 
-// out = sum of x[i] * row i of m.
-void times_rows(const float* x, const matrix_view& m, float* out) {
+// out = kept * out + sum of x[i] * row i of m.
+void times_rows(const float* x, const matrix_view& m, float kept, float* out) {
   const int rows = static_cast<int>(m.columns), columns = static_cast<int>(m.rows), stride = static_cast<int>(m.stride);
   constexpr float scale = 1.0f;
-  sgemv_("N", &rows, &columns, &scale, m.data, &stride, x, &one, &zero, out, &one);
+  sgemv_("N", &rows, &columns, &scale, m.data, &stride, x, &one, &kept, out, &one);
+}
+
+// out = kept * out + transposed(a) * b.
+void from_transposed(const matrix_view& a, const matrix_view& b, float kept, float* out, std::size_t stride) {
+  if (a.columns == 0 || b.columns == 0) return;
+  constexpr float scale = 1.0f;
+  const int m = static_cast<int>(b.columns), n = static_cast<int>(a.columns), k = static_cast<int>(a.rows);
+  const int lda = static_cast<int>(b.stride), ldb = static_cast<int>(a.stride), ldc = static_cast<int>(stride);
+  sgemm_("N", "T", &m, &n, &k, &scale, b.data, &lda, a.data, &ldb, &kept, out, &ldc);
+}
+
+// out = kept * out + a * b.
+void product(const matrix_view& a, const matrix_view& b, float kept, float* out, std::size_t stride) {
+  if (a.rows == 0 || b.columns == 0) return;
+  if (a.rows == 1) {
+    times_rows(a.data, b, kept, out);
+    return;
+  }
+  constexpr float scale = 1.0f;
+  const int m = static_cast<int>(b.columns), n = static_cast<int>(a.rows), k = static_cast<int>(a.columns);
+  const int lda = static_cast<int>(b.stride), ldb = static_cast<int>(a.stride), ldc = static_cast<int>(stride);
+  sgemm_("N", "N", &m, &n, &k, &scale, b.data, &lda, a.data, &ldb, &kept, out, &ldc);
 }
 
 }  // namespace
@@ -44,23 +66,19 @@ void multiply_transposed(const matrix_view& a, const matrix_view& b, float scale
 }
 
 void multiply_from_transposed(const matrix_view& a, const matrix_view& b, float* out, std::size_t stride) {
-  if (a.columns == 0 || b.columns == 0) return;
-  constexpr float scale = 1.0f;
-  const int m = static_cast<int>(b.columns), n = static_cast<int>(a.columns), k = static_cast<int>(a.rows);
-  const int lda = static_cast<int>(b.stride), ldb = static_cast<int>(a.stride), ldc = static_cast<int>(stride);
-  sgemm_("N", "T", &m, &n, &k, &scale, b.data, &lda, a.data, &ldb, &zero, out, &ldc);
+  from_transposed(a, b, zero, out, stride);
 }
 
 void multiply(const matrix_view& a, const matrix_view& b, float* out, std::size_t stride) {
-  if (a.rows == 0 || b.columns == 0) return;
-  if (a.rows == 1) {
-    times_rows(a.data, b, out);
-    return;
-  }
-  constexpr float scale = 1.0f;
-  const int m = static_cast<int>(b.columns), n = static_cast<int>(a.rows), k = static_cast<int>(a.columns);
-  const int lda = static_cast<int>(b.stride), ldb = static_cast<int>(a.stride), ldc = static_cast<int>(stride);
-  sgemm_("N", "N", &m, &n, &k, &scale, b.data, &lda, a.data, &ldb, &zero, out, &ldc);
+  product(a, b, zero, out, stride);
+}
+
+void add_product_from_transposed(const matrix_view& a, const matrix_view& b, float* out, std::size_t stride) {
+  from_transposed(a, b, 1.0f, out, stride);
+}
+
+void add_product(const matrix_view& a, const matrix_view& b, float* out, std::size_t stride) {
+  product(a, b, 1.0f, out, stride);
 }
 
 }  // namespace hartonomous

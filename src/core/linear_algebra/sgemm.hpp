@@ -20,4 +20,8 @@ void multiply_from_transposed(const matrix_view& a, const matrix_view& b, float*
 // out = a * b: a.rows x b.columns. a.columns = b.rows.
 void multiply(const matrix_view& a, const matrix_view& b, float* out, std::size_t stride);
 
+// The same two products, added to what is in `out`.
+void add_product_from_transposed(const matrix_view& a, const matrix_view& b, float* out, std::size_t stride);
+void add_product(const matrix_view& a, const matrix_view& b, float* out, std::size_t stride);
+
 }  // namespace hartonomous

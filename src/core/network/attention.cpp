@@ -26,6 +26,7 @@ std::vector<expected_tensor> head_norm_tensors(const hyperparameters& config) {
 }
 
 void block_pass::project_queries_keys_values() {
+  record(block_part::projections);
   const std::size_t tokens = batch_.size(), width = config_.width;
   const float* x = batch_.normed.data();
   compute_.linear(name("attn_q"), x, tokens, width, batch_.q.data(), config_.query_width());
@@ -34,6 +35,7 @@ void block_pass::project_queries_keys_values() {
 }
 
 void block_pass::normalize_heads() {
+  record(block_part::head_norms, "", batch_.q, batch_.k);
   const auto of = [&](const char* norm, std::vector<float>& x, std::size_t heads) {
     compute_.normalize_rows(name(norm), config_.epsilon, x.data(), batch_.size() * heads, config_.head_size, x.data());
   };
@@ -42,6 +44,7 @@ void block_pass::normalize_heads() {
 }
 
 void block_pass::rotate() {
+  record(block_part::rotation);
   rotate_heads(batch_.q.data(), config_.heads);
   rotate_heads(batch_.k.data(), config_.kv_heads);
 }
@@ -85,6 +88,7 @@ std::vector<attention_tile> cut_into_tiles(const std::vector<sequence_position>&
 }  // namespace
 
 void block_pass::attend() {
+  record(block_part::attention, "", batch_.q);
   const std::size_t kv_width = config_.kv_width(), q_width = config_.query_width(), size = config_.head_size;
   const std::size_t sharing = config_.heads / config_.kv_heads;
   for (const sequence_position& s : batch_.sequences) {
@@ -116,6 +120,7 @@ void block_pass::attend() {
 }
 
 void block_pass::project_attention() {
+  record(block_part::output_projection);
   compute_.linear(name("attn_output"), batch_.q.data(), batch_.size(), config_.query_width(), batch_.normed.data(),
                   config_.width);
 }

@@ -9,6 +9,7 @@
 #include "network/architecture.hpp"
 #include "network/batch.hpp"
 #include "network/compute_context.hpp"
+#include "network/tape.hpp"
 
 namespace hartonomous::network_detail {
 
@@ -18,8 +19,10 @@ std::string block_tensor(std::uint32_t block, const std::string& name);
 // Names of tensors are given without "blk.N." and, for matrices with a bias, without ".weight".
 class block_pass {
  public:
-  block_pass(const hyperparameters& config, std::uint32_t block, compute_context& compute, batch& tokens)
-      : config_(config), block_(block), compute_(compute), batch_(tokens) {}
+  // If there is a tape, the parts are recorded on it.
+  block_pass(const hyperparameters& config, std::uint32_t block, compute_context& compute, batch& tokens,
+             tape* recorder = nullptr)
+      : config_(config), block_(block), compute_(compute), batch_(tokens), tape_(recorder) {}
 
   // normed = RMSNorm(x)
   void normalize(const char* norm);
@@ -42,6 +45,11 @@ class block_pass {
 
  private:
   std::string name(const char* of) const { return block_tensor(block_, of); }
+  // Records a part before it overwrites these numbers.
+  void record(block_part part, const char* norm = "", const std::vector<float>& first = {},
+              const std::vector<float>& second = {}) {
+    if (tape_ != nullptr) tape_->push_back({part, norm, first, second});
+  }
   void rotate_heads(float* x, std::size_t heads);
   // gate = silu(gate) * up
   void gate_rows(std::size_t rows, std::size_t inner);
@@ -52,6 +60,7 @@ class block_pass {
   std::uint32_t block_;
   compute_context& compute_;
   batch& batch_;
+  tape* tape_;
 };
 
 // The tensors that these parts need.

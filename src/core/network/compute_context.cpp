@@ -65,6 +65,41 @@ void compute_context::multiply_rows(const std::string& matrix, row_range rows, c
   }
 }
 
+namespace {
+// Rows whose products are summed at a time.
+constexpr std::size_t summed_rows = 64;
+}  // namespace
+
+std::size_t compute_context::transposed_panel_rows(std::uint64_t columns) const noexcept {
+  return std::max<std::size_t>(panel_rows(columns) / summed_rows, 1) * summed_rows;
+}
+
+void compute_context::add_transposed_product(const std::string& matrix, const float* y, std::size_t tokens,
+                                             std::size_t rows, float* x, std::size_t columns) {
+  const auto reader = source_.open(matrix, {0, rows});
+  const std::size_t panel = transposed_panel_rows(columns);
+  for (std::size_t first = 0; first < rows; first += panel) {
+    const std::size_t count = std::min(panel, rows - first);
+    add_transposed_panel(y + first, rows, tokens, reader->next(count), count, columns, x);
+  }
+}
+
+void compute_context::add_transposed_panel(const float* y, std::size_t stride, std::size_t tokens, const float* panel,
+                                           std::size_t rows, std::size_t columns, float* x) {
+  constexpr std::size_t token_run = 128, column_run = 256;
+  const std::size_t column_runs = (columns + column_run - 1) / column_run;
+  threads_.run((tokens + token_run - 1) / token_run * column_runs, interrupts_, [&](std::size_t task) {
+    const std::size_t t = task / column_runs * token_run, c = task % column_runs * column_run;
+    const std::size_t height = std::min(token_run, tokens - t), width = std::min(column_run, columns - c);
+    for (std::size_t r = 0; r < rows; r += summed_rows) {
+      const std::size_t count = std::min(summed_rows, rows - r);
+      add_product({y + t * stride + r, height, count, stride}, {panel + r * columns + c, count, width, columns},
+                  x + t * columns + c, columns);
+    }
+  });
+  if (watcher_) watcher_(static_cast<double>(tokens) * static_cast<double>(rows) * static_cast<double>(columns));
+}
+
 void compute_context::add_bias(const std::string& tensor, float* y, std::size_t tokens, std::size_t rows) {
   const std::vector<float> bias = vector_of(tensor);
   for_runs(tokens, rows, [&](std::size_t from, std::size_t to) {

@@ -44,6 +44,15 @@ class compute_context {
   // The product with a panel of rows, written to columns of y, which is `stride` wide.
   void multiply_panel(const float* x, std::size_t tokens, std::size_t columns, const float* panel, std::size_t rows,
                       float* y, std::size_t stride);
+  // x += y W, tokens x columns, with y tokens x rows: the gradient of what a matrix was multiplied with. Sums begin
+  // anew after the same rows whatever the size of panels.
+  void add_transposed_product(const std::string& matrix, const float* y, std::size_t tokens, std::size_t rows, float* x,
+                              std::size_t columns);
+  // The same for a panel of rows, whose columns of y, which is `stride` wide, begin at `y`.
+  void add_transposed_panel(const float* y, std::size_t stride, std::size_t tokens, const float* panel,
+                            std::size_t rows, std::size_t columns, float* x);
+  // Rows of such a panel: a multiple of those that are summed at a time.
+  std::size_t transposed_panel_rows(std::uint64_t columns) const noexcept;
   // RMSNorm of each row, times the vector `weight`; out may be x.
   void normalize_rows(const std::string& weight, float epsilon, const float* x, std::size_t rows, std::size_t columns,
                       float* out);

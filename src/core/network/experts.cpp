@@ -1,6 +1,7 @@
 // The routed feed-forward part of a block (block_pass.hpp): a router chooses some of the block's experts for each
 // token, and their outputs are summed with the router's weights (Shazeer et al. 2017). The matrices of an expert are
 // read only if some token has chosen it.
+#include "hartonomous/error.hpp"
 #include "network/block_pass.hpp"
 #include "network/vectors.hpp"
 
@@ -40,6 +41,9 @@ std::vector<expected_tensor> routed_feed_forward_tensors(const hyperparameters& 
 }
 
 void block_pass::routed_feed_forward() {
+  if (tape_ != nullptr) {
+    throw error(sqlstate::feature_not_supported, "gradients of a model with experts cannot be computed");
+  }
   const std::size_t tokens = batch_.size(), width = config_.width, experts = config_.experts;
   const std::size_t used = config_.experts_used;
   compute_.linear(name("ffn_gate_inp"), batch_.normed.data(), tokens, width, batch_.router.data(), experts);

@@ -19,6 +19,7 @@ std::vector<expected_tensor> gated_feed_forward_tensors(const hyperparameters& c
 }
 
 void block_pass::normalize(const char* norm) {
+  record(block_part::norm, norm, batch_.x);
   compute_.normalize_rows(name(norm) + ".weight", config_.epsilon, batch_.x.data(), batch_.size(), config_.width,
                           batch_.normed.data());
 }
@@ -28,6 +29,7 @@ void block_pass::gated_feed_forward() {
   float *gate = batch_.gate.data(), *up = batch_.up.data();
   compute_.linear(name("ffn_gate"), batch_.normed.data(), tokens, width, gate, inner);
   compute_.linear(name("ffn_up"), batch_.normed.data(), tokens, width, up, inner);
+  record(block_part::feed_forward, "", batch_.gate);
   gate_rows(tokens, inner);
   compute_.linear(name("ffn_down"), gate, tokens, inner, batch_.normed.data(), width);
 }
@@ -39,6 +41,7 @@ void block_pass::gate_rows(std::size_t rows, std::size_t inner) {
 }
 
 void block_pass::add_to_stream() {
+  record(block_part::addition);
   const std::size_t width = config_.width;
   compute_.for_runs(batch_.size(), width, [&](std::size_t from, std::size_t to) {
     add(batch_.x.data() + from * width, batch_.normed.data() + from * width, (to - from) * width);

@@ -100,6 +100,15 @@ double exponential_sum(const float* x, std::size_t count, float top) {
   return sum;
 }
 
+void exponentials(float* x, std::size_t count, float shift) {
+  const tag d;
+  const std::size_t lanes = hn::Lanes(d), vectors = whole(count);
+  const floats shifts = hn::Set(d, shift);
+  std::size_t i = 0;
+  for (; i < vectors; i += lanes) hn::StoreU(exponential(hn::Sub(hn::LoadU(d, x + i), shifts)), d, x + i);
+  for (; i < count; ++i) x[i] = std::exp(x[i] - shift);
+}
+
 divergence_sums exponential_divergence(const float* x, const float* y, std::size_t count, float top) {
   const tag d;
   const std::size_t lanes = hn::Lanes(d), vectors = whole(count);
@@ -182,6 +191,7 @@ HWY_EXPORT(rms_norm);
 HWY_EXPORT(gated);
 HWY_EXPORT(add);
 HWY_EXPORT(softmax);
+HWY_EXPORT(exponentials);
 HWY_EXPORT(maximum);
 HWY_EXPORT(exponential_sum);
 HWY_EXPORT(exponential_divergence);
@@ -194,6 +204,7 @@ void rms_norm(const float* x, const float* weight, float epsilon, float* out, st
 void gated(float* gate, const float* up, std::size_t count) { HWY_DYNAMIC_DISPATCH(gated)(gate, up, count); }
 void add(float* x, const float* y, std::size_t count) { HWY_DYNAMIC_DISPATCH(add)(x, y, count); }
 void softmax(float* x, std::size_t count) { HWY_DYNAMIC_DISPATCH(softmax)(x, count); }
+void exponentials(float* x, std::size_t count, float shift) { HWY_DYNAMIC_DISPATCH(exponentials)(x, count, shift); }
 float maximum(const float* x, std::size_t count) { return HWY_DYNAMIC_DISPATCH(maximum)(x, count); }
 double exponential_sum(const float* x, std::size_t count, float top) {
   return HWY_DYNAMIC_DISPATCH(exponential_sum)(x, count, top);

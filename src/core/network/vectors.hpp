@@ -13,6 +13,8 @@ void gated(float* gate, const float* up, std::size_t count);
 void add(float* x, const float* y, std::size_t count);
 // x = exp(x - max) / sum
 void softmax(float* x, std::size_t count);
+// x[i] = exp(x[i] - shift)
+void exponentials(float* x, std::size_t count, float shift);
 float maximum(const float* x, std::size_t count);  // -infinity if there are no numbers; NaN is ignored
 // Sum of exp(x[i] - top).
 double exponential_sum(const float* x, std::size_t count, float top);

@@ -41,7 +41,11 @@ std::string block_progress_text(const std::string& done, double part, std::uint3
   // Rounded down, so that 100 % is shown only when everything is done.
   std::snprintf(number, sizeof number, " %.1f %%, ", std::floor(part * 1000.0) / 10.0);
   std::string text = done + number;
-  text += step < blocks ? "block " + std::to_string(step + 1) + " of " + std::to_string(blocks) : "output matrix";
+  if (step > blocks) {
+    text += "gradients of block " + std::to_string(2 * blocks - step + 1);
+  } else {
+    text += step < blocks ? "block " + std::to_string(step + 1) + " of " + std::to_string(blocks) : "output matrix";
+  }
   if (seconds_left) text += ", " + duration_text(*seconds_left) + " left";
   return text;
 }

@@ -4,6 +4,7 @@
 #include "pg/base/guc.hpp"
 #include "pg/store/atom_matrix.hpp"
 #include "pg/store/atom_quantizer.hpp"
+#include "pg/store/layer_hessian.hpp"
 #include "pg/store/tensor_operation.hpp"
 
 #include <algorithm>
@@ -32,6 +33,10 @@ std::map<std::string, planned_tensor> planned_tensors(const rewritten_partition&
     tensor.layer = found.bigint(i, 1);
     tensor.f = find_format(operation.format->data(), operation.format->size())->id;
     tensor.options.sweeps = static_cast<unsigned>(operation.sweeps);
+    if (!operation.two_sided) continue;
+    tensor.gradients =
+        find_calibrated(run.model, operation.calibration_revision, *operation.calibration_set, found.text(i, 2));
+    tensor.damping = operation.damping;
   }
   return planned;
 }
@@ -60,7 +65,14 @@ void block_rounder::round(const std::string& tensor, row_range rows, const input
   }
   std::byte* const blocks = to.blocks.data() + rows.first * of_row;
   try {
-    quantize_rows(planned.f, weights, rows.count, hessian, options, blocks, pool_, interrupts_);
+    if (planned.gradients) {
+      const std::unique_ptr<const input_hessian> outputs =
+          output_hessian(*planned.gradients, rows.count, planned.damping,
+                         two_sided_work_bytes(rows.count, hessian.columns()), pool_, interrupts_);
+      quantize_rows_two_sided(planned.f, weights, hessian, *outputs, options, {}, blocks, pool_, interrupts_);
+    } else {
+      quantize_rows(planned.f, weights, rows.count, hessian, options, blocks, pool_, interrupts_);
+    }
   } catch (const error& e) {
     // The step that runs is that of the first tensor of the block.
     if (std::strcmp(e.state(), sqlstate::numeric_value_out_of_range) != 0) throw;

@@ -3,10 +3,12 @@
 
 #include "pg/base/interrupts.hpp"
 #include "pg/model/model_tensors.hpp"
+#include "pg/store/calibration_statistics.hpp"
 
 #include <cstddef>
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -27,6 +29,9 @@ struct planned_tensor {
   std::int64_t layer = 0;
   format f = format::F32;
   hessian_options options;
+  // With the gradients by the outputs: where they are stored, and how they are damped.
+  std::optional<calibration_place> gradients;
+  double damping = 0.0;
 };
 
 // Those of one block by name, or those outside the blocks if `block` is -1. Needs an spi_session.

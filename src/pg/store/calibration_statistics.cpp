@@ -28,7 +28,8 @@ void require_sums(const calibration_place& place, span<const float> sums) {
 // The rows of the triangle in one panel.
 class triangle_writer {
  public:
-  explicit triangle_writer(const calibration_place& place, std::vector<float>& to) : place_(place), to_(to) {}
+  triangle_writer(const calibration_place& place, stored_gram& to)
+      : place_(place), columns_(to.columns), to_(to.upper) {}
 
   void add(std::int32_t first_column, Datum stored) {
     const auto* bytes = call([&] { return PG_DETOAST_DATUM_PACKED(stored); });
@@ -49,7 +50,7 @@ class triangle_writer {
   void check(std::size_t count) {
     const std::size_t end = at_ + count;
     while (at_ < end) {
-      const std::size_t length = place_.columns - row_;
+      const std::size_t length = columns_ - row_;
       if (length > end - at_) wrong(place_, "A panel of the Gram matrix ends within a row.");
       const float* const row = to_.data() + at_;
       const bool finite = std::all_of(row, row + length, [](float g) { return std::isfinite(g); });
@@ -61,16 +62,52 @@ class triangle_writer {
   }
 
   const calibration_place& place_;
+  std::size_t columns_;
   std::vector<float>& to_;
   std::size_t at_ = 0, row_ = 0;
 };
+
+// Reads the panels stored under a tensor.
+void read_panels(const calibration_place& place, std::int64_t layer, bool of_gradients, std::size_t expert,
+                 stored_gram& to) {
+  const query_result found = select(
+      "SELECT g.first_column, g.gram FROM hartonomous.calibration_grams g "
+      "WHERE g.model_id OPERATOR(pg_catalog.=) $1 AND g.revision_id OPERATOR(pg_catalog.=) $2 "
+      "AND g.calibration_set OPERATOR(pg_catalog.=) $3 AND g.layer_id OPERATOR(pg_catalog.=) $4 "
+      "AND g.expert OPERATOR(pg_catalog.=) $5 AND g.of_gradients OPERATOR(pg_catalog.=) $6 ORDER BY g.first_column",
+      "calibration_grams",
+      {{INT4OID, Int32GetDatum(place.model)},
+       {INT4OID, Int32GetDatum(place.revision)},
+       {TEXTOID, text_datum(place.calibration_set)},
+       {INT8OID, Int64GetDatum(layer)},
+       {INT4OID, Int32GetDatum(static_cast<std::int32_t>(expert))},
+       {BOOLOID, BoolGetDatum(of_gradients)}});
+  triangle_writer writer(place, to);
+  backend_interrupts interrupts;
+  for (std::uint64_t i = 0; i < found.rows(); ++i) {
+    interrupts.check();
+    writer.add(found.integer(i, 1, 0), found.value(i, 2, BYTEAOID));
+  }
+  writer.finish();
+}
+
+// Room for a triangle of that many columns.
+stored_gram empty_gram(std::int64_t tokens, std::size_t columns) {
+  stored_gram gram;
+  gram.tokens = tokens;
+  gram.columns = columns;
+  const std::uint64_t size = triangle_size(columns);
+  require_work_memory(size * sizeof(float), "reading a Gram matrix");
+  gram.upper.resize(size);
+  return gram;
+}
 
 }  // namespace
 
 calibration_place find_calibrated(std::int32_t model, std::int32_t revision, const std::string& calibration_set,
                                   const std::string& tensor) {
   const query_result found = select(
-      "SELECT l.layer_id, l.row_length, l.tensor_shape FROM hartonomous.model_layers l "
+      "SELECT l.layer_id, l.row_length, l.tensor_shape, l.parameter_count FROM hartonomous.model_layers l "
       "WHERE l.model_id OPERATOR(pg_catalog.=) $1 AND l.layer_name OPERATOR(pg_catalog.=) $2",
       "model_layers", {{INT4OID, Int32GetDatum(model)}, {TEXTOID, text_datum(tensor)}});
   if (found.rows() == 0) {
@@ -81,6 +118,7 @@ calibration_place find_calibrated(std::int32_t model, std::int32_t revision, con
   calibration_place place = {model, revision, calibration_set, found.bigint(0, 1), tensor};
   place.columns = static_cast<std::size_t>(found.bigint(0, 2, 1, INT32_MAX));
   if (shape.size() == 3) place.experts = static_cast<std::size_t>(std::clamp<std::int64_t>(shape[0], 1, INT32_MAX));
+  place.rows = static_cast<std::size_t>(found.bigint(0, 4, 0)) / place.columns / place.experts;
   return place;
 }
 
@@ -121,31 +159,16 @@ std::optional<input_statistics> read_input_statistics(const calibration_place& p
 std::optional<stored_gram> read_gram(const calibration_place& place, std::size_t expert) {
   const std::optional<input_statistics> statistics = read_input_statistics(place);
   if (!statistics || !statistics->gram_layer) return std::nullopt;
-  stored_gram result;
-  result.tokens = statistics->token_counts.at(expert);
-  result.columns = place.columns;
-  const std::uint64_t size = triangle_size(place.columns);
-  require_work_memory(size * sizeof(float), "reading a Gram matrix");
-  result.upper.resize(size);
-  if (result.tokens == 0) return result;
-  const query_result found = select(
-      "SELECT g.first_column, g.gram FROM hartonomous.calibration_grams g "
-      "WHERE g.model_id OPERATOR(pg_catalog.=) $1 AND g.revision_id OPERATOR(pg_catalog.=) $2 "
-      "AND g.calibration_set OPERATOR(pg_catalog.=) $3 AND g.layer_id OPERATOR(pg_catalog.=) $4 "
-      "AND g.expert OPERATOR(pg_catalog.=) $5 ORDER BY g.first_column",
-      "calibration_grams",
-      {{INT4OID, Int32GetDatum(place.model)},
-       {INT4OID, Int32GetDatum(place.revision)},
-       {TEXTOID, text_datum(place.calibration_set)},
-       {INT8OID, Int64GetDatum(*statistics->gram_layer)},
-       {INT4OID, Int32GetDatum(static_cast<std::int32_t>(expert))}});
-  triangle_writer writer(place, result.upper);
-  backend_interrupts interrupts;
-  for (std::uint64_t i = 0; i < found.rows(); ++i) {
-    interrupts.check();
-    writer.add(found.integer(i, 1, 0), found.value(i, 2, BYTEAOID));
-  }
-  writer.finish();
+  stored_gram result = empty_gram(statistics->token_counts.at(expert), place.columns);
+  if (result.tokens > 0) read_panels(place, *statistics->gram_layer, false, expert, result);
+  return result;
+}
+
+std::optional<stored_gram> read_gradient_gram(const calibration_place& place, std::size_t rows) {
+  const std::optional<input_statistics> statistics = read_input_statistics(place);
+  if (!statistics) return std::nullopt;
+  stored_gram result = empty_gram(statistics->tokens, rows);
+  read_panels(place, place.layer, true, 0, result);
   return result;
 }
 

@@ -23,6 +23,7 @@ struct calibration_place {
   std::string tensor;       // for messages
   std::size_t columns = 0;  // the row length of the matrix
   std::size_t experts = 1;  // matrices in the tensor
+  std::size_t rows = 0;     // of each
 };
 
 // What is known of the inputs of a matrix. All numbers are sums over tokens.
@@ -57,5 +58,7 @@ std::optional<stored_gram> read_gram(const calibration_place& place, std::size_t
 // The same, but 55000 if there are none.
 input_statistics require_input_statistics(const calibration_place& place);
 stored_gram require_gram(const calibration_place& place, std::size_t expert);
+// That of the gradients by the outputs of a matrix of so many rows, which are its columns.
+std::optional<stored_gram> read_gradient_gram(const calibration_place& place, std::size_t rows);
 
 }  // namespace hartonomous::pg

@@ -20,22 +20,26 @@ namespace hartonomous::pg {
 class hessian_quantizer final : public atom_quantizer {
  public:
   // Weights of atoms that are missing count as zero and stay so.
-  hessian_quantizer(const stored_matrix& matrix, format f, double damping, unsigned sweeps);
+  // With two_sided the whole matrix is quantized at once.
+  hessian_quantizer(const stored_matrix& matrix, format f, double damping, unsigned sweeps, bool two_sided);
 
   // Errors: those of layer_hessian() and quantize_rows(); 55000 if an atom does not fit the matrix.
   bool next() override;
 
  private:
   std::uint64_t work_bytes() const noexcept;
+  void open_hessians(std::size_t expert, interrupt_checker& interrupts);
   void report_progress();
 
   stored_matrix matrix_;
   format f_;
   double damping_;
   unsigned sweeps_;
-  std::uint64_t next_row_ = 0;
+  bool two_sided_;
+  std::uint64_t panel_rows_, next_row_ = 0;
   std::shared_ptr<const input_hessian> hessian_;
-  std::size_t expert_ = 0;  // whose Hessian that is
+  std::unique_ptr<const input_hessian> outputs_;  // of the gradients by the outputs, if two_sided_
+  std::size_t expert_ = 0;                        // whose Hessian that is
   std::vector<std::byte> blocks_;
   thread_pool pool_;
   progress_timer timer_;

@@ -68,15 +68,39 @@ bool is_shared_later(const calibration_place& place) {
              .rows() > 0;
 }
 
+input_hessian::row_reader rows_of(const stored_gram& gram) {
+  return [&gram](std::size_t i, double* out) {
+    const float* const from = gram.upper.data() + triangle_row(gram.columns, i);
+    std::copy(from, from + (gram.columns - i), out);
+  };
+}
+
+// Making the Hessian, and using it.
+void require_memory(std::size_t columns, std::uint64_t more_bytes) {
+  require_work_memory(std::max(input_hessian::work_bytes(columns) + triangle_size(columns) * sizeof(float),
+                               input_hessian::bytes(columns) + more_bytes),
+                      "the Hessian of a tensor's input");
+}
+
 }  // namespace
+
+std::unique_ptr<const input_hessian> output_hessian(const calibration_place& place, std::size_t rows, double damping,
+                                                    std::uint64_t more_bytes, thread_pool& pool,
+                                                    interrupt_checker& interrupts) {
+  require_memory(rows, more_bytes);
+  const std::optional<stored_gram> gram = read_gradient_gram(place, rows);
+  if (!gram) {
+    throw error(sqlstate::object_not_in_prerequisite_state,
+                "calibration set \"" + place.calibration_set + "\" has no gradients of tensor \"" + place.tensor + "\"",
+                {}, "CALL hartonomous.collect_calibration(model, calibration_set, statistics => 'fisher');");
+  }
+  return std::make_unique<const input_hessian>(rows, rows_of(*gram), damping, pool, interrupts);
+}
 
 std::shared_ptr<const input_hessian> layer_hessian(const calibration_place& place, std::size_t expert, double damping,
                                                    std::uint64_t more_bytes, thread_pool& pool,
                                                    interrupt_checker& interrupts, bool again) {
-  const std::uint64_t gram_bytes = triangle_size(place.columns) * sizeof(float);
-  require_work_memory(
-      std::max(input_hessian::work_bytes(place.columns) + gram_bytes, input_hessian::bytes(place.columns) + more_bytes),
-      "the Hessian of a tensor's input");
+  require_memory(place.columns, more_bytes);
   const stored_gram gram = require_gram(place, expert);
   const std::uint64_t hash = hash_of(gram.upper, interrupts);
   std::shared_ptr<const input_hessian> hessian;
@@ -84,11 +108,7 @@ std::shared_ptr<const input_hessian> layer_hessian(const calibration_place& plac
     hessian = kept->hessian;
   } else {
     forget();
-    const auto row = [&](std::size_t i, double* out) {
-      const float* from = gram.upper.data() + triangle_row(place.columns, i);
-      std::copy(from, from + (place.columns - i), out);
-    };
-    hessian = std::make_shared<const input_hessian>(place.columns, row, damping, pool, interrupts);
+    hessian = std::make_shared<const input_hessian>(place.columns, rows_of(gram), damping, pool, interrupts);
   }
   if (place.experts == 1 && (again || is_shared_later(place))) {
     keep(hash, damping, hessian);

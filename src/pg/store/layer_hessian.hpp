@@ -22,4 +22,9 @@ std::shared_ptr<const input_hessian> layer_hessian(const calibration_place& plac
                                                    std::uint64_t more_bytes, thread_pool& pool,
                                                    interrupt_checker& interrupts, bool again = false);
 
+// The same from the Gram matrix of the gradients by the outputs of the tensor, which has `rows` rows; never kept.
+std::unique_ptr<const input_hessian> output_hessian(const calibration_place& place, std::size_t rows, double damping,
+                                                    std::uint64_t more_bytes, thread_pool& pool,
+                                                    interrupt_checker& interrupts);
+
 }  // namespace hartonomous::pg

@@ -61,15 +61,19 @@ void read_hessian(json_object& arguments, tensor_operation& to) {
   const bool damped = arguments.number("damping").has_value();
   const auto sweeps = arguments.integer("sweeps", 0, 100);
   const auto sequential = arguments.boolean("sequential");
+  const auto curvature = arguments.text("curvature");
+  if (curvature && *curvature != "fisher") arguments.refuse("curvature", "must be fisher");
   if (!to.by_hessian) {
     if (damped) arguments.refuse("damping", "is for the method hessian");
     if (sweeps) arguments.refuse("sweeps", "is for the method hessian");
     if (sequential) arguments.refuse("sequential", "is for the method hessian");
+    if (curvature) arguments.refuse("curvature", "is for the method hessian");
     return;
   }
   read_damping(arguments, to);
   to.sweeps = sweeps.value_or(to.sweeps);
   to.sequential = sequential.value_or(false);
+  to.two_sided = curvature.has_value();
 }
 
 void read_quantize(json_object& arguments, tensor_operation& to) {

@@ -27,6 +27,7 @@ struct tensor_operation {
   double damping = 0.01;
   std::int32_t sweeps = 5;
   bool sequential = false;  // together with the other tensors of its block, on what has been quantized before
+  bool two_sided = false;   // uses the Gram matrices of gradients by the outputs, too
   // encode_geometry
   bool encodes_geometry = false;
   // prune: removes atoms below the minimum, and those outside the region (or, with outside_region, inside it)
