@@ -72,11 +72,20 @@ INSERT INTO changes (model, change, method, preparation, statement)
                 round(1 - percent / 100.0, 2), refit::text)
     FROM unnest('{1,2,5,10,20}'::integer[]) WITH ORDINALITY AS percents (percent, place),
          unnest('{magnitude,wanda,obs}'::text[]) WITH ORDINALITY AS methods (method, rank),
-         unnest('{f,t}'::boolean[]) AS refit
-   UNION ALL
-  SELECT 'model', format('svd, keep %s', keep), 'plain', 'SELECT',
-         format('CALL hartonomous.svd_compress_model(%%1$L, target_ratio => %s)', keep)
-    FROM unnest('{0.9,0.8}'::numeric[]) AS keep;
+         unnest('{f,t}'::boolean[]) AS refit;
+
+-- Factors of the matrices of the blocks, within the same share of their bytes in the database.
+INSERT INTO changes (model, change, method, preparation, statement)
+  SELECT 'model', format('svd, keep %s', keep), method, preparation,
+         format($$CALL hartonomous.svd_compress_model(%%1$L, target_ratio => %s, layer_pattern => 'blk.%%%%'%s)$$, keep,
+                arguments)
+    FROM unnest('{0.9,0.8}'::numeric[]) AS keep,
+         (VALUES (1, 'plain', 'SELECT', ''), (2, 'whitened', 'SELECT', $$, calibration_set => 'calibration'$$),
+                 (3, 'whitened+auction',
+                  $$CALL hartonomous.measure_sensitivity(%1$L, 'calibration', 'imatrix', '{Q3_K}')$$,
+                  $$, calibration_set => 'calibration', auction => true$$))
+         AS methods (rank, method, preparation, arguments)
+   ORDER BY keep DESC, rank;
 
 -- Of the KL divergence, times that of imatrix, whose file is as large or larger.
 CREATE TABLE targets (method text, mixture text, most numeric, wanted numeric);
