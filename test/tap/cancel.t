@@ -124,6 +124,10 @@ my @functions = (
     ['svd_reconstruct and svd_error',
         'SELECT hartonomous.svd_error(hartonomous.svd_reconstruct(f), f) FROM (SELECT hartonomous.svd_decompose(w, 160000, 100, 50) AS f FROM huge) q;'],
     ['svd_compress_model', 'CALL hartonomous.svd_compress_model(\'large\', rank => 64);'],
+    ['svd_compress_model, whitened', 'CALL hartonomous.svd_compress_model(\'large\', rank => 64, calibration_set => \'zeros\');'],
+    ['measure_singular_values', 'CALL hartonomous.measure_singular_values(\'large\', \'zeros\');'],
+    ['svd_compress_model, auction, two threads', 'SET LOCAL hartonomous.threads = 2; '
+        . 'CALL hartonomous.svd_compress_model(\'large\', target_ratio => 0.5, calibration_set => \'zeros\', auction => true);'],
     ['tensor_weights', 'SELECT sum(hartonomous.weights_count(hartonomous.tensor_weights(\'large\', layer_name))) FROM hartonomous.model_layers WHERE model_id = hartonomous.model_id(\'large\');'],
     ['quantize_q4k', 'SELECT length(hartonomous.quantize_q4k(numbers)) FROM huge;'],
     ['dequantize_q4k', 'SELECT cardinality(hartonomous.dequantize_q4k(coordinates, 16000000)) FROM huge;'],
