@@ -162,7 +162,7 @@ AS $$
 DECLARE
   calibrated integer := hartonomous_internal.sensitivity_revision(model, calibration_set);
 BEGIN
-  PERFORM hartonomous_internal.check_quantize_method(method, NULL, NULL, NULL, NULL, NULL, NULL);
+  PERFORM hartonomous_internal.check_quantize_method(method, NULL, NULL, NULL, NULL, NULL, NULL, NULL);
   RETURN hartonomous_internal.calibrated_method(model, calibration_set, calibrated, method);
 END
 $$;

@@ -11,9 +11,9 @@ SELECT lives_ok(format(statement, m), format(statement, m))
     'CALL svd_compress_model(%s, rank => 1)', 'SELECT backup_model(%s)']) statement, unnest(ARRAY[:kept, :gone]) m;
 SELECT start_run(:kept, 'quantize', 'rewrite', '{}') AS run \gset
 SELECT add_calibration_set('text', 'a text') \g /dev/null
-SELECT add_input_statistics(m, present(m), 'text', 1, 1, 8, 3, '{3}', '{1,2}'::real[]::weights),
-       add_gram_panel(m, present(m), 'text', 1, 0, 0, '\x000000000000000000000000') FROM unnest(ARRAY[:kept, :gone]) m
-  \g /dev/null
+SELECT add_input_statistics(m, present(m), 'text', 1, 1, 8, 3, '{3}', '{1,2}'::real[]::weights, '{}'),
+       add_gram_panel(m, present(m), 'text', 1, false, 0, 0, '\x000000000000000000000000')
+  FROM unnest(ARRAY[:kept, :gone]) m \g /dev/null
 SELECT is_empty('SELECT * FROM check_store()',
   'a store with deltas, factors, backups, statistics and a stopped run is sound');
 SELECT is(drop_orphans(), 0::bigint, 'and has nothing to drop');
