@@ -101,7 +101,8 @@ BEGIN
       -- How many trials there will be at most.
       CROSS JOIN LATERAL (
         SELECT CASE WHEN j.state = 'completed' THEN greatest(t.trials, 1)
-                    WHEN j.parameters ? 'stages' THEN greatest(jsonb_array_length(j.parameters -> 'stages'), 1)
+                    WHEN jsonb_typeof(j.parameters -> 'stages') = 'array'
+                    THEN greatest(jsonb_array_length(j.parameters -> 'stages'), 1)
                     WHEN j.parameters ? 'target_bytes' THEN 2 ELSE 5 END AS most) s
       LEFT JOIN LATERAL (
         SELECT c.bytes_after, c.loss, c.loss_error FROM hartonomous.compression_trials c

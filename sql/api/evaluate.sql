@@ -121,19 +121,10 @@ AS $$
 DECLARE
   started timestamptz := clock_timestamp();
   measured integer := hartonomous_internal.current_revision(model);
-  callee text;
   result double precision;
 BEGIN
-  SELECT format('%I.%I', n.nspname, p.proname) INTO callee
-    FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
-   WHERE p.oid = evaluator AND p.prokind = 'f' AND NOT p.proretset AND p.prorettype = 'float8'::regtype
-     AND p.pronargs = 1 AND p.proargtypes[0] = 'integer'::regtype;
-  IF callee IS NULL THEN
-    PERFORM hartonomous_internal.raise_error('42883',
-      format('%s is not a function (model integer) that returns double precision', coalesce(evaluator::text, 'NULL')),
-      hint => 'For example: CREATE FUNCTION my_score(model integer) RETURNS double precision ...');
-  END IF;
-  EXECUTE format('SELECT %s($1::integer)', callee) INTO STRICT result USING model;
+  EXECUTE format('SELECT %s($1::integer)', hartonomous_internal.evaluator_name(evaluator)) INTO STRICT result
+    USING model;
   RETURN QUERY
     INSERT INTO hartonomous.validation_results AS r (model_id, revision_id, evaluator, score, seconds)
       VALUES (model, measured, evaluator::text, result, extract(epoch FROM clock_timestamp() - started))

@@ -126,8 +126,9 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous.ooda_reject(bigint) IS
-  'keeps a hypothesis from being acted on, and from being proposed again for the same state; 42704 if there is no such '
-  'hypothesis, 55000 if it is not proposed any more';
+  'keeps a hypothesis from being acted on, and from being proposed again for the same state; also ends one on which a '
+  'call was acting that was stopped or has failed, and rolls back what it did; 42704 if there is no such hypothesis, '
+  '55000 if it is not open any more, 55P03 if a session is acting on it';
 
 -- After a cancel or crash the same call goes on with the hypothesis; inside a transaction block nothing is committed. A
 -- second caller waits for the model's lock or, with nowait, fails with 55P03.
@@ -178,11 +179,7 @@ DECLARE
 BEGIN
   PERFORM hartonomous_internal.current_revision(model);
   PERFORM hartonomous_internal.lock_model_of_job(model, nowait, commits);
-  SELECT h.hypothesis_id, h.job_id, h.trial_id INTO acted
-    FROM hartonomous.ooda_hypotheses h JOIN hartonomous.compression_jobs j ON j.job_id OPERATOR(pg_catalog.=) h.job_id
-   WHERE h.model_id OPERATOR(pg_catalog.=) model::integer AND h.state OPERATOR(pg_catalog.=) 'acting'
-     AND j.state OPERATOR(pg_catalog.=) 'running'
-   ORDER BY h.hypothesis_id LIMIT 1;
+  SELECT a.hypothesis_id, a.job_id INTO acted FROM hartonomous_internal.acted_hypothesis(model, NULL) a;
   IF acted.hypothesis_id IS NULL THEN
     RAISE NOTICE 'there is nothing to learn from';
   ELSE

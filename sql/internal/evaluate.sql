@@ -25,3 +25,26 @@ CREATE FUNCTION hartonomous_internal.measure_usage(model integer, text text, n_c
 COMMENT ON FUNCTION hartonomous_internal.measure_usage(integer, text, integer) IS
   'runs a text and returns, one row per matrix, how many tokens each of its atoms took part in and its mean energy per '
   'token, in the order of atom_sequence; errors as perplexity()';
+
+CREATE FUNCTION hartonomous_internal.evaluator_name(evaluator regprocedure) RETURNS text
+  LANGUAGE plpgsql STABLE PARALLEL SAFE COST 50
+  SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+  callee text;
+BEGIN
+  SELECT format('%I.%I', n.nspname, p.proname) INTO callee
+    FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace
+   WHERE p.oid = evaluator AND p.prokind = 'f' AND NOT p.proretset AND p.prorettype = 'float8'::regtype
+     AND p.pronargs = 1 AND p.proargtypes[0] = 'integer'::regtype;
+  IF callee IS NULL THEN
+    PERFORM hartonomous_internal.raise_error('42883',
+      format('%s is not a function (model integer) that returns double precision', coalesce(evaluator::text, 'NULL')),
+      hint => 'For example: CREATE FUNCTION my_score(model integer) RETURNS double precision ...');
+  END IF;
+  RETURN callee;
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.evaluator_name(regprocedure) IS
+  'the quoted name of a function (model integer) -> double precision; 42883 if it is not such a function';

@@ -34,12 +34,49 @@ BEGIN
   ELSIF stages IS NOT NULL AND (jsonb_typeof(stages) <> 'array' OR jsonb_array_length(stages) = 0) THEN
     PERFORM hartonomous_internal.raise_error('22023', 'stages must be an array with at least one stage',
       hint => 'For example [{"stage": "prune", "keep_ratio": 0.99}, {"stage": "quantize", "format": "Q8_0"}].');
+  ELSIF evaluator IS NOT NULL THEN
+    PERFORM hartonomous_internal.evaluator_name(evaluator);
   END IF;
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.check_goal(bigint, double precision, double precision, jsonb, text,
   regprocedure, boolean) IS
-  '22023 if the arguments of compress_model() contradict each other, 22004 if it has no goal';
+  '22023 if the arguments of compress_model() contradict each other, 22004 if it has no goal, 42883 if the '
+  'evaluator is '
+  'not a function of a model';
+
+-- Otherwise this would be noticed only when the model has been changed.
+CREATE FUNCTION hartonomous_internal.measurable_by(model integer, validation_set text, n_ctx integer) RETURNS text
+  LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+  chosen constant text := hartonomous_internal.set_of_texts('validation', validation_set);
+  most constant bigint := (
+    SELECT (kv ->> 'value')::bigint FROM jsonb_array_elements(hartonomous_internal.hyperparameters(model) -> 'kv') kv
+     WHERE kv ->> 'key' LIKE '%.context_length' AND jsonb_typeof(kv -> 'value') = 'number' LIMIT 1);
+  context constant bigint := coalesce(n_ctx, least(512, most));
+  tokens bigint;
+BEGIN
+  IF n_ctx < 4 OR n_ctx > most THEN
+    PERFORM hartonomous_internal.raise_error('22023',
+      format('n_ctx must be from 4 to %s, the context of the model, not %s', most, n_ctx));
+  END IF;
+  SELECT cardinality(hartonomous.tokenize(model, s.text)) INTO tokens
+    FROM hartonomous.validation_sets s WHERE s.validation_set = chosen;
+  IF tokens < 2 * context THEN
+    PERFORM hartonomous_internal.raise_error('22023',
+      format('validation set "%s" has too few tokens for a context of %s', chosen, context),
+      format('It has %s; perplexity needs %s.', tokens, 2 * context), 'Use a longer text or a smaller n_ctx.');
+  END IF;
+  RETURN chosen;
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.measurable_by(integer, text, integer) IS
+  'the validation set of that name or the only one, on which the model can be measured; errors as '
+  'set_of_texts(), 0A000 '
+  'if it is not a language model, 22023 if the text is too short or the context too long';
 
 CREATE FUNCTION hartonomous_internal.set_of_texts(kind text, name text) RETURNS text
   LANGUAGE plpgsql STABLE PARALLEL SAFE COST 50
@@ -95,7 +132,7 @@ BEGIN
     PERFORM hartonomous_internal.prepare_change(model, change);
   END LOOP;
   IF evaluator IS NULL THEN
-    validation_set := hartonomous_internal.set_of_texts('validation', validation_set);
+    validation_set := hartonomous_internal.measurable_by(model, validation_set, n_ctx);
   END IF;
   IF stages IS NULL THEN
     calibration_set := hartonomous_internal.set_of_texts('calibration', calibration_set);
@@ -277,12 +314,29 @@ BEGIN
       hartonomous_internal.formats_of_goal(goal));
   END IF;
   IF needs.score THEN
-    PERFORM hartonomous.validate_model_accuracy(model, evaluator);
+    PERFORM hartonomous_internal.check_score(v.score, evaluator)
+       FROM hartonomous.validate_model_accuracy(model, evaluator) v;
   END IF;
 END
 $$;
 COMMENT ON PROCEDURE hartonomous_internal.measure_before(bigint, regprocedure) IS
   'measures what a job has to know of the original state before its first trial, as far as it was not measured already';
+
+CREATE FUNCTION hartonomous_internal.check_score(score double precision, evaluator regprocedure) RETURNS void
+  LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE COST 50
+  SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+BEGIN
+  IF score IS NULL OR abs(score) >= 'Infinity' THEN
+    PERFORM hartonomous_internal.raise_error('22023',
+      format('%s returned %s for the model as it is', evaluator, coalesce(score::text, 'NULL')),
+      hint => 'Losses are shares of this score, which must be a finite number.');
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.check_score(double precision, regprocedure) IS
+  '22023 if the score against which losses are measured is not a finite number';
 
 CREATE FUNCTION hartonomous_internal.needed_before(job bigint, evaluator regprocedure, OUT calibration boolean,
     OUT sensitivity boolean, OUT score boolean)

@@ -62,28 +62,41 @@ COMMENT ON FUNCTION hartonomous_internal.start_job(integer, text, jsonb, integer
   'of the model '
   'are abandoned, and what they had not yet measured is rolled back; the caller holds the lock of the model';
 
+-- Meanwhile others may have changed the model, or dropped what the job has to go back to or to compare with.
 CREATE FUNCTION hartonomous_internal.job_is_here(job bigint) RETURNS boolean
   LANGUAGE plpgsql STABLE PARALLEL SAFE COST 250
   SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
+DECLARE
+  j record;
+  last_trial record;
+  live integer;
 BEGIN
-  RETURN (
-    SELECT hartonomous_internal.current_revision(j.model_id)
-           IN (SELECT j.original_revision_id
-               UNION SELECT u.revision
-                       FROM hartonomous.compression_trials t
-                       CROSS JOIN LATERAL unnest(ARRAY[t.parent_revision_id, t.revision_id]) u (revision)
-                      WHERE t.job_id = job
-               UNION SELECT r.revision_id
-                       FROM hartonomous.compression_trials t JOIN hartonomous.model_revisions r
-                         ON r.parent_revision_id = t.parent_revision_id AND r.created_at >= t.created_at
-                      WHERE t.job_id = job AND t.verdict IS NULL)
-      FROM hartonomous.compression_jobs j WHERE j.job_id = job);
+  SELECT c.model_id, c.original_revision_id AS original, c.baseline_revision_id AS baseline, c.parameters ? 'evaluator'
+           AS scored, c.procedure = 'compress_model' AND NOT c.parameters ? 'stages' AS alternatives
+    INTO STRICT j FROM hartonomous.compression_jobs c WHERE c.job_id = job;
+  SELECT t.trial_id, t.verdict, t.parent_revision_id AS parent, t.revision_id AS made INTO last_trial
+    FROM hartonomous.compression_trials t WHERE t.job_id = job ORDER BY t.trial_id DESC LIMIT 1;
+  live := hartonomous_internal.current_revision(j.model_id);
+  IF last_trial.verdict IS NULL AND last_trial.made IS NULL
+     AND hartonomous_internal.made_by_trial(last_trial.trial_id, live) THEN
+    last_trial.made := live;
+  END IF;
+  RETURN live = CASE WHEN last_trial.trial_id IS NULL THEN j.original
+                     WHEN last_trial.verdict <> 'kept' THEN last_trial.parent
+                     ELSE coalesce(last_trial.made, last_trial.parent) END
+    AND NOT EXISTS (
+      SELECT FROM (VALUES (j.baseline, NOT j.scored), (j.original, j.alternatives),
+                     (last_trial.parent, last_trial.trial_id IS NOT NULL AND last_trial.verdict IS NULL)
+      ) n (revision, needed)
+       WHERE n.needed AND NOT EXISTS (SELECT FROM hartonomous.model_revisions r
+                                       WHERE r.revision_id = n.revision AND r.model_id = j.model_id
+                                         AND r.state IN ('live', 'backup')));
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.job_is_here(bigint) IS
-  'whether the live revision of the model is one of those between which a job moves it';
+  'whether the model is where a stopped job has left it, and the revisions are still there that the job needs';
 
 CREATE FUNCTION hartonomous_internal.end_job(job bigint, report text[]) RETURNS void
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 250

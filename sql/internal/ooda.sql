@@ -107,14 +107,15 @@ BEGIN
                         THEN pg_total_relation_size(hartonomous_internal.partition_of(model, r.revision_id))
                         ELSE 0 END AS bytes
               FROM hartonomous.model_revisions r WHERE r.model_id = model AND r.state = 'backup') b
-     -- Never the oldest one, against which losses are measured.
-     WHERE b.revision_id <> b.oldest AND (b.place > keep_last OR b.created_at < clock_timestamp() - max_age)
+     -- Never the oldest one, nor that against which losses are measured.
+     WHERE b.revision_id NOT IN (b.oldest, hartonomous_internal.baseline_of(model))
+     AND (b.place > keep_last OR b.created_at < clock_timestamp() - max_age)
      ORDER BY b.revision_id;
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.expired_backups(integer, integer, interval) IS
   'the backups of a model that are not among its newest, or older than an age, and their bytes on disk; never the '
-  'oldest backup';
+  'oldest backup, nor the baseline of losses';
 
 CREATE FUNCTION hartonomous_internal.expected_of_change(model integer, change jsonb, calibration_set text,
     OUT bytes_saved bigint, OUT tensors bigint, OUT expected_loss double precision)
@@ -275,6 +276,30 @@ $$;
 COMMENT ON FUNCTION hartonomous_internal.shown_sql(integer, jsonb) IS
   'the call by which a user would make a change; only shown, never executed';
 
+-- A change that fails would otherwise be tried again by each cycle.
+CREATE FUNCTION hartonomous_internal.give_up_hypothesis(hypothesis bigint) RETURNS void
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+  acting record;
+BEGIN
+  SELECT h.model_id, h.job_id INTO acting FROM hartonomous.ooda_hypotheses h
+   WHERE h.hypothesis_id = hypothesis AND h.state = 'acting';
+  IF NOT FOUND THEN
+    RETURN;
+  END IF;
+  PERFORM hartonomous_internal.lock_model(acting.model_id, true);
+  PERFORM hartonomous_internal.abandon_trials(j.job_id)
+     FROM hartonomous.compression_jobs j
+    WHERE j.job_id = acting.job_id AND j.model_id = acting.model_id AND j.state = 'running';
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.give_up_hypothesis(bigint) IS
+  'rolls back what a stopped call did for a hypothesis on which it was acting; does nothing for others; 55P03 if a '
+  'session is changing the model';
+
 CREATE FUNCTION hartonomous_internal.decide_hypothesis(hypothesis bigint, decision text) RETURNS void
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 250
   SET search_path = pg_catalog, pg_temp
@@ -283,8 +308,12 @@ AS $$
 DECLARE
   present text;
 BEGIN
+  IF decision = 'rejected' THEN
+    PERFORM hartonomous_internal.give_up_hypothesis(hypothesis);
+  END IF;
   UPDATE hartonomous.ooda_hypotheses h SET state = decision
-   WHERE h.hypothesis_id = hypothesis AND h.state IN ('proposed', 'approved');
+   WHERE h.hypothesis_id = hypothesis
+     AND (h.state IN ('proposed', 'approved') OR h.state = 'acting' AND decision = 'rejected');
   IF FOUND THEN
     RETURN;
   END IF;

@@ -28,7 +28,9 @@ AS $$
 DECLARE
   model integer := (SELECT j.model_id FROM hartonomous.compression_jobs j WHERE j.job_id = job);
   chosen bigint := (SELECT min(h.hypothesis_id) FROM hartonomous.ooda_hypotheses h
-                     WHERE h.model_id = model AND h.state = 'acting' AND h.job_id = job);
+                     WHERE h.model_id = model AND h.state = 'acting' AND h.job_id = job
+                       AND (h.trial_id IS NULL OR EXISTS (SELECT FROM hartonomous.compression_trials t
+                                                           WHERE t.trial_id = h.trial_id AND t.job_id = job)));
 BEGIN
   IF chosen IS NULL THEN
     chosen := hartonomous_internal.next_hypothesis(model, risk_limit);
@@ -79,6 +81,9 @@ BEGIN
          FROM hartonomous_internal.expired_backups(model, keep_last, max_age) b;
       RETURN format('%s -> %s on disk', hartonomous.human_bytes(before),
                     hartonomous.human_bytes(hartonomous.model_disk_bytes(model)));
+    ELSE
+      PERFORM hartonomous_internal.raise_error('22023', format('"%s" is no maintenance', hypothesis_type),
+        hint => 'ooda_reject() ends a hypothesis that cannot be carried out.');
   END CASE;
 -- Readers must not queue behind maintenance that waits for another reader.
 EXCEPTION WHEN lock_not_available THEN
@@ -203,6 +208,36 @@ $$;
 COMMENT ON PROCEDURE hartonomous_internal.measure_hypothesis(bigint, regprocedure, boolean) IS
   'measures the change of a hypothesis, keeps it or rolls it back, and commits; does nothing if it changed no model';
 
+CREATE FUNCTION hartonomous_internal.acted_hypothesis(model integer, procedure text, OUT hypothesis_id bigint,
+    OUT job_id bigint)
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+  acting record;
+BEGIN
+  -- Not in one query, which might note revisions of trials that are none of these.
+  FOR acting IN
+    SELECT h.hypothesis_id, h.job_id, h.trial_id
+      FROM hartonomous.ooda_hypotheses h JOIN hartonomous.compression_jobs j ON j.job_id = h.job_id
+      JOIN hartonomous.compression_trials t ON t.trial_id = h.trial_id AND t.job_id = h.job_id
+     WHERE h.model_id = model AND j.model_id = model AND h.state = 'acting' AND j.state = 'running'
+       AND j.procedure = coalesce(acted_hypothesis.procedure, j.procedure)
+     ORDER BY h.hypothesis_id
+  LOOP
+    IF hartonomous_internal.job_is_here(acting.job_id) AND hartonomous_internal.note_revision(acting.trial_id) THEN
+      hypothesis_id := acting.hypothesis_id;
+      job_id := acting.job_id;
+      RETURN;
+    END IF;
+  END LOOP;
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.acted_hypothesis(integer, text) IS
+  'the hypothesis whose change is in force and was not measured yet, and its job (of a procedure, or of any); NULL if '
+  'there is none, because nobody acted, the change was not finished, or the model was changed since';
+
 -- Of a model that ooda_act() has changed but nobody has measured, a cycle first learns.
 CREATE PROCEDURE hartonomous_internal.settle_act(model integer, goal pg_catalog.jsonb,
     evaluator pg_catalog.regprocedure, commits boolean)
@@ -212,14 +247,7 @@ AS $$
 DECLARE
   acted record;
 BEGIN
-  SELECT h.hypothesis_id, h.job_id INTO acted
-    FROM hartonomous.ooda_hypotheses h
-    JOIN hartonomous.compression_jobs j ON j.job_id OPERATOR(pg_catalog.=) h.job_id
-    JOIN hartonomous.compression_trials t ON t.trial_id OPERATOR(pg_catalog.=) h.trial_id
-   WHERE h.model_id OPERATOR(pg_catalog.=) model AND h.state OPERATOR(pg_catalog.=) 'acting'
-     AND j.state OPERATOR(pg_catalog.=) 'running' AND j.procedure OPERATOR(pg_catalog.=) 'ooda_act'
-     AND hartonomous_internal.note_revision(t.trial_id)
-   LIMIT 1;
+  SELECT a.hypothesis_id, a.job_id INTO acted FROM hartonomous_internal.acted_hypothesis(model, 'ooda_act') a;
   IF acted.hypothesis_id IS NOT NULL THEN
     PERFORM hartonomous_internal.set_goal(acted.job_id, goal);
     CALL hartonomous_internal.measure_hypothesis(acted.hypothesis_id, evaluator, commits);
@@ -265,7 +293,7 @@ BEGIN
     'calibration_set', CASE WHEN calibration_set IS NOT NULL
                             THEN hartonomous_internal.set_of_texts('calibration', calibration_set) END,
     'validation_set', CASE WHEN evaluator IS NULL
-                           THEN hartonomous_internal.set_of_texts('validation', validation_set) END,
+                           THEN hartonomous_internal.measurable_by(model, validation_set, n_ctx) END,
     'measure', CASE WHEN evaluator IS NULL THEN measure END, 'evaluator', evaluator::text, 'n_ctx', n_ctx));
 END
 $$;

@@ -37,12 +37,19 @@ BEGIN
   IF hartonomous_internal.extension_schema('pg_cron') IS NOT NULL THEN
     EXECUTE query INTO answer;
   ELSIF dblink IS NOT NULL AND database <> current_database() THEN
-    EXECUTE format('SELECT a.answer FROM %I.dblink($1, $2) a (answer text)', dblink) INTO answer
-      USING concat_ws(' ', format('dbname=%s', hartonomous_internal.connection_value(database)),
-                      format('user=%s', hartonomous_internal.connection_value(current_user)),
-                      'host=' || hartonomous_internal.connection_value(
-                        split_part(current_setting('unix_socket_directories'), ',', 1)),
-                      'port=' || current_setting('port')), query;
+    BEGIN
+      EXECUTE format('SELECT a.answer FROM %I.dblink($1, $2) a (answer text)', dblink) INTO answer
+        USING concat_ws(' ', format('dbname=%s', hartonomous_internal.connection_value(database)),
+                        format('user=%s', hartonomous_internal.connection_value(current_user)),
+                        'host=' || hartonomous_internal.connection_value(
+                          split_part(current_setting('unix_socket_directories'), ',', 1)),
+                        'port=' || current_setting('port')), query;
+    -- dblink connects only superusers without a password.
+    EXCEPTION WHEN s_r_e_prohibited_sql_statement_attempted OR sqlclient_unable_to_establish_sqlconnection THEN
+      PERFORM hartonomous_internal.raise_error('55000',
+        format('database "%s", in which pg_cron is, cannot be reached by dblink: %s', database, SQLERRM),
+        hint => format('Run this in "%s": %s;', database, query));
+    END;
   ELSE
     PERFORM hartonomous_internal.raise_error('55000',
       format('pg_cron is not installed in database "%s", but in "%s"', current_database(), database),

@@ -156,6 +156,32 @@ $$;
 COMMENT ON FUNCTION hartonomous_internal.plan_of_change(integer, jsonb) IS
   'the plan of a change with operations, for a model; 22023 if it has none';
 
+-- What depends on the state of the tensors is checked when the plan is carried out.
+CREATE FUNCTION hartonomous_internal.check_operations(model integer, plan hartonomous.tensor_plan[]) RETURNS void
+  LANGUAGE plpgsql STABLE PARALLEL SAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+  planned hartonomous.tensor_plan;
+BEGIN
+  FOREACH planned IN ARRAY plan LOOP
+    IF NOT EXISTS (SELECT FROM hartonomous.model_layers l
+                    WHERE l.model_id = model AND l.layer_name = planned.layer_name) THEN
+      PERFORM hartonomous_internal.raise_error('22023',
+        format('model "%s" has no tensor named "%s"', model::hartonomous.regmodel, planned.layer_name),
+        hint => 'Each operation names a tensor by layer_name.');
+    ELSIF planned.operation IS NOT NULL THEN
+      PERFORM hartonomous_internal.check_operation(planned.operation, coalesce(planned.arguments, '{}'));
+    END IF;
+  END LOOP;
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.check_operations(integer, hartonomous.tensor_plan[]) IS
+  '22023 if a plan names a tensor that the model does not have, or an operation with invalid arguments; '
+  'other errors as '
+  'check_operation()';
+
 CREATE FUNCTION hartonomous_internal.prepare_change(model integer, change jsonb, OUT procedure text,
     OUT parameters jsonb, OUT plan hartonomous.tensor_plan[])
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000
@@ -179,6 +205,9 @@ BEGIN
   ELSIF stage = 'plan' THEN
     plan := hartonomous_internal.plan_of_change(model, change);
     parameters := hartonomous_internal.plan_parameters(coalesce(change ->> 'name', 'plan'), plan);
+    PERFORM hartonomous_internal.check_operations(model, plan);
+  ELSIF change <> jsonb_build_object('stage', stage) THEN
+    PERFORM hartonomous_internal.raise_error('22023', format('stage "%s" has no arguments', stage));
   END IF;
 END
 $$;
@@ -207,6 +236,33 @@ $$;
 COMMENT ON FUNCTION hartonomous_internal.add_trial(bigint, jsonb, double precision) IS
   'a trial of a change of the live revision, which has not begun yet';
 
+-- What another user has made of the same parent meanwhile has another stage or, if it is a plan, other operations.
+CREATE FUNCTION hartonomous_internal.made_by_trial(trial bigint, revision integer) RETURNS boolean
+  LANGUAGE plpgsql STABLE PARALLEL SAFE COST 250
+  SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+  t record;
+  made jsonb;
+BEGIN
+  SELECT c.change, c.change ->> 'stage' = 'plan' AS planned INTO t
+    FROM hartonomous.compression_trials c
+    JOIN hartonomous.model_revisions r
+      ON r.parent_revision_id = c.parent_revision_id AND r.created_at >= c.created_at
+   WHERE c.trial_id = trial AND r.revision_id = revision
+     AND r.stage = CASE WHEN c.change ->> 'stage' = 'plan' THEN coalesce(c.change ->> 'name', 'plan')
+                        ELSE c.change ->> 'stage' END;
+  IF FOUND AND t.planned THEN
+    made := hartonomous_internal.change_of_revision(revision);
+    RETURN coalesce(t.change -> 'operations' @> (made -> 'operations'), false);
+  END IF;
+  RETURN FOUND;
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.made_by_trial(bigint, integer) IS
+  'whether a revision is what the change of a trial has made of its parent';
+
 -- A stopped trial may have reached its end before it could say so.
 CREATE FUNCTION hartonomous_internal.note_revision(trial bigint) RETURNS boolean
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 250
@@ -217,13 +273,12 @@ DECLARE
   found record;
   live record;
 BEGIN
-  SELECT t.parent_revision_id, t.revision_id, t.created_at, j.model_id INTO STRICT found
+  SELECT t.revision_id, j.model_id INTO STRICT found
     FROM hartonomous.compression_trials t JOIN hartonomous.compression_jobs j USING (job_id)
    WHERE t.trial_id = trial;
-  SELECT r.revision_id, r.parent_revision_id, r.created_at, r.logical_bytes INTO STRICT live
+  SELECT r.revision_id, r.logical_bytes INTO STRICT live
     FROM hartonomous.model_revisions r WHERE r.revision_id = hartonomous_internal.current_revision(found.model_id);
-  IF found.revision_id IS NULL AND live.parent_revision_id = found.parent_revision_id
-     AND live.created_at >= found.created_at THEN
+  IF found.revision_id IS NULL AND hartonomous_internal.made_by_trial(trial, live.revision_id) THEN
     UPDATE hartonomous.compression_trials t SET revision_id = live.revision_id, bytes_after = live.logical_bytes
      WHERE t.trial_id = trial;
     RETURN true;
@@ -291,7 +346,13 @@ BEGIN
     SELECT r.score INTO before FROM hartonomous.validation_results r
      WHERE r.model_id = v.model_id AND r.revision_id = baseline AND r.evaluator = v.evaluator
      ORDER BY r.result_id DESC LIMIT 1;
-    loss := CASE WHEN v.score = before THEN 0 ELSE (before - v.score) / nullif(abs(before), 0) END;
+    IF abs(v.score) < 'Infinity' AND abs(before) < 'Infinity' THEN
+      BEGIN
+        loss := CASE WHEN v.score = before THEN 0 ELSE (before - v.score) / nullif(abs(before), 0) END;
+      EXCEPTION WHEN numeric_value_out_of_range THEN
+        loss := CASE WHEN v.score < before THEN 'Infinity' ELSE '-Infinity' END;
+      END;
+    END IF;
   ELSIF measure = 'kl_divergence' THEN
     loss := v.kl_divergence;
     loss_error := v.kl_divergence_error;
@@ -303,9 +364,10 @@ END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.loss_of_result(bigint, text, integer) IS
   'the loss that a result tells of, with its standard error: by how much perplexity has grown (0.05 is 5 %), the KL '
-  'divergence in nats, or by what share the score of an evaluator has fallen';
+  'divergence in nats, or by what share the score of an evaluator has fallen (NULL if a score is no number, or was 0)';
 
--- What is rejected goes at once, with its space; its row and results stay.
+-- What is rejected goes at once, with its space; its row and results stay. Only what is abandoned may have to stay,
+-- because others have dropped the revision before it meanwhile.
 CREATE FUNCTION hartonomous_internal.judge_trial(trial bigint, verdict text, reason text) RETURNS void
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
@@ -323,15 +385,22 @@ BEGIN
     RETURN;
   END IF;
   IF t.revision_id = hartonomous_internal.current_revision(t.model_id) THEN
+    IF verdict = 'abandoned' AND NOT EXISTS (
+      SELECT FROM hartonomous.model_revisions r
+       WHERE r.revision_id = t.parent_revision_id AND r.model_id = t.model_id AND r.state = 'backup') THEN
+      RETURN;
+    END IF;
     PERFORM hartonomous.rollback_model(t.model_id, t.parent_revision_id);
   END IF;
-  IF EXISTS (SELECT FROM hartonomous.model_revisions r WHERE r.revision_id = t.revision_id AND r.state = 'backup') THEN
+  IF EXISTS (SELECT FROM hartonomous.model_revisions r WHERE r.revision_id = t.revision_id AND r.model_id = t.model_id
+              AND r.state = 'backup') THEN
     PERFORM hartonomous.drop_backup(t.revision_id);
   END IF;
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.judge_trial(bigint, text, text) IS
-  'records the verdict on a trial; unless it is kept, its revision is rolled back and dropped';
+  'records the verdict on a trial; unless it is kept, its revision is rolled back and dropped, except if it is '
+  'abandoned and the revision before it is gone';
 
 CREATE FUNCTION hartonomous_internal.abandon_trials(job bigint) RETURNS void
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000

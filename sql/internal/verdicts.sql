@@ -55,7 +55,8 @@ COMMENT ON FUNCTION hartonomous_internal.is_better(jsonb, bigint, double precisi
 CREATE FUNCTION hartonomous_internal.loss_text(goal jsonb, loss double precision, loss_error double precision)
   RETURNS text
   LANGUAGE sql STABLE PARALLEL SAFE COST 50
-  RETURN CASE WHEN goal ->> 'measure' = 'kl_divergence' THEN
+  RETURN CASE WHEN loss IS NULL THEN 'an unknown share'
+              WHEN goal ->> 'measure' = 'kl_divergence' THEN
                 round(loss::numeric, 6) || coalesce(' ± ' || round(loss_error::numeric, 6), '') || ' nats'
               ELSE round(100 * loss::numeric, 2) || coalesce(' ± ' || round(100 * loss_error::numeric, 2), '')
                 || CASE WHEN goal ->> 'measure' = 'perplexity' THEN ' % of perplexity' ELSE ' % of the score' END END;
@@ -68,16 +69,20 @@ CREATE FUNCTION hartonomous_internal.change_text(change jsonb) RETURNS text
 AS $$
 #variable_conflict use_variable
 BEGIN
-  IF change ->> 'stage' <> 'plan' THEN
+  -- A row that somebody has edited may contain anything.
+  IF jsonb_typeof(change) <> 'object' OR change ->> 'stage' IS NULL
+     OR change ->> 'stage' = 'plan' AND jsonb_typeof(change -> 'operations') IS DISTINCT FROM 'array' THEN
+    RETURN change::text;
+  ELSIF change ->> 'stage' <> 'plan' THEN
     RETURN concat(change ->> 'stage', (
       SELECT ' (' || string_agg(concat(a.key, ' ', a.value), ', ' ORDER BY a.key) || ')'
         FROM jsonb_each_text(change - 'stage') a));
   END IF;
   RETURN (
-    SELECT concat(string_agg(concat(k.what, ' x ', k.n), ', ' ORDER BY k.what),
-                  CASE WHEN bool_or(k.in_sequence) THEN ', in sequence' END)
+    SELECT coalesce(nullif(concat(string_agg(concat(k.what, ' x ', k.n), ', ' ORDER BY k.what),
+                  CASE WHEN bool_or(k.in_sequence) THEN ', in sequence' END), ''), 'nothing')
       FROM (SELECT coalesce(o.operation -> 'arguments' ->> 'format', o.operation ->> 'operation') AS what,
-                   count(*) AS n, bool_or((o.operation -> 'arguments' ->> 'sequential')::boolean) AS in_sequence
+                   count(*) AS n, bool_or(o.operation -> 'arguments' -> 'sequential' = 'true') AS in_sequence
               FROM jsonb_array_elements(change -> 'operations') o (operation) GROUP BY 1) k);
 END
 $$;
@@ -114,7 +119,8 @@ BEGIN
   RETURN ARRAY[
     format('%s: %s -> %s (%s bits a weight)%s', j.model_id::hartonomous.regmodel,
            hartonomous.human_bytes(sizes.before), hartonomous.human_bytes(sizes.after), sizes.bits,
-           ', loses ' || hartonomous_internal.loss_text(j.parameters, last_measured.loss, last_measured.loss_error)),
+           CASE WHEN last_measured.loss IS NOT NULL THEN ', loses '
+             || hartonomous_internal.loss_text(j.parameters, last_measured.loss, last_measured.loss_error) END),
     concat('kept: ' || kept, CASE WHEN kept IS NULL THEN 'nothing was kept' END, '. rejected: ' || rejected),
     CASE WHEN sizes.revision_id = j.original_revision_id THEN format('revision %s, as before', sizes.revision_id)
          ELSE format('revision %s; SELECT hartonomous.rollback_model(%L, %s); goes back', sizes.revision_id,

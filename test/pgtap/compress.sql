@@ -4,7 +4,7 @@ BEGIN;
 \ir lib/language_models.sql
 \ir lib/wide_model.sql
 \ir ../../examples/evaluator.sql
-SELECT plan(62);
+SELECT plan(95);
 SELECT import_gguf(wide_gguf(), 'wide') AS m \gset
 SELECT present(:m) AS original \gset
 CREATE FUNCTION lib.compress(arguments text) RETURNS text LANGUAGE sql
@@ -24,7 +24,10 @@ SELECT throws_ok(compress(a), '22023', NULL, 'refused: ' || a) FROM unnest(ARRAY
   'stages => ''[]''', 'stages => ''{}''', 'stages => ''[1]''', 'stages => ''[{"stage": "magic"}]''',
   'stages => ''[{}]''',
   'stages => ''[{"stage": "quantize", "size": 4}]''', 'stages => ''[{"stage": "prune", "keep_ratio": "half"}]''',
-  'stages => ''[{"stage": "plan"}]''', 'stages => ''[{"stage": "plan", "operations": [1]}]''']) a;
+  'stages => ''[{"stage": "plan"}]''', 'stages => ''[{"stage": "plan", "operations": [1]}]''',
+  'stages => ''[{"stage": "plan", "operations": [{"layer_name": "none", "operation": "copy"}]}]''',
+  'stages => ''[{"stage": "plan", "operations": [{"layer_name": "output_norm.weight", "operation": "quantize",'
+  ' "arguments": {"format": 1}}]}]''', 'stages => ''[{"stage": "validate", "text": "cats"}]''']) a;
 SELECT throws_ok(compress('target_bytes => 1000, dry_run => NULL'), '22004', NULL, 'dry_run cannot be NULL');
 SELECT throws_ok(compress('target_bytes => 20000'), '42704', 'there is no validation set', 'a text to measure on');
 SELECT add_validation_set('others', other_story()) \g /dev/null
@@ -32,6 +35,13 @@ SELECT throws_ok(compress('target_bytes => 20000'), '42704', 'there is no calibr
 SELECT add_calibration_set('cats', story()) \g /dev/null
 SELECT throws_ok(compress('target_bytes => 20000, validation_set => ''none'''), '42704', NULL, 'a set that exists');
 SELECT throws_ok(compress('target_bytes => 20000, formats => ''{Q9}'''), '22023', NULL, 'formats that exist');
+SELECT throws_ok(compress('stages => ''[{"stage": "validate"}]'', dry_run => true, n_ctx => ' || n), '22023', NULL,
+  'a context that no text or model has is refused before anything is done: ' || n)
+  FROM unnest('{-1,65,1000000}'::int[]) n;
+UPDATE validation_sets SET text = 'too short';
+SELECT throws_ok(compress('stages => ''[{"stage": "validate"}]'', dry_run => true'), '22023',
+  'validation set "others" has too few tokens for a context of 64', 'and so is a text that is too short');
+UPDATE validation_sets SET text = other_story();
 SELECT add_validation_set('third', 'Something else.') \g /dev/null
 SELECT throws_ok(compress('target_bytes => 20000'), '22023', 'there are several validation sets: name one',
   'of several sets one must be named');
@@ -131,6 +141,31 @@ SELECT throws_ok(
   'CALL compress_model(''digits'', stages => ''[{"stage": "backup"}]'', evaluator => ''pg_backend_pid()'')',
   '42883', NULL, 'an evaluator must be a function of the model');
 
+SELECT throws_ok(
+  'CALL compress_model(''digits'', stages => ''[{"stage": "validate"}]'', dry_run => true)', '0A000', NULL,
+  'no text measures a network that is not a language model');
+CREATE FUNCTION lib.no_number(model integer) RETURNS double precision LANGUAGE sql RETURN 'NaN'::float8;
+SELECT throws_ok(
+  'CALL compress_model(''digits'', stages => ''[{"stage": "backup"}]'', evaluator => ''no_number(integer)'')',
+  '22023', NULL, 'the score of the model as it is must be a number');
+-- The loss between two scores.
+CREATE FUNCTION lib.loss(before double precision, after double precision) RETURNS double precision LANGUAGE sql AS $$
+  INSERT INTO validation_results (model_id, revision_id, evaluator, score, seconds)
+    SELECT m.model_id, r.revision_id, 'f', r.score, 0
+      FROM models m CROSS JOIN LATERAL (
+        SELECT min(o.revision_id), before FROM model_revisions o WHERE o.model_id = m.model_id UNION ALL
+        SELECT max(o.revision_id), after FROM model_revisions o WHERE o.model_id = m.model_id) r (revision_id, score)
+     WHERE m.model_name = 'wide' ORDER BY r.revision_id;
+  SELECT l.loss FROM models m CROSS JOIN LATERAL loss_of_result((SELECT max(result_id) FROM validation_results),
+    'perplexity', (SELECT min(revision_id) FROM model_revisions o WHERE o.model_id = m.model_id)) l
+   WHERE m.model_name = 'wide' $$;
+SELECT is(loss(s[1]::float8, s[2]::float8), s[3]::float8, format('a score from %s to %s', s[1], s[2]))
+  FROM (VALUES ('{4,3,0.25}'::text[]), ('{-4,-5,0.25}'), ('{0,0,0}'), ('{0,1,NULL}'), ('{4,NULL,NULL}'),
+    ('{4,NaN,NULL}'),
+    ('{Infinity,Infinity,NULL}'), ('{NaN,NaN,NULL}'), ('{4,-Infinity,NULL}'), ('{1e308,-1e308,Infinity}'),
+    ('{1e-300,1e300,-Infinity}')) v (s);
+DELETE FROM validation_results WHERE evaluator = 'f';
+
 -- Jobs that were stopped: a job whose last trial has no verdict yet
 CREATE FUNCTION lib.job(verdict text) RETURNS text LANGUAGE sql AS $$
   WITH j AS (
@@ -164,6 +199,47 @@ CALL quantize_model('wide', 'Q4_0', requantize => true);
 SELECT present(:m) AS mine \gset
 CALL compress_model('wide', stages => '[{"stage": "validate"}]', n_ctx => 64);
 SELECT is(present(:m), :mine, 'what the user has made meanwhile stays');
+
+
+-- Stopped jobs whose model others have changed meanwhile
+SELECT rollback_model('wide', :original) \g /dev/null
+CREATE FUNCTION lib.same_call() RETURNS text LANGUAGE sql
+RETURN compress('max_degradation => 0.5, n_ctx => 64, stages => ''[{"stage": "quantize", "format": "Q8_0"}]''');
+SELECT job(NULL) AS trial \gset
+CALL prune_by_importance('wide', keep_ratio => 0.9);
+SELECT present(:m) AS mine \gset
+SELECT same_call() \gexec
+SELECT is((SELECT verdict FROM compression_trials WHERE trial_id = :trial), 'abandoned',
+  'another stage of the same parent is not the work of the trial');
+SELECT is((SELECT state FROM model_revisions WHERE revision_id = :mine), 'backup', 'and is not taken back');
+SELECT is((SELECT original_revision_id FROM compression_jobs ORDER BY job_id DESC LIMIT 1), :mine,
+  'the same call begins anew from there');
+SELECT rollback_model('wide', :original) \g /dev/null
+SELECT job(NULL) AS trial \gset
+CALL quantize_model('wide', 'Q8_0');
+UPDATE compression_trials SET revision_id = present(:m) WHERE trial_id = :trial;
+SELECT rollback_model('wide', :original) \g /dev/null
+SELECT same_call() \gexec
+SELECT is((SELECT verdict FROM compression_trials WHERE trial_id = :trial), 'abandoned',
+  'a trial that somebody has rolled back is not judged');
+SELECT rollback_model('wide', :original) \g /dev/null
+SELECT job(NULL) AS trial \gset
+CALL quantize_model('wide', 'Q8_0');
+SELECT present(:m) AS quantized \gset
+SELECT drop_backup(:original) \g /dev/null
+SELECT lives_ok(same_call(), 'the state to go back to was dropped');
+SELECT is((SELECT verdict FROM compression_trials WHERE trial_id = :trial), 'abandoned',
+  'so that the trial is given up');
+SELECT is(present(:m), :quantized, 'but stays');
+
+-- Rows that somebody has edited
+SELECT lives_ok(format('UPDATE compression_jobs SET state = ''running'', parameters = %L;
+  UPDATE compression_trials SET verdict = NULL, change = %L WHERE trial_id = %s; SELECT * FROM job_progress();
+  SELECT job_report(job_id) FROM compression_jobs', v.parameters, v.change, :trial), 'shown as it is: ' || v.change)
+  FROM (VALUES ('1', '1'), ('[1]', '[1]'), ('{"stages": 1}', 'null'), ('{"stages": {}}', '{"stage": ["plan"]}'),
+          ('{"stages": []}', '{"stage": "plan", "operations": 1}'),
+          ('{}', '{"stage": "plan", "operations": [1, {"arguments": {"sequential": "maybe"}}]}')
+  ) v (parameters, change);
 
 SELECT * FROM finish();
 ROLLBACK;

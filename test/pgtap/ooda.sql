@@ -4,7 +4,7 @@ BEGIN;
 \ir lib/language_models.sql
 \ir lib/wide_model.sql
 \ir ../../examples/evaluator.sql
-SELECT plan(57);
+SELECT plan(69);
 SELECT import_gguf(wide_gguf(), 'wide', 16) AS m \gset
 SELECT present(:m) AS original \gset
 SELECT add_validation_set('others', left(repeat('a.bird.sang;one.fish.swam;no.fox.came?', 20), 600)) \g /dev/null
@@ -151,6 +151,49 @@ SELECT ooda_approve(hypothesis_id) FROM hypotheses('proposed') WHERE hypothesis_
 CALL ooda_act('wide', risk_limit => 0, keep_last => 2);
 SELECT is((SELECT count(*) FROM model_revisions WHERE model_id = :m AND state = 'backup'), 3::bigint,
   'of ' || :backups || ' backups two and the oldest are left');
+
+-- Acts that others have undone, or that fail
+SELECT rollback_model('wide', :original) \g /dev/null
+DELETE FROM ooda_hypotheses;
+SELECT ooda_hypothesize('wide') \g /dev/null
+CALL ooda_act('wide');
+SELECT trial_id AS undone FROM hypotheses('acting') \gset
+SELECT rollback_model('wide', :original) \g /dev/null
+SELECT drop_backup(revision_id) FROM compression_trials WHERE trial_id = :undone \g /dev/null
+CALL ooda_learn('wide', n_ctx => 64);
+SELECT is((SELECT verdict FROM compression_trials WHERE trial_id = :undone), NULL,
+  'of what was undone nothing is learned');
+SELECT lives_ok(cycle(', max_changes => 0'), 'a cycle goes on');
+SELECT is((SELECT state FROM hypotheses() WHERE trial_id = :undone), 'obsolete', 'without it');
+UPDATE ooda_hypotheses SET hypothesis_type = 'Evil', change = NULL, state = 'approved'
+ WHERE hypothesis_id = (SELECT max(hypothesis_id) FROM ooda_hypotheses);
+SELECT throws_ok('CALL ooda_act(''wide'')', '22023', '"Evil" is no maintenance', 'a kind that does not exist');
+UPDATE ooda_hypotheses SET hypothesis_type = 'QuantizeModel', change = '[1]' WHERE hypothesis_type = 'Evil';
+SELECT throws_ok('CALL ooda_act(''wide'')', '22023', 'unknown stage "NULL"', 'a change that is none');
+UPDATE ooda_hypotheses SET hypothesis_type = 'Evil', state = 'acting', trial_id = :undone,
+       job_id = (SELECT max(job_id) FROM compression_jobs) WHERE change = '[1]';
+UPDATE compression_jobs SET state = 'running' WHERE job_id = (SELECT max(job_id) FROM compression_jobs);
+SELECT lives_ok(cycle(', max_changes => 0'), 'a trial of another job is not carried out');
+DELETE FROM ooda_hypotheses;
+SELECT ooda_hypothesize('wide') \g /dev/null
+CALL ooda_act('wide');
+SELECT hypothesis_id AS failing FROM hypotheses('acting') \gset
+SELECT throws_ok(format('SELECT ooda_approve(%s)', :failing), '55000', NULL, 'what is being done cannot be approved');
+SELECT ooda_reject(:failing) \g /dev/null
+SELECT is(present(:m), :original, 'but rejected: it is rolled back');
+SELECT lives_ok(cycle(', max_changes => 0'), 'and a cycle goes on');
+SELECT is((SELECT state FROM hypotheses() WHERE hypothesis_id = :failing), 'rejected', 'without it');
+
+-- The state against which losses are measured is no backup to be dropped
+CALL quantize_model('wide', 'Q8_0');
+SELECT rollback_model('wide', :original) \g /dev/null
+CALL prune_by_importance('wide', keep_ratio => 0.9);
+SELECT present(:m) AS pruned \gset
+SELECT drop_backup(:original) \g /dev/null
+CALL quantize_model('wide', 'Q8_0');
+SELECT is(baseline_of(:m), :pruned, 'losses count from a state that is not the oldest backup');
+SELECT is((SELECT count(*) FROM expired_backups(:m, 0, NULL) WHERE revision_id = :pruned), 0::bigint,
+  'which is never past retention');
 
 -- Another network, by a function of the user's own
 CALL ooda_cycle('digits', evaluator => 'digit_accuracy(integer)', max_degradation => 0.02);

@@ -51,6 +51,13 @@ is ask('SELECT string_agg(job_name || \' \' || schedule, \',\' ORDER BY job_name
 is ask('SELECT command FROM hartonomous.scheduled_jobs() WHERE job_name LIKE \'%ooda%\';'),
     q{CALL hartonomous.ooda_cycle(1, max_changes => '1', n_ctx => '128')}, 'a job calls the procedure';
 
+# Only superusers are connected by dblink without a password.
+ask("CREATE ROLE member; GRANT pg_read_all_settings TO member; SET ROLE member;");
+my $unconnected = ask("SELECT hartonomous.schedule_ooda('tiny', '0 3 * * *');");
+is sqlstate($unconnected), '55000', 'dblink refuses roles without a password';
+like $unconnected, qr/Run this in "jobs": SELECT to_jsonb\(cron\.schedule_in_database\(/, 'the hint has what to run there';
+ask('RESET ROLE;');
+
 # ---- what runs ---------------------------------------------------------------------------------------------------
 
 my $finished = 'SELECT count(*) FROM hartonomous.scheduled_jobs() WHERE last_finished IS NOT NULL;';
