@@ -228,7 +228,7 @@ AS $$
 BEGIN
   RETURN ARRAY(
     SELECT ROW(p.layer_id, p.layer_name, p.operation, p.arguments
-               || CASE WHEN in_sequence AND l.layer_idx >= 0 AND p.arguments ->> 'method' = 'hessian'
+               || CASE WHEN in_sequence AND l.layer_type <> 'embedding' AND p.arguments ->> 'method' = 'hessian'
                        THEN '{"sequential": true}'::jsonb ELSE '{}' END,
                p.atoms_before, p.atoms_after, p.bytes_before, p.bytes_after, p.reason,
                p.details)::hartonomous.tensor_plan

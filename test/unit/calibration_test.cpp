@@ -309,8 +309,9 @@ TEST(Calibration, TilesTogetherAreTheMatrix) {
   std::vector<double> squares(columns);
   for (std::size_t i = 0; i < x.size(); ++i) squares[i % columns] += static_cast<double>(x[i]) * x[i];
   std::vector<float> found;
+  no_interrupts none;
   for (const matrix_rows rows : {matrix_rows{0, 256}, {256, 344}}) {
-    token_sums sums = calibration_detail::panel_sums(columns, rows);
+    token_sums sums = calibration_detail::panel_sums(columns, rows, none);
     for (std::size_t tile = sums.tiles(); tile-- > 0;) sums.add(tile, x.data(), columns, x.data(), tokens);
     std::vector<float> panel;
     calibration_detail::write_triangle(sums, rows, squares, panel);

@@ -23,10 +23,11 @@ std::vector<float> random_inputs(std::size_t columns, unsigned seed) {
 }
 
 TEST(TokenSums, TilesTogetherAreTheProduct) {
+  no_interrupts none;
   // More than a tile in each direction, one row, one column, and exactly one tile.
   for (const auto& [left, right] : {std::pair{300U, 270U}, {1U, 300U}, {300U, 1U}, {256U, 256U}}) {
     const std::vector<float> a = random_inputs(left, 1), b = random_inputs(right, 2);
-    token_sums sums({0, left}, right, sum_shape::all_columns);
+    token_sums sums({0, left}, right, sum_shape::all_columns, none);
     for (std::size_t tile = sums.tiles(); tile-- > 0;) {
       // Some tokens, then the others.
       sums.add(tile, a.data(), left, b.data(), 100);
@@ -44,11 +45,12 @@ TEST(TokenSums, TilesTogetherAreTheProduct) {
 }
 
 TEST(TokenSums, APanelHasTheNumbersOfTheWhole) {
+  no_interrupts none;
   constexpr std::size_t columns = 600;
   const std::vector<float> x = random_inputs(columns, 3);
-  token_sums whole({0, columns}, columns, sum_shape::upper_triangle);
-  token_sums panel({256, 300}, columns, sum_shape::upper_triangle);
-  token_sums rectangle({256, 300}, columns, sum_shape::all_columns);
+  token_sums whole({0, columns}, columns, sum_shape::upper_triangle, none);
+  token_sums panel({256, 300}, columns, sum_shape::upper_triangle, none);
+  token_sums rectangle({256, 300}, columns, sum_shape::all_columns, none);
   for (token_sums* sums : {&whole, &panel, &rectangle}) {
     for (std::size_t tile = 0; tile < sums->tiles(); ++tile) sums->add(tile, x.data(), columns, x.data(), tokens);
   }
@@ -85,7 +87,8 @@ TEST(TokenSums, OfInputsOnThreads) {
 }
 
 TEST(TokenSums, NoTokensAreZeros) {
-  token_sums sums({0, 3}, 2, sum_shape::all_columns);
+  no_interrupts none;
+  token_sums sums({0, 3}, 2, sum_shape::all_columns, none);
   sums.add(0, nullptr, 3, nullptr, 0);
   EXPECT_EQ(sums.row(2)[1], 0.0);
 }

@@ -30,7 +30,9 @@ std::vector<matrix_rows> panels_of(std::size_t columns) {
   return panels;
 }
 
-token_sums panel_sums(std::size_t columns, matrix_rows rows) { return {rows, columns, sum_shape::upper_triangle}; }
+token_sums panel_sums(std::size_t columns, matrix_rows rows, interrupt_checker& interrupts) {
+  return {rows, columns, sum_shape::upper_triangle, interrupts};
+}
 
 std::uint64_t panel_bytes(std::size_t columns, matrix_rows rows) noexcept {
   return token_sums::numbers(rows, columns, sum_shape::upper_triangle) * sizeof(double);

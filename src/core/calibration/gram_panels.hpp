@@ -14,7 +14,7 @@ namespace hartonomous::calibration_detail {
 std::vector<matrix_rows> panels_of(std::size_t columns);
 
 // The sums of one panel.
-token_sums panel_sums(std::size_t columns, matrix_rows rows);
+token_sums panel_sums(std::size_t columns, matrix_rows rows, interrupt_checker& interrupts);
 std::uint64_t panel_bytes(std::size_t columns, matrix_rows rows) noexcept;
 // The multiplications that adding so many tokens takes.
 double panel_multiplications(std::size_t columns, matrix_rows rows, std::size_t tokens) noexcept;

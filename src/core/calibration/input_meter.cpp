@@ -28,7 +28,8 @@ input_meter::input_meter(transformer& network, span<const linear_input> inputs,
 void input_meter::begin_pass(span<const panel_job> jobs) {
   panels_.clear();
   panels_.reserve(jobs.size());
-  for (const panel_job& job : jobs) panels_.push_back({job, panel_sums(inputs_[job.input].columns, job.rows)});
+  for (const panel_job& job : jobs)
+    panels_.push_back({job, panel_sums(inputs_[job.input].columns, job.rows, network_.interrupts())});
   counting_ = !counted_;
 }
 

@@ -9,6 +9,7 @@
 #include "hartonomous/error.hpp"
 #include "hartonomous/hessian.hpp"
 #include "hessian/factor.hpp"
+#include "linear_algebra/steps.hpp"
 
 namespace hartonomous {
 namespace {
@@ -59,16 +60,6 @@ void damp(square_matrix& matrix, double mean, double damping, interrupt_checker&
       part.setZero();
       part[row] = 1.0;
     }
-  }
-}
-
-// Zeros, in steps between which the work can be interrupted.
-void grow(std::vector<float>& numbers, std::size_t size, interrupt_checker& interrupts) {
-  constexpr std::size_t step = std::size_t{1} << 22;
-  numbers.reserve(size);
-  while (numbers.size() < size) {
-    interrupts.check();
-    numbers.resize(std::min(size, numbers.size() + step));
   }
 }
 

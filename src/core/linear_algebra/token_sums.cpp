@@ -2,6 +2,7 @@
 #include "linear_algebra/token_sums.hpp"
 
 #include "linear_algebra/sgemm.hpp"
+#include "linear_algebra/steps.hpp"
 
 #include <algorithm>
 #include <memory>
@@ -26,7 +27,7 @@ void subtract(const float* left, const float* minus, std::size_t count, float* t
 
 }  // namespace
 
-token_sums::token_sums(matrix_rows rows, std::size_t columns, sum_shape shape)
+token_sums::token_sums(matrix_rows rows, std::size_t columns, sum_shape shape, interrupt_checker& interrupts)
     : rows_(rows), columns_(columns), shape_(shape) {
   std::size_t size = 0;
   for (std::size_t row = rows.first; row < rows.first + rows.count; ++row) {
@@ -36,7 +37,7 @@ token_sums::token_sums(matrix_rows rows, std::size_t columns, sum_shape shape)
     if ((row - rows.first) % tile_size != 0) continue;
     for (std::size_t column = first; column < columns; column += tile_size) tiles_.push_back({row, column});
   }
-  sums_.resize(size);
+  grow(sums_, size, interrupts);
 }
 
 std::uint64_t token_sums::numbers(matrix_rows rows, std::size_t columns, sum_shape shape) noexcept {
@@ -71,7 +72,7 @@ const double* token_sums::row(std::size_t row) const noexcept {
 
 token_sums cross_sums(const float* left, const float* minus, std::size_t left_columns, const float* right,
                       std::size_t right_columns, std::size_t tokens, thread_pool& pool, interrupt_checker& interrupts) {
-  token_sums sums({0, left_columns}, right_columns, sum_shape::all_columns);
+  token_sums sums({0, left_columns}, right_columns, sum_shape::all_columns, interrupts);
   std::vector<float> difference(std::min(token_sums::run, tokens) * left_columns);
   for (std::size_t from = 0; from < tokens; from += token_sums::run) {
     const std::size_t count = std::min(token_sums::run, tokens - from), at = from * left_columns;
@@ -85,7 +86,7 @@ token_sums cross_sums(const float* left, const float* minus, std::size_t left_co
 
 token_sums gram_sums(const float* x, std::size_t columns, std::size_t tokens, thread_pool& pool,
                      interrupt_checker& interrupts) {
-  token_sums sums({0, columns}, columns, sum_shape::upper_triangle);
+  token_sums sums({0, columns}, columns, sum_shape::upper_triangle, interrupts);
   for (std::size_t from = 0; from < tokens; from += token_sums::run) {
     const float* const part = x + from * columns;
     const std::size_t count = std::min(token_sums::run, tokens - from);

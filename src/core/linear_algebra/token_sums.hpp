@@ -30,7 +30,7 @@ class token_sums {
   static constexpr std::size_t run = 512;        // tokens summed in float
 
   // Rows of a matrix with that many columns, all zeros.
-  token_sums(matrix_rows rows, std::size_t columns, sum_shape shape);
+  token_sums(matrix_rows rows, std::size_t columns, sum_shape shape, interrupt_checker& interrupts);
 
   // How many numbers an object holds.
   static std::uint64_t numbers(matrix_rows rows, std::size_t columns, sum_shape shape) noexcept;

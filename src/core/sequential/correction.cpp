@@ -3,6 +3,7 @@
 #include "sequential/correction.hpp"
 
 #include "linear_algebra/sgemm.hpp"
+#include "linear_algebra/steps.hpp"
 #include "network/activations.hpp"
 
 #include <algorithm>
@@ -61,10 +62,11 @@ void add_product(const float* a, std::size_t rows, const float_matrix& b, float 
 
 }  // namespace
 
-float_matrix floats_of(const token_sums& sums, std::size_t rows, std::size_t columns) {
+float_matrix floats_of(const token_sums& sums, std::size_t rows, std::size_t columns, interrupt_checker& interrupts) {
   float_matrix result{rows, columns, {}};
   result.values.reserve(rows * columns);
   for (std::size_t row = 0; row < rows; ++row) {
+    interrupts.check();
     std::transform(sums.row(row), sums.row(row) + columns, std::back_inserter(result.values),
                    [](double value) { return static_cast<float>(value); });
   }
@@ -86,7 +88,8 @@ input_correction::input_correction(const std::string& tensor, const float* x, co
   if (exact == nullptr || !(scale_ > 0.0)) return;
   shares_ = options.fixed_shares ? options.shares : supported_correction(tokens, columns);
   if (shares_.input > 0.0) {
-    difference_ = floats_of(cross_sums(exact, x, columns, x, columns, tokens, pool, interrupts), columns, columns);
+    difference_ =
+        floats_of(cross_sums(exact, x, columns, x, columns, tokens, pool, interrupts), columns, columns, interrupts);
   }
 }
 
@@ -94,7 +97,8 @@ void input_correction::apply(std::vector<float>& weights, const float_matrix* st
                              interrupt_checker& interrupts) const {
   if (shares_.input <= 0.0 && streams == nullptr) return;
   const std::size_t columns = hessian_->columns(), rows = weights.size() / columns;
-  float_matrix change{rows, columns, std::vector<float>(weights.size(), 0.0F)};
+  float_matrix change{rows, columns, {}};
+  grow(change.values, weights.size(), interrupts);
   if (shares_.input > 0.0) {
     add_product(weights.data(), rows, difference_, static_cast<float>(shares_.input), change.values.data(), pool,
                 interrupts);

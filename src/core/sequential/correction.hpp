@@ -20,7 +20,7 @@ struct float_matrix {
   std::vector<float> values;
 };
 
-float_matrix floats_of(const token_sums& sums, std::size_t rows, std::size_t columns);
+float_matrix floats_of(const token_sums& sums, std::size_t rows, std::size_t columns, interrupt_checker& interrupts);
 
 // What matrices with the same input share.
 class input_correction {

@@ -13,6 +13,7 @@
 
 #include "hartonomous/error.hpp"
 #include "hartonomous/tensor_name.hpp"
+#include "linear_algebra/steps.hpp"
 #include "sequential/correction.hpp"
 #include "sequential/watched_source.hpp"
 
@@ -26,7 +27,7 @@ constexpr std::size_t output_panel_weights = std::size_t{1} << 24;
 // Keeps the inputs of a block's matrices, and the streams to which their outputs are added.
 class recorder final : public watched_source {
  public:
-  using watched_source::watched_source;
+  recorder(tensor_source& from, interrupt_checker& interrupts) : watched_source(from), interrupts_(interrupts) {}
 
   struct input_record {
     std::vector<float> x;
@@ -41,7 +42,7 @@ class recorder final : public watched_source {
   const std::vector<float>& stream_before(std::size_t addition) const { return streams_.at(addition); }
 
   void stream(const float* x, std::size_t tokens, std::size_t width) override {
-    streams_.emplace_back(x, x + tokens * width);
+    streams_.push_back(copy_of(x, tokens * width, interrupts_));
   }
   void clear() {
     forget_inputs();
@@ -55,12 +56,15 @@ class recorder final : public watched_source {
     if (rows.count == find(name)->rows) {
       groups_[name] = input.group;
       input_record& record = records_[input.group];
-      if (record.columns == 0) record = {{input.x, input.x + input.tokens * input.columns}, input.columns};
+      if (record.columns == 0) {
+        record = {copy_of(input.x, input.tokens * input.columns, interrupts_), input.columns};
+      }
     }
     return from().open(name, rows);
   }
 
  private:
+  interrupt_checker& interrupts_;
   std::map<std::string, std::size_t> groups_;
   std::map<std::size_t, input_record> records_;
   std::vector<std::vector<float>> streams_;
@@ -132,7 +136,8 @@ class rounding_source final : public watched_source {
 
  private:
   std::vector<float> read_weights(const std::string& name, row_range rows, std::size_t columns) {
-    std::vector<float> weights(rows.count * columns);
+    std::vector<float> weights;
+    grow(weights, rows.count * columns, *interrupts_);
     const std::unique_ptr<row_reader> reader = from().open(name, rows);
     for (std::size_t row = 0; row < rows.count; ++row) {
       float* const to = weights.data() + row * columns;
@@ -162,7 +167,7 @@ class rounding_source final : public watched_source {
       const std::vector<float>& exact = original_.stream_before(additions_ - 1);
       streams = floats_of(
           cross_sums(exact.data(), stream_now(), width_, input.x, input.columns, input.tokens, *pool_, *interrupts_),
-          width_, input.columns);
+          width_, input.columns, *interrupts_);
     }
     known_->apply(weights, streams ? &*streams : nullptr, *pool_, *interrupts_);
   }
@@ -190,7 +195,7 @@ class sequential_quantizer::implementation {
                  const sequential_options& options, unsigned threads, std::uint64_t panel_bytes,
                  interrupt_checker& interrupts)
       : rounder(with),
-        record(original),
+        record(original, interrupts),
         rounding(original, record, with, options),
         exact(config, record, threads, panel_bytes, interrupts),
         rounded(config, rounding, threads, panel_bytes, interrupts) {
