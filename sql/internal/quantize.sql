@@ -224,7 +224,8 @@ BEGIN
     SELECT p.layer_id, p.arguments ->> 'calibration_set' AS name,
            (p.arguments ->> 'calibration_revision')::integer AS revision,
            coalesce((p.arguments ->> 'sweeps')::integer, 5) AS sweeps,
-           coalesce(p.arguments -> 'sequential' = 'true', false) AS sequential
+           coalesce(p.arguments -> 'sequential' = 'true', false) AS sequential,
+           p.arguments ? 'curvature' AS two_sided
       FROM unnest(plan) p WHERE p.arguments ->> 'method' = 'hessian'),
   grams AS (
     SELECT DISTINCT s.gram_layer_id, s.columns, s.experts, p.sequential, s.tokens
@@ -232,10 +233,16 @@ BEGIN
       ON s.model_id = model AND s.calibration_set = p.name AND s.revision_id = p.revision AND s.layer_id = p.layer_id)
   SELECT (SELECT count(*) FROM planned) AS tensors,
          (SELECT sum(l.parameter_count * 1e-9 * (l.row_length * (1.5 + p.sweeps) + 768 * p.sweeps)
-                     * CASE WHEN l.row_length <= 1024 THEN 2 ELSE 1 END)::float8
+                     * CASE WHEN l.row_length <= 1024 THEN 2 ELSE 1 END
+                     -- Each row three times, and against the errors of all others.
+                     * CASE WHEN p.two_sided THEN 3 ELSE 1 END
+                     + CASE WHEN p.two_sided THEN 2.5 * l.tensor_shape[1] + 2 * l.row_length ELSE 0 END
+                       * l.parameter_count * 1e-9)::float8
             FROM planned p JOIN hartonomous.model_layers l ON l.layer_id = p.layer_id) AS rows,
          (SELECT sum(g.columns::float8 ^ 3 * 1e-9 / 3 * g.experts * CASE WHEN g.columns <= 1024 THEN 2 ELSE 1 END)
-            FROM grams g) AS factors,
+            FROM grams g)
+           + (SELECT coalesce(sum(l.tensor_shape[1]::float8 ^ 3 * 1e-9 / 3), 0)
+                FROM planned p JOIN hartonomous.model_layers l ON l.layer_id = p.layer_id WHERE p.two_sided) AS factors,
          -- The text in two networks, and sums over its tokens.
          (SELECT coalesce(max(g.tokens), 0) * 1e-9 * (SELECT sum(l.parameter_count)::float8 * 2
             FROM hartonomous.model_layers l WHERE l.model_id = model AND l.layer_idx >= 0)
