@@ -72,11 +72,8 @@ versions_agree() {
   }
 }
 
-stage_build() {
-  build_extension
-  stage_extension
-  flags_reach_compiler
-}
+# Joined by &&, because need_build() calls run_stage() where set -e has no effect.
+stage_build() { build_extension && stage_extension && flags_reach_compiler; }
 
 # PostgreSQL's flags and the user's must be kept, although the Makefile has its own.
 flags_reach_compiler() {
