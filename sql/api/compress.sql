@@ -168,8 +168,11 @@ BEGIN
         FROM hartonomous.validation_results v JOIN hartonomous.validation_sets s
           ON s.validation_set = v.validation_set AND s.text_sha256 = v.text_sha256
        WHERE v.model_id = model AND v.validation_set = chosen AND v.kl_divergence IS NOT NULL
+         AND v.n_ctx = (SELECT l.n_ctx FROM hartonomous.validation_results l
+                         WHERE l.model_id = model AND l.validation_set = chosen AND l.kl_divergence IS NOT NULL
+                         ORDER BY l.result_id DESC LIMIT 1)
        ORDER BY v.revision_id, v.baseline_revision_id, v.result_id DESC),
-    -- Results can be compared if they have the same baseline.
+    -- Results can be compared if they have the same baseline and, as above, the same context.
     measured AS (
       SELECT v.revision_id, v.kl_divergence, v.kl_divergence_error, v.perplexity_ratio, v.perplexity_ratio_error,
              v.same_top
@@ -192,6 +195,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous.compression_front(hartonomous.regmodel, text) IS
-  'every revision of a model that was measured on a validation set against the same baseline, also those that were '
+  'every revision of a model that was measured on a validation set against the same baseline (in windows of the last '
+  'n_ctx), also those that were '
   'dropped: bytes of weights, loss with standard error, the recipe that made it, and whether no other is both as small '
   'and as good (on_front: together these are the Pareto front); 42704 if there is no such model or set';

@@ -14,6 +14,7 @@ DECLARE
   live constant integer := hartonomous_internal.current_revision(model);
   activity constant record := hartonomous_internal.activity_of(model);
 BEGIN
+  PERFORM hartonomous_internal.check_limits(NULL, NULL, keep_last, max_age);
   RETURN QUERY
     SELECT 'size', r.state || ' revision ' || r.revision_id, r.logical_bytes::numeric, 'bytes of weights'
       FROM hartonomous.model_revisions r WHERE r.revision_id = live
@@ -57,6 +58,7 @@ DECLARE
   live constant integer := hartonomous_internal.current_revision(model);
   proposed bigint[];
 BEGIN
+  PERFORM hartonomous_internal.check_limits(NULL, NULL, keep_last, max_age);
   IF calibration_set IS NOT NULL THEN
     calibration_set := hartonomous_internal.set_of_texts('calibration', calibration_set);
   END IF;
@@ -143,6 +145,7 @@ DECLARE
   hypothesis bigint;
 BEGIN
   PERFORM hartonomous_internal.current_revision(model);
+  PERFORM hartonomous_internal.check_limits(risk_limit, NULL, keep_last, max_age);
   PERFORM hartonomous_internal.lock_model_of_job(model, nowait, commits);
   job := hartonomous_internal.start_job(model, 'ooda_act', '{}', hartonomous_internal.baseline_of(model));
   hypothesis := hartonomous_internal.begin_hypothesis(job, risk_limit);
@@ -218,6 +221,7 @@ DECLARE
   hypothesis bigint;
 BEGIN
   PERFORM hartonomous_internal.current_revision(model);
+  PERFORM hartonomous_internal.check_limits(risk_limit, max_changes, keep_last, max_age);
   IF NOT hartonomous_internal.try_lock_model(model, commits) THEN
     RAISE NOTICE 'another session is changing model "%": this cycle is skipped', model;
     RETURN;

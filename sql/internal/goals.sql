@@ -45,6 +45,28 @@ COMMENT ON FUNCTION hartonomous_internal.check_goal(bigint, double precision, do
   'evaluator is '
   'not a function of a model';
 
+-- Results by different contexts cannot be compared, so that a goal always names one.
+CREATE FUNCTION hartonomous_internal.context_of_goal(model integer, n_ctx integer) RETURNS integer
+  LANGUAGE plpgsql STABLE PARALLEL SAFE COST 250
+  SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+  most constant bigint := (
+    SELECT (kv ->> 'value')::numeric FROM jsonb_array_elements(hartonomous_internal.hyperparameters(model) -> 'kv') kv
+     WHERE kv ->> 'key' LIKE '%.context_length' AND jsonb_typeof(kv -> 'value') = 'number' LIMIT 1);
+BEGIN
+  IF n_ctx < 4 OR n_ctx > most THEN
+    PERFORM hartonomous_internal.raise_error('22023',
+      format('n_ctx must be from 4 to %s, the context of the model, not %s', most, n_ctx));
+  END IF;
+  RETURN coalesce(n_ctx, least(512, most));
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.context_of_goal(integer, integer) IS
+  'the number of tokens in a window of perplexity(), by default up to 512; 0A000 if the model is not a language model, '
+  '22023 if its context is shorter';
+
 -- Otherwise this would be noticed only when the model has been changed.
 CREATE FUNCTION hartonomous_internal.measurable_by(model integer, validation_set text, n_ctx integer) RETURNS text
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000
@@ -53,16 +75,9 @@ AS $$
 #variable_conflict use_variable
 DECLARE
   chosen constant text := hartonomous_internal.set_of_texts('validation', validation_set);
-  most constant bigint := (
-    SELECT (kv ->> 'value')::bigint FROM jsonb_array_elements(hartonomous_internal.hyperparameters(model) -> 'kv') kv
-     WHERE kv ->> 'key' LIKE '%.context_length' AND jsonb_typeof(kv -> 'value') = 'number' LIMIT 1);
-  context constant bigint := coalesce(n_ctx, least(512, most));
+  context constant bigint := hartonomous_internal.context_of_goal(model, n_ctx);
   tokens bigint;
 BEGIN
-  IF n_ctx < 4 OR n_ctx > most THEN
-    PERFORM hartonomous_internal.raise_error('22023',
-      format('n_ctx must be from 4 to %s, the context of the model, not %s', most, n_ctx));
-  END IF;
   SELECT cardinality(hartonomous.tokenize(model, s.text)) INTO tokens
     FROM hartonomous.validation_sets s WHERE s.validation_set = chosen;
   IF tokens < 2 * context THEN
@@ -140,7 +155,8 @@ BEGIN
   RETURN jsonb_strip_nulls(jsonb_build_object('target_bytes', size, 'max_degradation', max_degradation,
     'calibration_set', CASE WHEN stages IS NULL THEN calibration_set END,
     'validation_set', CASE WHEN evaluator IS NULL THEN validation_set END,
-    'measure', CASE WHEN evaluator IS NULL THEN measure END, 'evaluator', evaluator::text, 'n_ctx', n_ctx,
+    'measure', CASE WHEN evaluator IS NULL THEN measure END, 'evaluator', evaluator::text,
+    'n_ctx', CASE WHEN evaluator IS NULL THEN hartonomous_internal.context_of_goal(model, n_ctx) END,
     'formats', CASE WHEN formats IS NOT NULL THEN to_jsonb(hartonomous_internal.formats_named(formats)) END))
     || CASE WHEN stages IS NULL THEN '{}' ELSE jsonb_build_object('stages', stages) END;
 END

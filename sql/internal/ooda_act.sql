@@ -115,7 +115,7 @@ BEGIN
                                                            t.baseline_revision_id) m
    WHERE v.model_id = t.model_id AND v.revision_id = t.parent_revision_id
      AND (v.evaluator = t.parameters ->> 'evaluator' OR v.baseline_revision_id = t.baseline_revision_id
-          AND v.validation_set = t.parameters ->> 'validation_set')
+          AND v.validation_set = t.parameters ->> 'validation_set' AND v.n_ctx = (t.parameters ->> 'n_ctx')::integer)
    ORDER BY v.result_id DESC LIMIT 1;
   RETURN coalesce(t.loss - coalesce(before.loss, 0)
     - 2 * sqrt(coalesce(t.loss_error, 0) ^ 2 + coalesce(before.loss_error, 0) ^ 2)
@@ -294,12 +294,29 @@ BEGIN
                             THEN hartonomous_internal.set_of_texts('calibration', calibration_set) END,
     'validation_set', CASE WHEN evaluator IS NULL
                            THEN hartonomous_internal.measurable_by(model, validation_set, n_ctx) END,
-    'measure', CASE WHEN evaluator IS NULL THEN measure END, 'evaluator', evaluator::text, 'n_ctx', n_ctx));
+    'measure', CASE WHEN evaluator IS NULL THEN measure END, 'evaluator', evaluator::text,
+    'n_ctx', CASE WHEN evaluator IS NULL THEN hartonomous_internal.context_of_goal(model, n_ctx) END));
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.loop_goal(integer, text, text, double precision, text, regprocedure,
   integer) IS
   'by what a cycle judges changes; errors as check_goal() and set_of_texts()';
+
+CREATE FUNCTION hartonomous_internal.check_limits(risk_limit double precision, max_changes integer, keep_last integer,
+    max_age interval) RETURNS void
+  LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE COST 50
+  SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+BEGIN
+  IF risk_limit = 'NaN' OR max_changes < 0 OR keep_last < 0 OR max_age < interval '0' THEN
+    PERFORM hartonomous_internal.raise_error('22023',
+      'risk_limit must be a number; max_changes, keep_last and max_age cannot be negative');
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.check_limits(double precision, integer, integer, interval) IS
+  '22023 if a limit of the loop is none';
 
 CREATE FUNCTION hartonomous_internal.try_lock_model(model integer, for_session boolean) RETURNS boolean
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 250

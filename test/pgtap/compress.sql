@@ -4,7 +4,7 @@ BEGIN;
 \ir lib/language_models.sql
 \ir lib/wide_model.sql
 \ir ../../examples/evaluator.sql
-SELECT plan(95);
+SELECT plan(98);
 SELECT import_gguf(wide_gguf(), 'wide') AS m \gset
 SELECT present(:m) AS original \gset
 CREATE FUNCTION lib.compress(arguments text) RETURNS text LANGUAGE sql
@@ -231,6 +231,17 @@ SELECT lives_ok(same_call(), 'the state to go back to was dropped');
 SELECT is((SELECT verdict FROM compression_trials WHERE trial_id = :trial), 'abandoned',
   'so that the trial is given up');
 SELECT is(present(:m), :quantized, 'but stays');
+
+-- Results in other windows are not compared
+SELECT validate_model_accuracy('wide', 'others', :quantized, 16) \g /dev/null
+CALL compress_model('wide', stages => '[{"stage": "validate"}]');
+SELECT is(
+  (SELECT n_ctx FROM compression_trials JOIN validation_results USING (result_id) ORDER BY trial_id DESC LIMIT 1), 64,
+  'a trial takes no result of another context');
+SELECT is((SELECT parameters -> 'n_ctx' FROM compression_jobs ORDER BY job_id DESC LIMIT 1), '64',
+  'its goal names one');
+SELECT validate_model_accuracy('wide', 'others', :quantized, 16) \g /dev/null
+SELECT is((SELECT count(*) FROM compression_front('wide')), 1::bigint, 'nor does the front');
 
 -- Rows that somebody has edited
 SELECT lives_ok(format('UPDATE compression_jobs SET state = ''running'', parameters = %L;

@@ -4,7 +4,7 @@ BEGIN;
 \ir lib/language_models.sql
 \ir lib/wide_model.sql
 \ir ../../examples/evaluator.sql
-SELECT plan(69);
+SELECT plan(77);
 SELECT import_gguf(wide_gguf(), 'wide', 16) AS m \gset
 SELECT present(:m) AS original \gset
 SELECT add_validation_set('others', left(repeat('a.bird.sang;one.fish.swam;no.fox.came?', 20), 600)) \g /dev/null
@@ -87,6 +87,11 @@ SELECT is(present(:m), :original, 'nothing else has so little risk');
 SELECT is((SELECT count(*) FROM compression_jobs WHERE state = 'running'), 0::bigint, 'no job is left open');
 
 -- Cycles
+SELECT throws_ok('CALL ooda_cycle(''wide'', ' || a || ')', '22023', NULL, 'no limit: ' || a)
+  FROM unnest('{"risk_limit => ''NaN''",max_changes => -1,keep_last => -1,"max_age => ''-1 day''"}'::text[]) a;
+SELECT throws_ok(c, '22023', NULL, c)
+  FROM unnest('{"CALL ooda_act(''wide'', ''NaN'')","CALL ooda_act(''wide'', keep_last => -1)"}'
+  ::text[] || '{"SELECT ooda_analyze(''wide'', -1)","SELECT ooda_hypothesize(''wide'', keep_last => -1)"}'::text[]) c;
 SELECT throws_ok('CALL ooda_cycle(''none'')', '42704', NULL, 'a cycle of no model');
 SELECT throws_ok('CALL ooda_cycle(''wide'', max_degradation => NULL)', '22023', NULL, 'a cycle needs a limit');
 SELECT throws_ok('CALL ooda_cycle(''wide'', measure => ''taste'')', '22023', NULL, 'and a measure');
