@@ -309,9 +309,11 @@ CREATE FUNCTION hartonomous_internal.check_limits(risk_limit double precision, m
 AS $$
 #variable_conflict use_variable
 BEGIN
-  IF risk_limit = 'NaN' OR max_changes < 0 OR keep_last < 0 OR max_age < interval '0' THEN
+  IF risk_limit = 'NaN' OR max_changes < 0 OR keep_last < 0 OR max_age < interval '0'
+     OR max_age > interval '4000 years' THEN
     PERFORM hartonomous_internal.raise_error('22023',
-      'risk_limit must be a number; max_changes, keep_last and max_age cannot be negative');
+      'risk_limit must be a number; max_changes, keep_last and max_age cannot be negative, nor max_age '
+      'above 4000 years');
   END IF;
 END
 $$;

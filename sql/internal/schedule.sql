@@ -45,7 +45,7 @@ BEGIN
                           split_part(current_setting('unix_socket_directories'), ',', 1)),
                         'port=' || current_setting('port')), query;
     -- dblink connects only superusers without a password.
-    EXCEPTION WHEN s_r_e_prohibited_sql_statement_attempted OR sqlclient_unable_to_establish_sqlconnection THEN
+    EXCEPTION WHEN SQLSTATE '2F003' OR sqlclient_unable_to_establish_sqlconnection THEN
       PERFORM hartonomous_internal.raise_error('55000',
         format('database "%s", in which pg_cron is, cannot be reached by dblink: %s', database, SQLERRM),
         hint => format('Run this in "%s": %s;', database, query));

@@ -4,7 +4,7 @@ BEGIN;
 \ir lib/language_models.sql
 \ir lib/wide_model.sql
 \ir ../../examples/evaluator.sql
-SELECT plan(77);
+SELECT plan(83);
 SELECT import_gguf(wide_gguf(), 'wide', 16) AS m \gset
 SELECT present(:m) AS original \gset
 SELECT add_validation_set('others', left(repeat('a.bird.sang;one.fish.swam;no.fox.came?', 20), 600)) \g /dev/null
@@ -88,7 +88,9 @@ SELECT is((SELECT count(*) FROM compression_jobs WHERE state = 'running'), 0::bi
 
 -- Cycles
 SELECT throws_ok('CALL ooda_cycle(''wide'', ' || a || ')', '22023', NULL, 'no limit: ' || a)
-  FROM unnest('{"risk_limit => ''NaN''",max_changes => -1,keep_last => -1,"max_age => ''-1 day''"}'::text[]) a;
+  FROM unnest(
+    '{"risk_limit => ''NaN''",max_changes => -1,keep_last => -1,"max_age => ''-1 day''","max_age => '
+    '''10000 years''"}'::text[]) a;
 SELECT throws_ok(c, '22023', NULL, c)
   FROM unnest('{"CALL ooda_act(''wide'', ''NaN'')","CALL ooda_act(''wide'', keep_last => -1)"}'
   ::text[] || '{"SELECT ooda_analyze(''wide'', -1)","SELECT ooda_hypothesize(''wide'', keep_last => -1)"}'::text[]) c;
@@ -199,6 +201,19 @@ CALL quantize_model('wide', 'Q8_0');
 SELECT is(baseline_of(:m), :pruned, 'losses count from a state that is not the oldest backup');
 SELECT is((SELECT count(*) FROM expired_backups(:m, 0, NULL) WHERE revision_id = :pruned), 0::bigint,
   'which is never past retention');
+
+-- Schedules: what pg_cron would call (test/tap/schedule.t has it running)
+SELECT throws_ok(c, '55000', NULL, 'without pg_cron: ' || c)
+  FROM unnest(
+    '{"SELECT schedule_ooda(''wide'', ''* * * * *'')",SELECT scheduled_jobs(),SELECT unschedule(NULL)}'::text[]) c;
+SELECT is(
+  scheduled_call(1, 'compress_model',
+    '{"measure": "x'');DROP TABLE y;--", "formats": ["a\"b", "c''d"], "n_ctx": null}'),
+  $$CALL hartonomous.compress_model(1, formats => E'{"a\\"b",c''d}', measure => 'x'');DROP TABLE y;--',
+    n_ctx => NULL)$$,
+  'arguments are literals, whatever they contain');
+SELECT throws_ok($$SELECT scheduled_call(1, 'ooda_cycle', '{"n_ctx); DROP": 1}')$$, '22023', NULL,
+  'and names those that exist');
 
 -- Another network, by a function of the user's own
 CALL ooda_cycle('digits', evaluator => 'digit_accuracy(integer)', max_degradation => 0.02);
