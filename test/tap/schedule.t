@@ -52,7 +52,8 @@ is ask('SELECT command FROM hartonomous.scheduled_jobs() WHERE job_name LIKE \'%
     q{CALL hartonomous.ooda_cycle(1, max_changes => '1', n_ctx => '128')}, 'a job calls the procedure';
 
 # Only superusers are connected by dblink without a password.
-ask("CREATE ROLE member; GRANT pg_read_all_settings TO member; SET ROLE member;");
+ask("$_;") for 'CREATE ROLE member', 'GRANT pg_read_all_settings TO member',
+    'GRANT SELECT ON ALL TABLES IN SCHEMA hartonomous TO member', 'SET ROLE member';
 my $unconnected = ask("SELECT hartonomous.schedule_ooda('tiny', '0 3 * * *');");
 is sqlstate($unconnected), '55000', 'dblink refuses roles without a password';
 like $unconnected, qr/Run this in "jobs": SELECT to_jsonb\(cron\.schedule_in_database\(/, 'the hint has what to run there';
