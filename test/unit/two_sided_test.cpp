@@ -141,7 +141,7 @@ TEST(TwoSidedRows, LeaveMissingBlocksEmpty) {
 TEST(TwoSidedRows, RoundWhatHasNoChoiceToTheNearest) {
   const problem p;
   const input_hessian hessian = hessian_of(p.inputs, columns), outputs = hessian_of(p.outputs, rows);
-  EXPECT_EQ(two_sided(format::Q8_0, p.weights, hessian, outputs), one_sided(format::Q8_0, p.weights, hessian));
+  EXPECT_EQ(two_sided(format::F16, p.weights, hessian, outputs), one_sided(format::F16, p.weights, hessian));
 }
 
 TEST(TwoSidedRows, RefuseOtherSizes) {
