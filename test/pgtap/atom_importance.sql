@@ -345,7 +345,8 @@ INSERT INTO calibration_stats (model_id, revision_id, calibration_set, layer_id,
                                sums_of_squares, gram_layer_id)
   VALUES (:wide, present(:wide), 'story', layer(:wide, 'a.weight'), 1, 1024, 1, '{1}',
           array_fill(1::real, ARRAY[1024]), layer(:wide, 'a.weight'));
-INSERT INTO calibration_grams VALUES (:wide, present(:wide), 'story', layer(:wide, 'a.weight'), 0, 0, zeros(2099200));
+INSERT INTO calibration_grams (model_id, revision_id, calibration_set, layer_id, expert, first_column, gram)
+  VALUES (:wide, present(:wide), 'story', layer(:wide, 'a.weight'), 0, 0, zeros(2099200));
 SET LOCAL hartonomous.max_work_memory = '4MB';
 SELECT throws_ok(format(call, :wide), '53200', NULL, 'more than max_work_memory: ' || call)
   FROM unnest(ARRAY['CALL calibrate_importance(%s, ''obs'')', 'CALL prune_by_importance(%s, 0.5, refit => true)']) call;

@@ -115,6 +115,7 @@ SELECT is(imports_and_names(), 'just made', 'a literal finds a model that the sa
 SELECT delete_model('just made') \g /dev/null
 
 -- Names that would be something else in the text of a query
+SELECT add_validation_set('any', 'text') \g /dev/null
 SELECT rename_model(:m, '1 OR true) --') \g /dev/null
 CREATE FUNCTION lib.called_by_name() RETURNS SETOF text LANGUAGE plpgsql AS $$
 DECLARE
