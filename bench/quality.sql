@@ -29,10 +29,12 @@ CREATE FUNCTION to_allocate(arguments text, of_sequence jsonb DEFAULT '{}') RETU
   RETURN format($$
     CREATE OR REPLACE VIEW allocation AS
       SELECT p.layer_id, p.layer_name, p.operation,
-             p.arguments || CASE WHEN l.layer_type <> 'embedding' THEN %L::jsonb ELSE '{}' END AS arguments,
+             -- The embedding has no place in a sequence; gradients have matrices of blocks only.
+             p.arguments || CASE WHEN l.layer_idx >= 0 THEN %1$L::jsonb WHEN l.layer_type <> 'embedding'
+                                 THEN %1$L::jsonb - 'curvature' ELSE '{}' END AS arguments,
              p.atoms_before, p.atoms_after, p.bytes_before, p.bytes_after, p.reason, p.details
         FROM hartonomous.bit_allocation(%%1$L,
-          (SELECT sum((bytes_after + 31) / 32 * 32) FROM hartonomous.quantize_plan(%%1$L, %%2$L))::bigint, %s) p
+          (SELECT sum((bytes_after + 31) / 32 * 32) FROM hartonomous.quantize_plan(%%1$L, %%2$L))::bigint, %2$s) p
           JOIN hartonomous.model_layers l USING (layer_id)$$, of_sequence, arguments);
 INSERT INTO changes (model, change, method, preparation, statement)
   SELECT 'model', mixture, method, preparation, statement
