@@ -52,9 +52,11 @@ $$;
 COMMENT ON FUNCTION hartonomous.schedule_retention(hartonomous.regmodel, text, integer, interval) IS
   'has pg_cron call apply_retention() for a model; 22023 without a limit; otherwise as schedule_ooda()';
 
+-- The last run is the last that has ended: one that is going on has no outcome, and must not hide the last one.
 CREATE FUNCTION hartonomous.scheduled_jobs()
-  RETURNS TABLE (job_name text, schedule text, command text, active boolean, runs bigint, failures bigint,
-                 last_status text, last_message text, last_started timestamptz, last_finished timestamptz)
+  RETURNS TABLE (job_name text, schedule text, command text, active boolean, running boolean, runs bigint,
+                 failures bigint, last_status text, last_message text, last_started timestamptz,
+                 last_finished timestamptz)
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000 ROWS 10
   SET search_path = pg_catalog, pg_temp
 AS $$
@@ -63,26 +65,27 @@ BEGIN
   RETURN QUERY
     SELECT a.* FROM jsonb_to_recordset(hartonomous_internal.ask_cron(format($sql$
       SELECT coalesce(jsonb_agg(to_jsonb(s) ORDER BY s.job_name), '[]')
-        FROM (SELECT j.jobname AS job_name, j.schedule, j.command, j.active, d.runs, d.failures,
-                     l.status AS last_status, l.return_message AS last_message, l.start_time AS last_started,
-                     l.end_time AS last_finished
+        FROM (SELECT j.jobname AS job_name, j.schedule, j.command, j.active, d.runs > d.ended AS running,
+                     d.ended AS runs, d.failures, l.status AS last_status, l.return_message AS last_message,
+                     l.start_time AS last_started, l.end_time AS last_finished
                 FROM cron.job j
                 CROSS JOIN LATERAL (
-                  SELECT count(*) AS runs, count(*) FILTER (WHERE r.status = 'failed') AS failures
+                  SELECT count(*) AS runs, count(*) FILTER (WHERE r.status IN ('succeeded', 'failed')) AS ended,
+                         count(*) FILTER (WHERE r.status = 'failed') AS failures
                     FROM cron.job_run_details r WHERE r.jobid = j.jobid) d
                 LEFT JOIN LATERAL (
                   SELECT r.status, r.return_message, r.start_time, r.end_time FROM cron.job_run_details r
-                   WHERE r.jobid = j.jobid ORDER BY r.runid DESC LIMIT 1) l ON true
+                   WHERE r.jobid = j.jobid AND r.status IN ('succeeded', 'failed') ORDER BY r.runid DESC LIMIT 1) l
+                  ON true
                WHERE j.database = %L AND j.jobname LIKE 'hartonomous %%') s$sql$, current_database())))
-      a (job_name text, schedule text, command text, active boolean, runs bigint, failures bigint, last_status text,
-         last_message text, last_started timestamptz, last_finished timestamptz);
+      a (job_name text, schedule text, command text, active boolean, running boolean, runs bigint, failures bigint,
+         last_status text, last_message text, last_started timestamptz, last_finished timestamptz);
 END
 $$;
 COMMENT ON FUNCTION hartonomous.scheduled_jobs() IS
-  'the jobs that pg_cron has for this database: what they call, how often they ran and failed, and what the last run '
-  'said, which is the error if it failed (what a job did is in job_progress()); 55000 if pg_cron is not '
-  'there or cannot '
-  'be reached';
+  'the jobs that pg_cron has for this database: what they call, whether a run is going on, how many have ended and '
+  'how many of these failed, and what the last that ended said, which is the error if it failed (what a job did is in '
+  'job_progress()); 55000 if pg_cron is not there or cannot be reached';
 
 CREATE FUNCTION hartonomous.unschedule(job_name text) RETURNS boolean
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
