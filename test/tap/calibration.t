@@ -46,15 +46,20 @@ like $watcher->query('SET hartonomous.threads = 2; CALL hartonomous.collect_cali
 $watcher->query('RESET hartonomous.threads;');
 my $expected = $watcher->query(statistics('whole'));
 
-# Starts the calibration anew in a session of its own, and waits until it is in the middle.
+# Starts the calibration anew in a session of its own, and waits until it is in the middle. There it stays, because it
+# cannot write down its next block, until it is ended or $holder is closed.
+my $holder;
 sub started {
     my ($begin) = @_;
     for my $try (1 .. 10) {
         $watcher->query('DELETE FROM hartonomous.calibration_stats WHERE model_id = hartonomous.model_id(\'stopped\');');
         my $worker = session();
         $worker->start("$begin$collect");
-        my $blocks_done = wait_until(60, sub { my $n = $watcher->query($done); $n > 0 ? $n : '' });
-        return $worker if $blocks_done && $blocks_done < 4;
+        my $begun = wait_until(120, sub { $watcher->query($done) > 0 });
+        $holder = session();
+        $holder->query($_) for 'BEGIN;', 'LOCK TABLE hartonomous.calibration_stats IN SHARE MODE;';
+        return $worker if $begun && $watcher->query($done) < 4;
+        $holder->close;
         note "too late, try $try";
         $worker->finish;
         $worker->close;
@@ -82,7 +87,7 @@ subtest 'kill -9 between blocks' => sub {
     $_->close for $other;
     ok $server->crash($worker->pid), 'the server recovers';
     $worker->finish;
-    $worker->close;
+    $_->close for $worker, $holder;
     $watcher = session();
     my $first = $watcher->query("$blocks;");
     cmp_ok scalar(split /,/, $first), '<', 22, 'some blocks are done';
@@ -95,8 +100,9 @@ for my $how ('cancel', 'terminate') {
         is $watcher->query("SELECT pg_${how}_backend(@{[$worker->pid]});"), 't', "${how}led";
         is sqlstate($worker->finish), $how eq 'cancel' ? '57014' : '57P01', '... with PostgreSQL\'s own error';
         is $worker->query('SELECT 1;'), 1, '... and the session goes on' if $how eq 'cancel';
+        $holder->close;
         my $pid = $worker->pid;
-        wait_until(10, sub { $watcher->query("SELECT count(*) = 0 FROM pg_stat_activity WHERE pid = $pid;") eq 't' })
+        wait_until(120, sub { $watcher->query("SELECT count(*) = 0 FROM pg_stat_activity WHERE pid = $pid;") eq 't' })
             if $how ne 'cancel';
         continued($how, $watcher->query("$blocks;"));
         $worker->close;
@@ -106,8 +112,10 @@ for my $how ('cancel', 'terminate') {
 subtest 'two sessions' => sub {
     my ($worker, $second) = (started(''), session());
     $second->start($collect);
+    ok wait_until(120, sub { $watcher->query("SELECT cardinality(pg_blocking_pids(@{[$second->pid]}));") }), 'the second waits';
+    $holder->close;
     unlike $worker->finish, qr/ERROR/, 'the first comes to its end';
-    like $second->finish, qr/calibrated on \d+ tokens of "text" before: nothing done/, 'the second waits and finds all done';
+    like $second->finish, qr/calibrated on \d+ tokens of "text" before: nothing done/, 'and then finds all done';
     is $watcher->query(statistics('stopped')), $expected, 'the same bytes';
     $_->close for $worker, $second;
 };

@@ -120,8 +120,9 @@ sub start_import {
     $worker->query('BEGIN;');    # in case it finishes too early
     $worker->start("SELECT hartonomous.import_gguf('$file', 'third');");
     my $pid = $worker->pid;
-    ok wait_until(60, sub { $watcher->query("SELECT count(*) FROM pg_stat_progress_copy WHERE pid = $pid"
-                . ' AND bytes_processed > 8e6;') }), 'import is under way';
+    my $under_way = "SELECT EXISTS (SELECT FROM pg_stat_progress_copy WHERE pid = $pid AND bytes_processed > 8e6) OR EXISTS"
+        . " (SELECT FROM pg_stat_activity WHERE pid = $pid AND state = 'idle in transaction' AND query ~ 'import_gguf');";
+    ok wait_until(120, sub { $watcher->query($under_way) eq 't' }), 'import is under way';
 }
 
 sub no_import {
@@ -201,7 +202,7 @@ sub goes_on {
         is $worker->query('SELECT 1;'), 1, '... and the session goes on';
     } else {
         my $pid = $worker->pid;
-        wait_until(10, sub { $watcher->query("SELECT count(*) = 0 FROM pg_stat_activity WHERE pid = $pid;") eq 't' });
+        wait_until(120, sub { $watcher->query("SELECT count(*) = 0 FROM pg_stat_activity WHERE pid = $pid;") eq 't' });
     }
 }
 

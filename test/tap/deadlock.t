@@ -16,7 +16,7 @@ my $work = $server->basedir;
 sub session { return $server->quiet_session('deadlock') }
 
 $server->database('deadlock');
-my ($stage, $other, $third) = (session(), session(), session());
+my ($stage, $other, $third, $watcher) = map { session() } 1 .. 4;
 small_gguf("$work/small.gguf", 1);
 is $stage->query("SELECT hartonomous.import_gguf('$work/small.gguf', '$_->[1]');"), $_->[0], "model $_->[1]"
     for [1, 'one'], [2, 'two'];
@@ -25,7 +25,6 @@ $_->query('SET hartonomous.swap_timeout = \'60s\';') for $stage, $other;
 sub waits {
     my ($session) = @_;
     my $pid = $session->pid;
-    my $watcher = session();
     return wait_until(60, sub { $watcher->query("SELECT cardinality(pg_blocking_pids($pid));") });
 }
 
@@ -104,5 +103,5 @@ subtest 'a try does not wait while others wait for it' => sub {
 };
 
 unlike $server->log_text, qr/deadlock detected|terminated by signal/, 'no deadlock, no crash';
-$_->close for $stage, $other, $third;
+$_->close for $stage, $other, $third, $watcher;
 done_testing;

@@ -35,6 +35,7 @@ my %sequence = (
     again => qr/no tensor to convert to Q4_K_M: nothing done/,
     least => 2,
     most => 3,
+    table => 'compression_steps',
 );
 my %sensitivity = (
     call => 'CALL hartonomous.measure_sensitivity(\'%s\', \'text\', formats => \'{Q2_K,Q4_K}\', probe_tokens => 512);',
@@ -47,9 +48,12 @@ my %sensitivity = (
     again => qr/nothing|measured/,
     least => 1,
     most => 20,
+    table => 'sensitivity_probes',
 );
 
-# Starts the job anew in a session of its own, and waits until it is in the middle.
+# Starts the job anew in a session of its own, and waits until it is in the middle. There it stays, because it cannot
+# write down its next part, until it is ended or $holder is closed.
+my $holder;
 sub started {
     my ($job) = @_;
     for my $try (1 .. 10) {
@@ -57,7 +61,10 @@ sub started {
         my $worker = session();
         $worker->start(sprintf $job->{call}, 'stopped');
         my $done = wait_until(120, sub { my $n = $watcher->query($job->{parts}); $n >= $job->{least} ? $n : '' });
-        return $worker if $done && $done <= $job->{most};
+        $holder = session();
+        $holder->query($_) for 'BEGIN;', "LOCK TABLE hartonomous.$job->{table} IN SHARE MODE;";
+        return $worker if $done && $watcher->query($job->{parts}) =~ /^(\d+)$/ && $1 >= $job->{least} && $1 <= $job->{most};
+        $holder->close;
         note "too late, try $try";
         $worker->finish;
         $worker->close;
@@ -93,7 +100,7 @@ for my $each (['quantizing in sequence', \%sequence], ['measuring sensitivities'
         $_->close for $other;
         ok $server->crash($worker->pid), 'the server recovers';
         $worker->finish;
-        $worker->close;
+        $_->close for $worker, $holder;
         $watcher = session();
         cmp_ok $watcher->query($job->{parts}), '>=', $job->{least}, 'what was committed is there';
         continued($job, 'kill -9', $expected);
@@ -104,8 +111,9 @@ for my $each (['quantizing in sequence', \%sequence], ['measuring sensitivities'
             is $watcher->query("SELECT pg_${how}_backend(@{[$worker->pid]});"), 't', "${how}led";
             is sqlstate($worker->finish), $how eq 'cancel' ? '57014' : '57P01', '... with PostgreSQL\'s own error';
             is $worker->query('SELECT 1;'), 1, '... and the session goes on' if $how eq 'cancel';
+            $holder->close;
             my $pid = $worker->pid;
-            wait_until(10, sub { $watcher->query("SELECT count(*) = 0 FROM pg_stat_activity WHERE pid = $pid;") eq 't' })
+            wait_until(120, sub { $watcher->query("SELECT count(*) = 0 FROM pg_stat_activity WHERE pid = $pid;") eq 't' })
                 if $how ne 'cancel';
             continued($job, $how, $expected);
             $worker->close;
@@ -114,8 +122,10 @@ for my $each (['quantizing in sequence', \%sequence], ['measuring sensitivities'
     subtest "two sessions $name" => sub {
         my ($worker, $second) = (started($job), session());
         $second->start(sprintf $job->{call}, 'stopped');
+        ok wait_until(120, sub { $watcher->query("SELECT cardinality(pg_blocking_pids(@{[$second->pid]}));") }), 'the second waits';
+        $holder->close;
         unlike $worker->finish, qr/ERROR/, 'the first comes to its end';
-        like $second->finish, $job->{again}, 'the second waits and finds all done';
+        like $second->finish, $job->{again}, 'and then finds all done';
         is $watcher->query(sprintf $job->{result}, 'stopped'), $expected, 'the same result';
         $_->close for $worker, $second;
     };
@@ -134,6 +144,7 @@ subtest 'progress' => sub {
             . ' FROM hartonomous.run_progress(\'stopped\') LIMIT 1;'), 'running|t|29|t', 'run_progress() counts tensors';
     $watcher->query("SELECT pg_cancel_backend(@{[$worker->pid]});");
     $worker->finish;
+    $holder->close;
     is $watcher->query('SELECT state, pid FROM hartonomous.run_progress(\'stopped\') LIMIT 1;'), 'stopped|', 'and knows what is stopped';
     $worker->query('SET client_min_messages = debug1;');
     my @progress = progress_of($worker);

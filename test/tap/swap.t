@@ -19,14 +19,14 @@ my ($stage, $other) = (session(), session());
 small_gguf("$work/small.gguf", 1);
 is $stage->query("SELECT hartonomous.import_gguf('$work/small.gguf', '$_->[1]');"), $_->[0], "model $_->[1]"
     for [1, 'one'], [2, 'two'];
-$stage->query('SET hartonomous.swap_timeout = \'20s\';');
-$other->query('SET statement_timeout = \'15s\';');
+$stage->query('SET hartonomous.swap_timeout = \'5min\';');
+$other->query('SET statement_timeout = \'4min\';');
 
 sub waits {
     my ($session) = @_;
     my $pid = $session->pid;
     my $watcher = session();
-    return wait_until(20, sub { $watcher->query("SELECT cardinality(pg_blocking_pids($pid));") });
+    return wait_until(180, sub { $watcher->query("SELECT cardinality(pg_blocking_pids($pid));") });
 }
 
 subtest 'a transaction that reads and then writes' => sub {
@@ -69,7 +69,7 @@ subtest 'another model\'s partition in use' => sub {
     is $stage->query('SELECT hartonomous.rollback_model(1);'), 1, 'nor a rollback';
     is $stage->query('SELECT hartonomous.drop_backup(max(revision_id)) > 0 FROM hartonomous.model_revisions;'), 't',
         'nor dropping a backup';
-    $stage->query('SET hartonomous.swap_timeout = \'20s\';');
+    $stage->query('SET hartonomous.swap_timeout = \'5min\';');
     $other->query('COMMIT;');
 };
 
@@ -140,7 +140,7 @@ subtest 'autovacuum at work' => sub {
     $other->query("ALTER TABLE $partition SET (autovacuum_vacuum_cost_delay = 100, autovacuum_vacuum_cost_limit = 1);");
     $other->query("UPDATE $partition SET planned_format = 'Q8_0';") for 1, 2;
     my $progress = "SELECT count(*) FROM pg_stat_progress_vacuum WHERE relid = '$partition'::regclass;";
-    ok wait_until(90, sub { $other->query($progress) }), 'it is at the live partition';
+    ok wait_until(300, sub { $other->query($progress) }), 'it is at the live partition';
     is $stage->query('CALL hartonomous.quantize_model(1, \'F16\');'), '', 'and makes way for a swap';
     like $server->log_text, qr/canceling autovacuum task/, 'says the log';
 };
