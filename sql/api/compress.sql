@@ -183,9 +183,10 @@ BEGIN
          AND NOT EXISTS (SELECT FROM results v WHERE v.revision_id = b.baseline
                             AND v.baseline_revision_id = b.baseline)),
     sized AS (
-      SELECT v.*, r.state, r.logical_bytes
-        FROM measured v JOIN hartonomous.model_revisions r ON r.revision_id = v.revision_id AND r.model_id = model)
-    SELECT s.revision_id, s.state, s.logical_bytes, round(s.logical_bytes * 8.0 / nullif(weights, 0), 2),
+      SELECT v.*, r.state, r.logical_bytes, coalesce(t.parameter_count, weights) AS weights
+        FROM measured v JOIN hartonomous.model_revisions r ON r.revision_id = v.revision_id AND r.model_id = model
+        LEFT JOIN hartonomous.model_structures t ON t.structure_id = r.structure_id)
+    SELECT s.revision_id, s.state, s.logical_bytes, round(s.logical_bytes * 8.0 / nullif(s.weights, 0), 2),
            s.kl_divergence, s.kl_divergence_error, s.perplexity_ratio, s.perplexity_ratio_error, s.same_top,
            NOT EXISTS (SELECT FROM sized o
                         WHERE o.logical_bytes <= s.logical_bytes AND o.kl_divergence <= s.kl_divergence

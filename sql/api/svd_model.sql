@@ -49,7 +49,9 @@ BEGIN
         orthonormality := greatest(found.u_orthonormality, found.vt_orthonormality);
         before := hartonomous_internal.unfactored_revision(model, kept.layer_id);
         IF found.finite AND before IS NOT NULL THEN
-          measured_error := hartonomous.svd_error(hartonomous.tensor_weights(model, kept.layer_name, before), factors);
+          measured_error := hartonomous.svd_error(hartonomous.tensor_weights(model, (
+            SELECT l.layer_name FROM hartonomous_internal.layers_of_revision(before) l
+             WHERE l.layer_id = kept.layer_id), before), factors);
         END IF;
         problem := CASE WHEN NOT found.finite THEN 'NaN or infinity in the factors'
                         WHEN NOT found.descending THEN 'singular values not in order'

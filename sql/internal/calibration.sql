@@ -132,7 +132,10 @@ BEGIN
   RETURN EXISTS (SELECT FROM hartonomous.model_revisions r WHERE r.revision_id = revision AND r.kind = 'copy')
       OR EXISTS (
         SELECT FROM hartonomous.compression_runs c
-         WHERE c.revision_id = revision AND c.state = 'completed' AND NOT EXISTS (
+          JOIN hartonomous.model_revisions r ON r.revision_id = c.revision_id
+          JOIN hartonomous.model_revisions p ON p.revision_id = r.parent_revision_id
+         WHERE c.revision_id = revision AND c.state = 'completed'
+           AND r.structure_id IS NOT DISTINCT FROM p.structure_id AND NOT EXISTS (
            SELECT FROM hartonomous.compression_steps s
             WHERE s.run_id = c.run_id AND s.operation <> ALL (ARRAY['copy', 'encode_geometry', 'score'])));
 END

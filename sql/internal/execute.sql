@@ -32,6 +32,7 @@ BEGIN
    WHERE r.revision_id = made.revision_id;
   IF made.kind <> 'copy' THEN
     PERFORM hartonomous_internal.make_current(job.model_id, made.revision_id);
+    PERFORM hartonomous_internal.check_structure(job.model_id, made.parent_revision_id);
   END IF;
   UPDATE hartonomous.compression_runs r
      SET state = 'completed', finished_at = clock_timestamp(), error_sqlstate = NULL, error_message = NULL,

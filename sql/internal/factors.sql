@@ -60,7 +60,8 @@ BEGIN
            original_cols,
            original_bytes, compression_ratio, explained_variance, relative_error, output_error, dense_format)
   SELECT into_model, into_base, into_layer,
-         (SELECT l.layer_name FROM hartonomous.model_layers l WHERE l.layer_id = into_layer), f.rank, q.u, f.s_vector,
+         (SELECT l.layer_name FROM hartonomous_internal.layers_of_revision(into_base) l WHERE l.layer_id = into_layer),
+         f.rank, q.u, f.s_vector,
          q.vt, f.original_rows,
          f.original_cols, f.original_bytes,
          f.original_bytes::float8
@@ -106,7 +107,10 @@ BEGIN
       FROM hartonomous.model_revisions r WHERE r.revision_id = state.parent_revision_id;
     IF state.state = 'backup' AND NOT EXISTS (
          SELECT FROM hartonomous.svd_compressed_layers f
-          WHERE f.model_id = model AND f.revision_id = state.base_revision_id AND f.layer_id = layer) THEN
+          WHERE f.model_id = model AND f.revision_id = state.base_revision_id AND f.layer_id = layer)
+       AND EXISTS (SELECT FROM hartonomous_internal.layers_of_revision(state.revision_id) b
+                     JOIN hartonomous.model_layers l ON l.layer_id = b.layer_id AND l.tensor_shape = b.tensor_shape
+                    WHERE b.layer_id = layer) THEN
       RETURN state.revision_id;
     END IF;
   END LOOP;
@@ -114,7 +118,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.unfactored_revision(integer, bigint) IS
-  'the newest available revision before the live one in which a tensor is not factored; NULL if there is none';
+  'the newest available revision before the live one in which a tensor is not factored and has its shape; NULL if '
+  'there is none';
 
 -- Factors as a form of tensors (internal/forms.sql): they belong to a partition, and whatever writes a partition from
 -- another one copies its factors, too.

@@ -92,7 +92,9 @@ BEGIN
   SELECT c.atoms, c.bytes INTO atoms, bytes
     FROM hartonomous_internal.copy_atoms(hartonomous_internal.partition_of(model, base),
       hartonomous_internal.partition_of(into_model, into_base),
-      into_base, layer, operation, arguments, nullif(into_layer, layer), parallel) c;
+      into_base, layer, operation, arguments,
+      CASE WHEN into_layer <> layer OR hartonomous_internal.is_renamed(layer, into_base) THEN into_layer END,
+      parallel) c;
   bytes := bytes
     + hartonomous_internal.copy_factors(operation, arguments, model, base, layer, into_model, into_base, into_layer);
 END

@@ -55,7 +55,8 @@ COMMENT ON FUNCTION hartonomous_internal.atoms_source(integer, integer) IS
 -- moment (internal/revisions.sql explains deltas). With them a revision can be read without moving any atoms.
 -- revision_query() and the readers in C++ (src/pg/store/atom_set.cpp) use it.
 CREATE FUNCTION hartonomous_internal.revision_atoms(model integer, revision integer)
-  RETURNS TABLE (base_revision_id integer, base_is_live boolean, put_back integer[], taken_out integer[])
+  RETURNS TABLE (base_revision_id integer, base_is_live boolean, put_back integer[], taken_out integer[],
+                 structure_id integer)
   LANGUAGE plpgsql STABLE PARALLEL SAFE COST 250 ROWS 1
   SET search_path = pg_catalog, pg_temp
 AS $$
@@ -88,13 +89,14 @@ BEGIN
            ARRAY(SELECT u.step FROM unnest(held_chain) WITH ORDINALITY u (step, n)
                   WHERE u.step <> ALL (chain) ORDER BY u.n),
            ARRAY(SELECT u.step FROM unnest(chain) WITH ORDINALITY u (step, n)
-                  WHERE u.step <> ALL (held_chain) ORDER BY u.n DESC);
+                  WHERE u.step <> ALL (held_chain) ORDER BY u.n DESC),
+           nullif(target.structure_id, hartonomous_internal.live_structure(model));
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.revision_atoms(integer, integer) IS
   'where the atoms of an available revision are stored: in the partition of a revision, without the atoms of the '
-  'deltas taken_out, with those of the deltas put_back, in that order; 22023 if the model has no such revision, 55000 '
-  'if it was dropped';
+  'deltas taken_out, with those of the deltas put_back, in that order; and its structure, NULL if that is the live '
+  'one; 22023 if the model has no such revision, 55000 if it was dropped';
 
 -- The query reads a revision and leaves its partition as it is: it adds the atoms that hold_revision() would put back,
 -- and leaves out those that it would remove. It names parent tables, not partitions: those who read a model have rights
@@ -161,10 +163,16 @@ BEGIN
     model := found.model_id;
   END LOOP;
   RETURN QUERY EXECUTE format($sql$
-    SELECT l.layer_id, l.layer_name, coalesce(d.atoms_a, 0), coalesce(d.atoms_b, 0), coalesce(d.removed, 0),
-           coalesce(d.added, 0), coalesce(d.re_encoded, 0), coalesce(d.bytes_a, 0)::bigint,
+    SELECT l.layer_id, l.layer_name, coalesce(d.atoms_a, 0), coalesce(d.atoms_b, 0),
+           -- Atoms of the same number lie elsewhere in a matrix of another shape.
+           coalesce(CASE WHEN l.reshaped THEN d.atoms_a ELSE d.removed END, 0),
+           coalesce(CASE WHEN l.reshaped THEN d.atoms_b ELSE d.added END, 0),
+           coalesce(CASE WHEN l.reshaped THEN 0 ELSE d.re_encoded END, 0), coalesce(d.bytes_a, 0)::bigint,
            coalesce(d.bytes_b, 0)::bigint
-      FROM hartonomous.model_layers l
+      FROM (SELECT layer_id, coalesce(la.layer_name, lb.layer_name) AS layer_name,
+                   coalesce(la.position, lb.position) AS position, la.tensor_shape <> lb.tensor_shape AS reshaped
+              FROM hartonomous_internal.layers_of_revision($1) la
+              FULL JOIN hartonomous_internal.layers_of_revision($2) lb USING (layer_id)) l
       LEFT JOIN (
         SELECT layer_id, count(a.atom_sequence) AS atoms_a, count(b.atom_sequence) AS atoms_b,
                count(*) FILTER (WHERE b.atom_sequence IS NULL) AS removed,
@@ -172,8 +180,8 @@ BEGIN
                count(*) FILTER (WHERE a.content_hash <> b.content_hash OR a.bytes <> b.bytes) AS re_encoded,
                sum(a.bytes) AS bytes_a, sum(b.bytes) AS bytes_b
           FROM (%s) a FULL JOIN (%s) b USING (layer_id, atom_sequence) GROUP BY layer_id) d USING (layer_id)
-     WHERE l.model_id = $1 ORDER BY l.position$sql$,
-    hartonomous_internal.revision_query(a, columns), hartonomous_internal.revision_query(b, columns)) USING model;
+     ORDER BY l.position, l.layer_id$sql$,
+    hartonomous_internal.revision_query(a, columns), hartonomous_internal.revision_query(b, columns)) USING a, b;
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.compare_revisions(integer, integer) IS

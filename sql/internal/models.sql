@@ -67,7 +67,7 @@ END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.refuse_name(text) IS 'raises 42710 because the name of an import is taken';
 
-CREATE FUNCTION hartonomous_internal.gguf_metadata_of(model integer) RETURNS jsonb
+CREATE FUNCTION hartonomous_internal.gguf_metadata_of(model integer, structure integer DEFAULT NULL) RETURNS jsonb
   LANGUAGE plpgsql STABLE PARALLEL SAFE COST 250
   SET search_path = pg_catalog, pg_temp
 AS $$
@@ -76,7 +76,12 @@ DECLARE
   found jsonb;
 BEGIN
   PERFORM hartonomous_internal.current_revision(model);
-  SELECT m.metadata INTO STRICT found FROM hartonomous.models m WHERE m.model_id = model;
+  IF structure IS NULL THEN
+    SELECT m.metadata INTO STRICT found FROM hartonomous.models m WHERE m.model_id = model;
+  ELSE
+    SELECT s.metadata INTO found FROM hartonomous.model_structures s
+     WHERE s.structure_id = structure AND s.model_id = model;
+  END IF;
   IF (found ->> 'format') IS DISTINCT FROM 'gguf' THEN
     PERFORM hartonomous_internal.raise_error('0A000',
       format('model "%s" has no metadata of a language model', model::hartonomous.regmodel),
@@ -85,15 +90,16 @@ BEGIN
   RETURN found;
 END
 $$;
-COMMENT ON FUNCTION hartonomous_internal.gguf_metadata_of(integer) IS
-  'metadata of a model in GGUF''s form; 42704 if there is no such model, 0A000 if it has none';
+COMMENT ON FUNCTION hartonomous_internal.gguf_metadata_of(integer, integer) IS
+  'metadata of a model in GGUF''s form, by default with its live structure; 42704 if there is no such model, 0A000 if '
+  'it has none';
 
-CREATE FUNCTION hartonomous_internal.hyperparameters(model integer) RETURNS jsonb
+CREATE FUNCTION hartonomous_internal.hyperparameters(model integer, structure integer DEFAULT NULL) RETURNS jsonb
   LANGUAGE sql STABLE PARALLEL SAFE COST 250
 BEGIN ATOMIC
   SELECT jsonb_set(m.metadata, '{kv}', coalesce((SELECT jsonb_agg(kv ORDER BY n)
            FROM jsonb_array_elements(m.metadata -> 'kv') WITH ORDINALITY u (kv, n)
           WHERE kv ->> 'key' NOT LIKE 'tokenizer.%'), '[]'))
-    FROM (SELECT hartonomous_internal.gguf_metadata_of(model)) AS m (metadata);
+    FROM (SELECT hartonomous_internal.gguf_metadata_of(model, structure)) AS m (metadata);
 END;
-COMMENT ON FUNCTION hartonomous_internal.hyperparameters(integer) IS 'the same without the tokenizer';
+COMMENT ON FUNCTION hartonomous_internal.hyperparameters(integer, integer) IS 'the same without the tokenizer';

@@ -268,6 +268,7 @@ BEGIN
     SELECT format('CALL hartonomous.%I(%L%s);', s.procedure, model::hartonomous.regmodel,
              (SELECT string_agg(format(', %I => %s', a.key,
                        CASE jsonb_typeof(a.value) WHEN 'string' THEN quote_literal(a.value #>> '{}')
+                                                  WHEN 'array' THEN quote_literal(translate(a.value::text, '[]', '{}'))
                                                   ELSE a.value::text END), '' ORDER BY a.key)
                 FROM jsonb_each(change - 'stage') a (key, value)))
       FROM hartonomous_internal.change_stages() s WHERE s.stage = change ->> 'stage');

@@ -37,7 +37,7 @@ BEGIN ATOMIC
       (5, 'calibration_grams', NULL),
       (6, 'calibration_stats', NULL), (7, 'sensitivities', NULL), (8, 'sensitivity_probes', NULL),
       (9, 'svd_spectra', NULL), (10, 'atom_usage_stats', NULL), (11, 'model_layers', NULL),
-      (12, 'model_revisions', NULL)
+      (12, 'model_revisions', NULL), (13, 'model_structures', NULL)
     ) t (n, relation, condition)
    ORDER BY t.n);
 END;

@@ -14,21 +14,25 @@ AS $$
 DECLARE
   revision integer := nextval(pg_get_serial_sequence('hartonomous.model_revisions', 'revision_id'));
   parent integer;
+  structure integer;
   base integer := revision;
 BEGIN
-  SELECT m.current_revision INTO parent FROM hartonomous.models m WHERE m.model_id = model;
+  SELECT m.current_revision, r.structure_id INTO parent, structure
+    FROM hartonomous.models m LEFT JOIN hartonomous.model_revisions r ON r.revision_id = m.current_revision
+   WHERE m.model_id = model;
   IF kind = 'in_place' THEN
     SELECT r.base_revision_id INTO STRICT base FROM hartonomous.model_revisions r WHERE r.revision_id = parent;
   END IF;
   INSERT INTO hartonomous.model_revisions
-      (revision_id, model_id, parent_revision_id, base_revision_id, held_revision_id, stage, kind, parameters, state)
-    VALUES (revision, model, parent, base, CASE WHEN base = revision THEN revision END, stage, kind,
+      (revision_id, model_id, parent_revision_id, base_revision_id, held_revision_id, structure_id, stage, kind,
+       parameters, state)
+    VALUES (revision, model, parent, base, CASE WHEN base = revision THEN revision END, structure, stage, kind,
             coalesce(parameters, '{}'), 'building');
   RETURN revision;
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.new_revision(integer, text, text, jsonb) IS
-  'records a new revision whose parent is the current one';
+  'records a new revision whose parent is the current one, and which has its structure';
 
 CREATE FUNCTION hartonomous_internal.live_base(model integer) RETURNS integer
   LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE COST 50
@@ -197,6 +201,7 @@ BEGIN
       dropped := dropped + 1;
     END IF;
   END LOOP;
+  PERFORM hartonomous_internal.forget_structures(model);
   RETURN dropped;
 END
 $$;

@@ -155,9 +155,9 @@ DECLARE
 BEGIN
   PERFORM hartonomous_internal.check_operation(operation, arguments);
   arguments := jsonb_strip_nulls(arguments);
-  -- The steps of a stopped run may have been changed since they were planned. Tensors of a student have shapes of their
-  -- own, which the planner of the student has chosen.
-  IF into_model = model THEN
+  -- The steps of a stopped run may have been changed since they were planned. A selection, which may make a tensor of
+  -- another shape, is checked against the shape that the revision has.
+  IF into_model = model AND operation <> 'select' THEN
     tensor.layer_id := layer;
     tensor.operation := operation;
     tensor.arguments := arguments;

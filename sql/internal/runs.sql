@@ -5,6 +5,8 @@ CREATE FUNCTION hartonomous_internal.make_current(model integer, revision intege
   SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
+DECLARE
+  outgoing constant integer := hartonomous_internal.live_structure(model);
 BEGIN
   UPDATE hartonomous.model_revisions r SET state = 'backup'
     FROM hartonomous.models m
@@ -15,6 +17,7 @@ BEGIN
     FROM hartonomous.model_revisions target
    WHERE target.revision_id = revision AND r.revision_id IN (revision, target.base_revision_id);
   UPDATE hartonomous.models SET current_revision = revision WHERE model_id = model;
+  PERFORM hartonomous_internal.exchange_structures(model, outgoing, hartonomous_internal.live_structure(model));
   -- Stopped runs started from a different state: they can never be resumed, and their partitions waste space.
   PERFORM hartonomous_internal.close_run(r.run_id, 'abandoned')
      FROM hartonomous.compression_runs r
@@ -122,6 +125,7 @@ BEGIN
       AND r.state = 'building';
     IF FOUND THEN
       PERFORM hartonomous_internal.drop_atoms_partition(old.model_id, old.revision_id);
+      PERFORM hartonomous_internal.forget_structures(old.model_id);
     END IF;
   END IF;
 END

@@ -2,15 +2,17 @@
 -- numbers of rows and columns, whatever it was chosen by (internal/structures.sql). Only students have such tensors,
 -- because a tensor of a model keeps its shape.
 
-CREATE FUNCTION hartonomous_internal.selected_atoms(layer bigint, into_layer bigint, kept_rows integer[],
+CREATE FUNCTION hartonomous_internal.selected_atoms(layer bigint, into_revision integer, into_layer bigint,
+    kept_rows integer[],
     kept_columns integer[], calibration_set text DEFAULT NULL, revision integer DEFAULT NULL,
     damping double precision DEFAULT NULL, kept_blocks integer[] DEFAULT NULL, before integer DEFAULT NULL,
     corpus text DEFAULT NULL, n_ctx integer DEFAULT NULL)
   RETURNS TABLE (atom_sequence integer, from_sequence integer, atom_data hartonomous.weights)
   AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 5000 ROWS 1000;
-COMMENT ON FUNCTION hartonomous_internal.selected_atoms(bigint, bigint, integer[], integer[], text, integer,
+COMMENT ON FUNCTION hartonomous_internal.selected_atoms(bigint, integer, bigint, integer[], integer[], text, integer,
   double precision, integer[], integer, text, integer) IS
-  'the atoms of into_layer, made of some rows and columns of the live atoms of a layer (numbered from 0; NULL: all), '
+  'the atoms of into_layer as a revision has it, made of some rows and columns of the live atoms of a layer (numbered '
+  'from 0; NULL: all), '
   'each with the atom that its first weight comes from; atoms of missing weights are missing; with a calibration '
   'set, columns are refitted by the Gram matrix that a revision has of it; with kept blocks, the last matrix of block '
   '"before" makes up for those that are left out behind it, by a corpus in windows of n_ctx tokens; 22023 if the '
@@ -33,6 +35,26 @@ CREATE FUNCTION hartonomous_internal.kept_numbers(arguments jsonb, member text) 
 COMMENT ON FUNCTION hartonomous_internal.kept_numbers(jsonb, text) IS
   'the numbers of rows or columns in the arguments of a selection; NULL if it has none, which keeps all';
 
+CREATE FUNCTION hartonomous_internal.calibration_text(calibration_set text) RETURNS text
+  LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE COST 250
+  SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+  found text := (SELECT s.text FROM hartonomous.calibration_sets s
+                  WHERE s.calibration_set = calibration_text.calibration_set);
+BEGIN
+  IF found IS NULL THEN
+    PERFORM hartonomous_internal.raise_error('42704',
+      format('there is no calibration set "%s" with a text', calibration_set),
+      hint => 'SELECT hartonomous.add_calibration_set(name, text); adds one.');
+  END IF;
+  RETURN found;
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.calibration_text(text) IS
+  'the text of a calibration set; 42704 if there is no such set, or it has none';
+
 CREATE FUNCTION hartonomous_internal.select_atoms(arguments jsonb, source regclass, target regclass, into_model integer,
     into_base integer, layer bigint, into_layer bigint, OUT atoms bigint, OUT bytes bigint)
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
@@ -40,13 +62,15 @@ CREATE FUNCTION hartonomous_internal.select_atoms(arguments jsonb, source regcla
 AS $$
 #variable_conflict use_variable
 DECLARE
+  into_name constant text := (SELECT l.layer_name FROM hartonomous_internal.layers_of_revision(into_base) l
+                               WHERE l.layer_id = into_layer);
   columns_into text;
   columns_from text;
 BEGIN
   -- Columns that the source lacks get their defaults, and generated ones are computed.
   SELECT string_agg(quote_ident(t.attname), ', ' ORDER BY t.attnum),
          string_agg(CASE t.attname WHEN 'model_id' THEN '$1' WHEN 'revision_id' THEN '$2' WHEN 'layer_id' THEN '$4'
-                                   WHEN 'tensor_name' THEN 'l.layer_name' WHEN 'atom_sequence' THEN 's.atom_sequence'
+                                   WHEN 'tensor_name' THEN '$14' WHEN 'atom_sequence' THEN 's.atom_sequence'
                                    WHEN 'atom_data' THEN 's.atom_data' ELSE 'a.' || quote_ident(t.attname) END,
                     ', ' ORDER BY t.attnum)
     INTO STRICT columns_into, columns_from
@@ -56,9 +80,8 @@ BEGIN
     WITH written AS (
       INSERT INTO %s AS n (%s)
       SELECT %s
-        FROM hartonomous_internal.selected_atoms($3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) s
+        FROM hartonomous_internal.selected_atoms($3, $2, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) s
         JOIN %s a ON a.layer_id = $3 AND a.atom_sequence = s.from_sequence
-        JOIN hartonomous.model_layers l ON l.layer_id = $4
       RETURNING hartonomous.weights_bytes(n.atom_data) AS bytes)
     SELECT count(*), coalesce(sum(w.bytes), 0) FROM written w$sql$, target, columns_into, columns_from, source)
     INTO atoms, bytes
@@ -66,7 +89,8 @@ BEGIN
           hartonomous_internal.kept_numbers(arguments, 'columns'), arguments ->> 'calibration_set',
           (arguments ->> 'revision')::integer, (arguments ->> 'damping')::double precision,
           hartonomous_internal.kept_numbers(arguments, 'kept_blocks'), (arguments ->> 'before')::integer,
-          arguments ->> 'corpus', (arguments ->> 'n_ctx')::integer;
+          coalesce(arguments ->> 'corpus', hartonomous_internal.calibration_text(arguments ->> 'corpus_set')),
+          (arguments ->> 'n_ctx')::integer, into_name;
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.select_atoms(jsonb, regclass, regclass, integer, integer, bigint, bigint) IS
@@ -91,7 +115,8 @@ BEGIN
          k.dense_bytes::float8 / nullif(hartonomous.weights_bytes(k.u) + hartonomous.weights_bytes(f.s_vector)
            + hartonomous.weights_bytes(k.vt), 0),
          f.explained_variance, NULL, f.dense_format
-    FROM hartonomous.svd_compressed_layers f JOIN hartonomous.model_layers l ON l.layer_id = into_layer,
+    FROM hartonomous.svd_compressed_layers f
+    JOIN hartonomous_internal.layers_of_revision(into_base) l ON l.layer_id = into_layer,
          LATERAL (
            SELECT hartonomous_internal.select_weights(f.u_matrix, f.rank,
                     hartonomous_internal.kept_numbers(arguments, 'rows'), NULL) AS u,

@@ -4,21 +4,25 @@
 -- the result as a NOTICE. The procedure of the stage checks its arguments and calls run_stage(). Plans that users wrote
 -- or filtered take the same path through run_plan().
 
-CREATE FUNCTION hartonomous_internal.stages() RETURNS TABLE (procedure text, stage text, planner text, reporter text)
-  LANGUAGE sql IMMUTABLE PARALLEL SAFE COST 1 ROWS 7
+CREATE FUNCTION hartonomous_internal.stages() RETURNS TABLE (procedure text, stage text, planner text, reporter text,
+                                                      remainder text)
+  LANGUAGE sql IMMUTABLE PARALLEL SAFE COST 1 ROWS 9
 BEGIN ATOMIC
   SELECT v.* FROM (VALUES
-    ('prune_by_importance', 'prune', 'plan_pruning', 'report_pruning'),
-    ('prune_region', 'prune', 'plan_region_pruning', 'report_pruning'),
-    ('quantize_model', 'quantize', 'plan_quantizing', 'report_quantizing'),
-    ('svd_compress_model', 'svd', 'plan_factoring', 'report_factoring'),
-    ('calibrate_importance', 'calibrate_importance', 'plan_scoring', 'report_scoring'),
-    ('quantize_model_geometry', 'quantize_geometry', 'plan_encoding', 'report_encoding'),
-    ('run_plan', NULL, NULL, 'report_plan')) v (procedure, stage, planner, reporter);
+    ('prune_by_importance', 'prune', 'plan_pruning', 'report_pruning', NULL),
+    ('prune_region', 'prune', 'plan_region_pruning', 'report_pruning', NULL),
+    ('quantize_model', 'quantize', 'plan_quantizing', 'report_quantizing', NULL),
+    ('svd_compress_model', 'svd', 'plan_factoring', 'report_factoring', NULL),
+    ('calibrate_importance', 'calibrate_importance', 'plan_scoring', 'report_scoring', NULL),
+    ('quantize_model_geometry', 'quantize_geometry', 'plan_encoding', 'report_encoding', NULL),
+    ('remove_neurons', 'remove_neurons', 'plan_removing_neurons', 'report_removing', 'left_by_removing_neurons'),
+    ('remove_blocks', 'remove_blocks', 'plan_removing_blocks', 'report_removing', 'left_by_removing_blocks'),
+    ('run_plan', NULL, NULL, 'report_plan', NULL)) v (procedure, stage, planner, reporter, remainder);
 END;
 COMMENT ON FUNCTION hartonomous_internal.stages() IS
   'one row per procedure that runs a stage: the name of its revisions, the function (model, parameters) that plans it, '
-  'and the function (model, parameters, plan, result) that reports it';
+  'the function (model, parameters, plan, result) that reports it and, if it removes something, the function (model, '
+  'parameters) that says which blocks are left (NULL: all) and with what metadata';
 
 CREATE FUNCTION hartonomous_internal.plan_stage(model integer, procedure text, parameters jsonb)
   RETURNS hartonomous.tensor_plan[]
@@ -91,8 +95,39 @@ COMMENT ON FUNCTION hartonomous_internal.chosen_method(text, hartonomous.tensor_
   'fifth of the atoms are removed; 22023 if there is no such method, or if in_place is requested for a plan that does '
   'not only prune';
 
+CREATE FUNCTION hartonomous_internal.plan_structure(run bigint, procedure text, parameters jsonb,
+    plan hartonomous.tensor_plan[]) RETURNS void
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+  made record;
+  remainder text;
+  blocks integer[];
+  metadata jsonb;
+BEGIN
+  SELECT s.remainder INTO STRICT remainder FROM hartonomous_internal.stages() s
+   WHERE s.procedure = plan_structure.procedure;
+  SELECT r.model_id, r.revision_id, r.structure_id INTO STRICT made
+    FROM hartonomous.compression_runs c JOIN hartonomous.model_revisions r ON r.revision_id = c.revision_id
+   WHERE c.run_id = run;
+  -- A run that is resumed has its structure already.
+  IF remainder IS NOT NULL
+     AND made.structure_id IS NOT DISTINCT FROM hartonomous_internal.live_structure(made.model_id) THEN
+    EXECUTE format('SELECT r.blocks, r.metadata FROM hartonomous_internal.%I($1, $2) r', remainder)
+      INTO blocks, metadata USING made.model_id, parameters;
+    PERFORM hartonomous_internal.add_structure(made.revision_id,
+      hartonomous_internal.left_layers(made.model_id, coalesce(blocks,
+        hartonomous_internal.model_blocks(made.model_id)), plan), metadata);
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.plan_structure(bigint, text, jsonb, hartonomous.tensor_plan[]) IS
+  'gives the revision of a run the structure that its stage leaves, if it removes something';
+
 CREATE FUNCTION hartonomous_internal.begin_run(model integer, stage text, kind text, parameters jsonb,
-    plan hartonomous.tensor_plan[] DEFAULT NULL) RETURNS bigint
+    plan hartonomous.tensor_plan[] DEFAULT NULL, procedure text DEFAULT 'run_plan') RETURNS bigint
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
   SET enable_nestloop = off
@@ -101,20 +136,22 @@ AS $$
 DECLARE
   run bigint := hartonomous_internal.start_run(model, stage, kind, parameters);
 BEGIN
+  PERFORM hartonomous_internal.plan_structure(run, procedure, parameters, plan);
   -- A resumed run already has its steps and continues with those.
   INSERT INTO hartonomous.compression_steps (run_id, layer_id, operation, arguments, outcome)
     SELECT run, l.layer_id, coalesce(p.operation, 'copy'),
            CASE WHEN p.operation IS NULL THEN '{}' ELSE coalesce(p.arguments, '{}') END,
            CASE WHEN p.operation IS NULL THEN 'left alone: ' || p.reason END
-      FROM hartonomous.model_layers l LEFT JOIN unnest(plan) p ON p.layer_id = l.layer_id
-     WHERE l.model_id = model
+      FROM hartonomous_internal.layers_of_revision((SELECT r.revision_id FROM hartonomous.compression_runs r
+                                                     WHERE r.run_id = run)) l
+      LEFT JOIN unnest(plan) p ON p.layer_id = l.layer_id
     ON CONFLICT DO NOTHING;
   RETURN run;
 END
 $$;
-COMMENT ON FUNCTION hartonomous_internal.begin_run(integer, text, text, jsonb, hartonomous.tensor_plan[]) IS
-  'a run, new or resumed, with a step for each tensor of a model: what the plan says, or else a copy; the caller holds '
-  'the lock of the model';
+COMMENT ON FUNCTION hartonomous_internal.begin_run(integer, text, text, jsonb, hartonomous.tensor_plan[], text) IS
+  'a run, new or resumed, with a step for each tensor of a model that is left: what the plan says, or else a copy; the '
+  'caller holds the lock of the model';
 
 CREATE FUNCTION hartonomous_internal.stage_result(model integer, run bigint, started timestamptz, disk_before bigint)
   RETURNS jsonb
@@ -170,7 +207,7 @@ BEGIN
         COMMIT;
       END IF;
     ELSE
-      run := hartonomous_internal.begin_run(model, stage, 'rewrite', parameters, plan);
+      run := hartonomous_internal.begin_run(model, stage, 'rewrite', parameters, plan, procedure);
       CALL hartonomous_internal.execute_run(run);
     END IF;
     result := hartonomous_internal.stage_result(model, run, started, disk_before);

@@ -41,7 +41,15 @@ BEGIN
   COMMENT ON COLUMN hartonomous.tensor_atoms.content_hash IS 'SHA-256 of the blocks: sha256(atom_data::bytea)';
   COMMENT ON TABLE hartonomous.tensor_atoms_backup IS
     'atoms of revisions that are not live; one partition per revision';
+  COMMENT ON TABLE hartonomous.model_structures IS
+  'one row per set of tensors and hyperparameters that a model with removed neurons, blocks or tokens has had';
+  COMMENT ON COLUMN hartonomous.model_structures.layers IS
+  'the rows of model_layers; NULL while the structure is live, because they are there';
+  COMMENT ON COLUMN hartonomous.model_structures.metadata IS
+  'that of models; NULL while the structure is live, and when no revision with it is left';
   COMMENT ON TABLE hartonomous.model_revisions IS 'one row per state of a model';
+  COMMENT ON COLUMN hartonomous.model_revisions.structure_id IS
+  'its tensors and hyperparameters; NULL if all revisions of the model have the same';
   COMMENT ON VIEW hartonomous.compression_backups IS
   'one row per revision that a model can be rolled back to, under the names of the original design';
   COMMENT ON TABLE hartonomous.svd_compressed_layers IS

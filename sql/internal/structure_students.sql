@@ -223,6 +223,35 @@ COMMENT ON FUNCTION hartonomous_internal.refit_arguments(integer, text, text, bo
   'the arguments of a selection that refits columns by the Gram matrices of the live revision; {} if there are none, '
   'or a tensor is factored, unless refit is true: then 55000 and 0A000; 22023 if damping is not above 0';
 
+-- What a smaller model keeps, and how: for a student, or for another revision of the model itself.
+CREATE FUNCTION hartonomous_internal.choose_structures(model integer, kind text, keep_ratio double precision,
+    multiple integer, calibration_set text, refit boolean, damping double precision,
+    OUT plan hartonomous.tensor_plan[], OUT structures integer, OUT keep integer, OUT used_set text,
+    OUT refitting jsonb, OUT sizes hartonomous_internal.network_sizes)
+  LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+BEGIN
+  sizes := hartonomous_internal.check_structures(model, kind);
+  IF kind = 'heads' AND sizes.architecture = 'qwen2' THEN
+    PERFORM hartonomous_internal.raise_error('0A000', 'a qwen2 model cannot have fewer heads',
+      'llama.cpp loads only models of this architecture whose heads together are as wide as the embedding.');
+  END IF;
+  structures := hartonomous_internal.structure_count(kind, sizes);
+  keep := hartonomous_internal.structures_to_keep(model, kind, structures, keep_ratio, multiple);
+  used_set := hartonomous_internal.structure_calibration(model, calibration_set);
+  refitting := hartonomous_internal.refit_arguments(model, kind, used_set, refit, damping);
+  plan := hartonomous_internal.structure_plan(model, kind, structures,
+    hartonomous_internal.best_structures(model, kind, structures, keep, used_set), refitting);
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.choose_structures(integer, text, double precision, integer, text, boolean,
+  double precision) IS
+  'which neurons, groups of heads or experts are kept if that is a share of those of every block, the plan that leaves '
+  'only these, their number, that of all, and how columns are refitted; errors of the functions that extract by each '
+  'kind';
+
 CREATE FUNCTION hartonomous_internal.create_structure_student(parent integer, kind text, keep_ratio double precision,
     multiple integer, new_model_name text, calibration_set text, refit boolean, damping double precision,
     nowait boolean) RETURNS integer
@@ -231,33 +260,23 @@ CREATE FUNCTION hartonomous_internal.create_structure_student(parent integer, ki
 AS $$
 #variable_conflict use_variable
 DECLARE
-  sizes hartonomous_internal.network_sizes;
-  structures integer;
-  keep integer;
-  refitting jsonb;
+  choice record;
   student integer;
 BEGIN
   PERFORM hartonomous_internal.check_ratio(keep_ratio);
   PERFORM hartonomous_internal.lock_parent(parent, nowait);
-  sizes := hartonomous_internal.check_structures(parent, kind);
-  IF kind = 'heads' AND sizes.architecture = 'qwen2' THEN
-    PERFORM hartonomous_internal.raise_error('0A000', 'a qwen2 model cannot have fewer heads',
-      'llama.cpp loads only models of this architecture whose heads together are as wide as the embedding.');
-  END IF;
-  structures := hartonomous_internal.structure_count(kind, sizes);
-  keep := hartonomous_internal.structures_to_keep(parent, kind, structures, keep_ratio, multiple);
-  calibration_set := hartonomous_internal.structure_calibration(parent, calibration_set);
-  refitting := hartonomous_internal.refit_arguments(parent, kind, calibration_set, refit, damping);
+  SELECT c.plan, c.structures, c.keep, c.used_set, c.refitting, c.sizes INTO choice
+    FROM hartonomous_internal.choose_structures(parent, kind, keep_ratio, multiple, calibration_set, refit,
+                                                damping) c;
   student := hartonomous_internal.create_student(parent,
-    coalesce(new_model_name, hartonomous_internal.student_name(parent, format('%s_%s', keep, kind))),
-    jsonb_build_object('strategy', kind, 'keep_ratio', keep_ratio, 'kept', keep, 'of', structures,
-                       'calibration_set', calibration_set, 'refit', refitting <> '{}', 'damping',
-                       refitting -> 'damping'),
+    coalesce(new_model_name, hartonomous_internal.student_name(parent, format('%s_%s', choice.keep, kind))),
+    jsonb_build_object('strategy', kind, 'keep_ratio', keep_ratio, 'kept', choice.keep, 'of', choice.structures,
+                       'calibration_set', choice.used_set, 'refit', choice.refitting <> '{}', 'damping',
+                       choice.refitting -> 'damping'),
     -- An empty plan would be one that leaves nothing.
-    plan => nullif(hartonomous_internal.structure_plan(parent, kind, structures,
-      hartonomous_internal.best_structures(parent, kind, structures, keep, calibration_set), refitting), '{}'),
-    new_metadata => hartonomous_internal.structure_metadata(hartonomous_internal.gguf_metadata_of(parent), kind, sizes,
-                                                            keep));
+    plan => nullif(choice.plan, '{}'),
+    new_metadata => hartonomous_internal.structure_metadata(hartonomous_internal.gguf_metadata_of(parent), kind,
+                                                            choice.sizes, choice.keep));
   PERFORM hartonomous_internal.network_sizes(student);
   RETURN student;
 END

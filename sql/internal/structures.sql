@@ -256,3 +256,20 @@ END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.best_structures(integer, text, integer, integer, text) IS
   'the structures with the highest scores, as many in each block; of equal ones the first';
+
+CREATE FUNCTION hartonomous_internal.check_structure(model integer, parent integer) RETURNS void
+  LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+BEGIN
+  IF (SELECT r.structure_id FROM hartonomous.model_revisions r WHERE r.revision_id = parent)
+     IS DISTINCT FROM hartonomous_internal.live_structure(model) THEN
+    PERFORM hartonomous_internal.network_sizes(model);
+  END IF;
+EXCEPTION WHEN feature_not_supported THEN
+  NULL;  -- of other networks it is not known how tensors fit together
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.check_structure(integer, integer) IS
+  '55000 if a language model from which something was removed since a revision does not fit together';

@@ -106,8 +106,8 @@ BEGIN
   END IF;
   plan := ARRAY(
     SELECT ROW(l.layer_id, l.layer_name, 'select',
-               jsonb_build_object('kept_blocks', blocks, 'before', l.layer_idx, 'corpus', corpus, 'n_ctx', n_ctx,
-                                  'damping', damping),
+               jsonb_strip_nulls(jsonb_build_object('kept_blocks', blocks, 'before', l.layer_idx, 'corpus', corpus,
+                                                    'n_ctx', n_ctx, 'damping', damping)),
                NULL, NULL, NULL, NULL, NULL, NULL)::hartonomous.tensor_plan
       FROM hartonomous.model_layers l
      WHERE l.model_id = parent AND l.layer_idx = ANY (ends)

@@ -87,6 +87,31 @@ COMMENT ON FUNCTION hartonomous_internal.student_tensors(integer, integer[]) IS
   'the tensors of a student with the given blocks, with their numbers, names and positions in it: all tensors outside '
   'blocks, and those of the blocks, which are renumbered from 0';
 
+-- Names and shapes of the tensors that are left, in a student or in another revision of the model itself.
+CREATE FUNCTION hartonomous_internal.planned_layers(model integer, blocks integer[], plan hartonomous.tensor_plan[])
+  RETURNS TABLE (layer_id bigint, layer_idx integer, layer_name text, "position" integer, tensor_shape bigint[],
+                 parameter_count bigint, row_length bigint, atom_size integer)
+  LANGUAGE plpgsql STABLE PARALLEL SAFE COST 5000 ROWS 300
+  SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+BEGIN
+  RETURN QUERY
+    SELECT t.layer_id, t.layer_idx, t.layer_name, t.position, coalesce(s.shape, l.tensor_shape),
+           coalesce(hartonomous_internal.shape_weights(s.shape)::bigint, l.parameter_count),
+           coalesce(s.shape[cardinality(s.shape)], l.row_length),
+           least(l.atom_size, coalesce(s.shape[cardinality(s.shape)], l.atom_size))::integer
+      FROM hartonomous_internal.student_tensors(model, blocks) t
+      JOIN hartonomous.model_layers l ON l.layer_id = t.layer_id
+      LEFT JOIN LATERAL (
+        SELECT hartonomous_internal.kept_numbers(p.arguments, 'shape')::bigint[] AS shape
+          FROM unnest(plan) p WHERE p.layer_id = l.layer_id AND p.operation = 'select') s ON true;
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.planned_layers(integer, integer[], hartonomous.tensor_plan[]) IS
+  'the tensors of a model that are left when it keeps the given blocks and what a plan selects, with the numbers, '
+  'names, positions and shapes that they get';
+
 -- Runs in one transaction: a cancel, crash or error leaves nothing behind.
 CREATE FUNCTION hartonomous_internal.create_student(parent integer, student_name text, parameters jsonb,
     blocks integer[] DEFAULT NULL, plan hartonomous.tensor_plan[] DEFAULT NULL, new_metadata jsonb DEFAULT NULL)
@@ -120,14 +145,10 @@ BEGIN
   END IF;
   INSERT INTO hartonomous.model_layers (model_id, layer_idx, layer_name, layer_type, tensor_shape, tensor_dtype,
                                         parameter_count, row_length, atom_size, position, weights_geometry)
-    SELECT student, t.layer_idx, t.layer_name, l.layer_type, coalesce(s.shape, l.tensor_shape), l.tensor_dtype,
-           coalesce(hartonomous_internal.shape_weights(s.shape)::bigint, l.parameter_count),
-           coalesce(s.shape[cardinality(s.shape)], l.row_length),
-           least(l.atom_size, coalesce(s.shape[cardinality(s.shape)], l.atom_size)), t.position, l.weights_geometry
-      FROM hartonomous_internal.student_tensors(parent, blocks) t JOIN hartonomous.model_layers l USING (layer_id)
-      LEFT JOIN LATERAL (
-        SELECT hartonomous_internal.kept_numbers(p.arguments, 'shape')::bigint[] AS shape
-          FROM unnest(plan) p WHERE p.layer_id = l.layer_id AND p.operation = 'select') s ON true;
+    SELECT student, t.layer_idx, t.layer_name, l.layer_type, t.tensor_shape, l.tensor_dtype, t.parameter_count,
+           t.row_length, t.atom_size, t.position, l.weights_geometry
+      FROM hartonomous_internal.planned_layers(parent, blocks, plan) t
+      JOIN hartonomous.model_layers l ON l.layer_id = t.layer_id;
   revision := hartonomous_internal.new_revision(student, 'student', 'import', jsonb_strip_nulls(parameters)
     || jsonb_build_object('parent_model', parent, 'parent_revision', before.revision_id));
   partition := hartonomous_internal.create_atoms_partition(student, revision);

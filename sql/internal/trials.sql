@@ -10,6 +10,8 @@ BEGIN ATOMIC
     ('prune', 'prune_by_importance', 'prune_parameters'),
     ('quantize', 'quantize_model', 'quantize_parameters'),
     ('svd', 'svd_compress_model', 'svd_parameters'),
+    ('remove_neurons', 'remove_neurons', 'neuron_parameters'),
+    ('remove_blocks', 'remove_blocks', 'block_parameters'),
     ('plan', 'run_plan', NULL),
     ('backup', NULL, NULL),
     ('validate', NULL, NULL)) v (stage, procedure, parameters_function);
@@ -67,6 +69,7 @@ BEGIN
   SELECT string_agg(format('%I => %s', a.name,
            CASE WHEN NOT arguments ? a.name THEN coalesce(a.default_value, 'NULL')
                 WHEN a.type = 'jsonb' THEN format('($2 -> %L)', a.name)
+                WHEN a.type = 'integer[]' THEN format('hartonomous_internal.kept_numbers($2, %L)', a.name)
                 ELSE format('($2 ->> %L)::%s', a.name, a.type) END), ', ')
     INTO named FROM unnest(known) a;
   SELECT named || CASE WHEN 'model' = ANY (p.proargnames) THEN ', model => $1' ELSE '' END
@@ -122,7 +125,7 @@ BEGIN
     SELECT ROW(s.layer_id, l.layer_name, s.operation, s.arguments, NULL, NULL, NULL, NULL, NULL,
                NULL)::hartonomous.tensor_plan
       FROM hartonomous.compression_runs c JOIN hartonomous.compression_steps s ON s.run_id = c.run_id
-      JOIN hartonomous.model_layers l ON l.layer_id = s.layer_id
+      JOIN hartonomous_internal.layers_of_revision(revision) l ON l.layer_id = s.layer_id
      WHERE c.revision_id = change_of_revision.revision AND c.state = 'completed' ORDER BY l.position));
 END
 $$;

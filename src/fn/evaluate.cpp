@@ -48,6 +48,17 @@ evaluation_watcher progress_notices() {
   };
 }
 
+// Predictions over other vocabularies cannot be compared token by token.
+void require_same_tokens(language_model& model, language_model& baseline, const std::string& text) {
+  if (&model.tokenizer() == &baseline.tokenizer() || (model.network().vocabulary() == baseline.network().vocabulary() &&
+                                                      model.encode(text) == baseline.encode(text))) {
+    return;
+  }
+  throw error(sqlstate::feature_not_supported, "the revision and the baseline have other vocabularies",
+              "KL divergence and a ratio of perplexities compare predictions of the same tokens.",
+              "Measure both without a baseline, or pass a baseline with the same vocabulary.");
+}
+
 // The row that measure_accuracy() returns.
 struct measures_row {
   static constexpr int columns = 24;
@@ -133,6 +144,7 @@ HARTONOMOUS_FUNCTION(measure_accuracy) {
     const bool compared = !PG_ARGISNULL(4);
     if (compared) {
       language_model baseline(atoms_argument(fcinfo, 4, id));
+      require_same_tokens(model, baseline, of);
       c = compare_models(model.network(), baseline.network(), windows, work_memory(), progress_notices());
     } else {
       const std::vector<double> scores = score_windows(model.network(), windows, work_memory(), progress_notices());

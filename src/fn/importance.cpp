@@ -84,7 +84,7 @@ struct exported_layers {
 exported_layers read_outline(const export_request& asked) {
   const query_result found = select(
       "SELECT l.layer_id, l.layer_name, s.token_counts, s.columns, s.experts FROM hartonomous.calibration_stats s "
-      "JOIN hartonomous.model_layers l ON l.layer_id OPERATOR(pg_catalog.=) s.layer_id "
+      "JOIN hartonomous_internal.layers_of_revision($3) l ON l.layer_id OPERATOR(pg_catalog.=) s.layer_id "
       "AND l.model_id OPERATOR(pg_catalog.=) s.model_id WHERE s.model_id OPERATOR(pg_catalog.=) $1 "
       "AND s.calibration_set OPERATOR(pg_catalog.=) $2 AND s.revision_id OPERATOR(pg_catalog.=) $3 "
       "ORDER BY l.layer_name COLLATE \"C\"",

@@ -259,14 +259,14 @@ int32 rows_of(const std::vector<std::int64_t>& shape) {
   return static_cast<int32>(std::clamp<std::int64_t>(rows, 1, INT32_MAX));
 }
 
-// Reads the models of the source and target layers, and the name of the target layer.
-Datum look_up_layers(Datum layer, Datum into, changes& asked) {
+// Reads the models of the source and target layers, and the name that the target layer has in the revision.
+Datum look_up_layers(Datum layer, std::int32_t revision, Datum into, changes& asked) {
   const query_result found = select(
-      "SELECT l.model_id, l.atom_size, i.model_id, i.layer_name, l.row_length, l.tensor_shape "
-      "FROM hartonomous.model_layers l, "
-      "hartonomous.model_layers i WHERE l.layer_id OPERATOR(pg_catalog.=) $1 "
-      "AND i.layer_id OPERATOR(pg_catalog.=) $2",
-      "model_layers", {{INT8OID, layer}, {INT8OID, into}});
+      "SELECT l.model_id, l.atom_size, i.model_id, coalesce(n.layer_name, i.layer_name), l.row_length, l.tensor_shape "
+      "FROM hartonomous.model_layers l, hartonomous.model_layers i "
+      "LEFT JOIN hartonomous_internal.layers_of_revision($3) n ON n.layer_id OPERATOR(pg_catalog.=) i.layer_id "
+      "WHERE l.layer_id OPERATOR(pg_catalog.=) $1 AND i.layer_id OPERATOR(pg_catalog.=) $2",
+      "model_layers", {{INT8OID, layer}, {INT8OID, into}, {INT4OID, Int32GetDatum(revision)}});
   if (found.rows() != 1) throw error(sqlstate::undefined_object, "there is no such layer");
   asked.model = found.integer(0, 1);
   asked.atom_size = found.integer(0, 2, 1);
@@ -387,7 +387,7 @@ HARTONOMOUS_FUNCTION(copy_atoms) {
   spi_session spi;
   given.set(of_layer, layer);
   given.set(into_layer, moved ? PG_GETARG_DATUM(6) : layer);
-  given.set(into_name, look_up_layers(layer, given.values[into_layer], asked));
+  given.set(into_name, look_up_layers(layer, revision, given.values[into_layer], asked));
   look_up_importance(operation, DatumGetInt64(layer), asked, given);
   copying copy = {};
   try {

@@ -53,11 +53,12 @@ struct selection_layers {
   atom_layout into;
 };
 
-selection_layers look_up_layers(Datum from, Datum into) {
+selection_layers look_up_layers(Datum from, Datum revision, Datum into) {
   const query_result found = select(
       "SELECT f.model_id, f.layer_name, i.row_length, i.atom_size, i.parameter_count, i.layer_name "
-      "FROM hartonomous.model_layers f, hartonomous.model_layers i WHERE f.layer_id = $1 AND i.layer_id = $2",
-      "model_layers", {{INT8OID, from}, {INT8OID, into}});
+      "FROM hartonomous.model_layers f, hartonomous_internal.layers_of_revision($3) i "
+      "WHERE f.layer_id = $1 AND i.layer_id = $2",
+      "model_layers", {{INT8OID, from}, {INT8OID, into}, {INT4OID, revision}});
   if (found.rows() != 1) throw error(sqlstate::undefined_object, "there is no such layer");
   const auto weights = static_cast<std::uint64_t>(found.bigint(0, 5, 0, most_weights));
   return {found.integer(0, 1), found.text(0, 2), layout_of_row(found, 0, 3, 4, weights, found.text(0, 6))};
@@ -158,17 +159,19 @@ row_change repair_argument(FunctionCallInfo fcinfo, int argument, int damping, a
 }  // namespace
 
 HARTONOMOUS_FUNCTION(selected_atoms) {
-  if (PG_ARGISNULL(0) || PG_ARGISNULL(1)) throw error(sqlstate::null_value_not_allowed, "a layer cannot be NULL");
+  if (PG_ARGISNULL(0) || PG_ARGISNULL(1) || PG_ARGISNULL(2)) {
+    throw error(sqlstate::null_value_not_allowed, "layers and the revision cannot be NULL");
+  }
   result_rows rows(fcinfo);
   spi_session spi;
-  const selection_layers layers = look_up_layers(PG_GETARG_DATUM(0), PG_GETARG_DATUM(1));
+  const selection_layers layers = look_up_layers(PG_GETARG_DATUM(0), PG_GETARG_DATUM(1), PG_GETARG_DATUM(2));
   const model_tensors catalog(live_atoms(layers.model));
   const stored_tensor& tensor = catalog.tensor(layers.name);
   atom_reader reader(catalog.atoms());
-  kept_structures kept = {kept_argument(fcinfo, 2, tensor.layout.rows, "rows"),
-                          kept_argument(fcinfo, 3, tensor.layout.row_length, "columns")};
-  row_change change = PG_ARGISNULL(4) ? repair_argument(fcinfo, 7, 6, reader, tensor)
-                                      : refit_argument(fcinfo, 4, layers.model, layers.name, kept.columns);
+  kept_structures kept = {kept_argument(fcinfo, 3, tensor.layout.rows, "rows"),
+                          kept_argument(fcinfo, 4, tensor.layout.row_length, "columns")};
+  row_change change = PG_ARGISNULL(5) ? repair_argument(fcinfo, 8, 7, reader, tensor)
+                                      : refit_argument(fcinfo, 5, layers.model, layers.name, kept.columns);
   atom_selection selection(reader, tensor, layers.into, std::move(kept), std::move(change),
                            static_cast<unsigned>(current_settings.threads));
   for (std::vector<selected_atom> atoms = selection.next(); !atoms.empty(); atoms = selection.next()) {
@@ -230,7 +233,7 @@ HARTONOMOUS_FUNCTION(network_sizes) {
     spi_session spi;
     backend_interrupts interrupts;
     model_tensors tensors(live_atoms(id));
-    const transformer network(stored_hyperparameters(id), tensors, 1, work_memory() / 16, interrupts);
+    const transformer network(stored_hyperparameters(tensors.atoms()), tensors, 1, work_memory() / 16, interrupts);
     return std::make_pair(network.config(), network.vocabulary());
   };
   const auto [config, vocabulary] = read();

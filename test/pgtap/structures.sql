@@ -177,10 +177,10 @@ SELECT throws_ok(format($$CALL run_plan(%s, 'x', ARRAY[ROW(%s, NULL, 'select', '
   'a tensor of a model keeps its shape', 'no stage can change a shape');
 SELECT throws_ok(format('SELECT check_operation(%L, %L)', 'select', arguments), '22023', NULL, arguments)
   FROM unnest('{"{}","{\"rows\": [0]}","{\"rows\": [], \"shape\": [1]}"}'::text[]) arguments;
-SELECT throws_ok(format('SELECT selected_atoms(%s, %s, %s, NULL)', layer(:m, 'blk.0.attn_q.weight'),
+SELECT throws_ok(format('SELECT selected_atoms(%s, %s, %s, %s, NULL)', layer(:m, 'blk.0.attn_q.weight'), present(:m),
     layer(:m, 'blk.0.attn_q.weight'), kept), '22023', NULL, 'rows ' || kept)
   FROM unnest(ARRAY['''{}''', '''{-1}''', '''{16}''', '''{1,1}''', '''{0}''']) kept;
-SELECT throws_ok('SELECT selected_atoms(NULL, NULL, NULL, NULL)', '22004', NULL, 'no layer');
+SELECT throws_ok('SELECT selected_atoms(NULL, NULL, NULL, NULL, NULL)', '22004', NULL, 'no layer');
 SELECT is(select_weights('{1,2,3,4,5,6}'::real[]::weights, 3, '{1}', '{0,2}')::real[], '{4,6}',
   'part of a matrix in one value');
 SELECT throws_ok('SELECT select_weights(''{1,2,3,4,5}''::real[]::weights, 3, NULL, NULL)', '22023', NULL,

@@ -21,9 +21,12 @@ atom_set beginning_call(atom_set atoms) {
 }  // namespace
 
 // Reads the metadata without the vocabulary, which can take many megabytes.
-hyperparameters stored_hyperparameters(std::int32_t model) {
-  const query_result found = select("SELECT hartonomous_internal.hyperparameters($1)::pg_catalog.text AS metadata",
-                                    "models", {{INT4OID, Int32GetDatum(model)}});
+hyperparameters stored_hyperparameters(const atom_set& of) {
+  const query_result found =
+      of.structure() ? select("SELECT hartonomous_internal.hyperparameters($1, $2)::pg_catalog.text", "models",
+                              {{INT4OID, Int32GetDatum(of.model())}, {INT4OID, Int32GetDatum(*of.structure())}})
+                     : select("SELECT hartonomous_internal.hyperparameters($1)::pg_catalog.text", "models",
+                              {{INT4OID, Int32GetDatum(of.model())}});
   gguf_metadata metadata;
   metadata_from_json(found.text(0, 1), metadata);
   return read_hyperparameters(metadata);
@@ -31,9 +34,9 @@ hyperparameters stored_hyperparameters(std::int32_t model) {
 
 language_model::language_model(atom_set atoms)
     : tensors_(beginning_call(std::move(atoms))),
-      network_(stored_hyperparameters(tensors_.model()), tensors_, static_cast<unsigned>(current_settings.threads),
+      network_(stored_hyperparameters(tensors_.atoms()), tensors_, static_cast<unsigned>(current_settings.threads),
                work_memory() / 16, interrupts_),
-      tokenizer_(model_tokenizer(tensors_.model())) {}
+      tokenizer_(model_tokenizer(tensors_.model(), tensors_.atoms().structure())) {}
 
 std::vector<token_id> language_model::encode(std::string_view text) {
   return encode_text(*tokenizer_, text, true, false);

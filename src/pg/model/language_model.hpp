@@ -17,8 +17,8 @@
 
 namespace hartonomous::pg {
 
-// The hyperparameters of a stored model. Needs an spi_session.
-hyperparameters stored_hyperparameters(std::int32_t model);
+// The hyperparameters of the revision that a set of atoms belongs to. Needs an spi_session.
+hyperparameters stored_hyperparameters(const atom_set& of);
 
 // Must be created and used within an spi_session. Errors: 0A000 if the model is not a supported language model or its
 // tensors have formats that are only carried; those of network.hpp and tokenizer.hpp.

@@ -7,6 +7,8 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <optional>
+#include <string>
 
 namespace hartonomous::pg {
 namespace {
@@ -67,10 +69,13 @@ class uncached_rows final : public row_reader {
 }  // namespace
 
 model_tensors::model_tensors(atom_set atoms) : reader_(std::move(atoms)) {
-  const query_result found = select(
-      "SELECT l.layer_id, l.layer_name, l.row_length, l.atom_size, l.parameter_count, l.tensor_shape "
-      "FROM hartonomous.model_layers l WHERE l.model_id = $1",
-      "model_layers", {{INT4OID, Int32GetDatum(reader_.atoms().model())}});
+  const std::optional<std::int32_t>& structure = reader_.atoms().structure();
+  const std::string columns =
+      "SELECT l.layer_id, l.layer_name, l.row_length, l.atom_size, l.parameter_count, l.tensor_shape FROM ";
+  const query_result found = structure ? select((columns + "hartonomous_internal.stored_layers($1) l").c_str(),
+                                                "model_structures", {{INT4OID, Int32GetDatum(*structure)}})
+                                       : select((columns + "hartonomous.model_layers l WHERE l.model_id = $1").c_str(),
+                                                "model_layers", {{INT4OID, Int32GetDatum(reader_.atoms().model())}});
   for (std::uint64_t i = 0; i < found.rows(); ++i) {
     const std::string name = found.text(i, 2);
     const auto weights = static_cast<std::uint64_t>(found.bigint(i, 5, 0, most_weights));

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -19,6 +20,7 @@ constexpr std::size_t most_kept = 4;
 
 struct kept_tokenizer {
   std::int32_t model;
+  std::optional<std::int32_t> structure;
   std::string stored;  // the result of identity_of()
   std::shared_ptr<const tokenizer> made;
 };
@@ -46,13 +48,24 @@ void require_row(const query_result& found, std::int32_t model) {
   }
 }
 
-std::shared_ptr<const tokenizer> make_tokenizer(std::int32_t model, std::uint64_t stored_bytes) {
+query_result select_metadata(const std::string& columns, std::int32_t model, std::optional<std::int32_t> structure) {
+  const char* const of_model = " m WHERE m.model_id OPERATOR(pg_catalog.=) $1";
+  if (!structure) {
+    return select(("SELECT " + columns + " FROM hartonomous.models" + of_model).c_str(), "models",
+                  {{INT4OID, Int32GetDatum(model)}});
+  }
+  return select(("SELECT " + columns + " FROM hartonomous.model_structures" + of_model +
+                 " AND m.structure_id OPERATOR(pg_catalog.=) $2")
+                    .c_str(),
+                "model_structures", {{INT4OID, Int32GetDatum(model)}, {INT4OID, Int32GetDatum(*structure)}});
+}
+
+std::shared_ptr<const tokenizer> make_tokenizer(std::int32_t model, std::optional<std::int32_t> structure,
+                                                std::uint64_t stored_bytes) {
   // For the metadata as text, its parsed form, and the tokenizer.
   require_work_memory(6 * stored_bytes, "reading a vocabulary");
-  const query_result found = select(
-      "SELECT m.metadata OPERATOR(pg_catalog.->>) 'format', m.metadata::pg_catalog.text "
-      "FROM hartonomous.models m WHERE m.model_id OPERATOR(pg_catalog.=) $1",
-      "models", {{INT4OID, Int32GetDatum(model)}});
+  const query_result found =
+      select_metadata("m.metadata OPERATOR(pg_catalog.->>) 'format', m.metadata::pg_catalog.text", model, structure);
   require_row(found, model);
   backend_interrupts interrupts;
   gguf_metadata metadata;  // stays empty if the model was not imported from GGUF
@@ -63,10 +76,8 @@ std::shared_ptr<const tokenizer> make_tokenizer(std::int32_t model, std::uint64_
 
 }  // namespace
 
-std::shared_ptr<const tokenizer> model_tokenizer(std::int32_t model) {
-  const query_result found =
-      select("SELECT m.metadata FROM hartonomous.models m WHERE m.model_id OPERATOR(pg_catalog.=) $1", "models",
-             {{INT4OID, Int32GetDatum(model)}});
+std::shared_ptr<const tokenizer> model_tokenizer(std::int32_t model, std::optional<std::int32_t> structure) {
+  const query_result found = select_metadata("m.metadata", model, structure);
   require_row(found, model);
   const std::optional<Datum> value = found.optional(0, 1, JSONBOID);
   if (!value) {
@@ -76,13 +87,15 @@ std::shared_ptr<const tokenizer> model_tokenizer(std::int32_t model) {
   const Datum metadata = *value;
   const std::string stored = identity_of(metadata);
   std::vector<kept_tokenizer>& kept = kept_tokenizers();
-  const auto known = std::find_if(kept.begin(), kept.end(), [&](const kept_tokenizer& k) { return k.model == model; });
+  const auto known = std::find_if(
+      kept.begin(), kept.end(), [&](const kept_tokenizer& k) { return k.model == model && k.structure == structure; });
   if (known != kept.end() && known->stored == stored) {
     std::rotate(kept.begin(), known, known + 1);
     return kept.front().made;
   }
   if (known != kept.end()) kept.erase(known);
-  kept_tokenizer fresh = {model, stored, make_tokenizer(model, call([&] { return toast_raw_datum_size(metadata); }))};
+  kept_tokenizer fresh = {model, structure, stored,
+                          make_tokenizer(model, structure, call([&] { return toast_raw_datum_size(metadata); }))};
   if (kept.size() == most_kept) kept.pop_back();
   kept.insert(kept.begin(), std::move(fresh));
   return kept.front().made;

@@ -100,8 +100,8 @@ atom_set live_atoms(std::int32_t model) {
 
 atom_set atoms_of_revision(std::int32_t model, std::int32_t revision) {
   const query_result found = select(
-      "SELECT r.base_revision_id, r.base_is_live, r.put_back, r.taken_out FROM hartonomous_internal.revision_atoms($1, "
-      "$2) r",
+      "SELECT r.base_revision_id, r.base_is_live, r.put_back, r.taken_out, r.structure_id "
+      "FROM hartonomous_internal.revision_atoms($1, $2) r",
       "model_revisions", {{INT4OID, Int32GetDatum(model)}, {INT4OID, Int32GetDatum(revision)}});
   if (found.rows() != 1) throw error(sqlstate::object_not_in_prerequisite_state, "the revision is not available");
   const bool base_is_live = found.boolean(0, 2);
@@ -111,6 +111,7 @@ atom_set atoms_of_revision(std::int32_t model, std::int32_t revision) {
   atom_set atoms;
   atoms.model_ = model;
   atoms.base_revision_ = found.integer(0, 1);
+  if (found.optional(0, 5, INT4OID)) atoms.structure_ = found.integer(0, 5);
   const std::string base = base_is_live ? live : kept(atoms.base_revision_);
   lock_backups();
   atoms.add_source(atoms.base_revision_, base_is_live ? "tensor_atoms" : "tensor_atoms_backup");

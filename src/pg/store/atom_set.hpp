@@ -22,6 +22,8 @@ class atom_set {
   std::int32_t model() const noexcept { return model_; }
   // The revision that wrote the partition and with it the factors of tensors that have other forms than atoms.
   std::int32_t base_revision() const noexcept { return base_revision_; }
+  // The structure of the revision in model_structures; nothing if it is the live one (internal/model_structures.sql).
+  const std::optional<std::int32_t>& structure() const noexcept { return structure_; }
   const std::optional<region_argument>& region() const noexcept { return region_; }
   // Raises 40001 if a partition of the set has been moved. Locks keep other sessions from that, but not this session
   // between two reads.
@@ -42,6 +44,7 @@ class atom_set {
   friend atom_set atoms_in_region(atom_set atoms, const region_argument& region);
 
   std::int32_t model_ = 0, base_revision_ = 0;
+  std::optional<std::int32_t> structure_;
   std::vector<std::string> parts_;  // FROM and WHERE; no atom is in two of them
   std::vector<source> sources_;
   std::optional<region_argument> region_;

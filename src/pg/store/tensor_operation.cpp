@@ -182,12 +182,14 @@ void read_factor(json_object& arguments, tensor_operation& to) {
 
 // A selection of all rows and columns, which are changed by the repair of a block (hartonomous/span_repair.hpp).
 void read_repair(json_object& arguments) {
-  const bool complete = arguments.integer("before", 0, INT32_MAX).has_value() && arguments.text("corpus").has_value() &&
+  const bool corpus = arguments.text("corpus").has_value(), named = arguments.text("corpus_set").has_value();
+  const bool complete = arguments.integer("before", 0, INT32_MAX).has_value() && corpus != named &&
                         arguments.number("damping").has_value();
   arguments.integer("n_ctx", 1, INT32_MAX);
   if (!complete) {
-    throw error(sqlstate::invalid_parameter_value,
-                "operation \"select\" needs \"before\", \"corpus\" and \"damping\" with \"kept_blocks\"");
+    throw error(
+        sqlstate::invalid_parameter_value,
+        "operation \"select\" needs \"before\", \"corpus\" or \"corpus_set\", and \"damping\" with \"kept_blocks\"");
   }
 }
 
