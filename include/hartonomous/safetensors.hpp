@@ -57,6 +57,9 @@ std::string make_safetensors_header(const std::vector<safetensors_tensor>& tenso
 // that an export can reproduce it byte for byte. False for a malformed header. `offset` and `bytes` are ignored.
 bool header_matches(std::string_view header_json, const std::vector<safetensors_tensor>& tensors);
 
+// The contents of "__metadata__" in a header (as in safetensors_file); empty for a malformed header, and for none.
+safetensors_metadata metadata_of_header(std::string_view header_json);
+
 struct safetensors_dtype {
   const char* name;
   std::uint32_t bits;  // of one element

@@ -122,24 +122,18 @@ CREATE FUNCTION hartonomous.revision_recipe(revision integer) RETURNS jsonb
   SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
-DECLARE
-  recipe jsonb;
 BEGIN
   IF NOT EXISTS (SELECT FROM hartonomous.model_revisions r WHERE r.revision_id = revision) THEN
     PERFORM hartonomous_internal.raise_error('42704',
       format('revision %s does not exist', coalesce(revision::text, 'NULL')),
       hint => 'SELECT * FROM hartonomous.model_revisions; shows all revisions.');
   END IF;
-  -- UNION, not UNION ALL, ends where parents form a cycle.
-  WITH RECURSIVE made (revision_id, parent_revision_id, kind) AS (
-    SELECT r.revision_id, r.parent_revision_id, r.kind FROM hartonomous.model_revisions r
-     WHERE r.revision_id = revision_recipe.revision
-    UNION
-    SELECT r.revision_id, r.parent_revision_id, r.kind
-      FROM made JOIN hartonomous.model_revisions r ON r.revision_id = made.parent_revision_id)
-  SELECT coalesce(jsonb_agg(hartonomous_internal.change_of_revision(m.revision_id) ORDER BY m.revision_id), '[]')
-    INTO recipe FROM made m WHERE m.kind IN ('rewrite', 'in_place');
-  RETURN recipe;
+  RETURN (
+    SELECT coalesce(jsonb_agg(hartonomous_internal.change_of_revision(r.revision_id) ORDER BY a.distance DESC), '[]')
+      FROM hartonomous_internal.ancestors_of(revision) a
+      JOIN hartonomous.model_revisions r ON r.revision_id = a.revision_id
+      JOIN hartonomous.model_revisions made ON made.revision_id = revision AND made.model_id = r.model_id
+     WHERE r.kind IN ('rewrite', 'in_place'));
 END
 $$;
 COMMENT ON FUNCTION hartonomous.revision_recipe(integer) IS

@@ -91,6 +91,7 @@ BEGIN
   FOREACH partition IN ARRAY partitions LOOP
     EXECUTE format('DROP TABLE %s', partition);
   END LOOP;
+  PERFORM hartonomous_internal.leave_history(model);
   DELETE FROM hartonomous.models m WHERE m.model_id = model;
   PERFORM hartonomous_internal.model_names_changed();
   RETURN freed;
@@ -98,5 +99,6 @@ END
 $$;
 COMMENT ON FUNCTION hartonomous.delete_model(hartonomous.regmodel, boolean) IS
   'deletes a model with all its revisions, in one transaction; returns the bytes on disk that are freed when it '
-  'commits; its students stay, without a parent; 42704 if there is no such model, 55P03 with nowait or if readers of '
+  'commits; its students stay, without a parent but with its lineage; 42704 if there is no such model, 55P03 with '
+  'nowait or if readers of '
   'the atoms do not end in time';

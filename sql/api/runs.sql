@@ -58,8 +58,7 @@ BEGIN
         SELECT count(*) FILTER (WHERE c.state = 'done') AS done, count(*) AS steps,
                hartonomous_internal.nearest_bigint(sum(c.bytes_before)) AS before,
                hartonomous_internal.nearest_bigint(sum(c.bytes_after)) AS after,
-               -- So many seconds that a sum of them is out of range are none that a step took.
-               sum(least(greatest(c.seconds, -1e290), 1e290)) AS seconds
+               sum(hartonomous_internal.summable_seconds(c.seconds)) AS seconds
           FROM hartonomous.compression_steps c WHERE c.run_id = r.run_id) s ON true
       LEFT JOIN LATERAL hartonomous_internal.model_holder(r.model_id) h (pid) ON true
      WHERE run_progress.model IS NULL OR r.model_id = run_progress.model

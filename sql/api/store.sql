@@ -120,6 +120,10 @@ BEGIN
     physical_bytes bigint,
     state text NOT NULL CHECK (state IN ('building', 'live', 'backup', 'dropped')),
     metrics jsonb NOT NULL DEFAULT '{}',
+    calibration_texts jsonb NOT NULL DEFAULT '{}',
+    seconds double precision,
+    extension_version text,
+    history_of_parent jsonb,
     created_at timestamptz NOT NULL DEFAULT clock_timestamp()
   );
   CREATE INDEX ON hartonomous.model_revisions (model_id, revision_id);

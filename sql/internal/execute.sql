@@ -22,14 +22,13 @@ BEGIN
     PERFORM hartonomous_internal.require_read_committed();
     PERFORM hartonomous_internal.swap_partitions(job.model_id, outgoing, made.revision_id, run);
   END IF;
-  UPDATE hartonomous.model_revisions r
-     SET atom_count = s.atoms, logical_bytes = s.bytes, state = 'backup',
-         physical_bytes = pg_total_relation_size(
-           hartonomous_internal.partition_of(job.model_id, made.revision_id))
-    FROM (SELECT hartonomous_internal.nearest_bigint(sum(c.atoms_after)) AS atoms,
-                 hartonomous_internal.nearest_bigint(sum(c.bytes_after)) AS bytes
-            FROM hartonomous.compression_steps c WHERE c.run_id = run) s
-   WHERE r.revision_id = made.revision_id;
+  PERFORM hartonomous_internal.complete_revision(made.revision_id,
+            hartonomous_internal.nearest_bigint(sum(c.atoms_after)),
+            hartonomous_internal.nearest_bigint(sum(c.bytes_after)),
+            hartonomous_internal.partition_of(job.model_id, made.revision_id),
+            coalesce(sum(hartonomous_internal.summable_seconds(c.seconds)), 0))
+     FROM hartonomous.compression_steps c WHERE c.run_id = run;
+  UPDATE hartonomous.model_revisions r SET state = 'backup' WHERE r.revision_id = made.revision_id;
   IF made.kind <> 'copy' THEN
     PERFORM hartonomous_internal.make_current(job.model_id, made.revision_id);
     PERFORM hartonomous_internal.check_structure(job.model_id, made.parent_revision_id);

@@ -31,17 +31,10 @@ AS $$
 #variable_conflict use_variable
 BEGIN
   RETURN (
-    WITH RECURSIVE line (n, model_id, stage, parameters, before) AS (
-      SELECT 1, r.model_id, r.stage, r.parameters,
-             coalesce(r.parent_revision_id, (r.parameters ->> 'parent_revision')::integer)
-        FROM hartonomous.model_revisions r WHERE r.revision_id = hartonomous_internal.current_revision(model)
-      UNION ALL
-      SELECT l.n + 1, r.model_id, r.stage, r.parameters,
-             coalesce(r.parent_revision_id, (r.parameters ->> 'parent_revision')::integer)
-        FROM line l JOIN hartonomous.model_revisions r ON r.revision_id = l.before)
-      CYCLE before SET circle USING path
-    SELECT l.parameters || jsonb_build_object('model_id', l.model_id) FROM line l
-     WHERE l.stage = 'quantize' AND l.parameters ?| ARRAY['format', 'plan_sha256'] ORDER BY l.n LIMIT 1);
+    SELECT r.parameters || jsonb_build_object('model_id', r.model_id)
+      FROM hartonomous_internal.ancestors_of(hartonomous_internal.current_revision(model)) a
+      JOIN hartonomous.model_revisions r ON r.revision_id = a.revision_id
+     WHERE r.stage = 'quantize' AND r.parameters ?| ARRAY['format', 'plan_sha256'] ORDER BY a.distance LIMIT 1);
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.last_quantizing(integer) IS
@@ -140,8 +133,29 @@ $$;
 COMMENT ON FUNCTION hartonomous_internal.with_keys(jsonb, text, jsonb) IS
   'metadata of a GGUF model with other keys in place of all those whose names begin with a prefix';
 
-CREATE FUNCTION hartonomous_internal.export_metadata(model integer, container text, plan jsonb, OUT metadata text,
-    OUT file_type integer)
+-- The keys of provenance in an imported file describe that file. Of a model that was changed since, they would be
+-- wrong.
+CREATE FUNCTION hartonomous_internal.replaced_provenance(model integer, metadata text, provenance boolean)
+  RETURNS jsonb
+  LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 250
+  SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+  live constant integer := hartonomous_internal.current_revision(model);
+BEGIN
+  RETURN CASE WHEN provenance THEN hartonomous_internal.provenance_of(live)
+              WHEN strpos(metadata, hartonomous_internal.provenance_prefix()) = 0
+                OR hartonomous_internal.is_as_imported(live) THEN NULL
+              ELSE '{}' END;
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.replaced_provenance(integer, text, boolean) IS
+  'what takes the place of the provenance that the metadata of an export contain: provenance_of() the live revision if '
+  'that is asked for, nothing ({}) if the model was changed since its import; NULL: the metadata stay as they are';
+
+CREATE FUNCTION hartonomous_internal.export_metadata(model integer, container text, plan jsonb,
+    provenance boolean DEFAULT false, OUT metadata text, OUT file_type integer, OUT replaced jsonb)
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
@@ -155,6 +169,7 @@ BEGIN
   SELECT * INTO STRICT m FROM hartonomous.models o WHERE o.model_id = model;
   IF container = 'safetensors' THEN
     metadata := CASE WHEN m.metadata ->> 'format' = 'safetensors' THEN m.metadata ->> 'header' ELSE '' END;
+    replaced := hartonomous_internal.replaced_provenance(model, metadata, provenance);
     RETURN;
   END IF;
   SELECT count(*) FILTER (WHERE p.storage_format <> l.tensor_dtype) AS changed,
@@ -164,18 +179,21 @@ BEGIN
     RAISE NOTICE '% tensors are exported in another format than their atoms have, because these differ or their rows '
       'are not whole blocks: see export_plan()', tensors.widened;
   END IF;
-  IF m.metadata ->> 'format' = 'gguf' THEN
-    metadata := m.metadata::text;
-    IF tensors.changed = 0 THEN
-      RETURN;  -- nothing changed, so the file type of the source file is still right
-    END IF;
-  ELSE
-    metadata := jsonb_build_object('format', 'gguf', 'version', 3, 'alignment', 32, 'kv', jsonb_build_array(
+  metadata := CASE WHEN m.metadata ->> 'format' = 'gguf' THEN m.metadata::text
+    ELSE jsonb_build_object('format', 'gguf', 'version', 3, 'alignment', 32, 'kv', jsonb_build_array(
       jsonb_build_object('key', 'general.architecture', 'type', 'string', 'value', coalesce(m.architecture, 'unknown')),
-      jsonb_build_object('key', 'general.name', 'type', 'string', 'value', m.model_name)))::text;
+      jsonb_build_object('key', 'general.name', 'type', 'string', 'value', m.model_name)))::text END;
+  -- Metadata of many megabytes are parsed only if keys have to be replaced.
+  replaced := hartonomous_internal.replaced_provenance(model, metadata, provenance);
+  IF replaced IS NOT NULL THEN
+    metadata := hartonomous_internal.with_keys(metadata::jsonb, hartonomous_internal.provenance_prefix(),
+                                               hartonomous_internal.gguf_keys(replaced))::text;
+  END IF;
+  IF tensors.changed = 0 AND m.metadata ->> 'format' = 'gguf' THEN
+    RETURN;  -- nothing changed, so the file type of the source file is still right
   END IF;
   keys := hartonomous_internal.importance_keys(model);
-  IF keys <> '[]' THEN  -- else metadata of many megabytes would be parsed for nothing
+  IF keys <> '[]' THEN
     metadata := hartonomous_internal.with_keys(metadata::jsonb, 'quantize.imatrix.', keys)::text;
   END IF;
   -- llama.cpp's numbers. A single format has the number of the mixture that has this format as its short name there.
@@ -183,23 +201,26 @@ BEGIN
    WHERE p.mixture = hartonomous_internal.mixture_named(hartonomous_internal.main_format(model, plan));
 END
 $$;
-COMMENT ON FUNCTION hartonomous_internal.export_metadata(integer, text, jsonb) IS
-  'the header of an export with the given export_plan_json(), and the general.file_type to set if formats differ from '
-  'those of the source file';
+COMMENT ON FUNCTION hartonomous_internal.export_metadata(integer, text, jsonb, boolean) IS
+  'the header of an export with the given export_plan_json(); the general.file_type to set if formats differ from '
+  'those of the source file; and replaced_provenance(), which is already part of a GGUF header';
 
 -- row_security = off: a row-level security policy that hides atoms must raise an error, not export zeros.
-CREATE FUNCTION hartonomous_internal.export_to_file(model integer, container text, path text) RETURNS bigint
+CREATE FUNCTION hartonomous_internal.export_to_file(model integer, container text, path text,
+    provenance boolean DEFAULT false) RETURNS bigint
   AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp SET row_security = off;
-COMMENT ON FUNCTION hartonomous_internal.export_to_file(integer, text, text) IS
+COMMENT ON FUNCTION hartonomous_internal.export_to_file(integer, text, text, boolean) IS
   'writes a model to a file on the server, which is either complete or absent; returns its size';
-CREATE FUNCTION hartonomous_internal.export_to_bytea(model integer, container text) RETURNS bytea
+CREATE FUNCTION hartonomous_internal.export_to_bytea(model integer, container text,
+    provenance boolean DEFAULT false) RETURNS bytea
   AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp SET row_security = off;
-COMMENT ON FUNCTION hartonomous_internal.export_to_bytea(integer, text) IS
+COMMENT ON FUNCTION hartonomous_internal.export_to_bytea(integer, text, boolean) IS
   'a model as the bytes of a file; 54000 from 1 GB on, 53200 if it needs more than hartonomous.max_work_memory';
-CREATE FUNCTION hartonomous_internal.export_to_large_object(model integer, container text) RETURNS oid
+CREATE FUNCTION hartonomous_internal.export_to_large_object(model integer, container text,
+    provenance boolean DEFAULT false) RETURNS oid
   AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp SET row_security = off;
-COMMENT ON FUNCTION hartonomous_internal.export_to_large_object(integer, text) IS
+COMMENT ON FUNCTION hartonomous_internal.export_to_large_object(integer, text, boolean) IS
   'writes a model to a new large object';

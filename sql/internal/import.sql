@@ -123,11 +123,12 @@ BEGIN
     FROM hartonomous.models m JOIN hartonomous.model_revisions r USING (model_id)
    WHERE m.model_name = import_model.model_name;
   partition := hartonomous_internal.partition_of(model, revision);
-  PERFORM hartonomous_internal.describe_import(model, revision, loaded);
+  PERFORM hartonomous_internal.describe_import(model, loaded);
   PERFORM hartonomous_internal.index_atoms_partition(partition);
   PERFORM hartonomous_internal.attach_live(model, revision);
-  UPDATE hartonomous.model_revisions r SET physical_bytes = pg_total_relation_size(partition)
-   WHERE r.revision_id = revision;
+  PERFORM hartonomous_internal.complete_revision(revision, coalesce(sum(d.atoms), 0)::bigint,
+            coalesce(sum(d.bytes), 0)::bigint, partition, extract(epoch FROM clock_timestamp() - started))
+     FROM jsonb_to_recordset(loaded) d (atoms bigint, bytes bigint);
   PERFORM hartonomous_internal.make_current(model, revision);
   SELECT m.parameter_count AS parameters, r.logical_bytes AS bytes,
          (SELECT count(*) FROM hartonomous.model_layers l WHERE l.model_id = model) AS tensors INTO STRICT imported
@@ -141,7 +142,7 @@ $$;
 COMMENT ON FUNCTION hartonomous_internal.import_model(anyelement, text, text, integer, jsonb, jsonb) IS
   'imports a model file of either container: see import_gguf and import_safetensors';
 
-CREATE FUNCTION hartonomous_internal.describe_import(model integer, revision integer, loaded jsonb) RETURNS void
+CREATE FUNCTION hartonomous_internal.describe_import(model integer, loaded jsonb) RETURNS void
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
@@ -150,17 +151,10 @@ DECLARE
   postgis name := hartonomous_internal.postgis_schema();
 BEGIN
   EXECUTE format($sql$
-    WITH loaded AS MATERIALIZED (
-      SELECT * FROM jsonb_to_recordset($2) AS d (layer_id bigint, atoms bigint, bytes bigint, min_x real, min_y real,
-                                                 max_x real, max_y real)),
-    described AS (
-      UPDATE hartonomous.model_layers l
-         SET weights_geometry = %1$I.ST_MakeEnvelope(d.min_x, d.min_y, d.max_x, d.max_y)
-        FROM loaded d WHERE l.layer_id = d.layer_id AND d.atoms > 0)
-    UPDATE hartonomous.model_revisions r
-       SET atom_count = d.atoms, logical_bytes = d.bytes
-      FROM (SELECT coalesce(sum(atoms), 0) AS atoms, coalesce(sum(bytes), 0) AS bytes FROM loaded) d
-     WHERE r.revision_id = $1$sql$, postgis) USING revision, loaded;
+    UPDATE hartonomous.model_layers l
+       SET weights_geometry = %1$I.ST_MakeEnvelope(d.min_x, d.min_y, d.max_x, d.max_y)
+      FROM jsonb_to_recordset($1) AS d (layer_id bigint, atoms bigint, min_x real, min_y real, max_x real, max_y real)
+     WHERE l.layer_id = d.layer_id AND d.atoms > 0$sql$, postgis) USING loaded;
   UPDATE hartonomous.models m
      SET parameter_count = l.parameters,
          model_type = CASE WHEN l.attention THEN 'transformer' ELSE 'network' END
@@ -170,5 +164,5 @@ BEGIN
    WHERE m.model_id = model;
 END
 $$;
-COMMENT ON FUNCTION hartonomous_internal.describe_import(integer, integer, jsonb) IS
+COMMENT ON FUNCTION hartonomous_internal.describe_import(integer, jsonb) IS
   'records the statistics of a model that is being imported; loaded are the rows of import_file()';

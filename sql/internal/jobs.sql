@@ -123,16 +123,11 @@ CREATE FUNCTION hartonomous_internal.baseline_of(model integer) RETURNS integer
 AS $$
 #variable_conflict use_variable
 BEGIN
-  -- UNION, not UNION ALL, ends where parents form a cycle.
   RETURN (
-    WITH RECURSIVE ancestors (revision_id, parent_revision_id, state) AS (
-      SELECT r.revision_id, r.parent_revision_id, r.state FROM hartonomous.model_revisions r
-       WHERE r.model_id = model AND r.revision_id = hartonomous_internal.current_revision(model)
-      UNION
-      SELECT r.revision_id, r.parent_revision_id, r.state
-        FROM ancestors a JOIN hartonomous.model_revisions r
-          ON r.model_id = model AND r.revision_id = a.parent_revision_id)
-    SELECT min(a.revision_id) FROM ancestors a WHERE a.state IN ('live', 'backup'));
+    SELECT min(r.revision_id)
+      FROM hartonomous_internal.ancestors_of(hartonomous_internal.current_revision(model)) a
+      JOIN hartonomous.model_revisions r ON r.revision_id = a.revision_id
+     WHERE r.model_id = model AND r.state IN ('live', 'backup'));
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.baseline_of(integer) IS

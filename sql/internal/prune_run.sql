@@ -36,10 +36,8 @@ BEGIN
   EXECUTE format('SELECT count(*), coalesce(sum(hartonomous.weights_bytes(atom_data)), 0) FROM %s', delta)
     INTO removed, removed_bytes;
   PERFORM hartonomous_internal.attach_backup(model, revision);
-  UPDATE hartonomous.model_revisions r
-     SET atom_count = parent.atom_count - removed, logical_bytes = parent.logical_bytes - removed_bytes,
-         physical_bytes = pg_total_relation_size(source)
-   WHERE r.revision_id = revision;
+  PERFORM hartonomous_internal.complete_revision(revision, parent.atom_count - removed,
+    parent.logical_bytes - removed_bytes, source);
   PERFORM hartonomous_internal.make_current(model, revision);
   RETURN revision;
 END

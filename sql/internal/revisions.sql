@@ -25,14 +25,100 @@ BEGIN
   END IF;
   INSERT INTO hartonomous.model_revisions
       (revision_id, model_id, parent_revision_id, base_revision_id, held_revision_id, structure_id, stage, kind,
-       parameters, state)
+       parameters, state, extension_version)
     VALUES (revision, model, parent, base, CASE WHEN base = revision THEN revision END, structure, stage, kind,
-            coalesce(parameters, '{}'), 'building');
+            coalesce(parameters, '{}'), 'building', hartonomous_internal.extension_version());
   RETURN revision;
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.new_revision(integer, text, text, jsonb) IS
   'records a new revision whose parent is the current one, and which has its structure';
+
+-- The texts are written down because a calibration set may be deleted later.
+CREATE FUNCTION hartonomous_internal.used_calibration_texts(revision integer) RETURNS jsonb
+  LANGUAGE plpgsql STABLE PARALLEL SAFE COST 250
+  SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+BEGIN
+  RETURN (
+    WITH made AS (
+      SELECT r.model_id, m.parent_model_id, r.parameters
+        FROM hartonomous.model_revisions r JOIN hartonomous.models m ON m.model_id = r.model_id
+       WHERE r.revision_id = revision),
+    used AS (
+      SELECT made.parameters AS arguments FROM made
+      UNION ALL
+      SELECT s.arguments FROM hartonomous.compression_runs c
+        JOIN hartonomous.compression_steps s ON s.run_id = c.run_id
+        JOIN made ON made.model_id = c.model_id
+       WHERE c.revision_id = revision),
+    sets AS (
+      SELECT u.arguments ->> 'calibration_set' AS name, max(u.arguments ->> 'calibration_revision') AS calibrated
+        FROM used u WHERE u.arguments ->> 'calibration_set' IS NOT NULL GROUP BY 1)
+    SELECT coalesce(jsonb_object_agg(s.name, encode((
+             SELECT c.text_sha256 FROM hartonomous.calibration_stats c CROSS JOIN made
+              WHERE c.calibration_set = s.name AND c.model_id IN (made.model_id, made.parent_model_id)
+              ORDER BY c.revision_id::text = s.calibrated DESC NULLS LAST, c.created_at DESC LIMIT 1), 'hex')), '{}')
+      FROM sets s);
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.used_calibration_texts(integer) IS
+  'the calibration sets that the parameters of a revision and the steps of its run name, with the SHA-256 of their '
+  'texts; null if only the statistics of a set were imported';
+
+CREATE FUNCTION hartonomous_internal.complete_revision(revision integer, atoms bigint, bytes bigint,
+    partition regclass, seconds double precision DEFAULT NULL) RETURNS void
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 250
+  SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+BEGIN
+  UPDATE hartonomous.model_revisions r
+     SET atom_count = atoms, logical_bytes = bytes, physical_bytes = pg_total_relation_size(partition),
+         seconds = coalesce(complete_revision.seconds, extract(epoch FROM clock_timestamp() - r.created_at)),
+         calibration_texts = hartonomous_internal.used_calibration_texts(revision)
+   WHERE r.revision_id = revision;
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.complete_revision(integer, bigint, bigint, regclass, double precision) IS
+  'records with a new revision what it has become: atoms, bytes of weights, the size of its partition, the calibration '
+  'texts by which it was made, and seconds (NULL: since it was begun)';
+
+CREATE FUNCTION hartonomous_internal.parent_of_revision(parent_revision integer, parameters jsonb) RETURNS integer
+  LANGUAGE sql IMMUTABLE PARALLEL SAFE COST 1
+  RETURN coalesce(parent_revision, CASE WHEN jsonb_typeof(parameters -> 'parent_revision') = 'number'
+           THEN CASE WHEN (parameters -> 'parent_revision')::numeric BETWEEN 1 AND 2147483647
+                     THEN (parameters -> 'parent_revision')::integer END END);
+COMMENT ON FUNCTION hartonomous_internal.parent_of_revision(integer, jsonb) IS
+  'the revision that another was made from, by its parent_revision_id and parameters: for the first of a student, the '
+  'one of its parent; NULL if it was imported';
+
+-- A loop, not a recursive query, whose memory would grow with the square of the number of revisions.
+CREATE FUNCTION hartonomous_internal.ancestors_of(revision integer)
+  RETURNS TABLE (distance integer, revision_id integer, model_id integer)
+  LANGUAGE plpgsql STABLE PARALLEL SAFE COST 250 ROWS 10
+  SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+  seen integer[] := '{}';
+  before integer := revision;
+BEGIN
+  distance := 0;
+  WHILE before IS NOT NULL AND before <> ALL (seen) LOOP
+    SELECT r.revision_id, r.model_id, hartonomous_internal.parent_of_revision(r.parent_revision_id, r.parameters)
+      INTO revision_id, model_id, before FROM hartonomous.model_revisions r WHERE r.revision_id = before;
+    EXIT WHEN revision_id IS NULL;
+    RETURN NEXT;
+    seen := seen || revision_id;
+    distance := distance + 1;
+  END LOOP;
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.ancestors_of(integer) IS
+  'a revision (distance 0) and those that it was made from, also of the parents of a student, as far as they are '
+  'there; where parents form a circle it ends';
 
 CREATE FUNCTION hartonomous_internal.live_base(model integer) RETURNS integer
   LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE COST 50

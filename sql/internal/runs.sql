@@ -107,6 +107,13 @@ END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.require_run(bigint) IS '42704 if there is no such run';
 
+-- So many seconds that a sum of them is out of range are none that a step took.
+CREATE FUNCTION hartonomous_internal.summable_seconds(seconds double precision) RETURNS double precision
+  LANGUAGE sql IMMUTABLE PARALLEL SAFE COST 1
+  RETURN least(greatest(seconds, -1e290), 1e290);
+COMMENT ON FUNCTION hartonomous_internal.summable_seconds(double precision) IS
+  'the seconds of a step as a number of which no sum is out of range';
+
 CREATE FUNCTION hartonomous_internal.close_run(run bigint, state text, error_sqlstate text DEFAULT NULL,
                                       error_message text DEFAULT NULL) RETURNS void
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000

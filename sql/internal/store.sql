@@ -50,6 +50,14 @@ BEGIN
   COMMENT ON TABLE hartonomous.model_revisions IS 'one row per state of a model';
   COMMENT ON COLUMN hartonomous.model_revisions.structure_id IS
   'its tensors and hyperparameters; NULL if all revisions of the model have the same';
+  COMMENT ON COLUMN hartonomous.model_revisions.calibration_texts IS
+  'the calibration sets by which it was made, with the SHA-256 of their texts (null: only the statistics '
+  'were imported)';
+  COMMENT ON COLUMN hartonomous.model_revisions.seconds IS
+  'how long it took to make: of a run, the sum of its steps, without pauses in which it was stopped';
+  COMMENT ON COLUMN hartonomous.model_revisions.extension_version IS 'the version of the extension that made it';
+  COMMENT ON COLUMN hartonomous.model_revisions.history_of_parent IS
+  'of a student whose parent was deleted: the lineage and recipe of the state from which it was made';
   COMMENT ON VIEW hartonomous.compression_backups IS
   'one row per revision that a model can be rolled back to, under the names of the original design';
   COMMENT ON TABLE hartonomous.svd_compressed_layers IS

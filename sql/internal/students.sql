@@ -161,9 +161,7 @@ BEGIN
   PERFORM hartonomous_internal.index_atoms_partition(partition);
   PERFORM hartonomous_internal.attach_live(student, revision);
   PERFORM hartonomous_internal.describe_student(student);
-  UPDATE hartonomous.model_revisions r
-     SET atom_count = copied.atoms, logical_bytes = copied.bytes, physical_bytes = pg_total_relation_size(partition)
-   WHERE r.revision_id = revision;
+  PERFORM hartonomous_internal.complete_revision(revision, copied.atoms, copied.bytes, partition);
   PERFORM hartonomous_internal.make_current(student, revision);
   RAISE NOTICE 'student % "%": % % of % atoms, % of %', student, student_name,
     CASE WHEN of_blocks > 0 THEN format('%s of %s blocks,', cardinality(blocks), of_blocks) ELSE 'all tensors,' END,

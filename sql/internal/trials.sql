@@ -86,52 +86,6 @@ COMMENT ON FUNCTION hartonomous_internal.stage_parameters(integer, text, jsonb) 
   'the arguments of a stage as its revision records them, from those that a change gives, and the defaults of the '
   'procedure for the others; 22023 if one is unknown or has the wrong type; other errors as the procedure';
 
--- Operations name their tensors and no revision, so that they can be applied to other models, too.
-CREATE FUNCTION hartonomous_internal.change_of_plan(name text, plan hartonomous.tensor_plan[]) RETURNS jsonb
-  LANGUAGE plpgsql STABLE PARALLEL SAFE COST 250
-  SET search_path = pg_catalog, pg_temp
-AS $$
-#variable_conflict use_variable
-BEGIN
-  RETURN jsonb_build_object('stage', 'plan', 'name', name, 'operations', (
-    SELECT coalesce(jsonb_agg(jsonb_strip_nulls(jsonb_build_object('layer_name', p.layer_name, 'operation', p.operation,
-             'arguments', p.arguments - 'calibration_revision',
-             'details', p.details - ARRAY['present_format', 'requantizes'])) ORDER BY p.n), '[]')
-      FROM unnest(plan) WITH ORDINALITY p (layer_id, layer_name, operation, arguments, atoms_before, atoms_after,
-           bytes_before, bytes_after, reason, details, n)
-     WHERE p.operation <> 'copy'));
-END
-$$;
-COMMENT ON FUNCTION hartonomous_internal.change_of_plan(text, hartonomous.tensor_plan[]) IS
-  'a plan as a change: its operations, by the names of their tensors';
-
--- The steps of a run are kept, so that its plan can be read from them.
-CREATE FUNCTION hartonomous_internal.change_of_revision(revision integer) RETURNS jsonb
-  LANGUAGE plpgsql STABLE PARALLEL SAFE COST 250
-  SET search_path = pg_catalog, pg_temp
-AS $$
-#variable_conflict use_variable
-DECLARE
-  made record;
-BEGIN
-  SELECT r.stage, r.parameters INTO STRICT made FROM hartonomous.model_revisions r WHERE r.revision_id = revision;
-  IF NOT made.parameters ? 'plan_sha256' THEN
-    RETURN jsonb_build_object('stage', made.stage)
-           || CASE WHEN jsonb_typeof(made.parameters) = 'object' THEN made.parameters - 'calibration_revision'
-           ELSE '{}' END
-           || CASE WHEN made.parameters ? 'residual_ratio' THEN '{"residual": true}'::jsonb ELSE '{}' END;
-  END IF;
-  RETURN hartonomous_internal.change_of_plan(made.stage, ARRAY(
-    SELECT ROW(s.layer_id, l.layer_name, s.operation, s.arguments, NULL, NULL, NULL, NULL, NULL,
-               NULL)::hartonomous.tensor_plan
-      FROM hartonomous.compression_runs c JOIN hartonomous.compression_steps s ON s.run_id = c.run_id
-      JOIN hartonomous_internal.layers_of_revision(revision) l ON l.layer_id = s.layer_id
-     WHERE c.revision_id = change_of_revision.revision AND c.state = 'completed' ORDER BY l.position));
-END
-$$;
-COMMENT ON FUNCTION hartonomous_internal.change_of_revision(integer) IS
-  'the change that made a revision of its parent';
-
 CREATE FUNCTION hartonomous_internal.plan_of_change(model integer, change jsonb) RETURNS hartonomous.tensor_plan[]
   LANGUAGE plpgsql STABLE PARALLEL SAFE COST 250
   SET search_path = pg_catalog, pg_temp

@@ -30,6 +30,8 @@ struct layer_plan {
 
 struct export_plan {
   std::string metadata;
+  // What takes the place of the provenance in the metadata; no value: they stay as they are. Only for safetensors.
+  std::optional<safetensors_metadata> replaced;
   std::optional<std::uint32_t> file_type;  // has to be set if the formats differ from the source file's
   std::vector<layer_plan> layers;
 };
@@ -62,7 +64,17 @@ layer_plan read_layer(const query_result& found, std::uint64_t i) {
   return layer;
 }
 
-export_plan read_plan(std::int32_t model, const char* container) {
+// Keys of provenance with their prefix, and their values as text.
+safetensors_metadata read_provenance(const query_argument& keys) {
+  const query_result found = select(
+      "SELECT hartonomous_internal.provenance_prefix() || e.key, e.value FROM jsonb_each_text($1) e (key, value)",
+      "models", {keys});
+  safetensors_metadata pairs;
+  for (std::uint64_t i = 0; i < found.rows(); ++i) pairs.emplace_back(found.text(i, 1), found.text(i, 2));
+  return pairs;
+}
+
+export_plan read_plan(std::int32_t model, const char* container, bool provenance) {
   export_plan plan;
   const query_argument of_model = {INT4OID, Int32GetDatum(model)},
                        of_container = {TEXTOID, call([&] { return CStringGetTextDatum(container); })};
@@ -70,12 +82,15 @@ export_plan read_plan(std::int32_t model, const char* container) {
       select("SELECT hartonomous_internal.export_plan_json($1, $2) AS plan", "model_layers", {of_model, of_container});
   const query_argument of_plan = {JSONBOID, planned.value(0, 1, JSONBOID)};
   {
-    const query_result found =
-        select("SELECT m.metadata::text, m.file_type FROM hartonomous_internal.export_metadata($1, $2, $3) m", "models",
-               {of_model, of_container, of_plan});
+    const query_result found = select(
+        "SELECT m.metadata::text, m.file_type, m.replaced "
+        "FROM hartonomous_internal.export_metadata($1, $2, $3, $4) m",
+        "models", {of_model, of_container, of_plan, {BOOLOID, BoolGetDatum(provenance)}});
     if (found.optional(0, 1, TEXTOID)) plan.metadata = found.text(0, 1);
     const std::optional<Datum> file_type = found.optional(0, 2, INT4OID);
     if (file_type) plan.file_type = DatumGetUInt32(*file_type);
+    const std::optional<Datum> replaced = found.optional(0, 3, JSONBOID);
+    if (replaced) plan.replaced = read_provenance({JSONBOID, *replaced});
   }
   const query_result found = select(
       "SELECT p.layer_id, p.layer_name, p.export_dtype, p.tensor_shape, p.row_length, p.atom_size, "
@@ -83,6 +98,25 @@ export_plan read_plan(std::int32_t model, const char* container) {
       "model_layers", {of_plan});
   for (std::uint64_t i = 0; i < found.rows(); ++i) plan.layers.push_back(read_layer(found, i));
   return plan;
+}
+
+// `source` is the header of the source file, or empty. If it still describes the tensors and there is nothing to
+// replace in its metadata, it is written unchanged.
+std::string safetensors_header(const std::string& source, const std::vector<safetensors_tensor>& tensors,
+                               const std::optional<safetensors_metadata>& replaced) {
+  if (!replaced && !source.empty() && header_matches(source, tensors)) {
+    std::string header;
+    const std::uint64_t length = source.size();
+    for (int i = 0; i < 8; ++i) header.push_back(static_cast<char>(length >> (8 * i) & 0xFF));
+    return header + source;
+  }
+  safetensors_metadata metadata = metadata_of_header(source);
+  if (replaced) {
+    const auto is_provenance = [](const auto& item) { return item.first.rfind("hartonomous.", 0) == 0; };
+    metadata.erase(std::remove_if(metadata.begin(), metadata.end(), is_provenance), metadata.end());
+    metadata.insert(metadata.end(), replaced->begin(), replaced->end());
+  }
+  return make_safetensors_header(tensors, metadata);
 }
 
 // Combines small writes, one per atom, into large ones.
@@ -122,9 +156,9 @@ class tensor_sink final : public byte_sink {
 using make_output = std::function<std::unique_ptr<output>(std::uint64_t size)>;
 
 // The output is created only after the plan is complete, so that an export that fails before leaves no file behind.
-Datum export_as_gguf(std::int32_t model, const make_output& make) {
+Datum export_as_gguf(std::int32_t model, bool provenance, const make_output& make) {
   spi_session spi;
-  const export_plan plan = read_plan(model, "gguf");
+  const export_plan plan = read_plan(model, "gguf", provenance);
   gguf_metadata metadata;
   metadata_from_json(plan.metadata, metadata);
   if (plan.file_type) {
@@ -160,25 +194,16 @@ Datum export_as_gguf(std::int32_t model, const make_output& make) {
   return out->finish();
 }
 
-Datum export_as_safetensors(std::int32_t model, const make_output& make) {
+Datum export_as_safetensors(std::int32_t model, bool provenance, const make_output& make) {
   spi_session spi;
-  const export_plan plan = read_plan(model, "safetensors");
+  const export_plan plan = read_plan(model, "safetensors", provenance);
   std::vector<safetensors_tensor> tensors;
   std::uint64_t bytes = 0;
   for (const layer_plan& layer : plan.layers) {
     tensors.push_back({layer.name, layer.dtype, layer.shape, 0, 0});
     bytes += safetensors_bytes(layer.dtype, layer.shape);
   }
-  // plan.metadata is the header of the source file, or empty. If it still describes the tensors it is written
-  // unchanged.
-  std::string header;
-  if (!plan.metadata.empty() && header_matches(plan.metadata, tensors)) {
-    const std::uint64_t length = plan.metadata.size();
-    for (int i = 0; i < 8; ++i) header.push_back(static_cast<char>(length >> (8 * i) & 0xFF));
-    header += plan.metadata;
-  } else {
-    header = make_safetensors_header(tensors, {});
-  }
+  const std::string header = safetensors_header(plan.metadata, tensors, plan.replaced);
   const auto out = make(header.size() + bytes);
   buffered_sink buffered(*out);
   buffered.write(header.data(), header.size());
@@ -190,13 +215,15 @@ Datum export_as_safetensors(std::int32_t model, const make_output& make) {
   return out->finish();
 }
 
-Datum export_model(FunctionCallInfo fcinfo, const make_output& make) {
+// Arguments of the SQL functions: model, container, then what says where it goes, and at last provenance.
+Datum export_model(FunctionCallInfo fcinfo, int last_argument, const make_output& make) {
   const std::int32_t model = PG_GETARG_INT32(0);
   const locked_snapshot snapshot(model);
   const text* name = call([&] { return PG_GETARG_TEXT_PP(1); });
   const std::string container(VARDATA_ANY(name), VARSIZE_ANY_EXHDR(name));
-  if (container == "gguf") return export_as_gguf(model, make);
-  if (container == "safetensors") return export_as_safetensors(model, make);
+  const bool provenance = PG_GETARG_BOOL(last_argument);
+  if (container == "gguf") return export_as_gguf(model, provenance, make);
+  if (container == "safetensors") return export_as_safetensors(model, provenance, make);
   throw error(sqlstate::invalid_parameter_value, "unknown container \"" + container + "\"");
 }
 
@@ -204,14 +231,14 @@ Datum export_model(FunctionCallInfo fcinfo, const make_output& make) {
 
 HARTONOMOUS_FUNCTION(export_to_file) {
   const std::string path = call([&] { return text_to_cstring(PG_GETARG_TEXT_PP(2)); });
-  return export_model(fcinfo, [&](std::uint64_t) { return make_file_output(path); });
+  return export_model(fcinfo, 3, [&](std::uint64_t) { return make_file_output(path); });
 }
 
 HARTONOMOUS_FUNCTION(export_to_bytea) {
   const MemoryContext context = CurrentMemoryContext;
-  return export_model(fcinfo, [&](std::uint64_t size) { return make_bytea_output(size, context); });
+  return export_model(fcinfo, 2, [&](std::uint64_t size) { return make_bytea_output(size, context); });
 }
 
 HARTONOMOUS_FUNCTION(export_to_large_object) {
-  return export_model(fcinfo, [](std::uint64_t) { return make_large_object_output(); });
+  return export_model(fcinfo, 2, [](std::uint64_t) { return make_large_object_output(); });
 }

@@ -84,6 +84,9 @@ INSERT INTO lib.statements (statement) VALUES
     FROM run_progress(%L) r'),
   ('SELECT string_agg(concat_ws('' '', h.stage, h.kind, h.state, h.atoms, h.logical_bytes), '',''
     ORDER BY h.revision_id) FROM model_history(%L) h'),
+  ('SELECT string_agg(concat_ws('' '', l.stage, l.bytes, l.bits_per_weight, l.in_store), '',''
+    ORDER BY l.created_at) FROM model_lineage(%L) l'),
+  ('SELECT jsonb_array_length(file_metadata(export_gguf(%L, true), ''gguf'') -> ''kv'')'),
   ('SELECT string_agg(concat_ws('' '', s.stage, s.state, s.atoms, s.logical_bytes), '','' ORDER BY s.revision_id)
     FROM storage_report(%L) s'),
   ('SELECT md5(string_agg(concat_ws('' '', d.layer_name, d.removed, d.added, d.re_encoded), '',''

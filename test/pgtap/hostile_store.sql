@@ -22,7 +22,8 @@ CALL collect_calibration(:m, 'c', statistics => 'fisher');
 -- order: success (not everything reads everything), and errors that are of the data, of what exists, or of limits.
 CREATE TABLE lib.calls (call text);
 INSERT INTO lib.calls SELECT format(call, :m, :kept) FROM unnest(ARRAY[
-  'SELECT export_gguf(%1$s)', 'SELECT export_safetensors(%1$s)', 'SELECT generate_text(%1$s, ''cat'', 2)',
+  'SELECT export_gguf(%1$s)', 'SELECT export_gguf(%1$s, true)', 'SELECT export_safetensors(%1$s)',
+  'SELECT generate_text(%1$s, ''cat'', 2)',
   'SELECT count(*) FROM generate_tokens(%1$s, ''cat'', 2, revision => %2$s)',
   'SELECT perplexity(%1$s, ''cat cat cat cat'', 8)',
   'SELECT tensor_weights(%1$s, ''blk.0.attn_q.weight'')', 'SELECT tensor_weights(%1$s, ''blk.0.ffn_up.weight'')',

@@ -1,7 +1,7 @@
 -- A number that cannot be right in one row of a table does not keep reports from showing all other rows.
 BEGIN;
 \ir lib/model_files.sql
-SELECT plan(11);
+SELECT plan(12);
 SELECT import_gguf(little_gguf(), 'spoilt') AS spoilt \gset
 SELECT import_gguf(little_gguf(2), 'sound') AS sound \gset
 CALL prune_by_importance(:spoilt, keep_ratio => 0.9, method => 'rewrite');
@@ -56,7 +56,8 @@ SELECT cmp_ok(count(*), '>', 60::bigint, 'there are columns to spoil') FROM lib.
 SELECT is_empty(format('SELECT blinded(%L)', report), 'with one number out of range: ' || report)
   FROM unnest(ARRAY['SELECT count(*) FROM run_progress()', 'SELECT count(*) FROM list_models()',
     'SELECT count(*) FROM check_store()', 'SELECT count(storage_size_gb) FROM compression_backups',
-    'SELECT count(*) FROM model_history(''spoilt'')', 'SELECT count(*) FROM storage_report(''spoilt'')',
+    'SELECT count(*) FROM model_history(''spoilt'')', 'SELECT count(*) FROM model_lineage(''spoilt'')',
+    'SELECT count(*) FROM storage_report(''spoilt'')',
     'SELECT count(*) FROM job_progress()', 'SELECT count(*) FROM compression_front(''spoilt'', ''others'')']) report;
 
 UPDATE compression_runs SET bytes_after = NULL;

@@ -30,6 +30,8 @@ my %reads = (
     'sizes' => "SELECT atoms, physical_bytes > 0 FROM hartonomous.storage_report('tiny');",
     'faults' => "SELECT count(*) FROM hartonomous.check_model('tiny');",
     'history' => "SELECT stage, state FROM hartonomous.model_history('tiny');",
+    'lineage' => "SELECT stage, seconds, created_at FROM hartonomous.model_lineage('tiny');",
+    'export with provenance' => "SELECT md5(hartonomous.export_gguf('tiny', true));",
     'plan of quantizing' => "SELECT count(*) FROM hartonomous.quantize_plan('tiny', 'Q4_K_M');",
     'plan of pruning' => "SELECT sum(atoms_before - atoms_after) FROM hartonomous.prune_plan('tiny', 0.8);",
     'plan of factoring' => "SELECT count(*) FROM hartonomous.svd_plan('tiny', rank => 8);",

@@ -141,6 +141,15 @@ std::string make_safetensors_header(const std::vector<safetensors_tensor>& tenso
   return out + json;
 }
 
+safetensors_metadata metadata_of_header(std::string_view header_json) {
+  no_interrupts interrupts;
+  try {
+    return parse_header(header_json, interrupts).metadata;
+  } catch (const error&) {
+    return {};
+  }
+}
+
 bool header_matches(std::string_view header_json, const std::vector<safetensors_tensor>& tensors) {
   no_interrupts interrupts;
   parsed_header header;
