@@ -5,6 +5,8 @@
 extern "C" {
 #include "access/toast_internals.h"
 #include "executor/executor.h"
+#include "storage/bufmgr.h"
+#include "storage/lmgr.h"
 #include "storage/lock.h"
 #if PG_VERSION_NUM >= 160000
 #include "varatt.h"
@@ -29,6 +31,18 @@ inline void insert_index_tuples(ResultRelInfo* table, TupleTableSlot* row, EStat
   ExecInsertIndexTuples(table, row, estate, false, false, nullptr, NIL, false);
 #else
   ExecInsertIndexTuples(table, row, estate, false, false, nullptr, NIL);
+#endif
+}
+
+// A new page at the end of a table: zeros, pinned, and locked exclusively.
+inline Buffer extend_by_page(Relation table, BufferAccessStrategy strategy) {
+#if PG_VERSION_NUM >= 160000
+  return ExtendBufferedRel(BMR_REL(table), MAIN_FORKNUM, strategy, EB_LOCK_FIRST);
+#else
+  LockRelationForExtension(table, ExclusiveLock);
+  const Buffer buffer = ReadBufferExtended(table, MAIN_FORKNUM, P_NEW, RBM_ZERO_AND_LOCK, strategy);
+  UnlockRelationForExtension(table, ExclusiveLock);
+  return buffer;
 #endif
 }
 

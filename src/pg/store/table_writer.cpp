@@ -6,6 +6,7 @@
 #include <cstring>
 
 extern "C" {
+#include "access/heaptoast.h"
 #include "catalog/partition.h"
 #include "executor/nodeModifyTable.h"
 #include "rewrite/rewriteHandler.h"
@@ -88,6 +89,7 @@ void table_writer::open(Oid partition, std::int32_t model, std::int32_t revision
   command_ = GetCurrentCommandId(true);
   // A table created in this transaction has no free space to search for.
   if (relation_->rd_createSubid != InvalidSubTransactionId) options_ = TABLE_INSERT_SKIP_FSM;
+  find_packed_column();
   batch_context_ = AllocSetContextCreate(estate_->es_query_cxt, "rows to be written", ALLOCSET_DEFAULT_SIZES);
   slots_ = static_cast<TupleTableSlot**>(palloc0(sizeof(TupleTableSlot*) * batch_rows));
   const Size columns = sizeof(column_value) * static_cast<std::size_t>(descriptor()->natts);
@@ -172,9 +174,75 @@ void table_writer::store_row(Size bytes) {
   if (filled_ == batch_rows || filled_bytes_ >= batch_bytes) flush();
 }
 
+void table_writer::find_packed_column() {
+  if (result_->ri_NumIndices > 0 || !can_pack_pages(relation_) || !toast_writer::possible(relation_)) return;
+  const AttrNumber number = get_attnum(RelationGetRelid(relation_), "atom_data");
+  if (number == InvalidAttrNumber) return;
+  if (TupleDescAttr(descriptor(), number - 1)->attstorage == TYPSTORAGE_EXTERNAL) packed_column_ = number - 1;
+}
+
+// Pages of a batch are not filled further by the next one, so a small batch goes where others have left room.
+bool table_writer::can_pack() const {
+  if (packed_column_ < 0 || (!packing_ && filled_bytes_ < packed_bytes)) return false;
+  bool wide = false;
+  for (int i = 0; i < filled_; ++i) {
+    if (!can_pack(slots_[i])) return false;
+    wide = wide || ExecFetchSlotHeapTuple(slots_[i], true, nullptr)->t_len > TOAST_TUPLE_THRESHOLD;
+  }
+  return wide;
+}
+
+// Whether the row fits without the packed value, and nothing else of it is out of line: an insert would fetch that.
+bool table_writer::can_pack(TupleTableSlot* slot) const {
+  HeapTuple row = ExecFetchSlotHeapTuple(slot, true, nullptr);
+  if (HeapTupleHasExternal(row)) return false;
+  if (row->t_len <= TOAST_TUPLE_THRESHOLD) return true;
+  bool is_null;
+  const Datum value = slot_getattr(slot, packed_column_ + 1, &is_null);
+  if (is_null || !VARATT_IS_4B_U(DatumGetPointer(value))) return false;
+  const Size rest = row->t_len - VARSIZE(DatumGetPointer(value));
+  return rest + toast_writer::pointer_bytes() + MAXIMUM_ALIGNOF <= TOAST_TUPLE_THRESHOLD;
+}
+
+HeapTuple table_writer::packed_row(TupleTableSlot* slot) {
+  HeapTuple row = ExecFetchSlotHeapTuple(slot, true, nullptr);
+  if (row->t_len <= TOAST_TUPLE_THRESHOLD) return row;
+  slot_getallattrs(slot);
+  Datum& value = slot->tts_values[packed_column_];
+  value = toast_.add(reinterpret_cast<const varlena*>(DatumGetPointer(value)));
+  return heap_form_tuple(descriptor(), slot->tts_values, slot->tts_isnull);
+}
+
+void table_writer::write_packed() {
+  if (!packing_) {
+    const MemoryContext previous = MemoryContextSwitchTo(estate_->es_query_cxt);
+    toast_.open(relation_, command_, batch_rows);
+    pages_.open(relation_, command_,
+                static_cast<Size>(RelationGetTargetPageFreeSpace(relation_, HEAP_DEFAULT_FILLFACTOR)));
+    packing_ = true;
+    MemoryContextSwitchTo(previous);
+  }
+  const MemoryContext previous = MemoryContextSwitchTo(batch_context_);
+  auto* rows = static_cast<HeapTuple*>(palloc(sizeof(HeapTuple) * static_cast<std::size_t>(filled_)));
+  for (int i = 0; i < filled_; ++i) rows[i] = packed_row(slots_[i]);
+  toast_.write();
+  for (int first = 0, end = 0; first < filled_; first = end) {
+    Size room = pages_.room();
+    do {
+      room -= packed_pages::row_bytes(rows[end++]);
+    } while (end < filled_ && packed_pages::row_bytes(rows[end]) <= room);
+    pages_.write(rows + first, end - first);
+  }
+  MemoryContextSwitchTo(previous);
+}
+
 void table_writer::flush() {
   if (filled_ == 0) return;
-  table_multi_insert(relation_, slots_, filled_, command_, options_, bulk_);
+  if (can_pack()) {
+    write_packed();
+  } else {
+    table_multi_insert(relation_, slots_, filled_, command_, options_, bulk_);
+  }
   for (int i = 0; i < filled_; ++i) {
     if (result_->ri_NumIndices > 0) insert_index_tuples(result_, slots_[i], estate_);
     ExecClearTuple(slots_[i]);
@@ -186,6 +254,10 @@ void table_writer::flush() {
 
 void table_writer::close() {
   flush();
+  if (packing_) {
+    toast_.close();
+    pages_.close();
+  }
   table_finish_bulk_insert(relation_, options_);
   FreeBulkInsertState(bulk_);
   ExecCloseIndices(result_);

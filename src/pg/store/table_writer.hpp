@@ -4,11 +4,16 @@
 // except partitions of the store is refused, as is whatever an INSERT would refuse there. Tables with triggers are
 // refused because triggers are not fired.
 //
+// Batches of rows whose weights go out of line are packed into pages of their own (toast_writer.hpp), where the table
+// has no indexes yet and wal_level is not logical; all else is inserted as COPY does.
+//
 // All members may ereport. They must be called inside call() or from code that PostgreSQL itself called, and they own
 // no C++ objects. After an error, the abort of the transaction closes what is open.
 #pragma once
 
 #include "pg/base/boundary.hpp"
+#include "pg/store/packed_pages.hpp"
+#include "pg/store/toast_writer.hpp"
 
 namespace hartonomous::pg {
 
@@ -40,10 +45,17 @@ class table_writer {
 
  private:
   void flush();
+  void find_packed_column();
+  bool can_pack() const;
+  bool can_pack(TupleTableSlot* slot) const;
+  HeapTuple packed_row(TupleTableSlot* slot);
+  void write_packed();
   void compute(TupleTableSlot* slot, int column, ExprState* expression);
 
   static constexpr int batch_rows = 1000;
-  static constexpr Size batch_bytes = 1 << 20;
+  static constexpr Size batch_bytes = 4 << 20;
+  static constexpr Size packed_bytes =
+      1 << 18;  // the least that is packed, because the last page of each kind is not filled
 
   struct column_value {
     int column;
@@ -65,6 +77,10 @@ class table_writer {
   column_value* generated_ = nullptr;
   int generated_count_ = 0;
   int64 rows_ = 0;
+  int packed_column_ = -1;  // whose values toast_ writes; -1 if nothing is packed
+  bool packing_ = false;    // whether toast_ and pages_ are open
+  toast_writer toast_;
+  packed_pages pages_;
 };
 
 }  // namespace hartonomous::pg

@@ -1,0 +1,43 @@
+#!/bin/bash
+# Where the disk space of a model goes: one table with the bytes an atom takes besides its weights, for matrices of several
+# widths and formats with one atom per row, and for smaller atoms; then the example model as it is and in Q4_K.
+#
+# Usage: bench/disk.sh [MODEL.gguf]...   further models to measure; needs 500 MB of disk in TMPDIR
+#
+# Settings (environment):
+#   WIDTHS   columns of the matrices; default: 512 1024 2048 4096 8192
+#   FORMATS  their formats; default: F32 F16 Q8_0 Q6_K Q4_K Q2_K
+set -euo pipefail
+. "$(dirname "${BASH_SOURCE[0]}")/../scripts/lib.sh"
+cd "$ROOT"
+WIDTHS=${WIDTHS:-512 1024 2048 4096 8192}
+FORMATS=${FORMATS:-F32 F16 Q8_0 Q6_K Q4_K Q2_K}
+
+make_scratch
+install_packages "${BUILD_PACKAGES[@]}"
+echo "building"
+{ build_extension && stage_extension; } >"$SCRATCH/log/build" 2>&1 || { tail -n 20 "$SCRATCH/log/build"; exit 1; }
+g++ -std=c++17 -O2 -ffp-contract=off -Iinclude -Isrc/core -o "$SCRATCH/make_model" bench/make_model.cpp \
+  src/core/{bytes,codec,format,gguf}/*.o -lhwy
+start_server >"$SCRATCH/log/server" 2>&1
+createdb disk
+run() { psql -X -q -v ON_ERROR_STOP=1 -d disk "$@"; }
+run -f bench/disk.sql
+
+for width in $WIDTHS; do
+  for format in $FORMATS; do
+    "$SCRATCH/make_model" "$HARTONOMOUS_TMP/model.gguf" "$format" 1 2048 "$width"
+    for atom_size in 8192 256; do
+      [ "$atom_size" = 8192 ] || [ "$width" = 2048 ] || continue
+      run -c "SELECT bench.measure('$HARTONOMOUS_TMP/model.gguf', '$width', $atom_size)" >"$SCRATCH/log/measure"
+    done
+  done
+done
+for model in examples/tiny-stories.gguf "$@"; do
+  install -m 644 "$model" "$HARTONOMOUS_TMP/model.gguf"
+  for format in '' Q4_K; do
+    run -c "SELECT bench.measure('$HARTONOMOUS_TMP/model.gguf', '$(basename "$model")', 8192, nullif('$format', ''))" \
+      >"$SCRATCH/log/measure"
+  done
+done
+run -c 'SELECT * FROM bench.report'
