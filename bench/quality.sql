@@ -25,39 +25,38 @@ CREATE TABLE changes (
 );
 CREATE FUNCTION to_quantize(arguments text) RETURNS text LANGUAGE sql IMMUTABLE
   RETURN format('CALL hartonomous.quantize_model(%%1$L, %%2$L, %s)', arguments);
-CREATE FUNCTION to_allocate(arguments text, of_sequence jsonb DEFAULT '{}') RETURNS text LANGUAGE sql IMMUTABLE
+-- Where gradients were collected, the rows of a matrix share their errors unless `without` is curvature.
+CREATE FUNCTION to_allocate(arguments text, without text DEFAULT 'curvature', of_sequence jsonb DEFAULT '{}')
+  RETURNS text LANGUAGE sql IMMUTABLE
   RETURN format($$
     CREATE OR REPLACE VIEW allocation AS
       SELECT p.layer_id, p.layer_name, p.operation,
-             -- The embedding has no place in a sequence; gradients have matrices of blocks only.
-             p.arguments || CASE WHEN l.layer_idx >= 0 THEN %1$L::jsonb WHEN l.layer_type <> 'embedding'
-                                 THEN %1$L::jsonb - 'curvature' ELSE '{}' END AS arguments,
+             -- The embedding has no place in a sequence.
+             p.arguments - %L || CASE WHEN l.layer_type <> 'embedding' THEN %L::jsonb ELSE '{}' END AS arguments,
              p.atoms_before, p.atoms_after, p.bytes_before, p.bytes_after, p.reason, p.details
         FROM hartonomous.bit_allocation(%%1$L,
-          (SELECT sum((bytes_after + 31) / 32 * 32) FROM hartonomous.quantize_plan(%%1$L, %%2$L))::bigint, %2$s) p
-          JOIN hartonomous.model_layers l USING (layer_id)$$, of_sequence, arguments);
+          (SELECT sum((bytes_after + 31) / 32 * 32) FROM hartonomous.quantize_plan(%%1$L, %%2$L))::bigint, %s) p
+          JOIN hartonomous.model_layers l USING (layer_id)$$, without, of_sequence, arguments);
 INSERT INTO changes (model, change, method, preparation, statement)
-  SELECT 'model', mixture, method, preparation, statement
+  SELECT 'model', mixture, method, preparation,
+         coalesce(statement, $$CALL hartonomous.quantize_model(%1$L, hartonomous.plan_from('allocation'))$$)
     FROM string_to_table(:'mixtures', ' ') WITH ORDINALITY AS mixtures (mixture, place),
          (VALUES (1, 'plain', 'SELECT', to_quantize($$method => 'plain'$$)),
                  (2, 'imatrix', 'SELECT', to_quantize($$method => 'imatrix', calibration_set => 'calibration'$$)),
-                 (3, 'imatrix+allocation', to_allocate($$'calibration', method => 'imatrix'$$),
-                  $$CALL hartonomous.quantize_model(%1$L, hartonomous.plan_from('allocation'))$$),
-                 (4, 'hessian', 'SELECT', to_quantize($$method => 'hessian', calibration_set => 'calibration'$$)),
-                 (5, 'hessian+allocation', to_allocate($$'calibration'$$),
-                  $$CALL hartonomous.quantize_model(%1$L, hartonomous.plan_from('allocation'))$$),
+                 (3, 'imatrix+allocation', to_allocate($$'calibration', method => 'imatrix'$$), NULL),
+                 (4, 'hessian', 'SELECT',
+                  to_quantize($$method => 'hessian', calibration_set => 'calibration', curvature => 'input'$$)),
+                 (5, 'hessian+allocation', to_allocate($$'calibration'$$), NULL),
                  (6, 'hessian+sequence', 'SELECT',
-                  to_quantize($$method => 'hessian', calibration_set => 'calibration', sequential => true$$)),
+                  to_quantize($$method => 'hessian', calibration_set => 'calibration', sequential => true,
+                                curvature => 'input'$$)),
                  (7, 'hessian+allocation+sequence',
-                  to_allocate($$'calibration'$$, '{"sequential": true}'),
-                  $$CALL hartonomous.quantize_model(%1$L, hartonomous.plan_from('allocation'))$$),
+                  to_allocate($$'calibration'$$, of_sequence => '{"sequential": true}'), NULL),
                  (8, 'hessian+fisher', 'SELECT',
-                  to_quantize($$method => 'hessian', calibration_set => 'calibration', curvature => 'fisher'$$)),
-                 (9, 'hessian+allocation+fisher', to_allocate($$'calibration'$$, '{"curvature": "fisher"}'),
-                  $$CALL hartonomous.quantize_model(%1$L, hartonomous.plan_from('allocation'))$$),
+                  to_quantize($$method => 'hessian', calibration_set => 'calibration'$$)),
+                 (9, 'hessian+allocation+fisher', to_allocate($$'calibration'$$, without => ''), NULL),
                  (10, 'hessian+allocation+sequence+fisher',
-                  to_allocate($$'calibration'$$, '{"sequential": true, "curvature": "fisher"}'),
-                  $$CALL hartonomous.quantize_model(%1$L, hartonomous.plan_from('allocation'))$$)
+                  to_allocate($$'calibration'$$, without => '', of_sequence => '{"sequential": true}'), NULL)
          ) AS methods (rank, method, preparation, statement)
    WHERE method = ANY (string_to_array(:'methods', ' '))
    ORDER BY place, rank;
@@ -94,14 +93,17 @@ CREATE TABLE targets (method text, mixture text, most numeric, wanted numeric);
 INSERT INTO targets
   SELECT method, mixture, most, wanted
     FROM unnest('{Q2_K,Q3_K_M,Q4_K_M,Q5_K_M}'::text[]) AS mixture,
-         (VALUES ('hessian', 0.65, 0.58), ('hessian+allocation', 0.50, 0.40)) AS methods (method, most, wanted)
+         (VALUES ('hessian', 0.65, 0.58), ('hessian+fisher', 0.65, 0.58),
+                 ('hessian+allocation', 0.50, 0.40), ('hessian+allocation+fisher', 0.50, 0.40))
+         AS methods (method, most, wanted)
    UNION ALL
   SELECT 'hessian+allocation+sequence', mixture, most, wanted
     FROM (VALUES ('Q2_K', 0.45, 0.33), ('Q3_K_M', 0.45, 0.33), ('Q4_K_M', 0.45, 0.33), ('Q5_K_M', 0.55, 0.45))
          AS mixtures (mixture, most, wanted)
-   UNION ALL  -- printed, not required
-  SELECT 'hessian+allocation+sequence+fisher', mixture, NULL, 0.30
-    FROM unnest('{Q2_K,Q3_K_M,Q4_K_M}'::text[]) AS mixture;
+   UNION ALL
+  SELECT 'hessian+allocation+sequence+fisher', mixture, most, wanted
+    FROM (VALUES ('Q2_K', 0.45, 0.30), ('Q3_K_M', 0.45, 0.30), ('Q4_K_M', 0.45, 0.30), ('Q5_K_M', 0.55, 0.45))
+         AS mixtures (mixture, most, wanted);
 
 CREATE TABLE trials (
   line integer, bytes bigint, stored bigint, seconds float8, kl float8, kl_error float8, ratio float8, ratio_error float8,

@@ -216,7 +216,8 @@ BEGIN
                      -- A tied embedding is used by the blocks, which must not be quantized before it.
                      ELSE $8 - CASE WHEN p.factored OR hartonomous_internal.layer_type(p.layer_name) = 'embedding'
                                     THEN 'sequential' ELSE '' END
-                             - CASE WHEN g.layer_id IS NULL THEN 'curvature' ELSE '' END END END,
+                             - CASE WHEN g.layer_id IS NULL OR $8 ->> 'curvature' = 'input' THEN 'curvature'
+                                    ELSE '' END END END,
            p.atoms, p.atoms, p.bytes, CASE WHEN p.spared IS NULL THEN p.bytes_after ELSE p.bytes END,
            coalesce(p.spared, CASE WHEN NOT p.changes THEN 'already there'
                                    WHEN p.unfit IS NOT NULL THEN 'rows fit no block of ' || p.unfit END),

@@ -28,7 +28,8 @@ COMMENT ON PROCEDURE hartonomous.quantize_model(hartonomous.regmodel, text, text
   'rounding errors of a row are chosen so that they cancel in the outputs, by the Gram matrices of the set, to whose '
   'diagonal the share damping (default 0.01) of its mean is added, in a first pass and at most so many sweeps '
   '(default 5); with sequential also block by block and then the output matrix, each on the text as what is quantized '
-  'before it passes it on, whose errors it corrects; with curvature fisher the rows of a matrix share their errors, '
-  'too, by the Gram matrices of the gradients by its outputs, as far as the set has them; rollback_model() undoes it; '
+  'before it passes it on, whose errors it corrects; with curvature fisher, which is the default if the set has '
+  'gradients, the rows of a matrix share their errors, too, by the Gram matrices of the gradients by its outputs, and '
+  'with input they do not; rollback_model() undoes it; '
   '22023 if there is no such format or method, 55000 if tensors are already quantized and requantize is false, or if '
   'there are no statistics';

@@ -240,7 +240,7 @@ BEGIN
   RAISE NOTICE 'quantized % tensors% to %, % -> %, revision %, % s%', n.changed,
     coalesce(' (' || nullif(concat_ws(', ',
       CASE WHEN parameters ->> 'method' = 'hessian' THEN format('%s by Hessian', n.by_hessian) END,
-      CASE WHEN parameters ? 'curvature' THEN format('%s of them two-sided', n.two_sided) END,
+      CASE WHEN parameters ->> 'curvature' = 'fisher' THEN format('%s of them two-sided', n.two_sided) END,
       CASE WHEN n.weighed > 0 OR parameters ->> 'method' = 'imatrix' THEN format('%s by importance', n.weighed) END,
       CASE WHEN n.weighed + n.by_hessian < n.changed AND parameters ? 'calibration_set'
            THEN format('%s without', n.changed - n.weighed - n.by_hessian) END), '') || ')', ''),

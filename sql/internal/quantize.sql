@@ -149,27 +149,31 @@ COMMENT ON FUNCTION hartonomous_internal.calibration_arguments(integer, text, in
   'arguments of an operation; 22023 if a set has to be chosen, 55000, with the call to make, without statistics or, if '
   'they are needed, Gram matrices of the revision, 42704 if there is no such model';
 
-CREATE FUNCTION hartonomous_internal.require_gradients(model integer, calibration_set text, revision integer)
-  RETURNS void
+CREATE FUNCTION hartonomous_internal.calibrated_curvature(model integer, calibration_set text, revision integer,
+    curvature text) RETURNS text
   LANGUAGE plpgsql STABLE PARALLEL SAFE COST 50
   SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
-BEGIN
-  IF NOT EXISTS (
+DECLARE
+  gradients constant boolean := EXISTS (
     SELECT FROM hartonomous.calibration_grams g
-     WHERE g.model_id = model AND g.calibration_set = require_gradients.calibration_set
-       AND g.revision_id = revision AND g.of_gradients) THEN
+     WHERE g.model_id = model AND g.calibration_set = calibrated_curvature.calibration_set
+       AND g.revision_id = revision AND g.of_gradients);
+BEGIN
+  IF curvature = 'fisher' AND NOT gradients THEN
     PERFORM hartonomous_internal.raise_error('55000',
       format('calibration set "%s" has no Gram matrices of gradients of revision %s of model "%s"', calibration_set,
              revision, model::hartonomous.regmodel),
       hint => format('CALL hartonomous.collect_calibration(%L, %L, statistics => ''fisher''); collects them.',
                      model::hartonomous.regmodel::text, calibration_set));
   END IF;
+  RETURN coalesce(curvature, CASE WHEN gradients THEN 'fisher' END);
 END
 $$;
-COMMENT ON FUNCTION hartonomous_internal.require_gradients(integer, text, integer) IS
-  '55000, with the call to make, if a calibration set has no gradients of a revision of a model';
+COMMENT ON FUNCTION hartonomous_internal.calibrated_curvature(integer, text, integer, text) IS
+  'the curvature of the method hessian with statistics of a revision: the given one, or by default fisher if there are '
+  'gradients among them, and NULL otherwise; 55000, with the call to make, for fisher without any';
 
 CREATE FUNCTION hartonomous_internal.quantize_calibration(model integer, method text, calibration_set text,
     calibration_revision integer, column_importance regclass, damping double precision DEFAULT NULL,
@@ -194,13 +198,11 @@ BEGIN
   END IF;
   method := hartonomous_internal.calibrated_method(model, calibration ->> 'calibration_set',
     (calibration ->> 'calibration_revision')::integer, method);
-  IF curvature = 'fisher' THEN
-    PERFORM hartonomous_internal.require_gradients(model, calibration ->> 'calibration_set',
-      (calibration ->> 'calibration_revision')::integer);
-  END IF;
+  curvature := CASE method WHEN 'hessian' THEN hartonomous_internal.calibrated_curvature(model,
+    calibration ->> 'calibration_set', (calibration ->> 'calibration_revision')::integer, curvature) END;
   RETURN calibration || jsonb_strip_nulls(jsonb_build_object(
     'method', method, 'damping', damping, 'sweeps', sweeps, 'sequential', nullif(sequential, false),
-    'curvature', nullif(curvature, 'input')));
+    'curvature', curvature));
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.quantize_calibration(integer, text, text, integer, regclass, double precision,

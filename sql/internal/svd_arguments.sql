@@ -63,7 +63,7 @@ BEGIN
     RETURN '{}';
   END IF;
   RETURN hartonomous_internal.quantize_calibration(model, 'hessian', calibration_set, calibration_revision, NULL)
-         - 'method';
+         - '{method,curvature}'::text[];
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.svd_calibration(integer, boolean, text, integer) IS

@@ -3,7 +3,7 @@
 BEGIN;
 \ir lib/model_files.sql
 \ir lib/language_models.sql
-SELECT plan(42);
+SELECT plan(48);
 
 \getenv examples HARTONOMOUS_EXAMPLES
 SELECT import_gguf(:'examples' || '/tiny-stories.gguf', 'tiny') AS tiny \gset
@@ -99,13 +99,26 @@ SELECT is((SELECT count(*) FROM plan_of('tiny', 'fisher') p JOIN model_layers l 
             WHERE p.operation = 'quantize' AND p.arguments ? 'curvature' AND l.layer_idx < 0), 0::bigint,
   'the embedding and the output matrix, which have no gradients, are not');
 SELECT results_eq($$SELECT layer_name, arguments - 'curvature', bytes_after, reason FROM plan_of('tiny', 'fisher')$$,
-  $$SELECT layer_name, arguments, bytes_after, reason FROM plan_of('tiny', NULL)$$, 'all else is the same');
+  $$SELECT layer_name, arguments, bytes_after, reason FROM plan_of('tiny', 'input')$$, 'all else is the same');
+SELECT results_eq($$SELECT p FROM plan_of('tiny', NULL) p$$, $$SELECT p FROM plan_of('tiny', 'fisher') p$$,
+  'gradients are used by default');
+SELECT is((SELECT count(*) FROM quantize_plan('tiny', 'Q4_K_M', calibration_set => 'c', method => 'imatrix') p
+            WHERE p.arguments ? 'curvature'), 0::bigint, 'but not by other methods');
+SELECT is((SELECT count(*) FROM svd_plan('tiny', target_ratio => 0.5, calibration_set => 'c') p
+            WHERE p.arguments ? 'curvature'), 0::bigint, 'nor by other operations');
+CALL measure_sensitivity('tiny', 'c', formats => '{Q4_K,Q8_0}', probe_tokens => 64);
+SELECT is((SELECT count(*) FILTER (WHERE p.arguments ->> 'curvature' = 'fisher') FROM model_layers l
+             JOIN bit_allocation('tiny', 1500000, 'c', formats => '{Q4_K,Q8_0}') p USING (layer_id)
+            WHERE l.layer_idx >= 0 AND cardinality(l.tensor_shape) = 2), 21::bigint,
+  'plans that allocate bits use them, too');
 
 -- What is written
-CALL quantize_model('tiny', 'Q4_K_M', calibration_set => 'c');
-SELECT bytes(:tiny) AS one_sided \gset
+CALL quantize_model('tiny', 'Q4_K_M', calibration_set => 'c', curvature => 'input');
+SELECT bytes(:tiny) AS one_sided, present(:tiny) AS quantized \gset
+SELECT is((SELECT parameters ->> 'curvature' FROM model_revisions WHERE revision_id = :quantized), 'input',
+  'a revision records that gradients were not wanted');
 SELECT rollback_model('tiny') \g /dev/null
-CALL quantize_model('tiny', 'Q4_K_M', calibration_set => 'c', curvature => 'fisher');
+CALL quantize_model('tiny', 'Q4_K_M', calibration_set => 'c');
 SELECT bytes(:tiny) AS two_sided, present(:tiny) AS quantized \gset
 SELECT isnt(:'two_sided'::text, :'one_sided'::text, 'the weights are others than those of rows on their own');
 SELECT is((SELECT count(*) FROM check_model('tiny')), 0::bigint, 'the model has no faults');
@@ -125,7 +138,7 @@ SELECT is(bytes(:tiny), :'two_sided', 'the number of threads changes nothing');
 SELECT rollback_model('tiny') \g /dev/null
 
 -- In sequence
-CALL quantize_model('tiny', 'Q4_K_M', 'blk.0.%', calibration_set => 'c', sequential => true);
+CALL quantize_model('tiny', 'Q4_K_M', 'blk.0.%', calibration_set => 'c', sequential => true, curvature => 'input');
 SELECT bytes(:tiny) AS one_sided \gset
 SELECT rollback_model('tiny') \g /dev/null
 CALL quantize_model('tiny', 'Q4_K_M', 'blk.0.%', calibration_set => 'c', sequential => true, curvature => 'fisher');
@@ -143,6 +156,17 @@ SELECT throws_ok(format('SELECT check_operation(''quantize'', %L)', '{"format": 
   FROM (VALUES ('{"curvature": "fisher"}'::jsonb),
     ('{"method": "hessian", "calibration_set": "c", "calibration_revision": 1, "curvature": "input"}'),
     ('{"method": "hessian", "calibration_set": "c", "calibration_revision": 1, "curvature": true}')) v (arguments);
+
+-- Without gradients rows stay on their own, by default and if that is wanted.
+CREATE FUNCTION lib.planned_without_gradients() RETURNS SETOF bigint LANGUAGE plpgsql AS $$
+BEGIN
+  DELETE FROM calibration_grams WHERE of_gradients;
+  RETURN QUERY SELECT count(*) FROM unnest(ARRAY[NULL, 'input']) c, plan_of('tiny', c) p
+                WHERE p.arguments ? 'curvature';
+  RAISE EXCEPTION USING ERRCODE = 'triggered_action_exception';
+EXCEPTION WHEN triggered_action_exception THEN
+END $$;
+SELECT results_eq('SELECT planned_without_gradients()', '{0}'::bigint[], 'without gradients there is no default');
 
 -- Statistics that are missing or damaged
 CREATE FUNCTION lib.with_gradients(change text) RETURNS text LANGUAGE plpgsql AS $$
