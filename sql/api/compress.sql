@@ -48,7 +48,7 @@ BEGIN
         COMMIT;
       END IF;
     END LOOP;
-    PERFORM hartonomous_internal.end_job(job, hartonomous_internal.job_report(job));
+    PERFORM hartonomous_internal.end_job(job);
   END IF;
   IF commits THEN
     COMMIT;
@@ -79,11 +79,8 @@ CREATE FUNCTION hartonomous.job_progress(model hartonomous.regmodel DEFAULT NULL
 AS $$
 #variable_conflict use_variable
 BEGIN
-  IF to_regclass('hartonomous.models') IS NULL THEN
+  IF NOT hartonomous_internal.can_report(model) THEN
     RETURN;
-  END IF;
-  IF model IS NOT NULL THEN
-    PERFORM hartonomous_internal.current_revision(model);
   END IF;
   RETURN QUERY
     SELECT j.job_id, m.model_name, j.procedure, j.parameters,

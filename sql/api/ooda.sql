@@ -152,12 +152,10 @@ BEGIN
   IF commits THEN
     COMMIT;
   END IF;
-  IF hypothesis IS NULL THEN
-    PERFORM hartonomous_internal.end_job(job, ARRAY['nothing to act on']);
-  ELSE
+  IF hypothesis IS NOT NULL THEN
     CALL hartonomous_internal.carry_out(hypothesis, keep_last, max_age, commits);
-    PERFORM hartonomous_internal.report_act(hypothesis);
   END IF;
+  PERFORM hartonomous_internal.end_job(job);
   IF commits THEN
     COMMIT;
     PERFORM hartonomous_internal.unlock_model(model);
@@ -189,7 +187,7 @@ BEGIN
     PERFORM hartonomous_internal.set_goal(acted.job_id, hartonomous_internal.loop_goal(model, validation_set, NULL,
       max_degradation, measure, evaluator, n_ctx));
     CALL hartonomous_internal.measure_hypothesis(acted.hypothesis_id, evaluator, commits);
-    PERFORM hartonomous_internal.end_job(acted.job_id, hartonomous_internal.cycle_report(acted.job_id));
+    PERFORM hartonomous_internal.end_job(acted.job_id);
   END IF;
   IF commits THEN
     COMMIT;
@@ -244,7 +242,7 @@ BEGIN
     CALL hartonomous_internal.carry_out(hypothesis, keep_last, max_age, commits);
     CALL hartonomous_internal.measure_hypothesis(hypothesis, evaluator, commits);
   END LOOP;
-  PERFORM hartonomous_internal.end_job(job, hartonomous_internal.cycle_report(job));
+  PERFORM hartonomous_internal.end_job(job);
   IF commits THEN
     COMMIT;
     PERFORM hartonomous_internal.unlock_model(model);

@@ -39,11 +39,8 @@ CREATE FUNCTION hartonomous.run_progress(model hartonomous.regmodel DEFAULT NULL
 AS $$
 #variable_conflict use_variable
 BEGIN
-  IF to_regclass('hartonomous.models') IS NULL THEN
+  IF NOT hartonomous_internal.can_report(model) THEN
     RETURN;
-  END IF;
-  IF model IS NOT NULL THEN
-    PERFORM hartonomous_internal.current_revision(model);
   END IF;
   RETURN QUERY
     SELECT r.run_id, m.model_name, r.stage,

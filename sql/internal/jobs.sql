@@ -98,22 +98,55 @@ $$;
 COMMENT ON FUNCTION hartonomous_internal.job_is_here(bigint) IS
   'whether the model is where a stopped job has left it, and the revisions are still there that the job needs';
 
-CREATE FUNCTION hartonomous_internal.end_job(job bigint, report text[]) RETURNS void
+CREATE FUNCTION hartonomous_internal.cycle_report(job bigint) RETURNS text[]
+  LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 250
+  SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+  sizes text := (hartonomous_internal.job_report(job))[1];
+  done text[] := ARRAY(
+    SELECT format('%s: %s; %s', replace(h.state, '_', ' '), h.rationale, h.outcome)
+      FROM hartonomous.ooda_hypotheses h WHERE h.job_id = job ORDER BY h.finished_at, h.hypothesis_id);
+BEGIN
+  RETURN sizes || CASE WHEN cardinality(done) = 0 THEN ARRAY['nothing to act on'] ELSE done END;
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.cycle_report(bigint) IS
+  'what a cycle did: the size before and after, and a line for each hypothesis that it acted on';
+
+-- What ooda_act() has changed is measured later, by ooda_learn() or a cycle, which then end the job.
+CREATE FUNCTION hartonomous_internal.end_job(job bigint) RETURNS void
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 250
   SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
 DECLARE
+  acting record;
+  report text[];
   line text;
 BEGIN
+  SELECT h.rationale, h.model_id INTO acting
+    FROM hartonomous.compression_jobs j JOIN hartonomous.ooda_hypotheses h ON h.job_id = j.job_id
+   WHERE j.job_id = job AND j.procedure = 'ooda_act' AND h.state = 'acting' LIMIT 1;
+  IF FOUND THEN
+    RAISE NOTICE 'done, and not yet measured: %', acting.rationale
+      USING HINT = format('CALL hartonomous.ooda_learn(%L); measures it, and keeps it or rolls it back.',
+                          acting.model_id::hartonomous.regmodel::text);
+    RETURN;
+  END IF;
+  report := (SELECT CASE WHEN j.procedure = 'compress_model' THEN hartonomous_internal.job_report(job)
+                         ELSE hartonomous_internal.cycle_report(job) END
+               FROM hartonomous.compression_jobs j WHERE j.job_id = job);
   UPDATE hartonomous.compression_jobs j
-     SET state = 'completed', finished_at = clock_timestamp(), report = end_job.report WHERE j.job_id = job;
+     SET state = 'completed', finished_at = clock_timestamp(), report = report WHERE j.job_id = job;
   FOREACH line IN ARRAY report LOOP
     RAISE NOTICE '%', line;
   END LOOP;
 END
 $$;
-COMMENT ON FUNCTION hartonomous_internal.end_job(bigint, text[]) IS 'ends a job, and prints its report';
+COMMENT ON FUNCTION hartonomous_internal.end_job(bigint) IS
+  'ends a job, and prints its report; says of a job whose change is still to be measured only that';
 
 -- The state against which changes are measured: the first that is still there, so that the losses of several jobs do
 -- not hide in each other.

@@ -27,10 +27,16 @@ COMMENT ON FUNCTION hartonomous_internal.near_names(text, text[]) IS
   'up to four of the given names, the most similar to a text or a LIKE pattern first, in quotes; NULL if '
   'there are none';
 
+CREATE FUNCTION hartonomous_internal.counted(number bigint, one text, many text DEFAULT NULL) RETURNS text
+  LANGUAGE sql IMMUTABLE PARALLEL SAFE COST 50
+  RETURN concat(number, ' ', CASE WHEN number = 1 THEN one ELSE coalesce(many, one || 's') END);
+COMMENT ON FUNCTION hartonomous_internal.counted(bigint, text, text) IS
+  'a number of things in words: 1 tensor, 2 tensors; many is the plural if it is not formed by an s';
+
 CREATE FUNCTION hartonomous_internal.passed_over(tensors bigint, why text) RETURNS text
   LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE COST 50
   RETURN CASE WHEN tensors > 0
-              THEN format('; skipped %s tensor%s (%s)', tensors, CASE WHEN tensors > 1 THEN 's' ELSE '' END, why)
+              THEN format('; skipped %s (%s)', hartonomous_internal.counted(tensors, 'tensor'), why)
               ELSE '' END;
 COMMENT ON FUNCTION hartonomous_internal.passed_over(bigint, text) IS
   'the part of a NOTICE that counts skipped tensors; empty if there are none';

@@ -21,6 +21,24 @@ $$;
 COMMENT ON FUNCTION hartonomous_internal.current_revision(integer) IS
   'the live revision of a model; 42704 if there is no such model';
 
+CREATE FUNCTION hartonomous_internal.can_report(model integer) RETURNS boolean
+  LANGUAGE plpgsql STABLE PARALLEL SAFE COST 50
+  SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+BEGIN
+  IF to_regclass('hartonomous.models') IS NULL THEN
+    RETURN false;
+  END IF;
+  IF model IS NOT NULL THEN
+    PERFORM hartonomous_internal.current_revision(model);
+  END IF;
+  RETURN true;
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.can_report(integer) IS
+  'whether there is a store; 42704 if there is one, but not the model (NULL: all models)';
+
 CREATE FUNCTION hartonomous_internal.model_name(model integer) RETURNS text
   LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE COST 50
   SET search_path = pg_catalog, pg_temp

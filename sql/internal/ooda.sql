@@ -208,8 +208,8 @@ BEGIN
     bytes_saved := expected.bytes_saved;
     expected_loss := expected.expected_loss;
     risk := possible.risk;
-    rationale := format('%s: %s tensors would take %s less', hartonomous_internal.change_text(change),
-      expected.tensors, hartonomous.human_bytes(bytes_saved));
+    rationale := format('%s: %s would take %s less', hartonomous_internal.change_text(change),
+      hartonomous_internal.counted(expected.tensors, 'tensor'), hartonomous.human_bytes(bytes_saved));
     RETURN NEXT;
   END LOOP;
 END
@@ -232,7 +232,8 @@ BEGIN
     SELECT l.hypothesis_type, l.level, l.risk, v.bytes, v.rationale, v.shown
       FROM hartonomous_internal.hypothesis_levels() l JOIN (
         SELECT 'IndexOptimization' AS kind, 0::bigint AS bytes,
-               format('%s indexes of %s are invalid or missing', count(*), partition) AS rationale,
+               format('invalid or missing: %s of %s', hartonomous_internal.counted(count(*), 'index', 'indexes'),
+                      partition) AS rationale,
                format('REINDEX TABLE %s;', partition) AS shown
           FROM hartonomous_internal.indexes_at_fault(model) HAVING count(*) > 0
         UNION ALL
@@ -249,7 +250,7 @@ BEGIN
          WHERE activity.dead_rows > 0.2 * activity.live_rows
         UNION ALL
         SELECT 'ArchiveRevision', sum(b.bytes)::bigint,
-               format('%s backups are past their retention', count(*)),
+               format('past retention: %s', hartonomous_internal.counted(count(*), 'backup')),
                string_agg(format('SELECT hartonomous.drop_backup(%s);', b.revision_id), ' ' ORDER BY b.revision_id)
           FROM hartonomous_internal.expired_backups(model, keep_last, max_age) b HAVING count(*) > 0) v
         ON v.kind = l.hypothesis_type;

@@ -251,7 +251,7 @@ BEGIN
   IF acted.hypothesis_id IS NOT NULL THEN
     PERFORM hartonomous_internal.set_goal(acted.job_id, goal);
     CALL hartonomous_internal.measure_hypothesis(acted.hypothesis_id, evaluator, commits);
-    PERFORM hartonomous_internal.end_job(acted.job_id, hartonomous_internal.cycle_report(acted.job_id));
+    PERFORM hartonomous_internal.end_job(acted.job_id);
   END IF;
 END
 $$;
@@ -334,42 +334,3 @@ END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.try_lock_model(integer, boolean) IS
   'lock_model() without waiting: false if another session has the lock';
-
-CREATE FUNCTION hartonomous_internal.report_act(hypothesis bigint) RETURNS void
-  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 50
-  SET search_path = pg_catalog, pg_temp
-AS $$
-#variable_conflict use_variable
-DECLARE
-  h record;
-BEGIN
-  SELECT o.model_id, o.rationale, o.state, o.outcome, o.job_id INTO STRICT h FROM hartonomous.ooda_hypotheses o
-   WHERE o.hypothesis_id = hypothesis;
-  IF h.state = 'acting' THEN
-    RAISE NOTICE 'done, and not yet measured: %', h.rationale
-      USING HINT = format('CALL hartonomous.ooda_learn(%L); measures it, and keeps it or rolls it back.',
-                          h.model_id::hartonomous.regmodel::text);
-  ELSE
-    PERFORM hartonomous_internal.end_job(h.job_id, ARRAY[format('done: %s, %s', h.rationale, h.outcome)]);
-  END IF;
-END
-$$;
-COMMENT ON FUNCTION hartonomous_internal.report_act(bigint) IS
-  'says what ooda_act() did, and ends its job if there is nothing to measure';
-
-CREATE FUNCTION hartonomous_internal.cycle_report(job bigint) RETURNS text[]
-  LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 250
-  SET search_path = pg_catalog, pg_temp
-AS $$
-#variable_conflict use_variable
-DECLARE
-  sizes text := (hartonomous_internal.job_report(job))[1];
-  done text[] := ARRAY(
-    SELECT format('%s: %s; %s', replace(h.state, '_', ' '), h.rationale, h.outcome)
-      FROM hartonomous.ooda_hypotheses h WHERE h.job_id = job ORDER BY h.finished_at, h.hypothesis_id);
-BEGIN
-  RETURN sizes || CASE WHEN cardinality(done) = 0 THEN ARRAY['nothing to act on'] ELSE done END;
-END
-$$;
-COMMENT ON FUNCTION hartonomous_internal.cycle_report(bigint) IS
-  'what a cycle did: the size before and after, and a line for each hypothesis that it acted on';

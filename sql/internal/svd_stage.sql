@@ -42,7 +42,8 @@ BEGIN
     RAISE NOTICE 'no tensor can be factored: nothing done%', hartonomous_internal.passed_over_carried_formats(plan)
       USING DETAIL = coalesce(
               (SELECT string_agg(k.said, '; ' ORDER BY k.n DESC, k.said)
-                 FROM (SELECT count(*) AS n, format('%s tensors: %s', count(*), p.reason) AS said
+                 FROM (SELECT count(*) AS n,
+                   format('%s: %s', hartonomous_internal.counted(count(*), 'tensor'), p.reason) AS said
                          FROM unnest(plan) p GROUP BY p.reason ORDER BY count(*) DESC, p.reason LIMIT 5) k), ''),
             HINT = 'svd_plan() gives the reason for each.';
     RETURN;

@@ -4,7 +4,7 @@ BEGIN;
 \ir lib/language_models.sql
 \ir lib/wide_model.sql
 \ir ../../examples/evaluator.sql
-SELECT plan(83);
+SELECT plan(85);
 SELECT import_gguf(wide_gguf(), 'wide', 16) AS m \gset
 SELECT present(:m) AS original \gset
 SELECT add_validation_set('others', left(repeat('a.bird.sang;one.fish.swam;no.fox.came?', 20), 600)) \g /dev/null
@@ -217,6 +217,11 @@ CALL ooda_cycle('digits', evaluator => 'digit_accuracy(integer)', max_degradatio
 SELECT ok(bool_and(state = 'accepted' OR t.loss > 0), 'an evaluator decides what is kept')
   FROM ooda_hypotheses h JOIN compression_trials t USING (trial_id)
  WHERE h.model_id = (SELECT model_id FROM models WHERE model_name = 'digits');
+
+-- What is counted
+SELECT is(counted(1, 'index', 'indexes'), '1 index', 'one is counted in the singular');
+SELECT is(array_agg(counted(n, 'tensor') ORDER BY n), '{"0 tensors","2 tensors"}', 'none and many in the plural')
+  FROM unnest('{0,2}'::bigint[]) n;
 
 SELECT * FROM finish();
 ROLLBACK;

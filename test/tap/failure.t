@@ -84,7 +84,7 @@ subtest 'too little memory' => sub {
     like $other->query($of_large), qr/^tensor_atoms_m2_r\d+$/, 'nothing is left but the model';
     $session->query('RESET hartonomous.max_work_memory; SET client_min_messages = notice;');
     my $said = $session->query('CALL hartonomous.svd_compress_model(\'large\', rank => 1000, factor_format => \'F32\');');
-    like $said, qr/no tensor can be factored.*^DETAIL:  1 tensors: factors of rank 1000 would take .*, not less than/ms,
+    like $said, qr/no tensor can be factored.*^DETAIL:  1 tensor: factors of rank 1000 would take .*, not less than/ms,
         'a stage that does nothing says why';
     $session->query('SET client_min_messages = warning;');
 };

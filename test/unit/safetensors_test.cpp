@@ -140,6 +140,16 @@ TEST(safetensors, header_matches_exactly) {
   EXPECT_FALSE(header_matches("{", tensors));
 }
 
+TEST(safetensors, metadata_of_a_header) {
+  const safetensors_metadata metadata = {{"format", "pt"}, {"nul", std::string("\0", 1)}};
+  EXPECT_EQ(metadata_of_header(make_safetensors_header({tensor("t", "F32", {2, 3})}, metadata).substr(8)), metadata);
+  EXPECT_EQ(metadata_of_header(make_safetensors_header({tensor("t", "F32", {2, 3})}, {}).substr(8)),
+            safetensors_metadata());
+  EXPECT_EQ(metadata_of_header(""), safetensors_metadata());
+  EXPECT_EQ(metadata_of_header(R"({"__metadata__":{"format":"pt"},"t":{}})"), safetensors_metadata());
+  EXPECT_EQ(metadata_of_header(R"({"__metadata__":{"format":1}})"), safetensors_metadata());
+}
+
 TEST(safetensors, dtypes) {
   struct {
     const char* name;
