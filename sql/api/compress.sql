@@ -7,7 +7,8 @@ CREATE PROCEDURE hartonomous.compress_model(model hartonomous.regmodel, target_b
     target_bits_per_weight double precision DEFAULT NULL, max_degradation double precision DEFAULT NULL,
     validation_set text DEFAULT NULL, calibration_set text DEFAULT NULL, stages pg_catalog.jsonb DEFAULT NULL,
     measure text DEFAULT 'perplexity', evaluator pg_catalog.regprocedure DEFAULT NULL, n_ctx integer DEFAULT NULL,
-    formats pg_catalog.text[] DEFAULT NULL, dry_run boolean DEFAULT false, nowait boolean DEFAULT false)
+    formats pg_catalog.text[] DEFAULT NULL, removals boolean DEFAULT true, dry_run boolean DEFAULT false,
+    nowait boolean DEFAULT false)
   LANGUAGE plpgsql
 AS $$
 #variable_conflict use_variable
@@ -22,7 +23,7 @@ BEGIN
                                           evaluator, dry_run);
   PERFORM hartonomous_internal.lock_model_of_job(model, nowait, commits);
   goal := hartonomous_internal.compression_goal(model, target_bytes, target_bits_per_weight, max_degradation,
-            validation_set, calibration_set, stages, measure, evaluator, n_ctx, formats);
+            validation_set, calibration_set, stages, measure, evaluator, n_ctx, formats, removals);
   IF dry_run THEN
     PERFORM hartonomous_internal.report_goal(model, goal);
   ELSE
@@ -31,8 +32,8 @@ BEGIN
     IF commits THEN
       COMMIT;
     END IF;
-    CALL hartonomous_internal.measure_before(job, evaluator);
     LOOP
+      CALL hartonomous_internal.measure_before(job, evaluator);
       trial := hartonomous_internal.next_trial(job);
       EXIT WHEN trial IS NULL;
       IF commits THEN
@@ -57,13 +58,14 @@ BEGIN
 END
 $$;
 COMMENT ON PROCEDURE hartonomous.compress_model(hartonomous.regmodel, bigint, double precision, double precision, text,
-  text, jsonb, text, regprocedure, integer, text[], boolean, boolean) IS
+  text, jsonb, text, regprocedure, integer, text[], boolean, boolean, boolean) IS
   'compresses a model: to the smallest loss at a size (target_bytes of weights in a GGUF file, or bits a weight), to '
   'the smallest size at a loss (max_degradation of perplexity, as a share, or of KL divergence in nats), or by stages, '
   'each of which is kept only if the loss stays within max_degradation; losses are measured on a validation '
   'set against '
   'the oldest state of the model that is still there, or by an evaluator, a function of your own; formats are those to '
-  'choose among, by default all that can be written; everything that was '
+  'choose among, by default all that can be written; unless removals is false, neurons and a block are removed on '
+  'trial, too, and stay removed if formats allocated from there are better; everything that was '
   'tried is in compression_trials; rollback_model() undoes it; 22004 without a goal, 22023 if arguments '
   'contradict each '
   'other or a size is out of reach, 42704 if there is no such model or set, 55P03 with nowait; other errors as the '
@@ -100,7 +102,10 @@ BEGIN
         SELECT CASE WHEN j.state = 'completed' THEN greatest(t.trials, 1)
                     WHEN jsonb_typeof(j.parameters -> 'stages') = 'array'
                     THEN greatest(jsonb_array_length(j.parameters -> 'stages'), 1)
-                    WHEN j.parameters ? 'target_bytes' THEN 2 ELSE 5 END AS most) s
+                    ELSE CASE WHEN j.parameters ? 'target_bytes' THEN 2 ELSE 5 END
+                         + CASE WHEN j.parameters -> 'removals' = 'true'
+                                THEN 2 * (SELECT count(*) FROM hartonomous_internal.removals_to_try()) ELSE 0 END
+                    END AS most) s
       LEFT JOIN LATERAL (
         SELECT c.bytes_after, c.loss, c.loss_error FROM hartonomous.compression_trials c
          WHERE c.job_id = j.job_id AND c.verdict = 'kept' ORDER BY c.trial_id DESC LIMIT 1) b ON true

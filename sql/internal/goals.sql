@@ -128,7 +128,7 @@ COMMENT ON FUNCTION hartonomous_internal.set_of_texts(text, text) IS
 CREATE FUNCTION hartonomous_internal.compression_goal(model integer, target_bytes bigint,
     target_bits_per_weight double precision, max_degradation double precision, validation_set text,
     calibration_set text, stages jsonb, measure text, evaluator regprocedure, n_ctx integer,
-    formats text[] DEFAULT NULL) RETURNS jsonb
+    formats text[] DEFAULT NULL, removals boolean DEFAULT true) RETURNS jsonb
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
   SET extra_float_digits = 1
@@ -139,6 +139,10 @@ DECLARE
                                            FROM hartonomous.models m WHERE m.model_id = model));
   change jsonb;
 BEGIN
+  IF removals IS NULL THEN
+    PERFORM hartonomous_internal.raise_error('22004', 'removals cannot be NULL',
+      hint => 'Leave it out for true; with false, tensors keep their shapes.');
+  END IF;
   FOR change IN SELECT e.stage FROM jsonb_array_elements(stages) e (stage) LOOP
     IF jsonb_typeof(change) <> 'object' THEN
       PERFORM hartonomous_internal.raise_error('22023', format('%s is no stage', change),
@@ -154,6 +158,7 @@ BEGIN
   END IF;
   RETURN jsonb_strip_nulls(jsonb_build_object('target_bytes', size, 'max_degradation', max_degradation,
     'calibration_set', CASE WHEN stages IS NULL THEN calibration_set END,
+    'removals', CASE WHEN stages IS NULL THEN removals END,
     'validation_set', CASE WHEN evaluator IS NULL THEN validation_set END,
     'measure', CASE WHEN evaluator IS NULL THEN measure END, 'evaluator', evaluator::text,
     'n_ctx', CASE WHEN evaluator IS NULL THEN hartonomous_internal.context_of_goal(model, n_ctx) END,
@@ -162,12 +167,13 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.compression_goal(integer, bigint, double precision, double precision, text,
-  text, jsonb, text, regprocedure, integer, text[]) IS
+  text, jsonb, text, regprocedure, integer, text[], boolean) IS
   'the goal of compress_model(), as its job records it; errors as the stages and set_of_texts()';
 
 -- ---- what is tried next ------------------------------------------------------------------------------------------
 
--- The trials of a stage build on each other, those of a size or a loss all begin at the original state.
+-- The trials of a stage build on each other, those of a size or a loss all begin at the original state, or at one from
+-- which something was removed (internal/removal_trials.sql).
 CREATE FUNCTION hartonomous_internal.next_trial(job bigint) RETURNS bigint
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
@@ -179,6 +185,7 @@ DECLARE
   waiting bigint := (SELECT min(t.trial_id) FROM hartonomous.compression_trials t
                       WHERE t.job_id = job AND t.verdict IS NULL);
   tried integer := (SELECT count(*) FROM hartonomous.compression_trials t WHERE t.job_id = job);
+  step bigint := hartonomous_internal.pending_step(job);
   next_change record;
 BEGIN
   SELECT c.model_id, c.parameters, c.original_revision_id INTO STRICT j
@@ -189,13 +196,20 @@ BEGIN
     RETURN hartonomous_internal.add_trial(job, j.parameters -> 'stages' -> tried)
      WHERE tried < jsonb_array_length(j.parameters -> 'stages');
   END IF;
-  IF hartonomous_internal.current_revision(j.model_id) <> j.original_revision_id THEN
+  IF step IS NULL AND hartonomous_internal.current_revision(j.model_id) <> j.original_revision_id THEN
     PERFORM hartonomous.rollback_model(j.model_id, j.original_revision_id);
   END IF;
-  next_change := hartonomous_internal.next_allocation(job, j.model_id, j.parameters);
+  next_change := hartonomous_internal.next_allocation(job, j.model_id, j.parameters, step);
+  IF next_change.change IS NULL AND step IS NOT NULL THEN
+    PERFORM hartonomous_internal.reject_trial(step, 'nothing better is to be expected from there');
+    RETURN hartonomous_internal.next_trial(job);
+  ELSIF next_change.change IS NULL THEN
+    next_change.change := hartonomous_internal.next_removal(job);
+  END IF;
   IF next_change.change IS NULL THEN
     PERFORM hartonomous.rollback_model(j.model_id, t.revision_id)
-       FROM hartonomous.compression_trials t WHERE t.job_id = job AND t.verdict = 'kept' AND t.revision_id IS NOT NULL;
+       FROM hartonomous_internal.best_trial(job) b (id) JOIN hartonomous.compression_trials t ON t.trial_id = b.id
+      WHERE t.revision_id <> hartonomous_internal.current_revision(j.model_id);
     RETURN NULL;
   END IF;
   RETURN hartonomous_internal.add_trial(job, next_change.change, next_change.predicted);
@@ -205,20 +219,20 @@ COMMENT ON FUNCTION hartonomous_internal.next_trial(bigint) IS
   'the trial of a job that was stopped, or the next one, for which the model is brought to the state where it begins; '
   'NULL at the end, when the best is live';
 
-CREATE FUNCTION hartonomous_internal.next_allocation(job bigint, model integer, goal jsonb, OUT change jsonb,
-    OUT predicted double precision)
+CREATE FUNCTION hartonomous_internal.next_allocation(job bigint, model integer, goal jsonb, step bigint,
+    OUT change jsonb, OUT predicted double precision)
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
 DECLARE
-  tried integer := (SELECT count(*) FROM hartonomous.compression_trials t WHERE t.job_id = job);
+  tried integer := (SELECT count(*) FROM hartonomous_internal.allocations_tried(job));
   target bigint := goal ->> 'target_bytes';
   plan hartonomous.tensor_plan[];
 BEGIN
   IF target IS NULL THEN
-    target := hartonomous_internal.next_target(job, model, goal);
-  ELSIF tried > 1 THEN
+    target := hartonomous_internal.next_target(job, model, goal, step);
+  ELSIF tried > 1 AND step IS NULL THEN
     target := NULL;
   END IF;
   IF target IS NULL THEN
@@ -226,12 +240,12 @@ BEGIN
   END IF;
   -- In sequence is usually better, but not always, if there is little text.
   plan := hartonomous_internal.allocate_in_sequence(model, target, goal,
-            tried = 0 OR NOT goal ? 'target_bytes');
+            tried = 0 OR step IS NOT NULL OR NOT goal ? 'target_bytes');
   change := hartonomous_internal.change_of_plan('quantize', plan);
   predicted := (SELECT sum(hartonomous_internal.predicted_divergence(p.details)) FROM unnest(plan) p);
 END
 $$;
-COMMENT ON FUNCTION hartonomous_internal.next_allocation(bigint, integer, jsonb) IS
+COMMENT ON FUNCTION hartonomous_internal.next_allocation(bigint, integer, jsonb, bigint) IS
   'the next allocation of bits to be tried, from the live revision, and the KL divergence that it predicts; nothing if '
   'enough was tried';
 
@@ -265,13 +279,16 @@ COMMENT ON FUNCTION hartonomous_internal.formats_of_goal(jsonb) IS
 
 -- A target is chosen by what the loss was so far in proportion to what was predicted. Predictions are the sums of what
 -- tensors lose each by itself, so that the proportion hardly changes with the size.
-CREATE FUNCTION hartonomous_internal.next_target(job bigint, model integer, goal jsonb) RETURNS bigint
+CREATE FUNCTION hartonomous_internal.next_target(job bigint, model integer, goal jsonb, step bigint DEFAULT NULL)
+  RETURNS bigint
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
 DECLARE
-  wanted constant double precision := goal ->> 'max_degradation';
+  -- What was removed before may have used up a part.
+  wanted constant double precision := (goal ->> 'max_degradation')::float8
+    - coalesce((SELECT greatest(t.loss, 0) FROM hartonomous.compression_trials t WHERE t.trial_id = step), 0);
   options record := hartonomous_internal.allocation_options(model, goal ->> 'calibration_set', 'hessian',
     hartonomous_internal.formats_named(hartonomous_internal.formats_of_goal(goal)));
   done record;
@@ -280,11 +297,13 @@ DECLARE
   middle bigint;
   limit_of_prediction double precision;
 BEGIN
-  SELECT count(*) AS tried, min(t.bytes_after) FILTER (WHERE t.verdict = 'kept') AS smallest,
+  SELECT count(*) AS tried,
+         (SELECT t.bytes_after FROM hartonomous.compression_trials t
+           WHERE t.trial_id = hartonomous_internal.best_trial(job)) AS smallest,
          (array_agg(t.loss / nullif(t.predicted_kl_divergence, 0) ORDER BY t.trial_id DESC)
             FILTER (WHERE t.loss > 0))[1] AS proportion
-    INTO done FROM hartonomous.compression_trials t WHERE t.job_id = job;
-  IF done.tried >= 5 THEN
+    INTO done FROM hartonomous_internal.allocations_tried(job) t;
+  IF done.tried >= 5 AND step IS NULL OR wanted <= 0 AND step IS NOT NULL THEN
     RETURN NULL;
   END IF;
   -- The first guess is careful: at the same KL divergence perplexity grows by less.
@@ -302,7 +321,7 @@ BEGIN
   RETURN CASE WHEN done.smallest IS NULL OR most_bytes < done.smallest * 0.99 THEN most_bytes END;
 END
 $$;
-COMMENT ON FUNCTION hartonomous_internal.next_target(bigint, integer, jsonb) IS
+COMMENT ON FUNCTION hartonomous_internal.next_target(bigint, integer, jsonb, bigint) IS
   'the smallest number of bytes for which a loss within the goal is to be expected, as far as the trials of the job '
   'tell; NULL if it would not be much smaller than what is kept already, or after five trials';
 
@@ -336,7 +355,8 @@ BEGIN
 END
 $$;
 COMMENT ON PROCEDURE hartonomous_internal.measure_before(bigint, regprocedure) IS
-  'measures what a job has to know of the original state before its first trial, as far as it was not measured already';
+  'measures what a job has to know of the original state before its first trial, and of one from which something was '
+  'removed, as far as it was not measured already';
 
 CREATE FUNCTION hartonomous_internal.check_score(score double precision, evaluator regprocedure) RETURNS void
   LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE COST 50
@@ -364,8 +384,9 @@ DECLARE
   j record;
 BEGIN
   SELECT c.model_id, c.baseline_revision_id, c.procedure = 'compress_model' AND NOT c.parameters ? 'stages'
-         AND hartonomous_internal.current_revision(c.model_id) = c.original_revision_id
-         AND NOT EXISTS (SELECT FROM hartonomous.compression_trials t WHERE t.job_id = job) AS allocates,
+         AND (hartonomous_internal.pending_step(job) IS NOT NULL
+              OR hartonomous_internal.current_revision(c.model_id) = c.original_revision_id
+                 AND NOT EXISTS (SELECT FROM hartonomous.compression_trials t WHERE t.job_id = job)) AS allocates,
          c.parameters ->> 'calibration_set' AS calibration_set
     INTO STRICT j FROM hartonomous.compression_jobs c WHERE c.job_id = job;
   calibration := j.allocates AND NOT hartonomous_internal.has_grams(j.model_id, j.calibration_set);

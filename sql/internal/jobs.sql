@@ -84,7 +84,9 @@ BEGIN
     last_trial.made := live;
   END IF;
   RETURN live = CASE WHEN last_trial.trial_id IS NULL THEN j.original
-                     WHEN last_trial.verdict <> 'kept' THEN last_trial.parent
+                     -- Removed structures that led to nothing better were put back.
+                     WHEN last_trial.verdict <> 'kept' THEN CASE WHEN j.alternatives THEN j.original
+                                                                 ELSE last_trial.parent END
                      ELSE coalesce(last_trial.made, last_trial.parent) END
     AND NOT EXISTS (
       SELECT FROM (VALUES (j.baseline, NOT j.scored), (j.original, j.alternatives),

@@ -21,6 +21,9 @@ BEGIN ATOMIC
     ('SvdCompress', 1, '{"stage": "svd", "target_ratio": 0.5}', 0.6),
     ('SvdCompress', 2, '{"stage": "svd", "target_ratio": 0.7}', 0.5),
     ('SvdCompress', 3, '{"stage": "svd", "target_ratio": 0.9}', 0.4),
+    ('RemoveNeurons', 1, '{"stage": "remove_neurons", "keep_ratio": 0.9}', 0.5),
+    ('RemoveNeurons', 2, '{"stage": "remove_neurons", "keep_ratio": 0.95}', 0.4),
+    ('RemoveBlock', 1, '{"stage": "remove_blocks", "count": 1, "protected_blocks": [0]}', 0.6),
     ('IndexOptimization', 1, NULL, 0.05),
     ('CacheWarming', 1, NULL, 0.05),
     ('ReclaimSpace', 1, NULL, 0.1),
@@ -117,59 +120,6 @@ COMMENT ON FUNCTION hartonomous_internal.expired_backups(integer, integer, inter
   'the backups of a model that are not among its newest, or older than an age, and their bytes on disk; never the '
   'oldest backup, nor the baseline of losses';
 
-CREATE FUNCTION hartonomous_internal.expected_of_change(model integer, change jsonb, calibration_set text,
-    OUT bytes_saved bigint, OUT tensors bigint, OUT expected_loss double precision)
-  LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000
-  SET search_path = pg_catalog, pg_temp
-AS $$
-#variable_conflict use_variable
-DECLARE
-  prepared record := hartonomous_internal.prepare_change(model, change);
-  plan hartonomous.tensor_plan[] := hartonomous_internal.plan_stage(model, prepared.procedure, prepared.parameters);
-BEGIN
-  SELECT sum(p.bytes_before - p.bytes_after) FILTER (WHERE p.operation <> 'copy'),
-         count(*) FILTER (WHERE p.operation <> 'copy')
-    INTO bytes_saved, tensors FROM unnest(plan) p;
-  -- Only if every tensor was measured in the format that it would get.
-  IF calibration_set IS NOT NULL AND change ->> 'stage' = 'quantize' AND tensors > 0 THEN
-    SELECT CASE WHEN count(*) = count(s.predicted_kl_divergence) THEN sum(s.predicted_kl_divergence) END
-      INTO expected_loss
-      FROM unnest(plan) p
-      LEFT JOIN hartonomous_internal.best_sensitivity(model, calibration_set) s
-        ON s.layer_name = p.layer_name AND s.format = p.arguments ->> 'format'
-     WHERE p.operation = 'quantize';
-  END IF;
--- A change that cannot be carried out is none to propose.
-EXCEPTION WHEN invalid_parameter_value OR object_not_in_prerequisite_state OR feature_not_supported THEN
-  bytes_saved := NULL;
-  tensors := 0;
-END
-$$;
-COMMENT ON FUNCTION hartonomous_internal.expected_of_change(integer, jsonb, text) IS
-  'what a change of a model would save and, if the sensitivity of its tensors was measured, the KL divergence that it '
-  'would cost; no tensors if it cannot be carried out';
-
-CREATE FUNCTION hartonomous_internal.best_sensitivity(model integer, calibration_set text)
-  RETURNS TABLE (layer_name text, format text, predicted_kl_divergence double precision)
-  LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 3000
-  SET search_path = pg_catalog, pg_temp
-AS $$
-#variable_conflict use_variable
-DECLARE
-  method text := (SELECT s.method FROM hartonomous.sensitivities s
-                   WHERE s.model_id = model AND s.calibration_set = best_sensitivity.calibration_set
-                     AND s.revision_id = hartonomous_internal.current_revision(model)
-                   ORDER BY s.method <> 'hessian', s.method <> 'imatrix' LIMIT 1);
-BEGIN
-  IF method IS NOT NULL THEN
-    RETURN QUERY SELECT s.layer_name, s.format, s.predicted_kl_divergence
-                   FROM hartonomous.sensitivity(model, calibration_set, method) s;
-  END IF;
-END
-$$;
-COMMENT ON FUNCTION hartonomous_internal.best_sensitivity(integer, text) IS
-  'sensitivity() by the best method by which the live revision was measured; no rows if it was not';
-
 -- ---- hypotheses --------------------------------------------------------------------------------------------------
 
 -- A rule of the original design: up to 1000 atoms are not worth pruning.
@@ -190,7 +140,7 @@ DECLARE
 BEGIN
   FOR possible IN
     SELECT l.hypothesis_type, l.level, l.risk,
-           l.change || CASE WHEN calibrated AND l.hypothesis_type = 'QuantizeModel'
+           l.change || CASE WHEN calibrated AND l.hypothesis_type IN ('QuantizeModel', 'RemoveNeurons', 'RemoveBlock')
                             THEN jsonb_build_object('calibration_set', calibration_set) ELSE '{}'::jsonb END AS change
       FROM hartonomous_internal.hypothesis_levels() l
      WHERE l.change IS NOT NULL AND NOT (l.hypothesis_type = 'PruneModel' AND coalesce(few_atoms, true))

@@ -16,22 +16,26 @@ BEGIN
   SELECT j.parameters, j.procedure = 'compress_model' AND NOT j.parameters ? 'stages' INTO STRICT goal, alternatives
     FROM hartonomous.compression_jobs j WHERE j.job_id = job;
   limit_of_loss := goal ->> 'max_degradation';
-  SELECT t.trial_id, t.loss, t.loss_error, t.bytes_after, t.revision_id INTO STRICT this
-    FROM hartonomous.compression_trials t WHERE t.trial_id = trial;
+  SELECT t.trial_id, t.loss, t.loss_error, t.bytes_after, t.revision_id,
+         alternatives AND hartonomous_internal.is_step(goal, t.change, t.bytes_after) AS is_step
+    INTO STRICT this FROM hartonomous.compression_trials t WHERE t.trial_id = trial;
   SELECT t.trial_id, t.loss, t.loss_error, t.bytes_after, t.revision_id INTO best
     FROM hartonomous.compression_trials t
-   WHERE t.job_id = job AND t.verdict = 'kept' AND alternatives ORDER BY t.trial_id DESC LIMIT 1;
+   WHERE alternatives AND t.trial_id = hartonomous_internal.best_trial(job);
   IF limit_of_loss IS NOT NULL AND NOT coalesce(this.loss <= limit_of_loss, false) THEN
-    PERFORM hartonomous_internal.judge_trial(trial, 'rejected', format('loses %s, more than %s',
+    PERFORM hartonomous_internal.reject_trial(trial, format('loses %s, more than %s',
       hartonomous_internal.loss_text(goal, this.loss, this.loss_error),
       hartonomous_internal.loss_text(goal, limit_of_loss, NULL)));
-  ELSIF best.trial_id IS NULL THEN
+  ELSIF this.is_step AND NOT hartonomous_internal.is_promising(job, trial) THEN
+    PERFORM hartonomous_internal.reject_trial(trial, format('loses %s by itself, more than it can bring',
+      hartonomous_internal.loss_text(goal, this.loss, this.loss_error)));
+  ELSIF best.trial_id IS NULL OR this.is_step THEN
     PERFORM hartonomous_internal.judge_trial(trial, 'kept', NULL);
   ELSIF NOT hartonomous_internal.is_better(goal, this.bytes_after, this.loss, this.loss_error, best.bytes_after,
                                            best.loss, best.loss_error) THEN
-    PERFORM hartonomous_internal.judge_trial(trial, 'rejected', 'not better than what was kept');
+    PERFORM hartonomous_internal.reject_trial(trial, 'not better than what was kept');
   ELSE
-    PERFORM hartonomous_internal.judge_trial(best.trial_id, 'rejected', 'another is better');
+    PERFORM hartonomous_internal.reject_trial(best.trial_id, 'another is better');
     PERFORM hartonomous_internal.judge_trial(trial, 'kept', NULL);
   END IF;
 END

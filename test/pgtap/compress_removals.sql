@@ -1,0 +1,140 @@
+-- Compressing towards a size or a loss: neurons and blocks are removed on trial, and stay removed if that is better.
+BEGIN;
+\ir lib/model_files.sql
+\ir lib/language_models.sql
+\ir lib/structured_model.sql
+SELECT plan(36);
+CREATE FUNCTION lib.other_story() RETURNS text LANGUAGE sql
+RETURN left(repeat('a.bird.sang;one.fish.swam;no.fox.came?', 20), 600);
+-- A model of one block with 640 neurons, of which the first are dead: it is the same without them.
+CREATE FUNCTION lib.wide_gguf(dead integer) RETURNS bytea LANGUAGE sql IMMUTABLE
+  RETURN lib.llama_gguf(1,
+    ARRAY['llama.embedding_length', 'llama.feed_forward_length']
+      || ARRAY(SELECT t.name FROM unnest(lib.llama_tensors()) t),
+    ARRAY[lib.kv_u32('llama.embedding_length', 32), lib.kv_u32('llama.feed_forward_length', 640)],
+    ARRAY[
+      ROW('token_embd.weight', '{32,259}', 0, lib.waves(259, 32, 1))::lib.tensor,
+      ROW('output_norm.weight', '{32}', 0, lib.waves(1, 32, 2))::lib.tensor,
+      ROW('blk.0.attn_norm.weight', '{32}', 0, lib.waves(1, 32, 3))::lib.tensor,
+      ROW('blk.0.attn_q.weight', '{32,32}', 0, lib.waves(32, 32, 4))::lib.tensor,
+      ROW('blk.0.attn_k.weight', '{32,32}', 0, lib.waves(32, 32, 5))::lib.tensor,
+      ROW('blk.0.attn_v.weight', '{32,32}', 0, lib.waves(32, 32, 6))::lib.tensor,
+      ROW('blk.0.attn_output.weight', '{32,32}', 0, lib.waves(32, 32, 7))::lib.tensor,
+      ROW('blk.0.ffn_norm.weight', '{32}', 0, lib.waves(1, 32, 8))::lib.tensor,
+      ROW('blk.0.ffn_gate.weight', '{32,640}', 0, lib.zeros(128 * dead) || lib.waves(640 - dead, 32, 9))::lib.tensor,
+      ROW('blk.0.ffn_up.weight', '{32,640}', 0, lib.zeros(128 * dead) || lib.waves(640 - dead, 32, 10))::lib.tensor,
+      ROW('blk.0.ffn_down.weight', '{640,32}', 0, lib.waves(32, 640, 11))::lib.tensor]);
+CREATE FUNCTION lib.tried() RETURNS text[] LANGUAGE sql AS $$
+  SELECT array_agg(concat_ws(' ', change ->> 'stage', change ->> 'keep_ratio', verdict) ORDER BY trial_id)
+    FROM compression_trials WHERE job_id = (SELECT max(job_id) FROM compression_jobs) $$;
+SELECT add_validation_set('others', other_story()) \g /dev/null
+SELECT add_calibration_set('cats', story()) \g /dev/null
+
+-- Neurons that do nothing
+SELECT import_gguf(wide_gguf(96), 'dead') AS m \gset
+SELECT present(:m) AS original, md5(export_gguf(:m)) AS file \gset
+CALL compress_model(:m, target_bytes => 48000, n_ctx => 64, measure => 'kl_divergence');
+SELECT is((tried())[3:4], '{remove_neurons 0.95 kept,plan kept}',
+  'dead neurons are removed, and formats allocated then');
+SELECT is((tried())[5], CASE WHEN (tried())[6] = 'plan kept' THEN 'remove_neurons 0.9 kept'
+                             ELSE 'remove_neurons 0.9 rejected' END, 'more are removed only if that is better');
+SELECT is(present(:m), (SELECT revision_id FROM compression_trials WHERE trial_id = best_trial(job_id)
+                         ORDER BY trial_id DESC LIMIT 1), 'the best is live');
+SELECT ok((SELECT logical_bytes FROM model_revisions WHERE revision_id = present(:m)) <= 48000,
+  'as small as was asked for');
+SELECT ok((SELECT size_of(:m, 'feed_forward_length')) < 640, 'with fewer neurons');
+SELECT is((SELECT count(*) FROM check_model(:m)), 0::bigint, 'without faults');
+SELECT is((SELECT array_agg(DISTINCT e ->> 'stage') FROM jsonb_array_elements(revision_recipe(present(:m))) e),
+  '{plan,remove_neurons}', 'the recipe has both');
+SELECT ok((SELECT report[2] FROM compression_jobs) ~ '^kept: remove_neurons \(calibration_set cats, keep_ratio 0\.9',
+  'and the report says so');
+SELECT is((SELECT count(*) FROM model_revisions WHERE model_id = :m AND state = 'backup'), 2::bigint,
+  'what was rejected is gone, besides the original and what the best was made of');
+SELECT is((SELECT array_agg(DISTINCT s.revision_id) <@ (
+    SELECT array_agg(r.revision_id) FROM model_revisions r WHERE r.state IN ('live', 'backup'))
+  FROM calibration_stats s), true, 'statistics of what was rejected are gone, too');
+SELECT is((SELECT percent FROM job_progress(:m)), 100, 'the job is done');
+SELECT rollback_model(:m, :original) \g /dev/null
+SELECT is(md5(export_gguf(:m)), :'file', 'the original state is one rollback away');
+
+-- Without removals
+CALL compress_model(:m, target_bytes => 48000, n_ctx => 64, measure => 'kl_divergence', removals => false);
+SELECT is(cardinality(tried()), 2, 'removals => false allocates formats only');
+SELECT rollback_model(:m, :original) \g /dev/null
+
+-- Neurons that are needed
+SELECT import_gguf(wide_gguf(0), 'full') AS f \gset
+SELECT present(:f) AS whole \gset
+CALL compress_model(:f, target_bytes => 48000, n_ctx => 64, measure => 'kl_divergence');
+SELECT is((tried())[3:], '{remove_neurons 0.95 rejected}',
+  'a removal that loses more than it can bring is put back at once');
+SELECT ok(
+  (SELECT reason FROM compression_trials ORDER BY trial_id DESC
+    LIMIT 1) ~ '^loses .* by itself, more than it can bring$',
+  'with the reason');
+SELECT is(size_of(:f, 'feed_forward_length'), 640, 'and the model has all its neurons');
+SELECT is((SELECT count(*) FROM model_structures s WHERE s.model_id = :f AND s.metadata IS NOT NULL), 0::bigint,
+  'without the metadata of another structure');
+SELECT rollback_model(:f, :whole) \g /dev/null
+
+-- A loss
+CALL compress_model(:m, max_degradation => 0.02, n_ctx => 64, measure => 'kl_divergence');
+SELECT ok(bool_and(loss <= 0.02) AND max(bytes_after) < 283392 * 2, 'what is kept for a loss is within it')
+  FROM compression_trials WHERE verdict = 'kept' AND job_id = (SELECT max(job_id) FROM compression_jobs);
+SELECT ok('remove_neurons' = ANY (ARRAY(SELECT change ->> 'stage' FROM compression_trials
+    WHERE job_id = (SELECT max(job_id) FROM compression_jobs))), 'a removal is tried there, too');
+SELECT is((SELECT count(*) FROM check_model(:m)), 0::bigint, 'without faults');
+SELECT rollback_model(:m, :original) \g /dev/null
+
+-- A size that a removal reaches by itself
+CALL compress_model(:m, target_bytes => 290000, n_ctx => 64, measure => 'kl_divergence', formats => '{Q8_0}');
+SELECT is((SELECT count(*) FROM check_model(:m)), 0::bigint, 'a size just below the present one');
+SELECT ok((SELECT logical_bytes FROM model_revisions WHERE revision_id = present(:m)) <= 290000, 'is reached');
+SELECT rollback_model(:m, :original) \g /dev/null
+
+-- A job that was stopped after a removal was kept continues from there.
+CREATE FUNCTION lib.stopped_job(model integer) RETURNS bigint LANGUAGE sql AS $$
+  INSERT INTO compression_jobs (model_id, procedure, parameters, original_revision_id, baseline_revision_id, state)
+  SELECT model_id, 'compress_model', compression_goal(model_id, 48000, NULL, NULL, NULL, NULL, NULL, 'kl_divergence',
+           NULL, 64), current_revision, current_revision, 'running' FROM models WHERE model_id = model
+  RETURNING job_id $$;
+SELECT stopped_job(:m) AS job \gset
+SELECT add_trial(:job, '{"stage": "remove_neurons", "keep_ratio": 0.95, "calibration_set": "cats"}') AS trial \gset
+CALL remove_neurons(:m, 0.95, calibration_set => 'cats');
+SELECT note_revision(:trial) AS noted \gset
+SELECT judge_trial(:trial, 'kept', NULL) \g /dev/null
+SELECT is(pending_step(:job), :trial::bigint, 'a removal waits for formats');
+CALL compress_model(:m, target_bytes => 48000, n_ctx => 64, measure => 'kl_divergence');
+SELECT is((SELECT array_agg(DISTINCT job_id) FROM compression_trials WHERE trial_id >= :trial), ARRAY[:job::bigint],
+  'the same call continues the job');
+SELECT is((tried())[2], 'plan kept', 'with formats for what is left');
+SELECT is((SELECT parent_revision_id FROM compression_trials WHERE job_id = :job ORDER BY trial_id OFFSET 1 LIMIT 1),
+  (SELECT revision_id FROM compression_trials WHERE trial_id = :trial), 'made from there');
+SELECT is((SELECT state FROM compression_jobs WHERE job_id = :job), 'completed', 'to its end');
+SELECT is((SELECT count(*) FROM check_model(:m)), 0::bigint, 'without faults');
+
+-- Arguments
+SELECT throws_ok(format('CALL compress_model(%s, target_bytes => 40000, removals => NULL)', :m), '22004', NULL,
+  'removals cannot be NULL');
+SELECT is((expected_of_change(:m, '{"stage": "remove_blocks", "count": 1}', NULL)).tensors, 0::bigint,
+  'the only block cannot be removed');
+
+-- Hypotheses
+SELECT rollback_model(:m, :original) \g /dev/null
+SELECT ooda_hypothesize(:m, 'cats') \g /dev/null
+SELECT is(array_agg(hypothesis_type || ' ' || level ORDER BY level), '{RemoveNeurons 1,RemoveNeurons 2}',
+  'the loop proposes to remove neurons') FROM ooda_hypotheses WHERE hypothesis_type LIKE 'Remove%';
+SELECT is(shown_sql,
+  format('CALL hartonomous.remove_neurons(%L, calibration_set => ''cats'', keep_ratio => 0.9);', 'dead'),
+  'as a user would') FROM ooda_hypotheses WHERE hypothesis_type = 'RemoveNeurons' AND level = 1 AND model_id = :m;
+SELECT is(shown_sql(:m, '{"stage": "remove_blocks", "count": 1, "protected_blocks": [0, 2]}'),
+  'CALL hartonomous.remove_blocks(''dead'', count => 1, protected_blocks => ''{0, 2}'');', 'a list of blocks');
+SELECT ooda_approve(hypothesis_id) FROM ooda_hypotheses
+ WHERE hypothesis_type = 'RemoveNeurons' AND level = 1 AND model_id = :m \g /dev/null
+CALL ooda_cycle(:m, 'others', 'cats', max_degradation => 0.5, risk_limit => 0, n_ctx => 64);
+SELECT is((SELECT state FROM ooda_hypotheses WHERE hypothesis_type = 'RemoveNeurons' AND level = 1 AND model_id = :m
+            AND revision_id = :original), 'accepted', 'a cycle removes them, and keeps what loses nothing');
+SELECT is(size_of(:m, 'feed_forward_length'), 576, 'for good');
+SELECT is((SELECT count(*) FROM check_model(:m)), 0::bigint, 'without faults');
+SELECT * FROM finish();
+ROLLBACK;
