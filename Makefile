@@ -54,7 +54,7 @@ override CPPFLAGS := -Iinclude -Isrc -Isrc/core -isystem $(EIGEN) -isystem $(she
 src/core/%.o: override CXXFLAGS := $(filter-out -fno-strict-aliasing -fwrapv,$(SERVER_CXXFLAGS)) $(OWN_CXXFLAGS) \
   $(USER_CXXFLAGS)
 
-SHLIB_LINK += -lhwy -licuuc -L$(OPENBLAS) -Wl,-rpath,$(OPENBLAS) -lopenblas -lgomp -lstdc++ -lm \
+SHLIB_LINK += -lhwy -licuuc -lzstd -L$(OPENBLAS) -Wl,-rpath,$(OPENBLAS) -lopenblas -lgomp -lstdc++ -lm \
   -Wl,--version-script=src/pg/base/exports.map
 
 %.o: %.cpp

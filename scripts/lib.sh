@@ -35,7 +35,7 @@ else
 fi
 export PG_CONFIG
 
-BUILD_PACKAGES=(g++ make libeigen3-dev libhwy-dev libicu-dev libopenblas-openmp-dev nlohmann-json3-dev
+BUILD_PACKAGES=(g++ make libeigen3-dev libhwy-dev libicu-dev libopenblas-openmp-dev libzstd-dev nlohmann-json3-dev
   "postgresql-$PG_MAJOR" "postgresql-server-dev-$PG_MAJOR" "postgresql-$PG_MAJOR-postgis-3")
 TEST_PACKAGES=(cmake ninja-build libgtest-dev libbenchmark-dev cppcheck perl python3 libipc-run-perl
   "clang-$CLANG_MAJOR" "libclang-rt-$CLANG_MAJOR-dev" "clang-tidy-$CLANG_MAJOR" "clang-format-$CLANG_MAJOR"

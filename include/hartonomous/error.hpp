@@ -39,6 +39,7 @@ inline constexpr char io_error[] = "58030";
 inline constexpr char undefined_file[] = "58P01";
 inline constexpr char duplicate_file[] = "58P02";
 inline constexpr char internal_error[] = "XX000";
+inline constexpr char data_corrupted[] = "XX001";
 }  // namespace sqlstate
 
 // A line of source, like C++20's std::source_location. As a default argument it is the line of the call; a function

@@ -1,0 +1,43 @@
+// Differences from a parent (lineage.hpp).
+#include "archive/lineage.hpp"
+
+#include "bytes/little_endian.hpp"
+
+namespace hartonomous::archive {
+namespace {
+
+// Two odd numbers near 2^64 divided by the golden ratio and by the square root of 2.
+constexpr std::uint64_t first_factor = 0x9E3779B97F4A7C15;
+constexpr std::uint64_t second_factor = 0xB504F333F9DE6485;
+
+std::uint64_t mixed(std::uint64_t hash, std::uint64_t value) {
+  hash = (hash ^ value) * first_factor;
+  return (hash << 29 | hash >> 35) * second_factor;
+}
+
+}  // namespace
+
+bool descends(const atom_weights& atom, const atom_weights& parent) {
+  return atom.id == parent.id && atom.count == parent.count && parent.blocks.size() == bytes_of(atom.id, atom.count);
+}
+
+std::uint64_t lineage_hash(span<const atom_weights> atoms, span<const atom_weights> parents) {
+  std::uint64_t hash = 0;
+  for (std::size_t i = 0; i < atoms.size(); ++i) {
+    const bool has_parent = descends(atoms[i], parents[i]);
+    hash = mixed(hash, has_parent ? 1 : 0);
+    if (!has_parent) continue;
+    const span<const std::byte> blocks = parents[i].blocks;
+    const char* from = reinterpret_cast<const char*>(blocks.data());
+    std::size_t at = 0;
+    for (; at + 8 <= blocks.size(); at += 8) hash = mixed(hash, load_le<std::uint64_t>(from + at));
+    for (; at < blocks.size(); ++at) hash = mixed(hash, std::to_integer<std::uint64_t>(blocks[at]));
+  }
+  return hash;
+}
+
+void add_difference(const std::byte* parent, std::size_t bytes, std::byte* blocks) {
+  for (std::size_t i = 0; i < bytes; ++i) blocks[i] ^= parent[i];
+}
+
+}  // namespace hartonomous::archive
