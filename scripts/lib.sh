@@ -169,7 +169,7 @@ staged_settings() {
 }
 
 # Creates a cluster in SCRATCH that finds the extension in the stage and listens only on a socket there. Sets the
-# variables by which clients and tests find it.
+# variables by which clients and tests find it. SERVER_SETTINGS are further lines of its postgresql.conf.
 start_server() {
   local data=$SCRATCH/data settings
   BINDIR=$("$PG_CONFIG" --bindir)
@@ -192,6 +192,7 @@ max_locks_per_transaction = 128
 shared_buffers = ${SHARED_BUFFERS:-256MB}
 max_wal_size = 2GB
 fsync = off
+${SERVER_SETTINGS:-}
 CONF
   SERVER_STARTED=yes
   (cd / && as_server "$BINDIR/pg_ctl" -D "$data" -l "$SCRATCH/server/postgresql.log" -w -t 60 start </dev/null) || {

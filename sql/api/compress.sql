@@ -73,7 +73,8 @@ COMMENT ON PROCEDURE hartonomous.compress_model(hartonomous.regmodel, bigint, do
 
 CREATE FUNCTION hartonomous.job_progress(model hartonomous.regmodel DEFAULT NULL)
   RETURNS TABLE (job_id bigint, model_name text, procedure text, goal jsonb, state text, doing text, percent integer,
-                 trials bigint, kept bigint, bytes_before bigint, best_bytes bigint, best_loss double precision,
+                 seconds_left double precision, trials bigint, kept bigint, bytes_before bigint, best_bytes bigint,
+                 best_loss double precision,
                  best_loss_error double precision, seconds double precision, pid integer, report text[],
                  started_at timestamptz, finished_at timestamptz)
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 100
@@ -87,7 +88,7 @@ BEGIN
   RETURN QUERY
     SELECT j.job_id, m.model_name, j.procedure, j.parameters,
            CASE WHEN j.state = 'running' AND h.pid IS NULL THEN 'stopped' ELSE j.state END,
-           d.doing, least(100, floor(100 * (t.judged + coalesce(d.share, 0)) / s.most))::integer, t.trials, t.kept,
+           d.doing, d.percent, CASE WHEN h.pid IS NOT NULL THEN d.seconds_left END, t.trials, t.kept,
            o.logical_bytes, b.bytes_after, b.loss, b.loss_error,
            extract(epoch FROM coalesce(j.finished_at, clock_timestamp()) - j.started_at)::float8,
            CASE WHEN j.state = 'running' THEN h.pid END, j.report, j.started_at, j.finished_at
@@ -95,29 +96,23 @@ BEGIN
       LEFT JOIN hartonomous.model_revisions o ON o.revision_id = j.original_revision_id
       LEFT JOIN LATERAL hartonomous_internal.model_holder(j.model_id) h (pid) ON true
       CROSS JOIN LATERAL (
-        SELECT count(*) AS trials, count(c.verdict) AS judged, count(*) FILTER (WHERE c.verdict = 'kept') AS kept
+        SELECT count(*) AS trials, count(*) FILTER (WHERE c.verdict = 'kept') AS kept
           FROM hartonomous.compression_trials c WHERE c.job_id = j.job_id) t
-      -- How many trials there will be at most.
-      CROSS JOIN LATERAL (
-        SELECT CASE WHEN j.state = 'completed' THEN greatest(t.trials, 1)
-                    WHEN jsonb_typeof(j.parameters -> 'stages') = 'array'
-                    THEN greatest(jsonb_array_length(j.parameters -> 'stages'), 1)
-                    ELSE CASE WHEN j.parameters ? 'target_bytes' THEN 2 ELSE 5 END
-                         + CASE WHEN j.parameters -> 'removals' = 'true'
-                                THEN 2 * (SELECT count(*) FROM hartonomous_internal.removals_to_try()) ELSE 0 END
-                    END AS most) s
+      CROSS JOIN LATERAL hartonomous_internal.job_activity(j.job_id) d
       LEFT JOIN LATERAL (
         SELECT c.bytes_after, c.loss, c.loss_error FROM hartonomous.compression_trials c
          WHERE c.job_id = j.job_id AND c.verdict = 'kept' ORDER BY c.trial_id DESC LIMIT 1) b ON true
-      LEFT JOIN LATERAL hartonomous_internal.job_activity(j.job_id) d (doing, share) ON true
      WHERE job_progress.model IS NULL OR j.model_id = job_progress.model
      ORDER BY j.job_id DESC;
 END
 $$;
 COMMENT ON FUNCTION hartonomous.job_progress(hartonomous.regmodel) IS
   'one row per job of a model or of all models, newest first: its goal, whether it is running (pid is the session that '
-  'works on it), stopped (the same call continues it), completed or abandoned, what it is doing, the percentage of its '
-  'trials that is done (at least), and the size and loss of the best that it has kept; 42704 if there is no such model';
+  'works on it), stopped (the same call continues it), completed or abandoned, what it is doing, the '
+  'percentage that is '
+  'done (at least) and the seconds left (at most, at the speed so far; NULL if that is not known), and the '
+  'size and loss '
+  'of the best that it has kept; 42704 if there is no such model';
 
 CREATE FUNCTION hartonomous.revision_recipe(revision integer) RETURNS jsonb
   LANGUAGE plpgsql STABLE PARALLEL SAFE COST 5000

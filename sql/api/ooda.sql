@@ -227,6 +227,7 @@ BEGIN
   goal := hartonomous_internal.loop_goal(model, validation_set, calibration_set, max_degradation, measure, evaluator,
     n_ctx);
   CALL hartonomous_internal.settle_act(model, goal, evaluator, commits);
+  goal := goal OPERATOR(pg_catalog.||) pg_catalog.jsonb_build_object('max_changes', max_changes);
   job := hartonomous_internal.start_job(model, 'ooda_cycle', goal, CASE WHEN evaluator IS NULL
            THEN hartonomous_internal.baseline_of(model) ELSE hartonomous_internal.current_revision(model) END);
   CALL hartonomous_internal.measure_before(job, evaluator);

@@ -335,6 +335,7 @@ BEGIN
     method text NOT NULL,
     format text NOT NULL,
     relative_error double precision NOT NULL,
+    seconds double precision,
     created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     PRIMARY KEY (model_id, calibration_set, revision_id, layer_id, method, format)
   );

@@ -167,37 +167,3 @@ END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.baseline_of(integer) IS
   'the oldest state that the live revision of a model was made from and that still has atoms';
-
-CREATE FUNCTION hartonomous_internal.job_activity(job bigint, OUT doing text, OUT share double precision)
-  LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 250
-  SET search_path = pg_catalog, pg_temp
-AS $$
-#variable_conflict use_variable
-DECLARE
-  t record;
-  run record;
-BEGIN
-  SELECT c.change, c.revision_id, c.created_at, j.model_id INTO t
-    FROM hartonomous.compression_jobs j
-    LEFT JOIN hartonomous.compression_trials c ON c.job_id = j.job_id AND c.verdict IS NULL
-   WHERE j.job_id = job AND j.state = 'running';
-  IF t.model_id IS NULL THEN
-    RETURN;
-  ELSIF t.change IS NULL THEN
-    doing := 'measuring what the model is like';
-    share := 0;
-    RETURN;
-  END IF;
-  SELECT count(*) FILTER (WHERE s.state = 'done') AS done, count(*) AS steps INTO run
-    FROM hartonomous.compression_steps s
-   WHERE s.run_id = (SELECT max(r.run_id) FROM hartonomous.compression_runs r
-                      WHERE r.model_id = t.model_id AND r.state = 'running' AND r.started_at >= t.created_at);
-  doing := CASE WHEN t.revision_id IS NOT NULL THEN 'measuring: ' ELSE '' END
-           || hartonomous_internal.change_text(t.change)
-           || CASE WHEN run.steps > 0 THEN format(', %s of %s tensors', run.done, run.steps) ELSE '' END;
-  share := CASE WHEN t.revision_id IS NOT NULL THEN 0.8
-                WHEN run.steps > 0 THEN 0.8 * run.done / run.steps ELSE 0 END;
-END
-$$;
-COMMENT ON FUNCTION hartonomous_internal.job_activity(bigint) IS
-  'what a running job is doing, and what share of the present trial is done';

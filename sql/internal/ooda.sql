@@ -34,7 +34,8 @@ COMMENT ON FUNCTION hartonomous_internal.hypothesis_levels() IS
   'store), and '
   'its risk from 0 to 1';
 
--- Of all that were tried, how many were accepted; one of two, of which nothing is known.
+-- Of all that were tried, how many were accepted; one of two, of which nothing is known. What a level has shown is half
+-- as much evidence for the next one: if that cost nothing, a bolder one is worth a trial.
 CREATE FUNCTION hartonomous_internal.success_rate(model integer, hypothesis_type text, level integer)
   RETURNS double precision
   LANGUAGE plpgsql STABLE PARALLEL SAFE COST 250
@@ -42,15 +43,16 @@ CREATE FUNCTION hartonomous_internal.success_rate(model integer, hypothesis_type
 AS $$
 #variable_conflict use_variable
 BEGIN
-  RETURN (SELECT (count(*) FILTER (WHERE h.state = 'accepted') + 1.0) / (count(*) + 2)
-            FROM hartonomous.ooda_hypotheses h
-           WHERE h.model_id = model AND h.hypothesis_type = success_rate.hypothesis_type
-             AND (success_rate.level IS NULL OR h.level = success_rate.level)
-             AND h.state IN ('accepted', 'rolled_back'));
+  RETURN (SELECT (coalesce(sum(e.weight) FILTER (WHERE e.state = 'accepted'), 0) + 1) / (coalesce(sum(e.weight), 0) + 2)
+            FROM (SELECT h.state, 0.5::float8 ^ least(abs(h.level::float8 - level), 60) AS weight
+                    FROM hartonomous.ooda_hypotheses h
+                   WHERE h.model_id = model AND h.hypothesis_type = success_rate.hypothesis_type
+                     AND h.state IN ('accepted', 'rolled_back')) e);
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.success_rate(integer, text, integer) IS
-  'how often hypotheses of a kind were accepted for a model, as (accepted + 1) / (tried + 2) (Laplace)';
+  'how often hypotheses of a kind were accepted for a model, as (accepted + 1) / (tried + 2) (Laplace), where those of '
+  'another level count half as much for each level of difference';
 
 CREATE FUNCTION hartonomous_internal.indexes_at_fault(model integer) RETURNS TABLE (index_name regclass, fault text)
   LANGUAGE plpgsql STABLE PARALLEL SAFE COST 250 ROWS 1
@@ -122,6 +124,31 @@ COMMENT ON FUNCTION hartonomous_internal.expired_backups(integer, integer, inter
 
 -- ---- hypotheses --------------------------------------------------------------------------------------------------
 
+-- A small change of weights hardly changes the inputs of matrices, so that those of the state before are good enough.
+CREATE FUNCTION hartonomous_internal.gram_revision(model integer, calibration_set text) RETURNS integer
+  LANGUAGE plpgsql STABLE PARALLEL SAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+BEGIN
+  RETURN (
+    SELECT a.revision_id FROM hartonomous_internal.ancestors_of(hartonomous_internal.current_revision(model)) a
+     WHERE a.model_id = model
+       AND EXISTS (SELECT FROM hartonomous.calibration_stats s
+                    WHERE s.model_id = model AND s.revision_id = a.revision_id AND s.gram_layer_id IS NOT NULL
+                      AND s.calibration_set = gram_revision.calibration_set)
+       -- Matrices that have lost columns since have other inputs.
+       AND NOT EXISTS (SELECT FROM hartonomous.calibration_stats s JOIN hartonomous.model_layers l USING (layer_id)
+                        WHERE s.model_id = model AND s.revision_id = a.revision_id
+                          AND s.calibration_set = gram_revision.calibration_set
+                          AND s.columns <> l.tensor_shape[cardinality(l.tensor_shape)])
+     ORDER BY a.distance LIMIT 1);
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.gram_revision(integer, text) IS
+  'of the live revision of a model and those it was made from, the last of which there are Gram matrices that fit its '
+  'tensors; NULL if there are none';
+
 -- A rule of the original design: up to 1000 atoms are not worth pruning.
 CREATE FUNCTION hartonomous_internal.possible_changes(model integer, calibration_set text)
   RETURNS TABLE (hypothesis_type text, level integer, change jsonb, risk double precision, bytes_saved bigint,
@@ -132,7 +159,12 @@ AS $$
 #variable_conflict use_variable
 DECLARE
   live constant integer := hartonomous_internal.current_revision(model);
-  calibrated constant boolean := calibration_set IS NOT NULL AND hartonomous_internal.has_grams(model, calibration_set);
+  own constant boolean := calibration_set IS NOT NULL AND hartonomous_internal.has_grams(model, calibration_set);
+  calibrated constant integer := hartonomous_internal.gram_revision(model, calibration_set);
+  calibration constant jsonb := CASE
+    WHEN own THEN jsonb_build_object('calibration_set', calibration_set)
+    WHEN calibrated IS NOT NULL
+    THEN jsonb_build_object('calibration_set', calibration_set, 'calibration_revision', calibrated) ELSE '{}' END;
   few_atoms constant boolean := (SELECT r.atom_count <= 1000 FROM hartonomous.model_revisions r
                                   WHERE r.revision_id = live);
   possible record;
@@ -140,8 +172,9 @@ DECLARE
 BEGIN
   FOR possible IN
     SELECT l.hypothesis_type, l.level, l.risk,
-           l.change || CASE WHEN calibrated AND l.hypothesis_type IN ('QuantizeModel', 'RemoveNeurons', 'RemoveBlock')
-                            THEN jsonb_build_object('calibration_set', calibration_set) ELSE '{}'::jsonb END AS change
+           l.change || CASE WHEN l.hypothesis_type IN ('QuantizeModel', 'SvdCompress')
+                              OR own AND l.hypothesis_type IN ('RemoveNeurons', 'RemoveBlock') THEN calibration
+                            ELSE '{}' END AS change
       FROM hartonomous_internal.hypothesis_levels() l
      WHERE l.change IS NOT NULL AND NOT (l.hypothesis_type = 'PruneModel' AND coalesce(few_atoms, true))
        AND NOT EXISTS (SELECT FROM hartonomous.ooda_hypotheses h
@@ -150,7 +183,7 @@ BEGIN
      ORDER BY l.hypothesis_type, l.level
   LOOP
     expected := hartonomous_internal.expected_of_change(model, possible.change,
-                  CASE WHEN calibrated THEN calibration_set END);
+                  CASE WHEN own THEN calibration_set END);
     CONTINUE WHEN expected.tensors = 0 OR coalesce(expected.bytes_saved, 0) <= 0;
     hypothesis_type := possible.hypothesis_type;
     level := possible.level;

@@ -243,8 +243,9 @@ DECLARE
 BEGIN
   IF task.probe_format IS NULL THEN
     INSERT INTO hartonomous.sensitivities
-        (model_id, revision_id, calibration_set, layer_id, method, format, relative_error)
-      SELECT model, live, carry_out.calibration_set, task.layer_id, task.method, e.format, e.relative_error
+        (model_id, revision_id, calibration_set, layer_id, method, format, relative_error, seconds)
+      SELECT model, live, carry_out.calibration_set, task.layer_id, task.method, e.format, e.relative_error,
+             extract(epoch FROM clock_timestamp() - started) / count(*) OVER ()
         FROM hartonomous_internal.format_errors(model, live, calibrated, carry_out.calibration_set, task.layer_name,
                task.formats, task.method) e
       ON CONFLICT DO NOTHING;

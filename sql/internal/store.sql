@@ -166,6 +166,8 @@ BEGIN
   'tr(D G D^T) / tr(W G W^T) of the weights W, their change D and the Gram matrix G; Infinity if the format '
   'cannot hold '
   'the weights';
+  COMMENT ON COLUMN hartonomous.sensitivities.seconds IS
+  'how long measuring took: formats of a matrix are measured together, and have equal shares';
   COMMENT ON TABLE hartonomous.sensitivity_probes IS
   'one row per matrix and method of quantizing: what the model loses if only this matrix is quantized';
   COMMENT ON COLUMN hartonomous.sensitivity_probes.format IS 'the format in which the matrix was';

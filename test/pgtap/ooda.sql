@@ -4,7 +4,7 @@ BEGIN;
 \ir lib/language_models.sql
 \ir lib/wide_model.sql
 \ir ../../examples/evaluator.sql
-SELECT plan(85);
+SELECT plan(94);
 SELECT import_gguf(wide_gguf(), 'wide', 16) AS m \gset
 SELECT present(:m) AS original \gset
 SELECT add_validation_set('others', left(repeat('a.bird.sang;one.fish.swam;no.fox.came?', 20), 600)) \g /dev/null
@@ -158,6 +158,35 @@ SELECT ooda_approve(hypothesis_id) FROM hypotheses('proposed') WHERE hypothesis_
 CALL ooda_act('wide', risk_limit => 0, keep_last => 2);
 SELECT is((SELECT count(*) FROM model_revisions WHERE model_id = :m AND state = 'backup'), 3::bigint,
   'of ' || :backups || ' backups two and the oldest are left');
+
+-- What levels say of each other: of Q4_K_M (level 3) one was accepted, of Q3_K_M one was not
+SELECT is(success_rate(:m, 'Evil', 1), 0.5::float8, 'nothing is known of what was never tried');
+INSERT INTO ooda_hypotheses (model_id, revision_id, hypothesis_type, level, rationale, risk_score, shown_sql, state)
+  SELECT :m, :original, 'Tried', l, '', 0, '', s
+  FROM (VALUES (3, 'accepted'), (2, 'rolled_back'), (2, 'proposed')) v (l, s);
+SELECT is(array_agg(success_rate(:m, 'Tried', l) ORDER BY l),
+  ARRAY[(0.25 + 1) / (0.75 + 2), (0.5 + 1) / (1.5 + 2), (1 + 1) / (1.5 + 2), (0.5 + 1) / (0.75 + 2)]::float8[],
+  'a neighbouring level counts half, the next a quarter') FROM generate_series(1, 4) l;
+UPDATE ooda_hypotheses SET level = 2147483647 WHERE hypothesis_type = 'Tried';
+SELECT is(success_rate(:m, 'Tried', -2147483647), 0.5::float8, 'far away ones hardly at all') ;
+
+-- Gram matrices of a state that the live one was made from
+SELECT rollback_model('wide', :original) \g /dev/null
+SELECT add_calibration_set('cats', repeat('the.cat.sat;one.dog.ran;', 20)) \g /dev/null
+SELECT is(gram_revision(:m, 'cats'), NULL, 'there are no Gram matrices');
+CALL collect_calibration('wide', 'cats');
+CALL quantize_model('wide', 'Q8_0');
+DELETE FROM ooda_hypotheses;
+SELECT ooda_hypothesize('wide', 'cats') \g /dev/null
+SELECT is(gram_revision(:m, 'cats'), :original::integer, 'nor of the live one, but of that before');
+SELECT ok(
+  bool_and(change @> jsonb_build_object('calibration_set', 'cats', 'calibration_revision', :original)
+    AND expected_loss IS NULL),
+  'which are used') FROM hypotheses() WHERE hypothesis_type IN ('QuantizeModel', 'SvdCompress');
+SELECT is(gram_revision(:m, 'none'), NULL, 'of another set there are none');
+CALL remove_neurons('wide', 0.5);
+SELECT is(gram_revision(:m, 'cats'), NULL, 'those of matrices that have lost columns do not fit');
+SELECT lives_ok('SELECT ooda_hypothesize(''wide'', ''cats'')', 'and are not used');
 
 -- Acts that others have undone, or that fail
 SELECT rollback_model('wide', :original) \g /dev/null
