@@ -50,7 +50,8 @@ BEGIN
         before := hartonomous_internal.unfactored_revision(model, kept.layer_id);
         IF found.finite AND before IS NOT NULL THEN
           measured_error := hartonomous.svd_error(hartonomous.tensor_weights(model, (
-            SELECT l.layer_name FROM hartonomous_internal.layers_of_revision(before) l
+            -- One, although a view in the place of the table may have several.
+            SELECT min(l.layer_name) FROM hartonomous_internal.layers_of_revision(before) l
              WHERE l.layer_id = kept.layer_id), before), factors);
         END IF;
         problem := CASE WHEN NOT found.finite THEN 'NaN or infinity in the factors'
