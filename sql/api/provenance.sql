@@ -8,8 +8,10 @@ CREATE FUNCTION hartonomous.model_lineage(model hartonomous.regmodel)
   SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
+DECLARE
+  live constant integer := hartonomous_internal.current_revision(model);
 BEGIN
-  RETURN QUERY SELECT * FROM hartonomous_internal.lineage_of(hartonomous_internal.current_revision(model));
+  RETURN QUERY SELECT * FROM hartonomous_internal.lineage_of(live, hartonomous_internal.history_before(live));
 END
 $$;
 COMMENT ON FUNCTION hartonomous.model_lineage(hartonomous.regmodel) IS

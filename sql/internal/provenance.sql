@@ -22,8 +22,11 @@ CREATE FUNCTION hartonomous_internal.json_array(text text) RETURNS jsonb
   SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
+DECLARE
+  value jsonb;
 BEGIN
-  RETURN hartonomous_internal.array_or_empty(text::jsonb);
+  value := text::jsonb;  -- not as an argument, which would be computed twice when the function is inlined
+  RETURN hartonomous_internal.array_or_empty(value);
 EXCEPTION WHEN data_exception OR program_limit_exceeded THEN
   RETURN '[]';
 END
@@ -123,14 +126,15 @@ $$;
 COMMENT ON FUNCTION hartonomous_internal.results_of(integer, integer) IS
   'the newest result of a revision on each validation set and by each evaluator, and the SHA-256 of the texts';
 
-CREATE FUNCTION hartonomous_internal.lineage_of(revision integer) RETURNS SETOF hartonomous_internal.lineage_state
+CREATE FUNCTION hartonomous_internal.lineage_of(revision integer, history_before jsonb)
+  RETURNS SETOF hartonomous_internal.lineage_state
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 10
   SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
 BEGIN
   RETURN QUERY
-    SELECT s.* FROM jsonb_array_elements(hartonomous_internal.history_before(revision) -> 'lineage')
+    SELECT s.* FROM jsonb_array_elements(history_before -> 'lineage')
              WITH ORDINALITY e (entry, n)
       CROSS JOIN LATERAL hartonomous_internal.recorded_state(e.entry) s ORDER BY e.n;
   RETURN QUERY
@@ -149,8 +153,8 @@ BEGIN
      ORDER BY a.distance DESC;
 END
 $$;
-COMMENT ON FUNCTION hartonomous_internal.lineage_of(integer) IS
-  'the states of model_lineage() up to a revision, oldest first';
+COMMENT ON FUNCTION hartonomous_internal.lineage_of(integer, jsonb) IS
+  'the states of model_lineage() up to a revision, oldest first, with those of history_before()';
 
 -- Operations name their tensors and no revision, so that they can be applied to other models, too.
 CREATE FUNCTION hartonomous_internal.change_of_plan(name text, plan hartonomous.tensor_plan[]) RETURNS jsonb
@@ -203,12 +207,14 @@ CREATE FUNCTION hartonomous_internal.history_of(revision integer) RETURNS jsonb
   SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
+DECLARE
+  before constant jsonb := hartonomous_internal.history_before(revision);
 BEGIN
   RETURN jsonb_build_object(
     'lineage', (SELECT coalesce(jsonb_agg(to_jsonb(l.state) - 'in_store' ORDER BY l.n), '[]')
                   FROM (SELECT s AS state, row_number() OVER () AS n
-                    FROM hartonomous_internal.lineage_of(revision) s) l),
-    'recipe', (hartonomous_internal.history_before(revision) -> 'recipe') || (
+                    FROM hartonomous_internal.lineage_of(revision, before) s) l),
+    'recipe', (before -> 'recipe') || (
       SELECT coalesce(jsonb_agg(hartonomous_internal.change_of_revision(r.revision_id)
                                 - ARRAY['parent_model', 'parent_revision'] ORDER BY a.distance DESC), '[]')
         FROM hartonomous_internal.ancestors_of(revision) a
