@@ -109,6 +109,7 @@ COMMENT ON FUNCTION hartonomous.validate_model_accuracy(hartonomous.regmodel, te
   'against a baseline revision also the ratio of perplexities, the KL divergence from its predictions (in nats; mean '
   'and quantiles over the tokens), the share of tokens with the same most probable prediction, and what happens to the '
   'probability p of the token that follows: mean and root mean square of its change delta_p, correlation of log p; '
+  'against a baseline with another vocabulary only perplexities, of the whole text per token of the baseline; '
   'columns named _error are standard errors; 42704 if there is no such model or set; other errors as perplexity()';
 
 -- The function is passed by the caller in this call; nothing that is stored in a table is ever executed.

@@ -43,3 +43,20 @@ COMMENT ON PROCEDURE hartonomous.remove_blocks(hartonomous.regmodel, integer, in
   'student; the others are renumbered, and with a set those before gaps repaired, unless repair is false; '
   'rollback_model() undoes it; 22023 unless some blocks are left, 42704 if there is no such model or no set with a '
   'text; other errors as extract_by_layers()';
+
+-- Cancel, crash and concurrent calls: see run_stage().
+CREATE PROCEDURE hartonomous.trim_vocabulary(model hartonomous.regmodel, calibration_set text,
+    dry_run boolean DEFAULT false, nowait boolean DEFAULT false)
+  LANGUAGE plpgsql
+AS $$
+#variable_conflict use_variable
+BEGIN
+  CALL hartonomous_internal.run_stage(model, 'trim_vocabulary',
+    hartonomous_internal.vocabulary_parameters(model, calibration_set, dry_run), nowait, 'rewrite', dry_run);
+END
+$$;
+COMMENT ON PROCEDURE hartonomous.trim_vocabulary(hartonomous.regmodel, text, boolean, boolean) IS
+  'removes the tokens that do not occur in the text of a calibration set, and their rows in the embedding and the '
+  'output matrix, as extract_by_vocabulary() leaves them out of a student; the model gives that text the same pieces, '
+  'and can encode any other text; rollback_model() undoes it; 42704 if there is no such model or no set with a text, '
+  '22004 on NULL; other errors as extract_by_vocabulary()';

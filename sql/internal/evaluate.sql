@@ -15,8 +15,9 @@ CREATE FUNCTION hartonomous_internal.measure_accuracy(model integer, text text, 
   SET search_path = pg_catalog, pg_temp SET row_security = off;
 COMMENT ON FUNCTION hartonomous_internal.measure_accuracy(integer, text, integer, integer, integer) IS
   'perplexity of a revision (NULL: the live one) and, with a baseline, how much its predictions differ from that '
-  'revision''s, in one pass; columns named _error are standard errors; memory as perplexity(), and 4 bytes per scored '
-  'token; errors as perplexity()';
+  'revision''s, in one pass; with another vocabulary only perplexities of the whole text, per token of the baseline; '
+  'columns named _error are standard errors; memory as perplexity(), and 4 bytes per scored token; errors as '
+  'perplexity()';
 
 CREATE FUNCTION hartonomous_internal.measure_usage(model integer, text text, n_ctx integer)
   RETURNS TABLE (layer_id bigint, usage_counts integer[], energies real[])

@@ -24,6 +24,7 @@ BEGIN ATOMIC
     ('RemoveNeurons', 1, '{"stage": "remove_neurons", "keep_ratio": 0.9}', 0.5),
     ('RemoveNeurons', 2, '{"stage": "remove_neurons", "keep_ratio": 0.95}', 0.4),
     ('RemoveBlock', 1, '{"stage": "remove_blocks", "count": 1, "protected_blocks": [0]}', 0.6),
+    ('TrimVocabulary', 1, '{"stage": "trim_vocabulary"}', 0.6),
     ('IndexOptimization', 1, NULL, 0.05),
     ('CacheWarming', 1, NULL, 0.05),
     ('ReclaimSpace', 1, NULL, 0.1),
@@ -172,11 +173,14 @@ DECLARE
 BEGIN
   FOR possible IN
     SELECT l.hypothesis_type, l.level, l.risk,
-           l.change || CASE WHEN l.hypothesis_type IN ('QuantizeModel', 'SvdCompress')
+           l.change || CASE WHEN l.hypothesis_type = 'TrimVocabulary'
+                            THEN jsonb_build_object('calibration_set', calibration_set)
+                            WHEN l.hypothesis_type IN ('QuantizeModel', 'SvdCompress')
                               OR own AND l.hypothesis_type IN ('RemoveNeurons', 'RemoveBlock') THEN calibration
                             ELSE '{}' END AS change
       FROM hartonomous_internal.hypothesis_levels() l
      WHERE l.change IS NOT NULL AND NOT (l.hypothesis_type = 'PruneModel' AND coalesce(few_atoms, true))
+       AND NOT (l.hypothesis_type = 'TrimVocabulary' AND calibration_set IS NULL)
        AND NOT EXISTS (SELECT FROM hartonomous.ooda_hypotheses h
                         WHERE h.model_id = model AND h.revision_id = live AND h.hypothesis_type = l.hypothesis_type
                           AND h.level = l.level AND h.state NOT IN ('proposed', 'obsolete'))

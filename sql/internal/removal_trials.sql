@@ -1,21 +1,22 @@
--- Trials that remove something on the way to a size or a loss: neurons, or a block. Such a trial is a step: what it
--- leaves is calibrated anew, and formats are allocated from there. Both are kept only if that is better than formats
--- alone.
+-- Trials that remove something on the way to a size or a loss: neurons, a block, or tokens. Such a trial is a step:
+-- what it leaves is calibrated anew, and formats are allocated from there. Both are kept only if that is better than
+-- formats alone.
 
 CREATE FUNCTION hartonomous_internal.removals_to_try() RETURNS TABLE (n integer, after integer, change jsonb)
-  LANGUAGE sql IMMUTABLE PARALLEL SAFE COST 1 ROWS 3
+  LANGUAGE sql IMMUTABLE PARALLEL SAFE COST 1 ROWS 4
 BEGIN ATOMIC
   SELECT v.* FROM (VALUES
     (1, NULL::integer, '{"stage": "remove_neurons", "keep_ratio": 0.95}'::jsonb),
     (2, 1, '{"stage": "remove_neurons", "keep_ratio": 0.9}'),
-    (3, NULL, '{"stage": "remove_blocks", "count": 1, "protected_blocks": [0]}')) v (n, after, change);
+    (3, NULL, '{"stage": "remove_blocks", "count": 1, "protected_blocks": [0]}'),
+    (4, NULL, '{"stage": "trim_vocabulary"}')) v (n, after, change);
 END;
 COMMENT ON FUNCTION hartonomous_internal.removals_to_try() IS
   'what is removed on trial, in this order; what is bolder than another (after) only if that was kept';
 
 CREATE FUNCTION hartonomous_internal.is_step(goal jsonb, change jsonb, bytes bigint) RETURNS boolean
   LANGUAGE sql IMMUTABLE PARALLEL SAFE COST 1
-  RETURN change ->> 'stage' IN ('remove_neurons', 'remove_blocks') IS TRUE
+  RETURN change ->> 'stage' IN ('remove_neurons', 'remove_blocks', 'trim_vocabulary') IS TRUE
          AND (bytes > (goal ->> 'target_bytes')::bigint) IS DISTINCT FROM false;
 COMMENT ON FUNCTION hartonomous_internal.is_step(jsonb, jsonb, bigint) IS
   'whether a change removes something and is not by itself as small as a goal wants';
@@ -121,6 +122,8 @@ BEGIN
   FOR removal IN
     SELECT r.change FROM hartonomous_internal.removals_to_try() r
      WHERE NOT EXISTS (SELECT FROM hartonomous.compression_trials t WHERE t.job_id = job AND t.change @> r.change)
+       -- Between predictions of different tokens there is no KL divergence.
+       AND NOT (r.change ->> 'stage' = 'trim_vocabulary' AND j.parameters ->> 'measure' = 'kl_divergence')
        AND (r.after IS NULL OR EXISTS (
              SELECT FROM hartonomous.compression_trials t JOIN hartonomous_internal.removals_to_try() b
                  ON t.change @> b.change

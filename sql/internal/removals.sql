@@ -274,3 +274,60 @@ END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.left_by_removing_blocks(integer, jsonb) IS
   'the blocks and the metadata that remove_blocks() leaves';
+
+-- ---- vocabulary --------------------------------------------------------------------------------------------------
+
+CREATE FUNCTION hartonomous_internal.vocabulary_parameters(model integer, calibration_set text, dry_run boolean)
+  RETURNS jsonb
+  LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+BEGIN
+  IF dry_run IS NULL OR calibration_set IS NULL THEN
+    PERFORM hartonomous_internal.raise_error('22004', 'dry_run and calibration_set cannot be NULL',
+      hint => 'Tokens that do not occur in the text of the set are removed; with dry_run, the call only reports.');
+  ELSIF hartonomous_internal.calibration_text(calibration_set) = '' THEN
+    PERFORM hartonomous_internal.raise_error('22023', format('the text of calibration set "%s" is empty',
+      calibration_set));
+  END IF;
+  PERFORM hartonomous_internal.check_structures(model, 'vocabulary');
+  RETURN jsonb_build_object('calibration_set', calibration_set);
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.vocabulary_parameters(integer, text, boolean) IS
+  'the arguments of trim_vocabulary() as its revision records them; errors as trim_vocabulary()';
+
+CREATE FUNCTION hartonomous_internal.plan_trimming(model integer, parameters jsonb)
+  RETURNS SETOF hartonomous.tensor_plan
+  LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 300
+  SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+  sizes constant hartonomous_internal.network_sizes := hartonomous_internal.network_sizes(model);
+  kept constant integer[] := (hartonomous_internal.trim_vocabulary(model,
+    hartonomous_internal.calibration_text(parameters ->> 'calibration_set'))).kept;
+BEGIN
+  RETURN QUERY
+    SELECT p.* FROM hartonomous_internal.removal_plan(model, hartonomous_internal.model_blocks(model),
+      hartonomous_internal.structure_plan(model, 'vocabulary', sizes.vocabulary,
+        ARRAY[ROW(-1, kept)::hartonomous_internal.kept_structures])) p;
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.plan_trimming(integer, jsonb) IS
+  'what trim_vocabulary() does with each tensor';
+
+CREATE FUNCTION hartonomous_internal.left_by_trimming(model integer, parameters jsonb, OUT blocks integer[],
+    OUT metadata jsonb)
+  LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+BEGIN
+  metadata := (hartonomous_internal.trim_vocabulary(model,
+    hartonomous_internal.calibration_text(parameters ->> 'calibration_set'))).metadata;
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.left_by_trimming(integer, jsonb) IS
+  'the metadata that trim_vocabulary() leaves';

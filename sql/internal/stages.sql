@@ -6,7 +6,7 @@
 
 CREATE FUNCTION hartonomous_internal.stages() RETURNS TABLE (procedure text, stage text, planner text, reporter text,
                                                       remainder text)
-  LANGUAGE sql IMMUTABLE PARALLEL SAFE COST 1 ROWS 9
+  LANGUAGE sql IMMUTABLE PARALLEL SAFE COST 1 ROWS 10
 BEGIN ATOMIC
   SELECT v.* FROM (VALUES
     ('prune_by_importance', 'prune', 'plan_pruning', 'report_pruning', NULL),
@@ -17,6 +17,7 @@ BEGIN ATOMIC
     ('quantize_model_geometry', 'quantize_geometry', 'plan_encoding', 'report_encoding', NULL),
     ('remove_neurons', 'remove_neurons', 'plan_removing_neurons', 'report_removing', 'left_by_removing_neurons'),
     ('remove_blocks', 'remove_blocks', 'plan_removing_blocks', 'report_removing', 'left_by_removing_blocks'),
+    ('trim_vocabulary', 'trim_vocabulary', 'plan_trimming', 'report_removing', 'left_by_trimming'),
     ('run_plan', NULL, NULL, 'report_plan', NULL)) v (procedure, stage, planner, reporter, remainder);
 END;
 COMMENT ON FUNCTION hartonomous_internal.stages() IS

@@ -12,6 +12,7 @@ BEGIN ATOMIC
     ('svd', 'svd_compress_model', 'svd_parameters'),
     ('remove_neurons', 'remove_neurons', 'neuron_parameters'),
     ('remove_blocks', 'remove_blocks', 'block_parameters'),
+    ('trim_vocabulary', 'trim_vocabulary', 'vocabulary_parameters'),
     ('plan', 'run_plan', NULL),
     ('backup', NULL, NULL),
     ('validate', NULL, NULL)) v (stage, procedure, parameters_function);

@@ -17,6 +17,7 @@
 #include "hartonomous/evaluate.hpp"
 #include "hartonomous/generate.hpp"
 #include "hartonomous/progress.hpp"
+#include "hartonomous/text_comparison.hpp"
 #include "hartonomous/usage.hpp"
 
 using namespace hartonomous;
@@ -48,15 +49,26 @@ evaluation_watcher progress_notices() {
   };
 }
 
-// Predictions over other vocabularies cannot be compared token by token.
-void require_same_tokens(language_model& model, language_model& baseline, const std::string& text) {
-  if (&model.tokenizer() == &baseline.tokenizer() || (model.network().vocabulary() == baseline.network().vocabulary() &&
-                                                      model.encode(text) == baseline.encode(text))) {
-    return;
+// Predictions over different vocabularies cannot be compared token by token.
+bool same_tokens(language_model& model, language_model& baseline, const std::string& text) {
+  return &model.tokenizer() == &baseline.tokenizer() ||
+         (model.network().vocabulary() == baseline.network().vocabulary() &&
+          model.encode(text) == baseline.encode(text));
+}
+
+// Every token but the first is scored.
+scored_text score_text(language_model& model, const std::string& text, std::uint32_t n_ctx) {
+  const std::vector<token_id> tokens = model.encode(text);
+  scored_text scored;
+  std::string bytes;
+  for (const token_id token : tokens) {
+    const std::size_t before = bytes.size();
+    model.tokenizer().append_piece(bytes, token, false);
+    scored.ends.push_back((scored.ends.empty() ? 0 : scored.ends.back()) + bytes.size() - before);
   }
-  throw error(sqlstate::feature_not_supported, "the revision and the baseline have other vocabularies",
-              "KL divergence and a ratio of perplexities compare predictions of the same tokens.",
-              "Measure both without a baseline, or pass a baseline with the same vocabulary.");
+  const std::vector<score_window> windows = covering_windows(tokens, n_ctx, model.begin());
+  scored.log_probabilities = score_windows(model.network(), windows, work_memory(), progress_notices());
+  return scored;
 }
 
 // The row that measure_accuracy() returns.
@@ -70,10 +82,12 @@ struct measures_row {
     values[count++] = Int32GetDatum(static_cast<int32>(n_ctx));
     values[count++] = Int64GetDatum(static_cast<int64>(tokens));
   }
-  void add_measures(const model_comparison& c, bool compared) {
+  // Without the same tokens there are no measures but perplexities.
+  void add_measures(const model_comparison& c, bool with_baseline, bool compared) {
     add(c.perplexity, true);
-    for (const estimate& e : {c.baseline_perplexity, c.perplexity_ratio, c.kl_divergence, c.same_top,
-                              c.probability_change, c.probability_change_rms}) {
+    add(c.baseline_perplexity, with_baseline);
+    add(c.perplexity_ratio, with_baseline);
+    for (const estimate& e : {c.kl_divergence, c.same_top, c.probability_change, c.probability_change_rms}) {
       add(e, compared);
     }
     const token_quantiles& q = c.kl_quantiles;
@@ -141,18 +155,27 @@ HARTONOMOUS_FUNCTION(measure_accuracy) {
     const std::uint32_t n_ctx = model.context(fcinfo, 2);
     const std::vector<score_window> windows = perplexity_windows(model.encode(of), n_ctx, model.begin());
     model_comparison c;
-    const bool compared = !PG_ARGISNULL(4);
-    if (compared) {
+    const bool with_baseline = !PG_ARGISNULL(4);
+    bool compared = false;
+    if (with_baseline) {
       language_model baseline(atoms_argument(fcinfo, 4, id));
-      require_same_tokens(model, baseline, of);
-      c = compare_models(model.network(), baseline.network(), windows, work_memory(), progress_notices());
+      compared = same_tokens(model, baseline, of);
+      if (compared) {
+        c = compare_models(model.network(), baseline.network(), windows, work_memory(), progress_notices());
+      } else {
+        const text_comparison t = compare_texts(score_text(model, of, n_ctx), score_text(baseline, of, n_ctx));
+        c.tokens = t.tokens;
+        c.perplexity = t.perplexity;
+        c.baseline_perplexity = t.baseline_perplexity;
+        c.perplexity_ratio = t.perplexity_ratio;
+      }
     } else {
       const std::vector<double> scores = score_windows(model.network(), windows, work_memory(), progress_notices());
       c.tokens = scores.size();
       c.perplexity = perplexity_of(scores);
     }
     row.add_integers(n_ctx, c.tokens);
-    row.add_measures(c, compared);
+    row.add_measures(c, with_baseline, compared);
   }
   return composite_datum(fcinfo, row.values, row.nulls);
 }

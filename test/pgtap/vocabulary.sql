@@ -2,7 +2,7 @@
 BEGIN;
 \ir lib/model_files.sql
 \ir lib/language_models.sql
-SELECT plan(27);
+SELECT plan(50);
 SELECT create_store() \g /dev/null
 
 -- The little llama with pieces of text among its tokens, an output matrix with a bias, and keys that name tokens.
@@ -66,6 +66,71 @@ SELECT ok(perplexity(:s, repeat('cab', 90), 32) > 1, 'a student whose output is 
 SELECT extract_by_vocabulary(:tied, 'a b c ab abab cacab ababab acb bca', 'needed') AS s \gset
 SELECT ok(export_gguf(:s) = export_gguf(:tied), 'a student that needs all tokens is the same file');
 
+-- The model itself
+SELECT extract_by_vocabulary(:m, 'cab', 'of cab') AS s \gset
+SELECT add_calibration_set('cab', 'cab') \g /dev/null
+SELECT export_gguf(:m) AS original \gset
+CREATE FUNCTION lib.log_likelihood(model integer, text text, revision integer) RETURNS float8 LANGUAGE sql VOLATILE
+  AS $$ SELECT sum(log_probability) FROM score_tokens(model, text, 32, revision) $$;
+CREATE FUNCTION lib.says_of(model integer, text text) RETURNS text LANGUAGE sql VOLATILE
+  AS $$ SELECT concat_ws(' ', tokens, round(perplexity_ratio::numeric, 6), round(perplexity::numeric, 4),
+               round(baseline_perplexity::numeric, 4), kl_divergence, same_top, delta_p, kl_median)
+          FROM measure_accuracy(model, text, 32, NULL, 1) $$;
+CREATE FUNCTION lib.expected_of(model integer, text text, trimmed integer) RETURNS text LANGUAGE sql VOLATILE
+  AS $$ SELECT concat_ws(' ', n, round(exp((b - t) / n)::numeric, 6), round(exp(-t / n)::numeric, 4),
+               round(exp(-b / n)::numeric, 4))
+          FROM (SELECT cardinality(tokenize(model, text)) - 1 AS n, log_likelihood(model, text, trimmed) AS t,
+                       log_likelihood(model, text, 1) AS b) v $$;
+CALL hartonomous.trim_vocabulary(:m, 'cab', dry_run => true);
+SELECT is(present(:m), 1, 'a dry run changes nothing');
+CALL hartonomous.trim_vocabulary(:m, 'cab');
+SELECT present(:m) AS trimmed \gset
+SELECT ok(export_gguf(:m) = export_gguf(:s), 'a model without some tokens is its student');
+SELECT is(tokenize(:m, 'cab'), '{1,259,262}', 'the tokens have other numbers');
+SELECT is(array_agg(concat_ws(' ', fault, object, detail)), NULL, 'without faults') FROM check_model(:m);
+SELECT is(revision_recipe(:trimmed), '[{"stage": "trim_vocabulary", "calibration_set": "cab"}]', 'the recipe has it');
+CALL hartonomous.trim_vocabulary(:m, 'cab');
+SELECT is(present(:m), :trimmed, 'nothing to remove makes no revision');
+SELECT says_of(:m, repeat('cab', 90)) AS of_cab, says_of(:m, repeat('abab ca', 40)) AS of_others \gset
+SELECT rollback_model(:m, 1) \g /dev/null
+SELECT ok(export_gguf(:m) = :'original', 'everything is there again after a rollback');
+SELECT is(tokenize(:m, 'cab'), '{1,259,268}', 'also the tokens');
+-- Ratios of the probabilities of whole texts, by the tokens of the baseline, here the live revision.
+SELECT is(:'of_cab', expected_of(:m, repeat('cab', 90), :trimmed), 'a text whose tokens are all left');
+SELECT is(:'of_others', expected_of(:m, repeat('abab ca', 40), :trimmed),
+  'a text that needs other tokens now is measured as a whole, and has no KL divergence');
+SELECT ok(cardinality(tokenize(:s, repeat('abab ca', 40))) > cardinality(tokenize(:m, repeat('abab ca', 40))),
+  'it has more of them');
+SELECT rollback_model(:m, :trimmed) \g /dev/null
+SELECT ok(export_gguf(:m) = export_gguf(:s), 'and forward again');
+SELECT rollback_model(:m, 1) \g /dev/null
+SELECT add_validation_set('others', repeat('abab ca', 40)) \g /dev/null
+INSERT INTO compression_jobs (model_id, procedure, parameters, original_revision_id, baseline_revision_id, state)
+  SELECT :m, 'compress_model', jsonb_build_object('removals', true, 'calibration_set', 'cab', 'measure', measure,
+           'validation_set', 'others', 'n_ctx', 32), 1, 1, 'running'
+    FROM unnest('{perplexity,kl_divergence}'::text[]) measure;
+SELECT is(array_agg(next_removal(job_id) ORDER BY job_id),
+  ARRAY['{"stage": "trim_vocabulary", "calibration_set": "cab"}', NULL]::jsonb[],
+  'compress_model() tries it unless KL divergence is the measure') FROM compression_jobs;
+DELETE FROM compression_jobs;
+SELECT ooda_hypothesize(:m) \g /dev/null
+SELECT is(count(*), 0::bigint, 'without a calibration set the loop does not propose it')
+  FROM ooda_hypotheses WHERE hypothesis_type = 'TrimVocabulary';
+SELECT ooda_hypothesize(:m, 'cab') \g /dev/null
+SELECT is(array_agg(shown_sql), '{"CALL hartonomous.trim_vocabulary(''words'', calibration_set => ''cab'');"}',
+  'with one it does') FROM ooda_hypotheses WHERE hypothesis_type = 'TrimVocabulary';
+SELECT ooda_approve(hypothesis_id) FROM ooda_hypotheses WHERE hypothesis_type = 'TrimVocabulary' \g /dev/null
+CALL ooda_cycle(:m, 'others', 'cab', max_degradation => 0.001, risk_limit => 0, n_ctx => 32);
+SELECT is(array_agg(state || ' ' || (outcome ~ '^loses .* % of perplexity')), '{"rolled_back true"}',
+  'and puts back what a text needs that it was not calibrated on')
+  FROM ooda_hypotheses WHERE hypothesis_type = 'TrimVocabulary';
+SELECT is(array_agg(concat_ws(' ', fault, object, detail)), NULL, 'without faults') FROM check_model(:m);
+INSERT INTO calibration_sets (calibration_set, text) VALUES ('nothing', ''), ('imported', NULL);
+SELECT throws_ok(format('CALL hartonomous.trim_vocabulary(%s)', arguments), state, NULL, arguments)
+  FROM (VALUES (:'m' || ', NULL', '22004'), (:'m' || ', ''cab'', dry_run => NULL', '22004'),
+               (:'m' || ', ''none''', '42704'), (:'m' || ', ''imported''', '42704'), (:'m' || ', ''nothing''', '22023'),
+               ('4711, ''cab''', '42704')) v (arguments, state);
+
 -- Requests that make no sense
 SELECT throws_ok(format('SELECT extract_by_vocabulary(%s, NULL)', :m), '22004', NULL, 'no corpus');
 SELECT throws_ok(format('SELECT extract_by_vocabulary(%s, %L)', :m, ''), '22023', 'the corpus is empty',
@@ -77,7 +142,8 @@ SELECT import_gguf(llama_gguf(1, '{tokenizer.ggml.model}'), 'mute') AS mute \gse
 SELECT throws_ok(format('SELECT extract_by_vocabulary(%s, ''a'')', :mute), '22023', 'the model has no tokenizer',
   'a model without a tokenizer');
 SELECT throws_ok(format('SELECT structure_scores(%s, ''vocabulary'')', :m), '22023', NULL, 'tokens have no scores');
-SELECT throws_ok(format('SELECT trim_vocabulary(%s, NULL)', :m), '22004', NULL, 'no corpus to trim to');
+SELECT throws_ok(format('SELECT hartonomous_internal.trim_vocabulary(%s, NULL)', :m), '22004', NULL,
+  'no corpus to trim to');
 SET LOCAL hartonomous.max_work_memory = '4MB';
 SELECT throws_ok(format('SELECT extract_by_vocabulary(%s, repeat(''a b'', 1000000))', :m), '53200', NULL,
   'a corpus that is too long');
