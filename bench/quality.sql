@@ -106,8 +106,8 @@ INSERT INTO targets
          AS mixtures (mixture, most, wanted);
 
 CREATE TABLE trials (
-  line integer, bytes bigint, stored bigint, seconds float8, kl float8, kl_error float8, ratio float8, ratio_error float8,
-  same_top float8, same_top_error float8
+  line integer, bytes bigint, stored bigint, predicted float8, seconds float8, kl float8, kl_error float8, ratio float8,
+  ratio_error float8, same_top float8, same_top_error float8
 );
 CREATE TABLE started (at timestamptz);
 
@@ -127,12 +127,13 @@ DECLARE
   revisions integer[] := ARRAY(SELECT r.revision_id FROM hartonomous.model_revisions r
                                 WHERE r.model_id = hartonomous.model_id(change.model) AND r.state IN ('live', 'backup')
                                 ORDER BY r.revision_id);
-  stored bigint := (SELECT r.logical_bytes FROM hartonomous.model_revisions r
-                     WHERE r.model_id = hartonomous.model_id(change.model) AND r.state = 'live');
+  live hartonomous.model_revisions := (SELECT r FROM hartonomous.model_revisions r
+                                        WHERE r.model_id = hartonomous.model_id(change.model) AND r.state = 'live');
 BEGIN
   INSERT INTO trials
-    SELECT change_line, exported, stored, took, v.kl_divergence, v.kl_divergence_error, v.perplexity_ratio,
-           v.perplexity_ratio_error, v.same_top, v.same_top_error
+    SELECT change_line, exported, live.logical_bytes, (live.metrics ->> 'predicted_kl_divergence')::float8, took,
+           v.kl_divergence, v.kl_divergence_error, v.perplexity_ratio, v.perplexity_ratio_error, v.same_top,
+           v.same_top_error
       FROM hartonomous.validate_model_accuracy(change.model, 'evaluation', baseline_revision => revisions[1],
                                                n_ctx => length_of_chunks) AS v;
   PERFORM hartonomous.rollback_model(change.model, revisions[1]);
@@ -157,7 +158,8 @@ SELECT sum(l.parameter_count) / 1e6 AS millions FROM hartonomous.model_layers l 
 WITH measured AS (SELECT c.change, c.method, t.* FROM trials t JOIN changes c USING (line))
 SELECT t.change AS mixture, t.method, t.bytes, t.bytes - i.bytes AS "over imatrix",
        round(t.kl::numeric, 6) AS "KL divergence", round(t.kl_error::numeric, 6) AS "±",
-       round((t.kl / i.kl)::numeric, 3) AS "x imatrix", g.most AS "at most", g.wanted,
+       round(t.predicted::numeric, 6) AS predicted, round((t.kl / i.kl)::numeric, 3) AS "x imatrix",
+       g.most AS "at most", g.wanted,
        CASE WHEN g.most IS NOT NULL THEN t.bytes <= i.bytes AND t.kl <= g.most * i.kl
               AND i.kl - t.kl > 2 * sqrt(t.kl_error ^ 2 + i.kl_error ^ 2) END AS met,
        round(t.ratio::numeric, 5) AS "x perplexity", round(t.ratio_error::numeric, 5) AS "±",
