@@ -100,5 +100,4 @@ $$;
 COMMENT ON FUNCTION hartonomous.delete_model(hartonomous.regmodel, boolean) IS
   'deletes a model with all its revisions, in one transaction; returns the bytes on disk that are freed when it '
   'commits; its students stay, without a parent but with its lineage; 42704 if there is no such model, 55P03 with '
-  'nowait or if readers of '
-  'the atoms do not end in time';
+  'nowait, or if readers of the atoms or changes of a student do not end in time';

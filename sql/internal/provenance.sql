@@ -294,9 +294,11 @@ $$;
 COMMENT ON FUNCTION hartonomous_internal.is_as_imported(integer) IS
   'whether no stage lies between the import of a model and a revision';
 
+-- Readers of the atoms must not queue behind a deletion that waits for a row.
 CREATE FUNCTION hartonomous_internal.leave_history(model integer) RETURNS void
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
+  SET lock_timeout = '1s'
 AS $$
 #variable_conflict use_variable
 BEGIN
@@ -308,4 +310,6 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.leave_history(integer) IS
-  'stores with the students of a model how the state was made from which they were: it is about to be deleted';
+  'stores with the students of a model how the state was made from which they were: it is about to be '
+  'deleted; 55P03 if '
+  'one of their revisions stays locked';
