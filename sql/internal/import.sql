@@ -94,6 +94,33 @@ COMMENT ON FUNCTION hartonomous_internal.import_file(anyelement, text, jsonb, js
   'opens a model file once, makes the rows of begin_import() and writes the atoms into the partition; '
   'pg_stat_progress_copy shows its progress; 42501 without the right to read the file or to write to the store';
 
+-- The cost of an atom is what this import has taken besides the weights. Below 1 MiB it does not matter.
+CREATE FUNCTION hartonomous_internal.warn_of_small_atoms(model integer, atom_size integer, atoms bigint,
+    logical_bytes bigint, physical_bytes bigint) RETURNS void
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 250
+  SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+  usual constant integer := 8192;
+  factor constant numeric := round(physical_bytes::numeric / nullif(logical_bytes, 0), 2);
+  wasted numeric;
+BEGIN
+  SELECT (physical_bytes - logical_bytes)::numeric / nullif(atoms, 0)
+         * (atoms - sum(hartonomous_internal.expected_atoms(l.parameter_count, l.row_length,
+             least(usual, l.row_length)::integer))) INTO wasted
+    FROM hartonomous.model_layers l WHERE l.model_id = model;
+  IF atom_size < usual AND wasted > greatest(0.1 * logical_bytes, 1048576) THEN
+    RAISE WARNING 'atoms of % weights take % times the bytes of their weights on disk', atom_size, factor
+      USING HINT
+      = format('Atoms of at most %s weights (the default atom_size) would take about %s times as much.', usual,
+        round((physical_bytes - wasted) / logical_bytes, 2));
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.warn_of_small_atoms(integer, integer, bigint, bigint, bigint) IS
+  'warns if a model takes more than a tenth of its weights and 1 MiB more on disk for being cut into small atoms';
+
 -- A single statement in one transaction: a cancel, crash or error leaves nothing behind.
 CREATE FUNCTION hartonomous_internal.import_model(source anyelement, container text, model_name text, atom_size integer,
     config jsonb DEFAULT 'null', tokenizer jsonb DEFAULT 'null') RETURNS integer
@@ -130,12 +157,13 @@ BEGIN
             coalesce(sum(d.bytes), 0)::bigint, partition, extract(epoch FROM clock_timestamp() - started))
      FROM jsonb_to_recordset(loaded) d (atoms bigint, bytes bigint);
   PERFORM hartonomous_internal.make_current(model, revision);
-  SELECT m.parameter_count AS parameters, r.logical_bytes AS bytes,
+  SELECT m.parameter_count AS parameters, r.logical_bytes AS bytes, r.atom_count AS atoms, r.physical_bytes AS disk,
          (SELECT count(*) FROM hartonomous.model_layers l WHERE l.model_id = model) AS tensors INTO STRICT imported
     FROM hartonomous.models m JOIN hartonomous.model_revisions r ON r.revision_id = revision WHERE m.model_id = model;
   RAISE NOTICE 'imported model % "%": % tensors, % parameters, %, revision %, % s', model, model_name, imported.tensors,
     imported.parameters, hartonomous.human_bytes(imported.bytes), revision,
     round(extract(epoch FROM clock_timestamp() - started), 1);
+  PERFORM hartonomous_internal.warn_of_small_atoms(model, atom_size, imported.atoms, imported.bytes, imported.disk);
   RETURN model;
 END
 $$;

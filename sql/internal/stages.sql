@@ -147,12 +147,13 @@ BEGIN
                                                      WHERE r.run_id = run)) l
       LEFT JOIN unnest(plan) p ON p.layer_id = l.layer_id
     ON CONFLICT DO NOTHING;
+  PERFORM hartonomous_internal.require_disk_space(run, plan);
   RETURN run;
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.begin_run(integer, text, text, jsonb, hartonomous.tensor_plan[], text) IS
   'a run, new or resumed, with a step for each tensor of a model that is left: what the plan says, or else a copy; the '
-  'caller holds the lock of the model';
+  'caller holds the lock of the model; 53100 if the disk is too small';
 
 CREATE FUNCTION hartonomous_internal.stage_result(model integer, run bigint, started timestamptz, disk_before bigint)
   RETURNS jsonb

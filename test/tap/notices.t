@@ -99,4 +99,21 @@ SKIP: {
         qr/^NOTICE:  block 0 makes up for blocks 1 to 2: relative error of the residual stream 0\.\d{4} instead of 0\.\d{4}$/m);
 }
 
+# Small atoms, which cost more than their weights: 256 kB in 2048 of 32 weights; and too few to matter.
+$session->query(<<'SQL');
+CREATE FUNCTION zeros(rows integer, columns integer) RETURNS bytea LANGUAGE sql AS $$
+  SELECT set_byte('\x0000000000000000', 0, length(header)) || convert_to(header, 'UTF8') || decode(repeat('00', 4 * rows * columns), 'hex')
+    FROM format('{"w":{"dtype":"F32","shape":[%s,%s],"data_offsets":[0,%s]}}', rows, columns, 4 * rows * columns) AS header
+$$;
+SQL
+says('SELECT hartonomous.import_safetensors(zeros(256, 1024), \'small atoms\', atom_size => 32);',
+    qr/^WARNING:  atoms of 32 weights take [34]\.\d+ times the bytes of their weights on disk$/m);
+$session->query('\set VERBOSITY default');
+says('SELECT hartonomous.import_safetensors(zeros(256, 1024), \'small atoms again\', atom_size => 32);',
+    qr/^HINT:  Atoms of at most 8192 weights \(the default atom_size\) would take about 1\.\d+ times as much\.$/m);
+$session->query('\set VERBOSITY terse');
+unlike $session->query("SELECT hartonomous.import_safetensors(zeros(64, 256), 'few', atom_size => 32);"), qr/WARNING/,
+    'a few small atoms do not matter';
+unlike $session->query("SELECT hartonomous.import_safetensors(zeros(4096, 32), 'rows of 32');"), qr/WARNING/,
+    'rows that are short themselves cannot be any longer';
 done_testing();

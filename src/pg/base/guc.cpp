@@ -11,7 +11,7 @@
 
 namespace hartonomous::pg {
 
-settings current_settings = {1024 * 1024, 60 * 1000, 1, 64 * 1024};
+settings current_settings = {1024 * 1024, 60 * 1000, 1, 64 * 1024, true};
 
 namespace {
 
@@ -37,6 +37,10 @@ void define_settings() {
       "hartonomous.model_cache_size", "Sets the largest amount of memory in which a session caches decoded tensors.",
       "They are used by the next evaluation; 0 disables the cache.", &current_settings.model_cache_kb, 64 * 1024, 0,
       MAX_KILOBYTES, PGC_USERSET, GUC_UNIT_KB, nullptr, model_cache_resized, nullptr);
+  DefineCustomBoolVariable("hartonomous.check_disk_space",
+                           "Sets whether a stage that does not fit the disk fails before it writes.",
+                           "It fails with 53100 and names the number of bytes.", &current_settings.check_disk_space,
+                           true, PGC_USERSET, 0, nullptr, nullptr, nullptr);
   static char* simd = nullptr;
   DefineCustomStringVariable("hartonomous.simd", "Shows the vector instructions in use.",
                              "They are the best that the processor supports; results do not depend on them.", &simd,
