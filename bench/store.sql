@@ -98,7 +98,7 @@ SELECT clock_timestamp() AS t0 \gset
 CREATE TABLE copied AS SELECT a.* FROM :mpart a JOIN jsonb_each_text(:'cuts') c (layer, cut)
   ON a.layer_id = c.layer::bigint AND a.importance_score >= c.cut::real;
 INSERT INTO bench SELECT :round, 'CREATE TABLE AS of its rows', extract(epoch FROM clock_timestamp() - :'t0');
-ALTER TABLE copied ADD PRIMARY KEY (layer_id, atom_sequence, model_id) WITH (fillfactor = 100);
+ALTER TABLE copied ADD PRIMARY KEY (model_id, layer_id, atom_sequence) WITH (fillfactor = 100);
 CREATE INDEX ON copied USING gist (weights_geometry hartonomous_internal.gist_points);
 ANALYZE copied;
 INSERT INTO bench SELECT :round, 'the same with its indexes', extract(epoch FROM clock_timestamp() - :'t0');

@@ -82,8 +82,8 @@ BEGIN
       hilbert_index bigint GENERATED ALWAYS AS (hartonomous.hilbert_index(x, y, importance_score)) STORED,
       planned_format text,
       content_hash bytea GENERATED ALWAYS AS (sha256(atom_data::bytea)) STORED,
-      -- In this order an index entry has no padding. Partitions are filled once, in the order of the key.
-      PRIMARY KEY (layer_id, atom_sequence, model_id) WITH (fillfactor = 100)
+      -- Partitions are filled once, in the order of the key.
+      PRIMARY KEY (model_id, layer_id, atom_sequence) WITH (fillfactor = 100)
     ) PARTITION BY LIST (model_id);
     CREATE INDEX tensor_atoms_geometry ON hartonomous.tensor_atoms
       USING gist (weights_geometry hartonomous_internal.gist_points);

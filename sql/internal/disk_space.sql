@@ -6,7 +6,9 @@ COMMENT ON FUNCTION hartonomous_internal.free_bytes_of_tablespace(oid) IS
   'bytes that the server can still write to the disk on which this database has its tables in a tablespace (0: the '
   'default one); NULL if it has none there';
 
--- What a run has still to write: the weights as planned, and besides them what atoms take now.
+-- What a run has still to write: the weights as planned, and besides them what atoms take now. Plans of users may say
+-- anything, so that their figures are believed only as far as they are possible: no format has more than 8 bytes a
+-- weight.
 CREATE FUNCTION hartonomous_internal.bytes_to_write(run bigint, plan hartonomous.tensor_plan[]) RETURNS numeric
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
@@ -25,8 +27,10 @@ BEGIN
       SELECT layer_id, count(*) AS atoms, sum(hartonomous.weights_bytes(atom_data)) AS bytes FROM %s GROUP BY layer_id),
     live AS (SELECT sum(s.atoms) AS atoms, sum(s.bytes) AS bytes, $3::numeric AS disk_bytes FROM stored s)
     SELECT sum(w.bytes + w.atoms * greatest(live.disk_bytes - live.bytes, 0) / nullif(live.atoms, 0))
-      FROM live, (SELECT coalesce(p.bytes_after, s.bytes) AS bytes, coalesce(p.atoms_after, s.atoms) AS atoms
+      FROM live, (SELECT least(greatest(coalesce(p.bytes_after, s.bytes), 0), 8.0 * l.parameter_count) AS bytes,
+                         least(greatest(coalesce(p.atoms_after, s.atoms), 0), s.atoms) AS atoms
                     FROM hartonomous.compression_steps c
+                    LEFT JOIN hartonomous.model_layers l ON l.layer_id = c.layer_id
                     LEFT JOIN stored s ON s.layer_id = c.layer_id
                     LEFT JOIN unnest($2) p ON p.layer_id = c.layer_id AND p.operation IS NOT NULL
                    WHERE c.run_id = $1 AND c.state = 'waiting') w$sql$, source)

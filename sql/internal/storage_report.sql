@@ -39,15 +39,15 @@ DECLARE
   kept record;
 BEGIN
   FOR kept IN
-    SELECT c.oid::regclass AS relation, bool_or(a.attname = 'revision_id') AS by_revision,
-           bool_or(a.attname = 'calibration_set') AS by_set,
+    SELECT c.oid::regclass AS relation, k.by_revision,
            string_agg(format('coalesce(pg_column_size(t.%I), 0)', a.attname), ' + ' ORDER BY a.attnum) AS size
-      FROM unnest(ARRAY['calibration_stats', 'calibration_grams', 'sensitivities', 'sensitivity_probes', 'svd_spectra',
-                        'atom_usage_stats']) WITH ORDINALITY AS k (name, n)
+      FROM (VALUES ('calibration_stats', true, 1), ('calibration_grams', true, 2), ('sensitivities', true, 3),
+                   ('sensitivity_probes', true, 4), ('svd_spectra', true, 5), ('atom_usage_stats', false, 6))
+           AS k (name, by_revision, n)
       JOIN pg_class c ON c.relnamespace = 'hartonomous'::regnamespace AND c.relname = k.name
       JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
      WHERE has_table_privilege(c.oid, 'SELECT')
-     GROUP BY c.oid, k.n ORDER BY k.n
+     GROUP BY c.oid, k.by_revision, k.n ORDER BY k.n
   LOOP
     RETURN QUERY EXECUTE format($sql$
       SELECT $2, s.revision, s.name, s.entries, s.bytes,
@@ -56,7 +56,7 @@ BEGIN
         FROM (SELECT %s AS revision, %s AS name, count(*) AS entries, sum(%s + %s)::bigint AS bytes
                 FROM %s t WHERE t.model_id = $1 GROUP BY 1, 2) s ORDER BY s.revision, s.name$sql$,
       CASE WHEN kept.by_revision THEN 't.revision_id' ELSE 'NULL::integer' END,
-      CASE WHEN kept.by_set THEN 't.calibration_set' ELSE 'NULL::text' END, header, kept.size, kept.relation)
+      CASE WHEN kept.by_revision THEN 't.calibration_set' ELSE 'NULL::text' END, header, kept.size, kept.relation)
       USING model, kept.relation::text;
   END LOOP;
 END
@@ -72,10 +72,16 @@ CREATE FUNCTION hartonomous_internal.freed_by(model integer, base integer) RETUR
   SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
+DECLARE
+  statement text;
 BEGIN
+  -- Readers of the atoms need not be allowed to see runs.
+  IF has_table_privilege('hartonomous.compression_runs', 'SELECT') THEN
+    statement := (SELECT format('SELECT hartonomous.abandon_run(%s)', max(c.run_id)) FROM hartonomous.compression_runs c
+                   WHERE c.model_id = model AND c.revision_id = base AND c.state = 'running' HAVING count(*) > 0);
+  END IF;
   RETURN coalesce(
-    (SELECT format('SELECT hartonomous.abandon_run(%s)', max(c.run_id)) FROM hartonomous.compression_runs c
-      WHERE c.model_id = model AND c.revision_id = base AND c.state = 'running' HAVING count(*) > 0),
+    statement,
     (SELECT 'SELECT ' || string_agg(format('hartonomous.drop_backup(%s)', r.revision_id), ', ' ORDER BY r.revision_id)
        FROM hartonomous.model_revisions r
        JOIN hartonomous.model_revisions b ON b.revision_id = base

@@ -196,7 +196,7 @@ const char* build_query(atom_receiver& receiver, Oid source, int32 revision, con
     receiver.target[n++] = i;
   }
   table_close(from, NoLock);
-  // The condition on the model, which all rows share, is needed where the primary key begins with it, as a user's may.
+  // The condition on the model, which all rows share, is needed because the primary key begins with it.
   appendStringInfo(&query, " FROM %s WHERE model_id OPERATOR(pg_catalog.=) %d AND layer_id OPERATOR(pg_catalog.=) $1",
                    quote_qualified_identifier(get_namespace_name(get_rel_namespace(source)), get_rel_name(source)),
                    asked.model);

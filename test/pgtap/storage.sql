@@ -1,7 +1,7 @@
 -- What a model takes on disk: the figures against PostgreSQL's own and against sums made here.
 BEGIN;
 \ir lib/model_files.sql
-SELECT plan(53);
+SELECT plan(54);
 SELECT import_gguf(little_gguf(), 'little') AS model \gset
 
 -- Every row against its table
@@ -135,11 +135,15 @@ SELECT ok(bytes_to_write(:run, NULL) BETWEEN 0.99 * physical_bytes AND 1.01 * ph
   FROM storage_report(:model) WHERE state = 'live';
 UPDATE compression_steps SET state = 'done' WHERE run_id = :run;
 SELECT is(bytes_to_write(:run, NULL), 0::numeric, 'all steps done: nothing is left to write');
+SELECT min(layer_id) AS boasted FROM model_layers \gset
 CREATE FUNCTION lib.too_large() RETURNS tensor_plan[] LANGUAGE sql STABLE
   RETURN (
     SELECT array_agg(
       ROW(layer_id, layer_name, 'quantize', '{"format": "F32"}', 1, 1, 1, 1000000000000000000, NULL, NULL)::tensor_plan)
             FROM (SELECT * FROM model_layers ORDER BY layer_id LIMIT 1) l);
+SELECT lives_ok(format('SELECT begin_run(%s, ''boast'', ''rewrite'', ''{}'', too_large())', :model),
+  'a plan that says more than is possible is not believed');
+UPDATE model_layers SET parameter_count = 1000000000000000000 WHERE layer_id = :boasted;
 SELECT throws_like(format('SELECT begin_run(%s, ''grow'', ''rewrite'', ''{}'', too_large())', :model),
   'stage "grow" needs about 888 PB of disk space, and tablespace "pg_default" has % left', 'a stage that does not fit');
 SELECT throws_ok(format('SELECT begin_run(%s, ''grow'', ''rewrite'', ''{}'', too_large())', :model), '53100', NULL,
