@@ -88,7 +88,8 @@ INSERT INTO lib.statements (statement) VALUES
     ORDER BY l.created_at) FROM model_lineage(%L) l'),
   ('SELECT jsonb_array_length(file_metadata(export_gguf(%L, true), ''gguf'') -> ''kv'')'),
   ('SELECT string_agg(concat_ws('' '', s.stage, s.state, s.atoms, s.logical_bytes), '','' ORDER BY s.revision_id)
-    FROM storage_report(%L) s'),
+    FROM storage_report(%L) s WHERE s.state <> ''statistics'''),
+  ('SELECT count(*) FROM storage_summary(%L)'),
   ('SELECT md5(string_agg(concat_ws('' '', d.layer_name, d.removed, d.added, d.re_encoded), '',''
     ORDER BY d.layer_name)) FROM (SELECT min(h.revision_id) AS a, max(h.revision_id) AS b
     FROM model_history(%L) h WHERE h.state <> ''dropped'') r,
