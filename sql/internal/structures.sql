@@ -264,12 +264,13 @@ AS $$
 #variable_conflict use_variable
 BEGIN
   IF (SELECT r.structure_id FROM hartonomous.model_revisions r WHERE r.revision_id = parent)
-     IS DISTINCT FROM hartonomous_internal.live_structure(model) THEN
+     IS DISTINCT FROM hartonomous_internal.live_structure(model)
+     AND EXISTS (SELECT FROM hartonomous_internal.layers_of_revision(parent) b
+                   JOIN hartonomous.model_layers l ON l.layer_id = b.layer_id
+                  WHERE l.tensor_shape <> b.tensor_shape) THEN
     PERFORM hartonomous_internal.network_sizes(model);
   END IF;
-EXCEPTION WHEN feature_not_supported THEN
-  NULL;  -- of other networks it is not known how tensors fit together
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.check_structure(integer, integer) IS
-  '55000 if a language model from which something was removed since a revision does not fit together';
+  '55000 if the live tensors of a model, whose shapes have changed since a revision, do not fit together';

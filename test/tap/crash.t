@@ -177,6 +177,10 @@ my @work = (
     ['backup_model', 'SELECT hartonomous.backup_model(1);', $busy],
     ['prune_region', 'CALL hartonomous.prune_region(1, hartonomous.region(0, 50, 0, 100, -10, 10));', $one_step],
     ['quantize_model_geometry', 'CALL hartonomous.quantize_model_geometry(1);', $one_step],
+    ['remove_blocks', 'CALL hartonomous.remove_blocks(1, blocks => \'{0,3}\');', $one_step],
+    ['remove_blocks waiting for a reader', 'CALL hartonomous.remove_blocks(1, blocks => \'{5}\');', $blocked, sub {
+            $holder->query('SELECT count(*) FROM hartonomous.tensor_atoms WHERE model_id = 1;');
+        }],
     ['calibrate_importance', 'CALL hartonomous.calibrate_importance(1, \'magnitude\');', $one_step],
     ['extract_by_importance', 'SELECT hartonomous.extract_by_importance(1, 0.5);', $busy],
     ['delete_model waiting for a reader', 'SELECT hartonomous.delete_model(1);', $blocked, sub {
@@ -253,10 +257,13 @@ for my $each ('cancel', 'terminate') {
 }
 
 subtest 'after all that' => sub {
-    for my $stage ('CALL hartonomous.prune_by_importance(1, 0.9);', 'CALL hartonomous.quantize_model(1, \'Q8_0\');') {
+    for my $stage ('CALL hartonomous.prune_by_importance(1, 0.9);', 'CALL hartonomous.remove_blocks(1, blocks => \'{0}\');',
+        'CALL hartonomous.quantize_model(1, \'Q8_0\');') {
         unlike $watcher->query($stage), qr/ERROR/, $stage;
     }
-    like $watcher->query('SELECT hartonomous.rollback_model(1, 1);'), qr/^1$/m, 'rolled back over both';
+    is $watcher->query('SELECT max(layer_idx) FROM hartonomous.model_layers WHERE model_id = 1;'), 14, 'a block less';
+    like $watcher->query('SELECT hartonomous.rollback_model(1, 1);'), qr/^1$/m, 'rolled back over all';
+    is $watcher->query('SELECT max(layer_idx) FROM hartonomous.model_layers WHERE model_id = 1;'), 15, 'the block is back';
     unchanged('everything');
     nothing_left('everything');
     $watcher->query("SELECT hartonomous.export_gguf(1, '$work/again.gguf');");

@@ -54,6 +54,10 @@ SELECT hartonomous.extract_by_importance('one', 0.6, 'placed');
 --
 CALL hartonomous.quantize_model_geometry('placed');
 --
+SELECT hartonomous.import_gguf('$work/two.gguf', 'shrunk');
+--
+CALL hartonomous.remove_blocks('shrunk', blocks => '{0}');
+--
 SELECT count(*) FROM hartonomous.install_tsql_names();
 --
 CREATE ROLE dump_reader;
@@ -68,16 +72,17 @@ CREATE POLICY matrices ON hartonomous.tensor_atoms FOR SELECT TO dump_reader USI
 --
 COMMENT ON COLUMN hartonomous.tensor_atoms.note IS 'what the user thinks of it';
 SQL
-unlike $said, qr/ERROR|WARNING/, 'two models, a copy, a backup, a delta, a column, an index, a policy';
+unlike $said, qr/ERROR|WARNING/, 'models, a copy, a backup, a delta, removed blocks, a column, an index, a policy';
 
 # ---- what is compared --------------------------------------------------------------------------------------------
 
 my %question = (
-    'atoms' => join(' UNION ALL ', map { digest_query($_) =~ s/;$//r } 1 .. 4) . ';',
-    'backups' => join(' UNION ALL ', map { digest_query($_, 'hartonomous.tensor_atoms_backup') =~ s/;$//r } 1 .. 4) . ';',
+    'atoms' => join(' UNION ALL ', map { digest_query($_) =~ s/;$//r } 1 .. 5) . ';',
+    'backups' => join(' UNION ALL ', map { digest_query($_, 'hartonomous.tensor_atoms_backup') =~ s/;$//r } 1 .. 5) . ';',
     'models' => 'SELECT m FROM hartonomous.models m ORDER BY model_id;',
     'layers' => 'SELECT l FROM hartonomous.model_layers l ORDER BY layer_id;',
     'revisions' => 'SELECT r FROM hartonomous.model_revisions r ORDER BY revision_id;',
+    'structures' => 'SELECT s FROM hartonomous.model_structures s ORDER BY structure_id;',
     'runs' => 'SELECT r FROM hartonomous.compression_runs r ORDER BY run_id;',
     'steps' => 'SELECT s FROM hartonomous.compression_steps s ORDER BY run_id, layer_id;',
     'column values' => 'SELECT md5(string_agg(tableoid::regclass || note, \',\' ORDER BY tableoid::regclass::text, layer_id,'
@@ -130,12 +135,13 @@ sub restored {
     $went->('a rewrite is rolled back', 'SELECT hartonomous.rollback_model(\'two\');');
     $went->('the copied model goes back', 'SELECT hartonomous.rollback_model(\'student\');');
     $went->('places are what they were', 'SELECT hartonomous.rollback_model(\'placed\');');
+    $went->('a removed block comes back', 'SELECT hartonomous.rollback_model(\'shrunk\');');
     $went->('and nothing is wrong', 'SELECT CASE WHEN count(*) > 0 THEN \'ERROR \' END FROM hartonomous.models m,'
             . ' hartonomous.check_model(m.model_id);');
     $went->('an in-place stage is rolled back', 'SELECT hartonomous.rollback_model(\'one\');');
     $went->("export of $_->[0]", "SELECT hartonomous.export_gguf('$_->[0]', '$work/out.gguf');")
         && is_file_same("$work/out.gguf", "$work/$_->[1].gguf")
-        for ['one', 'one'], ['two', 'two'], ['student', 'student'];
+        for ['one', 'one'], ['two', 'two'], ['student', 'student'], ['shrunk', 'two'];
     is $session->query("SELECT count(*) FROM hartonomous.tensor_atoms WHERE note <> 'none' AND atom_sequence % 7 > 0;"), 0,
         'the column is whole after rollbacks';
     $went->('prune in place', "CALL hartonomous.prune_by_importance('two', 0.9, method => 'in_place');");
