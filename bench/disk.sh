@@ -21,6 +21,7 @@ g++ -std=c++17 -O2 -ffp-contract=off -Iinclude -Isrc/core -o "$SCRATCH/make_mode
   src/core/{bytes,codec,format,gguf}/*.o -lhwy
 start_server >"$SCRATCH/log/server" 2>&1
 createdb disk
+export PGOPTIONS='-c client_min_messages=error'
 run() { psql -X -q -v ON_ERROR_STOP=1 -d disk "$@"; }
 run -f bench/disk.sql
 

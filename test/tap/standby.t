@@ -4,6 +4,7 @@ use strict;
 use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
+use Model;
 use Server;
 use Session;
 use Test::More;
@@ -57,6 +58,17 @@ like $reader->query($writes{$_}), qr/ERROR: .*(?:recovery|read-only)/, "$_ is re
 is $writer->query("CALL hartonomous.quantize_model('tiny', 'Q4_K');"), '', 'a stage on the primary';
 ok wait_until(60, sub { $reader->query("SELECT stage FROM hartonomous.list_models();") eq 'quantize' }), 'arrives';
 like $reader->query($reads{evaluation}), qr/^t$/, '... and the standby evaluates what it made';
+
+# Weights out of line, which are logged as whole pages.
+my $wide = large_gguf($primary->basedir . '/wide.gguf', 1);
+my $weights = "SELECT count(*) || ' ' || md5(string_agg(md5(atom_data::bytea), '' ORDER BY atom_sequence))"
+    . " FROM hartonomous.tensor_atoms WHERE model_id = (SELECT model_id FROM hartonomous.models WHERE model_name = 'wide');";
+like $writer->query("SELECT hartonomous.import_gguf('$wide', 'wide');"), qr/^\d+$/, 'rows of 4 kB on the primary';
+ok wait_until(60, sub { $reader->query("SELECT count(*) FROM hartonomous.models WHERE model_name = 'wide';") eq '1' }),
+    '... arrive';
+like $writer->query($weights), qr/^1024 /, '... all of them';
+is $reader->query($weights), $writer->query($weights), '... as they are';
+is $writer->query("SELECT hartonomous.delete_model('wide') > 0;"), 't', '... and go';
 
 $writer->close;
 $standby->promote;
