@@ -51,6 +51,9 @@ AS $$
 DECLARE
   partition text := hartonomous_internal.atoms_partition(model, revision);
   owner name;
+  -- As PostgreSQL does for new partitions. The tablespace of the database is none, so that default_tablespace decides.
+  tablespace name := (SELECT t.spcname FROM pg_class c JOIN pg_tablespace t ON t.oid = c.reltablespace
+                       WHERE c.oid = 'hartonomous.tensor_atoms'::regclass);
 BEGIN
   -- The CHECK implies the partition bound of either parent, so that ATTACH never scans the table. The number of
   -- parallel workers is fixed, because the planner's estimate includes neither TOASTed values nor the cost of decoding.
@@ -59,8 +62,8 @@ BEGIN
       LIKE hartonomous.tensor_atoms
         INCLUDING DEFAULTS INCLUDING GENERATED INCLUDING STORAGE INCLUDING COMPRESSION INCLUDING CONSTRAINTS,
       CONSTRAINT %I CHECK (model_id = %s AND revision_id = %s))
-      WITH (parallel_workers = 4)
-    $ddl$, partition, partition || '_bound', model, revision);
+      WITH (parallel_workers = 4) %s
+    $ddl$, partition, partition || '_bound', model, revision, 'TABLESPACE ' || quote_ident(tablespace));
   -- The partition has no primary key until it is indexed, and a delta never gets one. Without a replica identity a
   -- publication would forbid DELETE on it.
   EXECUTE format('ALTER TABLE hartonomous.%I REPLICA IDENTITY FULL', partition);

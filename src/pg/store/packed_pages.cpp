@@ -38,11 +38,11 @@ void packed_pages::open(Relation table, CommandId command, Size reserve) {
   command_ = command;
   room_ = BLCKSZ - SizeOfPageHeaderData - reserve;
   strategy_ = GetAccessStrategy(BAS_BULKWRITE);
-  CheckForSerializableConflictIn(table_, nullptr, InvalidBlockNumber);
 }
 
 void packed_pages::write(HeapTuple* rows, int count) {
   const TransactionId transaction = GetCurrentTransactionId();
+  CheckForSerializableConflictIn(table_, nullptr, InvalidBlockNumber);
   for (int i = 0; i < count; ++i) set_visibility(rows[i], transaction, command_, RelationGetRelid(table_));
   const Buffer buffer = extend_by_page(table_, strategy_);
   const BlockNumber block = BufferGetBlockNumber(buffer);
