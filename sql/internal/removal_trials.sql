@@ -115,7 +115,9 @@ DECLARE
   removal record;
   wanted jsonb;
 BEGIN
-  SELECT c.model_id, c.parameters INTO STRICT j FROM hartonomous.compression_jobs c WHERE c.job_id = job;
+  SELECT c.model_id, c.parameters, r.logical_bytes AS bytes INTO STRICT j
+    FROM hartonomous.compression_jobs c JOIN hartonomous.model_revisions r ON r.revision_id = c.original_revision_id
+   WHERE c.job_id = job;
   IF j.parameters -> 'removals' IS DISTINCT FROM 'true' THEN
     RETURN NULL;
   END IF;
@@ -131,7 +133,8 @@ BEGIN
      ORDER BY r.n
   LOOP
     wanted := removal.change || jsonb_build_object('calibration_set', j.parameters -> 'calibration_set');
-    IF (hartonomous_internal.expected_of_change(j.model_id, wanted, NULL)).bytes_saved > 0 THEN
+    -- A trial is worth its time only if it saves a hundredth of the bytes.
+    IF (hartonomous_internal.expected_of_change(j.model_id, wanted, NULL)).bytes_saved >= j.bytes / 100 THEN
       RETURN wanted;
     END IF;
   END LOOP;
@@ -139,7 +142,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.next_removal(bigint) IS
-  'what a job removes next from the original state, if that saves bytes; NULL if there is nothing left to try';
+  'what a job removes next from the original state, if that saves a hundredth of the bytes; NULL if there is nothing '
+  'left to try';
 
 -- The statistics of a state that nobody will return to would take much space.
 CREATE FUNCTION hartonomous_internal.reject_trial(trial bigint, reason text) RETURNS void

@@ -133,20 +133,26 @@ AS $$
 #variable_conflict use_variable
 DECLARE
   n record;
+  said text;
 BEGIN
-  SELECT concat_ws(', ', nullif(count(*) FILTER (WHERE p.arguments ? 'shape'), 0) || ' tensors smaller',
-           nullif(count(*) FILTER (WHERE p.operation = 'remove'), 0) || ' removed',
-           nullif(count(*) FILTER (WHERE p.arguments ? 'damping'), 0) || ' refitted') AS tensors,
+  SELECT count(*) FILTER (WHERE p.operation = 'remove') AS removed,
+         count(*) FILTER (WHERE p.arguments ? 'shape') AS smaller,
+         count(*) FILTER (WHERE p.arguments ? 'damping') AS fitted,
          hartonomous_internal.nearest_bigint(sum(p.bytes_before)) AS before,
          hartonomous_internal.nearest_bigint(sum(p.bytes_after)) AS after
     INTO n FROM unnest(plan) p;
+  said := concat_ws(', ',
+    CASE WHEN n.removed > 0 THEN 'removed ' || hartonomous_internal.counted(n.removed, 'tensor') END,
+    CASE WHEN n.smaller > 0 THEN format('made %s smaller', hartonomous_internal.counted(n.smaller, 'tensor')) END,
+    CASE WHEN n.fitted > 0 THEN format('fitted %s to make up for it',
+                                       hartonomous_internal.counted(n.fitted, 'tensor')) END);
   IF result IS NULL THEN
     RAISE NOTICE 'nothing to remove: nothing done';
   ELSIF result ? 'dry_run' THEN
-    RAISE NOTICE 'would change the model: %, % -> %', n.tensors, hartonomous.human_bytes(n.before),
+    RAISE NOTICE 'would have %, % -> %', said, hartonomous.human_bytes(n.before),
       hartonomous.human_bytes(n.after);
   ELSE
-    RAISE NOTICE '%, % -> %, revision %, % s', n.tensors, hartonomous.human_bytes(n.before),
+    RAISE NOTICE '%, % -> %, revision %, % s', said, hartonomous.human_bytes(n.before),
       hartonomous.human_bytes(coalesce((
         SELECT r.logical_bytes FROM hartonomous.model_revisions r
          WHERE r.revision_id = (result ->> 'revision')::integer), n.after)), result ->> 'revision',

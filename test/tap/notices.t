@@ -3,6 +3,7 @@ use strict;
 use warnings;
 use FindBin;
 use lib "$FindBin::Bin/lib";
+use Model;
 use Server;
 use Session;
 use Test::More;
@@ -51,6 +52,15 @@ $session->query('SELECT hartonomous.rollback_model(\'m\');');
 says('CALL hartonomous.quantize_model(\'m\', \'Q8_0\');', qr/^NOTICE:  quantized 2 tensors to Q8_0, .* s$carried/m);
 says('CALL hartonomous.quantize_model(\'m\', \'Q8_0\');', qr/^NOTICE:  no tensor to convert to Q8_0: nothing done$carried/m);
 $session->query('SELECT hartonomous.rollback_model(\'m\');');
+
+# Blocks removed
+small_gguf($server->basedir . '/blocks.gguf');
+$session->query("SELECT hartonomous.import_gguf('@{[$server->basedir]}/blocks.gguf', 'blocks');");
+says('CALL hartonomous.remove_blocks(\'blocks\', blocks => \'{0}\', dry_run => true);',
+    qr/^NOTICE:  would have removed 3 tensors, 1.26 MiB -> 651.0 KiB$/m);
+says('CALL hartonomous.remove_blocks(\'blocks\', blocks => \'{0}\');',
+    qr/^NOTICE:  removed 3 tensors, 1.26 MiB -> 651.0 KiB, revision \d+, \d+\.\d s$/m);
+$session->query('SELECT hartonomous.delete_model(\'blocks\');');
 
 # An importance matrix of the legacy format: one tensor of the model, and one that it does not have
 $session->query(<<'SQL');
