@@ -13,6 +13,7 @@ CREATE FUNCTION hartonomous_internal.bytes_to_write(run bigint, plan hartonomous
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
   SET enable_nestloop = off
+  SET jit = off
 AS $$
 #variable_conflict use_variable
 DECLARE
