@@ -132,6 +132,7 @@ CREATE FUNCTION hartonomous_internal.begin_run(model integer, stage text, kind t
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
   SET enable_nestloop = off
+  SET jit = off
 AS $$
 #variable_conflict use_variable
 DECLARE
