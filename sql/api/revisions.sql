@@ -44,10 +44,12 @@ BEGIN
     PERFORM hartonomous_internal.raise_error('22023', format('model "%s" has no revision %s', model, revision),
       hint => format('SELECT * FROM hartonomous.model_history(%s); shows its revisions.', model::integer));
   END IF;
-  IF target.state <> 'backup' THEN
+  IF target.state = 'archived' THEN
+    PERFORM hartonomous_internal.restore_partition(model, target.base_revision_id);
+  ELSIF target.state <> 'backup' THEN
     PERFORM hartonomous_internal.raise_error('55000',
       format('revision %s of model "%s" is %s', target.revision_id, model, target.state),
-      hint => 'Only revisions in state "backup" can be made live: see hartonomous.model_revisions.');
+      hint => 'Only revisions in state "backup" or "archived" can be made live: see hartonomous.model_revisions.');
   END IF;
   SELECT r.base_revision_id INTO STRICT present_base FROM hartonomous.model_revisions r WHERE r.revision_id = present;
   PERFORM hartonomous_internal.hold_revision(target.revision_id);
@@ -74,37 +76,26 @@ DECLARE
   before bigint;
   after bigint;
 BEGIN
-  SELECT * INTO target FROM hartonomous.model_revisions r WHERE r.revision_id = drop_backup.revision;
-  IF target.revision_id IS NULL THEN
-    PERFORM hartonomous_internal.raise_error('42704',
-      format('revision %s does not exist', coalesce(revision::text, 'NULL')),
-      hint => 'SELECT * FROM hartonomous.model_revisions; shows all revisions.');
-  END IF;
-  PERFORM hartonomous_internal.lock_model(target.model_id, nowait);
-  SELECT * INTO target FROM hartonomous.model_revisions r WHERE r.revision_id = drop_backup.revision;
-  IF target.state IS DISTINCT FROM 'backup' THEN  -- or NULL, if the model was deleted in the meantime
+  SELECT * INTO target FROM hartonomous_internal.lock_revision(revision, nowait);
+  IF coalesce(target.state, 'deleted') NOT IN ('backup', 'archived') THEN
     PERFORM hartonomous_internal.raise_error('55000',
       format('revision %s is %s, not a backup', revision, coalesce(target.state, 'deleted')),
-      hint => 'Revisions in state "backup" can be dropped: see hartonomous.model_revisions.');
+      hint => 'Revisions in state "backup" or "archived" can be dropped: see hartonomous.model_revisions.');
   END IF;
-  PERFORM hartonomous_internal.lock_for_swap(coalesce(
-    (SELECT array_agg(i.inhrelid::regclass)
-       FROM pg_inherits i
-       JOIN hartonomous.model_revisions r
-         ON i.inhrelid
-       = to_regclass(format('hartonomous.%I', hartonomous_internal.atoms_partition(r.model_id, r.revision_id)))
-      WHERE r.model_id = target.model_id AND i.inhparent = 'hartonomous.tensor_atoms_backup'::regclass), '{}'), NULL,
-    'ACCESS EXCLUSIVE');
+  PERFORM hartonomous_internal.lock_backups(target.model_id);
   before := hartonomous.model_disk_bytes(target.model_id);
   UPDATE hartonomous.model_revisions r SET state = 'dropped' WHERE r.revision_id = drop_backup.revision;
   PERFORM hartonomous_internal.drop_unneeded_partitions(target.model_id);
+  IF target.state = 'archived' THEN
+    PERFORM hartonomous_internal.drop_archived(target.model_id, target.base_revision_id);
+  END IF;
   after := hartonomous.model_disk_bytes(target.model_id);
   RETURN before - after;
 END
 $$;
 COMMENT ON FUNCTION hartonomous.drop_backup(integer, boolean) IS
   'drops a backup revision and the partitions that no remaining revision needs; returns the bytes on disk freed; 42704 '
-  'if there is no such revision, 55000 if it is not a backup';
+  'if there is no such revision, 55000 if it is neither a backup nor archived';
 
 CREATE FUNCTION hartonomous.model_history(model hartonomous.regmodel)
   RETURNS TABLE (revision_id integer, parent_revision_id integer, stage text, kind text, state text, atoms bigint,

@@ -18,8 +18,11 @@ BEGIN
                    hartonomous_internal.partition_of(model, r.revision_id))
                  + hartonomous_internal.form_disk_bytes(model, r.revision_id)), 0)
             FROM hartonomous.model_revisions r
-           WHERE r.model_id = model AND hartonomous_internal.partition_exists(model, r.revision_id));
+           WHERE r.model_id = model AND hartonomous_internal.partition_exists(model, r.revision_id))
+         + hartonomous_internal.archived_bytes(model)
+         + (SELECT coalesce(sum(hartonomous_internal.form_disk_bytes(model, r.base_revision_id)), 0)
+              FROM hartonomous.model_revisions r WHERE r.model_id = model AND r.state = 'archived');
 END
 $$;
 COMMENT ON FUNCTION hartonomous.model_disk_bytes(hartonomous.regmodel) IS
-  'bytes on disk of all partitions of a model, including indexes, TOAST and factors';
+  'bytes on disk of all partitions of a model, including indexes, TOAST and factors, and of its archived revisions';

@@ -57,6 +57,15 @@ BEGIN
     RETURN NEXT;
   END LOOP;
   RETURN QUERY
+    SELECT r.revision_id, r.stage, r.state, 'hartonomous.tensor_atoms_archive', c.atoms,
+           c.bytes + hartonomous_internal.form_bytes(model, r.base_revision_id),
+           c.stored + f.bytes, c.stored, NULL::bigint, NULL::bigint, f.bytes, NULL::bigint, NULL::bigint, NULL::numeric,
+           format('SELECT hartonomous.drop_backup(%s)', r.revision_id)
+      FROM hartonomous.model_revisions r,
+           LATERAL hartonomous_internal.archived_atoms(model, r.base_revision_id) c,
+           LATERAL (SELECT hartonomous_internal.form_disk_bytes(model, r.base_revision_id) AS bytes) f
+     WHERE r.model_id = model AND r.state = 'archived' ORDER BY r.revision_id;
+  RETURN QUERY
     SELECT s.revision_id, s.calibration_set, 'statistics', s.table_name, NULL::bigint, NULL::bigint, s.bytes, s.bytes,
            NULL::bigint, NULL::bigint, NULL::bigint, NULL::bigint, NULL::bigint, NULL::numeric, s.freed_by
       FROM hartonomous_internal.stored_statistics(model) s;
@@ -67,7 +76,8 @@ COMMENT ON FUNCTION hartonomous.storage_report(hartonomous.regmodel) IS
   '(logical), '
   'bytes on disk (physical = table + indexes + TOAST + factors), how many of them hold nothing (unused), bits '
   'per weight '
-  'and the statement that frees it; and one per table, revision and calibration set of what was measured of the model '
+  'and the statement that frees it; one per archived revision; and one per table, revision and calibration set of what '
+  'was measured of the model '
   '(state statistics, stage: the calibration set)';
 
 CREATE FUNCTION hartonomous.storage_summary(model hartonomous.regmodel)

@@ -239,6 +239,12 @@ BEGIN
          WHERE r.kind <> 'in_place' AND r.state <> 'building'
            AND NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = p.oid AND i.indisprimary AND i.indisvalid)
         UNION ALL
+        SELECT 'missing archive', 'tensor_atoms_archive', format('revision %s is archived', r.revision_id)
+          FROM hartonomous.model_revisions r
+         WHERE r.model_id = model AND r.state = 'archived' AND r.atom_count > 0
+           AND NOT EXISTS (SELECT FROM hartonomous.tensor_atoms_archive c
+                            WHERE c.model_id = model AND c.revision_id = r.base_revision_id)
+        UNION ALL
         SELECT 'missing partition', hartonomous_internal.atoms_partition(model, r.base_revision_id),
                format('revision %s is %s', r.revision_id, r.state)
           FROM hartonomous.model_revisions r

@@ -76,7 +76,8 @@ BEGIN
   IF target.state NOT IN ('live', 'backup') THEN
     PERFORM hartonomous_internal.raise_error('55000',
       format('revision %s of model "%s" is %s', target.revision_id, model::hartonomous.regmodel, target.state),
-      hint => 'Revisions in state "live" or "backup" have atoms: see hartonomous.model_revisions.');
+      hint => 'Revisions in state "live" or "backup" have atoms, and archived ones after '
+              'restore_archived_revision(): see hartonomous.model_revisions.');
   END IF;
   SELECT hartonomous_internal.revision_chain(r.held_revision_id) INTO STRICT held_chain
     FROM hartonomous.model_revisions r WHERE r.revision_id = target.base_revision_id;
@@ -156,7 +157,8 @@ BEGIN
     ELSIF found.state NOT IN ('live', 'backup') THEN
       PERFORM hartonomous_internal.raise_error('55000',
         format('the atoms of revision %s are not available: it is %s', given, found.state),
-        hint => 'Revisions in state "live" or "backup" have atoms: see hartonomous.model_revisions.');
+        hint => 'Revisions in state "live" or "backup" have atoms, and archived ones after '
+              'restore_archived_revision(): see hartonomous.model_revisions.');
     ELSIF model <> found.model_id THEN
       PERFORM hartonomous_internal.raise_error('22023', format('revisions %s and %s belong to different models', a, b));
     END IF;

@@ -23,7 +23,8 @@ COMMENT ON FUNCTION hartonomous_internal.orphaned_partitions() IS
 CREATE FUNCTION hartonomous_internal.orphaned_rows() RETURNS TABLE (relation text, condition text)
   LANGUAGE sql IMMUTABLE PARALLEL SAFE COST 50 ROWS 10
 BEGIN ATOMIC
-  SELECT f.relation, 'NOT hartonomous_internal.partition_exists(t.model_id, t.revision_id) OR NOT EXISTS '
+  SELECT f.relation, 'NOT hartonomous_internal.partition_exists(t.model_id, t.revision_id) '
+         'AND NOT hartonomous_internal.is_archived(t.model_id, t.revision_id) OR NOT EXISTS '
          '(SELECT FROM hartonomous.model_revisions r WHERE r.model_id = t.model_id AND r.revision_id = t.revision_id)'
     FROM unnest(hartonomous_internal.form_tables()) f (relation)
   UNION ALL
@@ -32,6 +33,7 @@ BEGIN ATOMIC
     FROM (VALUES
       (2, 'compression_steps', 'NOT EXISTS (SELECT FROM hartonomous.compression_runs r WHERE r.run_id = t.run_id)'),
       (1, 'compression_trials', 'NOT EXISTS (SELECT FROM hartonomous.compression_jobs j WHERE j.job_id = t.job_id)'),
+      (1, 'tensor_atoms_archive', 'NOT hartonomous_internal.is_archived(t.model_id, t.revision_id)'),
       (1, 'ooda_hypotheses', NULL), (2, 'compression_jobs', NULL), (3, 'compression_runs', NULL),
       (4, 'validation_results', NULL),
       (5, 'calibration_grams', NULL),

@@ -172,6 +172,30 @@ COMMENT ON FUNCTION hartonomous_internal.revision_chain(integer) IS
   'the revisions from the one that wrote the partition of a state to that state, including both; 55000 if the parents '
   'do not lead there';
 
+CREATE FUNCTION hartonomous_internal.lock_revision(revision integer, nowait boolean, OUT model_id integer,
+    OUT base_revision_id integer, OUT stage text, OUT state text)
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 250
+  SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+  model integer;
+BEGIN
+  SELECT r.model_id INTO model FROM hartonomous.model_revisions r WHERE r.revision_id = revision;
+  IF model IS NULL THEN
+    PERFORM hartonomous_internal.raise_error('42704',
+      format('revision %s does not exist', coalesce(revision::text, 'NULL')),
+      hint => 'SELECT * FROM hartonomous.model_revisions; shows all revisions.');
+  END IF;
+  PERFORM hartonomous_internal.lock_model(model, nowait);
+  SELECT r.model_id, r.base_revision_id, r.stage, r.state INTO model_id, base_revision_id, stage, state
+    FROM hartonomous.model_revisions r WHERE r.revision_id = revision;
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.lock_revision(integer, boolean) IS
+  'takes the lock of the model that a revision belongs to, and returns the revision as it is then, NULL if it was '
+  'deleted meanwhile; 42704 if there is no such revision, 55P03 with nowait';
+
 CREATE FUNCTION hartonomous_internal.put_back_delta(model integer, base integer, delta integer) RETURNS void
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp

@@ -47,6 +47,13 @@ BEGIN
   'the rows of model_layers; NULL while the structure is live, because they are there';
   COMMENT ON COLUMN hartonomous.model_structures.metadata IS
   'that of models; NULL while the structure is live, and when no revision with it is left';
+  COMMENT ON TABLE hartonomous.tensor_atoms_archive IS
+  'atoms of archived revisions, compressed; one row per chunk of a tensor''s atoms, its columns those of the atoms';
+  COMMENT ON COLUMN hartonomous.tensor_atoms_archive.revision_id IS 'the revision that wrote the atoms';
+  COMMENT ON COLUMN hartonomous.tensor_atoms_archive.atoms IS 'number of atoms in the chunk';
+  COMMENT ON COLUMN hartonomous.tensor_atoms_archive.logical_bytes IS 'bytes of their weights';
+  COMMENT ON VIEW hartonomous.archived_tensor_atoms IS
+  'the atoms of archived revisions, with the columns of tensor_atoms; decompresses the columns that a query names';
   COMMENT ON TABLE hartonomous.model_revisions IS 'one row per state of a model';
   COMMENT ON COLUMN hartonomous.model_revisions.structure_id IS
   'its tensors and hyperparameters; NULL if all revisions of the model have the same';

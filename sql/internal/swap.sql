@@ -267,3 +267,23 @@ $$;
 COMMENT ON FUNCTION hartonomous_internal.swap_partitions(integer, integer, integer, bigint) IS
   'makes another partition the live one, and the live one a backup, by catalog changes only, whatever their size; with '
   'a run, first copies again the tensors that changed since they were copied';
+
+CREATE FUNCTION hartonomous_internal.lock_backups(model integer) RETURNS void
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+BEGIN
+  PERFORM hartonomous_internal.lock_for_swap(coalesce(
+    (SELECT array_agg(i.inhrelid::regclass)
+       FROM pg_inherits i
+       JOIN hartonomous.model_revisions r
+         ON i.inhrelid
+       = to_regclass(format('hartonomous.%I', hartonomous_internal.atoms_partition(r.model_id, r.revision_id)))
+      WHERE r.model_id = model AND i.inhparent = 'hartonomous.tensor_atoms_backup'::regclass), '{}'), NULL,
+    'ACCESS EXCLUSIVE');
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.lock_backups(integer) IS
+  'locks tensor_atoms_backup and all partitions of a model there, so that they can be dropped; 55P03 after '
+  'hartonomous.swap_timeout';

@@ -1,0 +1,100 @@
+-- Chunks of the archive: a column of atoms of one tensor as one compressed value (src/core/archive), and what the
+-- archive has. The view archived_tensor_atoms reads them.
+
+CREATE FUNCTION hartonomous_internal.archive_integers(elements bigint[]) RETURNS bytea
+  AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 1000;
+COMMENT ON FUNCTION hartonomous_internal.archive_integers(bigint[]) IS
+  'integers, which may be NULL, as a chunk; 54000 if they are too many';
+CREATE FUNCTION hartonomous_internal.archive_reals(elements real[]) RETURNS bytea
+  AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 1000;
+COMMENT ON FUNCTION hartonomous_internal.archive_reals(real[]) IS
+  'numbers, which may be NULL, as a chunk that keeps every bit; 54000 if they are too many';
+CREATE FUNCTION hartonomous_internal.archive_texts(elements text[]) RETURNS bytea
+  AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 1000;
+COMMENT ON FUNCTION hartonomous_internal.archive_texts(text[]) IS
+  'texts, which may be NULL, as a chunk in UTF-8; 54000 if they are too many or too long';
+CREATE FUNCTION hartonomous_internal.archive_bytes(elements bytea[]) RETURNS bytea
+  AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 1000;
+COMMENT ON FUNCTION hartonomous_internal.archive_bytes(bytea[]) IS
+  'values of type bytea, which may be NULL, as a chunk; 54000 if they are too many or too long';
+CREATE FUNCTION hartonomous_internal.archive_weights(elements hartonomous.weights[]) RETURNS bytea
+  AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 5000;
+COMMENT ON FUNCTION hartonomous_internal.archive_weights(hartonomous.weights[]) IS
+  'weights of any formats as a chunk that keeps every bit; 54000 if they have more than 1 GB, 22004 if one is NULL';
+
+-- Each call in a query keeps the chunk that it has decompressed last.
+CREATE FUNCTION hartonomous_internal.chunk_integer(chunk bytea, number integer) RETURNS bigint
+  AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10;
+COMMENT ON FUNCTION hartonomous_internal.chunk_integer(bytea, integer) IS
+  'the value of that number, from 1, of a chunk of integers; 2202E if there is none, XX001 if it is not such '
+  'a chunk or '
+  'is damaged, 54000 if it needs more than hartonomous.max_work_memory';
+CREATE FUNCTION hartonomous_internal.chunk_real(chunk bytea, number integer) RETURNS real
+  AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10;
+COMMENT ON FUNCTION hartonomous_internal.chunk_real(bytea, integer) IS
+  'the same of a chunk of numbers; errors as chunk_integer()';
+CREATE FUNCTION hartonomous_internal.chunk_text(chunk bytea, number integer) RETURNS text
+  AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10;
+COMMENT ON FUNCTION hartonomous_internal.chunk_text(bytea, integer) IS
+  'the same of a chunk of texts; errors as chunk_integer()';
+CREATE FUNCTION hartonomous_internal.chunk_bytes(chunk bytea, number integer) RETURNS bytea
+  AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10;
+COMMENT ON FUNCTION hartonomous_internal.chunk_bytes(bytea, integer) IS
+  'the same of a chunk of values of type bytea; errors as chunk_integer()';
+CREATE FUNCTION hartonomous_internal.chunk_weights(chunk bytea, number integer) RETURNS hartonomous.weights
+  AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 100;
+COMMENT ON FUNCTION hartonomous_internal.chunk_weights(bytea, integer) IS
+  'the same of a chunk of weights; errors as chunk_integer()';
+
+CREATE FUNCTION hartonomous_internal.archived_bytes(model integer, base integer DEFAULT NULL) RETURNS bigint
+  LANGUAGE plpgsql STABLE PARALLEL SAFE COST 250
+  SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+BEGIN
+  IF NOT has_table_privilege('hartonomous.tensor_atoms_archive', 'SELECT') THEN
+    RETURN 0;
+  END IF;
+  RETURN (SELECT coalesce(sum(pg_column_size(c.atom_sequence) + pg_column_size(c.x) + pg_column_size(c.y)
+                              + pg_column_size(c.importance_score) + pg_column_size(c.tensor_name)
+                              + pg_column_size(c.atom_data) + pg_column_size(c.quantized_position)
+                              + pg_column_size(c.planned_format)), 0)
+            FROM hartonomous.tensor_atoms_archive c
+           WHERE c.model_id = model AND (base IS NULL OR c.revision_id = base));
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.archived_bytes(integer, integer) IS
+  'bytes of the archived atoms of a partition, or of all of a model, as stored: all models share '
+  'the table; 0 for a caller who may not read it';
+
+CREATE FUNCTION hartonomous_internal.archived_atoms(model integer, base integer, OUT atoms bigint, OUT bytes bigint,
+    OUT stored bigint)
+  LANGUAGE plpgsql STABLE PARALLEL SAFE COST 250
+  SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+BEGIN
+  stored := hartonomous_internal.archived_bytes(model, base);
+  IF has_table_privilege('hartonomous.tensor_atoms_archive', 'SELECT') THEN
+    SELECT sum(c.atoms), sum(c.logical_bytes) INTO atoms, bytes
+      FROM hartonomous.tensor_atoms_archive c WHERE c.model_id = model AND c.revision_id = base;
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.archived_atoms(integer, integer) IS
+  'number of archived atoms of a partition, bytes of their weights, and bytes as stored; NULL and 0 for a '
+  'caller who may '
+  'not read the archive';
+
+CREATE FUNCTION hartonomous_internal.is_archived(model integer, base integer) RETURNS boolean
+  LANGUAGE plpgsql STABLE PARALLEL SAFE COST 50
+  SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+BEGIN
+  RETURN EXISTS (SELECT FROM hartonomous.model_revisions r
+                  WHERE r.model_id = model AND r.base_revision_id = base AND r.state = 'archived');
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.is_archived(integer, integer) IS
+  'whether the atoms of a partition are in the archive';

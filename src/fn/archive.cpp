@@ -1,0 +1,214 @@
+// Columns of atoms as chunks of an archive, and single values of chunks (sql/internal/archive.sql).
+#include "pg/base/aggregate.hpp"
+#include "pg/base/interrupts.hpp"
+#include "pg/base/memory.hpp"
+#include "pg/base/weights.hpp"
+
+#include <cstdint>
+#include <cstring>
+#include <deque>
+#include <string>
+#include <string_view>
+
+#include "hartonomous/archive.hpp"
+
+using namespace hartonomous;
+using namespace hartonomous::pg;
+
+namespace {
+
+// ---- writing ----------------------------------------------------------------------------------------------------
+
+// The elements of an array argument, some of which may be NULL.
+class nullable_elements {
+ public:
+  explicit nullable_elements(FunctionCallInfo fcinfo) {
+    const Datum datum = PG_GETARG_DATUM(0);
+    // The elements again, planes and a chunk: what the functions of the core need.
+    require_work_memory(4 * std::uint64_t{call([&] { return toast_raw_datum_size(datum); })}, "archiving a column");
+    bool* nulls = nullptr;
+    int count = 0;
+    call([&] {
+      ArrayType* array = DatumGetArrayTypeP(datum);
+      int16 length;
+      bool by_value;
+      char alignment;
+      get_typlenbyvalalign(ARR_ELEMTYPE(array), &length, &by_value, &alignment);
+      deconstruct_array(array, ARR_ELEMTYPE(array), length, by_value, alignment, &values_, &nulls, &count);
+    });
+    present_.resize(static_cast<std::size_t>(count));
+    for (std::size_t i = 0; i < present_.size(); ++i) present_[i] = nulls[i] ? 0 : 1;
+  }
+
+  std::size_t size() const noexcept { return present_.size(); }
+  bool has(std::size_t i) const noexcept { return present_[i] != 0; }
+  Datum operator[](std::size_t i) const noexcept { return values_[i]; }
+  span<const std::uint8_t> present() const noexcept { return present_; }
+
+ private:
+  Datum* values_ = nullptr;
+  std::vector<std::uint8_t> present_;
+};
+
+Datum bytea_of(span<const std::byte> bytes) {
+  if (bytes.size() > MaxAllocSize - VARHDRSZ) throw std::bad_alloc();
+  auto* value = static_cast<bytea*>(allocate(VARHDRSZ + bytes.size()));
+  SET_VARSIZE(value, VARHDRSZ + bytes.size());
+  if (!bytes.empty()) std::memcpy(VARDATA(value), bytes.data(), bytes.size());
+  return PointerGetDatum(value);
+}
+
+// The bytes of an element of type text or bytea.
+std::string_view bytes_of_element(Datum element) {
+  const struct varlena* value = call([&] { return PG_DETOAST_DATUM_PACKED(element); });
+  return {VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value)};
+}
+
+// The same of a text, in UTF-8 whatever the encoding of the database: a dump may be restored into another one.
+std::string_view utf8_of_element(Datum element) {
+  const std::string_view given = bytes_of_element(element);
+  const char* converted = call([&] { return pg_server_to_any(given.data(), static_cast<int>(given.size()), PG_UTF8); });
+  return converted == given.data() ? given : std::string_view(converted);
+}
+
+template <class Convert>
+Datum archive_bytes_of(FunctionCallInfo fcinfo, Convert convert) {
+  const nullable_elements given(fcinfo);
+  std::vector<std::string_view> values(given.size());
+  for (std::size_t i = 0; i < given.size(); ++i) {
+    if (given.has(i)) values[i] = convert(given[i]);
+  }
+  backend_interrupts interrupts;
+  return bytea_of(archive_texts(values, given.present(), interrupts));
+}
+
+// ---- reading ----------------------------------------------------------------------------------------------------
+
+// A column that was read last by a call in a query, so that a chunk is read once for all of its values.
+template <class Column>
+class column_cache {
+ public:
+  template <class Read>
+  static const Column& of(FunctionCallInfo fcinfo, Read read) {
+    FmgrInfo* call_site = fcinfo->flinfo;
+    if (call_site->fn_extra == nullptr) call_site->fn_extra = make_state<column_cache>(call_site->fn_mcxt);
+    return static_cast<column_cache*>(call_site->fn_extra)->column(PG_GETARG_DATUM(0), read);
+  }
+
+ private:
+  // A value out of line is known by its pointer, which is not followed; any other by its bytes.
+  template <class Read>
+  const Column& column(Datum datum, Read read) {
+    const auto* stored = reinterpret_cast<const char*>(DatumGetPointer(datum));
+    const std::string_view key(stored, VARSIZE_ANY(stored));
+    if (key_ != key || key.empty()) {
+      key_.clear();
+      struct varlena* chunk = call([&] { return PG_DETOAST_DATUM_PACKED(datum); });
+      backend_interrupts interrupts;
+      const span<const std::byte> bytes(reinterpret_cast<const std::byte*>(VARDATA_ANY(chunk)),
+                                        VARSIZE_ANY_EXHDR(chunk));
+      column_ = Column();
+      column_ = read(bytes, static_cast<std::size_t>(work_memory()), interrupts);
+      if (static_cast<void*>(chunk) != static_cast<const void*>(stored)) pfree(chunk);
+      key_.assign(key);
+    }
+    return column_;
+  }
+
+  std::string key_;
+  Column column_;
+};
+
+std::size_t checked_position(FunctionCallInfo fcinfo, std::size_t count) {
+  const int32 position = PG_GETARG_INT32(1);
+  if (position >= 1 && static_cast<std::size_t>(position) <= count) return static_cast<std::size_t>(position) - 1;
+  throw error(sqlstate::array_subscript_error, "an archived column has no value " + std::to_string(position),
+              "It has " + std::to_string(count) + " values.");
+}
+
+bool is_null(const std::vector<std::uint8_t>& present, std::size_t i) { return !present.empty() && present[i] == 0; }
+
+// The value of a column of texts; false if it is NULL.
+bool find_text(FunctionCallInfo fcinfo, std::string_view& found) {
+  const archived_texts& column = column_cache<archived_texts>::of(fcinfo, read_archived_texts);
+  const std::size_t i = checked_position(fcinfo, column.index.size());
+  if (is_null(column.present, i)) return false;
+  found = column.distinct[column.index[i]];
+  return true;
+}
+
+archived_weights read_weights(span<const std::byte> chunk, std::size_t most_bytes, interrupt_checker& interrupts) {
+  return read_archived_weights(chunk, {}, most_bytes, interrupts);
+}
+
+}  // namespace
+
+HARTONOMOUS_FUNCTION(archive_integers) {
+  const nullable_elements given(fcinfo);
+  std::vector<std::int64_t> values(given.size());
+  for (std::size_t i = 0; i < given.size(); ++i) values[i] = given.has(i) ? DatumGetInt64(given[i]) : 0;
+  backend_interrupts interrupts;
+  return bytea_of(archive_integers(values, given.present(), interrupts));
+}
+
+HARTONOMOUS_FUNCTION(archive_reals) {
+  const nullable_elements given(fcinfo);
+  std::vector<float> values(given.size());
+  for (std::size_t i = 0; i < given.size(); ++i) values[i] = given.has(i) ? DatumGetFloat4(given[i]) : 0.0f;
+  backend_interrupts interrupts;
+  return bytea_of(archive_reals(values, given.present(), interrupts));
+}
+
+HARTONOMOUS_FUNCTION(archive_texts) { return archive_bytes_of(fcinfo, utf8_of_element); }
+HARTONOMOUS_FUNCTION(archive_bytes) { return archive_bytes_of(fcinfo, bytes_of_element); }
+
+HARTONOMOUS_FUNCTION(archive_weights) {
+  const nullable_elements given(fcinfo);
+  std::deque<weights_view> views;
+  std::vector<atom_weights> atoms;
+  for (std::size_t i = 0; i < given.size(); ++i) {
+    if (!given.has(i)) throw error(sqlstate::null_value_not_allowed, "weights to be archived must not be NULL");
+    const weights_view& view = views.emplace_back(given[i]);
+    atoms.push_back({view.id(), static_cast<std::uint32_t>(view.count()), view.blocks()});
+  }
+  backend_interrupts interrupts;
+  return bytea_of(archive_weights(atoms, {}, interrupts));
+}
+
+HARTONOMOUS_FUNCTION(chunk_integer) {
+  const archived_integers& column = column_cache<archived_integers>::of(fcinfo, read_archived_integers);
+  const std::size_t i = checked_position(fcinfo, column.values.size());
+  if (is_null(column.present, i)) PG_RETURN_NULL();
+  PG_RETURN_INT64(column.values[i]);
+}
+
+HARTONOMOUS_FUNCTION(chunk_real) {
+  const archived_reals& column = column_cache<archived_reals>::of(fcinfo, read_archived_reals);
+  const std::size_t i = checked_position(fcinfo, column.values.size());
+  if (is_null(column.present, i)) PG_RETURN_NULL();
+  PG_RETURN_FLOAT4(column.values[i]);
+}
+
+HARTONOMOUS_FUNCTION(chunk_text) {
+  std::string_view found;
+  if (!find_text(fcinfo, found)) PG_RETURN_NULL();
+  return call([&] {
+    const char* text = pg_any_to_server(found.data(), static_cast<int>(found.size()), PG_UTF8);  // checks it, too
+    const std::size_t size = text == found.data() ? found.size() : std::strlen(text);
+    return PointerGetDatum(cstring_to_text_with_len(text, static_cast<int>(size)));
+  });
+}
+
+HARTONOMOUS_FUNCTION(chunk_bytes) {
+  std::string_view found;
+  if (!find_text(fcinfo, found)) PG_RETURN_NULL();
+  return bytea_of({reinterpret_cast<const std::byte*>(found.data()), found.size()});
+}
+
+HARTONOMOUS_FUNCTION(chunk_weights) {
+  const archived_weights& column = column_cache<archived_weights>::of(fcinfo, read_weights);
+  const atom_weights& atom = column.atoms[checked_position(fcinfo, column.atoms.size())];
+  weights_varlena* value = new_weights(atom.id, atom.count);
+  if (!atom.blocks.empty()) std::memcpy(value->blocks(), atom.blocks.data(), atom.blocks.size());
+  return PointerGetDatum(value);
+}
