@@ -37,7 +37,9 @@ inline void insert_index_tuples(ResultRelInfo* table, TupleTableSlot* row, EStat
 // A new page at the end of a table: zeros, pinned, and locked exclusively.
 inline Buffer extend_by_page(Relation table, BufferAccessStrategy strategy) {
 #if PG_VERSION_NUM >= 160000
-  return ExtendBufferedRel(BMR_REL(table), MAIN_FORKNUM, strategy, EB_LOCK_FIRST);
+  BufferManagerRelation extended = {};  // BMR_REL() is C
+  extended.rel = table;
+  return ExtendBufferedRel(extended, MAIN_FORKNUM, strategy, EB_LOCK_FIRST);
 #else
   LockRelationForExtension(table, ExclusiveLock);
   const Buffer buffer = ReadBufferExtended(table, MAIN_FORKNUM, P_NEW, RBM_ZERO_AND_LOCK, strategy);
