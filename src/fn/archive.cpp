@@ -96,11 +96,13 @@ class column_cache {
   }
 
  private:
-  // A value out of line is known by its pointer, which is not followed; any other by its bytes.
+  // A value out of line is known by its pointer, which is not followed; any other by its bytes. Pointers into memory
+  // (of triggers, for example) tell nothing.
   template <class Read>
   const Column& column(Datum datum, Read read) {
     const auto* stored = reinterpret_cast<const char*>(DatumGetPointer(datum));
-    const std::string_view key(stored, VARSIZE_ANY(stored));
+    const bool is_known = !VARATT_IS_EXTERNAL(stored) || VARATT_IS_EXTERNAL_ONDISK(stored);
+    const std::string_view key(stored, is_known ? VARSIZE_ANY(stored) : 0);
     if (key_ != key || key.empty()) {
       key_.clear();
       struct varlena* chunk = call([&] { return PG_DETOAST_DATUM_PACKED(datum); });
