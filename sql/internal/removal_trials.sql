@@ -83,20 +83,19 @@ DECLARE
   kept record;
   bits double precision;
 BEGIN
-  SELECT t.loss, t.bytes_before / nullif(t.bytes_after, 0)::float8 AS grown, j.model_id,
-         (j.parameters ->> 'target_bytes')::bigint AS target,
+  SELECT t.loss, t.bytes_before / nullif(t.bytes_after, 0)::float8 AS grown,
          coalesce(s.parameter_count, m.parameter_count) AS weights
     INTO STRICT step FROM hartonomous.compression_trials t JOIN hartonomous.compression_jobs j USING (job_id)
     JOIN hartonomous.models m ON m.model_id = j.model_id
     LEFT JOIN hartonomous.model_revisions r ON r.revision_id = t.parent_revision_id
     LEFT JOIN hartonomous.model_structures s ON s.structure_id = r.structure_id
    WHERE t.trial_id = trial;
-  SELECT t.trial_id, t.loss INTO kept FROM hartonomous.compression_trials t
+  SELECT t.trial_id, t.loss, t.bytes_after INTO kept FROM hartonomous.compression_trials t
    WHERE t.trial_id = hartonomous_internal.best_trial(job);
-  IF kept.trial_id IS NULL OR step.target IS NULL THEN
+  IF kept.trial_id IS NULL THEN
     RETURN true;
   END IF;
-  bits := least(8.0 * step.target / nullif(step.weights, 0) * (step.grown - 1), 100);
+  bits := least(8.0 * kept.bytes_after / nullif(step.weights, 0) * (step.grown - 1), 100);
   RETURN coalesce(step.loss + kept.loss * 4 ^ -bits < kept.loss, false);
 END
 $$;

@@ -3,7 +3,7 @@ BEGIN;
 \ir lib/model_files.sql
 \ir lib/language_models.sql
 \ir lib/structured_model.sql
-SELECT plan(57);
+SELECT plan(59);
 SELECT import_gguf(structured_gguf(), 'whole') AS m \gset
 SELECT export_gguf(:m) AS original \gset
 CREATE FUNCTION lib.faults(model integer) RETURNS text[] LANGUAGE sql VOLATILE AS $$
@@ -158,6 +158,8 @@ UPDATE model_structures SET layers = NULL
   WHERE structure_id = (SELECT structure_id FROM model_revisions WHERE revision_id = :whole);
 SELECT throws_ok(format('SELECT rollback_model(%s, %s)', :c, :whole), '55000', NULL,
   'a structure that somebody has deleted');
+SELECT is(array_agg(DISTINCT fault), '{missing structure}', 'is a fault of the model') FROM check_model(:c);
+SELECT ok('missing structure' = ANY (array_agg(fault)), 'and of the store') FROM check_store();
 SELECT throws_ok(format('CALL remove_neurons(%s, %s)', :s, arguments), state, NULL, arguments)
   FROM (VALUES ('0', '22023'), ('NULL', '22023'), ('''NaN''', '22023'), ('1.5', '22023'), ('0.5, 0', '22023'),
                ('0.5, calibration_set => ''none''', '55000'), ('0.5, refit => true', '55000'),
