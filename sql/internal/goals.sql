@@ -204,7 +204,7 @@ BEGIN
     PERFORM hartonomous_internal.reject_trial(step, 'nothing better is to be expected from there');
     RETURN hartonomous_internal.next_trial(job);
   ELSIF next_change.change IS NULL THEN
-    next_change.change := hartonomous_internal.next_removal(job);
+    next_change := hartonomous_internal.next_removal(job);
   END IF;
   IF next_change.change IS NULL THEN
     PERFORM hartonomous.rollback_model(j.model_id, t.revision_id)
@@ -269,13 +269,6 @@ END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.allocate_in_sequence(integer, bigint, jsonb, boolean) IS
   'bit_allocation() against Hessians, block after block if asked for';
-
-CREATE FUNCTION hartonomous_internal.formats_of_goal(goal jsonb) RETURNS text[]
-  LANGUAGE sql IMMUTABLE PARALLEL SAFE COST 50
-  RETURN CASE WHEN goal ? 'formats'
-              THEN ARRAY(SELECT f.name FROM jsonb_array_elements_text(goal -> 'formats') f (name)) END;
-COMMENT ON FUNCTION hartonomous_internal.formats_of_goal(jsonb) IS
-  'the formats among which a goal lets choose; NULL for all that can be written';
 
 -- A target is chosen by what the loss was so far in proportion to what was predicted. Predictions are the sums of what
 -- tensors lose each by itself, so that the proportion hardly changes with the size.

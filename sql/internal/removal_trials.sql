@@ -70,9 +70,8 @@ $$;
 COMMENT ON FUNCTION hartonomous_internal.allocations_tried(bigint) IS
   'the trials of a job that have allocated formats from the original state';
 
--- The square of rounding errors, and with it the loss, falls to about a quarter with each bit a weight (Gersho and Gray
--- 1992, "Vector Quantization and Signal Compression"). What a removal saves is left for the other weights. Only if that
--- makes up for its own loss is it worth the time that calibrating and allocating take.
+-- Only a removal that loses less by itself than its bytes bring elsewhere is worth the time that calibrating and
+-- allocating take. What they bring is predicted when it is proposed, by the sensitivities of the original state.
 CREATE FUNCTION hartonomous_internal.is_promising(job bigint, trial bigint) RETURNS boolean
   LANGUAGE plpgsql STABLE PARALLEL SAFE COST 250
   SET search_path = pg_catalog, pg_temp
@@ -81,30 +80,60 @@ AS $$
 DECLARE
   step record;
   kept record;
-  bits double precision;
 BEGIN
-  SELECT t.loss, t.bytes_before / nullif(t.bytes_after, 0)::float8 AS grown,
-         coalesce(s.parameter_count, m.parameter_count) AS weights
-    INTO STRICT step FROM hartonomous.compression_trials t JOIN hartonomous.compression_jobs j USING (job_id)
-    JOIN hartonomous.models m ON m.model_id = j.model_id
-    LEFT JOIN hartonomous.model_revisions r ON r.revision_id = t.parent_revision_id
-    LEFT JOIN hartonomous.model_structures s ON s.structure_id = r.structure_id
-   WHERE t.trial_id = trial;
-  SELECT t.trial_id, t.loss, t.bytes_after INTO kept FROM hartonomous.compression_trials t
+  SELECT t.loss, t.predicted_kl_divergence AS predicted INTO STRICT step
+    FROM hartonomous.compression_trials t WHERE t.trial_id = trial;
+  SELECT t.trial_id, t.loss, t.predicted_kl_divergence AS predicted INTO kept FROM hartonomous.compression_trials t
    WHERE t.trial_id = hartonomous_internal.best_trial(job);
-  IF kept.trial_id IS NULL THEN
-    RETURN true;
-  END IF;
-  bits := least(8.0 * kept.bytes_after / nullif(step.weights, 0) * (step.grown - 1), 100);
-  RETURN coalesce(step.loss + kept.loss * 4 ^ -bits < kept.loss, false);
+  RETURN kept.trial_id IS NULL OR coalesce(
+    step.loss + greatest(kept.loss, 0) * least(coalesce(step.predicted / nullif(kept.predicted, 0), 0), 1) < kept.loss,
+    false);
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.is_promising(bigint, bigint) IS
-  'whether a removal loses less by itself than what it saves can be expected to bring, compared with what a job has '
-  'kept so far';
+  'whether a removal loses less by itself than what it saves is predicted to bring, compared with what a job '
+  'has kept so '
+  'far';
+
+CREATE FUNCTION hartonomous_internal.formats_of_goal(goal jsonb) RETURNS text[]
+  LANGUAGE sql IMMUTABLE PARALLEL SAFE COST 50
+  RETURN CASE WHEN goal ? 'formats'
+              THEN ARRAY(SELECT f.name FROM jsonb_array_elements_text(goal -> 'formats') f (name)) END;
+COMMENT ON FUNCTION hartonomous_internal.formats_of_goal(jsonb) IS
+  'the formats among which a goal lets choose; NULL for all that can be written';
+
+-- The formats of a model that is smaller by so many bytes are those of the original one at a size that is larger in
+-- proportion.
+CREATE FUNCTION hartonomous_internal.predicted_after(job bigint, bytes_saved bigint) RETURNS double precision
+  LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+  j record;
+  options record;
+BEGIN
+  SELECT c.model_id, c.parameters AS goal, r.logical_bytes AS bytes, coalesce((c.parameters ->> 'target_bytes')::bigint,
+           (SELECT t.bytes_after FROM hartonomous.compression_trials t
+             WHERE t.trial_id = hartonomous_internal.best_trial(job))) AS target
+    INTO STRICT j
+    FROM hartonomous.compression_jobs c JOIN hartonomous.model_revisions r ON r.revision_id = c.original_revision_id
+   WHERE c.job_id = job;
+  IF j.target IS NULL OR bytes_saved >= j.bytes THEN
+    RETURN NULL;
+  END IF;
+  options := hartonomous_internal.allocation_options(j.model_id, j.goal ->> 'calibration_set', 'hessian',
+    hartonomous_internal.formats_named(hartonomous_internal.formats_of_goal(j.goal)));
+  RETURN (hartonomous_internal.allocate_bits(options.tensors, options.bytes, options.costs,
+    (j.target::float8 * j.bytes / (j.bytes - bytes_saved))::bigint - options.fixed_bytes)).cost;
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.predicted_after(bigint, bigint) IS
+  'the KL divergence that the best formats are predicted to cost, at the size of a job, once so many bytes of the '
+  'original state are removed; NULL if no size is known';
 
 -- The model is at its original state.
-CREATE FUNCTION hartonomous_internal.next_removal(job bigint) RETURNS jsonb
+CREATE FUNCTION hartonomous_internal.next_removal(job bigint, OUT change jsonb, OUT predicted double precision)
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
@@ -112,13 +141,13 @@ AS $$
 DECLARE
   j record;
   removal record;
-  wanted jsonb;
+  saved bigint;
 BEGIN
   SELECT c.model_id, c.parameters, r.logical_bytes AS bytes INTO STRICT j
     FROM hartonomous.compression_jobs c JOIN hartonomous.model_revisions r ON r.revision_id = c.original_revision_id
    WHERE c.job_id = job;
   IF j.parameters -> 'removals' IS DISTINCT FROM 'true' THEN
-    RETURN NULL;
+    RETURN;
   END IF;
   FOR removal IN
     SELECT r.change FROM hartonomous_internal.removals_to_try() r
@@ -131,18 +160,20 @@ BEGIN
               WHERE t.job_id = job AND t.verdict = 'kept' AND b.n = r.after))
      ORDER BY r.n
   LOOP
-    wanted := removal.change || jsonb_build_object('calibration_set', j.parameters -> 'calibration_set');
+    change := removal.change || jsonb_build_object('calibration_set', j.parameters -> 'calibration_set');
+    saved := (hartonomous_internal.expected_of_change(j.model_id, change, NULL)).bytes_saved;
     -- A trial is worth its time only if it saves a hundredth of the bytes.
-    IF (hartonomous_internal.expected_of_change(j.model_id, wanted, NULL)).bytes_saved >= j.bytes / 100 THEN
-      RETURN wanted;
+    IF saved >= j.bytes / 100 THEN
+      predicted := hartonomous_internal.predicted_after(job, saved);
+      RETURN;
     END IF;
   END LOOP;
-  RETURN NULL;
+  change := NULL;
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.next_removal(bigint) IS
-  'what a job removes next from the original state, if that saves a hundredth of the bytes; NULL if there is nothing '
-  'left to try';
+  'what a job removes next from the original state, if that saves a hundredth of the bytes, and what formats are '
+  'predicted to cost then; NULL if there is nothing left to try';
 
 -- The statistics of a state that nobody will return to would take much space.
 CREATE FUNCTION hartonomous_internal.reject_trial(trial bigint, reason text) RETURNS void
