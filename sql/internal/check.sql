@@ -254,7 +254,7 @@ BEGIN
         SELECT 'missing structure', format('revision %s', r.revision_id), 'its tensors and metadata are not known'
           FROM hartonomous.model_revisions r
           LEFT JOIN hartonomous.model_structures s ON s.structure_id = r.structure_id AND s.model_id = model
-         WHERE r.model_id = model AND r.state = 'backup' AND num_nulls(s.layers, s.metadata) > 0
+         WHERE r.model_id = model AND r.state IN ('backup', 'archived') AND num_nulls(s.layers, s.metadata) > 0
            AND r.structure_id IS DISTINCT FROM hartonomous_internal.live_structure(model)) f
      WHERE f.fault IS NOT NULL ORDER BY 1, 2;
 END

@@ -55,3 +55,27 @@ END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.best_sensitivity(integer, text) IS
   'sensitivity() by the best method by which the live revision was measured; no rows if it was not';
+
+-- Otherwise none of the K formats would fit ffn_down any more.
+CREATE FUNCTION hartonomous_internal.whole_blocks(model integer, change jsonb) RETURNS jsonb
+  LANGUAGE plpgsql STABLE PARALLEL SAFE COST 250
+  SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+  most constant integer := (SELECT max(f.block_weights) FROM hartonomous.formats() f);
+  unfit boolean;
+BEGIN
+  IF change ->> 'stage' = 'remove_neurons' THEN
+    SELECT bool_or(t.length % most <> 0) INTO unfit
+      FROM hartonomous_internal.structure_tensors(model, 'neurons') t
+     WHERE t.side = 'columns' AND cardinality(t.tensor_shape) > 1;
+    IF NOT unfit THEN
+      RETURN change || jsonb_build_object('multiple', most);
+    END IF;
+  END IF;
+  RETURN change;
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.whole_blocks(integer, jsonb) IS
+  'a change that, if it removes neurons from rows that fit every format, leaves such rows';

@@ -199,7 +199,16 @@ BEGIN
   IF step IS NULL AND hartonomous_internal.current_revision(j.model_id) <> j.original_revision_id THEN
     PERFORM hartonomous.rollback_model(j.model_id, j.original_revision_id);
   END IF;
-  next_change := hartonomous_internal.next_allocation(job, j.model_id, j.parameters, step);
+  IF step IS NULL THEN
+    next_change := hartonomous_internal.next_allocation(job, j.model_id, j.parameters, NULL);
+  ELSE
+    BEGIN
+      next_change := hartonomous_internal.next_allocation(job, j.model_id, j.parameters, step);
+    -- Other shapes may fit fewer formats, so that the size is out of reach.
+    EXCEPTION WHEN invalid_parameter_value THEN
+      SELECT NULL::jsonb AS change, NULL::float8 AS predicted INTO next_change;
+    END;
+  END IF;
   IF next_change.change IS NULL AND step IS NOT NULL THEN
     PERFORM hartonomous_internal.reject_trial(step, 'nothing better is to be expected from there');
     RETURN hartonomous_internal.next_trial(job);

@@ -173,7 +173,8 @@ DECLARE
 BEGIN
   FOR possible IN
     SELECT l.hypothesis_type, l.level, l.risk,
-           l.change || CASE WHEN l.hypothesis_type = 'TrimVocabulary'
+           hartonomous_internal.whole_blocks(model, l.change)
+             || CASE WHEN l.hypothesis_type = 'TrimVocabulary'
                             THEN jsonb_build_object('calibration_set', calibration_set)
                             WHEN l.hypothesis_type IN ('QuantizeModel', 'SvdCompress')
                               OR own AND l.hypothesis_type IN ('RemoveNeurons', 'RemoveBlock') THEN calibration

@@ -12,7 +12,7 @@ BEGIN ATOMIC
     (4, NULL, '{"stage": "trim_vocabulary"}')) v (n, after, change);
 END;
 COMMENT ON FUNCTION hartonomous_internal.removals_to_try() IS
-  'what is removed on trial, in this order; what is bolder than another (after) only if that was kept';
+  'what is removed on trial, in this order; what is bolder than another (after) not if that was rejected';
 
 CREATE FUNCTION hartonomous_internal.is_step(goal jsonb, change jsonb, bytes bigint) RETURNS boolean
   LANGUAGE sql IMMUTABLE PARALLEL SAFE COST 1
@@ -154,13 +154,14 @@ BEGIN
      WHERE NOT EXISTS (SELECT FROM hartonomous.compression_trials t WHERE t.job_id = job AND t.change @> r.change)
        -- Between predictions of different tokens there is no KL divergence.
        AND NOT (r.change ->> 'stage' = 'trim_vocabulary' AND j.parameters ->> 'measure' = 'kl_divergence')
-       AND (r.after IS NULL OR EXISTS (
+       AND NOT EXISTS (
              SELECT FROM hartonomous.compression_trials t JOIN hartonomous_internal.removals_to_try() b
                  ON t.change @> b.change
-              WHERE t.job_id = job AND t.verdict = 'kept' AND b.n = r.after))
+              WHERE t.job_id = job AND t.verdict <> 'kept' AND b.n = r.after)
      ORDER BY r.n
   LOOP
-    change := removal.change || jsonb_build_object('calibration_set', j.parameters -> 'calibration_set');
+    change := hartonomous_internal.whole_blocks(j.model_id, removal.change)
+      || jsonb_build_object('calibration_set', j.parameters -> 'calibration_set');
     saved := (hartonomous_internal.expected_of_change(j.model_id, change, NULL)).bytes_saved;
     -- A trial is worth its time only if it saves a hundredth of the bytes.
     IF saved >= j.bytes / 100 THEN

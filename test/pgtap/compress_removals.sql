@@ -3,7 +3,7 @@ BEGIN;
 \ir lib/model_files.sql
 \ir lib/language_models.sql
 \ir lib/structured_model.sql
-SELECT plan(36);
+SELECT plan(42);
 CREATE FUNCTION lib.other_story() RETURNS text LANGUAGE sql
 RETURN left(repeat('a.bird.sang;one.fish.swam;no.fox.came?', 20), 600);
 -- A model of one block with 640 neurons, of which the first are dead: it is the same without them.
@@ -113,14 +113,40 @@ SELECT is((SELECT parent_revision_id FROM compression_trials WHERE job_id = :job
 SELECT is((SELECT state FROM compression_jobs WHERE job_id = :job), 'completed', 'to its end');
 SELECT is((SELECT count(*) FROM check_model(:m)), 0::bigint, 'without faults');
 
+SELECT rollback_model(:m, :original) \g /dev/null
+SELECT stopped_job(:m) AS job \gset
+UPDATE compression_jobs SET parameters = parameters || '{"target_bytes": 1000}' WHERE job_id = :job;
+SELECT add_trial(:job, '{"stage": "remove_neurons", "keep_ratio": 0.95, "calibration_set": "cats"}') AS trial \gset
+CALL remove_neurons(:m, 0.95, calibration_set => 'cats');
+SELECT note_revision(:trial) AS noted, judge_trial(:trial, 'kept', NULL) \gset
+SELECT throws_ok(format('SELECT next_trial(%s)', :job), NULL, NULL, 'what no formats can reach is out of reach');
+CALL collect_calibration(:m, 'cats');
+CALL measure_sensitivity(:m, 'cats', 'hessian');
+UPDATE compression_jobs SET parameters = parameters || '{"removals": false}' WHERE job_id = :job;
+INSERT INTO compression_trials (job_id, change, parent_revision_id, verdict) VALUES
+  (:job, '{"stage": "plan"}', :original, 'rejected'), (:job, '{"stage": "plan"}', :original, 'rejected');
+UPDATE compression_trials SET trial_id = trial_id + 10 WHERE trial_id = :trial;
+SELECT is(next_trial(:job), NULL, 'if only a removal has put it there, the job goes on without that');
+SELECT is(verdict, 'rejected', 'which is taken back') FROM compression_trials WHERE trial_id = :trial + 10;
+SELECT is(present(:m), :original, 'to the original state');
+UPDATE compression_jobs SET state = 'abandoned' WHERE job_id = :job;
+
 -- Arguments
 SELECT throws_ok(format('CALL compress_model(%s, target_bytes => 40000, removals => NULL)', :m), '22004', NULL,
   'removals cannot be NULL');
 SELECT is((expected_of_change(:m, '{"stage": "remove_blocks", "count": 1}', NULL)).tensors, 0::bigint,
   'the only block cannot be removed');
 
+SELECT is(whole_blocks(:m, '{"stage": "remove_neurons"}'), '{"stage": "remove_neurons"}',
+  'rows of 640 weights fit no K format anyway');
+UPDATE model_layers SET row_length = 512, tensor_shape = '{32,512}', parameter_count = 32 * 512
+ WHERE layer_id = layer(:m, 'blk.0.ffn_down.weight');
+SELECT is(whole_blocks(:m, '{"stage": "remove_neurons"}'), '{"stage": "remove_neurons", "multiple": 256}',
+  'rows of 512 still fit them after a removal');
+UPDATE model_layers SET row_length = 640, tensor_shape = '{32,640}', parameter_count = 32 * 640
+ WHERE layer_id = layer(:m, 'blk.0.ffn_down.weight');
+
 -- Hypotheses
-SELECT rollback_model(:m, :original) \g /dev/null
 SELECT ooda_hypothesize(:m, 'cats') \g /dev/null
 SELECT is(array_agg(hypothesis_type || ' ' || level ORDER BY level), '{RemoveNeurons 1,RemoveNeurons 2}',
   'the loop proposes to remove neurons') FROM ooda_hypotheses WHERE hypothesis_type LIKE 'Remove%';
