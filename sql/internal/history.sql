@@ -56,7 +56,7 @@ COMMENT ON FUNCTION hartonomous_internal.atoms_source(integer, integer) IS
 -- revision_query() and the readers in C++ (src/pg/store/atom_set.cpp) use it.
 CREATE FUNCTION hartonomous_internal.revision_atoms(model integer, revision integer)
   RETURNS TABLE (base_revision_id integer, base_is_live boolean, put_back integer[], taken_out integer[],
-                 structure_id integer)
+                 structure_id integer, is_archived boolean)
   LANGUAGE plpgsql STABLE PARALLEL SAFE COST 250 ROWS 1
   SET search_path = pg_catalog, pg_temp
 AS $$
@@ -73,11 +73,11 @@ BEGIN
       format('model "%s" has no revision %s', model::hartonomous.regmodel, revision_atoms.revision),
       hint => format('SELECT * FROM hartonomous.model_history(%s); shows its revisions.', model));
   END IF;
-  IF target.state NOT IN ('live', 'backup') THEN
+  IF target.state NOT IN ('live', 'backup', 'archived') THEN
     PERFORM hartonomous_internal.raise_error('55000',
       format('revision %s of model "%s" is %s', target.revision_id, model::hartonomous.regmodel, target.state),
-      hint => 'Revisions in state "live" or "backup" have atoms, and archived ones after '
-              'restore_archived_revision(): see hartonomous.model_revisions.');
+      hint => 'Revisions in state "live", "backup" or "archived" have atoms: see '
+              'hartonomous.model_revisions.');
   END IF;
   SELECT hartonomous_internal.revision_chain(r.held_revision_id) INTO STRICT held_chain
     FROM hartonomous.model_revisions r WHERE r.revision_id = target.base_revision_id;
@@ -91,13 +91,13 @@ BEGIN
                   WHERE u.step <> ALL (chain) ORDER BY u.n),
            ARRAY(SELECT u.step FROM unnest(chain) WITH ORDINALITY u (step, n)
                   WHERE u.step <> ALL (held_chain) ORDER BY u.n DESC),
-           nullif(target.structure_id, hartonomous_internal.live_structure(model));
+           nullif(target.structure_id, hartonomous_internal.live_structure(model)), target.state = 'archived';
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.revision_atoms(integer, integer) IS
   'where the atoms of an available revision are stored: in the partition of a revision, without the atoms of the '
   'deltas taken_out, with those of the deltas put_back, in that order; and its structure, NULL if that is the live '
-  'one; 22023 if the model has no such revision, 55000 if it was dropped';
+  'one; whether all that is in the archive instead; 22023 if the model has no such revision, 55000 if it was dropped';
 
 -- The query reads a revision and leaves its partition as it is: it adds the atoms that hold_revision() would put back,
 -- and leaves out those that it would remove. It names parent tables, not partitions: those who read a model have rights
@@ -118,7 +118,10 @@ BEGIN
   -- The delta that is put back last takes precedence over all others and over the partition.
   SELECT array_agg(hartonomous_internal.atoms_source(model, d.delta) ORDER BY d.n DESC) INTO sources
     FROM unnest(stored.put_back) WITH ORDINALITY d (delta, n);
-  sources := sources || hartonomous_internal.atoms_source(model, stored.base_revision_id);
+  sources := sources || CASE WHEN stored.is_archived THEN
+      format('(SELECT * FROM hartonomous.archived_tensor_atoms WHERE model_id = %s AND revision_id = %s)', model,
+             stored.base_revision_id)
+    ELSE hartonomous_internal.atoms_source(model, stored.base_revision_id) END;
   -- OFFSET 0 keeps the planner from computing the columns later: sorts and joins, which may go to disk, would carry all
   -- weights that are stored inline.
   RETURN (SELECT string_agg(format('SELECT * FROM (SELECT %s FROM %s a OFFSET 0) a WHERE true', columns, s.source)
@@ -154,11 +157,11 @@ BEGIN
       PERFORM hartonomous_internal.raise_error('42704',
         format('revision %s does not exist', coalesce(given::text, 'NULL')),
         hint => 'SELECT * FROM hartonomous.model_revisions; shows all revisions.');
-    ELSIF found.state NOT IN ('live', 'backup') THEN
+    ELSIF found.state NOT IN ('live', 'backup', 'archived') THEN
       PERFORM hartonomous_internal.raise_error('55000',
         format('the atoms of revision %s are not available: it is %s', given, found.state),
-        hint => 'Revisions in state "live" or "backup" have atoms, and archived ones after '
-              'restore_archived_revision(): see hartonomous.model_revisions.');
+        hint => 'Revisions in state "live", "backup" or "archived" have atoms: see '
+              'hartonomous.model_revisions.');
     ELSIF model <> found.model_id THEN
       PERFORM hartonomous_internal.raise_error('22023', format('revisions %s and %s belong to different models', a, b));
     END IF;

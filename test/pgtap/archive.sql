@@ -2,7 +2,7 @@
 -- a chunk.
 BEGIN;
 \ir lib/model_files.sql
-SELECT plan(52);
+SELECT plan(53);
 
 -- Chunks
 SELECT is(ARRAY(SELECT chunk_integer(archive_integers('{5,NULL,-9223372036854775808,9223372036854775807}'), n)
@@ -64,6 +64,9 @@ SELECT throws_ok(format('CALL archive_revision(%s)', :second), '55000', format('
   :second), 'the live revision is not archived');
 SELECT throws_ok(format('CALL restore_archived_revision(%s)', :first), '55000',
   format('revision %s is backup, not archived', :first), 'what is not archived is not restored');
+CREATE TABLE lib.differences AS SELECT * FROM diff_revisions(:first, :second);
+CREATE TABLE lib.whole AS
+  SELECT tensor_weights(:model, layer_name, :first)::text AS weights FROM model_layers WHERE model_id = :model;
 SELECT lives_ok(format('CALL archive_revision(%s)', :first), 'a backup is archived');
 SELECT is(state, 'archived', 'its state says so') FROM model_revisions WHERE revision_id = :first;
 SELECT ok(NOT partition_exists(:model, :first), 'its partition is gone');
@@ -107,8 +110,11 @@ UPDATE tensor_atoms_archive c SET atom_data =
     WHERE k.layer_id = c.layer_id AND k.atom_sequence >= c.first_sequence);
 
 -- Back
-SELECT throws_ok(format('SELECT * FROM diff_revisions(%s, %s)', :first, :second), '55000', NULL,
-  'revisions are not compared with archived ones');
+SELECT results_eq(format('SELECT * FROM diff_revisions(%s, %s)', :first, :second), 'SELECT * FROM lib.differences',
+  'diff_revisions() compares it where it is');
+SELECT results_eq(
+  format('SELECT tensor_weights(%s, layer_name, %s)::text FROM model_layers ORDER BY 1', :model, :first),
+  'SELECT weights FROM lib.whole ORDER BY 1', 'tensor_weights() reads it where it is');
 SELECT is(rollback_model(:model, :first), :first, 'a model is rolled back to an archived revision');
 SELECT is(holds(:model), :'held', 'which is what it was');
 SELECT is_empty('SELECT FROM tensor_atoms_archive', 'nothing of it stays in the archive');

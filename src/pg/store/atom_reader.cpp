@@ -39,7 +39,7 @@ SPIPlanPtr atom_reader::plan(purpose what, bool positioned) {
           "SELECT coalesce(sum(n), 0)::bigint, coalesce(bit_xor(hash_record_extended(ROW(tableoid, "
           "pg_relation_filenode(tableoid), n, versions), 0)), 0) FROM (SELECT tableoid, count(*) AS n, "
           "bit_xor(hash_record_extended(ROW(ctid, xmin, cmin), 0)) AS versions FROM (" +
-          atoms_.select("a.tableoid, a.ctid, a.xmin, a.cmin", positioned) +
+          atoms_.select_versions(positioned) +
           (what == versions_of_all_forms ? " UNION ALL " + forms().versions() : std::string()) +
           ") a GROUP BY tableoid) part";
   }

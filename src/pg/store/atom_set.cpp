@@ -22,6 +22,12 @@ std::string kept(std::int32_t revision) {
          " AND a.model_id = $1 AND a.layer_id = $2";
 }
 
+// A revision in the archive. Versions are those of the chunks, whatever the region.
+std::string archived(const char* relation, std::int32_t revision) {
+  return std::string(relation) + " a WHERE a.revision_id = " + std::to_string(revision) +
+         " AND a.model_id = $1 AND a.layer_id = $2";
+}
+
 // A condition: the atom is in none of the given deltas.
 std::string not_in(const std::vector<std::int32_t>& deltas) {
   if (deltas.empty()) return {};
@@ -59,6 +65,12 @@ std::string atom_set::select(const std::string& columns, bool positioned, const 
     if (positioned) query += in_region_;
   }
   return query;
+}
+
+std::string atom_set::select_versions(bool positioned) const {
+  const char columns[] = "a.tableoid, a.ctid, a.xmin, a.cmin";
+  if (!is_archived_) return select(columns, positioned);
+  return std::string("SELECT ") + columns + " FROM " + archived("hartonomous.tensor_atoms_archive", base_revision_);
 }
 
 // Raises 40001 if a partition known to the active snapshot is gone, because its atoms would be taken for missing.
@@ -100,7 +112,7 @@ atom_set live_atoms(std::int32_t model) {
 
 atom_set atoms_of_revision(std::int32_t model, std::int32_t revision) {
   const query_result found = select(
-      "SELECT r.base_revision_id, r.base_is_live, r.put_back, r.taken_out, r.structure_id "
+      "SELECT r.base_revision_id, r.base_is_live, r.put_back, r.taken_out, r.structure_id, r.is_archived "
       "FROM hartonomous_internal.revision_atoms($1, $2) r",
       "model_revisions", {{INT4OID, Int32GetDatum(model)}, {INT4OID, Int32GetDatum(revision)}});
   if (found.rows() != 1) throw error(sqlstate::object_not_in_prerequisite_state, "the revision is not available");
@@ -112,6 +124,12 @@ atom_set atoms_of_revision(std::int32_t model, std::int32_t revision) {
   atoms.model_ = model;
   atoms.base_revision_ = found.integer(0, 1);
   if (found.optional(0, 5, INT4OID)) atoms.structure_ = found.integer(0, 5);
+  // Rows of the archive are seen or not, as by any other query; there is no partition that could be gone.
+  if (found.boolean(0, 6)) {
+    atoms.is_archived_ = true;
+    atoms.parts_.push_back(archived("hartonomous.archived_tensor_atoms", atoms.base_revision_));
+    return atoms;
+  }
   const std::string base = base_is_live ? live : kept(atoms.base_revision_);
   lock_backups();
   atoms.add_source(atoms.base_revision_, base_is_live ? "tensor_atoms" : "tensor_atoms_backup");

@@ -31,6 +31,8 @@ class atom_set {
   // A query for `columns` of the atoms `a` of one tensor: $1 is the model, $2 the tensor, $3 the region, which is used
   // if there is one and the atoms of the tensor have positions (`positioned`); `condition` may use $4.
   std::string select(const std::string& columns, bool positioned, const std::string& condition = {}) const;
+  // A query for the versions of the rows that have them: tableoid, ctid, xmin, cmin.
+  std::string select_versions(bool positioned) const;
 
  private:
   // A partition, as it was when the set was made.
@@ -45,6 +47,7 @@ class atom_set {
 
   std::int32_t model_ = 0, base_revision_ = 0;
   std::optional<std::int32_t> structure_;
+  bool is_archived_ = false;
   std::vector<std::string> parts_;  // FROM and WHERE; no atom is in two of them
   std::vector<source> sources_;
   std::optional<region_argument> region_;
