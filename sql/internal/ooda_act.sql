@@ -10,8 +10,10 @@ BEGIN
     SELECT h.hypothesis_id FROM hartonomous.ooda_hypotheses h
      WHERE h.model_id = model AND h.revision_id = hartonomous_internal.current_revision(model)
        AND (h.state = 'approved' OR h.state = 'proposed' AND h.risk_score < risk_limit)
-     -- What is likely to save most comes first.
-     ORDER BY h.state <> 'approved', h.expected_bytes_saved * (1 - h.risk_score / 2) DESC, h.hypothesis_id LIMIT 1);
+     -- What is likely to save most comes first, but parts are removed before the rest is quantized: of quantized
+     -- weights only whole blocks can be removed, and nothing refitted.
+     ORDER BY h.state <> 'approved', h.hypothesis_type <> ALL ('{RemoveNeurons,RemoveBlock,TrimVocabulary}'),
+              h.expected_bytes_saved * (1 - h.risk_score / 2) DESC, h.hypothesis_id LIMIT 1);
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.next_hypothesis(integer, double precision) IS

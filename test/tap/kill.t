@@ -54,7 +54,7 @@ sub outcome {
 
 my %calls = (
     compress_model => 'CALL hartonomous.compress_model(%d, target_bits_per_weight => 4, n_ctx => 128,'
-        . ' measure => \'kl_divergence\', formats => \'{Q3_K,Q4_K,Q5_K}\');',
+        . ' measure => \'kl_divergence\', formats => \'{Q3_K,Q4_K,Q5_K}\', removals => false);',
     ooda_cycle => 'CALL hartonomous.ooda_cycle(%d, calibration_set => \'cats\', n_ctx => 128, max_changes => 3);',
 );
 
