@@ -230,8 +230,8 @@ BEGIN
   goal := goal OPERATOR(pg_catalog.||) pg_catalog.jsonb_build_object('max_changes', max_changes);
   job := hartonomous_internal.start_job(model, 'ooda_cycle', goal, CASE WHEN evaluator IS NULL
            THEN hartonomous_internal.baseline_of(model) ELSE hartonomous_internal.current_revision(model) END);
-  CALL hartonomous_internal.measure_before(job, evaluator);
   LOOP
+    CALL hartonomous_internal.measure_before(job, evaluator);
     PERFORM hartonomous.ooda_hypothesize(model, goal OPERATOR(pg_catalog.->>) 'calibration_set', max_degradation,
                                          keep_last, max_age);
     hypothesis := CASE WHEN hartonomous_internal.acted_on(job) OPERATOR(pg_catalog.<) max_changes

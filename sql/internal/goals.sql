@@ -385,13 +385,21 @@ AS $$
 DECLARE
   j record;
 BEGIN
-  SELECT c.model_id, c.baseline_revision_id, c.procedure = 'compress_model' AND NOT c.parameters ? 'stages'
+  SELECT c.model_id, c.baseline_revision_id, c.procedure = 'ooda_cycle' AND NOT EXISTS (
+           SELECT FROM hartonomous.compression_trials t WHERE t.job_id = job AND t.verdict IS NULL) AS is_between,
+         c.procedure = 'compress_model' AND NOT c.parameters ? 'stages'
          AND (hartonomous_internal.pending_step(job) IS NOT NULL
               OR hartonomous_internal.current_revision(c.model_id) = c.original_revision_id
                  AND NOT EXISTS (SELECT FROM hartonomous.compression_trials t WHERE t.job_id = job)) AS allocates,
          c.parameters ->> 'calibration_set' AS calibration_set
     INTO STRICT j FROM hartonomous.compression_jobs c WHERE c.job_id = job;
-  calibration := j.allocates AND NOT hartonomous_internal.has_grams(j.model_id, j.calibration_set);
+  -- The loop has lost its Gram matrices if neurons were removed.
+  calibration := j.allocates AND NOT hartonomous_internal.has_grams(j.model_id, j.calibration_set)
+    OR j.is_between AND hartonomous_internal.gram_revision(j.model_id, j.calibration_set) IS NULL
+       AND EXISTS (SELECT FROM hartonomous.calibration_stats s JOIN hartonomous.calibration_sets c
+         USING (calibration_set)
+                    WHERE s.model_id = j.model_id AND s.calibration_set = j.calibration_set
+                      AND s.gram_layer_id IS NOT NULL AND c.text IS NOT NULL);
   sensitivity := j.allocates;
   score := evaluator IS NOT NULL AND NOT EXISTS (
     SELECT FROM hartonomous.validation_results v
@@ -416,6 +424,31 @@ END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.has_grams(integer, text) IS
   'whether there are Gram matrices of the live revision of a model';
+
+-- A small change of weights hardly changes the inputs of matrices, so that those of the state before are good enough.
+CREATE FUNCTION hartonomous_internal.gram_revision(model integer, calibration_set text) RETURNS integer
+  LANGUAGE plpgsql STABLE PARALLEL SAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+BEGIN
+  RETURN (
+    SELECT a.revision_id FROM hartonomous_internal.ancestors_of(hartonomous_internal.current_revision(model)) a
+     WHERE a.model_id = model
+       AND EXISTS (SELECT FROM hartonomous.calibration_stats s
+                    WHERE s.model_id = model AND s.revision_id = a.revision_id AND s.gram_layer_id IS NOT NULL
+                      AND s.calibration_set = gram_revision.calibration_set)
+       -- Matrices that have lost columns since have other inputs.
+       AND NOT EXISTS (SELECT FROM hartonomous.calibration_stats s JOIN hartonomous.model_layers l USING (layer_id)
+                        WHERE s.model_id = model AND s.revision_id = a.revision_id
+                          AND s.calibration_set = gram_revision.calibration_set
+                          AND s.columns <> l.tensor_shape[cardinality(l.tensor_shape)])
+     ORDER BY a.distance LIMIT 1);
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.gram_revision(integer, text) IS
+  'of the live revision of a model and those it was made from, the last of which there are Gram matrices that fit its '
+  'tensors; NULL if there are none';
 
 CREATE FUNCTION hartonomous_internal.report_goal(model integer, goal jsonb) RETURNS void
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000

@@ -125,31 +125,6 @@ COMMENT ON FUNCTION hartonomous_internal.expired_backups(integer, integer, inter
 
 -- ---- hypotheses --------------------------------------------------------------------------------------------------
 
--- A small change of weights hardly changes the inputs of matrices, so that those of the state before are good enough.
-CREATE FUNCTION hartonomous_internal.gram_revision(model integer, calibration_set text) RETURNS integer
-  LANGUAGE plpgsql STABLE PARALLEL SAFE COST 5000
-  SET search_path = pg_catalog, pg_temp
-AS $$
-#variable_conflict use_variable
-BEGIN
-  RETURN (
-    SELECT a.revision_id FROM hartonomous_internal.ancestors_of(hartonomous_internal.current_revision(model)) a
-     WHERE a.model_id = model
-       AND EXISTS (SELECT FROM hartonomous.calibration_stats s
-                    WHERE s.model_id = model AND s.revision_id = a.revision_id AND s.gram_layer_id IS NOT NULL
-                      AND s.calibration_set = gram_revision.calibration_set)
-       -- Matrices that have lost columns since have other inputs.
-       AND NOT EXISTS (SELECT FROM hartonomous.calibration_stats s JOIN hartonomous.model_layers l USING (layer_id)
-                        WHERE s.model_id = model AND s.revision_id = a.revision_id
-                          AND s.calibration_set = gram_revision.calibration_set
-                          AND s.columns <> l.tensor_shape[cardinality(l.tensor_shape)])
-     ORDER BY a.distance LIMIT 1);
-END
-$$;
-COMMENT ON FUNCTION hartonomous_internal.gram_revision(integer, text) IS
-  'of the live revision of a model and those it was made from, the last of which there are Gram matrices that fit its '
-  'tensors; NULL if there are none';
-
 -- A rule of the original design: up to 1000 atoms are not worth pruning.
 CREATE FUNCTION hartonomous_internal.possible_changes(model integer, calibration_set text)
   RETURNS TABLE (hypothesis_type text, level integer, change jsonb, risk double precision, bytes_saved bigint,

@@ -4,7 +4,7 @@ BEGIN;
 \ir lib/language_models.sql
 \ir lib/wide_model.sql
 \ir ../../examples/evaluator.sql
-SELECT plan(94);
+SELECT plan(95);
 SELECT import_gguf(wide_gguf(), 'wide', 16) AS m \gset
 SELECT present(:m) AS original \gset
 SELECT add_validation_set('others', left(repeat('a.bird.sang;one.fish.swam;no.fox.came?', 20), 600)) \g /dev/null
@@ -187,6 +187,8 @@ SELECT is(gram_revision(:m, 'none'), NULL, 'of another set there are none');
 CALL remove_neurons('wide', 0.5);
 SELECT is(gram_revision(:m, 'cats'), NULL, 'those of matrices that have lost columns do not fit');
 SELECT lives_ok('SELECT ooda_hypothesize(''wide'', ''cats'')', 'and are not used');
+CALL ooda_cycle('wide', calibration_set => 'cats', max_changes => 0, n_ctx => 64);
+SELECT is(gram_revision(:m, 'cats'), present(:m)::integer, 'a cycle collects them anew');
 
 -- Acts that others have undone, or that fail
 SELECT rollback_model('wide', :original) \g /dev/null
