@@ -31,7 +31,7 @@ sub went {
 went("SELECT hartonomous.add_calibration_set('cats', left(pg_read_file('$text'), 20000));");
 went("SELECT hartonomous.add_validation_set('dogs', substr(pg_read_file('$text'), 20001, 8000));");
 
-# A model of its own for each call; what it is and what became of it does not depend on its name and number.
+# A model of its own for each call; what became of it does not depend on the numbers of the model and its revisions.
 my $models = 0;
 sub model {
     my $name = 'model ' . ++$models;
@@ -46,7 +46,7 @@ sub outcome {
     return join "\n", map { went("$_;") }
         "SELECT count(*), md5(string_agg(content_hash::text, '' ORDER BY tensor_name, atom_sequence))"
         . " FROM hartonomous.tensor_atoms WHERE model_id = $model",
-        "SELECT t.verdict, t.bytes_after, t.loss, t.change FROM hartonomous.compression_trials t $of_job ORDER BY trial_id",
+        "SELECT t.verdict, t.bytes_after, t.loss, t.change - 'calibration_revision' FROM hartonomous.compression_trials t $of_job ORDER BY trial_id",
         'SELECT h.hypothesis_type, h.level, h.state, h.outcome FROM hartonomous.ooda_hypotheses h'
         . " WHERE h.model_id = $model AND h.trial_id IS NOT NULL ORDER BY h.trial_id",
         "SELECT state, count(*) FROM hartonomous.compression_jobs WHERE model_id = $model GROUP BY 1 ORDER BY 1";
