@@ -11,7 +11,8 @@ CREATE VIEW runs AS SELECT * FROM hartonomous.scheduled_jobs();
 
 -- Each minute, which is the shortest that all versions of pg_cron have.
 SELECT hartonomous.schedule_ooda(:model, '* * * * *',
-  jsonb_build_object('calibration_set', 'calibration', 'max_degradation', :degradation, 'n_ctx', 256)) AS job,
+  jsonb_build_object('calibration_set', 'calibration', 'max_degradation', :degradation, 'n_ctx', 256,
+                     'keep_last', 0)) AS job,
   :minutes AS minutes;
 SELECT pg_sleep(60 * :minutes) \g /dev/null
 SELECT active, running, runs, failures, last_status, last_message FROM runs;

@@ -7,7 +7,7 @@ AS $$
 #variable_conflict use_variable
 DECLARE
   target record;  -- not a row type, as in rollback_model()
-  others text;
+  others integer[];
   before bigint;
 BEGIN
   SELECT * INTO target FROM hartonomous_internal.lock_revision(revision, nowait);
@@ -16,14 +16,12 @@ BEGIN
       format('revision %s is %s, not a backup', revision, coalesce(target.state, 'deleted')),
       hint => 'Revisions in state "backup" can be archived: see hartonomous.model_revisions.');
   END IF;
-  SELECT string_agg(r.revision_id::text, ', ' ORDER BY r.revision_id) INTO others
-    FROM hartonomous.model_revisions r
-   WHERE r.base_revision_id = target.base_revision_id AND r.revision_id <> revision
-     AND r.state IN ('building', 'live', 'backup');
-  IF others IS NOT NULL THEN
+  others := hartonomous_internal.revisions_sharing_atoms(revision);
+  IF others <> '{}' THEN
     PERFORM hartonomous_internal.raise_error('55000',
       format('revision %s shares its atoms with other revisions', revision),
-      format('Revisions made in place share the atoms of the one before them; here these are revisions %s.', others),
+      format('Revisions made in place share the atoms of the one before them; here these are revisions %s.',
+             array_to_string(others, ', ')),
       'Drop the others with drop_backup(), or rewrite the model, for example with backup_model().');
   END IF;
   before := hartonomous.model_disk_bytes(target.model_id);

@@ -1,15 +1,44 @@
 -- The archive: partitions of atoms as rows of tensor_atoms_archive, one per chunk, and back. A chunk has atoms of one
 -- tensor, about 4 MiB of weights.
 
+CREATE FUNCTION hartonomous_internal.revisions_sharing_atoms(revision integer) RETURNS integer[]
+  LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE COST 50
+  SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+BEGIN
+  RETURN ARRAY(SELECT o.revision_id
+                 FROM hartonomous.model_revisions r
+                 JOIN hartonomous.model_revisions o ON o.base_revision_id = r.base_revision_id
+                WHERE r.revision_id = revision AND o.revision_id <> revision
+                 AND o.state IN ('building', 'live', 'backup')
+                ORDER BY o.revision_id);
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.revisions_sharing_atoms(integer) IS
+  'the other revisions that are stored in the partition of a revision';
+
+CREATE FUNCTION hartonomous_internal.added_column(partition regclass) RETURNS name
+  LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE COST 250
+  SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+BEGIN
+  RETURN (SELECT c FROM unnest(hartonomous_internal.atom_columns(partition)) c
+           WHERE c <> ALL ('{model_id,revision_id,layer_id,atom_sequence,x,y,importance_score,tensor_name,'
+                           'atom_data,quantized_position,planned_format}') ORDER BY 1 LIMIT 1);
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.added_column(regclass) IS
+  'a column of a partition that the user has added, and that cannot be archived; NULL if there is none';
+
 CREATE FUNCTION hartonomous_internal.require_archivable(partition regclass) RETURNS void
   LANGUAGE plpgsql STABLE PARALLEL SAFE COST 250
   SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
 DECLARE
-  added name := (SELECT c FROM unnest(hartonomous_internal.atom_columns(partition)) c
-                  WHERE c <> ALL ('{model_id,revision_id,layer_id,atom_sequence,x,y,importance_score,tensor_name,'
-                                  'atom_data,quantized_position,planned_format}') ORDER BY 1 LIMIT 1);
+  added constant name := hartonomous_internal.added_column(partition);
 BEGIN
   IF added IS NOT NULL THEN
     PERFORM hartonomous_internal.raise_error('0A000',

@@ -28,7 +28,7 @@ BEGIN ATOMIC
     ('IndexOptimization', 1, NULL, 0.05),
     ('CacheWarming', 1, NULL, 0.05),
     ('ReclaimSpace', 1, NULL, 0.1),
-    ('ArchiveRevision', 1, NULL, 0.6)) v (hypothesis_type, level, change, risk);
+    ('ArchiveRevision', 1, NULL, 0.1)) v (hypothesis_type, level, change, risk);
 END;
 COMMENT ON FUNCTION hartonomous_internal.hypothesis_levels() IS
   'the kinds of hypotheses and how bold they can be: the change that each would try (NULL: it maintains the '
@@ -116,12 +116,15 @@ BEGIN
      -- Never the oldest one, nor that against which losses are measured.
      WHERE b.revision_id NOT IN (b.oldest, hartonomous_internal.baseline_of(model))
      AND (b.place > keep_last OR b.created_at < clock_timestamp() - max_age)
+     -- What archive_revision() would refuse.
+     AND hartonomous_internal.revisions_sharing_atoms(b.revision_id) = '{}'
+     AND hartonomous_internal.added_column('hartonomous.tensor_atoms_backup') IS NULL
      ORDER BY b.revision_id;
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.expired_backups(integer, integer, interval) IS
-  'the backups of a model that are not among its newest, or older than an age, and their bytes on disk; never the '
-  'oldest backup, nor the baseline of losses';
+  'the backups of a model that are not among its newest, or older than an age, and could be archived, and their bytes '
+  'on disk; never the oldest backup, nor the baseline of losses';
 
 -- ---- hypotheses --------------------------------------------------------------------------------------------------
 
@@ -212,10 +215,12 @@ BEGIN
                       partition), format('VACUUM FULL %s;', partition)
          WHERE activity.dead_rows > 0.2 * activity.live_rows
         UNION ALL
-        SELECT 'ArchiveRevision', sum(b.bytes)::bigint,
+        -- An archive takes about the bytes of the weights.
+        SELECT 'ArchiveRevision', sum(greatest(b.bytes - r.logical_bytes, 0))::bigint,
                format('past retention: %s', hartonomous_internal.counted(count(*), 'backup')),
-               string_agg(format('SELECT hartonomous.drop_backup(%s);', b.revision_id), ' ' ORDER BY b.revision_id)
-          FROM hartonomous_internal.expired_backups(model, keep_last, max_age) b HAVING count(*) > 0) v
+               string_agg(format('CALL hartonomous.archive_revision(%s);', b.revision_id), ' ' ORDER BY b.revision_id)
+          FROM hartonomous_internal.expired_backups(model, keep_last, max_age) b
+          JOIN hartonomous.model_revisions r ON r.revision_id = b.revision_id HAVING count(*) > 0) v
         ON v.kind = l.hypothesis_type;
 END
 $$;

@@ -61,6 +61,7 @@ DECLARE
   partition constant regclass := hartonomous_internal.live_partition(model);
   before constant bigint := hartonomous.model_disk_bytes(model);
   blocks bigint;
+  expired integer;
 BEGIN
   CASE hypothesis_type
     WHEN 'IndexOptimization' THEN
@@ -79,8 +80,9 @@ BEGIN
       RETURN format('%s -> %s on disk', hartonomous.human_bytes(before),
                     hartonomous.human_bytes(hartonomous.model_disk_bytes(model)));
     WHEN 'ArchiveRevision' THEN
-      PERFORM hartonomous.drop_backup(b.revision_id)
-         FROM hartonomous_internal.expired_backups(model, keep_last, max_age) b;
+      FOR expired IN SELECT b.revision_id FROM hartonomous_internal.expired_backups(model, keep_last, max_age) b LOOP
+        CALL hartonomous.archive_revision(expired);
+      END LOOP;
       RETURN format('%s -> %s on disk', hartonomous.human_bytes(before),
                     hartonomous.human_bytes(hartonomous.model_disk_bytes(model)));
     ELSE

@@ -4,7 +4,7 @@ BEGIN;
 \ir lib/language_models.sql
 \ir lib/wide_model.sql
 \ir ../../examples/evaluator.sql
-SELECT plan(95);
+SELECT plan(97);
 SELECT import_gguf(wide_gguf(), 'wide', 16) AS m \gset
 SELECT present(:m) AS original \gset
 SELECT add_validation_set('others', left(repeat('a.bird.sang;one.fish.swam;no.fox.came?', 20), 600)) \g /dev/null
@@ -156,8 +156,15 @@ SELECT count(*) AS backups FROM model_revisions WHERE model_id = :m AND state = 
 SELECT ooda_hypothesize('wide', keep_last => 2) \g /dev/null
 SELECT ooda_approve(hypothesis_id) FROM hypotheses('proposed') WHERE hypothesis_type = 'ArchiveRevision' \g /dev/null
 CALL ooda_act('wide', risk_limit => 0, keep_last => 2);
-SELECT is((SELECT count(*) FROM model_revisions WHERE model_id = :m AND state = 'backup'), 3::bigint,
-  'of ' || :backups || ' backups two and the oldest are left');
+SELECT is((SELECT array_agg(state ORDER BY revision_id) FROM model_revisions
+            WHERE model_id = :m AND state IN ('backup', 'archived')),
+  ARRAY['backup'] || array_fill('archived'::text, ARRAY[:backups - 3]) || ARRAY['backup', 'backup'],
+  'of ' || :backups || ' backups two and the oldest are as before, the others are archived');
+SELECT is((SELECT count(*) FROM check_model('wide')), 0::bigint, 'without faults');
+ALTER TABLE tensor_atoms_backup ADD COLUMN mine integer;
+SELECT is((SELECT count(*) FROM expired_backups(:m, 0, NULL)), 0::bigint,
+  'atoms with columns of the user are left alone');
+ALTER TABLE tensor_atoms_backup DROP COLUMN mine;
 
 -- What levels say of each other: of Q4_K_M (level 3) one was accepted, of Q3_K_M one was not
 SELECT is(success_rate(:m, 'Evil', 1), 0.5::float8, 'nothing is known of what was never tried');
