@@ -2,7 +2,7 @@
 -- a chunk.
 BEGIN;
 \ir lib/model_files.sql
-SELECT plan(53);
+SELECT plan(54);
 
 -- Chunks
 SELECT is(ARRAY(SELECT chunk_integer(archive_integers('{5,NULL,-9223372036854775808,9223372036854775807}'), n)
@@ -96,6 +96,14 @@ SELECT is((SELECT count(*) FROM archived_tensor_atoms), (SELECT count(*) FROM li
 SELECT is(
   (SELECT float4send(importance_score) FROM archived_tensor_atoms WHERE atom_sequence = 4 ORDER BY layer_id LIMIT 1),
   '\x80000000', '... to the sign of a zero');
+CREATE TABLE lib.numbers AS SELECT layer_id, first_sequence, atoms FROM tensor_atoms_archive WHERE model_id = :model;
+UPDATE tensor_atoms_archive SET atoms = 2147483647 WHERE model_id = :model;
+SET LOCAL temp_file_limit = '1MB';
+SELECT throws_ok(format('CALL restore_archived_revision(%s)', :first), '2202E', NULL,
+  'a wrong number of atoms fills no disk');
+SET LOCAL temp_file_limit = -1;
+UPDATE tensor_atoms_archive c SET atoms = n.atoms FROM lib.numbers n
+ WHERE c.model_id = :model AND (n.layer_id, n.first_sequence) = (c.layer_id, c.first_sequence);
 UPDATE tensor_atoms_archive SET atom_data = '\x00' WHERE model_id = :model;
 SELECT lives_ok('SELECT avg(importance_score), count(DISTINCT tensor_name) FROM archived_tensor_atoms',
   'columns that a query does not name are not read');
