@@ -79,11 +79,20 @@ BEGIN
       SELECT r.revision_id, r.parent_revision_id
         FROM line JOIN hartonomous.model_revisions r ON r.revision_id = line.parent_revision_id),
     steps AS (
-      SELECT DISTINCT ON (s.layer_id) s.layer_id, s.arguments
-        FROM line JOIN hartonomous.compression_runs c ON c.revision_id = line.revision_id AND c.state = 'completed'
-        JOIN hartonomous.compression_steps s ON s.run_id = c.run_id
-       WHERE s.operation = 'score' OR s.operation = 'prune' AND s.arguments ? 'calibration_set'
-       ORDER BY s.layer_id, c.run_id DESC)
+      SELECT DISTINCT ON (a.layer_id) a.layer_id, a.arguments
+        FROM (
+          SELECT s.layer_id, s.arguments, c.run_id
+            FROM line JOIN hartonomous.compression_runs c ON c.revision_id = line.revision_id AND c.state = 'completed'
+            JOIN hartonomous.compression_steps s ON s.run_id = c.run_id
+           WHERE s.operation = 'score' OR s.operation = 'prune' AND s.arguments ? 'calibration_set'
+              OR s.operation = 'select' AND s.arguments ? 'damping'
+          UNION ALL  -- students are made without a run
+          SELECT l.layer_id, r.parameters, 0
+            FROM line JOIN hartonomous.model_revisions r ON r.revision_id = line.revision_id
+            JOIN hartonomous.model_layers l ON l.model_id = r.model_id
+           WHERE r.stage = 'student' AND r.parameters ->> 'refit' = 'true'
+             AND l.layer_name ~ '\.(ffn_down|attn_output)(_exps)?\.weight$') a
+       ORDER BY a.layer_id, a.run_id DESC)
     SELECT s.layer_id FROM steps s WHERE s.arguments ->> 'method' IS DISTINCT FROM 'magnitude';
 END
 $$;

@@ -3,7 +3,7 @@ BEGIN;
 \ir lib/model_files.sql
 \ir lib/language_models.sql
 \ir lib/deep_model.sql
-SELECT plan(45);
+SELECT plan(48);
 SELECT import_gguf(deep_gguf('{3}'), 'deep') AS m \gset
 SELECT export_gguf(:m) AS original \gset
 SELECT add_calibration_set('story', story()) \g /dev/null
@@ -115,5 +115,14 @@ SELECT throws_ok(format('CALL remove_blocks(%s, %s)', :o, arguments), state, NUL
 SELECT throws_ok('CALL remove_blocks(4711)', '42704', NULL, 'no such model');
 SELECT throws_ok(format('CALL compress_model(%s, stages => %L, evaluator => ''lib.same_for_all(integer)'')', :o,
   '[{"stage": "remove_blocks", "blocks": 1}]'), '22023', NULL, 'blocks that are no list');
+
+-- Importance does not follow from weights that were refitted. In this model it shows.
+SELECT import_gguf(deep_gguf('{}'), 'refitted') AS refitted \gset
+CALL collect_calibration(:refitted, 'story');
+SELECT extract_by_neurons(:refitted, 0.75, 'refitted student', 4, 'story') AS s \gset
+SELECT is(parameters ->> 'refit', 'true', 'a student is refitted') FROM model_history(:s);
+SELECT is(faults(:s), NULL, 'and has no faults');
+CALL remove_neurons(:refitted, 0.75, 4, 'story');
+SELECT is(faults(:refitted), NULL, 'nor has a model that lost neurons');
 SELECT * FROM finish();
 ROLLBACK;
