@@ -31,7 +31,12 @@ BEGIN
   PERFORM hartonomous_internal.archive_partition(target.model_id, target.base_revision_id);
   PERFORM hartonomous_internal.lock_backups(target.model_id);
   EXECUTE format('DROP TABLE %s', hartonomous_internal.partition_of(target.model_id, target.base_revision_id));
-  UPDATE hartonomous.model_revisions r SET state = 'archived' WHERE r.revision_id = revision;
+  -- Users may have deleted atoms; from now on the revision has those that were archived.
+  UPDATE hartonomous.model_revisions r
+     SET state = 'archived', atom_count = (
+       SELECT coalesce(sum(c.atoms), 0) FROM hartonomous.tensor_atoms_archive c
+        WHERE c.model_id = target.model_id AND c.revision_id = target.base_revision_id)
+   WHERE r.revision_id = revision;
   PERFORM hartonomous_internal.drop_unneeded_partitions(target.model_id);
   RAISE NOTICE 'revision % (%) is archived: % instead of %', revision, target.stage,
     hartonomous.human_bytes(hartonomous_internal.archived_bytes(target.model_id, target.base_revision_id)),

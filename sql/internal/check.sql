@@ -248,11 +248,12 @@ BEGIN
          WHERE r.kind <> 'in_place' AND r.state <> 'building'
            AND NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = p.oid AND i.indisprimary AND i.indisvalid)
         UNION ALL
-        SELECT 'missing archive', 'tensor_atoms_archive', format('revision %s is archived', r.revision_id)
+        SELECT 'missing archive', 'tensor_atoms_archive',
+               format('revision %s has %s archived atoms, and here are %s', r.revision_id, r.atom_count, a.atoms)
           FROM hartonomous.model_revisions r
-         WHERE r.model_id = model AND r.state = 'archived' AND r.atom_count > 0
-           AND NOT EXISTS (SELECT FROM hartonomous.tensor_atoms_archive c
-                            WHERE c.model_id = model AND c.revision_id = r.base_revision_id)
+          CROSS JOIN LATERAL (SELECT coalesce(sum(c.atoms), 0) AS atoms FROM hartonomous.tensor_atoms_archive c
+                               WHERE c.model_id = model AND c.revision_id = r.base_revision_id) a
+         WHERE r.model_id = model AND r.state = 'archived' AND r.atom_count IS DISTINCT FROM a.atoms
         UNION ALL
         SELECT 'missing partition', hartonomous_internal.atoms_partition(model, r.base_revision_id),
                format('revision %s is %s', r.revision_id, r.state)

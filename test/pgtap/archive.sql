@@ -2,7 +2,7 @@
 -- a chunk.
 BEGIN;
 \ir lib/model_files.sql
-SELECT plan(54);
+SELECT plan(56);
 
 -- Chunks
 SELECT is(ARRAY(SELECT chunk_integer(archive_integers('{5,NULL,-9223372036854775808,9223372036854775807}'), n)
@@ -147,6 +147,13 @@ SELECT is((SELECT count(*) FROM archived_tensor_atoms),
   'with its atoms, and without those it has removed');
 SELECT throws_ok(format('SELECT rollback_model(%s, %s)', :model, :second), '55000', NULL,
   'a dropped one stays dropped');
+SAVEPOINT complete;
+DELETE FROM tensor_atoms_archive WHERE layer_id = (SELECT max(layer_id) FROM tensor_atoms_archive);
+SELECT throws_like(format('CALL restore_archived_revision(%s)', :third), 'the archive of revision % has % atoms, not %',
+  'an archive of which a part is missing is not restored');
+SELECT is((SELECT array_agg(fault) FROM check_model(:model) WHERE fault = 'missing archive'), '{missing archive}',
+  '... and check_model() says that it is missing');
+ROLLBACK TO complete;
 
 -- Columns of the user's, dropping
 ALTER TABLE tensor_atoms ADD COLUMN note text;
