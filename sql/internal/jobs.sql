@@ -149,21 +149,3 @@ END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.end_job(bigint) IS
   'ends a job, and prints its report; says of a job whose change is still to be measured only that';
-
--- The state against which changes are measured: the first that is still there, so that the losses of several jobs do
--- not hide in each other.
-CREATE FUNCTION hartonomous_internal.baseline_of(model integer) RETURNS integer
-  LANGUAGE plpgsql STABLE PARALLEL SAFE COST 250
-  SET search_path = pg_catalog, pg_temp
-AS $$
-#variable_conflict use_variable
-BEGIN
-  RETURN (
-    SELECT min(r.revision_id)
-      FROM hartonomous_internal.ancestors_of(hartonomous_internal.current_revision(model)) a
-      JOIN hartonomous.model_revisions r ON r.revision_id = a.revision_id
-     WHERE r.model_id = model AND r.state IN ('live', 'backup'));
-END
-$$;
-COMMENT ON FUNCTION hartonomous_internal.baseline_of(integer) IS
-  'the oldest state that the live revision of a model was made from and that still has atoms';

@@ -98,34 +98,6 @@ COMMENT ON FUNCTION hartonomous_internal.activity_of(integer) IS
   'what the cumulative statistics of PostgreSQL say of the live atoms of a model: rows, dead rows, and blocks of the '
   'table: how many there are, how many were read from disk, and how many were found in memory';
 
-CREATE FUNCTION hartonomous_internal.expired_backups(model integer, keep_last integer, max_age interval)
-  RETURNS TABLE (revision_id integer, bytes bigint)
-  LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 10
-  SET search_path = pg_catalog, pg_temp
-AS $$
-#variable_conflict use_variable
-BEGIN
-  RETURN QUERY
-    SELECT b.revision_id, b.bytes
-      FROM (SELECT r.revision_id, r.created_at, row_number() OVER (ORDER BY r.revision_id DESC) AS place,
-                   min(r.revision_id) OVER () AS oldest,
-                   CASE WHEN hartonomous_internal.partition_exists(model, r.revision_id)
-                        THEN pg_total_relation_size(hartonomous_internal.partition_of(model, r.revision_id))
-                        ELSE 0 END AS bytes
-              FROM hartonomous.model_revisions r WHERE r.model_id = model AND r.state = 'backup') b
-     -- Never the oldest one, nor that against which losses are measured.
-     WHERE b.revision_id NOT IN (b.oldest, hartonomous_internal.baseline_of(model))
-     AND (b.place > keep_last OR b.created_at < clock_timestamp() - max_age)
-     -- What archive_revision() would refuse.
-     AND hartonomous_internal.revisions_sharing_atoms(b.revision_id) = '{}'
-     AND hartonomous_internal.added_column('hartonomous.tensor_atoms_backup') IS NULL
-     ORDER BY b.revision_id;
-END
-$$;
-COMMENT ON FUNCTION hartonomous_internal.expired_backups(integer, integer, interval) IS
-  'the backups of a model that are not among its newest, or older than an age, and could be archived, and their bytes '
-  'on disk; never the oldest backup, nor the baseline of losses';
-
 -- ---- hypotheses --------------------------------------------------------------------------------------------------
 
 -- A rule of the original design: up to 1000 atoms are not worth pruning.

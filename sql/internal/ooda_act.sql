@@ -61,7 +61,6 @@ DECLARE
   partition constant regclass := hartonomous_internal.live_partition(model);
   before constant bigint := hartonomous.model_disk_bytes(model);
   blocks bigint;
-  expired integer;
 BEGIN
   CASE hypothesis_type
     WHEN 'IndexOptimization' THEN
@@ -80,9 +79,7 @@ BEGIN
       RETURN format('%s -> %s on disk', hartonomous.human_bytes(before),
                     hartonomous.human_bytes(hartonomous.model_disk_bytes(model)));
     WHEN 'ArchiveRevision' THEN
-      FOR expired IN SELECT b.revision_id FROM hartonomous_internal.expired_backups(model, keep_last, max_age) b LOOP
-        CALL hartonomous.archive_revision(expired);
-      END LOOP;
+      PERFORM hartonomous_internal.archive_backups(model, keep_last, max_age);
       RETURN format('%s -> %s on disk', hartonomous.human_bytes(before),
                     hartonomous.human_bytes(hartonomous.model_disk_bytes(model)));
     ELSE

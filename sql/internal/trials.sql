@@ -15,11 +15,13 @@ BEGIN ATOMIC
     ('trim_vocabulary', 'trim_vocabulary', 'vocabulary_parameters'),
     ('plan', 'run_plan', NULL),
     ('backup', NULL, NULL),
+    ('archive', NULL, NULL),
     ('validate', NULL, NULL)) v (stage, procedure, parameters_function);
 END;
 COMMENT ON FUNCTION hartonomous_internal.change_stages() IS
   'what a change can do: a stage, by the procedure that users call for it and the function that checks its arguments '
-  'and writes them down; plan carries out operations on tensors, backup copies the model, validate changes nothing';
+  'and writes them down; plan carries out operations on tensors, backup copies the model, archive '
+  'archives its backups, validate changes nothing';
 
 CREATE TYPE hartonomous_internal.stage_argument AS (name text, type text, default_value text);
 
@@ -401,6 +403,8 @@ BEGIN
       PERFORM hartonomous_internal.note_revision(trial);
     ELSIF change OPERATOR(pg_catalog.->>) 'stage' OPERATOR(pg_catalog.=) 'backup' THEN
       PERFORM hartonomous.backup_model(model);
+    ELSIF change OPERATOR(pg_catalog.->>) 'stage' OPERATOR(pg_catalog.=) 'archive' THEN
+      PERFORM hartonomous_internal.archive_backups(model, 0, NULL);
     END IF;
     IF commits THEN
       COMMIT;

@@ -4,7 +4,7 @@ BEGIN;
 \ir lib/language_models.sql
 \ir lib/wide_model.sql
 \ir ../../examples/evaluator.sql
-SELECT plan(98);
+SELECT plan(99);
 SELECT import_gguf(wide_gguf(), 'wide') AS m \gset
 SELECT present(:m) AS original \gset
 CREATE FUNCTION lib.compress(arguments text) RETURNS text LANGUAGE sql
@@ -119,12 +119,15 @@ SELECT is(present(:m), :original, 'if no loss is allowed nothing is kept');
 -- Stages
 CALL compress_model('wide', max_degradation => 0.01, measure => 'kl_divergence', n_ctx => 64, stages => '[
   {"stage": "backup"}, {"stage": "prune", "keep_ratio": 0.2, "include_embeddings": true},
-  {"stage": "quantize", "format": "Q8_0"}, {"stage": "validate"}]');
+  {"stage": "quantize", "format": "Q8_0"}, {"stage": "archive"}, {"stage": "validate"}]');
 SELECT results_eq(
   'SELECT change ->> ''stage'', verdict FROM compression_trials
     WHERE job_id = (SELECT max(job_id) FROM compression_jobs) ORDER BY trial_id',
-  $$VALUES ('backup', 'kept'), ('prune', 'rejected'), ('quantize', 'kept'), ('validate', 'kept')$$,
+  $$VALUES ('backup', 'kept'), ('prune', 'rejected'), ('quantize', 'kept'), ('archive', 'kept'), ('validate', 'kept')$$,
   'each stage is measured, and taken back if it loses too much');
+SELECT is((SELECT array_agg(state ORDER BY revision_id) FROM model_revisions
+            WHERE model_id = :m AND (kind = 'copy' OR revision_id = :original)), '{backup,archived}',
+  'the copy is archived, not the state from which the job began');
 SELECT is((SELECT string_agg(DISTINCT weights_format(atom_data), ' ' ORDER BY weights_format(atom_data))
              FROM tensor_atoms WHERE model_id = :m), 'F32 Q8_0', 'the stages that were kept are live');
 SELECT is((SELECT count(*) FROM (SELECT atom_sequence, layer_id FROM tensor_atoms WHERE model_id = :m) a), (
