@@ -114,18 +114,11 @@ DECLARE
   list constant text := 'model_id, revision_id, layer_id, atom_sequence, x, y, importance_score, tensor_name, '
     'atom_data, '
     'quantized_position, planned_format';
-  archived constant bigint := (SELECT max(r.atom_count) FROM hartonomous.model_revisions r
-                                WHERE r.model_id = model AND r.base_revision_id = base AND r.state = 'archived');
-  restored bigint;
 BEGIN
+  PERFORM hartonomous_internal.require_complete_archive(r.revision_id) FROM hartonomous.model_revisions r
+    WHERE r.model_id = model AND r.base_revision_id = base AND r.state = 'archived';
   EXECUTE format('INSERT INTO %s (%s) SELECT %s FROM hartonomous.archived_tensor_atoms v WHERE v.model_id = %s '
                  'AND v.revision_id = %s', partition, list, list, model, base);
-  GET DIAGNOSTICS restored = ROW_COUNT;
-  IF restored IS DISTINCT FROM archived THEN
-    PERFORM hartonomous_internal.raise_error('XX001',
-      format('the archive of revision %s has %s atoms, not %s', base, restored, archived),
-      'Rows of hartonomous.tensor_atoms_archive were changed or deleted.');
-  END IF;
   PERFORM hartonomous_internal.index_atoms_partition(partition);
   PERFORM hartonomous_internal.attach_backup(model, base);
   DELETE FROM hartonomous.tensor_atoms_archive c WHERE c.model_id = model AND c.revision_id = base;

@@ -248,12 +248,9 @@ BEGIN
          WHERE r.kind <> 'in_place' AND r.state <> 'building'
            AND NOT EXISTS (SELECT FROM pg_index i WHERE i.indrelid = p.oid AND i.indisprimary AND i.indisvalid)
         UNION ALL
-        SELECT 'missing archive', 'tensor_atoms_archive',
-               format('revision %s has %s archived atoms, and here are %s', r.revision_id, r.atom_count, a.atoms)
+        SELECT 'missing archive', 'tensor_atoms_archive', hartonomous_internal.archive_fault(r.revision_id)
           FROM hartonomous.model_revisions r
-          CROSS JOIN LATERAL (SELECT coalesce(sum(c.atoms), 0) AS atoms FROM hartonomous.tensor_atoms_archive c
-                               WHERE c.model_id = model AND c.revision_id = r.base_revision_id) a
-         WHERE r.model_id = model AND r.state = 'archived' AND r.atom_count IS DISTINCT FROM a.atoms
+         WHERE r.model_id = model AND hartonomous_internal.archive_fault(r.revision_id) IS NOT NULL
         UNION ALL
         SELECT 'missing partition', hartonomous_internal.atoms_partition(model, r.base_revision_id),
                format('revision %s is %s', r.revision_id, r.state)

@@ -86,6 +86,41 @@ COMMENT ON FUNCTION hartonomous_internal.archived_atoms(integer, integer) IS
   'caller who may '
   'not read the archive';
 
+-- What each chunk has is checked by its checksum, and this that none is missing.
+CREATE FUNCTION hartonomous_internal.archive_fault(revision integer) RETURNS text
+  LANGUAGE plpgsql STABLE PARALLEL SAFE COST 250
+  SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+BEGIN
+  RETURN (
+    SELECT format('the archive of revision %s has %s atoms, not %s', r.revision_id, a.atoms, r.atom_count)
+      FROM hartonomous.model_revisions r
+      CROSS JOIN LATERAL (SELECT coalesce(sum(c.atoms), 0) AS atoms FROM hartonomous.tensor_atoms_archive c
+                           WHERE c.model_id = r.model_id AND c.revision_id = r.base_revision_id) a
+     WHERE r.revision_id = revision AND r.state = 'archived' AND r.atom_count IS DISTINCT FROM a.atoms);
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.archive_fault(integer) IS
+  'what is missing of an archived revision; NULL if nothing is, or the revision is not archived';
+
+CREATE FUNCTION hartonomous_internal.require_complete_archive(revision integer) RETURNS void
+  LANGUAGE plpgsql STABLE PARALLEL SAFE COST 250
+  SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+  fault constant text := hartonomous_internal.archive_fault(revision);
+BEGIN
+  IF fault IS NOT NULL THEN
+    PERFORM hartonomous_internal.raise_error('XX001', fault,
+      'Rows of hartonomous.tensor_atoms_archive were changed or deleted.');
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.require_complete_archive(integer) IS
+  'XX001 if anything is missing of an archived revision';
+
 CREATE FUNCTION hartonomous_internal.is_archived(model integer, base integer) RETURNS boolean
   LANGUAGE plpgsql STABLE PARALLEL SAFE COST 50
   SET search_path = pg_catalog, pg_temp

@@ -79,6 +79,7 @@ BEGIN
       hint => 'Revisions in state "live", "backup" or "archived" have atoms: see '
               'hartonomous.model_revisions.');
   END IF;
+  PERFORM hartonomous_internal.require_complete_archive(target.revision_id);
   SELECT hartonomous_internal.revision_chain(r.held_revision_id) INTO STRICT held_chain
     FROM hartonomous.model_revisions r WHERE r.revision_id = target.base_revision_id;
   chain := hartonomous_internal.revision_chain(target.revision_id);
@@ -97,7 +98,8 @@ $$;
 COMMENT ON FUNCTION hartonomous_internal.revision_atoms(integer, integer) IS
   'where the atoms of an available revision are stored: in the partition of a revision, without the atoms of the '
   'deltas taken_out, with those of the deltas put_back, in that order; and its structure, NULL if that is the live '
-  'one; whether all that is in the archive instead; 22023 if the model has no such revision, 55000 if it was dropped';
+  'one; whether all that is in the archive instead; 22023 if the model has no such revision, 55000 if it was dropped, '
+  'XX001 if a part of its archive is missing';
 
 -- The query reads a revision and leaves its partition as it is: it adds the atoms that hold_revision() would put back,
 -- and leaves out those that it would remove. It names parent tables, not partitions: those who read a model have rights

@@ -2,7 +2,7 @@
 -- a chunk.
 BEGIN;
 \ir lib/model_files.sql
-SELECT plan(56);
+SELECT plan(58);
 
 -- Chunks
 SELECT is(ARRAY(SELECT chunk_integer(archive_integers('{5,NULL,-9223372036854775808,9223372036854775807}'), n)
@@ -99,8 +99,9 @@ SELECT is(
 CREATE TABLE lib.numbers AS SELECT layer_id, first_sequence, atoms FROM tensor_atoms_archive WHERE model_id = :model;
 UPDATE tensor_atoms_archive SET atoms = 2147483647 WHERE model_id = :model;
 SET LOCAL temp_file_limit = '1MB';
-SELECT throws_ok(format('CALL restore_archived_revision(%s)', :first), '2202E', NULL,
+SELECT throws_ok('SELECT count(atom_data) FROM archived_tensor_atoms', '2202E', NULL,
   'a wrong number of atoms fills no disk');
+SELECT throws_ok(format('CALL restore_archived_revision(%s)', :first), 'XX001', NULL, '... and is not restored');
 SET LOCAL temp_file_limit = -1;
 UPDATE tensor_atoms_archive c SET atoms = n.atoms FROM lib.numbers n
  WHERE c.model_id = :model AND (n.layer_id, n.first_sequence) = (c.layer_id, c.first_sequence);
@@ -151,6 +152,8 @@ SAVEPOINT complete;
 DELETE FROM tensor_atoms_archive WHERE layer_id = (SELECT max(layer_id) FROM tensor_atoms_archive);
 SELECT throws_like(format('CALL restore_archived_revision(%s)', :third), 'the archive of revision % has % atoms, not %',
   'an archive of which a part is missing is not restored');
+SELECT throws_like(format('SELECT count(*) FROM revision_atoms(%s, %s)', :model, :third),
+  'the archive of revision % has % atoms, not %', '... nor read');
 SELECT is((SELECT array_agg(fault) FROM check_model(:model) WHERE fault = 'missing archive'), '{missing archive}',
   '... and check_model() says that it is missing');
 ROLLBACK TO complete;

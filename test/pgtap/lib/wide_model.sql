@@ -1,9 +1,11 @@
--- A llama model whose rows are whole blocks of 32 weights. Must be included after language_models.sql.
-CREATE FUNCTION lib.wide_gguf() RETURNS bytea LANGUAGE sql IMMUTABLE
+-- A llama model whose rows are whole blocks of 32 weights. Of its neurons the first may be dead: it is the same without
+-- them. Must be included after language_models.sql.
+CREATE FUNCTION lib.wide_gguf(neurons integer DEFAULT 64, dead integer DEFAULT 0) RETURNS bytea
+  LANGUAGE sql IMMUTABLE
   RETURN lib.llama_gguf(1,
     ARRAY['llama.embedding_length', 'llama.feed_forward_length']
       || ARRAY(SELECT t.name FROM unnest(lib.llama_tensors()) t),
-    ARRAY[lib.kv_u32('llama.embedding_length', 32), lib.kv_u32('llama.feed_forward_length', 64)],
+    ARRAY[lib.kv_u32('llama.embedding_length', 32), lib.kv_u32('llama.feed_forward_length', neurons)],
     ARRAY[
       ROW('token_embd.weight', '{32,259}', 0, lib.waves(259, 32, 1))::lib.tensor,
       ROW('output_norm.weight', '{32}', 0, lib.waves(1, 32, 2))::lib.tensor,
@@ -13,8 +15,10 @@ CREATE FUNCTION lib.wide_gguf() RETURNS bytea LANGUAGE sql IMMUTABLE
       ROW('blk.0.attn_v.weight', '{32,32}', 0, lib.waves(32, 32, 6))::lib.tensor,
       ROW('blk.0.attn_output.weight', '{32,32}', 0, lib.waves(32, 32, 7))::lib.tensor,
       ROW('blk.0.ffn_norm.weight', '{32}', 0, lib.waves(1, 32, 8))::lib.tensor,
-      ROW('blk.0.ffn_gate.weight', '{32,64}', 0, lib.waves(64, 32, 9))::lib.tensor,
-      ROW('blk.0.ffn_up.weight', '{32,64}', 0, lib.waves(64, 32, 10))::lib.tensor,
-      ROW('blk.0.ffn_down.weight', '{64,32}', 0, lib.waves(32, 64, 11))::lib.tensor]);
+      ROW('blk.0.ffn_gate.weight', ARRAY[32, neurons], 0,
+          lib.zeros(128 * dead) || lib.waves(neurons - dead, 32, 9))::lib.tensor,
+      ROW('blk.0.ffn_up.weight', ARRAY[32, neurons], 0,
+          lib.zeros(128 * dead) || lib.waves(neurons - dead, 32, 10))::lib.tensor,
+      ROW('blk.0.ffn_down.weight', ARRAY[neurons, 32], 0, lib.waves(32, neurons, 11))::lib.tensor]);
 CREATE FUNCTION lib.story() RETURNS text LANGUAGE sql IMMUTABLE
   RETURN left(repeat('the-cat-sat.the-dog-ran,and-the-cow-did-not.', 10), 400);
