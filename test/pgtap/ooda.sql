@@ -4,7 +4,7 @@ BEGIN;
 \ir lib/language_models.sql
 \ir lib/wide_model.sql
 \ir ../../examples/evaluator.sql
-SELECT plan(97);
+SELECT plan(100);
 SELECT import_gguf(wide_gguf(), 'wide', 16) AS m \gset
 SELECT present(:m) AS original \gset
 SELECT add_validation_set('others', left(repeat('a.bird.sang;one.fish.swam;no.fox.came?', 20), 600)) \g /dev/null
@@ -165,6 +165,18 @@ ALTER TABLE tensor_atoms_backup ADD COLUMN mine integer;
 SELECT is((SELECT count(*) FROM expired_backups(:m, 0, NULL)), 0::bigint,
   'atoms with columns of the user are left alone');
 ALTER TABLE tensor_atoms_backup DROP COLUMN mine;
+SELECT max(revision_id) AS newest FROM expired_backups(:m, 0, NULL) \gset
+INSERT INTO compression_jobs (model_id, procedure, original_revision_id, state)
+  VALUES (:m, 'compress_model', :newest, 'running') RETURNING job_id AS began \gset
+SELECT ok(:newest NOT IN (SELECT revision_id FROM expired_backups(:m, 0, NULL)),
+  'nor is the state from which a job began, while it runs, archived');
+DELETE FROM compression_jobs WHERE job_id = :began;
+SELECT ok(:newest IN (SELECT revision_id FROM expired_backups(:m, 0, NULL)), '... but afterwards');
+SELECT present(:m) AS shared \gset
+CALL prune_by_importance('wide', keep_ratio => 0.9, method => 'in_place');
+SELECT ok(:shared NOT IN (SELECT revision_id FROM expired_backups(:m, 0, NULL)),
+  'nor what shares its atoms with the live revision');
+SELECT rollback_model('wide', :shared) \g /dev/null
 
 -- What levels say of each other: of Q4_K_M (level 3) one was accepted, of Q3_K_M one was not
 SELECT is(success_rate(:m, 'Evil', 1), 0.5::float8, 'nothing is known of what was never tried');
