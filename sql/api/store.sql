@@ -434,10 +434,9 @@ BEGIN
     EXECUTE format('ALTER TABLE hartonomous.%I OWNER TO %s', relation, owner);
   END LOOP;
   PERFORM hartonomous_internal.comment_store();
-  -- The owner creates partitions, so it needs CREATE on the schema. If the owner itself runs this, it has the right
-  -- already.
-  IF NOT has_schema_privilege(owner, 'hartonomous', 'CREATE') THEN
-    EXECUTE format('GRANT CREATE ON SCHEMA hartonomous TO %s', owner);
+  -- If the owner itself runs this, it has the right already.
+  IF NOT has_schema_privilege(owner, 'hartonomous_partitions', 'CREATE') THEN
+    EXECUTE format('GRANT CREATE ON SCHEMA hartonomous_partitions TO %s', owner);
   END IF;
 END
 $$;
@@ -473,6 +472,7 @@ BEGIN
       format('the store has version %s, which is newer than this extension', found),
       hint => 'ALTER EXTENSION hartonomous UPDATE;');
   END IF;
+  PERFORM hartonomous_internal.move_partitions();
 END
 $$;
 COMMENT ON FUNCTION hartonomous.upgrade_store() IS

@@ -226,7 +226,7 @@ BEGIN
              nullif(least(substring(c.relname FROM '_r(\d+)$')::numeric, 2147483648), 2147483648)::integer AS revision,
              i.inhparent::regclass AS parent
         FROM pg_class c LEFT JOIN pg_inherits i ON i.inhrelid = c.oid
-       WHERE c.relnamespace = 'hartonomous'::regnamespace AND c.relkind = 'r'
+       WHERE c.relnamespace = 'hartonomous_partitions'::regnamespace AND c.relkind = 'r'
          AND c.relname ~ ('^tensor_atoms_m' || model || '_r\d+$'))
     SELECT f.fault, f.name, NULL::bigint, f.detail
       FROM (

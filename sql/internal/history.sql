@@ -46,7 +46,8 @@ CREATE FUNCTION hartonomous_internal.atoms_source(model integer, revision intege
 BEGIN ATOMIC
   SELECT format('(SELECT * FROM %s WHERE model_id = %s AND revision_id = %s)', i.inhparent::regclass, model, revision)
     FROM pg_inherits i
-   WHERE i.inhrelid = to_regclass(format('hartonomous.%I', hartonomous_internal.atoms_partition(model, revision)));
+   WHERE i.inhrelid
+   = to_regclass(format('hartonomous_partitions.%I', hartonomous_internal.atoms_partition(model, revision)));
 END;
 COMMENT ON FUNCTION hartonomous_internal.atoms_source(integer, integer) IS
   'the atoms of one partition, as a table in a query; NULL if it does not exist or is not attached';

@@ -3,16 +3,17 @@
 CREATE FUNCTION hartonomous_internal.atoms_partition(model integer, revision integer) RETURNS text
   AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 1;
 COMMENT ON FUNCTION hartonomous_internal.atoms_partition(integer, integer) IS
-  'name, in schema hartonomous, of the partition that a revision wrote (its atoms, or those it removed)';
+  'name, in schema hartonomous_partitions, of the partition that a revision wrote (its atoms, or those it removed)';
 
 CREATE FUNCTION hartonomous_internal.partition_exists(model integer, revision integer) RETURNS boolean
   LANGUAGE sql STABLE STRICT PARALLEL SAFE COST 50
-  RETURN to_regclass(format('hartonomous.%I', hartonomous_internal.atoms_partition(model, revision))) IS NOT NULL;
+  RETURN to_regclass(
+    format('hartonomous_partitions.%I', hartonomous_internal.atoms_partition(model, revision))) IS NOT NULL;
 COMMENT ON FUNCTION hartonomous_internal.partition_exists(integer, integer) IS 'whether that partition exists';
 
 CREATE FUNCTION hartonomous_internal.partition_of(model integer, revision integer) RETURNS regclass
   LANGUAGE sql STABLE PARALLEL SAFE COST 50
-  RETURN format('hartonomous.%I', hartonomous_internal.atoms_partition(model, revision))::regclass;
+  RETURN format('hartonomous_partitions.%I', hartonomous_internal.atoms_partition(model, revision))::regclass;
 COMMENT ON FUNCTION hartonomous_internal.partition_of(integer, integer) IS
   'that partition; 42P01 if it does not exist, 22004 if an argument is NULL';
 
@@ -58,7 +59,7 @@ BEGIN
   -- The CHECK implies the partition bound of either parent, so that ATTACH never scans the table. The number of
   -- parallel workers is fixed, because the planner's estimate includes neither TOASTed values nor the cost of decoding.
   EXECUTE format($ddl$
-    CREATE TABLE hartonomous.%I (
+    CREATE TABLE hartonomous_partitions.%I (
       LIKE hartonomous.tensor_atoms
         INCLUDING DEFAULTS INCLUDING GENERATED INCLUDING STORAGE INCLUDING COMPRESSION INCLUDING CONSTRAINTS,
       CONSTRAINT %I CHECK (model_id = %s AND revision_id = %s))
@@ -66,15 +67,15 @@ BEGIN
     $ddl$, partition, partition || '_bound', model, revision, 'TABLESPACE ' || quote_ident(tablespace));
   -- The partition has no primary key until it is indexed, and a delta never gets one. Without a replica identity a
   -- publication would forbid DELETE on it.
-  EXECUTE format('ALTER TABLE hartonomous.%I REPLICA IDENTITY FULL', partition);
+  EXECUTE format('ALTER TABLE hartonomous_partitions.%I REPLICA IDENTITY FULL', partition);
   -- Weights have no sort order, so counting distinct values would dominate ANALYZE; and no query searches for them.
-  EXECUTE format('ALTER TABLE hartonomous.%I ALTER atom_data SET STATISTICS 0', partition);
+  EXECUTE format('ALTER TABLE hartonomous_partitions.%I ALTER atom_data SET STATISTICS 0', partition);
   SELECT pg_get_userbyid(c.relowner) INTO STRICT owner
     FROM pg_class c WHERE c.oid = 'hartonomous.tensor_atoms'::regclass;
   IF owner <> current_user THEN
-    EXECUTE format('ALTER TABLE hartonomous.%I OWNER TO %I', partition, owner);
+    EXECUTE format('ALTER TABLE hartonomous_partitions.%I OWNER TO %I', partition, owner);
   END IF;
-  RETURN format('hartonomous.%I', partition)::regclass;
+  RETURN format('hartonomous_partitions.%I', partition)::regclass;
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.create_atoms_partition(integer, integer) IS
@@ -151,15 +152,39 @@ BEGIN
   PERFORM hartonomous_internal.add_missing_columns(partition, 'hartonomous.tensor_atoms');
   PERFORM hartonomous_internal.drop_foreign_columns(partition);
   EXECUTE format(
-    'CREATE TABLE hartonomous.%I (LIKE hartonomous.tensor_atoms INCLUDING GENERATED INCLUDING INDEXES) PARTITION BY '
-    'LIST (model_id)',
-                 pattern);
-  EXECUTE format('ALTER TABLE hartonomous.%I ATTACH PARTITION %s DEFAULT', pattern, partition);
-  EXECUTE format('ALTER TABLE hartonomous.%I DETACH PARTITION %s', pattern, partition);
-  EXECUTE format('DROP TABLE hartonomous.%I', pattern);
+    'CREATE TABLE hartonomous_partitions.%I (LIKE hartonomous.tensor_atoms INCLUDING GENERATED INCLUDING INDEXES) '
+    'PARTITION BY LIST (model_id)', pattern);
+  EXECUTE format('ALTER TABLE hartonomous_partitions.%I ATTACH PARTITION %s DEFAULT', pattern, partition);
+  EXECUTE format('ALTER TABLE hartonomous_partitions.%I DETACH PARTITION %s', pattern, partition);
+  EXECUTE format('DROP TABLE hartonomous_partitions.%I', pattern);
   EXECUTE format('ALTER TABLE %s REPLICA IDENTITY DEFAULT', partition);
   EXECUTE format('ANALYZE %s', partition);
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.index_atoms_partition(regclass) IS
   'builds on a filled partition the primary key and all indexes of tensor_atoms, and analyzes it';
+
+-- Before version 0.2.0 partitions were in schema hartonomous, and the owner of the store had CREATE there.
+CREATE FUNCTION hartonomous_internal.move_partitions() RETURNS void
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+  owner regrole := (SELECT c.relowner FROM pg_class c WHERE c.oid = 'hartonomous.models'::regclass);
+  partition regclass;
+BEGIN
+  FOR partition IN
+    SELECT c.oid FROM pg_class c
+     WHERE c.relnamespace = 'hartonomous'::regnamespace AND c.relkind = 'r' AND c.relname ~ '^tensor_atoms_m\d+_r\d+$'
+  LOOP
+    IF NOT has_schema_privilege(owner, 'hartonomous_partitions', 'CREATE') THEN
+      EXECUTE format('GRANT CREATE ON SCHEMA hartonomous_partitions TO %s', owner);
+    END IF;
+    EXECUTE format('ALTER TABLE %s SET SCHEMA hartonomous_partitions', partition);
+  END LOOP;
+  EXECUTE format('REVOKE CREATE ON SCHEMA hartonomous FROM %s', owner);
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.move_partitions() IS
+  'moves partitions that an earlier version made in schema hartonomous to hartonomous_partitions';

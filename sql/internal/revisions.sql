@@ -324,7 +324,8 @@ CREATE FUNCTION hartonomous_internal.drop_atoms_partition(model integer, revisio
 AS $$
 #variable_conflict use_variable
 BEGIN
-  EXECUTE format('DROP TABLE IF EXISTS hartonomous.%I', hartonomous_internal.atoms_partition(model, revision));
+  EXECUTE format('DROP TABLE IF EXISTS hartonomous_partitions.%I',
+    hartonomous_internal.atoms_partition(model, revision));
   PERFORM hartonomous_internal.drop_forms(model, revision);
 END
 $$;

@@ -1,5 +1,7 @@
--- The two schemas: hartonomous contains what users call, hartonomous_internal everything else. The extension owns only
--- code; the tables are created in hartonomous by create_store() (api/store.sql).
+-- The schemas: hartonomous contains what users call, hartonomous_internal everything else. The extension owns only
+-- code; the tables are created in hartonomous by create_store() (api/store.sql). The partitions of atoms have a schema
+-- of their own, where alone the owner of the store may create something: whoever can create functions in hartonomous
+-- could make everybody's calls ambiguous, and put a view in place of a table.
 
 \echo Use "CREATE EXTENSION hartonomous CASCADE" to load this file. \quit
 
@@ -8,8 +10,12 @@ COMMENT ON SCHEMA hartonomous IS 'neural networks as rows: import, prune, quanti
 CREATE SCHEMA hartonomous_internal;
 COMMENT ON SCHEMA hartonomous_internal IS
   'internals of the functions of schema hartonomous; they may change with any version';
+CREATE SCHEMA hartonomous_partitions;
+COMMENT ON SCHEMA hartonomous_partitions IS
+  'the partitions of hartonomous.tensor_atoms and tensor_atoms_backup; only the owner of the store needs rights on its '
+  'tables';
 -- Public functions run with the rights of their caller, who therefore needs USAGE on this schema as well.
-GRANT USAGE ON SCHEMA hartonomous, hartonomous_internal TO PUBLIC;
+GRANT USAGE ON SCHEMA hartonomous, hartonomous_internal, hartonomous_partitions TO PUBLIC;
 
 CREATE FUNCTION hartonomous_internal.extension_schema(name text) RETURNS name
   LANGUAGE sql STABLE PARALLEL SAFE COST 50

@@ -279,7 +279,8 @@ BEGIN
        FROM pg_inherits i
        JOIN hartonomous.model_revisions r
          ON i.inhrelid
-       = to_regclass(format('hartonomous.%I', hartonomous_internal.atoms_partition(r.model_id, r.revision_id)))
+       = to_regclass(
+         format('hartonomous_partitions.%I', hartonomous_internal.atoms_partition(r.model_id, r.revision_id)))
       WHERE r.model_id = model AND i.inhparent = 'hartonomous.tensor_atoms_backup'::regclass), '{}'), NULL,
     'ACCESS EXCLUSIVE');
 END

@@ -8,6 +8,8 @@ SELECT plan(194);
 -- Each is to read the store, and not what the one before has kept of it.
 SET LOCAL hartonomous.model_cache_size = 0;
 CREATE ROLE hostile_owner;
+-- For views in place of tables, which an owner cannot make without it.
+GRANT CREATE ON SCHEMA hartonomous TO hostile_owner;
 SELECT create_store('hostile_owner') \g /dev/null
 GRANT USAGE, CREATE ON SCHEMA lib TO hostile_owner;
 SET ROLE hostile_owner;

@@ -28,7 +28,7 @@ SELECT results_eq(
   'atom_count, logical_bytes, state FROM model_revisions',
   $$VALUES (1, 1, NULL::int, 1, 1, 'import', 'import', jsonb '{"atom_size": 8192}', 101::bigint, 4 * 9424::bigint,
     'live')$$, 'model_revisions');
-SELECT is(physical_bytes, pg_total_relation_size('hartonomous.tensor_atoms_m1_r1'), 'physical_bytes')
+SELECT is(physical_bytes, pg_total_relation_size('hartonomous_partitions.tensor_atoms_m1_r1'), 'physical_bytes')
   FROM model_revisions;
 
 -- The tensors' rows

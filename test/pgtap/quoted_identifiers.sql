@@ -39,7 +39,8 @@ SELECT results_eq($$SELECT fault FROM check_model('student')$$, $$VALUES ('no bo
 -- A publication forbids to delete from a table without replica identity.
 SELECT is_empty($$
   SELECT c.relname FROM pg_class c
-   WHERE c.relnamespace = 'hartonomous'::regnamespace AND c.relkind IN ('r', 'p') AND c.relreplident <> 'f'
+   WHERE c.relnamespace::regnamespace::text IN ('hartonomous', 'hartonomous_partitions') AND c.relkind IN ('r', 'p')
+     AND c.relreplident <> 'f'
      AND NOT (c.relreplident = 'd' AND EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisprimary))$$,
   'every table of the store has a replica identity');
 SELECT results_eq($$

@@ -86,8 +86,8 @@ SELECT is_empty(format('SELECT walk(%s, ARRAY[%s])', :model, concat_ws(',', :r1,
 
 -- Whatever is dropped, in whatever order, the rest stays what it was; in the end one partition is left
 CREATE FUNCTION lib.partitions(model integer) RETURNS bigint LANGUAGE sql STABLE
-  RETURN (SELECT count(*) FROM pg_class WHERE relnamespace = 'hartonomous'::regnamespace AND relkind = 'r' AND relname
-    LIKE 'tensor\_atoms\_m' || model || '\_r%');
+  RETURN (SELECT count(*) FROM pg_class WHERE relnamespace = 'hartonomous_partitions'::regnamespace AND relkind = 'r'
+    AND relname LIKE 'tensor\_atoms\_m' || model || '\_r%');
 CREATE FUNCTION lib.drop_in_order(model integer, live integer, others integer[]) RETURNS SETOF text LANGUAGE plpgsql AS
   $$
 DECLARE
@@ -209,7 +209,8 @@ SELECT is(count(*), 9::bigint, 'two partitions and the delta, with their indexes
 SELECT is(atoms_partition(3, 4), 'tensor_atoms_m3_r4', 'atoms_partition()');
 SELECT is(atoms_partition(NULL, 4), NULL, 'atoms_partition(NULL)');
 SELECT ok(partition_exists(:model, :r1) AND NOT partition_exists(:model, 9999), 'partition_exists()');
-SELECT is(partition_of(:model, :r1), format('tensor_atoms_m%s_r%s', :model, :r1)::regclass, 'partition_of()');
+SELECT is(partition_of(:model, :r1), format('hartonomous_partitions.tensor_atoms_m%s_r%s', :model, :r1)::regclass,
+  'partition_of()');
 SELECT throws_ok('SELECT partition_of(1, 9999)', '42P01', NULL, 'partition_of() one that is not there');
 SELECT throws_ok('SELECT partition_of(NULL, 1)', '22004', NULL, 'partition_of(NULL)');
 SELECT is(revision_chain(:r3), ARRAY[:r3, :r2, :r1], 'revision_chain() in place');

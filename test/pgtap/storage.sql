@@ -26,8 +26,9 @@ BEGIN
     RETURN NEXT 'model_disk_bytes()';
   END IF;
   IF (SELECT array_agg(table_name ORDER BY table_name) FROM storage_report(model))
-     <> (SELECT array_agg('hartonomous.' || relname ORDER BY relname) FROM pg_class WHERE relnamespace =
-       'hartonomous'::regnamespace AND relkind = 'r' AND relname LIKE 'tensor\_atoms\_m' || model || '\_%') THEN
+     <> (SELECT array_agg('hartonomous_partitions.' || relname ORDER BY relname) FROM pg_class WHERE relnamespace =
+       'hartonomous_partitions'::regnamespace AND relkind = 'r'
+       AND relname LIKE 'tensor\_atoms\_m' || model || '\_%') THEN
     RETURN NEXT 'tables are missing';
   END IF;
 END $$;

@@ -1,7 +1,7 @@
 -- create_store(), upgrade_store() and the tables they make: owner, rights, membership, comments.
 BEGIN;
 \ir lib/model_files.sql
-SELECT plan(72);
+SELECT plan(73);
 
 -- Before there is a store
 
@@ -38,8 +38,12 @@ SELECT is_empty($$SELECT relname FROM pg_class WHERE relnamespace = 'hartonomous
 SELECT is_empty($$SELECT c.relname FROM pg_class c JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid =
   c.oid AND d.deptype = 'e'
                    WHERE c.relnamespace = 'hartonomous'::regnamespace$$, 'none is a member of the extension');
-SELECT ok(has_schema_privilege('Odd "role"', 'hartonomous', 'CREATE'), 'the owner may make partitions');
-SELECT ok(NOT has_schema_privilege('store_owner', 'hartonomous', 'CREATE'), 'others may not');
+SELECT ok(has_schema_privilege('Odd "role"', 'hartonomous_partitions', 'CREATE'), 'the owner may make partitions');
+SELECT ok(NOT has_schema_privilege('store_owner', 'hartonomous_partitions', 'CREATE'), 'others may not');
+SELECT is_empty($$
+  SELECT r.rolname, n.nspname FROM pg_roles r, pg_namespace n
+   WHERE n.nspname IN ('hartonomous', 'hartonomous_internal') AND has_schema_privilege(r.oid, n.oid, 'CREATE')
+     AND NOT r.rolsuper$$, 'nobody may make anything where the functions are, not even the owner');
 
 -- Idempotent
 
@@ -76,8 +80,9 @@ SELECT is((state_as('store_owner', statement)).state, '00000', 'a member of the 
     'SELECT rollback_model(2, (SELECT min(revision_id) FROM model_revisions WHERE model_id = 2))'])
                       statement;
 SELECT ok(export_gguf(2) = little_gguf(2), 'and is back where it began');
-SELECT is_empty($$SELECT relname FROM pg_class WHERE relnamespace = 'hartonomous'::regnamespace AND relkind IN ('r',
-  'p')
+SELECT is_empty(
+  $$SELECT relname FROM pg_class WHERE relnamespace = 'hartonomous_partitions'::regnamespace AND relkind IN ('r',
+    'p')
                    AND pg_get_userbyid(relowner) <> 'Odd "role"'$$,
                      'the partitions are the owner''s, whoever made them');
 
@@ -93,7 +98,8 @@ SELECT is((state_as('store_stranger', statement)).state, '42501', 'a reader may 
     'SELECT rollback_model(1)',
     'SELECT lock_model(1)', $$SELECT create_atoms_partition(1, 99)$$,
     $$SELECT count(*) FROM import_file(little_gguf(), 'gguf', 'null', 'null', 'x', 1)$$,
-    $$SELECT copy_atoms('tensor_atoms_m1_r1', 'tensor_atoms_m1_r1', 1, 1)$$]) statement;
+    $$SELECT copy_atoms('hartonomous_partitions.tensor_atoms_m1_r1', 'hartonomous_partitions.tensor_atoms_m1_r1', 1,
+      1)$$]) statement;
 
 -- Versions
 

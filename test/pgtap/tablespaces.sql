@@ -8,7 +8,7 @@ CREATE FUNCTION lib.tablespace_of(part regclass) RETURNS text LANGUAGE sql STABL
             FROM pg_class c LEFT JOIN pg_tablespace t ON t.oid = c.reltablespace
            WHERE c.oid IN (part, (SELECT reltoastrelid FROM pg_class WHERE oid = part)));
 COMMIT;
-SET search_path = lib, hartonomous, hartonomous_internal, public;
+SET search_path = lib, hartonomous, hartonomous_internal, hartonomous_partitions, public;
 SET client_min_messages = error;
 SET allow_in_place_tablespaces = ON;
 DROP TABLESPACE IF EXISTS "Atoms' space";

@@ -4,7 +4,7 @@ BEGIN;
 \ir lib/model_files.sql
 SELECT create_store() \g /dev/null
 COMMIT;
-SET search_path = lib, hartonomous, hartonomous_internal, public;
+SET search_path = lib, hartonomous, hartonomous_internal, hartonomous_partitions, public;
 SET client_min_messages = warning;
 SELECT plan(9);
 SELECT import_gguf(gguf(ARRAY[ROW('blk.0.ffn_up.weight', '{2048,300}', 0, zeros(2048 * 300 * 4))::tensor]),

@@ -35,7 +35,7 @@ sub nothing_left {
     my ($after) = @_;
     my $session = session();
     is $session->query(<<'SQL'), '', "after $after: no stray partition, no stray factors";
-SELECT c.relname FROM pg_class c WHERE relnamespace = 'hartonomous'::regnamespace AND relkind = 'r'
+SELECT c.relname FROM pg_class c WHERE relnamespace = 'hartonomous_partitions'::regnamespace AND relkind = 'r'
  AND relname LIKE 'tensor\_atoms\_m%' AND NOT EXISTS (
  SELECT FROM hartonomous.model_revisions r WHERE r.state <> 'dropped'
  AND c.relname = hartonomous_internal.atoms_partition(r.model_id, r.revision_id))

@@ -63,7 +63,7 @@ subtest 'a tensor large enough for parallel workers, changed at the last moment'
 
 subtest 'another model\'s partition in use' => sub {
     $other->query('BEGIN;');
-    $other->query('SELECT count(*) FROM hartonomous.tensor_atoms_m2_r2;');
+    $other->query('SELECT count(*) FROM hartonomous_partitions.tensor_atoms_m2_r2;');
     $stage->query('SET hartonomous.swap_timeout = 0;');
     is $stage->query('CALL hartonomous.quantize_model(1, \'Q8_0\');'), '', 'does not hold a swap up';
     is $stage->query('SELECT hartonomous.rollback_model(1);'), 1, 'nor a rollback';
@@ -136,7 +136,7 @@ subtest 'an evaluation that meets a swap' => sub {
 
 subtest 'autovacuum at work' => sub {
     # Makes the autovacuum worker slow.
-    my $partition = 'hartonomous.tensor_atoms_m1_r1';
+    my $partition = 'hartonomous_partitions.tensor_atoms_m1_r1';
     $other->query("ALTER TABLE $partition SET (autovacuum_vacuum_cost_delay = 100, autovacuum_vacuum_cost_limit = 1);");
     $other->query("UPDATE $partition SET planned_format = 'Q8_0';") for 1, 2;
     my $progress = "SELECT count(*) FROM pg_stat_progress_vacuum WHERE relid = '$partition'::regclass;";

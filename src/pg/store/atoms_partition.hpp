@@ -11,14 +11,14 @@ extern "C" {
 
 namespace hartonomous::pg {
 
-// Its name in schema hartonomous, which SQL asks for, too; may ereport.
+// Its name in schema hartonomous_partitions, which SQL asks for, too; may ereport.
 inline char* atoms_partition_name(std::int32_t model, std::int32_t revision) {
   return psprintf("tensor_atoms_m%d_r%d", model, revision);
 }
 
 // InvalidOid when it is not there; may ereport.
 inline Oid atoms_partition(std::int32_t model, std::int32_t revision) {
-  return get_relname_relid(atoms_partition_name(model, revision), get_namespace_oid("hartonomous", true));
+  return get_relname_relid(atoms_partition_name(model, revision), get_namespace_oid("hartonomous_partitions", true));
 }
 
 }  // namespace hartonomous::pg

@@ -30,7 +30,7 @@ bool has_bound(Relation relation) {
 
 // Whether the table is what create_atoms_partition() makes for the model and the revision, attached or not.
 bool is_partition_of_store(Relation relation, std::int32_t model, std::int32_t revision) {
-  const Oid table = RelationGetRelid(relation), schema = RelationGetNamespace(relation);
+  const Oid table = RelationGetRelid(relation), schema = get_namespace_oid("hartonomous", true);
   if (relation->rd_rel->relkind != RELKIND_RELATION || table != atoms_partition(model, revision)) return false;
   const Oid parent = relation->rd_rel->relispartition ? get_partition_parent(table, true) : InvalidOid;
   const Oid atoms = get_relname_relid("tensor_atoms", schema), kept = get_relname_relid("tensor_atoms_backup", schema);

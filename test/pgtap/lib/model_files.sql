@@ -8,7 +8,8 @@ CREATE EXTENSION IF NOT EXISTS hartonomous CASCADE;
 CREATE EXTENSION IF NOT EXISTS pgtap;
 CREATE SCHEMA lib;
 GRANT USAGE ON SCHEMA lib TO PUBLIC;
-SELECT set_config('search_path', 'lib, hartonomous, hartonomous_internal, ' || current_setting('search_path'), true)
+SELECT set_config('search_path',
+  'lib, hartonomous, hartonomous_internal, hartonomous_partitions, ' || current_setting('search_path'), true)
   \g /dev/null
 \set test_dir `echo "$HARTONOMOUS_TMP"`
 \set test_model `echo "$HARTONOMOUS_MODEL"`
@@ -151,10 +152,11 @@ CREATE FUNCTION lib.layer(model integer, name text) RETURNS bigint LANGUAGE sql 
 AS 'SELECT l.layer_id FROM hartonomous.model_layers l WHERE l.model_id = model AND l.layer_name = name';
 CREATE FUNCTION lib.present(model integer) RETURNS integer LANGUAGE sql STABLE
 AS 'SELECT m.current_revision FROM hartonomous.models m WHERE m.model_id = model';
--- All relations of schema hartonomous, which failed work must leave as they were.
+-- All relations of the store, which failed work must leave as they were.
 CREATE FUNCTION lib.relations() RETURNS text[] LANGUAGE sql STABLE
   RETURN (SELECT array_agg(c.relname::text ORDER BY c.relname) FROM pg_class c
-           WHERE c.relnamespace = 'hartonomous'::regnamespace AND c.relkind IN ('r', 'p', 'i', 'I'));
+           WHERE c.relnamespace IN ('hartonomous'::regnamespace, 'hartonomous_partitions'::regnamespace)
+             AND c.relkind IN ('r', 'p', 'i', 'I'));
 
 -- All that the store contains, for tests that nothing is left behind.
 CREATE FUNCTION lib.store_state() RETURNS text LANGUAGE sql STABLE AS $$
