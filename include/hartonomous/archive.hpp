@@ -84,4 +84,17 @@ archive_chunk archive_weights(span<const atom_weights> atoms, span<const atom_we
 archived_weights read_archived_weights(span<const std::byte> chunk, span<const atom_weights> parents,
                                        std::size_t most_bytes, interrupt_checker& interrupts);
 
+// ---- sharing ----------------------------------------------------------------------------------------------------
+
+// Numbers by which sets of atoms that have many in common are found: hashes of the atoms of which each set keeps the
+// smallest (min-wise hashing: Broder, "On the Resemblance and Containment of Documents", 1997). If a set has the share
+// s of the atoms of another one, they have a number in common with a probability of at least 1 - (1 - s)^8. The order
+// of atoms, and how often each occurs, play no part. Ascending; at most eight.
+std::vector<std::int64_t> sharing_signature(span<const atom_weights> atoms, interrupt_checker& interrupts);
+
+// For each of `wanted` the index in `stored` of an atom of the same format, length and bits; -1 if there is none.
+// Successors of those found before are preferred, so that runs of atoms stay runs.
+std::vector<std::int32_t> find_atoms(span<const atom_weights> wanted, span<const atom_weights> stored,
+                                     interrupt_checker& interrupts);
+
 }  // namespace hartonomous

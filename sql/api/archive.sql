@@ -69,3 +69,37 @@ $$;
 COMMENT ON PROCEDURE hartonomous.restore_archived_revision(integer, boolean) IS
   'makes an archived revision a backup again, in one transaction: a cancel or crash changes nothing; 42704 if there is '
   'no such revision, 55000 if it is not archived, XX001 if the archive is damaged, 55P03 with nowait';
+
+CREATE FUNCTION hartonomous.archive_report()
+  RETURNS TABLE (model_id integer, model_name text, revision_id integer, atoms bigint, logical_bytes bigint,
+    own_bytes bigint, shared_bytes bigint, saved_bytes bigint)
+  LANGUAGE plpgsql STABLE PARALLEL SAFE COST 5000 ROWS 100
+  SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+BEGIN
+  RETURN QUERY
+    WITH parts AS (
+      SELECT c.model_id, c.revision_id, c.weights_hash, sum(c.atoms) AS atoms, sum(c.logical_bytes) AS logical_bytes
+        FROM hartonomous.tensor_atoms_archive c GROUP BY c.model_id, c.revision_id, c.weights_hash),
+    sharers AS (
+      SELECT p.*, pg_column_size(w.atom_data) AS bytes,
+             count(*) OVER (PARTITION BY p.weights_hash) > 1 AS is_shared,
+             -- What it would take by itself, unless it is the first.
+             CASE WHEN row_number() OVER (PARTITION BY p.weights_hash ORDER BY p.revision_id) > 1
+                  THEN round(pg_column_size(w.atom_data)
+                    * least(p.logical_bytes / nullif(w.logical_bytes, 0)::numeric, 1))
+                  ELSE 0 END AS saved
+        FROM parts p JOIN hartonomous.archived_weights w ON w.weights_hash = p.weights_hash)
+    SELECT s.model_id, m.model_name, s.revision_id, sum(s.atoms)::bigint, sum(s.logical_bytes)::bigint,
+           hartonomous_internal.archived_bytes(s.model_id, s.revision_id),
+           coalesce(sum(s.bytes) FILTER (WHERE s.is_shared), 0)::bigint, coalesce(sum(s.saved), 0)::bigint
+      FROM sharers s JOIN hartonomous.models m ON m.model_id = s.model_id
+     GROUP BY s.model_id, m.model_name, s.revision_id ORDER BY s.model_id, s.revision_id;
+END
+$$;
+COMMENT ON FUNCTION hartonomous.archive_report() IS
+  'one row per archived partition, named by the revision that wrote it: its atoms and the bytes of their '
+  'weights; bytes '
+  'stored for it alone, which dropping it frees; bytes of chunks of weights that it shares with others; and what the '
+  'chunks it shares with those before it would take if they were stored again';

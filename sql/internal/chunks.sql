@@ -22,6 +22,17 @@ CREATE FUNCTION hartonomous_internal.archive_weights(elements hartonomous.weight
 COMMENT ON FUNCTION hartonomous_internal.archive_weights(hartonomous.weights[]) IS
   'weights of any formats as a chunk that keeps every bit; 54000 if they have more than 1 GB, 22004 if one is NULL';
 
+CREATE FUNCTION hartonomous_internal.sharing_signature(elements hartonomous.weights[]) RETURNS bigint[]
+  AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 1000;
+COMMENT ON FUNCTION hartonomous_internal.sharing_signature(hartonomous.weights[]) IS
+  'at most eight numbers, of which weights with many in common have at least one in common (min-wise hashing: Broder, '
+  '1997); 22004 if one is NULL';
+CREATE FUNCTION hartonomous_internal.chunk_find_weights(chunk bytea, wanted hartonomous.weights[]) RETURNS integer[]
+  AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 5000;
+COMMENT ON FUNCTION hartonomous_internal.chunk_find_weights(bytea, hartonomous.weights[]) IS
+  'for each of the weights the number, from 1, under which a chunk has the same to the bit, 0 if it has not; errors as '
+  'chunk_integer()';
+
 -- Each call in a query keeps the chunk that it has decompressed last.
 CREATE FUNCTION hartonomous_internal.chunk_integer(chunk bytea, number integer) RETURNS bigint
   AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10;
@@ -52,20 +63,30 @@ CREATE FUNCTION hartonomous_internal.archived_bytes(model integer, base integer 
 AS $$
 #variable_conflict use_variable
 BEGIN
-  IF NOT has_table_privilege('hartonomous.tensor_atoms_archive', 'SELECT') THEN
+  IF NOT (has_table_privilege('hartonomous.tensor_atoms_archive', 'SELECT')
+          AND has_table_privilege('hartonomous.archived_weights', 'SELECT')) THEN
     RETURN 0;
   END IF;
   RETURN (SELECT coalesce(sum(pg_column_size(c.atom_sequence) + pg_column_size(c.x) + pg_column_size(c.y)
                               + pg_column_size(c.importance_score) + pg_column_size(c.tensor_name)
-                              + pg_column_size(c.atom_data) + pg_column_size(c.quantized_position)
-                              + pg_column_size(c.planned_format)), 0)
+                              + pg_column_size(c.quantized_position) + pg_column_size(c.planned_format)
+                              + coalesce(pg_column_size(c.atom_number), 0)), 0)
             FROM hartonomous.tensor_atoms_archive c
-           WHERE c.model_id = model AND (base IS NULL OR c.revision_id = base));
+           WHERE c.model_id = model AND (base IS NULL OR c.revision_id = base))
+       + (SELECT coalesce(sum(pg_column_size(w.atom_data)), 0)
+            FROM hartonomous.archived_weights w
+           WHERE EXISTS (SELECT FROM hartonomous.tensor_atoms_archive c
+                          WHERE c.weights_hash = w.weights_hash AND c.model_id = model
+                            AND (base IS NULL OR c.revision_id = base))
+             AND NOT EXISTS (SELECT FROM hartonomous.tensor_atoms_archive c
+                              WHERE c.weights_hash = w.weights_hash
+                                AND NOT (c.model_id = model AND (base IS NULL OR c.revision_id = base))));
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.archived_bytes(integer, integer) IS
-  'bytes of the archived atoms of a partition, or of all of a model, as stored: all models share '
-  'the table; 0 for a caller who may not read it';
+  'bytes of the archived atoms of a partition, or of all of a model, as stored, without weights that others '
+  'share: what '
+  'dropping them would free; 0 for a caller who may not read the archive';
 
 CREATE FUNCTION hartonomous_internal.archived_atoms(model integer, base integer, OUT atoms bigint, OUT bytes bigint,
     OUT stored bigint)
@@ -97,6 +118,7 @@ BEGIN
     SELECT format('the archive of revision %s has %s atoms, not %s', r.revision_id, a.atoms, r.atom_count)
       FROM hartonomous.model_revisions r
       CROSS JOIN LATERAL (SELECT coalesce(sum(c.atoms), 0) AS atoms FROM hartonomous.tensor_atoms_archive c
+                            JOIN hartonomous.archived_weights w ON w.weights_hash = c.weights_hash
                            WHERE c.model_id = r.model_id AND c.revision_id = r.base_revision_id) a
      WHERE r.revision_id = revision AND r.state = 'archived' AND r.atom_count IS DISTINCT FROM a.atoms);
 END
@@ -133,3 +155,25 @@ END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.is_archived(integer, integer) IS
   'whether the atoms of a partition are in the archive';
+
+-- The rows are locked before their other references are looked for: whoever archives atoms that share them has locked
+-- them, too, and so does whoever deletes the other references at the same time.
+CREATE FUNCTION hartonomous_internal.release_archived_weights() RETURNS trigger
+  LANGUAGE plpgsql
+  SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+  released bytea[];
+BEGIN
+  SELECT array_agg(l.weights_hash) INTO released
+    FROM (SELECT w.weights_hash FROM hartonomous.archived_weights w
+           WHERE w.weights_hash IN (SELECT d.weights_hash FROM deleted d) ORDER BY w.weights_hash FOR UPDATE) l;
+  DELETE FROM hartonomous.archived_weights w
+   WHERE w.weights_hash = ANY (released)
+     AND NOT EXISTS (SELECT FROM hartonomous.tensor_atoms_archive c WHERE c.weights_hash = w.weights_hash);
+  RETURN NULL;
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.release_archived_weights() IS
+  'trigger of tensor_atoms_archive: deletes chunks of weights to which deleted rows were the last to refer';

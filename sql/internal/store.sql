@@ -52,6 +52,16 @@ BEGIN
   COMMENT ON COLUMN hartonomous.tensor_atoms_archive.revision_id IS 'the revision that wrote the atoms';
   COMMENT ON COLUMN hartonomous.tensor_atoms_archive.atoms IS 'number of atoms in the chunk';
   COMMENT ON COLUMN hartonomous.tensor_atoms_archive.logical_bytes IS 'bytes of their weights';
+  COMMENT ON COLUMN hartonomous.tensor_atoms_archive.atom_number IS
+  'which atoms of the chunk of weights they have, from 1, compressed; NULL if all in order';
+  COMMENT ON TABLE hartonomous.archived_weights IS
+  'the weights of archived atoms, compressed; one row per chunk, stored once for all revisions and models '
+  'that share it';
+  COMMENT ON COLUMN hartonomous.archived_weights.weights_hash IS 'SHA-256 of atom_data';
+  COMMENT ON COLUMN hartonomous.archived_weights.signature IS
+  'hashes of some of the atoms, by which chunks with common atoms are found';
+  COMMENT ON COLUMN hartonomous.archived_weights.atoms IS 'number of atoms in the chunk';
+  COMMENT ON COLUMN hartonomous.archived_weights.logical_bytes IS 'bytes of their weights';
   COMMENT ON VIEW hartonomous.archived_tensor_atoms IS
   'the atoms of archived revisions, with the columns of tensor_atoms; decompresses the columns that a query names';
   COMMENT ON TABLE hartonomous.model_revisions IS 'one row per state of a model';

@@ -1,9 +1,11 @@
 // Columns of atoms as chunks of an archive, and single values of chunks (sql/internal/archive.sql).
 #include "pg/base/aggregate.hpp"
+#include "pg/base/arrays.hpp"
 #include "pg/base/interrupts.hpp"
 #include "pg/base/memory.hpp"
 #include "pg/base/weights.hpp"
 
+#include <algorithm>
 #include <cstdint>
 #include <cstring>
 #include <deque>
@@ -22,8 +24,7 @@ namespace {
 // The elements of an array argument, some of which may be NULL.
 class nullable_elements {
  public:
-  explicit nullable_elements(FunctionCallInfo fcinfo) {
-    const Datum datum = PG_GETARG_DATUM(0);
+  explicit nullable_elements(Datum datum) {
     // The elements again, planes and a chunk: what the functions of the core need.
     require_work_memory(4 * std::uint64_t{call([&] { return toast_raw_datum_size(datum); })}, "archiving a column");
     bool* nulls = nullptr;
@@ -50,12 +51,54 @@ class nullable_elements {
   std::vector<std::uint8_t> present_;
 };
 
+// The atoms of an argument of type weights[].
+class weights_elements {
+ public:
+  explicit weights_elements(Datum datum) {
+    const nullable_elements given(datum);
+    for (std::size_t i = 0; i < given.size(); ++i) {
+      if (!given.has(i)) throw error(sqlstate::null_value_not_allowed, "weights to be archived must not be NULL");
+      const weights_view& view = views_.emplace_back(given[i]);
+      atoms_.push_back({view.id(), static_cast<std::uint32_t>(view.count()), view.blocks()});
+    }
+  }
+  span<const atom_weights> atoms() const noexcept { return atoms_; }
+
+ private:
+  std::deque<weights_view> views_;
+  std::vector<atom_weights> atoms_;
+};
+
 Datum bytea_of(span<const std::byte> bytes) {
   if (bytes.size() > MaxAllocSize - VARHDRSZ) throw std::bad_alloc();
   auto* value = static_cast<bytea*>(allocate(VARHDRSZ + bytes.size()));
   SET_VARSIZE(value, VARHDRSZ + bytes.size());
   if (!bytes.empty()) std::memcpy(VARDATA(value), bytes.data(), bytes.size());
   return PointerGetDatum(value);
+}
+
+// Every chunk is read again before it is given out: what is archived is deleted elsewhere.
+void require_read_again(bool are_same) {
+  if (!are_same) throw error(sqlstate::data_corrupted, "a column was not archived as it is");
+}
+
+bool are_same_presence(const std::vector<std::uint8_t>& read, span<const std::uint8_t> given) {
+  for (std::size_t i = 0; i < given.size(); ++i) {
+    if (given[i] != (read.empty() ? 1 : read[i])) return false;
+  }
+  return read.empty() || read.size() == given.size();
+}
+
+template <class T>
+bool are_same_values(const std::vector<T>& read, const std::vector<T>& given) {
+  return read.size() == given.size() &&
+         (read.empty() || std::memcmp(read.data(), given.data(), sizeof(T) * read.size()) == 0);
+}
+
+std::size_t memory_for_chunks() { return static_cast<std::size_t>(work_memory()); }
+
+span<const std::byte> bytes_of_chunk(const struct varlena* chunk) {
+  return {reinterpret_cast<const std::byte*>(VARDATA_ANY(chunk)), VARSIZE_ANY_EXHDR(chunk)};
 }
 
 // The bytes of an element of type text or bytea.
@@ -73,13 +116,20 @@ std::string_view utf8_of_element(Datum element) {
 
 template <class Convert>
 Datum archive_bytes_of(FunctionCallInfo fcinfo, Convert convert) {
-  const nullable_elements given(fcinfo);
+  const nullable_elements given(PG_GETARG_DATUM(0));
   std::vector<std::string_view> values(given.size());
   for (std::size_t i = 0; i < given.size(); ++i) {
     if (given.has(i)) values[i] = convert(given[i]);
   }
   backend_interrupts interrupts;
-  return bytea_of(archive_texts(values, given.present(), interrupts));
+  const archive_chunk chunk = archive_texts(values, given.present(), interrupts);
+  const archived_texts read = read_archived_texts(chunk, memory_for_chunks(), interrupts);
+  bool are_same = read.index.size() == values.size() && are_same_presence(read.present, given.present());
+  for (std::size_t i = 0; are_same && i < values.size(); ++i) {
+    are_same = !given.has(i) || read.distinct[read.index[i]] == values[i];
+  }
+  require_read_again(are_same);
+  return bytea_of(chunk);
 }
 
 // ---- reading ----------------------------------------------------------------------------------------------------
@@ -107,10 +157,8 @@ class column_cache {
       key_.clear();
       struct varlena* chunk = call([&] { return PG_DETOAST_DATUM_PACKED(datum); });
       backend_interrupts interrupts;
-      const span<const std::byte> bytes(reinterpret_cast<const std::byte*>(VARDATA_ANY(chunk)),
-                                        VARSIZE_ANY_EXHDR(chunk));
       column_ = Column();
-      column_ = read(bytes, static_cast<std::size_t>(work_memory()), interrupts);
+      column_ = read(bytes_of_chunk(chunk), memory_for_chunks(), interrupts);
       if (static_cast<void*>(chunk) != static_cast<const void*>(stored)) pfree(chunk);
       key_.assign(key);
     }
@@ -143,38 +191,70 @@ archived_weights read_weights(span<const std::byte> chunk, std::size_t most_byte
   return read_archived_weights(chunk, {}, most_bytes, interrupts);
 }
 
+bool are_same_weights(span<const atom_weights> read, span<const atom_weights> given) {
+  return std::equal(read.begin(), read.end(), given.begin(), given.end(),
+                    [](const atom_weights& a, const atom_weights& b) {
+                      return a.id == b.id && a.count == b.count &&
+                             std::equal(a.blocks.begin(), a.blocks.end(), b.blocks.begin(), b.blocks.end());
+                    });
+}
+
 }  // namespace
 
 HARTONOMOUS_FUNCTION(archive_integers) {
-  const nullable_elements given(fcinfo);
+  const nullable_elements given(PG_GETARG_DATUM(0));
   std::vector<std::int64_t> values(given.size());
   for (std::size_t i = 0; i < given.size(); ++i) values[i] = given.has(i) ? DatumGetInt64(given[i]) : 0;
   backend_interrupts interrupts;
-  return bytea_of(archive_integers(values, given.present(), interrupts));
+  const archive_chunk chunk = archive_integers(values, given.present(), interrupts);
+  const archived_integers read = read_archived_integers(chunk, memory_for_chunks(), interrupts);
+  require_read_again(are_same_values(read.values, values) && are_same_presence(read.present, given.present()));
+  return bytea_of(chunk);
 }
 
 HARTONOMOUS_FUNCTION(archive_reals) {
-  const nullable_elements given(fcinfo);
+  const nullable_elements given(PG_GETARG_DATUM(0));
   std::vector<float> values(given.size());
   for (std::size_t i = 0; i < given.size(); ++i) values[i] = given.has(i) ? DatumGetFloat4(given[i]) : 0.0f;
   backend_interrupts interrupts;
-  return bytea_of(archive_reals(values, given.present(), interrupts));
+  const archive_chunk chunk = archive_reals(values, given.present(), interrupts);
+  const archived_reals read = read_archived_reals(chunk, memory_for_chunks(), interrupts);
+  require_read_again(are_same_values(read.values, values) && are_same_presence(read.present, given.present()));
+  return bytea_of(chunk);
 }
 
 HARTONOMOUS_FUNCTION(archive_texts) { return archive_bytes_of(fcinfo, utf8_of_element); }
 HARTONOMOUS_FUNCTION(archive_bytes) { return archive_bytes_of(fcinfo, bytes_of_element); }
 
 HARTONOMOUS_FUNCTION(archive_weights) {
-  const nullable_elements given(fcinfo);
-  std::deque<weights_view> views;
-  std::vector<atom_weights> atoms;
-  for (std::size_t i = 0; i < given.size(); ++i) {
-    if (!given.has(i)) throw error(sqlstate::null_value_not_allowed, "weights to be archived must not be NULL");
-    const weights_view& view = views.emplace_back(given[i]);
-    atoms.push_back({view.id(), static_cast<std::uint32_t>(view.count()), view.blocks()});
-  }
+  const weights_elements given(PG_GETARG_DATUM(0));
   backend_interrupts interrupts;
-  return bytea_of(archive_weights(atoms, {}, interrupts));
+  const archive_chunk chunk = archive_weights(given.atoms(), {}, interrupts);
+  require_read_again(are_same_weights(read_weights(chunk, memory_for_chunks(), interrupts).atoms, given.atoms()));
+  return bytea_of(chunk);
+}
+
+HARTONOMOUS_FUNCTION(sharing_signature) {
+  const weights_elements given(PG_GETARG_DATUM(0));
+  backend_interrupts interrupts;
+  const std::vector<std::int64_t> numbers = sharing_signature(given.atoms(), interrupts);
+  return call([&] {
+    auto* values = static_cast<Datum*>(palloc(sizeof(Datum) * (numbers.size() + 1)));
+    for (std::size_t i = 0; i < numbers.size(); ++i) values[i] = Int64GetDatum(numbers[i]);
+    return PointerGetDatum(construct_array(values, static_cast<int>(numbers.size()), INT8OID, sizeof(int64),
+                                           FLOAT8PASSBYVAL, TYPALIGN_DOUBLE));
+  });
+}
+
+HARTONOMOUS_FUNCTION(chunk_find_weights) {
+  const weights_elements wanted(PG_GETARG_DATUM(1));
+  const struct varlena* chunk = call([&] { return PG_DETOAST_DATUM_PACKED(PG_GETARG_DATUM(0)); });
+  backend_interrupts interrupts;
+  const archived_weights stored = read_weights(bytes_of_chunk(chunk), memory_for_chunks(), interrupts);
+  const std::vector<std::int32_t> found = find_atoms(wanted.atoms(), stored.atoms, interrupts);
+  ArrayType* numbers = new_integer_array(found.size());
+  for (std::size_t i = 0; i < found.size(); ++i) integer_elements(numbers)[i] = found[i] + 1;
+  return PointerGetDatum(numbers);
 }
 
 HARTONOMOUS_FUNCTION(chunk_integer) {

@@ -1,12 +1,14 @@
 // Chunks of archives: what goes in comes out to the bit, whatever it is; sizes; and nothing else is taken for a chunk.
 #include <gtest/gtest.h>
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstring>
 #include <functional>
 #include <limits>
 #include <random>
+#include <stdexcept>
 #include <string>
 #include <vector>
 
@@ -49,6 +51,72 @@ std::string state_of(const std::function<void()>& run) {
     return e.state();
   }
   return "none";
+}
+
+// ---- sharing ----------------------------------------------------------------------------------------------------
+
+// Atoms of one F32 each, so that they are told apart by their values.
+struct numbered_atoms {
+  explicit numbered_atoms(std::vector<float> of) : values(std::move(of)) {
+    for (float& value : values) {
+      views.push_back({format::F32, 1, {reinterpret_cast<const std::byte*>(&value), sizeof value}});
+    }
+  }
+  std::vector<float> values;
+  std::vector<atom_weights> views;
+};
+
+std::vector<std::int64_t> signature_of(const std::vector<float>& values) {
+  no_interrupts none;
+  return sharing_signature(numbered_atoms(values).views, none);
+}
+
+TEST(Sharing, SignaturesAreOfSets) {
+  const auto all = signature_of({1, 2, 3, 4, 5, 6, 7, 8, 9, 10});
+  EXPECT_EQ(all.size(), 8U);
+  EXPECT_TRUE(std::is_sorted(all.begin(), all.end()));
+  EXPECT_EQ(all, signature_of({10, 10, 9, 8, 7, 6, 5, 4, 3, 2, 1}));
+  EXPECT_EQ(signature_of({1, 2}).size(), 2U);
+  EXPECT_TRUE(signature_of({}).empty());
+}
+
+// Each of a hundred sets with half of the atoms is found: one that is not has a probability of 1/256.
+TEST(Sharing, PartsAreFoundByTheirSignature) {
+  std::vector<float> all(2000);
+  for (std::size_t i = 0; i < all.size(); ++i) all[i] = static_cast<float>(i);
+  const auto whole = signature_of(all);
+  generator g(3);
+  int found = 0;
+  for (int trial = 0; trial < 100; ++trial) {
+    std::shuffle(all.begin(), all.end(), g);
+    const auto part = signature_of({all.begin(), all.begin() + 1000});
+    found += std::find_first_of(part.begin(), part.end(), whole.begin(), whole.end()) == part.end() ? 0 : 1;
+  }
+  EXPECT_GE(found, 97);
+}
+
+TEST(Sharing, AtomsAreFoundByBits) {
+  no_interrupts none;
+  const numbered_atoms stored({1, 0, 2, 0, 3});
+  const auto find = [&](const std::vector<float>& values) {
+    return find_atoms(numbered_atoms(values).views, stored.views, none);
+  };
+  using indexes = std::vector<std::int32_t>;
+  EXPECT_EQ(find({1, 0, 2, 0, 3}), (indexes{0, 1, 2, 3, 4})) << "the same atoms are found in order";
+  EXPECT_EQ(find({2, 0, 3, 1}), (indexes{2, 3, 4, 0}));
+  EXPECT_EQ(find({4, 3, -0.0F}), (indexes{-1, 4, -1}));
+  EXPECT_EQ(find({}), indexes{});
+  const atom_weights halves = {format::BF16, 2, stored.views[0].blocks};
+  EXPECT_EQ(find_atoms({&halves, 1}, stored.views, none), indexes{-1}) << "the format counts";
+  EXPECT_EQ(find_atoms({&halves, 1}, {}, none), indexes{-1});
+}
+
+TEST(Sharing, IsInterrupted) {
+  const numbered_atoms atoms(std::vector<float>(200000, 1.0F));
+  countdown first(1);
+  EXPECT_THROW(sharing_signature(atoms.views, first), std::domain_error);
+  countdown later(3);
+  EXPECT_THROW(find_atoms(atoms.views, numbered_atoms({2}).views, later), std::domain_error);
 }
 
 // ---- weights ----------------------------------------------------------------------------------------------------

@@ -21,17 +21,22 @@ bool descends(const atom_weights& atom, const atom_weights& parent) {
   return atom.id == parent.id && atom.count == parent.count && parent.blocks.size() == bytes_of(atom.id, atom.count);
 }
 
+std::uint64_t hash_of(std::uint64_t before, span<const std::byte> bytes) {
+  const char* from = reinterpret_cast<const char*>(bytes.data());
+  std::uint64_t hash = before;
+  std::size_t at = 0;
+  for (; at + 8 <= bytes.size(); at += 8) hash = mixed(hash, load_le<std::uint64_t>(from + at));
+  for (; at < bytes.size(); ++at) hash = mixed(hash, std::to_integer<std::uint64_t>(bytes[at]));
+  return hash;
+}
+
 std::uint64_t lineage_hash(span<const atom_weights> atoms, span<const atom_weights> parents) {
   std::uint64_t hash = 0;
   for (std::size_t i = 0; i < atoms.size(); ++i) {
     const bool has_parent = descends(atoms[i], parents[i]);
     hash = mixed(hash, has_parent ? 1 : 0);
     if (!has_parent) continue;
-    const span<const std::byte> blocks = parents[i].blocks;
-    const char* from = reinterpret_cast<const char*>(blocks.data());
-    std::size_t at = 0;
-    for (; at + 8 <= blocks.size(); at += 8) hash = mixed(hash, load_le<std::uint64_t>(from + at));
-    for (; at < blocks.size(); ++at) hash = mixed(hash, std::to_integer<std::uint64_t>(blocks[at]));
+    hash = hash_of(hash, parents[i].blocks);
   }
   return hash;
 }

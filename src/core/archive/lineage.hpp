@@ -14,7 +14,10 @@ namespace hartonomous::archive {
 // Whether the atom is written as a difference: its parent has the same format and as many weights.
 bool descends(const atom_weights& atom, const atom_weights& parent);
 
-// A hash of the parents from which atoms descend, and of which atoms do. It finds mistakes, not forgeries.
+// A hash of bytes after those hashed before. It finds mistakes, not forgeries.
+std::uint64_t hash_of(std::uint64_t before, span<const std::byte> bytes);
+
+// A hash of the parents from which atoms descend, and of which atoms do.
 std::uint64_t lineage_hash(span<const atom_weights> atoms, span<const atom_weights> parents);
 
 // blocks ^= parent's, of as many bytes.
