@@ -1,74 +1,88 @@
--- Archiving revisions: their atoms become compressed chunks, and atoms again when they are needed.
+-- Archiving models and revisions: their atoms become compressed chunks, and atoms again when they are to be changed.
+--
+-- A call commits each tensor. After a cancel or crash the model is as it was, and the same call goes on after the last
+-- tensor; inside a transaction block nothing is committed and nothing remains. A concurrent call waits for the model's
+-- lock or, with nowait, fails with 55P03.
+
+CREATE PROCEDURE hartonomous.archive_model(model hartonomous.regmodel, backups boolean DEFAULT false,
+    nowait boolean DEFAULT false)
+  LANGUAGE plpgsql
+AS $$
+#variable_conflict use_variable
+BEGIN
+  CALL hartonomous_internal.move_model(model, 'archive', backups, nowait);
+END
+$$;
+COMMENT ON PROCEDURE hartonomous.archive_model(hartonomous.regmodel, boolean, boolean) IS
+  'compresses the live revision of a model to the bit and, with backups, all others, and drops their partitions; '
+  'commits tensor by tensor, and the same call continues what was stopped; revisions made in place go together with '
+  'the live one if they share its atoms; the model can be read as before, but not be changed; 42704 if there is no '
+  'such model, 0A000 if the user has added columns, 53100 if the disk is too small, 55P03 with nowait';
+
+CREATE PROCEDURE hartonomous.restore_archived_model(model hartonomous.regmodel, backups boolean DEFAULT false,
+    nowait boolean DEFAULT false)
+  LANGUAGE plpgsql
+AS $$
+#variable_conflict use_variable
+BEGIN
+  CALL hartonomous_internal.move_model(model, 'restore', backups, nowait);
+END
+$$;
+COMMENT ON PROCEDURE hartonomous.restore_archived_model(hartonomous.regmodel, boolean, boolean) IS
+  'makes atoms of the live revision of a model again and, with backups, of all others; commits tensor by tensor, and '
+  'the same call continues what was stopped; 42704 if there is no such model, XX001 if the archive is damaged, 53100 '
+  'if the disk is too small, 55P03 with nowait';
 
 CREATE PROCEDURE hartonomous.archive_revision(revision integer, nowait boolean DEFAULT false)
   LANGUAGE plpgsql
-  SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
 DECLARE
+  commits constant boolean := hartonomous_internal.can_commit();
   target record;  -- not a row type, as in rollback_model()
-  others integer[];
-  before bigint;
 BEGIN
-  SELECT * INTO target FROM hartonomous_internal.lock_revision(revision, nowait);
-  IF target.state IS DISTINCT FROM 'backup' THEN
-    PERFORM hartonomous_internal.raise_error('55000',
-      format('revision %s is %s, not a backup', revision, coalesce(target.state, 'deleted')),
-      hint => 'Revisions in state "backup" can be archived: see hartonomous.model_revisions.');
+  SELECT * INTO target FROM hartonomous_internal.lock_revision(revision, nowait, commits);
+  PERFORM hartonomous_internal.require_lone_backup(revision);
+  CALL hartonomous_internal.move_partition(target.model_id, target.base_revision_id, 'archive');
+  IF commits THEN
+    COMMIT;
+    PERFORM hartonomous_internal.unlock_model(target.model_id);
   END IF;
-  others := hartonomous_internal.revisions_sharing_atoms(revision);
-  IF others <> '{}' THEN
-    PERFORM hartonomous_internal.raise_error('55000',
-      format('revision %s shares its atoms with other revisions', revision),
-      format('Revisions made in place share the atoms of the one before them; here these are revisions %s.',
-             array_to_string(others, ', ')),
-      'Drop the others with drop_backup(), or rewrite the model, for example with backup_model().');
-  END IF;
-  before := hartonomous.model_disk_bytes(target.model_id);
-  PERFORM hartonomous_internal.hold_revision(revision);
-  EXECUTE format('LOCK TABLE ONLY %s IN SHARE MODE',
-                 hartonomous_internal.partition_of(target.model_id, target.base_revision_id));
-  PERFORM hartonomous_internal.archive_partition(target.model_id, target.base_revision_id);
-  PERFORM hartonomous_internal.lock_backups(target.model_id);
-  EXECUTE format('DROP TABLE %s', hartonomous_internal.partition_of(target.model_id, target.base_revision_id));
-  -- Users may have deleted atoms; from now on the revision has those that were archived.
-  UPDATE hartonomous.model_revisions r
-     SET state = 'archived', atom_count = (
-       SELECT coalesce(sum(c.atoms), 0) FROM hartonomous.tensor_atoms_archive c
-        WHERE c.model_id = target.model_id AND c.revision_id = target.base_revision_id)
-   WHERE r.revision_id = revision;
-  PERFORM hartonomous_internal.drop_unneeded_partitions(target.model_id);
-  RAISE NOTICE 'revision % (%) is archived: % instead of %', revision, target.stage,
-    hartonomous.human_bytes(hartonomous_internal.archived_bytes(target.model_id, target.base_revision_id)),
-    hartonomous.human_bytes(before - hartonomous.model_disk_bytes(target.model_id)
-      + hartonomous_internal.archived_bytes(target.model_id, target.base_revision_id));
 END
 $$;
 COMMENT ON PROCEDURE hartonomous.archive_revision(integer, boolean) IS
-  'compresses the atoms of a backup revision to the bit and drops its partition, in one transaction: a cancel or crash '
-  'changes nothing; 42704 if there is no such revision, 55000 if it is not a backup or shares its atoms with others, '
-  '0A000 if the user has added columns, 55P03 with nowait';
+  'compresses the atoms of a backup revision to the bit and drops its partition; commits tensor by tensor, '
+  'and the same '
+  'call continues what was stopped; 42704 if there is no such revision, 55000 if it is not a backup or '
+  'shares its atoms '
+  'with others, 0A000 if the user has added columns, 53100 if the disk is too small, 55P03 with nowait';
 
 CREATE PROCEDURE hartonomous.restore_archived_revision(revision integer, nowait boolean DEFAULT false)
   LANGUAGE plpgsql
-  SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
 DECLARE
+  commits constant boolean := hartonomous_internal.can_commit();
   target record;
 BEGIN
-  SELECT * INTO target FROM hartonomous_internal.lock_revision(revision, nowait);
-  IF target.state IS DISTINCT FROM 'archived' THEN
+  SELECT * INTO target FROM hartonomous_internal.lock_revision(revision, nowait, commits);
+  IF target.state OPERATOR(pg_catalog.=) 'archived' IS NOT TRUE THEN
     PERFORM hartonomous_internal.raise_error('55000',
-      format('revision %s is %s, not archived', revision, coalesce(target.state, 'deleted')),
+      pg_catalog.format('revision %s is %s, not archived', revision, COALESCE(target.state, 'deleted')),
       hint => 'Revisions in state "archived" can be restored: see hartonomous.model_revisions.');
   END IF;
-  PERFORM hartonomous_internal.restore_partition(target.model_id, target.base_revision_id);
+  CALL hartonomous_internal.move_partition(target.model_id, target.base_revision_id, 'restore');
+  IF commits THEN
+    COMMIT;
+    PERFORM hartonomous_internal.unlock_model(target.model_id);
+  END IF;
 END
 $$;
 COMMENT ON PROCEDURE hartonomous.restore_archived_revision(integer, boolean) IS
-  'makes an archived revision a backup again, in one transaction: a cancel or crash changes nothing; 42704 if there is '
-  'no such revision, 55000 if it is not archived, XX001 if the archive is damaged, 55P03 with nowait';
+  'makes an archived revision a backup again, or live if its model is archived, together with the revisions that share '
+  'its atoms; commits tensor by tensor, and the same call continues what was stopped; 42704 if there is no such '
+  'revision, 55000 if it is not archived, XX001 if the archive is damaged, 53100 if the disk is too small, 55P03 with '
+  'nowait';
 
 CREATE FUNCTION hartonomous.archive_report()
   RETURNS TABLE (model_id integer, model_name text, revision_id integer, atoms bigint, logical_bytes bigint,

@@ -9,7 +9,7 @@ AS $$
 BEGIN
   PERFORM hartonomous_internal.current_revision(model);
   -- Queries the parent table because readers have rights on that only. In PostgreSQL NaN is greater than all numbers.
-  RETURN QUERY EXECUTE $sql$
+  RETURN QUERY EXECUTE hartonomous_internal.on_atoms_of(model, $sql$
     SELECT f.tensor_atom_id, f.tensor_name, f.atom_sequence, f.x, f.y, f.z, f.fault
       FROM (SELECT a.tensor_atom_id, a.tensor_name, a.atom_sequence, a.layer_id, p.x, p.y, p.z,
                    CASE WHEN p.x IS NULL OR p.y IS NULL OR p.z IS NULL THEN 'missing'
@@ -22,7 +22,7 @@ BEGIN
                        coalesce(a.y, (hartonomous.decode_point(a.quantized_position)).y) AS y,
                        a.importance_score AS z) p
              WHERE a.model_id = $1) f
-     WHERE f.fault IS NOT NULL ORDER BY f.layer_id, f.atom_sequence$sql$ USING model;
+     WHERE f.fault IS NOT NULL ORDER BY f.layer_id, f.atom_sequence$sql$) USING model;
 END
 $$;
 COMMENT ON FUNCTION hartonomous.validate_coordinates(hartonomous.regmodel) IS
@@ -41,6 +41,7 @@ DECLARE
 BEGIN
   PERFORM hartonomous_internal.current_revision(model);
   PERFORM hartonomous_internal.lock_model(model, nowait);
+  PERFORM hartonomous_internal.require_live_atoms(model);
   EXECUTE $sql$
     UPDATE hartonomous.tensor_atoms a
        SET x = CASE WHEN a.quantized_position IS NULL OR a.x IS NOT NULL
@@ -72,6 +73,7 @@ DECLARE
 BEGIN
   PERFORM hartonomous_internal.current_revision(model);
   PERFORM hartonomous_internal.lock_model(model, nowait);
+  PERFORM hartonomous_internal.require_live_atoms(model);
   FOR tensor IN SELECT * FROM hartonomous_internal.dense_tensors(model) d ORDER BY d.position LOOP
     EXECUTE format($sql$
       WITH computed AS MATERIALIZED (SELECT * FROM hartonomous_internal.tensor_positions($1, $3)),
@@ -117,7 +119,7 @@ AS $$
 #variable_conflict use_variable
 BEGIN
   PERFORM hartonomous_internal.current_revision(model);
-  RETURN QUERY EXECUTE $sql$
+  RETURN QUERY EXECUTE hartonomous_internal.on_atoms_of(model, $sql$
     SELECT l.layer_idx, l.layer_id, l.layer_name, e.atoms, coalesce(p.atoms, 0),
            e.atoms - coalesce(p.atoms, 0), round(coalesce(p.atoms, 0)::numeric / nullif(e.atoms, 0), 4),
            CASE WHEN coalesce(p.atoms, 0) = e.atoms THEN 'complete'
@@ -137,7 +139,7 @@ BEGIN
       FROM (SELECT max(l.layer_idx) AS last FROM hartonomous.model_layers l WHERE l.model_id = $1) b
       CROSS JOIN LATERAL generate_series(0, b.last) g (idx)
      WHERE NOT EXISTS (SELECT FROM hartonomous.model_layers l WHERE l.model_id = $1 AND l.layer_idx = g.idx)
-     ORDER BY 1, 2$sql$ USING model;
+     ORDER BY 1, 2$sql$) USING model;
 END
 $$;
 COMMENT ON FUNCTION hartonomous.layer_completeness(hartonomous.regmodel) IS

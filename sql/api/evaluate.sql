@@ -146,18 +146,20 @@ DECLARE
   recorded bigint;
 BEGIN
   PERFORM hartonomous_internal.current_revision(model);
-  INSERT INTO hartonomous.atom_usage_stats AS s
+  EXECUTE hartonomous_internal.on_atoms_of(model, $sql$
+    INSERT INTO hartonomous.atom_usage_stats AS s
       (model_id, tensor_atom_id, usage_count, last_used, mean_energy)
-    SELECT model, a.tensor_atom_id, used.usage_count, clock_timestamp(), used.energy
-      FROM hartonomous_internal.measure_usage(model, text, n_ctx) u
+    SELECT $1, a.tensor_atom_id, used.usage_count, clock_timestamp(), used.energy
+      FROM hartonomous_internal.measure_usage($1, $2, $3) u
       CROSS JOIN LATERAL unnest(u.usage_counts, u.energies) WITH ORDINALITY used (usage_count, energy, n)
       JOIN hartonomous.tensor_atoms a
-        ON a.model_id = model AND a.layer_id = u.layer_id AND a.atom_sequence = used.n - 1
+        ON a.model_id = $1 AND a.layer_id = u.layer_id AND a.atom_sequence = used.n - 1
      WHERE used.usage_count > 0
     ON CONFLICT (model_id, tensor_atom_id) DO UPDATE
       SET mean_energy = (s.mean_energy * s.usage_count + excluded.mean_energy * excluded.usage_count)
                         / (s.usage_count + excluded.usage_count),
-          usage_count = s.usage_count + excluded.usage_count, last_used = excluded.last_used;
+          usage_count = s.usage_count + excluded.usage_count, last_used = excluded.last_used$sql$)
+    USING model, text, n_ctx;
   GET DIAGNOSTICS recorded = ROW_COUNT;
   RETURN recorded;
 END

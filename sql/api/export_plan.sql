@@ -19,7 +19,7 @@ BEGIN
       hint => 'Containers are "gguf" and "safetensors".');
   END IF;
   -- Queries the parent table because readers have rights on that only.
-  RETURN QUERY EXECUTE $sql$
+  RETURN QUERY EXECUTE hartonomous_internal.on_atoms_of(model, $sql$
     WITH present AS (
       SELECT f.layer_id, array_agg(f.format ORDER BY f.format) AS formats
         FROM (SELECT a.layer_id, hartonomous.weights_format(a.atom_data) AS format
@@ -47,7 +47,7 @@ BEGIN
                 = hartonomous_internal.plain_format(c.format, c.tensor_dtype)
                 THEN c.tensor_dtype
                 ELSE hartonomous_internal.plain_format(c.format, c.tensor_dtype) END
-      FROM chosen c ORDER BY c.position$sql$ USING model, container;
+      FROM chosen c ORDER BY c.position$sql$) USING model, container;
 END
 $$;
 COMMENT ON FUNCTION hartonomous.export_plan(hartonomous.regmodel, text) IS

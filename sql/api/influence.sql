@@ -10,7 +10,7 @@ AS $$
 #variable_conflict use_variable
 BEGIN
   PERFORM hartonomous_internal.current_revision(model);
-  RETURN QUERY EXECUTE $sql$
+  RETURN QUERY EXECUTE hartonomous_internal.on_atoms_of(model, $sql$
     WITH matrices AS (
       SELECT l.layer_idx, l.layer_id, hartonomous_internal.writes_residual(l.layer_name) AS writes
         FROM hartonomous.model_layers l WHERE l.model_id = $1 AND l.layer_idx >= 0 AND cardinality(l.tensor_shape) > 1),
@@ -25,7 +25,7 @@ BEGIN
       UNION ALL
       SELECT f.layer_id, f.norm FROM hartonomous_internal.form_norms($1, hartonomous_internal.live_base($1)) f)
     SELECT c.layer_idx, coalesce(sum(n.norm), 0) FROM chosen c LEFT JOIN norms n USING (layer_id)
-     GROUP BY c.layer_idx ORDER BY c.layer_idx$sql$ USING model;
+     GROUP BY c.layer_idx ORDER BY c.layer_idx$sql$) USING model;
 END
 $$;
 COMMENT ON FUNCTION hartonomous.block_influence(hartonomous.regmodel) IS

@@ -18,6 +18,7 @@ BEGIN
   PERFORM hartonomous_internal.require_matching_tensors(model, r ->> 'pattern') FROM jsonb_array_elements(rules) r
     WHERE r ? 'pattern';
   PERFORM hartonomous_internal.lock_model(model, nowait);
+  PERFORM hartonomous_internal.require_live_atoms(model);
   SELECT 'CASE ' || string_agg(format('WHEN a.tensor_name LIKE %L AND %s THEN %L', coalesce(r.rule ->> 'pattern', '%'),
            CASE WHEN r.rule ? 'importance_above'
                 THEN format('a.importance_score > %L::real', r.rule ->> 'importance_above') ELSE 'true' END,

@@ -224,6 +224,7 @@ BEGIN
     RAISE NOTICE 'another session is changing model "%": this cycle is skipped', model;
     RETURN;
   END IF;
+  PERFORM hartonomous_internal.require_live_atoms(model);
   goal := hartonomous_internal.loop_goal(model, validation_set, calibration_set, max_degradation, measure, evaluator,
     n_ctx);
   CALL hartonomous_internal.settle_act(model, goal, evaluator, commits);

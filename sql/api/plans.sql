@@ -14,7 +14,8 @@ AS $$
 #variable_conflict use_variable
 DECLARE
   -- Queries the parent table because readers have rights on that only.
-  atoms_of_model text := format('(SELECT * FROM hartonomous.tensor_atoms WHERE model_id = %s)', model::integer);
+  atoms_of_model text := format('(SELECT * FROM %s a WHERE model_id = %s)',
+    hartonomous_internal.atoms_of_model(model), model::integer);
   of_imported boolean := keep_ratio IS NOT NULL AND keep_ratio_of = 'imported';
   refitting constant jsonb := hartonomous_internal.refit_parameters(model, refit, calibration_set,
     calibration_revision, damping) - 'refit';
@@ -89,7 +90,7 @@ BEGIN
   region := hartonomous.region(region[1], region[2], region[3], region[4], region[5], region[6]);
   -- Queries the parent table because readers have rights on that only. Atoms in the region are counted in a query of
   -- their own, so that it can use the index.
-  RETURN QUERY EXECUTE $sql$
+  RETURN QUERY EXECUTE hartonomous_internal.on_atoms_of(model, $sql$
     WITH inside AS (
       SELECT a.layer_id, count(*) AS atoms, sum(hartonomous.weights_bytes(a.atom_data)) AS bytes
         FROM hartonomous.tensor_atoms a
@@ -119,7 +120,7 @@ BEGIN
            > 0 THEN jsonb_build_object('region', hartonomous_internal.reals_json($2), 'outside_region', NOT $3) END,
            c.atoms, c.atoms - c.removed, c.bytes + c.beside, c.bytes + c.beside - c.removed_bytes,
            coalesce(c.reason, CASE WHEN c.removed = 0 THEN 'nothing to prune' END), NULL::jsonb
-      FROM counted c ORDER BY c.n$sql$ USING model, region, keep_inside, layer_pattern, include_vectors;
+      FROM counted c ORDER BY c.n$sql$) USING model, region, keep_inside, layer_pattern, include_vectors;
 END
 $$;
 COMMENT ON FUNCTION hartonomous.region_plan(hartonomous.regmodel, real[], boolean, text, boolean) IS
@@ -272,7 +273,7 @@ BEGIN
       hint => 'SELECT hartonomous.clamp_coordinates(model); moves them into the space.');
   END IF;
   -- Queries the parent table because readers have rights on that only.
-  RETURN QUERY EXECUTE $sql$
+  RETURN QUERY EXECUTE hartonomous_internal.on_atoms_of(model, $sql$
     WITH present AS (
       SELECT a.layer_id, count(*) AS atoms, count(a.weights_geometry) AS positions,
       count(a.quantized_position) AS encoded,
@@ -291,7 +292,7 @@ BEGIN
       FROM hartonomous.model_layers l LEFT JOIN present p ON p.layer_id = l.layer_id LEFT
       JOIN beside b ON b.layer_id = l.layer_id
      CROSS JOIN LATERAL (SELECT coalesce(p.bytes, 0) + coalesce(b.bytes, 0) AS bytes) s
-     WHERE l.model_id = $1 ORDER BY l.position$sql$ USING model, format;
+     WHERE l.model_id = $1 ORDER BY l.position$sql$) USING model, format;
 END
 $$;
 COMMENT ON FUNCTION hartonomous.geometry_plan(hartonomous.regmodel, text) IS

@@ -12,6 +12,7 @@ DECLARE
 BEGIN
   PERFORM hartonomous_internal.current_revision(model);
   PERFORM hartonomous_internal.lock_model(model, nowait);
+  PERFORM hartonomous_internal.require_live_atoms(model);
   run := hartonomous_internal.begin_run(model, stage, 'copy', '{}');
   CALL hartonomous_internal.execute_run(run);
   RETURN (SELECT r.revision_id FROM hartonomous.compression_runs r WHERE r.run_id = run);
@@ -45,7 +46,11 @@ BEGIN
       hint => format('SELECT * FROM hartonomous.model_history(%s); shows its revisions.', model::integer));
   END IF;
   IF target.state = 'archived' THEN
-    PERFORM hartonomous_internal.restore_partition(model, target.base_revision_id);
+    CALL hartonomous_internal.move_partition(model, target.base_revision_id, 'restore');
+    -- The live revision may have come with it.
+    IF target.revision_id = present THEN
+      RETURN present;
+    END IF;
   ELSIF target.state <> 'backup' THEN
     PERFORM hartonomous_internal.raise_error('55000',
       format('revision %s of model "%s" is %s', target.revision_id, model, target.state),
@@ -77,18 +82,17 @@ DECLARE
   after bigint;
 BEGIN
   SELECT * INTO target FROM hartonomous_internal.lock_revision(revision, nowait);
-  IF coalesce(target.state, 'deleted') NOT IN ('backup', 'archived') THEN
+  IF coalesce(target.state, 'deleted') NOT IN ('backup', 'archived')
+     OR revision = hartonomous_internal.current_revision(target.model_id) THEN
     PERFORM hartonomous_internal.raise_error('55000',
-      format('revision %s is %s, not a backup', revision, coalesce(target.state, 'deleted')),
+      format('revision %s is %s, not a backup', revision,
+             CASE target.state WHEN 'archived' THEN 'the live one' ELSE coalesce(target.state, 'deleted') END),
       hint => 'Revisions in state "backup" or "archived" can be dropped: see hartonomous.model_revisions.');
   END IF;
   PERFORM hartonomous_internal.lock_backups(target.model_id);
   before := hartonomous.model_disk_bytes(target.model_id);
   UPDATE hartonomous.model_revisions r SET state = 'dropped' WHERE r.revision_id = drop_backup.revision;
   PERFORM hartonomous_internal.drop_unneeded_partitions(target.model_id);
-  IF target.state = 'archived' THEN
-    PERFORM hartonomous_internal.drop_archived(target.model_id, target.base_revision_id);
-  END IF;
   after := hartonomous.model_disk_bytes(target.model_id);
   RETURN before - after;
 END

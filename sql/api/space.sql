@@ -20,7 +20,7 @@ BEGIN
       hint => 'ST_MakePoint(x, y, z) makes one.');
   END IF;
   -- The model is a literal in the query, so that only its own partition is planned.
-  RETURN QUERY EXECUTE format($sql$
+  RETURN QUERY EXECUTE hartonomous_internal.on_atoms_of(model, format($sql$
     SELECT n.tensor_atom_id, n.tensor_name, n.atom_sequence, n.distance, %2$I.ST_X(n.place)::real,
            %2$I.ST_Y(n.place)::real, n.importance_score
       FROM ((SELECT a.tensor_atom_id, a.tensor_name, a.atom_sequence, a.importance_score, a.weights_geometry AS place,
@@ -35,7 +35,7 @@ BEGIN
                 AND a.weights_geometry IS NULL
               ORDER BY hartonomous.dequantize_geometry(a.quantized_position) OPERATOR(%2$I.<<->>) $1 LIMIT $2)) n
      WHERE n.distance IS NOT NULL ORDER BY n.distance, n.tensor_atom_id LIMIT $2$sql$, model::integer,
-    hartonomous_internal.postgis_schema()) USING point, k;
+    hartonomous_internal.postgis_schema())) USING point, k;
 END
 $$;
 COMMENT ON FUNCTION hartonomous.nearest_atoms(hartonomous.regmodel, geometry, integer) IS
@@ -55,8 +55,9 @@ BEGIN
   PERFORM hartonomous_internal.current_revision(model);
   PERFORM hartonomous_internal.check_neighbours(k);
   -- Found by the primary key: the high 32 bits of an atom's number are its layer_id.
-  EXECUTE 'SELECT hartonomous.atom_position(a.weights_geometry, a.quantized_position) AS point
-             FROM hartonomous.tensor_atoms a WHERE a.model_id = $1 AND a.layer_id = $2 >> 32 AND a.tensor_atom_id = $2'
+  EXECUTE hartonomous_internal.on_atoms_of(model,
+    'SELECT hartonomous.atom_position(a.weights_geometry, a.quantized_position) AS point
+             FROM hartonomous.tensor_atoms a WHERE a.model_id = $1 AND a.layer_id = $2 >> 32 AND a.tensor_atom_id = $2')
     INTO place USING model, atom;
   IF place.point IS NULL THEN
     PERFORM hartonomous_internal.raise_error('42704',
@@ -81,7 +82,7 @@ AS $$
 #variable_conflict use_variable
 BEGIN
   PERFORM hartonomous_internal.current_revision(model);
-  RETURN QUERY EXECUTE $sql$
+  RETURN QUERY EXECUTE hartonomous_internal.on_atoms_of(model, $sql$
     SELECT l.layer_id, l.layer_name, coalesce(s.atoms, 0), coalesce(s.positioned, 0), s.mean_x, s.mean_y, s.mean_z,
            s.spread_x, s.spread_y, s.spread_z, s.min_x, s.max_x, s.min_y, s.max_y, s.min_z, s.max_z
       FROM hartonomous.model_layers l
@@ -99,7 +100,7 @@ BEGIN
                    CASE WHEN num_nonnulls(a.weights_geometry, a.quantized_position) > 0
                         THEN a.importance_score END AS z) p
          WHERE a.model_id = $1 GROUP BY a.layer_id) s USING (layer_id)
-     WHERE l.model_id = $1 ORDER BY l.position$sql$ USING model;
+     WHERE l.model_id = $1 ORDER BY l.position$sql$) USING model;
 END
 $$;
 COMMENT ON FUNCTION hartonomous.spatial_statistics(hartonomous.regmodel) IS

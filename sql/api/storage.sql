@@ -20,8 +20,10 @@ BEGIN
             FROM hartonomous.model_revisions r
            WHERE r.model_id = model AND hartonomous_internal.partition_exists(model, r.revision_id))
          + hartonomous_internal.archived_bytes(model)
-         + (SELECT coalesce(sum(hartonomous_internal.form_disk_bytes(model, r.base_revision_id)), 0)
-              FROM hartonomous.model_revisions r WHERE r.model_id = model AND r.state = 'archived');
+         + (SELECT coalesce(sum(hartonomous_internal.form_disk_bytes(model, r.revision_id)), 0)
+              FROM hartonomous.model_revisions r
+             WHERE r.model_id = model AND r.archived_atoms IS NOT NULL
+               AND NOT hartonomous_internal.partition_exists(model, r.revision_id));
 END
 $$;
 COMMENT ON FUNCTION hartonomous.model_disk_bytes(hartonomous.regmodel) IS

@@ -57,14 +57,20 @@ BEGIN
     RETURN NEXT;
   END LOOP;
   RETURN QUERY
-    SELECT r.revision_id, r.stage, r.state, 'hartonomous.tensor_atoms_archive', c.atoms,
-           c.bytes + hartonomous_internal.form_bytes(model, r.base_revision_id),
-           c.stored + f.bytes, c.stored, NULL::bigint, NULL::bigint, f.bytes, NULL::bigint, NULL::bigint, NULL::numeric,
-           format('SELECT hartonomous.drop_backup(%s)', r.revision_id)
-      FROM hartonomous.model_revisions r,
-           LATERAL hartonomous_internal.archived_atoms(model, r.base_revision_id) c,
-           LATERAL (SELECT hartonomous_internal.form_disk_bytes(model, r.base_revision_id) AS bytes) f
-     WHERE r.model_id = model AND r.state = 'archived' ORDER BY r.revision_id;
+    SELECT CASE WHEN r.kind = 'in_place' THEN r.revision_id ELSE h.revision_id END,
+           CASE WHEN r.kind = 'in_place' THEN r.stage || ' (removed atoms)' ELSE h.stage END, 'archived',
+           'hartonomous.tensor_atoms_archive', c.atoms, b.bytes, c.stored + f.bytes, c.stored, NULL::bigint,
+           NULL::bigint, f.bytes, NULL::bigint, NULL::bigint,
+           CASE WHEN r.kind <> 'in_place' THEN
+             (SELECT round(8.0 * b.bytes / nullif(sum(l.parameter_count), 0), 3)
+                FROM hartonomous_internal.layers_of_revision(h.revision_id) l) END,
+           hartonomous_internal.freed_by(model, r.revision_id)
+      FROM hartonomous.model_revisions r
+      LEFT JOIN hartonomous.model_revisions h ON h.revision_id = r.held_revision_id
+      CROSS JOIN LATERAL hartonomous_internal.archived_atoms(model, r.revision_id) c
+      CROSS JOIN LATERAL (SELECT c.bytes + hartonomous_internal.form_bytes(model, r.revision_id) AS bytes) b
+      CROSS JOIN LATERAL (SELECT hartonomous_internal.form_disk_bytes(model, r.revision_id) AS bytes) f
+     WHERE r.model_id = model AND r.archived_atoms IS NOT NULL ORDER BY r.revision_id;
   RETURN QUERY
     SELECT s.revision_id, s.calibration_set, 'statistics', s.table_name, NULL::bigint, NULL::bigint, s.bytes, s.bytes,
            NULL::bigint, NULL::bigint, NULL::bigint, NULL::bigint, NULL::bigint, NULL::numeric, s.freed_by
@@ -76,7 +82,8 @@ COMMENT ON FUNCTION hartonomous.storage_report(hartonomous.regmodel) IS
   '(logical), '
   'bytes on disk (physical = table + indexes + TOAST + factors), how many of them hold nothing (unused), bits '
   'per weight '
-  'and the statement that frees it; one per archived revision; and one per table, revision and calibration set of what '
+  'and the statement that frees it; one per archived partition; and one per table, revision and calibration '
+  'set of what '
   'was measured of the model '
   '(state statistics, stage: the calibration set)';
 

@@ -120,6 +120,7 @@ BEGIN
     logical_bytes bigint,
     physical_bytes bigint,
     state text NOT NULL CHECK (state IN ('building', 'live', 'backup', 'archived', 'dropped')),
+    archived_atoms bigint,
     metrics jsonb NOT NULL DEFAULT '{}',
     calibration_texts jsonb NOT NULL DEFAULT '{}',
     seconds double precision,

@@ -30,7 +30,7 @@ BEGIN
     RETURN;
   END IF;
   SELECT m.metadata ->> 'format' INTO container FROM hartonomous.models m WHERE m.model_id = model;
-  RETURN QUERY EXECUTE $sql$
+  RETURN QUERY EXECUTE hartonomous_internal.on_atoms_of(model, $sql$
     WITH present AS (
       SELECT a.layer_id, count(*) AS atoms, sum(hartonomous.weights_bytes(a.atom_data))::bigint AS bytes,
              array_agg(DISTINCT hartonomous.weights_format(a.atom_data)) AS formats
@@ -101,7 +101,7 @@ BEGIN
                                         + (floor(j.atoms * $8) * j.bytes / j.atoms)::bigint
                 ELSE coalesce(j.bytes, 0) + coalesce(j.beside, 0) END, j.why, NULL::jsonb
       FROM judged j LEFT JOIN hartonomous.export_plan($1) e ON e.layer_id = j.layer_id ORDER BY j.position
-    $sql$ USING model, container, layer_pattern, factor_format, svd_plan.rank, target_ratio, min_gain, residual_ratio,
+    $sql$) USING model, container, layer_pattern, factor_format, svd_plan.rank, target_ratio, min_gain, residual_ratio,
     energy, calibration;
 END
 $$;

@@ -1,5 +1,7 @@
--- The archive: partitions of atoms as rows of tensor_atoms_archive, one per chunk, and back. A chunk has atoms of one
--- tensor, about 4 MiB of weights, which are rows of archived_weights: many chunks may share one of those.
+-- The archive: atoms of a partition as rows of tensor_atoms_archive, one per chunk, and back, tensor by tensor. A chunk
+-- has atoms of one tensor, about 4 MiB of weights, which are rows of archived_weights: many chunks may share one of
+-- those. Runs do it (internal/archive_run.sql): the partition is what counts
+-- until all of its tensors are in the archive, and the other way round.
 
 CREATE FUNCTION hartonomous_internal.revisions_sharing_atoms(revision integer) RETURNS integer[]
   LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE COST 50
@@ -53,28 +55,28 @@ COMMENT ON FUNCTION hartonomous_internal.require_archivable(regclass) IS
 
 -- A tensor is cut at fixed numbers of atoms, whichever of them there are, so that what has not changed in another
 -- revision is found in one chunk of it.
-CREATE FUNCTION hartonomous_internal.parts_to_archive(model integer, base integer)
-  RETURNS TABLE (layer bigint, first_sequence integer, last_sequence integer)
+CREATE FUNCTION hartonomous_internal.parts_to_archive(model integer, base integer, layer bigint)
+  RETURNS TABLE (first_sequence integer, last_sequence integer)
   LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE COST 5000 ROWS 1000
   SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
 BEGIN
   RETURN QUERY EXECUTE format($sql$
-    SELECT l.layer_id, (p.n * s.size)::integer, least((p.n + 1) * s.size - 1, 2147483647)::integer
-      FROM (SELECT a.layer_id, min(a.atom_sequence) AS low, max(a.atom_sequence) AS high
-              FROM %1$s a GROUP BY a.layer_id) l
+    SELECT (p.n * s.size)::integer, least((p.n + 1) * s.size - 1, 2147483647)::integer
+      FROM (SELECT min(a.atom_sequence) AS low, max(a.atom_sequence) AS high
+              FROM %1$s a WHERE a.model_id = $1 AND a.layer_id = $2) l
       CROSS JOIN LATERAL (SELECT least(greatest(4194304 / greatest(hartonomous.weights_bytes(a.atom_data), 1), 1),
                                        65536) AS size
                             FROM %1$s a
-                           WHERE a.model_id = $1 AND a.layer_id = l.layer_id AND a.atom_sequence = l.low) s
+                           WHERE a.model_id = $1 AND a.layer_id = $2 AND a.atom_sequence = l.low LIMIT 1) s
       CROSS JOIN LATERAL generate_series(l.low / s.size, l.high / s.size) p (n)
-     ORDER BY 1, 2
-    $sql$, hartonomous_internal.partition_of(model, base)) USING model;
+     ORDER BY 1
+    $sql$, hartonomous_internal.partition_of(model, base)) USING model, layer;
 END
 $$;
-COMMENT ON FUNCTION hartonomous_internal.parts_to_archive(integer, integer) IS
-  'runs of atoms of a partition for archive_part(), each with about 4 MiB of weights';
+COMMENT ON FUNCTION hartonomous_internal.parts_to_archive(integer, integer, bigint) IS
+  'runs of atoms of a tensor in a partition for archive_part(), each with about 4 MiB of weights';
 
 CREATE FUNCTION hartonomous_internal.archive_part(model integer, base integer, layer bigint, first_sequence integer,
     last_sequence integer) RETURNS void
@@ -222,61 +224,173 @@ COMMENT ON FUNCTION hartonomous_internal.archive_atoms(integer, integer, bigint,
   'writes all but the weights of atoms of a tensor to the archive; the numbers of their weights in the chunk with that '
   'hash, NULL if all in order; XX001 if they cannot be read again';
 
-CREATE FUNCTION hartonomous_internal.archive_partition(model integer, base integer) RETURNS void
+CREATE FUNCTION hartonomous_internal.write_chunks(model integer, base integer, layer bigint) RETURNS void
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
-  SET search_path = pg_catalog, pg_temp
+  SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
 #variable_conflict use_variable
 DECLARE
   part record;
 BEGIN
-  PERFORM hartonomous_internal.require_archivable(hartonomous_internal.partition_of(model, base));
+  DELETE FROM hartonomous.tensor_atoms_archive c
+   WHERE c.model_id = model AND c.revision_id = base AND c.layer_id = layer;
   FOR part IN
-    SELECT p.layer, p.first_sequence, p.last_sequence FROM hartonomous_internal.parts_to_archive(model, base) p
+    SELECT p.first_sequence, p.last_sequence FROM hartonomous_internal.parts_to_archive(model, base, layer) p
   LOOP
-    PERFORM hartonomous_internal.archive_part(model, base, part.layer, part.first_sequence, part.last_sequence);
+    PERFORM hartonomous_internal.archive_part(model, base, layer, part.first_sequence, part.last_sequence);
   END LOOP;
 END
 $$;
-COMMENT ON FUNCTION hartonomous_internal.archive_partition(integer, integer) IS
-  'writes the atoms of a partition to the archive and reads them again; 0A000 if the user has added columns, XX001 if '
-  'they are not the same';
+COMMENT ON FUNCTION hartonomous_internal.write_chunks(integer, integer, bigint) IS
+  'writes the atoms that a tensor has in a partition to the archive, instead of what is there of it';
 
-CREATE FUNCTION hartonomous_internal.restore_partition(model integer, base integer) RETURNS void
+-- Compares hashes of whole rows in the binary form of their columns, which has every bit of them.
+CREATE FUNCTION hartonomous_internal.require_same_atoms(model integer, base integer, layer bigint) RETURNS void
+  LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp SET jit = off SET enable_nestloop = off
+AS $$
+#variable_conflict use_variable
+DECLARE
+  columns constant text := 'atom_sequence, sha256(record_send(ROW(x, y, importance_score, tensor_name, atom_data, '
+    'quantized_position, planned_format))) AS hash';
+  differ bigint;
+BEGIN
+  EXECUTE format($sql$
+    SELECT count(*)
+      FROM (SELECT %2$s FROM %1$s WHERE model_id = $1 AND layer_id = $3 OFFSET 0) p
+      FULL JOIN (SELECT %2$s FROM hartonomous.archived_tensor_atoms
+                  WHERE model_id = $1 AND revision_id = $2 AND layer_id = $3 OFFSET 0) a USING (atom_sequence, hash)
+     WHERE p.hash IS NULL OR a.hash IS NULL
+    $sql$, hartonomous_internal.partition_of(model, base), columns) INTO STRICT differ USING model, base, layer;
+  IF differ <> 0 THEN
+    PERFORM hartonomous_internal.raise_error('XX001',
+      format('%s atoms of revision %s are not the same in the archive', differ, base));
+  END IF;
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.require_same_atoms(integer, integer, bigint) IS
+  'reads a tensor of a partition from the archive and compares every bit; XX001 if anything differs';
+
+-- As tensor_fingerprint(), of all partitions with a base.
+CREATE FUNCTION hartonomous_internal.fingerprints_of_base(model integer, base integer, layer bigint DEFAULT NULL)
+  RETURNS TABLE (layer_id bigint, atoms bigint, bytes bigint, fingerprint text)
+  LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 300
+  SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+  parts constant integer[] := hartonomous_internal.partitions_of_base(base, archived => false);
+BEGIN
+  IF parts = '{}' THEN
+    RETURN;
+  END IF;
+  RETURN QUERY EXECUTE (
+    SELECT format($sql$
+      SELECT u.layer_id, sum(u.atoms)::bigint, sum(u.bytes)::bigint, string_agg(u.rows, ' ' ORDER BY u.part)
+        FROM (%s) u GROUP BY u.layer_id$sql$,
+             string_agg(format($sql$
+               SELECT %1$s AS part, p.layer_id, count(*) AS atoms, sum(hartonomous.weights_bytes(p.atom_data)) AS bytes,
+                      %1$s || ':' || count(*) || ':' || sum(p.xmin::text::bigint) AS rows
+                 FROM %2$s p WHERE p.model_id = $1 AND ($2 IS NULL OR p.layer_id = $2) GROUP BY p.layer_id$sql$,
+               b.part, hartonomous_internal.partition_of(model, b.part)), ' UNION ALL '))
+      FROM unnest(parts) b (part)) USING model, layer;
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.fingerprints_of_base(integer, integer, bigint) IS
+  'of each tensor, or of one, that has atoms in a partition or the deltas that belong to it: their number, '
+  'the bytes of '
+  'their weights, and a text that changes when any of the rows does';
+
+CREATE FUNCTION hartonomous_internal.unarchived_layers(run bigint) RETURNS TABLE (layer_id bigint)
+  LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 10
+  SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+  job hartonomous.compression_runs;
+BEGIN
+  SELECT * INTO STRICT job FROM hartonomous.compression_runs r WHERE r.run_id = run;
+  RETURN QUERY
+    SELECT coalesce(s.layer_id, f.layer_id)
+      FROM hartonomous_internal.fingerprints_of_base(job.model_id, job.revision_id) f
+      FULL JOIN (SELECT t.layer_id, t.state, t.source_fingerprint FROM hartonomous.compression_steps t
+                  WHERE t.run_id = run) s ON s.layer_id = f.layer_id
+     WHERE s.state IS DISTINCT FROM 'done' OR s.source_fingerprint IS DISTINCT FROM f.fingerprint ORDER BY 1;
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.unarchived_layers(bigint) IS
+  'tensors whose atoms are not in the archive as they are, because the run has not come to them or they were changed '
+  'since';
+
+-- Nobody may change the atoms between writing and comparing.
+CREATE FUNCTION hartonomous_internal.archive_layer(run bigint, layer bigint) RETURNS void
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
 DECLARE
-  partition regclass := hartonomous_internal.create_atoms_partition(model, base);
-  list constant text := 'model_id, revision_id, layer_id, atom_sequence, x, y, importance_score, tensor_name, '
-    'atom_data, '
-    'quantized_position, planned_format';
+  started timestamptz := clock_timestamp();
+  job hartonomous.compression_runs;
+  found record;
+  part integer;
 BEGIN
-  PERFORM hartonomous_internal.require_complete_archive(r.revision_id) FROM hartonomous.model_revisions r
-    WHERE r.model_id = model AND r.base_revision_id = base AND r.state = 'archived';
-  EXECUTE format('INSERT INTO %s (%s) SELECT %s FROM hartonomous.archived_tensor_atoms v WHERE v.model_id = %s '
-                 'AND v.revision_id = %s', partition, list, list, model, base);
-  PERFORM hartonomous_internal.index_atoms_partition(partition);
-  PERFORM hartonomous_internal.attach_backup(model, base);
-  DELETE FROM hartonomous.tensor_atoms_archive c WHERE c.model_id = model AND c.revision_id = base;
-  UPDATE hartonomous.model_revisions r SET state = 'backup'
-   WHERE r.model_id = model AND r.base_revision_id = base AND r.state = 'archived';
+  SELECT * INTO STRICT job FROM hartonomous.compression_runs r WHERE r.run_id = run;
+  FOREACH part IN ARRAY hartonomous_internal.partitions_of_base(job.revision_id, archived => false) LOOP
+    EXECUTE format('LOCK TABLE ONLY %s IN SHARE MODE', hartonomous_internal.partition_of(job.model_id, part));
+    PERFORM hartonomous_internal.require_archivable(hartonomous_internal.partition_of(job.model_id, part));
+    PERFORM hartonomous_internal.write_chunks(job.model_id, part, layer);
+    PERFORM hartonomous_internal.require_same_atoms(job.model_id, part, layer);
+  END LOOP;
+  SELECT f.atoms, f.bytes, f.fingerprint INTO found
+    FROM hartonomous_internal.fingerprints_of_base(job.model_id, job.revision_id, layer) f;
+  INSERT INTO hartonomous.compression_steps AS s (run_id, layer_id, operation, state, atoms_before, atoms_after,
+      bytes_before, bytes_after, source_fingerprint, seconds)
+    VALUES (run, layer, 'archive', 'done', coalesce(found.atoms, 0), coalesce(found.atoms, 0), coalesce(found.bytes, 0),
+            hartonomous_internal.archived_bytes_of_base(job.revision_id, layer), found.fingerprint,
+            extract(epoch FROM clock_timestamp() - started))
+    ON CONFLICT (run_id, layer_id) DO UPDATE
+      SET state = excluded.state, atoms_before = excluded.atoms_before, atoms_after = excluded.atoms_after,
+          bytes_before = excluded.bytes_before, bytes_after = excluded.bytes_after,
+          source_fingerprint = excluded.source_fingerprint, seconds = excluded.seconds;
 END
 $$;
-COMMENT ON FUNCTION hartonomous_internal.restore_partition(integer, integer) IS
-  'makes a partition of archived atoms again, a backup; XX001 if a chunk is damaged or missing, 55P03 after '
-  'hartonomous.swap_timeout';
+COMMENT ON FUNCTION hartonomous_internal.archive_layer(bigint, bigint) IS
+  'a step of a run: writes a tensor of a partition and its deltas to the archive, reads it again and compares every '
+  'bit; 0A000 if the user has added columns, XX001 if anything differs';
 
-CREATE FUNCTION hartonomous_internal.drop_archived(model integer, base integer) RETURNS void
-  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 250
-  SET search_path = pg_catalog, pg_temp
+CREATE FUNCTION hartonomous_internal.restore_layer(run bigint, layer bigint) RETURNS void
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
 #variable_conflict use_variable
+DECLARE
+  started timestamptz := clock_timestamp();
+  list constant text := 'model_id, revision_id, layer_id, atom_sequence, x, y, importance_score, tensor_name, '
+    'atom_data, quantized_position, planned_format';
+  job hartonomous.compression_runs;
+  part integer;
+  written bigint;
+  atoms bigint := 0;
 BEGIN
-  DELETE FROM hartonomous.tensor_atoms_archive c WHERE c.model_id = model AND c.revision_id = base;
-  PERFORM hartonomous_internal.drop_forms(model, base);
+  SELECT * INTO STRICT job FROM hartonomous.compression_runs r WHERE r.run_id = run;
+  FOREACH part IN ARRAY hartonomous_internal.partitions_of_base(job.revision_id, archived => true) LOOP
+    EXECUTE format('INSERT INTO %s (%s) SELECT %s FROM hartonomous.archived_tensor_atoms v WHERE v.model_id = $1 '
+                   'AND v.revision_id = $2 AND v.layer_id = $3',
+                   hartonomous_internal.partition_of(job.model_id, part), list, list) USING job.model_id, part, layer;
+    GET DIAGNOSTICS written = ROW_COUNT;
+    atoms := atoms + written;
+  END LOOP;
+  UPDATE hartonomous.compression_steps s
+     SET state = 'done', atoms_before = atoms, atoms_after = atoms,
+         bytes_before = hartonomous_internal.archived_bytes_of_base(job.revision_id, layer),
+         bytes_after = (SELECT sum(c.logical_bytes) FROM hartonomous.tensor_atoms_archive c
+                          JOIN hartonomous.model_revisions r ON r.revision_id = c.revision_id
+                         WHERE r.base_revision_id = job.revision_id AND c.model_id = job.model_id
+                           AND c.layer_id = layer),
+         seconds = extract(epoch FROM clock_timestamp() - started)
+   WHERE s.run_id = run AND s.layer_id = layer;
 END
 $$;
-COMMENT ON FUNCTION hartonomous_internal.drop_archived(integer, integer) IS
-  'drops the archived atoms of a partition and the other forms of its tensors';
+COMMENT ON FUNCTION hartonomous_internal.restore_layer(bigint, bigint) IS
+  'a step of a run: writes an archived tensor of a partition and its deltas into their partitions; XX001 if a chunk is '
+  'damaged';

@@ -99,7 +99,7 @@ AS $$
 #variable_conflict use_variable
 BEGIN
   -- Queries the parent table because readers have rights on that only.
-  RETURN QUERY EXECUTE $sql$
+  RETURN QUERY EXECUTE hartonomous_internal.on_atoms_of(model, $sql$
     WITH present AS (
       SELECT a.layer_id, count(*) AS atoms, sum(hartonomous.weights_bytes(a.atom_data))::bigint AS bytes,
              array_agg(DISTINCT hartonomous.weights_format(a.atom_data)) AS formats
@@ -122,7 +122,7 @@ BEGIN
       LEFT JOIN hartonomous.calibration_stats s
         ON s.model_id = $1 AND s.layer_id = l.layer_id AND s.calibration_set = $2 ->> 'calibration_set'
        AND s.revision_id = ($2 ->> 'calibration_revision')::integer
-     WHERE l.model_id = $1$sql$ USING model, arguments;
+     WHERE l.model_id = $1$sql$) USING model, arguments;
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.scored_tensors(integer, jsonb) IS

@@ -33,7 +33,7 @@ CREATE FUNCTION hartonomous_internal.check_atoms(model integer)
 AS $$
 #variable_conflict use_variable
 BEGIN
-  RETURN QUERY EXECUTE $sql$
+  RETURN QUERY EXECUTE hartonomous_internal.on_atoms_of(model, $sql$
     SELECT f.fault, coalesce(l.layer_name, f.tensor_name), count(*),
            format('atom %s first', min(f.atom_sequence))
       FROM (SELECT a.layer_id, a.tensor_name, a.atom_sequence, unnest(array_remove(ARRAY[
@@ -57,7 +57,7 @@ BEGIN
                            FROM hartonomous.model_layers k WHERE k.model_id = $1) l USING (layer_id)
              WHERE a.model_id = $1) f
       LEFT JOIN hartonomous.model_layers l ON l.layer_id = f.layer_id AND l.model_id = $1
-     GROUP BY f.fault, coalesce(l.layer_name, f.tensor_name) ORDER BY 1, 2$sql$
+     GROUP BY f.fault, coalesce(l.layer_name, f.tensor_name) ORDER BY 1, 2$sql$)
     USING model, (SELECT array_agg(k.format) FROM hartonomous.formats() k WHERE k.readable);
 END
 $$;
@@ -74,7 +74,7 @@ BEGIN
   RETURN QUERY
     WITH RECURSIVE line (revision_id, parent_revision_id) AS (
       SELECT r.revision_id, r.parent_revision_id FROM hartonomous.model_revisions r
-       WHERE r.model_id = model AND r.state = 'live'
+       WHERE r.revision_id = hartonomous_internal.current_revision(model)
       UNION
       SELECT r.revision_id, r.parent_revision_id
         FROM line JOIN hartonomous.model_revisions r ON r.revision_id = line.parent_revision_id),
@@ -120,7 +120,7 @@ BEGIN
      WHERE d.matrix AND d.layer_id NOT IN (SELECT c.layer_id FROM hartonomous_internal.calibrated_tensors(model) c)
      ORDER BY d.position
   LOOP
-    RETURN QUERY EXECUTE $sql$
+    RETURN QUERY EXECUTE hartonomous_internal.on_atoms_of(model, $sql$
       WITH atoms AS MATERIALIZED (
         SELECT a.atom_sequence, a.importance_score::float8 AS importance, m.rms, ln(nullif(m.rms, 0)) AS size
           FROM hartonomous.tensor_atoms a
@@ -153,7 +153,7 @@ BEGIN
                 least(greatest(f.slope * greatest(a.size, ln(2.5e-4)) + f.level, -10), 10) AS most,
                 greatest(0.5, 15 * f.spread) AS tolerance) e
        WHERE f.spread < 0.3 AND (a.importance < e.least - e.tolerance OR a.importance > e.most + e.tolerance)
-      HAVING count(*) > 0$sql$ USING model, tensor.layer_id, tensor.layer_name, readable;
+      HAVING count(*) > 0$sql$) USING model, tensor.layer_id, tensor.layer_name, readable;
   END LOOP;
 END
 $$;
@@ -212,9 +212,10 @@ DECLARE
 BEGIN
   SELECT r.base_revision_id INTO live
     FROM hartonomous.models m JOIN hartonomous.model_revisions r ON r.revision_id = m.current_revision
-   WHERE m.model_id = model AND r.model_id = model AND r.state = 'live';
+   WHERE m.model_id = model AND r.model_id = model AND r.state IN ('live', 'archived');
   IF live IS NULL
-    OR (SELECT count(*) FROM hartonomous.model_revisions r WHERE r.model_id = model AND r.state = 'live') <> 1
+    OR (SELECT count(*) FROM hartonomous.model_revisions r WHERE r.model_id = model AND r.state = 'live')
+       <> (NOT hartonomous_internal.is_archived_model(model))::integer
   THEN
     RETURN QUERY SELECT 'wrong live revision', 'revision ' || m.current_revision, NULL::bigint, NULL::text
                    FROM hartonomous.models m WHERE m.model_id = model;
@@ -227,7 +228,12 @@ BEGIN
              i.inhparent::regclass AS parent
         FROM pg_class c LEFT JOIN pg_inherits i ON i.inhrelid = c.oid
        WHERE c.relnamespace = 'hartonomous_partitions'::regnamespace AND c.relkind = 'r'
-         AND c.relname ~ ('^tensor_atoms_m' || model || '_r\d+$'))
+         AND c.relname ~ ('^tensor_atoms_m' || model || '_r\d+$')
+         AND c.relname NOT IN (  -- those that a stopped run was restoring
+           SELECT hartonomous_internal.atoms_partition(model, a.revision_id)
+             FROM hartonomous.compression_runs s
+             JOIN hartonomous.model_revisions a ON a.base_revision_id = s.revision_id AND a.archived_atoms IS NOT NULL
+            WHERE s.model_id = model AND s.state = 'running'))
     SELECT f.fault, f.name, NULL::bigint, f.detail
       FROM (
         SELECT CASE WHEN r.revision_id IS NULL THEN 'orphaned partition'

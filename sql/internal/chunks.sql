@@ -1,5 +1,5 @@
--- Chunks of the archive: a column of atoms of one tensor as one compressed value (src/core/archive), and what the
--- archive has. The view archived_tensor_atoms reads them.
+-- Chunks of the archive: a column of atoms of one tensor as one compressed value (src/core/archive), and how much of
+-- them there is. The view archived_tensor_atoms reads them.
 
 CREATE FUNCTION hartonomous_internal.archive_integers(elements bigint[]) RETURNS bytea
   AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 1000;
@@ -57,7 +57,8 @@ CREATE FUNCTION hartonomous_internal.chunk_weights(chunk bytea, number integer) 
 COMMENT ON FUNCTION hartonomous_internal.chunk_weights(bytea, integer) IS
   'the same of a chunk of weights; errors as chunk_integer()';
 
-CREATE FUNCTION hartonomous_internal.archived_bytes(model integer, base integer DEFAULT NULL) RETURNS bigint
+CREATE FUNCTION hartonomous_internal.archived_bytes(model integer, base integer DEFAULT NULL,
+    layer bigint DEFAULT NULL) RETURNS bigint
   LANGUAGE plpgsql STABLE PARALLEL SAFE COST 250
   SET search_path = pg_catalog, pg_temp
 AS $$
@@ -72,21 +73,35 @@ BEGIN
                               + pg_column_size(c.quantized_position) + pg_column_size(c.planned_format)
                               + coalesce(pg_column_size(c.atom_number), 0)), 0)
             FROM hartonomous.tensor_atoms_archive c
-           WHERE c.model_id = model AND (base IS NULL OR c.revision_id = base))
+           WHERE c.model_id = model AND (base IS NULL OR c.revision_id = base)
+             AND (layer IS NULL OR c.layer_id = layer))
        + (SELECT coalesce(sum(pg_column_size(w.atom_data)), 0)
             FROM hartonomous.archived_weights w
            WHERE EXISTS (SELECT FROM hartonomous.tensor_atoms_archive c
                           WHERE c.weights_hash = w.weights_hash AND c.model_id = model
-                            AND (base IS NULL OR c.revision_id = base))
+                            AND (base IS NULL OR c.revision_id = base) AND (layer IS NULL OR c.layer_id = layer))
              AND NOT EXISTS (SELECT FROM hartonomous.tensor_atoms_archive c
                               WHERE c.weights_hash = w.weights_hash
-                                AND NOT (c.model_id = model AND (base IS NULL OR c.revision_id = base))));
+                                AND NOT (c.model_id = model AND (base IS NULL OR c.revision_id = base)
+                                         AND (layer IS NULL OR c.layer_id = layer))));
 END
 $$;
-COMMENT ON FUNCTION hartonomous_internal.archived_bytes(integer, integer) IS
-  'bytes of the archived atoms of a partition, or of all of a model, as stored, without weights that others '
-  'share: what '
-  'dropping them would free; 0 for a caller who may not read the archive';
+COMMENT ON FUNCTION hartonomous_internal.archived_bytes(integer, integer, bigint) IS
+  'bytes of the archived atoms of a tensor in a partition, of a partition, or of all of a model, as stored, without '
+  'weights that others share: what dropping them would free; 0 for a caller who may not read the archive';
+
+CREATE FUNCTION hartonomous_internal.archived_bytes_of_base(base integer, layer bigint DEFAULT NULL) RETURNS bigint
+  LANGUAGE plpgsql STABLE PARALLEL SAFE COST 250
+  SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+BEGIN
+  RETURN (SELECT coalesce(sum(hartonomous_internal.archived_bytes(r.model_id, r.revision_id, layer)), 0)
+            FROM hartonomous.model_revisions r WHERE r.base_revision_id = base);
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.archived_bytes_of_base(integer, bigint) IS
+  'the same of a partition together with the deltas that belong to it';
 
 CREATE FUNCTION hartonomous_internal.archived_atoms(model integer, base integer, OUT atoms bigint, OUT bytes bigint,
     OUT stored bigint)
@@ -106,55 +121,6 @@ COMMENT ON FUNCTION hartonomous_internal.archived_atoms(integer, integer) IS
   'number of archived atoms of a partition, bytes of their weights, and bytes as stored; NULL and 0 for a '
   'caller who may '
   'not read the archive';
-
--- What each chunk has is checked by its checksum, and this that none is missing.
-CREATE FUNCTION hartonomous_internal.archive_fault(revision integer) RETURNS text
-  LANGUAGE plpgsql STABLE PARALLEL SAFE COST 250
-  SET search_path = pg_catalog, pg_temp
-AS $$
-#variable_conflict use_variable
-BEGIN
-  RETURN (
-    SELECT format('the archive of revision %s has %s atoms, not %s', r.revision_id, a.atoms, r.atom_count)
-      FROM hartonomous.model_revisions r
-      CROSS JOIN LATERAL (SELECT coalesce(sum(c.atoms), 0) AS atoms FROM hartonomous.tensor_atoms_archive c
-                            JOIN hartonomous.archived_weights w ON w.weights_hash = c.weights_hash
-                           WHERE c.model_id = r.model_id AND c.revision_id = r.base_revision_id) a
-     WHERE r.revision_id = revision AND r.state = 'archived' AND r.atom_count IS DISTINCT FROM a.atoms);
-END
-$$;
-COMMENT ON FUNCTION hartonomous_internal.archive_fault(integer) IS
-  'what is missing of an archived revision; NULL if nothing is, or the revision is not archived';
-
-CREATE FUNCTION hartonomous_internal.require_complete_archive(revision integer) RETURNS void
-  LANGUAGE plpgsql STABLE PARALLEL SAFE COST 250
-  SET search_path = pg_catalog, pg_temp
-AS $$
-#variable_conflict use_variable
-DECLARE
-  fault constant text := hartonomous_internal.archive_fault(revision);
-BEGIN
-  IF fault IS NOT NULL THEN
-    PERFORM hartonomous_internal.raise_error('XX001', fault,
-      'Rows of hartonomous.tensor_atoms_archive were changed or deleted.');
-  END IF;
-END
-$$;
-COMMENT ON FUNCTION hartonomous_internal.require_complete_archive(integer) IS
-  'XX001 if anything is missing of an archived revision';
-
-CREATE FUNCTION hartonomous_internal.is_archived(model integer, base integer) RETURNS boolean
-  LANGUAGE plpgsql STABLE PARALLEL SAFE COST 50
-  SET search_path = pg_catalog, pg_temp
-AS $$
-#variable_conflict use_variable
-BEGIN
-  RETURN EXISTS (SELECT FROM hartonomous.model_revisions r
-                  WHERE r.model_id = model AND r.base_revision_id = base AND r.state = 'archived');
-END
-$$;
-COMMENT ON FUNCTION hartonomous_internal.is_archived(integer, integer) IS
-  'whether the atoms of a partition are in the archive';
 
 -- The rows are locked before their other references are looked for: whoever archives atoms that share them has locked
 -- them, too, and so does whoever deletes the other references at the same time.

@@ -9,6 +9,33 @@ COMMENT ON FUNCTION hartonomous_internal.free_bytes_of_tablespace(oid) IS
 -- What a run has still to write: the weights as planned, and besides them what atoms take now. Plans of users may say
 -- anything, so that their figures are believed only as far as they are possible: no format has more than 8 bytes a
 -- weight.
+-- An archive takes hardly more than the weights, and a partition that comes back about what one of its kind takes: 200
+-- bytes for each atom besides its weights.
+CREATE FUNCTION hartonomous_internal.bytes_to_move(run bigint) RETURNS numeric
+  LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+  job hartonomous.compression_runs;
+BEGIN
+  SELECT * INTO STRICT job FROM hartonomous.compression_runs r WHERE r.run_id = run;
+  IF hartonomous_internal.purpose_of_run(run) = 'archive' THEN
+    RETURN (SELECT coalesce(sum(f.bytes), 0)
+              FROM hartonomous_internal.fingerprints_of_base(job.model_id, job.revision_id) f
+              JOIN hartonomous.compression_steps s ON s.layer_id = f.layer_id
+             WHERE s.run_id = run AND s.state = 'waiting');
+  END IF;
+  RETURN (SELECT coalesce(sum(c.logical_bytes + 200.0 * c.atoms), 0)
+            FROM hartonomous.tensor_atoms_archive c
+            JOIN hartonomous.compression_steps s ON s.layer_id = c.layer_id
+           WHERE s.run_id = run AND s.state = 'waiting' AND c.model_id = job.model_id
+             AND c.revision_id = ANY (hartonomous_internal.partitions_of_base(job.revision_id, archived => true)));
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.bytes_to_move(bigint) IS
+  'the same of a run that archives or restores';
+
 CREATE FUNCTION hartonomous_internal.bytes_to_write(run bigint, plan hartonomous.tensor_plan[]) RETURNS numeric
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
@@ -22,6 +49,9 @@ DECLARE
   needed numeric;
 BEGIN
   SELECT * INTO STRICT job FROM hartonomous.compression_runs r WHERE r.run_id = run;
+  IF hartonomous_internal.purpose_of_run(run) <> 'rewrite' THEN
+    RETURN hartonomous_internal.bytes_to_move(run);
+  END IF;
   source := hartonomous_internal.live_partition(job.model_id);
   EXECUTE format($sql$
     WITH stored AS MATERIALIZED (
@@ -42,7 +72,8 @@ $$;
 COMMENT ON FUNCTION hartonomous_internal.bytes_to_write(bigint, hartonomous.tensor_plan[]) IS
   'about how many bytes on disk a run will write for its waiting steps; a plan tells the sizes of changed tensors';
 
-CREATE FUNCTION hartonomous_internal.require_disk_space(run bigint, plan hartonomous.tensor_plan[]) RETURNS void
+CREATE FUNCTION hartonomous_internal.require_disk_space(run bigint,
+    plan hartonomous.tensor_plan[] DEFAULT NULL) RETURNS void
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
@@ -57,7 +88,9 @@ BEGIN
   SELECT r.stage, coalesce(t.spcname, d.spcname) AS tablespace,
          hartonomous_internal.free_bytes_of_tablespace(c.reltablespace) AS free INTO STRICT target
     FROM hartonomous.compression_runs r
-    JOIN pg_class c ON c.oid = hartonomous_internal.partition_of(r.model_id, r.revision_id)
+    JOIN pg_class c ON c.oid = CASE WHEN hartonomous_internal.purpose_of_run(run) = 'archive'
+                                    THEN 'hartonomous.tensor_atoms_archive'::regclass
+                                    ELSE hartonomous_internal.partition_of(r.model_id, r.revision_id) END
     LEFT JOIN pg_tablespace t ON t.oid = c.reltablespace
     JOIN pg_database b ON b.datname = current_database()
     JOIN pg_tablespace d ON d.oid = b.dattablespace

@@ -1,7 +1,7 @@
 -- Executes the steps of a run one after the other, commits each if the caller may commit, and handles the failure of a
 -- step.
 
-CREATE FUNCTION hartonomous_internal.finish_run(run bigint) RETURNS integer
+CREATE FUNCTION hartonomous_internal.finish_rewrite(run bigint) RETURNS void
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
@@ -11,7 +11,6 @@ DECLARE
   made hartonomous.model_revisions;
   outgoing integer;
 BEGIN
-  PERFORM hartonomous_internal.require_run(run);
   SELECT * INTO STRICT job FROM hartonomous.compression_runs r WHERE r.run_id = run;
   SELECT * INTO STRICT made FROM hartonomous.model_revisions r WHERE r.revision_id = job.revision_id;
   SELECT r.base_revision_id INTO STRICT outgoing
@@ -33,6 +32,23 @@ BEGIN
     PERFORM hartonomous_internal.make_current(job.model_id, made.revision_id);
     PERFORM hartonomous_internal.check_structure(job.model_id, made.parent_revision_id);
   END IF;
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.finish_rewrite(bigint) IS
+  'the end of a run that writes a revision: copies again what was changed meanwhile, and swaps in its partition';
+
+CREATE FUNCTION hartonomous_internal.finish_run(run bigint) RETURNS void
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+BEGIN
+  PERFORM hartonomous_internal.require_run(run);
+  CASE hartonomous_internal.purpose_of_run(run)
+    WHEN 'archive' THEN PERFORM hartonomous_internal.finish_archive(run);
+    WHEN 'restore' THEN PERFORM hartonomous_internal.finish_restore(run);
+    ELSE PERFORM hartonomous_internal.finish_rewrite(run);
+  END CASE;
   UPDATE hartonomous.compression_runs r
      SET state = 'completed', finished_at = clock_timestamp(), error_sqlstate = NULL, error_message = NULL,
      bytes_before = s.before, bytes_after = s.after
@@ -40,32 +56,44 @@ BEGIN
                  hartonomous_internal.nearest_bigint(sum(c.bytes_after)) AS after
             FROM hartonomous.compression_steps c WHERE c.run_id = run) s
    WHERE r.run_id = run;
-  RETURN made.revision_id;
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.finish_run(bigint) IS
-  'copies again what was changed meanwhile, swaps in the partition of the run, and returns its revision';
+  'ends a run after its steps, and notes what they did';
+
+CREATE FUNCTION hartonomous_internal.lacks_indexes(run bigint) RETURNS boolean
+  LANGUAGE plpgsql STABLE PARALLEL SAFE COST 50
+  SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+BEGIN
+  RETURN hartonomous_internal.purpose_of_run(run) <> 'archive' AND NOT EXISTS (
+    SELECT FROM hartonomous.compression_runs r
+      JOIN pg_index i ON i.indrelid = hartonomous_internal.partition_of(r.model_id, r.revision_id)
+     WHERE r.run_id = run);
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.lacks_indexes(bigint) IS
+  'whether a run has filled a partition that has no indexes yet';
 
 CREATE FUNCTION hartonomous_internal.do_step(run bigint, layer bigint) RETURNS void
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
-DECLARE
-  target regclass;
 BEGIN
-  IF layer IS NOT NULL THEN
-    PERFORM hartonomous_internal.rewrite_layer(run, layer);
-    RETURN;
-  END IF;
   PERFORM hartonomous_internal.require_run(run);
-  SELECT hartonomous_internal.partition_of(r.model_id, r.revision_id) INTO STRICT target
-    FROM hartonomous.compression_runs r WHERE r.run_id = run;
-  -- If the run was stopped after this step and before the swap, the indexes exist already.
-  IF EXISTS (SELECT FROM pg_index i WHERE i.indrelid = target) THEN
-    PERFORM hartonomous_internal.finish_run(run);
+  IF layer IS NOT NULL THEN
+    CASE hartonomous_internal.purpose_of_run(run)
+      WHEN 'archive' THEN PERFORM hartonomous_internal.archive_layer(run, layer);
+      WHEN 'restore' THEN PERFORM hartonomous_internal.restore_layer(run, layer);
+      ELSE PERFORM hartonomous_internal.rewrite_layer(run, layer);
+    END CASE;
+  ELSIF hartonomous_internal.lacks_indexes(run) THEN
+    PERFORM hartonomous_internal.index_atoms_partition(hartonomous_internal.partition_of(r.model_id, r.revision_id))
+       FROM hartonomous.compression_runs r WHERE r.run_id = run;
   ELSE
-    PERFORM hartonomous_internal.index_atoms_partition(target);
+    PERFORM hartonomous_internal.finish_run(run);
   END IF;
 END
 $$;
@@ -95,7 +123,9 @@ EXCEPTION WHEN OTHERS THEN
     in_schema = SCHEMA_NAME, in_table = TABLE_NAME, in_column = COLUMN_NAME, in_constraint = CONSTRAINT_NAME;
   -- An error that is raised again has lost the context that names the tensor.
   SELECT l.layer_name INTO tensor FROM hartonomous.model_layers l WHERE l.layer_id = layer;
-  detail := concat_ws(E'\n', nullif(detail, ''), 'Tensor "' || tensor || '" was being rewritten.');
+  detail := concat_ws(E'\n', nullif(detail, ''), format('Tensor "%s" was being %s.', tensor,
+    CASE hartonomous_internal.purpose_of_run(run) WHEN 'archive' THEN 'archived' WHEN 'restore' THEN 'restored'
+      ELSE 'rewritten' END));
   RETURN jsonb_build_object('sqlstate', SQLSTATE, 'message', message, 'detail', detail, 'hint', hint, 'schema',
     in_schema,
     'table', in_table, 'column', in_column, 'constraint', in_constraint);
@@ -166,7 +196,6 @@ AS $$
 DECLARE
   commits boolean := hartonomous_internal.can_commit();
   layer bigint;
-  target pg_catalog.regclass;
 BEGIN
   PERFORM hartonomous_internal.require_run(run);
   IF commits THEN
@@ -182,9 +211,8 @@ BEGIN
   LOOP
     CALL hartonomous_internal.execute_step(run, layer, commits);
   END LOOP;
-  SELECT hartonomous_internal.partition_of(r.model_id, r.revision_id) INTO STRICT target
-    FROM hartonomous.compression_runs r WHERE r.run_id OPERATOR(pg_catalog.=) run;
-  IF NOT EXISTS (SELECT FROM pg_catalog.pg_index i WHERE i.indrelid OPERATOR(pg_catalog.=) target) THEN
+  -- If the run was stopped after this step and before its end, the indexes exist already.
+  IF hartonomous_internal.lacks_indexes(run) THEN
     CALL hartonomous_internal.execute_step(run, NULL, commits);
   END IF;
   CALL hartonomous_internal.execute_step(run, NULL, commits);

@@ -17,7 +17,8 @@ BEGIN
     FROM hartonomous.model_revisions r WHERE r.revision_id = hartonomous_internal.current_revision(model);
   SELECT max(r.revision_id) INTO target
     FROM hartonomous.model_revisions r
-   WHERE r.parent_revision_id = present.revision_id AND r.kind = 'copy' AND r.state = 'backup';
+   WHERE r.parent_revision_id = present.revision_id AND r.kind = 'copy'
+     AND r.state IN ('backup', 'archived');
   IF target IS NOT NULL THEN
     RETURN target;
   END IF;
@@ -44,13 +45,18 @@ COMMENT ON FUNCTION hartonomous_internal.rollback_target(integer) IS
 CREATE FUNCTION hartonomous_internal.atoms_source(model integer, revision integer) RETURNS text
   LANGUAGE sql STABLE STRICT PARALLEL SAFE COST 50
 BEGIN ATOMIC
-  SELECT format('(SELECT * FROM %s WHERE model_id = %s AND revision_id = %s)', i.inhparent::regclass, model, revision)
-    FROM pg_inherits i
-   WHERE i.inhrelid
-   = to_regclass(format('hartonomous_partitions.%I', hartonomous_internal.atoms_partition(model, revision)));
+  SELECT format('(SELECT * FROM %s WHERE model_id = %s AND revision_id = %s)', s.relation, model, revision)
+    FROM (SELECT i.inhparent::regclass::text
+            FROM pg_inherits i
+           WHERE i.inhrelid
+                 = to_regclass(
+                   format('hartonomous_partitions.%I', hartonomous_internal.atoms_partition(model, revision)))
+          UNION ALL
+          SELECT 'hartonomous.archived_tensor_atoms'
+           WHERE hartonomous_internal.is_archived(model, revision)) s (relation) LIMIT 1;
 END;
 COMMENT ON FUNCTION hartonomous_internal.atoms_source(integer, integer) IS
-  'the atoms of one partition, as a table in a query; NULL if it does not exist or is not attached';
+  'the atoms of one partition, as a table in a query; NULL if it does not exist or is not attached, nor archived';
 
 -- The partition in which a revision is stored, and the deltas by which the partition differs from the revision at the
 -- moment (internal/revisions.sql explains deltas). With them a revision can be read without moving any atoms.
@@ -121,10 +127,7 @@ BEGIN
   -- The delta that is put back last takes precedence over all others and over the partition.
   SELECT array_agg(hartonomous_internal.atoms_source(model, d.delta) ORDER BY d.n DESC) INTO sources
     FROM unnest(stored.put_back) WITH ORDINALITY d (delta, n);
-  sources := sources || CASE WHEN stored.is_archived THEN
-      format('(SELECT * FROM hartonomous.archived_tensor_atoms WHERE model_id = %s AND revision_id = %s)', model,
-             stored.base_revision_id)
-    ELSE hartonomous_internal.atoms_source(model, stored.base_revision_id) END;
+  sources := sources || hartonomous_internal.atoms_source(model, stored.base_revision_id);
   -- OFFSET 0 keeps the planner from computing the columns later: sorts and joins, which may go to disk, would carry all
   -- weights that are stored inline.
   RETURN (SELECT string_agg(format('SELECT * FROM (SELECT %s FROM %s a OFFSET 0) a WHERE true', columns, s.source)

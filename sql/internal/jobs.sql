@@ -17,10 +17,12 @@ BEGIN
       USING HINT = 'hartonomous.job_progress() and hartonomous.run_progress() show what it does.';
   END IF;
   PERFORM hartonomous_internal.lock_model(model, nowait, for_session);
+  PERFORM hartonomous_internal.require_live_atoms(model);
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.lock_model_of_job(integer, boolean, boolean) IS
-  'lock_model(), with a NOTICE that names the process that holds the lock before it waits for it';
+  'lock_model(), with a NOTICE that names the process that holds the lock before it waits for it; 55000 if '
+  'the model is archived';
 
 CREATE FUNCTION hartonomous_internal.start_job(model integer, procedure text, parameters jsonb, baseline integer)
   RETURNS bigint

@@ -282,9 +282,9 @@ DECLARE
   percentiles double precision[];
 BEGIN
   -- Queries the parent table because readers have rights on that only.
-  EXECUTE 'SELECT percentile_cont($2) WITHIN GROUP (ORDER BY a.importance_score)
+  EXECUTE hartonomous_internal.on_atoms_of(model, 'SELECT percentile_cont($2) WITHIN GROUP (ORDER BY a.importance_score)
              FROM hartonomous.tensor_atoms a JOIN hartonomous.model_layers l USING (layer_id)
-            WHERE a.model_id = $1 AND hartonomous_internal.is_matrix(l.tensor_shape)'
+            WHERE a.model_id = $1 AND hartonomous_internal.is_matrix(l.tensor_shape)')
     INTO percentiles USING model, shares;
   RETURN QUERY
     SELECT 'importance', format('%s %% of the atoms of matrices are below', 100 * u.share),
@@ -304,10 +304,11 @@ DECLARE
   unused bigint;
 BEGIN
   IF EXISTS (SELECT FROM hartonomous.atom_usage_stats s WHERE s.model_id = model) THEN
-    EXECUTE 'SELECT count(*) FROM hartonomous.tensor_atoms a JOIN hartonomous.model_layers l USING (layer_id)
+    EXECUTE hartonomous_internal.on_atoms_of(model,
+      'SELECT count(*) FROM hartonomous.tensor_atoms a JOIN hartonomous.model_layers l USING (layer_id)
               WHERE a.model_id = $1 AND hartonomous_internal.is_matrix(l.tensor_shape) AND NOT EXISTS (
                 SELECT FROM hartonomous.atom_usage_stats s
-                 WHERE s.model_id = $1 AND s.tensor_atom_id = a.tensor_atom_id AND s.usage_count > 0)'
+                 WHERE s.model_id = $1 AND s.tensor_atom_id = a.tensor_atom_id AND s.usage_count > 0)')
       INTO unused USING model;
   END IF;
   RETURN unused;

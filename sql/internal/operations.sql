@@ -29,13 +29,14 @@ COMMENT ON FUNCTION hartonomous_internal.reals_json(real[]) IS
 
 CREATE FUNCTION hartonomous_internal.copy_atoms(source regclass, target regclass, revision integer, layer bigint,
     operation text DEFAULT 'copy', arguments jsonb DEFAULT '{}', into_layer bigint DEFAULT NULL,
-    parallel boolean DEFAULT true)
+    parallel boolean DEFAULT true, archived_revision integer DEFAULT NULL)
   RETURNS TABLE (atoms bigint, bytes bigint)
   AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 5000 ROWS 1;
 COMMENT ON FUNCTION hartonomous_internal.copy_atoms(regclass, regclass, integer, bigint, text, jsonb, bigint,
-  boolean) IS
-  'copies the atoms of a tensor to a partition, changed by an operation, as atoms of into_layer if that is given; may '
-  'read in parallel; returns what it wrote; 22023 if the operation does not change atoms or its arguments are invalid, '
+  boolean, integer) IS
+  'copies the atoms of a tensor to a partition, changed by an operation, as atoms of into_layer if that is given; from '
+  'a partition, or from archived_tensor_atoms those of a revision; may read in parallel; returns what it wrote; 22023 '
+  'if the operation does not change atoms or its arguments are invalid, '
   '42704 if there is no such tensor, 42809 if the target is not the partition that create_atoms_partition() creates '
   'for the revision, 0A000 if it has triggers, foreign keys or policies, 42501 without the right to INSERT there';
 

@@ -33,7 +33,9 @@ BEGIN ATOMIC
     FROM (VALUES
       (2, 'compression_steps', 'NOT EXISTS (SELECT FROM hartonomous.compression_runs r WHERE r.run_id = t.run_id)'),
       (1, 'compression_trials', 'NOT EXISTS (SELECT FROM hartonomous.compression_jobs j WHERE j.job_id = t.job_id)'),
-      (1, 'tensor_atoms_archive', 'NOT hartonomous_internal.is_archived(t.model_id, t.revision_id)'),
+      (1, 'tensor_atoms_archive', 'NOT hartonomous_internal.is_archived(t.model_id, t.revision_id) AND NOT EXISTS ('
+         'SELECT FROM hartonomous.model_revisions r JOIN hartonomous.compression_runs c '
+         'ON c.revision_id = r.base_revision_id AND c.state = ''running'' WHERE r.revision_id = t.revision_id)'),
       (1, 'ooda_hypotheses', NULL), (2, 'compression_jobs', NULL), (3, 'compression_runs', NULL),
       (4, 'validation_results', NULL),
       (5, 'calibration_grams', NULL),

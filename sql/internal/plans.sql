@@ -99,9 +99,9 @@ BEGIN
     RETURN planned.operation = 'copy';
   END IF;
   -- Queries the parent table because readers have rights on that only.
-  EXECUTE format(
+  EXECUTE hartonomous_internal.on_atoms_of(model, format(
     'SELECT EXISTS (SELECT FROM hartonomous.tensor_atoms a WHERE a.model_id = %s AND a.layer_id = %s AND (%s))',
-                 model, planned.layer_id, condition) INTO found;
+                 model, planned.layer_id, condition)) INTO found;
   RETURN NOT found AND NOT EXISTS (
     SELECT FROM hartonomous_internal.stored_forms(model, hartonomous_internal.live_base(model), planned.layer_id) f
      WHERE planned.operation = 'quantize' AND f.format <> upper(planned.arguments ->> 'format')

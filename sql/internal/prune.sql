@@ -76,7 +76,7 @@ AS $$
 BEGIN
   PERFORM hartonomous_internal.current_revision(model);
   PERFORM hartonomous_internal.require_matching_tensors(model, layer_pattern);
-  RETURN QUERY EXECUTE $sql$
+  RETURN QUERY EXECUTE hartonomous_internal.on_atoms_of(model, $sql$
     WITH tensors AS (
       SELECT l.* FROM hartonomous.model_layers l
        WHERE l.model_id = $1 AND l.layer_name LIKE $2 AND ($3 OR cardinality(l.tensor_shape) > 1)),
@@ -96,7 +96,7 @@ BEGIN
       LEFT JOIN (SELECT DISTINCT s.layer_id
         FROM hartonomous_internal.stored_forms($1, hartonomous_internal.live_base($1)) s) f
         ON f.layer_id = t.layer_id
-     ORDER BY t.position$sql$ USING model, layer_pattern, include_vectors, include_embeddings, counts_imported;
+     ORDER BY t.position$sql$) USING model, layer_pattern, include_vectors, include_embeddings, counts_imported;
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.prunable_tensors(integer, text, boolean, boolean, boolean) IS

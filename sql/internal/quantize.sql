@@ -328,7 +328,7 @@ AS $$
 #variable_conflict use_variable
 BEGIN
   -- Queries the parent table because readers have rights on that only.
-  RETURN QUERY EXECUTE $sql$
+  RETURN QUERY EXECUTE hartonomous_internal.on_atoms_of(model, $sql$
     SELECT a.layer_id, hartonomous.weights_format(a.atom_data), a.planned_format,
            hartonomous.weights_count(a.atom_data), count(*), count(*),
            sum(hartonomous.weights_bytes(a.atom_data))::bigint
@@ -336,7 +336,7 @@ BEGIN
     UNION ALL
     SELECT f.layer_id, f.format, NULL, r.length, 1, 0, hartonomous_internal.format_bytes(f.format, r.length)
       FROM hartonomous_internal.stored_forms($1, hartonomous_internal.live_base($1)) f CROSS
-      JOIN LATERAL unnest(f.block_runs) r (length)$sql$
+      JOIN LATERAL unnest(f.block_runs) r (length)$sql$)
     USING model;
 END
 $$;

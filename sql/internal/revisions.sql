@@ -140,10 +140,12 @@ AS $$
 #variable_conflict use_variable
 BEGIN
   PERFORM hartonomous_internal.current_revision(model);
+  PERFORM hartonomous_internal.require_live_atoms(model);
   RETURN hartonomous_internal.partition_of(model, hartonomous_internal.live_base(model));
 END
 $$;
-COMMENT ON FUNCTION hartonomous_internal.live_partition(integer) IS 'the partition of tensor_atoms that holds a model';
+COMMENT ON FUNCTION hartonomous_internal.live_partition(integer) IS
+  'the partition of tensor_atoms that holds a model; 55000 if the model is archived';
 
 -- The revisions from the given one down to the base of its partition, the given one first.
 CREATE FUNCTION hartonomous_internal.revision_chain(revision integer) RETURNS integer[]
@@ -172,8 +174,9 @@ COMMENT ON FUNCTION hartonomous_internal.revision_chain(integer) IS
   'the revisions from the one that wrote the partition of a state to that state, including both; 55000 if the parents '
   'do not lead there';
 
-CREATE FUNCTION hartonomous_internal.lock_revision(revision integer, nowait boolean, OUT model_id integer,
-    OUT base_revision_id integer, OUT stage text, OUT state text)
+CREATE FUNCTION hartonomous_internal.lock_revision(revision integer, nowait boolean,
+    for_session boolean DEFAULT false, OUT model_id integer, OUT base_revision_id integer, OUT stage text,
+    OUT state text)
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 250
   SET search_path = pg_catalog, pg_temp
 AS $$
@@ -187,12 +190,12 @@ BEGIN
       format('revision %s does not exist', coalesce(revision::text, 'NULL')),
       hint => 'SELECT * FROM hartonomous.model_revisions; shows all revisions.');
   END IF;
-  PERFORM hartonomous_internal.lock_model(model, nowait);
+  PERFORM hartonomous_internal.lock_model(model, nowait, for_session);
   SELECT r.model_id, r.base_revision_id, r.stage, r.state INTO model_id, base_revision_id, stage, state
     FROM hartonomous.model_revisions r WHERE r.revision_id = revision;
 END
 $$;
-COMMENT ON FUNCTION hartonomous_internal.lock_revision(integer, boolean) IS
+COMMENT ON FUNCTION hartonomous_internal.lock_revision(integer, boolean, boolean) IS
   'takes the lock of the model that a revision belongs to, and returns the revision as it is then, NULL if it was '
   'deleted meanwhile; 42704 if there is no such revision, 55P03 with nowait';
 
@@ -291,12 +294,13 @@ BEGIN
     SELECT r.revision_id, r.base_revision_id, b.held_revision_id, r.kind
       FROM hartonomous.model_revisions r
       JOIN hartonomous.model_revisions b ON b.revision_id = r.base_revision_id
-     WHERE r.model_id = model AND r.state <> 'building' AND hartonomous_internal.partition_exists(model, r.revision_id)
+     WHERE r.model_id = model AND r.state <> 'building'
+       AND (r.archived_atoms IS NOT NULL OR hartonomous_internal.partition_exists(model, r.revision_id))
      ORDER BY r.revision_id DESC
   LOOP
     SELECT coalesce(array_agg(r.revision_id), '{}') INTO kept
       FROM hartonomous.model_revisions r
-     WHERE r.base_revision_id = candidate.base_revision_id AND r.state IN ('live', 'backup');
+     WHERE r.base_revision_id = candidate.base_revision_id AND r.state IN ('live', 'backup', 'archived');
     IF candidate.kind = 'in_place' THEN
       held_chain := hartonomous_internal.revision_chain(candidate.held_revision_id);
       SELECT coalesce(bool_or((candidate.revision_id = ANY (held_chain))
@@ -326,8 +330,11 @@ AS $$
 BEGIN
   EXECUTE format('DROP TABLE IF EXISTS hartonomous_partitions.%I',
     hartonomous_internal.atoms_partition(model, revision));
+  DELETE FROM hartonomous.tensor_atoms_archive c WHERE c.model_id = model AND c.revision_id = revision;
+  UPDATE hartonomous.model_revisions r SET archived_atoms = NULL
+   WHERE r.revision_id = revision AND r.archived_atoms IS NOT NULL;
   PERFORM hartonomous_internal.drop_forms(model, revision);
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.drop_atoms_partition(integer, integer) IS
-  'drops a partition, if it exists, and the other forms of its tensors';
+  'drops a partition, as a table and in the archive, if it is there, and the other forms of its tensors';

@@ -78,6 +78,10 @@ DECLARE
   layer bigint;
   target regclass;
 BEGIN
+  IF hartonomous_internal.purpose_of_run(run) = 'archive' THEN
+    PERFORM hartonomous_internal.archive_layer(run, c.layer_id) FROM hartonomous_internal.unarchived_layers(run) c;
+    RETURN;
+  END IF;
   FOR layer IN SELECT hartonomous_internal.changed_layers(run) LOOP
     IF target IS NULL THEN
       SELECT hartonomous_internal.partition_of(r.model_id, r.revision_id) INTO STRICT target
@@ -89,7 +93,7 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.copy_changed_layers(bigint) IS
-  'copies again the tensors that were changed, or got columns, after the run copied them';
+  'copies or archives again the tensors that were changed, or got columns, after the run did so';
 
 CREATE FUNCTION hartonomous_internal.tensor_fingerprint(model integer, base integer, layer bigint, OUT atoms bigint,
     OUT bytes bigint, OUT fingerprint text)

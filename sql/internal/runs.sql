@@ -10,7 +10,8 @@ DECLARE
 BEGIN
   UPDATE hartonomous.model_revisions r SET state = 'backup'
     FROM hartonomous.models m
-   WHERE m.model_id = model AND r.revision_id = m.current_revision AND r.revision_id <> revision;
+   WHERE m.model_id = model AND r.revision_id = m.current_revision AND r.revision_id <> revision
+     AND r.state <> 'archived';
   UPDATE hartonomous.model_revisions r
      SET state = CASE WHEN r.revision_id = revision THEN 'live' ELSE r.state END,
          held_revision_id = CASE WHEN r.revision_id = r.base_revision_id THEN revision ELSE r.held_revision_id END
@@ -28,7 +29,24 @@ COMMENT ON FUNCTION hartonomous_internal.make_current(integer, integer) IS
   'records that a revision, which its base already holds, is the live one; abandons runs that were stopped in '
   'another state';
 
-CREATE FUNCTION hartonomous_internal.start_run(model integer, stage text, kind text, parameters jsonb) RETURNS bigint
+CREATE FUNCTION hartonomous_internal.purpose_of_run(run bigint) RETURNS text
+  LANGUAGE plpgsql STABLE PARALLEL SAFE COST 50
+  SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+BEGIN
+  RETURN (SELECT CASE WHEN r.state = 'building' THEN 'rewrite' WHEN r.archived_atoms IS NULL THEN 'archive'
+                      ELSE 'restore' END
+            FROM hartonomous.compression_runs c JOIN hartonomous.model_revisions r ON r.revision_id = c.revision_id
+           WHERE c.run_id = run);
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.purpose_of_run(bigint) IS
+  'what becomes of the revision of a run that has not ended: it is written (rewrite), or that which is written goes '
+  'to the archive (archive) or comes back from there (restore); NULL if there is no such revision';
+
+CREATE FUNCTION hartonomous_internal.start_run(model integer, stage text, kind text, parameters jsonb,
+    base integer DEFAULT NULL) RETURNS bigint
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
@@ -54,8 +72,11 @@ BEGIN
      ORDER BY c.run_id DESC
   LOOP
     IF resumed IS NULL AND run.stage = start_run.stage AND run.parameters = start_run.parameters
-       AND run.kind = start_run.kind AND run.parent_revision_id = current
-       AND hartonomous_internal.partition_exists(model, run.revision_id) THEN
+       AND CASE WHEN base IS NULL THEN run.kind = start_run.kind AND run.parent_revision_id = current
+                     AND hartonomous_internal.partition_exists(model, run.revision_id)
+                     AND hartonomous_internal.purpose_of_run(run.run_id) = 'rewrite'
+                ELSE run.revision_id = base
+                     AND hartonomous_internal.purpose_of_run(run.run_id) = start_run.kind END THEN
       resumed := run.run_id;
       RAISE NOTICE 'resuming run % of stage %', run.run_id, stage;
     ELSE
@@ -65,16 +86,23 @@ BEGIN
   IF resumed IS NOT NULL THEN
     RETURN resumed;
   END IF;
-  revision := hartonomous_internal.new_revision(model, stage, kind, parameters);
-  PERFORM hartonomous_internal.create_atoms_partition(model, revision);
+  IF base IS NULL THEN
+    revision := hartonomous_internal.new_revision(model, stage, kind, parameters);
+    PERFORM hartonomous_internal.create_atoms_partition(model, revision);
+  ELSE
+    revision := base;
+    PERFORM hartonomous_internal.create_atoms_partition(model, u.part)
+       FROM unnest(hartonomous_internal.partitions_of_base(base, archived => true)) u (part);
+  END IF;
   INSERT INTO hartonomous.compression_runs (model_id, revision_id, stage, parameters, state)
     VALUES (model, revision, stage, parameters, 'running') RETURNING run_id INTO resumed;
   RETURN resumed;
 END
 $$;
-COMMENT ON FUNCTION hartonomous_internal.start_run(integer, text, text, jsonb) IS
+COMMENT ON FUNCTION hartonomous_internal.start_run(integer, text, text, jsonb, integer) IS
   'a run of a stage: one that was stopped and has the same parameters and parent, or a new one with a new revision; '
-  'the caller holds the lock of the model; 22004 without a stage';
+  'or one that archives or restores (kind) a partition, given by the revision that wrote it; the caller holds the lock '
+  'of the model; 22004 without a stage';
 
 -- Changes committed by others in the meantime are copied again before the swap, so they must be visible by then.
 CREATE FUNCTION hartonomous_internal.require_read_committed() RETURNS void
@@ -122,6 +150,7 @@ AS $$
 #variable_conflict use_variable
 DECLARE
   old hartonomous.compression_runs;
+  part integer;
 BEGIN
   UPDATE hartonomous.compression_runs r
      SET state = close_run.state, finished_at = clock_timestamp(), error_sqlstate = close_run.error_sqlstate,
@@ -133,7 +162,17 @@ BEGIN
     IF FOUND THEN
       PERFORM hartonomous_internal.drop_atoms_partition(old.model_id, old.revision_id);
       PERFORM hartonomous_internal.forget_structures(old.model_id);
+      RETURN;
     END IF;
+    -- Only half in the archive, or only half out of it.
+    FOREACH part IN ARRAY hartonomous_internal.partitions_of_base(old.revision_id, archived => true) LOOP
+      EXECUTE format('DROP TABLE IF EXISTS hartonomous_partitions.%I',
+        hartonomous_internal.atoms_partition(old.model_id, part));
+    END LOOP;
+    DELETE FROM hartonomous.tensor_atoms_archive c
+     USING hartonomous.model_revisions r
+     WHERE r.base_revision_id = old.revision_id AND r.archived_atoms IS NULL
+       AND c.model_id = old.model_id AND c.revision_id = r.revision_id;
   END IF;
 END
 $$;

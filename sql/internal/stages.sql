@@ -195,6 +195,7 @@ DECLARE
 BEGIN
   PERFORM hartonomous_internal.current_revision(model);
   PERFORM hartonomous_internal.lock_model(model, nowait, commits);
+  PERFORM hartonomous_internal.require_live_atoms(model);
   plan := CASE WHEN given IS NULL THEN hartonomous_internal.plan_stage(model, procedure, parameters)
                ELSE hartonomous_internal.check_plan(model, given) END;
   method := hartonomous_internal.chosen_method(method, plan);

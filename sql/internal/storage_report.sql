@@ -85,10 +85,9 @@ BEGIN
     (SELECT 'SELECT ' || string_agg(format('hartonomous.drop_backup(%s)', r.revision_id), ', ' ORDER BY r.revision_id)
        FROM hartonomous.model_revisions r
        JOIN hartonomous.model_revisions b ON b.revision_id = base
-      WHERE r.model_id = model AND r.base_revision_id = b.base_revision_id AND r.state = 'backup'
-        AND (b.kind = 'in_place' OR NOT EXISTS (
-          SELECT FROM hartonomous.model_revisions l
-           WHERE l.model_id = model AND l.base_revision_id = b.base_revision_id AND l.state = 'live'))),
+      WHERE r.model_id = model AND r.base_revision_id = b.base_revision_id AND r.state IN ('backup', 'archived')
+        AND r.revision_id <> hartonomous_internal.current_revision(model)
+        AND (b.kind = 'in_place' OR b.base_revision_id <> hartonomous_internal.live_base(model))),
     format('SELECT hartonomous.delete_model(%s)', model));
 END
 $$;

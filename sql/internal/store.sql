@@ -67,6 +67,9 @@ BEGIN
   COMMENT ON TABLE hartonomous.model_revisions IS 'one row per state of a model';
   COMMENT ON COLUMN hartonomous.model_revisions.structure_id IS
   'its tensors and hyperparameters; NULL if all revisions of the model have the same';
+  COMMENT ON COLUMN hartonomous.model_revisions.archived_atoms IS
+  'if the partition that the revision wrote is in the archive, the number of atoms that the archive has of '
+  'it; else NULL';
   COMMENT ON COLUMN hartonomous.model_revisions.calibration_texts IS
   'the calibration sets by which it was made, with the SHA-256 of their texts (null: only the statistics '
   'were imported)';

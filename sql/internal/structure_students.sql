@@ -118,12 +118,12 @@ CREATE FUNCTION hartonomous_internal.structure_formats(model integer, kind text)
 AS $$
 #variable_conflict use_variable
 BEGIN
-  RETURN QUERY
+  RETURN QUERY EXECUTE hartonomous_internal.on_atoms_of(model, $sql$
     SELECT DISTINCT hartonomous.weights_format(a.atom_data)
       FROM hartonomous.tensor_atoms a
-     WHERE a.model_id = model AND a.layer_id IN (
-       SELECT t.layer_id FROM hartonomous_internal.structure_tensors(model, kind) t
-        WHERE t.side = 'columns' AND cardinality(t.tensor_shape) > 1);
+     WHERE a.model_id = $1 AND a.layer_id IN (
+       SELECT t.layer_id FROM hartonomous_internal.structure_tensors($1, $2) t
+        WHERE t.side = 'columns' AND cardinality(t.tensor_shape) > 1)$sql$) USING model, kind;
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.structure_formats(integer, text) IS

@@ -58,8 +58,11 @@ BEGIN
   PERFORM hartonomous_internal.current_revision(parent);
   PERFORM hartonomous_internal.require_read_committed();
   PERFORM hartonomous_internal.lock_model(parent, nowait);
-  EXECUTE format('LOCK TABLE %s IN SHARE MODE%s', hartonomous_internal.live_partition(parent),
-                 CASE WHEN nowait THEN ' NOWAIT' ELSE '' END);
+  -- An archived model is changed by nobody who does not hold its lock.
+  IF NOT hartonomous_internal.is_archived_model(parent) THEN
+    EXECUTE format('LOCK TABLE %s IN SHARE MODE%s', hartonomous_internal.live_partition(parent),
+                   CASE WHEN nowait THEN ' NOWAIT' ELSE '' END);
+  END IF;
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.lock_parent(integer, boolean) IS
@@ -220,7 +223,7 @@ AS $$
 DECLARE
   half real;
 BEGIN
-  EXECUTE $sql$
+  EXECUTE hartonomous_internal.on_atoms_of(model, $sql$
     SELECT percentile_disc($2) WITHIN GROUP (ORDER BY greatest(abs(p.x - 50), abs(p.y - 50)))
       FROM hartonomous.tensor_atoms a
       CROSS JOIN LATERAL (
@@ -229,7 +232,8 @@ BEGIN
                CASE WHEN a.weights_geometry IS NULL THEN (hartonomous.decode_point(a.quantized_position)).y
                     ELSE a.y END AS y) p
      WHERE a.model_id = $1 AND a.layer_id IN (
-       SELECT l.layer_id FROM hartonomous.model_layers l WHERE l.model_id = $1 AND cardinality(l.tensor_shape) > 1)$sql$
+       SELECT l.layer_id FROM hartonomous.model_layers l WHERE l.model_id = $1
+       AND cardinality(l.tensor_shape) > 1)$sql$)
     INTO half USING model, ratio;
   IF half IS NULL THEN
     PERFORM hartonomous_internal.raise_error('22023',

@@ -99,7 +99,8 @@ DECLARE
 BEGIN
   IF target_bytes IS NOT NULL THEN
     -- Queries the parent table because readers have rights on that only.
-    EXECUTE 'SELECT sum(hartonomous.weights_bytes(a.atom_data)) FROM hartonomous.tensor_atoms a WHERE a.model_id = $1'
+    EXECUTE hartonomous_internal.on_atoms_of(model,
+      'SELECT sum(hartonomous.weights_bytes(a.atom_data)) FROM hartonomous.tensor_atoms a WHERE a.model_id = $1')
       INTO present USING model;
     present := present + hartonomous_internal.form_bytes(model, hartonomous_internal.live_base(model));
     fixed := present - choosable;

@@ -51,7 +51,7 @@ DECLARE
   locked regclass[] := partitions;
   partition regclass;
 BEGIN
-  IF run IS NOT NULL THEN
+  IF hartonomous_internal.purpose_of_run(run) = 'rewrite' THEN
     locked := locked || (SELECT hartonomous_internal.live_partition(r.model_id)
                            FROM hartonomous.compression_runs r WHERE r.run_id = run);
   END IF;
@@ -245,12 +245,22 @@ CREATE FUNCTION hartonomous_internal.swap_partitions(model integer, outgoing int
 AS $$
 #variable_conflict use_variable
 DECLARE
-  outgoing_partition regclass := hartonomous_internal.partition_of(model, outgoing);
+  outgoing_partition regclass;
   incoming_partition regclass := hartonomous_internal.partition_of(model, incoming);
   detached boolean;
   extended regclass[];
 BEGIN
   detached := EXISTS (SELECT FROM pg_inherits WHERE inhrelid = incoming_partition);
+  IF hartonomous_internal.is_archived(model, outgoing) THEN
+    IF detached THEN
+      PERFORM hartonomous_internal.lock_for_swap(ARRAY[incoming_partition], 'SHARE UPDATE EXCLUSIVE',
+        'ACCESS EXCLUSIVE');
+      EXECUTE format('ALTER TABLE hartonomous.tensor_atoms_backup DETACH PARTITION %s', incoming_partition);
+    END IF;
+    PERFORM hartonomous_internal.attach_live(model, incoming);
+    RETURN;
+  END IF;
+  outgoing_partition := hartonomous_internal.partition_of(model, outgoing);
   extended := hartonomous_internal.backups_to_extend(outgoing_partition);
   -- The live partition is locked last, because its writers are blocked from then on.
   PERFORM hartonomous_internal.lock_for_swap(coalesce(extended, '{}') || incoming_partition || outgoing_partition,
@@ -265,8 +275,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.swap_partitions(integer, integer, integer, bigint) IS
-  'makes another partition the live one, and the live one a backup, by catalog changes only, whatever their size; with '
-  'a run, first copies again the tensors that changed since they were copied';
+  'makes another partition the live one, and the live one, unless it is archived, a backup, by catalog changes only, '
+  'whatever their size; with a run, first copies again the tensors that changed since they were copied';
 
 CREATE FUNCTION hartonomous_internal.lock_backups(model integer) RETURNS void
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000

@@ -82,8 +82,10 @@ void ignore(DestReceiver*) {}
 // errors of PostgreSQL jump over the functions that build the query.
 struct changes {
   bool quantized, planned, by_column, encoded, pruned, by_region, outside, scored;
-  bool by_rows;                        // weights come from an atom_quantizer, some rows at a time
-  bool moved;                          // to a layer of another model
+  bool by_rows;   // weights come from an atom_quantizer, some rows at a time
+  bool moved;     // to a layer of another model
+  bool archived;  // the source is the view on the archive, and archived_revision is copied from there
+  int32 archived_revision;
   int32 model, into_model, atom_size;  // of the source layer; into_model: of the target layer
   int64 columns;                       // of the source layer
   int32 matrix_rows;                   // rows to which the same part of the importance applies
@@ -200,6 +202,9 @@ const char* build_query(atom_receiver& receiver, Oid source, int32 revision, con
   appendStringInfo(&query, " FROM %s WHERE model_id OPERATOR(pg_catalog.=) %d AND layer_id OPERATOR(pg_catalog.=) $1",
                    quote_qualified_identifier(get_namespace_name(get_rel_namespace(source)), get_rel_name(source)),
                    asked.model);
+  if (asked.archived) {
+    appendStringInfo(&query, " AND revision_id OPERATOR(pg_catalog.=) %d", asked.archived_revision);
+  }
   if (asked.by_rows) {
     appendStringInfoString(&query,
                            " AND atom_sequence OPERATOR(pg_catalog.>=) $9 "
@@ -369,7 +374,9 @@ std::unique_ptr<atom_quantizer> open_quantizer(const rewritten_partition& run, s
 // writes. INSERT ... SELECT is never executed in parallel.
 HARTONOMOUS_FUNCTION(copy_atoms) {
   for (int required : {0, 1, 2, 3, 4, 5, 7}) {
-    if (PG_ARGISNULL(required)) throw error(sqlstate::null_value_not_allowed, "only into_layer may be NULL");
+    if (PG_ARGISNULL(required)) {
+      throw error(sqlstate::null_value_not_allowed, "only into_layer and archived_revision may be NULL");
+    }
   }
   const Oid source = PG_GETARG_OID(0), target = PG_GETARG_OID(1);
   const int32 revision = PG_GETARG_INT32(2);
@@ -383,6 +390,8 @@ HARTONOMOUS_FUNCTION(copy_atoms) {
   }
   changes asked = flags_of(operation);
   asked.moved = moved;
+  asked.archived = !PG_ARGISNULL(8);
+  if (asked.archived) asked.archived_revision = PG_GETARG_INT32(8);
   query_values given = values_of(operation);
   spi_session spi;
   given.set(of_layer, layer);

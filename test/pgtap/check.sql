@@ -130,7 +130,7 @@ SELECT is(found(:m, replace(replace(statement, '$p', live_partition(:m)::text), 
     'AND conname LIKE ''%bound''', 'no bound: $p: has no valid CHECK (((model_id = $m) AND (revision_id = 1)))'),
   ('ALTER TABLE $p DROP CONSTRAINT tensor_atoms_m$m_r1_bound',
     'no bound: $p: has no valid CHECK (((model_id = $m) AND (revision_id = 1)))'),
-  ('ALTER TABLE tensor_atoms DETACH PARTITION $p; CREATE TABLE hartonomous.tensor_atoms_m$m_r777 (LIKE $p)',
+  ('ALTER TABLE tensor_atoms DETACH PARTITION $p; CREATE TABLE hartonomous_partitions.tensor_atoms_m$m_r777 (LIKE $p)',
     'no bound: tensor_atoms_m$m_r777: has no valid CHECK (((model_id = $m) '
     'AND (revision_id = 777))); orphaned partition: tensor_atoms_m$m_r777: it has no parent; wrong parent: $p: it has '
     'no parent'),

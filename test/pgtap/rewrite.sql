@@ -64,11 +64,11 @@ SELECT is(count(*) FILTER (WHERE n.atom_data = quantize(a.atom_data, 'Q4_K')), 0
   FROM :partition n JOIN tensor_atoms a USING (layer_id, atom_sequence);
 
 SELECT throws_ok(format('SELECT copy_atoms(%s)', arguments), state, message, arguments) FROM (VALUES
-  ('NULL, ''%1$s'', 9, %2$s', '22004', 'only into_layer may be NULL'),
+  ('NULL, ''%1$s'', 9, %2$s', '22004', 'only into_layer and archived_revision may be NULL'),
   ('''%1$s'', ''%1$s'', 9, -1', '42704', 'there is no such layer'),
   ('''%1$s'', ''%1$s'', 9, %2$s, into_layer => -1', '42704', 'there is no such layer'),
-  ('''%1$s'', ''%1$s'', 9, %2$s, parallel => NULL', '22004', 'only into_layer may be NULL'),
-  ('''%1$s'', ''%1$s'', 9, %2$s, NULL', '22004', 'only into_layer may be NULL'),
+  ('''%1$s'', ''%1$s'', 9, %2$s, parallel => NULL', '22004', 'only into_layer and archived_revision may be NULL'),
+  ('''%1$s'', ''%1$s'', 9, %2$s, NULL', '22004', 'only into_layer and archived_revision may be NULL'),
   ('''%1$s'', ''%1$s'', 9, %2$s, ''factor'', ''{"rank": 1, "format": "F16"}''', '22023',
     'operation "factor" is not one that copies atoms'))
   v (pattern, state, message), LATERAL (SELECT format(pattern, :'source', :a)) f (arguments);

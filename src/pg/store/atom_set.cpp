@@ -22,18 +22,23 @@ std::string kept(std::int32_t revision) {
          " AND a.model_id = $1 AND a.layer_id = $2";
 }
 
-// A revision in the archive. Versions are those of the chunks, whatever the region.
-std::string archived(const char* relation, std::int32_t revision) {
-  return std::string(relation) + " a WHERE a.revision_id = " + std::to_string(revision) +
+std::string archived(std::int32_t revision) {
+  return "hartonomous.archived_tensor_atoms a WHERE a.revision_id = " + std::to_string(revision) +
          " AND a.model_id = $1 AND a.layer_id = $2";
 }
 
-// A condition: the atom is in none of the given deltas.
-std::string not_in(const std::vector<std::int32_t>& deltas) {
-  if (deltas.empty()) return {};
+std::string list_of(const std::vector<std::int32_t>& revisions) {
   std::string list;
-  for (std::int32_t delta : deltas) list += (list.empty() ? "" : ", ") + std::to_string(delta);
-  return " AND NOT EXISTS (SELECT FROM hartonomous.tensor_atoms_backup d WHERE d.revision_id IN (" + list +
+  for (std::int32_t revision : revisions) list += (list.empty() ? "" : ", ") + std::to_string(revision);
+  return list;
+}
+
+// A condition: the atom is in none of the given deltas.
+std::string not_in(const std::vector<std::int32_t>& deltas, bool archived) {
+  if (deltas.empty()) return {};
+  return std::string(" AND NOT EXISTS (SELECT FROM hartonomous.") +
+         (archived ? "archived_tensor_atoms d WHERE d.model_id = $1 AND" : "tensor_atoms_backup d WHERE") +
+         " d.revision_id IN (" + list_of(deltas) +
          ") AND d.layer_id = a.layer_id AND d.atom_sequence = a.atom_sequence)";
 }
 
@@ -69,8 +74,10 @@ std::string atom_set::select(const std::string& columns, bool positioned, const 
 
 std::string atom_set::select_versions(bool positioned) const {
   const char columns[] = "a.tableoid, a.ctid, a.xmin, a.cmin";
-  if (!is_archived_) return select(columns, positioned);
-  return std::string("SELECT ") + columns + " FROM " + archived("hartonomous.tensor_atoms_archive", base_revision_);
+  if (archived_.empty()) return select(columns, positioned);
+  // Versions are those of the chunks, whatever the region.
+  return std::string("SELECT ") + columns + " FROM hartonomous.tensor_atoms_archive a WHERE a.revision_id IN (" +
+         list_of(archived_) + ") AND a.model_id = $1 AND a.layer_id = $2";
 }
 
 // Raises 40001 if a partition known to the active snapshot is gone, because its atoms would be taken for missing.
@@ -99,9 +106,10 @@ void atom_set::require_unchanged() const {
 
 atom_set live_atoms(std::int32_t model) {
   const query_result found = select(
-      "SELECT r.base_revision_id FROM hartonomous.models m JOIN hartonomous.model_revisions r "
-      "ON r.revision_id = m.current_revision WHERE m.model_id = $1",
+      "SELECT r.base_revision_id, r.state OPERATOR(pg_catalog.=) 'archived', r.revision_id FROM hartonomous.models m "
+      "JOIN hartonomous.model_revisions r ON r.revision_id = m.current_revision WHERE m.model_id = $1",
       "model_revisions", {{INT4OID, Int32GetDatum(model)}});
+  if (found.rows() == 1 && found.boolean(0, 2)) return atoms_of_revision(model, found.integer(0, 3));
   atom_set atoms;
   atoms.model_ = model;
   atoms.base_revision_ = found.rows() == 1 ? found.integer(0, 1) : 0;
@@ -125,21 +133,25 @@ atom_set atoms_of_revision(std::int32_t model, std::int32_t revision) {
   atoms.base_revision_ = found.integer(0, 1);
   if (found.optional(0, 5, INT4OID)) atoms.structure_ = found.integer(0, 5);
   // Rows of the archive are seen or not, as by any other query; there is no partition that could be gone.
-  if (found.boolean(0, 6)) {
-    atoms.is_archived_ = true;
-    atoms.parts_.push_back(archived("hartonomous.archived_tensor_atoms", atoms.base_revision_));
-    return atoms;
+  const bool is_archived = found.boolean(0, 6);
+  if (is_archived) {
+    atoms.archived_ = put_back;
+    atoms.archived_.insert(atoms.archived_.end(), hidden_by.begin(), hidden_by.end());
+    atoms.archived_.push_back(atoms.base_revision_);
+  } else {
+    lock_backups();
+    atoms.add_source(atoms.base_revision_, base_is_live ? "tensor_atoms" : "tensor_atoms_backup");
+    for (std::int32_t delta : put_back) atoms.add_source(delta, "tensor_atoms_backup");
+    for (std::int32_t delta : hidden_by) atoms.add_source(delta, "tensor_atoms_backup");
   }
-  const std::string base = base_is_live ? live : kept(atoms.base_revision_);
-  lock_backups();
-  atoms.add_source(atoms.base_revision_, base_is_live ? "tensor_atoms" : "tensor_atoms_backup");
-  for (std::int32_t delta : put_back) atoms.add_source(delta, "tensor_atoms_backup");
-  for (std::int32_t delta : hidden_by) atoms.add_source(delta, "tensor_atoms_backup");
   for (auto delta = put_back.rbegin(); delta != put_back.rend(); ++delta) {
-    atoms.parts_.push_back(kept(*delta) + not_in(hidden_by));
+    atoms.parts_.push_back((is_archived ? archived(*delta) : kept(*delta)) + not_in(hidden_by, is_archived));
     hidden_by.push_back(*delta);
   }
-  atoms.parts_.push_back(base + not_in(hidden_by));
+  const std::string base = is_archived    ? archived(atoms.base_revision_)
+                           : base_is_live ? std::string(live)
+                                          : kept(atoms.base_revision_);
+  atoms.parts_.push_back(base + not_in(hidden_by, is_archived));
   return atoms;
 }
 

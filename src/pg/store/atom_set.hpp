@@ -47,8 +47,8 @@ class atom_set {
 
   std::int32_t model_ = 0, base_revision_ = 0;
   std::optional<std::int32_t> structure_;
-  bool is_archived_ = false;
-  std::vector<std::string> parts_;  // FROM and WHERE; no atom is in two of them
+  std::vector<std::int32_t> archived_;  // the revisions whose chunks are read, if it is in the archive
+  std::vector<std::string> parts_;      // FROM and WHERE; no atom is in two of them
   std::vector<source> sources_;
   std::optional<region_argument> region_;
   std::string in_region_;  // the condition

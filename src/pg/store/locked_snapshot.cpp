@@ -20,9 +20,14 @@ Oid lock_atoms() {
 
 void check_partition(std::int32_t model, Oid atoms) {
   const spi_session spi;
-  const Oid partition = DatumGetObjectId(
-      select("SELECT hartonomous_internal.live_partition($1)", "model_revisions", {{INT4OID, Int32GetDatum(model)}})
-          .value(0, 1, REGCLASSOID));
+  // Chunks of the archive are seen or not, as by any other query.
+  const query_result found = select(
+      "SELECT CASE WHEN NOT hartonomous_internal.is_archived_model($1) THEN hartonomous_internal.live_partition($1) "
+      "END",
+      "model_revisions", {{INT4OID, Int32GetDatum(model)}});
+  const auto live = found.optional(0, 1, REGCLASSOID);
+  if (!live) return;
+  const Oid partition = DatumGetObjectId(*live);
   if (!call([&] { return get_rel_relispartition(partition) && get_partition_parent(partition, false) == atoms; })) {
     throw error(sqlstate::serialization_failure,
                 "model " + std::to_string(model) + " was rewritten after this transaction's snapshot", {},
