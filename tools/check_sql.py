@@ -38,7 +38,7 @@ begin loop perform raise elsif declare
 # What follows RETURNS in the head of a function, in this order.
 CLAUSES = ("LANGUAGE", "IMMUTABLE|STABLE|VOLATILE", "STRICT", "LEAKPROOF", "SECURITY DEFINER|SECURITY INVOKER",
            "PARALLEL (?:SAFE|RESTRICTED|UNSAFE)", r"COST \d+", r"ROWS \d+", r"SUPPORT \S+")
-HEAD = re.compile("LANGUAGE (?:C|internal|sql|plpgsql)" + "".join(f"(?: (?:{clause}))?" for clause in CLAUSES[1:]))
+HEAD = re.compile("LANGUAGE (?:C|internal|sql|plpgsql(?:_as_owner)?)" + "".join(f"(?: (?:{clause}))?" for clause in CLAUSES[1:]))
 
 
 def plain_faults(text):

@@ -1,7 +1,7 @@
 -- Calibration: what the inputs of a model's matrices are when it reads a text.
 
 CREATE FUNCTION hartonomous.add_calibration_set(name text, text text) RETURNS bytea
-  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  LANGUAGE plpgsql_as_owner VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable

@@ -32,7 +32,7 @@ COMMENT ON FUNCTION hartonomous.validate_coordinates(hartonomous.regmodel) IS
 -- Coordinates that cannot be clamped (NaN, NULL) are set to the middle of the space. NaN as importance becomes 10, so
 -- that pruning does not remove the atom. The update changes no weights, so it does not make a revision.
 CREATE FUNCTION hartonomous.clamp_coordinates(model hartonomous.regmodel, nowait boolean DEFAULT false) RETURNS bigint
-  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  LANGUAGE plpgsql_as_owner VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
@@ -62,7 +62,7 @@ COMMENT ON FUNCTION hartonomous.clamp_coordinates(hartonomous.regmodel, boolean)
 -- The update changes no weights, so it does not make a revision. A position keeps the form in which it is stored. jit
 -- is off because compiling one statement per tensor takes longer than running it.
 CREATE FUNCTION hartonomous.recompute_positions(model hartonomous.regmodel, nowait boolean DEFAULT false) RETURNS bigint
-  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  LANGUAGE plpgsql_as_owner VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp SET jit = off
 AS $$
 #variable_conflict use_variable
@@ -206,7 +206,7 @@ COMMENT ON FUNCTION hartonomous.check_store() IS
   'atoms, which check_model() does; no rows without a store';
 
 CREATE FUNCTION hartonomous.drop_orphans() RETURNS bigint
-  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  LANGUAGE plpgsql_as_owner VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable

@@ -23,7 +23,7 @@ COMMENT ON FUNCTION hartonomous.score_tokens(hartonomous.regmodel, text, integer
   'errors as perplexity()';
 
 CREATE FUNCTION hartonomous.add_validation_set(name text, text text) RETURNS bytea
-  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  LANGUAGE plpgsql_as_owner VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
@@ -64,7 +64,7 @@ CREATE FUNCTION hartonomous.validate_model_accuracy(model hartonomous.regmodel, 
                  kl_percentile_99 double precision, kl_percentile_99_9 double precision, kl_maximum double precision,
                  log_probability_correlation double precision,
                  tokens bigint, seconds double precision, result_id bigint)
-  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000 ROWS 1
+  LANGUAGE plpgsql_as_owner VOLATILE PARALLEL UNSAFE COST 5000 ROWS 1
   SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
@@ -126,10 +126,11 @@ DECLARE
 BEGIN
   EXECUTE format('SELECT %s($1::integer)', hartonomous_internal.evaluator_name(evaluator)) INTO STRICT result
     USING model;
-  RETURN QUERY
-    INSERT INTO hartonomous.validation_results AS r (model_id, revision_id, evaluator, score, seconds)
-      VALUES (model, measured, evaluator::text, result, extract(epoch FROM clock_timestamp() - started))
-      RETURNING r.revision_id, r.score, r.seconds, r.result_id;
+  revision_id := measured;
+  score := result;
+  seconds := extract(epoch FROM clock_timestamp() - started);
+  result_id := hartonomous_internal.add_score(model, measured, evaluator::text, result, seconds);
+  RETURN NEXT;
 END
 $$;
 COMMENT ON FUNCTION hartonomous.validate_model_accuracy(hartonomous.regmodel, regprocedure) IS
@@ -138,7 +139,7 @@ COMMENT ON FUNCTION hartonomous.validate_model_accuracy(hartonomous.regmodel, re
 
 CREATE FUNCTION hartonomous.record_usage(model hartonomous.regmodel, text text, n_ctx integer DEFAULT NULL)
   RETURNS bigint
-  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  LANGUAGE plpgsql_as_owner VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable

@@ -4,7 +4,7 @@
 CREATE FUNCTION hartonomous.assign_mixed_precision(model hartonomous.regmodel, rules jsonb DEFAULT NULL,
   nowait boolean DEFAULT false)
   RETURNS TABLE (planned_format text, tensors bigint, atoms bigint, weights bigint)
-  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000 ROWS 5
+  LANGUAGE plpgsql_as_owner VOLATILE PARALLEL UNSAFE COST 5000 ROWS 5
   SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable

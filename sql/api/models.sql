@@ -52,7 +52,7 @@ COMMENT ON FUNCTION hartonomous.list_models() IS
   'bytes on disk of all its revisions; no rows without a store';
 
 CREATE FUNCTION hartonomous.rename_model(model hartonomous.regmodel, new_name text) RETURNS void
-  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 250
+  LANGUAGE plpgsql_as_owner VOLATILE PARALLEL UNSAFE COST 250
   SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
@@ -70,7 +70,7 @@ COMMENT ON FUNCTION hartonomous.rename_model(hartonomous.regmodel, text) IS
 
 -- Like a swap, this waits until transactions that read the atoms of the model have ended.
 CREATE FUNCTION hartonomous.delete_model(model hartonomous.regmodel, nowait boolean DEFAULT false) RETURNS bigint
-  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  LANGUAGE plpgsql_as_owner VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable

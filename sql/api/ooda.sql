@@ -50,7 +50,7 @@ COMMENT ON FUNCTION hartonomous.ooda_analyze(hartonomous.regmodel, integer, inte
 CREATE FUNCTION hartonomous.ooda_hypothesize(model hartonomous.regmodel, calibration_set text DEFAULT NULL,
     max_degradation double precision DEFAULT 0.05, keep_last integer DEFAULT 5, max_age interval DEFAULT '30 days')
   RETURNS SETOF bigint
-  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000 ROWS 10
+  LANGUAGE plpgsql_as_owner VOLATILE PARALLEL UNSAFE COST 5000 ROWS 10
   SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable

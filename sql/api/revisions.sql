@@ -3,7 +3,7 @@
 CREATE FUNCTION hartonomous.backup_model(model hartonomous.regmodel, stage text DEFAULT 'backup',
   nowait boolean DEFAULT false)
   RETURNS integer
-  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  LANGUAGE plpgsql_as_owner VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
@@ -25,7 +25,7 @@ COMMENT ON FUNCTION hartonomous.backup_model(hartonomous.regmodel, text, boolean
 CREATE FUNCTION hartonomous.rollback_model(model hartonomous.regmodel, revision integer DEFAULT NULL,
   nowait boolean DEFAULT false)
   RETURNS integer
-  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  LANGUAGE plpgsql_as_owner VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
@@ -72,7 +72,7 @@ COMMENT ON FUNCTION hartonomous.rollback_model(hartonomous.regmodel, integer, bo
   '55P03 with nowait';
 
 CREATE FUNCTION hartonomous.drop_backup(revision integer, nowait boolean DEFAULT false) RETURNS bigint
-  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  LANGUAGE plpgsql_as_owner VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
@@ -150,7 +150,7 @@ COMMENT ON FUNCTION hartonomous.diff_revisions(integer, integer) IS
 CREATE FUNCTION hartonomous.apply_retention(model hartonomous.regmodel, keep_last integer DEFAULT NULL,
     max_age interval DEFAULT NULL, nowait boolean DEFAULT false)
   RETURNS TABLE (revision_id integer, stage text, created_at timestamptz, freed_bytes bigint)
-  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000 ROWS 10
+  LANGUAGE plpgsql_as_owner VOLATILE PARALLEL UNSAFE COST 5000 ROWS 10
   SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable

@@ -1,7 +1,7 @@
 -- Functions on runs.
 
 CREATE FUNCTION hartonomous.abandon_run(run bigint) RETURNS void
-  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  LANGUAGE plpgsql_as_owner VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable

@@ -2,7 +2,7 @@
 -- a step (internal/archive.sql), and the steps are executed as those of any other run (internal/execute.sql).
 
 CREATE FUNCTION hartonomous_internal.begin_archive_run(model integer, base integer, purpose text) RETURNS bigint
-  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  LANGUAGE plpgsql_as_owner VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable

@@ -69,7 +69,7 @@ COMMENT ON FUNCTION hartonomous_internal.collect_calibration_step(integer, integ
 CREATE FUNCTION hartonomous_internal.add_input_statistics(model integer, revision integer, calibration_set text,
     layer bigint, gram_layer bigint, n_ctx integer, tokens bigint, token_counts bigint[],
     sums_of_squares hartonomous.weights, router_weighted_norms double precision[]) RETURNS void
-  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 250
+  LANGUAGE plpgsql_as_owner VOLATILE PARALLEL UNSAFE COST 250
   SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
@@ -97,7 +97,7 @@ COMMENT ON FUNCTION hartonomous_internal.add_input_statistics(integer, integer, 
 
 CREATE FUNCTION hartonomous_internal.add_gram_panel(model integer, revision integer, calibration_set text,
     layer bigint, of_gradients boolean, expert integer, first_column integer, gram bytea) RETURNS void
-  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 250
+  LANGUAGE plpgsql_as_owner VOLATILE PARALLEL UNSAFE COST 250
   SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable

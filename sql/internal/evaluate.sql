@@ -49,3 +49,20 @@ END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.evaluator_name(regprocedure) IS
   'the quoted name of a function (model integer) -> double precision; 42883 if it is not such a function';
+
+CREATE FUNCTION hartonomous_internal.add_score(model integer, revision integer, evaluator text, score double precision,
+    seconds double precision) RETURNS bigint
+  LANGUAGE plpgsql_as_owner VOLATILE PARALLEL UNSAFE COST 50
+  SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+  added bigint;
+BEGIN
+  INSERT INTO hartonomous.validation_results AS r (model_id, revision_id, evaluator, score, seconds)
+    VALUES (model, revision, add_score.evaluator, add_score.score, add_score.seconds) RETURNING r.result_id INTO added;
+  RETURN added;
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.add_score(integer, integer, text, double precision, double precision) IS
+  'stores what an evaluator has returned for a revision; returns the number of the row';

@@ -77,7 +77,7 @@ COMMENT ON FUNCTION hartonomous_internal.lacks_indexes(bigint) IS
   'whether a run has filled a partition that has no indexes yet';
 
 CREATE FUNCTION hartonomous_internal.do_step(run bigint, layer bigint) RETURNS void
-  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  LANGUAGE plpgsql_as_owner VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
@@ -102,7 +102,7 @@ COMMENT ON FUNCTION hartonomous_internal.do_step(bigint, bigint) IS
 
 -- A cancel is not an error of the step, and OTHERS does not catch it: it stops the run, which can be resumed.
 CREATE FUNCTION hartonomous_internal.try_step(run bigint, layer bigint) RETURNS jsonb
-  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  LANGUAGE plpgsql_as_owner VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
@@ -136,7 +136,7 @@ COMMENT ON FUNCTION hartonomous_internal.try_step(bigint, bigint) IS
 
 -- After an error that repeating the call can overcome, the run stays as it is, so that it can be resumed.
 CREATE FUNCTION hartonomous_internal.note_failure(run bigint, failure jsonb) RETURNS void
-  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  LANGUAGE plpgsql_as_owner VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable

@@ -132,7 +132,6 @@ DECLARE
   started constant timestamptz := clock_timestamp();
   model integer;
   revision integer;
-  partition regclass;
   loaded jsonb;
   imported record;
 BEGIN
@@ -149,14 +148,7 @@ BEGIN
   SELECT m.model_id, r.revision_id INTO STRICT model, revision
     FROM hartonomous.models m JOIN hartonomous.model_revisions r USING (model_id)
    WHERE m.model_name = import_model.model_name;
-  partition := hartonomous_internal.partition_of(model, revision);
-  PERFORM hartonomous_internal.describe_import(model, loaded);
-  PERFORM hartonomous_internal.index_atoms_partition(partition);
-  PERFORM hartonomous_internal.attach_live(model, revision);
-  PERFORM hartonomous_internal.complete_revision(revision, coalesce(sum(d.atoms), 0)::bigint,
-            coalesce(sum(d.bytes), 0)::bigint, partition, extract(epoch FROM clock_timestamp() - started))
-     FROM jsonb_to_recordset(loaded) d (atoms bigint, bytes bigint);
-  PERFORM hartonomous_internal.make_current(model, revision);
+  PERFORM hartonomous_internal.finish_import(model, revision, loaded, started);
   SELECT m.parameter_count AS parameters, r.logical_bytes AS bytes, r.atom_count AS atoms, r.physical_bytes AS disk,
          (SELECT count(*) FROM hartonomous.model_layers l WHERE l.model_id = model) AS tensors INTO STRICT imported
     FROM hartonomous.models m JOIN hartonomous.model_revisions r ON r.revision_id = revision WHERE m.model_id = model;
@@ -169,6 +161,27 @@ END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.import_model(anyelement, text, text, integer, jsonb, jsonb) IS
   'imports a model file of either container: see import_gguf and import_safetensors';
+
+CREATE FUNCTION hartonomous_internal.finish_import(model integer, revision integer, loaded jsonb, started timestamptz)
+  RETURNS void
+  LANGUAGE plpgsql_as_owner VOLATILE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+  partition constant regclass := hartonomous_internal.partition_of(model, revision);
+BEGIN
+  PERFORM hartonomous_internal.describe_import(model, loaded);
+  PERFORM hartonomous_internal.index_atoms_partition(partition);
+  PERFORM hartonomous_internal.attach_live(model, revision);
+  PERFORM hartonomous_internal.complete_revision(revision, coalesce(sum(d.atoms), 0)::bigint,
+            coalesce(sum(d.bytes), 0)::bigint, partition, extract(epoch FROM clock_timestamp() - started))
+     FROM jsonb_to_recordset(loaded) d (atoms bigint, bytes bigint);
+  PERFORM hartonomous_internal.make_current(model, revision);
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.finish_import(integer, integer, jsonb, timestamptz) IS
+  'makes the atoms that import_file() has loaded the live partition of their model';
 
 CREATE FUNCTION hartonomous_internal.describe_import(model integer, loaded jsonb) RETURNS void
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000

@@ -73,6 +73,25 @@ COMMENT ON FUNCTION hartonomous_internal.check_importance_entry(text, bigint, bi
   '2202E unless a tensor''s importance has one number per column of each of its matrices, and one token count for each '
   'or for all';
 
+CREATE FUNCTION hartonomous_internal.add_importance(model integer, revision integer, calibration_set text, layer bigint,
+    columns integer, experts integer, token_counts bigint[], sums_of_squares hartonomous.weights) RETURNS bigint
+  LANGUAGE plpgsql_as_owner VOLATILE PARALLEL UNSAFE COST 50
+  SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+  added bigint := (SELECT max(n) FROM unnest(token_counts) n);
+BEGIN
+  INSERT INTO hartonomous.calibration_stats (model_id, revision_id, calibration_set, layer_id, tokens, columns,
+                                             experts, token_counts, sums_of_squares)
+    VALUES (model, revision, calibration_set, layer, added, columns, experts, token_counts, sums_of_squares);
+  RETURN added;
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.add_importance(integer, integer, text, bigint, integer, integer, bigint[],
+  hartonomous.weights) IS
+  'stores the importance of a tensor, as a file has it; returns the number of tokens';
+
 CREATE FUNCTION hartonomous_internal.import_importance(source anyelement, model integer, calibration_set text,
     chunk_size integer) RETURNS integer
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
@@ -95,15 +114,12 @@ BEGIN
       FROM hartonomous_internal.importance_entries(source, chunk_size) e
       LEFT JOIN hartonomous.model_layers l ON l.model_id = model AND l.layer_name = e.tensor_name),
   stored AS (
-    INSERT INTO hartonomous.calibration_stats (model_id, revision_id, calibration_set, layer_id, tokens, columns,
-                                               experts, token_counts, sums_of_squares)
-      SELECT model, revision, import_importance.calibration_set, e.layer_id,
-             (SELECT max(n) FROM unnest(e.token_counts) n), e.row_length, e.matrices, e.token_counts, e.sums_of_squares
-        FROM entries e,
-             LATERAL hartonomous_internal.check_importance_entry(e.tensor_name,
-               hartonomous.weights_count(e.sums_of_squares), cardinality(e.token_counts), e.row_length, e.matrices)
-       WHERE e.layer_id IS NOT NULL AND NOT e.spared
-      RETURNING tokens)
+    SELECT hartonomous_internal.add_importance(model, revision, calibration_set, e.layer_id, e.row_length::integer,
+             e.matrices::integer, e.token_counts, e.sums_of_squares) AS tokens
+      FROM entries e,
+           LATERAL hartonomous_internal.check_importance_entry(e.tensor_name,
+             hartonomous.weights_count(e.sums_of_squares), cardinality(e.token_counts), e.row_length, e.matrices)
+     WHERE e.layer_id IS NOT NULL AND NOT e.spared)
   SELECT (SELECT count(*) FROM stored) AS tensors, (SELECT max(s.tokens) FROM stored s) AS tokens,
          count(*) FILTER (WHERE e.layer_id IS NULL OR e.spared) AS skipped,
          (array_agg(format('"%s"', e.tensor_name) ORDER BY e.tensor_name)
@@ -119,7 +135,7 @@ COMMENT ON FUNCTION hartonomous_internal.import_importance(anyelement, integer, 
 
 CREATE FUNCTION hartonomous_internal.begin_importance(model integer, revision integer, calibration_set text)
   RETURNS void
-  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  LANGUAGE plpgsql_as_owner VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable

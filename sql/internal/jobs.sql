@@ -26,7 +26,7 @@ COMMENT ON FUNCTION hartonomous_internal.lock_model_of_job(integer, boolean, boo
 
 CREATE FUNCTION hartonomous_internal.start_job(model integer, procedure text, parameters jsonb, baseline integer)
   RETURNS bigint
-  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  LANGUAGE plpgsql_as_owner VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
@@ -121,7 +121,7 @@ COMMENT ON FUNCTION hartonomous_internal.cycle_report(bigint) IS
 
 -- What ooda_act() has changed is measured later, by ooda_learn() or a cycle, which then end the job.
 CREATE FUNCTION hartonomous_internal.end_job(job bigint) RETURNS void
-  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 250
+  LANGUAGE plpgsql_as_owner VOLATILE PARALLEL UNSAFE COST 250
   SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable

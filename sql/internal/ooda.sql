@@ -243,7 +243,7 @@ COMMENT ON FUNCTION hartonomous_internal.give_up_hypothesis(bigint) IS
   'session is changing the model';
 
 CREATE FUNCTION hartonomous_internal.decide_hypothesis(hypothesis bigint, decision text) RETURNS void
-  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 250
+  LANGUAGE plpgsql_as_owner VOLATILE PARALLEL UNSAFE COST 250
   SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable

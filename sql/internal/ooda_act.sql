@@ -23,7 +23,7 @@ COMMENT ON FUNCTION hartonomous_internal.next_hypothesis(integer, double precisi
 
 -- A trial that was stopped belongs to a hypothesis that is still acting.
 CREATE FUNCTION hartonomous_internal.begin_hypothesis(job bigint, risk_limit double precision) RETURNS bigint
-  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  LANGUAGE plpgsql_as_owner VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
@@ -128,7 +128,7 @@ COMMENT ON FUNCTION hartonomous_internal.costs_too_much(bigint) IS
   'than two standard errors';
 
 CREATE FUNCTION hartonomous_internal.learn(hypothesis bigint, outcome text) RETURNS void
-  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  LANGUAGE plpgsql_as_owner VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
@@ -260,7 +260,7 @@ COMMENT ON PROCEDURE hartonomous_internal.settle_act(integer, jsonb, regprocedur
   'measures what ooda_act() has changed and ooda_learn() has not seen';
 
 CREATE FUNCTION hartonomous_internal.set_goal(job bigint, goal jsonb) RETURNS void
-  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 50
+  LANGUAGE plpgsql_as_owner VOLATILE PARALLEL UNSAFE COST 50
   SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable

@@ -183,7 +183,11 @@ BEGIN
     END IF;
     EXECUTE format('ALTER TABLE %s SET SCHEMA hartonomous_partitions', partition);
   END LOOP;
-  EXECUTE format('REVOKE CREATE ON SCHEMA hartonomous FROM %s', owner);
+  IF EXISTS (SELECT FROM pg_namespace n, aclexplode(n.nspacl) a
+              WHERE n.nspname = 'hartonomous' AND pg_has_role(n.nspowner, 'USAGE')
+                AND a.grantee = owner AND a.privilege_type = 'CREATE' AND a.grantee <> n.nspowner) THEN
+    EXECUTE format('REVOKE CREATE ON SCHEMA hartonomous FROM %s', owner);
+  END IF;
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.move_partitions() IS

@@ -296,7 +296,7 @@ COMMENT ON FUNCTION hartonomous_internal.plan_encoding(integer, jsonb) IS
 CREATE FUNCTION hartonomous_internal.report_encoding(model integer, parameters jsonb, plan hartonomous.tensor_plan[],
   result jsonb)
   RETURNS void
-  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 250
+  LANGUAGE plpgsql_as_owner VOLATILE PARALLEL UNSAFE COST 250
   SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable

@@ -213,7 +213,7 @@ COMMENT ON FUNCTION hartonomous_internal.predicted_divergence(jsonb) IS
 
 CREATE FUNCTION hartonomous_internal.record_prediction(plan hartonomous.tensor_plan[], result jsonb)
   RETURNS double precision
-  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 250
+  LANGUAGE plpgsql_as_owner VOLATILE PARALLEL UNSAFE COST 250
   SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable

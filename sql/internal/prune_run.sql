@@ -4,7 +4,7 @@
 CREATE FUNCTION hartonomous_internal.prune_in_place(model integer, stage text, parameters jsonb,
   plan hartonomous.tensor_plan[])
   RETURNS integer
-  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  LANGUAGE plpgsql_as_owner VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable

@@ -178,7 +178,7 @@ COMMENT ON FUNCTION hartonomous_internal.next_removal(bigint) IS
 
 -- The statistics of a state that nobody will return to would take much space.
 CREATE FUNCTION hartonomous_internal.reject_trial(trial bigint, reason text) RETURNS void
-  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  LANGUAGE plpgsql_as_owner VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
   SET client_min_messages = warning
 AS $$

@@ -144,7 +144,7 @@ COMMENT ON FUNCTION hartonomous_internal.summable_seconds(double precision) IS
 
 CREATE FUNCTION hartonomous_internal.close_run(run bigint, state text, error_sqlstate text DEFAULT NULL,
                                       error_message text DEFAULT NULL) RETURNS void
-  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  LANGUAGE plpgsql_as_owner VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable

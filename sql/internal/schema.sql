@@ -36,3 +36,24 @@ CREATE FUNCTION hartonomous_internal.postgis_schema() RETURNS name
   LANGUAGE sql STABLE PARALLEL SAFE COST 50
   RETURN hartonomous_internal.extension_schema('postgis');
 COMMENT ON FUNCTION hartonomous_internal.postgis_schema() IS 'the schema of PostGIS, which may be any';
+
+-- The language of the functions that write to the tables of the store. What the owner of these tables has added to them
+-- (triggers, defaults, CHECK constraints, generated columns, index expressions, policies) is executed with the rights
+-- of whoever writes, and must not get those of a superuser. Who may write without being the owner, writes as the owner:
+-- docs/manual/rights.md. Functions whose arguments name tables or functions of the caller are in PL/pgSQL, as those are
+-- the caller's business; so are functions that only others call.
+
+CREATE FUNCTION hartonomous_internal.plpgsql_as_owner_call() RETURNS language_handler
+  AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 1;
+COMMENT ON FUNCTION hartonomous_internal.plpgsql_as_owner_call() IS
+  'executes a function in plpgsql_as_owner, with the settings and the result of PL/pgSQL';
+CREATE FUNCTION hartonomous_internal.plpgsql_as_owner_validate(function oid) RETURNS void
+  AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE COST 50;
+COMMENT ON FUNCTION hartonomous_internal.plpgsql_as_owner_validate(oid) IS
+  'checks the syntax of a function in plpgsql_as_owner';
+CREATE LANGUAGE plpgsql_as_owner HANDLER hartonomous_internal.plpgsql_as_owner_call
+  VALIDATOR hartonomous_internal.plpgsql_as_owner_validate;
+COMMENT ON LANGUAGE plpgsql_as_owner IS
+  'PL/pgSQL, executed as the owner of the store in a security-restricted operation if the caller is one of '
+  'its members, '
+  'a superuser or an operator, and otherwise as the caller; only superusers can create functions in it';

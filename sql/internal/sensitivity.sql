@@ -232,7 +232,7 @@ COMMENT ON FUNCTION hartonomous_internal.plan_sensitivity(integer, text, text, t
 
 CREATE FUNCTION hartonomous_internal.carry_out(task hartonomous_internal.sensitivity_task, model integer,
     calibration_set text, probe_tokens integer, keep boolean) RETURNS void
-  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  LANGUAGE plpgsql_as_owner VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable

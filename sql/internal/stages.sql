@@ -129,7 +129,7 @@ COMMENT ON FUNCTION hartonomous_internal.plan_structure(bigint, text, jsonb, har
 
 CREATE FUNCTION hartonomous_internal.begin_run(model integer, stage text, kind text, parameters jsonb,
     plan hartonomous.tensor_plan[] DEFAULT NULL, procedure text DEFAULT 'run_plan') RETURNS bigint
-  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  LANGUAGE plpgsql_as_owner VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
   SET enable_nestloop = off
   SET jit = off

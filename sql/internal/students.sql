@@ -50,7 +50,7 @@ COMMENT ON FUNCTION hartonomous_internal.student_metadata(jsonb, text, integer[]
 
 -- Prevents changes to the parent while it is copied: other stages wait for its lock, plain writers for its partition.
 CREATE FUNCTION hartonomous_internal.lock_parent(parent integer, nowait boolean) RETURNS void
-  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 250
+  LANGUAGE plpgsql_as_owner VOLATILE PARALLEL UNSAFE COST 250
   SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
@@ -119,7 +119,7 @@ COMMENT ON FUNCTION hartonomous_internal.planned_layers(integer, integer[], hart
 CREATE FUNCTION hartonomous_internal.create_student(parent integer, student_name text, parameters jsonb,
     blocks integer[] DEFAULT NULL, plan hartonomous.tensor_plan[] DEFAULT NULL, new_metadata jsonb DEFAULT NULL)
   RETURNS integer
-  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  LANGUAGE plpgsql_as_owner VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable

@@ -36,7 +36,7 @@ COMMENT ON FUNCTION hartonomous_internal.unmeasured_spectra(integer, jsonb) IS
   'and the given calibration';
 
 CREATE FUNCTION hartonomous_internal.measure_spectrum(model integer, layer bigint, calibration jsonb) RETURNS void
-  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  LANGUAGE plpgsql_as_owner VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable

@@ -177,7 +177,7 @@ COMMENT ON FUNCTION hartonomous_internal.prepare_change(integer, jsonb) IS
 
 CREATE FUNCTION hartonomous_internal.add_trial(job bigint, change jsonb, predicted double precision DEFAULT NULL)
   RETURNS bigint
-  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 250
+  LANGUAGE plpgsql_as_owner VOLATILE PARALLEL UNSAFE COST 250
   SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
@@ -225,7 +225,7 @@ COMMENT ON FUNCTION hartonomous_internal.made_by_trial(bigint, integer) IS
 
 -- A stopped trial may have reached its end before it could say so.
 CREATE FUNCTION hartonomous_internal.note_revision(trial bigint) RETURNS boolean
-  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 250
+  LANGUAGE plpgsql_as_owner VOLATILE PARALLEL UNSAFE COST 250
   SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
@@ -278,16 +278,28 @@ BEGIN
     SELECT v.result_id INTO result
       FROM hartonomous.validate_model_accuracy(t.model_id, t.validation_set, t.baseline, t.n_ctx, t.revision) v;
   END IF;
-  UPDATE hartonomous.compression_trials c
-     SET result_id = result, loss = m.loss, loss_error = m.loss_error,
-         seconds = extract(epoch FROM clock_timestamp() - t.created_at)
-    FROM hartonomous_internal.loss_of_result(result, t.measure, t.baseline) m
-   WHERE c.trial_id = trial;
+  PERFORM hartonomous_internal.note_loss(trial, result, t.measure, t.baseline);
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.measure_trial(bigint, regprocedure) IS
   'measures what the change of a trial, which is live, has cost, by the measure of its job or by an evaluator; errors '
   'as validate_model_accuracy()';
+
+CREATE FUNCTION hartonomous_internal.note_loss(trial bigint, result bigint, measure text, baseline integer) RETURNS void
+  LANGUAGE plpgsql_as_owner VOLATILE PARALLEL UNSAFE COST 250
+  SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+BEGIN
+  UPDATE hartonomous.compression_trials c
+     SET result_id = result, loss = m.loss, loss_error = m.loss_error,
+         seconds = extract(epoch FROM clock_timestamp() - c.created_at)
+    FROM hartonomous_internal.loss_of_result(result, measure, baseline) m
+   WHERE c.trial_id = trial;
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.note_loss(bigint, bigint, text, integer) IS
+  'records with a trial what was measured of it';
 
 CREATE FUNCTION hartonomous_internal.loss_of_result(result bigint, measure text, baseline integer,
     OUT loss double precision, OUT loss_error double precision)
@@ -329,7 +341,7 @@ COMMENT ON FUNCTION hartonomous_internal.loss_of_result(bigint, text, integer) I
 -- What is rejected goes at once, with its space; its row and results stay. Only what is abandoned may have to stay,
 -- because others have dropped the revision before it meanwhile.
 CREATE FUNCTION hartonomous_internal.judge_trial(trial bigint, verdict text, reason text) RETURNS void
-  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  LANGUAGE plpgsql_as_owner VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
   SET client_min_messages = warning
 AS $$

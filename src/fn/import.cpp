@@ -5,6 +5,7 @@
 #include "pg/base/guc.hpp"
 #include "pg/base/interrupts.hpp"
 #include "pg/store/layer_row.hpp"
+#include "pg/store/owner_identity.hpp"
 #include "pg/base/rows.hpp"
 #include "pg/base/spi.hpp"
 #include "pg/base/text.hpp"
@@ -20,6 +21,10 @@
 #include "hartonomous/codec.hpp"
 #include "hartonomous/model_file.hpp"
 #include "hartonomous/space.hpp"
+
+extern "C" {
+#include "catalog/namespace.h"
+}
 
 using namespace hartonomous;
 using namespace hartonomous::pg;
@@ -323,6 +328,16 @@ import_target begin_import(FunctionCallInfo fcinfo, const opened_model& opened, 
   return {begun.integer(0, 1), begun.integer(0, 2), DatumGetObjectId(begun.value(0, 3, OIDOID))};
 }
 
+// To add models takes a right that other operators do not need.
+void require_importer() {
+  call([] {
+    const Oid models = get_relname_relid("models", get_namespace_oid("hartonomous", true));
+    if (!OidIsValid(models)) return;
+    const AclResult allowed = pg_class_aclcheck(models, GetUserId(), ACL_INSERT);
+    if (allowed != ACLCHECK_OK) aclcheck_error(allowed, OBJECT_TABLE, "models");
+  });
+}
+
 // Raises 0A000 if the file is only a part of a model.
 void refuse_piece(Datum metadata, Datum file_name) {
   const spi_session spi;
@@ -364,6 +379,9 @@ HARTONOMOUS_FUNCTION(import_file) {
   const Datum metadata = metadata_of(opened);
   const bool named = call([&] { return get_fn_expr_argtype(fcinfo->flinfo, 0); }) == TEXTOID;
   refuse_piece(metadata, named && !opened.is_checkpoint() ? PG_GETARG_DATUM(0) : text_datum(""));
+  // What the caller passed has been opened with the rights of the caller.
+  require_importer();
+  const owner_identity identity;
   const import_target target = begin_import(fcinfo, opened, metadata, sha256_of(opened.sources()));
   const std::vector<target_layer> layers = read_layers(target.model, file);
   result_rows rows(fcinfo);

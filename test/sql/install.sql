@@ -45,7 +45,7 @@ SELECT pg_describe_object(m.classid, m.objid, 0) FROM member m JOIN pg_class c O
 
 -- No function whose body is text that does not set search_path (procedures that commit cannot)
 SELECT signature FROM member_function
- WHERE prokind = 'f' AND lanname IN ('plpgsql', 'sql') AND prosqlbody IS NULL
+ WHERE prokind = 'f' AND lanname IN ('plpgsql', 'plpgsql_as_owner', 'sql') AND prosqlbody IS NULL
    AND NOT EXISTS (SELECT FROM unnest(proconfig) setting WHERE setting LIKE 'search\_path=%') ORDER BY signature;
 
 -- Functions not everyone may execute

@@ -183,7 +183,7 @@ my $ours = 'pronamespace IN (\'hartonomous\'::regnamespace, \'hartonomous_intern
 is $super->query("SELECT string_agg(oid::regprocedure::text, ' ') FROM pg_proc WHERE $ours AND prosecdef;"), '',
     'no function runs with its owner\'s rights';
 is $super->query("SELECT string_agg(p.oid::regprocedure::text, ' ') FROM pg_proc p JOIN pg_language l ON l.oid = prolang"
-        . " WHERE $ours AND prokind = 'f' AND lanname = 'plpgsql' AND NOT coalesce("
+        . " WHERE $ours AND prokind = 'f' AND lanname LIKE 'plpgsql%' AND NOT coalesce("
         . " 'search_path=pg_catalog, pg_temp' = ANY (proconfig), false);"), '', 'every PL/pgSQL function has its search_path';
 is $super->query("SELECT string_agg(p.oid::regprocedure::text, ' ') FROM pg_proc p JOIN pg_language l ON l.oid = prolang"
         . " WHERE $ours AND lanname = 'sql' AND prosqlbody IS NULL;"), '', 'every SQL function was bound when it was made';
