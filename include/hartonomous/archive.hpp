@@ -54,6 +54,15 @@ struct archived_reals {
 archive_chunk archive_reals(span<const float> values, span<const std::uint8_t> present, interrupt_checker& interrupts);
 archived_reals read_archived_reals(span<const std::byte> chunk, std::size_t most_bytes, interrupt_checker& interrupts);
 
+// Of the values of a column that are not NULL: their number, mean, sum of squared distances from it, and extremes (in
+// PostgreSQL's order, where NaN is greater than all other numbers).
+struct reals_summary {
+  std::uint64_t count = 0;
+  double mean = 0.0, squares = 0.0;
+  float least = 0.0F, greatest = 0.0F;
+};
+reals_summary summary_of(const archived_reals& column) noexcept;
+
 // Texts or any other bytes.
 struct archived_texts {
   std::vector<std::string_view> distinct;  // of `bytes`, in the order in which they occur first

@@ -117,3 +117,49 @@ COMMENT ON FUNCTION hartonomous.archive_report() IS
   'weights; bytes '
   'stored for it alone, which dropping it frees; bytes of chunks of weights that it shares with others; and what the '
   'chunks it shares with those before it would take if they were stored again';
+
+-- Means and deviations of chunks are combined as in Chan, Golub and LeVeque, "Updating formulae and a pairwise
+-- algorithm for computing sample variances" (1979).
+CREATE FUNCTION hartonomous.archived_importance(model hartonomous.regmodel, revision integer DEFAULT NULL)
+  RETURNS TABLE (revision_id integer, layer_id bigint, atoms bigint, measured bigint, mean double precision,
+    deviation double precision, minimum real, maximum real)
+  LANGUAGE plpgsql STABLE PARALLEL SAFE COST 5000 ROWS 300
+  SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+  archived constant integer[] := ARRAY(
+    SELECT r.revision_id FROM hartonomous.model_revisions r
+     WHERE r.model_id = model AND r.archived_atoms IS NOT NULL AND (revision IS NULL OR r.revision_id = revision));
+BEGIN
+  PERFORM hartonomous_internal.current_revision(model);
+  IF revision IS NOT NULL AND archived = '{}' THEN
+    PERFORM hartonomous_internal.raise_error('55000',
+      format('no atoms that revision %s of the model wrote are archived', revision),
+      hint => 'SELECT * FROM hartonomous.archive_report();');
+  END IF;
+  PERFORM hartonomous_internal.require_complete_archive(r.revision_id)
+    FROM hartonomous.model_revisions r
+   WHERE r.model_id = model AND r.state = 'archived'
+     AND r.base_revision_id IN (SELECT p.base_revision_id FROM hartonomous.model_revisions p
+                                 WHERE p.revision_id = ANY (archived));
+  RETURN QUERY
+    WITH chunks AS MATERIALIZED (
+      SELECT c.revision_id, c.layer_id, c.atoms, s.*,
+             sum(s.mean * s.measured) OVER w / nullif(sum(s.measured) OVER w, 0) AS mean_of_all
+        FROM hartonomous.tensor_atoms_archive c
+        CROSS JOIN LATERAL hartonomous_internal.chunk_summary(c.importance_score) s
+       WHERE c.model_id = model AND c.revision_id = ANY (archived)
+      WINDOW w AS (PARTITION BY c.revision_id, c.layer_id))
+    SELECT c.revision_id, c.layer_id, sum(c.atoms)::bigint, sum(c.measured)::bigint, min(c.mean_of_all),
+           sqrt((sum(c.squares) + sum(c.measured * (c.mean - c.mean_of_all) ^ 2)) / nullif(sum(c.measured), 0)),
+           min(c.minimum), max(c.maximum)
+      FROM chunks c GROUP BY c.revision_id, c.layer_id ORDER BY c.revision_id, c.layer_id;
+END
+$$;
+COMMENT ON FUNCTION hartonomous.archived_importance(hartonomous.regmodel, integer) IS
+  'the importance of the archived atoms of a model, one row per tensor and revision that wrote them (or of one '
+  'revision), as count(*), count(), avg(), stddev_pop(), min() and max() would return, from chunks and not '
+  'atom by atom; '
+  '42704 if there is no such model, 55000 if nothing that the revision wrote is archived, XX001 if the '
+  'archive is damaged';

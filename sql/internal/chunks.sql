@@ -44,6 +44,13 @@ CREATE FUNCTION hartonomous_internal.chunk_real(chunk bytea, number integer) RET
   AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10;
 COMMENT ON FUNCTION hartonomous_internal.chunk_real(bytea, integer) IS
   'the same of a chunk of numbers; errors as chunk_integer()';
+CREATE FUNCTION hartonomous_internal.chunk_summary(chunk bytea, OUT measured bigint, OUT mean double precision,
+    OUT squares double precision, OUT minimum real, OUT maximum real)
+  AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 1000;
+COMMENT ON FUNCTION hartonomous_internal.chunk_summary(bytea) IS
+  'of the values of a chunk of numbers that are not NULL: how many, their mean, the sum of their squared '
+  'distances from '
+  'it, and extremes, which are NULL if there are none; errors as chunk_integer()';
 CREATE FUNCTION hartonomous_internal.chunk_text(chunk bytea, number integer) RETURNS text
   AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 10;
 COMMENT ON FUNCTION hartonomous_internal.chunk_text(bytea, integer) IS

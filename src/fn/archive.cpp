@@ -1,6 +1,7 @@
 // Columns of atoms as chunks of an archive, and single values of chunks (sql/internal/archive.sql).
 #include "pg/base/aggregate.hpp"
 #include "pg/base/arrays.hpp"
+#include "pg/base/composite.hpp"
 #include "pg/base/interrupts.hpp"
 #include "pg/base/memory.hpp"
 #include "pg/base/weights.hpp"
@@ -269,6 +270,17 @@ HARTONOMOUS_FUNCTION(chunk_real) {
   const std::size_t i = checked_position(fcinfo, column.values.size());
   if (is_null(column.present, i)) PG_RETURN_NULL();
   PG_RETURN_FLOAT4(column.values[i]);
+}
+
+HARTONOMOUS_FUNCTION(chunk_summary) {
+  const struct varlena* chunk = call([&] { return PG_DETOAST_DATUM_PACKED(PG_GETARG_DATUM(0)); });
+  backend_interrupts interrupts;
+  const reals_summary found = summary_of(read_archived_reals(bytes_of_chunk(chunk), memory_for_chunks(), interrupts));
+  const Datum values[] = {Int64GetDatum(static_cast<int64>(found.count)), Float8GetDatum(found.mean),
+                          Float8GetDatum(found.squares), Float4GetDatum(found.least), Float4GetDatum(found.greatest)};
+  const bool none = found.count == 0;
+  const bool nulls[] = {false, none, none, none, none};
+  return composite_datum(fcinfo, values, nulls);
 }
 
 HARTONOMOUS_FUNCTION(chunk_text) {

@@ -2,7 +2,7 @@
 -- the last atoms that have them.
 BEGIN;
 \ir lib/model_files.sql
-SELECT plan(30);
+SELECT plan(41);
 
 -- Signatures and numbers
 SELECT unnest(ARRAY[
@@ -51,6 +51,8 @@ SELECT is((SELECT sum(saved_bytes) > 0.4 * sum(shared_bytes) FROM archive_report
 SELECT set_eq('SELECT revision_id, md5(to_jsonb(v)::text) FROM archived_tensor_atoms v', 'SELECT * FROM lib.kept',
   'each shows what its atoms were');
 
+CREATE TABLE lib.columns AS SELECT revision_id, layer_id, importance_score FROM tensor_atoms_archive;
+
 -- Another model with the same weights and one more tensor
 SELECT import_gguf(gguf(ARRAY[ROW('b.weight', '{48,10}', 0, waves(10, 48, 2))::tensor,
                               ROW('c.weight', '{256,40}', 0, waves(40, 256, 1))::tensor]), 'other') AS other \gset
@@ -63,6 +65,43 @@ SELECT is((SELECT array_agg(DISTINCT revision_id) FROM tensor_atoms_archive c WH
              SELECT weights_hash FROM tensor_atoms_archive WHERE model_id = :other)),
   ARRAY[:first, :second, :third, :fifth], '... and shares the rest');
 SELECT archived_bytes(:other) AS own \gset
+
+-- Importance, chunk by chunk
+SELECT is(chunk_summary(archive_reals('{1,NULL,4,-2}'))::text, '(3,1,18,-2,4)', 'the summary of a column');
+SELECT is(chunk_summary(archive_reals('{NULL}'))::text, '(0,,,,)', '... without values');
+SELECT is(chunk_summary(archive_reals('{NaN,1}'))::text, '(2,NaN,NaN,1,NaN)', '... with what is no number');
+SELECT is(chunk_summary(NULL)::text, NULL, '... of no column');
+SELECT throws_ok($$SELECT chunk_summary(archive_integers('{1}'))$$, 'XX001', 'damaged chunk of an archive',
+  '... of another kind of column');
+UPDATE tensor_atoms_archive SET importance_score = archive_reals((SELECT array_agg(nullif(n, 3)) FROM generate_series(1,
+  atoms) n)) WHERE model_id = :model AND revision_id = :third;
+INSERT INTO tensor_atoms_archive
+  SELECT model_id, revision_id, layer_id, first_sequence + 100000, atoms, logical_bytes, atom_sequence, x, y,
+         archive_reals(array_fill(7::real, ARRAY[atoms])), tensor_name, quantized_position, planned_format,
+         weights_hash,
+         atom_number FROM tensor_atoms_archive WHERE revision_id = :third;
+UPDATE model_revisions SET archived_atoms = 2 * archived_atoms WHERE revision_id = :third;
+CREATE TABLE lib.expected AS
+  SELECT revision_id, layer_id, count(*) AS atoms, count(importance_score) AS measured,
+         round(avg(importance_score)::numeric, 6) AS mean, round(stddev_pop(importance_score)::numeric, 6) AS deviation,
+         min(importance_score) AS minimum, max(importance_score) AS maximum
+    FROM archived_tensor_atoms WHERE model_id = :model GROUP BY revision_id, layer_id;
+SELECT set_eq(
+  'SELECT revision_id, layer_id, atoms, measured, round(mean::numeric, 6) AS m, round(deviation::numeric, 6) AS d, '
+              'minimum, maximum FROM archived_importance(' || :model || ')', 'SELECT * FROM lib.expected',
+  'archived_importance() returns what aggregates of the view do, also of several chunks');
+SELECT is((SELECT count(*)::integer FROM archived_importance(:model, :third)), 2, '... of one revision');
+SELECT throws_ok(format('SELECT * FROM archived_importance(%s, present(%1$s))', :model), '55000', NULL,
+  '... not of one that is not archived');
+SELECT throws_ok('SELECT * FROM archived_importance(0)', '42704', NULL, '... nor of no model');
+SELECT throws_ok('SELECT * FROM archived_importance(NULL)', '42704', NULL, '... nor of NULL');
+DELETE FROM tensor_atoms_archive WHERE first_sequence >= 100000;
+SELECT throws_ok(format('SELECT * FROM archived_importance(%s, %s)', :model, :third), 'XX001', NULL,
+  '... nor of an archive of which a part is missing');
+UPDATE model_revisions SET archived_atoms = archived_atoms / 2 WHERE revision_id = :third;
+UPDATE tensor_atoms_archive c SET importance_score = k.importance_score FROM lib.columns k
+ WHERE (k.revision_id, k.layer_id) = (c.revision_id, c.layer_id) AND c.model_id = :model;
+
 SELECT is(drop_backup(:first) > 0, true, 'dropping a revision frees what it alone has');
 SELECT set_eq('SELECT revision_id, md5(to_jsonb(v)::text) FROM archived_tensor_atoms v WHERE model_id = ' || :model,
   'SELECT * FROM lib.kept WHERE revision_id <> ' || :first, '... and not what others share');

@@ -1,4 +1,5 @@
 // Columns of integers, reals and texts (hartonomous/archive.hpp).
+#include <cmath>
 #include <cstring>
 #include <unordered_map>
 
@@ -47,6 +48,29 @@ archived_reals read_archived_reals(span<const std::byte> chunk, std::size_t most
   join_planes(words::of_32_bits, planes.data(), contents.count(), contents.count(),
               reinterpret_cast<std::byte*>(read.values.data()));
   return read;
+}
+
+reals_summary summary_of(const archived_reals& column) noexcept {
+  const auto is_less = [](float a, float b) { return a < b || (std::isnan(b) && !std::isnan(a)); };
+  const auto is_value = [&](std::size_t i) { return column.present.empty() || column.present[i] != 0; };
+  reals_summary found;
+  double sum = 0.0;
+  for (std::size_t i = 0; i < column.values.size(); ++i) {
+    if (!is_value(i)) continue;
+    const float value = column.values[i];
+    if (found.count == 0 || is_less(value, found.least)) found.least = value;
+    if (found.count == 0 || is_less(found.greatest, value)) found.greatest = value;
+    sum += static_cast<double>(value);
+    ++found.count;
+  }
+  if (found.count == 0) return found;
+  found.mean = sum / static_cast<double>(found.count);
+  for (std::size_t i = 0; i < column.values.size(); ++i) {
+    if (!is_value(i)) continue;
+    const double distance = static_cast<double>(column.values[i]) - found.mean;
+    found.squares += distance * distance;
+  }
+  return found;
 }
 
 archive_chunk archive_texts(span<const std::string_view> values, span<const std::uint8_t> present,
