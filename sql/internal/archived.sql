@@ -54,6 +54,23 @@ $$;
 COMMENT ON FUNCTION hartonomous_internal.is_archived(integer, integer) IS
   'whether the atoms of the partition that a revision wrote are in the archive, and not in the partition any more';
 
+CREATE FUNCTION hartonomous_internal.stored_atoms(model integer, base integer) RETURNS regclass
+  LANGUAGE plpgsql STABLE PARALLEL SAFE COST 50
+  SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+BEGIN
+  IF hartonomous_internal.is_archived(model, base) THEN
+    RETURN 'hartonomous.archived_tensor_atoms';
+  END IF;
+  RETURN hartonomous_internal.partition_of(model, base);
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.stored_atoms(integer, integer) IS
+  'the partition that a revision wrote or, if it is in the archive, the view in which its atoms are among '
+  'others; 42P01 '
+  'if there is neither';
+
 -- A partition and the deltas of the revisions that were made in place from it are archived and restored together.
 CREATE FUNCTION hartonomous_internal.partitions_of_base(base integer, archived boolean) RETURNS integer[]
   LANGUAGE plpgsql STABLE PARALLEL SAFE COST 250

@@ -88,17 +88,13 @@ CREATE FUNCTION hartonomous_internal.copy_tensor(operation text, arguments jsonb
   SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
-DECLARE
-  archived constant boolean := hartonomous_internal.is_archived(model, base);
 BEGIN
   SELECT c.atoms, c.bytes INTO atoms, bytes
-    FROM hartonomous_internal.copy_atoms(
-      CASE WHEN archived THEN 'hartonomous.archived_tensor_atoms'::regclass
-           ELSE hartonomous_internal.partition_of(model, base) END,
+    FROM hartonomous_internal.copy_atoms(hartonomous_internal.stored_atoms(model, base),
       hartonomous_internal.partition_of(into_model, into_base),
       into_base, layer, operation, arguments,
       CASE WHEN into_layer <> layer OR hartonomous_internal.is_renamed(layer, into_base) THEN into_layer END,
-      parallel, CASE WHEN archived THEN base END) c;
+      parallel, CASE WHEN hartonomous_internal.is_archived(model, base) THEN base END) c;
   bytes := bytes
     + hartonomous_internal.copy_factors(operation, arguments, model, base, layer, into_model, into_base, into_layer);
 END

@@ -55,8 +55,9 @@ $$;
 COMMENT ON FUNCTION hartonomous_internal.calibration_text(text) IS
   'the text of a calibration set; 42704 if there is no such set, or it has none';
 
-CREATE FUNCTION hartonomous_internal.select_atoms(arguments jsonb, source regclass, target regclass, into_model integer,
-    into_base integer, layer bigint, into_layer bigint, OUT atoms bigint, OUT bytes bigint)
+CREATE FUNCTION hartonomous_internal.select_atoms(arguments jsonb, source regclass, base integer, target regclass,
+  into_model integer,
+  into_base integer, layer bigint, into_layer bigint, OUT atoms bigint, OUT bytes bigint)
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
@@ -81,7 +82,7 @@ BEGIN
       INSERT INTO %s AS n (%s)
       SELECT %s
         FROM hartonomous_internal.selected_atoms($3, $2, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13) s
-        JOIN %s a ON a.layer_id = $3 AND a.atom_sequence = s.from_sequence
+        JOIN %s a ON a.layer_id = $3 AND a.atom_sequence = s.from_sequence AND a.revision_id = $15
       RETURNING hartonomous.weights_bytes(n.atom_data) AS bytes)
     SELECT count(*), coalesce(sum(w.bytes), 0) FROM written w$sql$, target, columns_into, columns_from, source)
     INTO atoms, bytes
@@ -90,11 +91,13 @@ BEGIN
           (arguments ->> 'revision')::integer, (arguments ->> 'damping')::double precision,
           hartonomous_internal.kept_numbers(arguments, 'kept_blocks'), (arguments ->> 'before')::integer,
           coalesce(arguments ->> 'corpus', hartonomous_internal.calibration_text(arguments ->> 'corpus_set')),
-          (arguments ->> 'n_ctx')::integer, into_name;
+          (arguments ->> 'n_ctx')::integer, into_name, base;
 END
 $$;
-COMMENT ON FUNCTION hartonomous_internal.select_atoms(jsonb, regclass, regclass, integer, integer, bigint, bigint) IS
-  'writes the atoms of a selection from one partition to another, each with the columns of the atom that its first '
+COMMENT ON FUNCTION hartonomous_internal.select_atoms(jsonb, regclass, integer, regclass, integer, integer, bigint,
+  bigint) IS
+  'writes the atoms of a selection from one partition, or from archived_tensor_atoms those of a revision, to another, '
+  'each with the columns of the atom that its first '
   'weight comes from; returns how many, and the bytes of their weights; 22023 and 0A000 as selected_atoms()';
 
 -- Rows of a matrix are rows of U, its columns those of VT.
@@ -142,7 +145,7 @@ AS $$
 #variable_conflict use_variable
 BEGIN
   SELECT s.atoms, s.bytes INTO atoms, bytes
-    FROM hartonomous_internal.select_atoms(arguments, hartonomous_internal.partition_of(model, base),
+    FROM hartonomous_internal.select_atoms(arguments, hartonomous_internal.stored_atoms(model, base), base,
       hartonomous_internal.partition_of(into_model, into_base), into_model, into_base, layer, into_layer) s;
   bytes := bytes
     + hartonomous_internal.select_factors(arguments, model, base, layer, into_model, into_base, into_layer);

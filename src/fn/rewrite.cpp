@@ -392,6 +392,11 @@ HARTONOMOUS_FUNCTION(copy_atoms) {
   asked.moved = moved;
   asked.archived = !PG_ARGISNULL(8);
   if (asked.archived) asked.archived_revision = PG_GETARG_INT32(8);
+  // These read the source again, row by row.
+  if (asked.archived && (asked.by_rows || asked.scored)) {
+    throw error(sqlstate::feature_not_supported, "archived atoms cannot be copied by operation \"" + name + "\"", {},
+                "CALL hartonomous.restore_archived_model(model);");
+  }
   query_values given = values_of(operation);
   spi_session spi;
   given.set(of_layer, layer);
