@@ -58,7 +58,7 @@ END
 $$;
 
 CREATE VIEW bench.report AS
-  SELECT model, format, atom_size AS "atom size", round(weights) AS weights, round(headers) AS headers,
+  SELECT model, format, coalesce(atom_size::text, 'default') AS "atom size", round(weights) AS weights, round(headers) AS headers,
          round(name) AS name, round(geometry) AS geometry, round(hash) AS hash, round(others) AS others,
          round(page_space) AS "free", round(chunk_headers) AS "chunk headers", round(chunk_space) AS "chunk free",
          round(chunk_index) AS "chunk index", round(primary_key) AS "primary key", round(gist) AS gist,

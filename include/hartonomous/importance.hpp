@@ -26,7 +26,8 @@ namespace hartonomous {
 // active. Several matrices, one after the other, share the mean.
 std::vector<double> column_energies(span<const float> sums_of_squares);
 
-// The energies of a row's atoms, from the numbers of column_energies().
+// Adds the energies of a row's atoms, or its part of that of an atom of several rows, to `out`, from the numbers of
+// column_energies().
 void add_atom_energies(const atom_layout& layout, span<const float> row, const double* columns, double* out);
 
 // H = G + ridge * I and its inverse, in double.
@@ -67,7 +68,8 @@ class atom_saliencies {
                   interrupt_checker& interrupts);
   static std::uint64_t bytes(const atom_layout& layout) noexcept;
 
-  // Of `rows` rows; `out` has room for as many numbers as these have atoms. NaN for atoms with NaN or infinity.
+  // Of `rows` rows; `out` has room for as many numbers as these have atoms, or one for each if atoms are several rows,
+  // of which the saliency is the sum. NaN for atoms with NaN or infinity.
   void compute(span<const float> weights, std::size_t rows, double* out, thread_pool& pool,
                interrupt_checker& interrupts) const;
 

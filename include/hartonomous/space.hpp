@@ -2,8 +2,8 @@
 //
 // X and Y are the first two principal coordinates of the atom's row within its tensor (rank-2 SVD of the rows), scaled
 // linearly so that the tensor's atoms span [0, 100]. An atom that is part of a row gets the projection of its part, so
-// that the parts of a row add up. Z is the importance: the log of the atom's root mean square, standardized within the
-// tensor and clipped to [-10, 10].
+// that the parts of a row add up; one of several rows gets the mean of theirs. Z is the importance: the log of the
+// atom's root mean square, standardized within the tensor and clipped to [-10, 10].
 #pragma once
 
 #include <cstddef>
@@ -16,20 +16,42 @@
 
 namespace hartonomous {
 
-// How a matrix of rows x row_length is cut into atoms: row after row, atom_size weights each, the last one of a row
-// shorter.
+// How a matrix of rows x row_length is cut into atoms, row after row. If atom_size is less than a row, an atom is a run
+// of atom_size weights of one row, and the last one of a row is shorter. Otherwise an atom is as many whole rows as
+// atom_size holds, and the last one of the matrix has those that are left.
 struct atom_layout {
   std::uint64_t rows = 0;
   std::uint64_t row_length = 0;
   std::uint32_t atom_size = 1;
 
+  std::uint64_t rows_per_atom() const noexcept {
+    return row_length > 0 && atom_size > row_length ? atom_size / row_length : 1;
+  }
   std::uint64_t atoms_per_row() const noexcept { return (row_length + atom_size - 1) / atom_size; }
-  std::uint64_t atoms() const noexcept { return rows * atoms_per_row(); }
-  std::uint64_t row_of(std::uint64_t atom) const noexcept { return atom / atoms_per_row(); }
+  std::uint64_t atoms() const noexcept { return end_atom(rows); }
+  // The row in which an atom begins, and at which column.
+  std::uint64_t row_of(std::uint64_t atom) const noexcept { return atom / atoms_per_row() * rows_per_atom(); }
   std::uint64_t column_of(std::uint64_t atom) const noexcept { return atom % atoms_per_row() * atom_size; }
+  // The number of weights before the atom.
+  std::uint64_t offset_of(std::uint64_t atom) const noexcept { return row_of(atom) * row_length + column_of(atom); }
   std::uint64_t length_of(std::uint64_t atom) const noexcept {
-    const std::uint64_t left = row_length - column_of(atom);
+    if (rows_per_atom() == 1) return length_in_row(atom % atoms_per_row());
+    const std::uint64_t first = row_of(atom), left = first < rows ? rows - first : 0;
+    return (left < rows_per_atom() ? left : rows_per_atom()) * row_length;
+  }
+  // Of how many weights of a row the n-th of its atoms consists.
+  std::uint64_t length_in_row(std::uint64_t n) const noexcept {
+    const std::uint64_t left = row_length - n * atom_size;
     return left < atom_size ? left : atom_size;
+  }
+  // The first atom with weights of a row, and the one after those with weights of the rows before `row`.
+  std::uint64_t first_atom(std::uint64_t row) const noexcept { return row / rows_per_atom() * atoms_per_row(); }
+  std::uint64_t end_atom(std::uint64_t row) const noexcept {
+    return (row + rows_per_atom() - 1) / rows_per_atom() * atoms_per_row();
+  }
+  // The same matrix with atoms of at most one row.
+  atom_layout of_single_rows() const noexcept {
+    return {rows, row_length, rows_per_atom() > 1 ? static_cast<std::uint32_t>(row_length) : atom_size};
   }
 };
 
@@ -51,8 +73,9 @@ principal_plane find_principal_plane(span<const float> sample, std::size_t rows,
 // NaN and infinity, which say nothing, become 10, so that such an atom is not pruned.
 void standardize_importance(span<float> logarithms);
 
-// The logarithm of an atom's root mean square, as it determines the importance of an atom that is imported.
-float log_root_mean_square(span<const float> weights);
+// The logarithm of the root mean square of an atom, which is one or more rows of row_length weights or a part of a row.
+// It determines the importance of an atom that is imported.
+float log_root_mean_square(span<const float> weights, std::size_t row_length);
 
 struct atom_position {
   float x, y, importance;
@@ -71,11 +94,14 @@ class tensor_space {
   const std::vector<atom_position>& positions();
 
  private:
+  void add_to_atom(span<const float> row);
   void scale_plane();
   void standardise_importance();
 
   atom_layout layout_;
   principal_plane plane_;
+  double first_ = 0, second_ = 0, energy_ = 0;  // sums over the rows of an atom of several that were added so far
+  std::uint64_t rows_ = 0;                      // how many these are
   std::vector<atom_position> positions_;  // before positions(): raw projections and the log of the root mean square
 };
 
@@ -87,7 +113,7 @@ class matrix_rows {
   virtual void sample(span<const std::uint64_t> rows, float* to) = 0;
   // The next row, beginning with the first.
   virtual void next(float* to) = 0;
-  // Whether an atom exists in the row that next() read last. Missing ones are read as zeros.
+  // Whether an atom exists that ends in the row that next() read last. Missing ones are read as zeros.
   virtual bool has(std::uint64_t /*atom*/) const { return true; }
 };
 

@@ -3,18 +3,19 @@
 -- safetensors file is imported as the equivalent GGUF model; JSON null means that there is no config. Large checkpoints
 -- are split into several files, whose paths are passed as an array (text[]).
 
-CREATE FUNCTION hartonomous.import_safetensors(source text, model_name text, atom_size integer DEFAULT 8192,
+CREATE FUNCTION hartonomous.import_safetensors(source text, model_name text, atom_size integer DEFAULT NULL,
     config jsonb DEFAULT NULL, tokenizer jsonb DEFAULT NULL) RETURNS integer
   LANGUAGE sql VOLATILE PARALLEL UNSAFE COST 5000
   RETURN hartonomous_internal.import_model(source, 'safetensors', model_name, atom_size, coalesce(config, 'null'),
     coalesce(tokenizer, 'null'));
 COMMENT ON FUNCTION hartonomous.import_safetensors(text, text, integer, jsonb, jsonb) IS
-  'imports a safetensors file and returns the model''s number; an atom is a matrix row, cut above atom_size weights; '
+  'imports a safetensors file and returns the model''s number; an atom has atom_size weights '
+  '(NULL: a matrix row below 1024 weights, else as many rows as 32768 weights are, or a part of one); '
   'with config and tokenizer (config.json and tokenizer.json of a Llama, Qwen2 or Qwen3 checkpoint) the model can be '
   'evaluated and exported to GGUF; 22P03 if the file is malformed, 0A000 if it is part of a model, 22023 and 0A000 if '
   'config or tokenizer are invalid or not supported, 42710 if the name is taken, 42501 without the right to read files';
 
-CREATE FUNCTION hartonomous.import_safetensors(source text[], model_name text, atom_size integer DEFAULT 8192,
+CREATE FUNCTION hartonomous.import_safetensors(source text[], model_name text, atom_size integer DEFAULT NULL,
     config jsonb DEFAULT NULL, tokenizer jsonb DEFAULT NULL) RETURNS integer
   LANGUAGE sql VOLATILE PARALLEL UNSAFE COST 5000
   RETURN hartonomous_internal.import_model(source, 'safetensors', model_name, atom_size, coalesce(config, 'null'),
@@ -22,7 +23,7 @@ CREATE FUNCTION hartonomous.import_safetensors(source text[], model_name text, a
 COMMENT ON FUNCTION hartonomous.import_safetensors(text[], text, integer, jsonb, jsonb) IS
   'the same from the files of a checkpoint';
 
-CREATE FUNCTION hartonomous.import_safetensors(source bytea, model_name text, atom_size integer DEFAULT 8192,
+CREATE FUNCTION hartonomous.import_safetensors(source bytea, model_name text, atom_size integer DEFAULT NULL,
     config jsonb DEFAULT NULL, tokenizer jsonb DEFAULT NULL) RETURNS integer
   LANGUAGE sql VOLATILE PARALLEL UNSAFE COST 5000
   RETURN hartonomous_internal.import_model(source, 'safetensors', model_name, atom_size, coalesce(config, 'null'),
@@ -30,29 +31,30 @@ CREATE FUNCTION hartonomous.import_safetensors(source bytea, model_name text, at
 COMMENT ON FUNCTION hartonomous.import_safetensors(bytea, text, integer, jsonb, jsonb) IS
   'the same from a file of type bytea';
 
-CREATE FUNCTION hartonomous.import_safetensors(source oid, model_name text, atom_size integer DEFAULT 8192,
+CREATE FUNCTION hartonomous.import_safetensors(source oid, model_name text, atom_size integer DEFAULT NULL,
     config jsonb DEFAULT NULL, tokenizer jsonb DEFAULT NULL) RETURNS integer
   LANGUAGE sql VOLATILE PARALLEL UNSAFE COST 5000
   RETURN hartonomous_internal.import_model(source, 'safetensors', model_name, atom_size, coalesce(config, 'null'),
     coalesce(tokenizer, 'null'));
 COMMENT ON FUNCTION hartonomous.import_safetensors(oid, text, integer, jsonb, jsonb) IS 'the same from a large object';
 
-CREATE FUNCTION hartonomous.import_gguf(source text, model_name text, atom_size integer DEFAULT 8192)
+CREATE FUNCTION hartonomous.import_gguf(source text, model_name text, atom_size integer DEFAULT NULL)
   RETURNS integer
   LANGUAGE sql VOLATILE PARALLEL UNSAFE COST 5000
   RETURN hartonomous_internal.import_model(source, 'gguf', model_name, atom_size);
 COMMENT ON FUNCTION hartonomous.import_gguf(text, text, integer) IS
-  'imports a GGUF file and returns the model''s number; an atom is a matrix row, cut above atom_size weights; 22P03 if '
+  'imports a GGUF file and returns the model''s number; an atom has atom_size weights, a part of a '
+  'matrix row or as many rows as these are (NULL: a row below 1024 weights, else 32768 weights); 22P03 if '
   'the file is malformed, 0A000 if it is part of a split model, 42710 if the name is taken, 42501 without the right '
   'to read files';
 
-CREATE FUNCTION hartonomous.import_gguf(source bytea, model_name text, atom_size integer DEFAULT 8192)
+CREATE FUNCTION hartonomous.import_gguf(source bytea, model_name text, atom_size integer DEFAULT NULL)
   RETURNS integer
   LANGUAGE sql VOLATILE PARALLEL UNSAFE COST 5000
   RETURN hartonomous_internal.import_model(source, 'gguf', model_name, atom_size);
 COMMENT ON FUNCTION hartonomous.import_gguf(bytea, text, integer) IS 'the same from a file of type bytea';
 
-CREATE FUNCTION hartonomous.import_gguf(source oid, model_name text, atom_size integer DEFAULT 8192)
+CREATE FUNCTION hartonomous.import_gguf(source oid, model_name text, atom_size integer DEFAULT NULL)
   RETURNS integer
   LANGUAGE sql VOLATILE PARALLEL UNSAFE COST 5000
   RETURN hartonomous_internal.import_model(source, 'gguf', model_name, atom_size);

@@ -42,7 +42,8 @@ BEGIN
                      AND l.layer_id IS NOT NULL THEN 'wrong tensor_name' END,
                      CASE WHEN a.atom_sequence >= l.expected THEN 'outside its matrix' END,
                      CASE WHEN a.atom_sequence < l.expected AND hartonomous.weights_count(a.atom_data) <>
-                               least(l.atom_size, l.row_length - a.atom_sequence % l.pieces * l.atom_size)
+                               hartonomous_internal.atom_length(l.parameter_count, l.row_length, l.atom_size,
+                                 a.atom_sequence)
                           THEN 'wrong length' END,
                      CASE WHEN a.content_hash IS DISTINCT FROM sha256(a.atom_data::bytea) THEN 'wrong hash' END,
                      -- The mean square of an atom with a non-finite weight is not finite either.
@@ -50,8 +51,7 @@ BEGIN
                                AND hartonomous.weights_rms(a.atom_data) IN ('NaN', 'Infinity')
                           THEN 'not finite' END], NULL)) AS fault
               FROM hartonomous.tensor_atoms a
-              LEFT JOIN (SELECT k.layer_id, k.layer_name, k.row_length, k.atom_size,
-                                (k.row_length + k.atom_size - 1) / nullif(k.atom_size, 0) AS pieces,
+              LEFT JOIN (SELECT k.layer_id, k.layer_name, k.parameter_count, k.row_length, k.atom_size,
                                 hartonomous_internal.expected_atoms(k.parameter_count, k.row_length,
                                   k.atom_size) AS expected
                            FROM hartonomous.model_layers k WHERE k.model_id = $1) l USING (layer_id)

@@ -7,9 +7,10 @@ AS $$
 #variable_conflict use_variable
 BEGIN
   PERFORM hartonomous_internal.check_name(model_name);
-  IF atom_size IS NULL OR atom_size NOT BETWEEN 1 AND 1048576 THEN
+  IF atom_size NOT BETWEEN 1 AND 1048576 THEN
     PERFORM hartonomous_internal.raise_error('22023',
-      format('atom_size must be between 1 and 1048576, not %s', coalesce(atom_size::text, 'NULL')));
+      format('atom_size must be between 1 and 1048576, not %s', atom_size),
+      hint => 'Leave it out for the default, which is chosen by the length of the rows.');
   END IF;
   PERFORM hartonomous.create_store();
   IF EXISTS (SELECT FROM hartonomous.models m WHERE m.model_name = check_import.model_name) THEN
@@ -60,6 +61,7 @@ CREATE FUNCTION hartonomous_internal.begin_import(model_name text, atom_size int
 AS $$
 #variable_conflict use_variable
 BEGIN
+  atom_size := nullif(atom_size, 0);
   INSERT INTO hartonomous.models (model_name, architecture, metadata, source_sha256)
     VALUES (begin_import.model_name, hartonomous_internal.gguf_value(properties, 'general.architecture') #>> '{}',
       properties, sha256)
@@ -72,10 +74,12 @@ BEGIN
                                         parameter_count, row_length, atom_size, position)
     SELECT model, hartonomous_internal.layer_number(t.name), t.name, hartonomous_internal.layer_type(t.name),
            t.shape::bigint[], t.dtype, t.parameters, t.row_length,
-           hartonomous_internal.effective_atom_size(begin_import.atom_size, t.row_length, t.format), t.n - 1
+           hartonomous_internal.effective_atom_size(begin_import.atom_size, t.row_length, t.format,
+             t.shape::bigint[]), t.n - 1
       FROM unnest(names, dtypes, formats, shapes, row_lengths, counts)
         WITH ORDINALITY t (name, dtype, format, shape, row_length, parameters, n);
-  revision := hartonomous_internal.new_revision(model, 'import', 'import', jsonb_build_object('atom_size', atom_size));
+  revision := hartonomous_internal.new_revision(model, 'import', 'import',
+    jsonb_strip_nulls(jsonb_build_object('atom_size', atom_size)));
   partition := hartonomous_internal.create_atoms_partition(model, revision);
   RETURN NEXT;
 END
@@ -83,7 +87,7 @@ $$;
 COMMENT ON FUNCTION hartonomous_internal.begin_import(text, integer, jsonb, bytea, text[], text[], text[], text[],
   bigint[], bigint[]) IS
   'makes the rows of a model that is being imported, of its tensors and of its first revision, and the partition for '
-  'its atoms; 42710 if the model exists';
+  'its atoms; an atom_size of 0 is the default; 42710 if the model exists';
 
 CREATE FUNCTION hartonomous_internal.import_file(source anyelement, container text, config jsonb, tokenizer jsonb,
     model_name text, atom_size integer)
@@ -102,18 +106,17 @@ CREATE FUNCTION hartonomous_internal.warn_of_small_atoms(model integer, atom_siz
 AS $$
 #variable_conflict use_variable
 DECLARE
-  usual constant integer := 8192;
   factor constant numeric := round(physical_bytes::numeric / nullif(logical_bytes, 0), 2);
   wasted numeric;
 BEGIN
   SELECT (physical_bytes - logical_bytes)::numeric / nullif(atoms, 0)
          * (atoms - sum(hartonomous_internal.expected_atoms(l.parameter_count, l.row_length,
-             least(usual, l.row_length)::integer))) INTO wasted
+             hartonomous_internal.effective_atom_size(NULL, l.row_length, 'F32', l.tensor_shape)))) INTO wasted
     FROM hartonomous.model_layers l WHERE l.model_id = model;
-  IF atom_size < usual AND wasted > greatest(0.1 * logical_bytes, 1048576) THEN
+  IF atom_size IS NOT NULL AND wasted > greatest(0.1 * logical_bytes, 1048576) THEN
     RAISE WARNING 'atoms of % weights take % times the bytes of their weights on disk', atom_size, factor
       USING HINT
-      = format('Atoms of at most %s weights (the default atom_size) would take about %s times as much.', usual,
+      = format('Without atom_size, the atoms would take about %s times as much.',
         round((physical_bytes - wasted) / logical_bytes, 2));
   END IF;
 END
@@ -144,7 +147,7 @@ BEGIN
   END IF;
   PERFORM hartonomous_internal.check_import(model_name, atom_size);
   SELECT coalesce(jsonb_agg(to_jsonb(f)), '[]') INTO STRICT loaded
-    FROM hartonomous_internal.import_file(source, container, config, tokenizer, model_name, atom_size) f;
+    FROM hartonomous_internal.import_file(source, container, config, tokenizer, model_name, coalesce(atom_size, 0)) f;
   SELECT m.model_id, r.revision_id INTO STRICT model, revision
     FROM hartonomous.models m JOIN hartonomous.model_revisions r USING (model_id)
    WHERE m.model_name = import_model.model_name;

@@ -11,21 +11,31 @@ CREATE FUNCTION hartonomous_internal.columns_fingerprint(partition regclass) RET
 COMMENT ON FUNCTION hartonomous_internal.columns_fingerprint(regclass) IS
   'a literal that changes when a user adds or drops columns of the atoms';
 
--- Rows longer than atom_size are split into atoms of that size; the last one may be shorter.
+-- Rows longer than atom_size are split into atoms of that size; the last one may be shorter. Shorter ones are joined,
+-- and all rows of an atom have the same columns.
 CREATE FUNCTION hartonomous_internal.part_of_row(of_columns real[], row_length bigint, matrix_rows integer,
     atom_size integer, atom_sequence integer) RETURNS real[]
   LANGUAGE sql IMMUTABLE PARALLEL SAFE COST 1
 BEGIN ATOMIC
-  SELECT CASE WHEN cardinality(of_columns) <= atom_size THEN of_columns
+  SELECT CASE WHEN cardinality(of_columns) <= row_length AND atom_size >= row_length THEN of_columns
               ELSE of_columns[(m.first + p.first + 1)::integer
                               : (m.first + least(p.first + atom_size, row_length))::integer] END
-    FROM (SELECT (row_length + atom_size - 1) / nullif(atom_size, 0)) AS r (atoms_of_row),
-         LATERAL (SELECT atom_sequence / nullif(r.atoms_of_row, 0) / matrix_rows * row_length) AS m (first),
+    FROM (SELECT (row_length + atom_size - 1) / nullif(atom_size, 0),
+                 hartonomous_internal.rows_of_atom(row_length, atom_size)) AS r (atoms_of_row, rows_of_atom),
+         LATERAL (SELECT atom_sequence / nullif(r.atoms_of_row, 0) * r.rows_of_atom / matrix_rows * row_length)
+           AS m (first),
          LATERAL (SELECT atom_sequence % nullif(r.atoms_of_row, 0) * atom_size) AS p (first);
 END;
 COMMENT ON FUNCTION hartonomous_internal.part_of_row(real[], bigint, integer, integer, integer) IS
   'the numbers of those columns in which an atom lies, from an array with one number per column of each matrix in a '
   'tensor, one matrix after the other; NULL for atoms without weights';
+
+CREATE FUNCTION hartonomous_internal.quantize_rows(weights hartonomous.weights, format text, importance real[])
+  RETURNS hartonomous.weights
+  AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 5000;
+COMMENT ON FUNCTION hartonomous_internal.quantize_rows(hartonomous.weights, text, real[]) IS
+  'quantize() of one or more rows of a matrix, each by the importance of its columns; 2202E if the weights are no rows '
+  'of that many columns, 22023 if rows are no whole blocks, and the errors of quantize()';
 
 CREATE FUNCTION hartonomous_internal.rewrite_layer(run bigint, layer bigint) RETURNS void
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000

@@ -27,11 +27,13 @@ BEGIN
   COMMENT ON COLUMN hartonomous.model_layers.tensor_dtype IS 'format in the source file';
   COMMENT ON COLUMN hartonomous.model_layers.row_length IS 'number of weights in a row of the matrix';
   COMMENT ON COLUMN hartonomous.model_layers.atom_size IS
-  'number of weights in an atom; an atom lies in row atom_sequence / ceil(row_length / atom_size)';
+  'number of weights in an atom: a part of a row, or one or more whole rows. Part n of a row is atom row * parts + n '
+  'with parts = ceil(row_length / atom_size); an atom of rows begins in row atom_sequence * (atom_size / row_length)';
   COMMENT ON COLUMN hartonomous.model_layers.position IS 'position in the source file, from 0';
   COMMENT ON COLUMN hartonomous.model_layers.weights_geometry IS 'envelope of the atoms in x and y';
   COMMENT ON TABLE hartonomous.tensor_atoms IS
-  'one row per atom, a run of weights of one matrix row; a missing row stands for zeros; one partition per model';
+  'one row per atom, a part of a matrix row or several whole ones; a missing row stands for zeros; one '
+  'partition per model';
   COMMENT ON COLUMN hartonomous.tensor_atoms.revision_id IS 'the revision that wrote the partition';
   COMMENT ON COLUMN hartonomous.tensor_atoms.x IS 'first principal coordinate within the tensor, in [0, 100]';
   COMMENT ON COLUMN hartonomous.tensor_atoms.y IS 'second principal coordinate within the tensor, in [0, 100]';

@@ -103,7 +103,10 @@ BEGIN
     SELECT t.layer_id, t.layer_idx, t.layer_name, t.position, coalesce(s.shape, l.tensor_shape),
            coalesce(hartonomous_internal.shape_weights(s.shape)::bigint, l.parameter_count),
            coalesce(s.shape[cardinality(s.shape)], l.row_length),
-           least(l.atom_size, coalesce(s.shape[cardinality(s.shape)], l.atom_size))::integer
+           CASE WHEN s.shape IS NULL THEN l.atom_size
+                WHEN l.atom_size <= l.row_length THEN least(l.atom_size, s.shape[cardinality(s.shape)])::integer
+                ELSE hartonomous_internal.effective_atom_size((l.atom_size / l.row_length
+                       * s.shape[cardinality(s.shape)])::integer, s.shape[cardinality(s.shape)], 'F32', s.shape) END
       FROM hartonomous_internal.student_tensors(model, blocks) t
       JOIN hartonomous.model_layers l ON l.layer_id = t.layer_id
       LEFT JOIN LATERAL (

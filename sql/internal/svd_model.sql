@@ -89,13 +89,13 @@ DECLARE
   columns name[] := hartonomous_internal.atom_columns(target, source);
   tensor record;
 BEGIN
-  SELECT l.row_length, l.atom_size::bigint AS atom_size, (l.row_length + l.atom_size - 1) / l.atom_size AS per_row
-    INTO STRICT tensor FROM hartonomous.model_layers l WHERE l.layer_id = layer;
+  SELECT l.parameter_count, l.row_length, l.atom_size INTO STRICT tensor
+    FROM hartonomous.model_layers l WHERE l.layer_id = layer;
   EXECUTE format($sql$
     WITH parts AS (
       SELECT a.atom_sequence AS part, hartonomous.weights_slice($1,
-               a.atom_sequence / $2 * $3 + a.atom_sequence %% $2 * $4,
-               least($4, $3 - a.atom_sequence %% $2 * $4)) AS rest
+               hartonomous_internal.atom_offset($3, $4, a.atom_sequence),
+               hartonomous_internal.atom_length($2, $3, $4, a.atom_sequence)) AS rest
         FROM %1$s a WHERE a.layer_id = $5),
     kept AS (
       SELECT p.part, p.rest FROM parts p
@@ -113,7 +113,7 @@ BEGIN
                                 'hartonomous.weights_format(a.atom_data))'
                               ELSE format('a.%I', c) END, ', ') FROM unnest(columns) c))
     INTO atoms, bytes
-    USING residual, tensor.per_row, tensor.row_length, tensor.atom_size, layer, ratio;
+    USING residual, tensor.parameter_count, tensor.row_length, tensor.atom_size, layer, ratio;
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.write_residual(regclass, regclass, integer, bigint, hartonomous.weights,

@@ -47,16 +47,41 @@ END;
 COMMENT ON FUNCTION hartonomous_internal.gguf_value(jsonb, text) IS
   'value of a GGUF key in models.metadata; NULL if it is not there';
 
--- An atom of quantized weights is a whole number of blocks.
-CREATE FUNCTION hartonomous_internal.effective_atom_size(wanted integer, row_length bigint, storage_format text)
-  RETURNS integer
-  LANGUAGE sql STABLE STRICT PARALLEL SAFE COST 50
+-- What an atom takes on disk besides its weights is little of 32768 weights in any format (docs/manual/store.md). Of
+-- narrower matrices each row is an atom, so that small models can be pruned row by row.
+CREATE FUNCTION hartonomous_internal.default_atom_size(row_length bigint) RETURNS integer
+  LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE COST 1
+  RETURN CASE WHEN row_length < 1024 THEN greatest(row_length, 1) ELSE 32768 END;
+COMMENT ON FUNCTION hartonomous_internal.default_atom_size(bigint) IS
+  'number of weights that an atom may have if the import does not say it: a row, or 32768 if rows have 1024 or more';
+
+CREATE FUNCTION hartonomous_internal.rows_of_atom(row_length bigint, atom_size integer) RETURNS bigint
+  LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE COST 1
+  RETURN CASE WHEN row_length > 0 THEN greatest(atom_size / row_length, 1) ELSE 1 END;
+COMMENT ON FUNCTION hartonomous_internal.rows_of_atom(bigint, integer) IS
+  'number of rows in which an atom of a tensor has weights: 1 if it is a row or a part of one';
+
+-- An atom of quantized weights is a whole number of blocks. Atoms of several rows do not cross from one matrix (of an
+-- expert) into the next.
+CREATE FUNCTION hartonomous_internal.effective_atom_size(wanted integer, row_length bigint, storage_format text,
+    tensor_shape bigint[]) RETURNS integer
+  LANGUAGE sql STABLE PARALLEL SAFE COST 50
 BEGIN ATOMIC
-  SELECT greatest(1, least(row_length, (wanted + f.block_weights - 1) / f.block_weights * f.block_weights))::integer
-    FROM hartonomous.formats() f WHERE f.format = storage_format;
+  SELECT CASE WHEN w.size >= 2 * row_length AND r.rows > 1 AND row_length > 0
+              THEN row_length * CASE WHEN cardinality(tensor_shape) = 2 THEN least(w.size / row_length, r.rows)
+                ELSE (SELECT max(n) FROM generate_series(1, least(w.size / row_length, r.rows)) n
+                       WHERE r.rows % n = 0) END
+              ELSE greatest(1, least(row_length, (w.size + f.block_weights - 1) / f.block_weights * f.block_weights))
+         END::integer
+    FROM hartonomous.formats() f,
+         (SELECT coalesce(wanted, hartonomous_internal.default_atom_size(row_length)) AS size) w,
+         (SELECT CASE WHEN cardinality(tensor_shape) > 1 AND tensor_shape[cardinality(tensor_shape)] = row_length
+                      THEN tensor_shape[cardinality(tensor_shape) - 1] ELSE 1 END AS rows) r
+   WHERE f.format = storage_format;
 END;
-COMMENT ON FUNCTION hartonomous_internal.effective_atom_size(integer, bigint, text) IS
-  'number of weights in an atom of a tensor: the requested number rounded up to whole blocks, but at most a row';
+COMMENT ON FUNCTION hartonomous_internal.effective_atom_size(integer, bigint, text, bigint[]) IS
+  'number of weights in an atom of a tensor: the requested number (NULL: the default) rounded up to whole blocks of a '
+  'row, or rounded down to whole rows, at most those of one of its matrices';
 
 CREATE FUNCTION hartonomous_internal.carried_format(tensor_dtype text) RETURNS text
   LANGUAGE sql STABLE STRICT PARALLEL SAFE COST 50
@@ -78,9 +103,34 @@ CREATE FUNCTION hartonomous_internal.expected_atoms(parameter_count bigint, row_
   RETURNS bigint
   LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE COST 1
   RETURN CASE WHEN row_length < 1 OR atom_size < 1 THEN 0
-              ELSE parameter_count / row_length * ((row_length + atom_size - 1) / atom_size) END;
+              ELSE (parameter_count / row_length + hartonomous_internal.rows_of_atom(row_length, atom_size) - 1)
+                   / hartonomous_internal.rows_of_atom(row_length, atom_size)
+                   * ((row_length + atom_size - 1) / atom_size) END;
 COMMENT ON FUNCTION hartonomous_internal.expected_atoms(bigint, bigint, integer) IS
   'number of atoms of a tensor if none is missing';
+
+CREATE FUNCTION hartonomous_internal.atom_offset(row_length bigint, atom_size integer, atom_sequence integer)
+  RETURNS bigint
+  LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE COST 1
+  RETURN CASE WHEN row_length < 1 OR atom_size < 1 THEN 0
+              WHEN atom_size >= row_length
+              THEN atom_sequence * hartonomous_internal.rows_of_atom(row_length, atom_size) * row_length
+              ELSE atom_sequence / ((row_length + atom_size - 1) / atom_size) * row_length
+                   + atom_sequence % ((row_length + atom_size - 1) / atom_size) * atom_size END;
+COMMENT ON FUNCTION hartonomous_internal.atom_offset(bigint, integer, integer) IS
+  'number of weights of a tensor before those of an atom';
+
+CREATE FUNCTION hartonomous_internal.atom_length(parameter_count bigint, row_length bigint, atom_size integer,
+    atom_sequence integer) RETURNS bigint
+  LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE COST 1
+  RETURN CASE WHEN row_length < 1 OR atom_size < 1 THEN 0
+              WHEN atom_size >= row_length
+              THEN least(hartonomous_internal.rows_of_atom(row_length, atom_size) * row_length, greatest(parameter_count
+                     - hartonomous_internal.atom_offset(row_length, atom_size, atom_sequence), 0))
+              ELSE least(atom_size, row_length - atom_sequence % ((row_length + atom_size - 1) / atom_size) * atom_size)
+         END;
+COMMENT ON FUNCTION hartonomous_internal.atom_length(bigint, bigint, integer, integer) IS
+  'number of weights of an atom of a tensor';
 
 CREATE FUNCTION hartonomous_internal.shape_weights(tensor_shape bigint[]) RETURNS numeric
   LANGUAGE plpgsql IMMUTABLE STRICT PARALLEL SAFE COST 50

@@ -33,10 +33,12 @@ class stored_rows final : public matrix_rows {
   }
   void next(float* to) override {
     std::fill_n(to, tensor_.layout.row_length, 0.0f);
-    for (; pending_ && tensor_.layout.row_of(cursor_.sequence()) == row_; skip()) {
-      decode(cursor_.atom(), to + tensor_.layout.column_of(cursor_.sequence()));
+    const std::uint64_t first = row_++ * tensor_.layout.row_length, end = first + tensor_.layout.row_length;
+    for (; pending_; skip()) {
+      const std::uint64_t at = tensor_.layout.offset_of(cursor_.sequence());
+      decode_between(cursor_.atom(), at, first, end, to);
+      if (at + cursor_.atom().count() > end) break;  // the rest of the atom is in the next rows
     }
-    ++row_;
   }
   bool has(std::uint64_t atom) const override { return std::binary_search(atoms_.begin(), atoms_.end(), atom); }
   // Records an atom without decoding its weights; false at the end.

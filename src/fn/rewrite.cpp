@@ -132,15 +132,18 @@ const char* expression_of(const char* column, int32 revision, const changes& ask
   }
   if (is("atom_data") && asked.by_rows) return "atom_data";  // receive() replaces it
   if (is("atom_data") && (asked.quantized || asked.planned)) {
-    const char* importance =
-        asked.by_column ? psprintf(", hartonomous_internal.part_of_row($6, " INT64_FORMAT ", %d, %d, atom_sequence)",
-                                   asked.columns, asked.matrix_rows, asked.atom_size)
-                        : "";
-    if (!asked.planned) return psprintf("hartonomous.quantize(atom_data, $4%s)", importance);
+    const char* format = asked.planned ? target_format : "$4";
+    const char* quantized =
+        asked.by_column
+            ? psprintf(
+                  "hartonomous_internal.quantize_rows(atom_data, %s, hartonomous_internal.part_of_row($6, " INT64_FORMAT
+                  ", %d, %d, atom_sequence))",
+                  format, asked.columns, asked.matrix_rows, asked.atom_size)
+            : psprintf("hartonomous.quantize(atom_data, %s)", format);
+    if (!asked.planned) return quantized;
     return psprintf(
-        "CASE WHEN %s OPERATOR(pg_catalog.<>) hartonomous.weights_format(atom_data) "
-        "THEN hartonomous.quantize(atom_data, %s%s) ELSE atom_data END",
-        target_format, target_format, importance);
+        "CASE WHEN %s OPERATOR(pg_catalog.<>) hartonomous.weights_format(atom_data) THEN %s ELSE atom_data END",
+        target_format, quantized);
   }
   return nullptr;
 }

@@ -11,6 +11,7 @@ extern "C" {
 #include <cstring>
 #include <string>
 
+#include "hartonomous/codec.hpp"
 #include "hartonomous/error.hpp"
 #include "hartonomous/statistics.hpp"
 #include "hartonomous/weights.hpp"
@@ -190,6 +191,30 @@ HARTONOMOUS_FUNCTION(quantize_weights) {
   const weights_floats values(w);
   if (PG_NARGS() > 2) PG_RETURN_POINTER(encode_by_importance(f, values.values(), PG_GETARG_DATUM(2)));
   PG_RETURN_POINTER(encode(f, values.values(), {}));
+}
+
+// Some formats choose the scales of a block by the size of the whole row, so that rows are quantized one by one.
+HARTONOMOUS_FUNCTION(quantize_rows) {
+  const weights_view w(PG_GETARG_DATUM(0));
+  const format f = format_argument(call([&] { return PG_GETARG_TEXT_PP(1); }));
+  const real_array_view importance(PG_GETARG_DATUM(2));
+  const std::size_t columns = importance.values().size(), rows = columns > 0 ? w.count() / columns : 0;
+  if (rows * columns != w.count()) {
+    throw error(sqlstate::array_subscript_error,
+                std::to_string(w.count()) + " weights are no rows of " + std::to_string(columns));
+  }
+  if (rows > 1 && columns % traits_of(f).block_weights != 0) {
+    throw error(sqlstate::invalid_parameter_value,
+                "rows of " + std::to_string(columns) + " weights fit no block of " + traits_of(f).name);
+  }
+  const weights_floats values(w);
+  weights_varlena* result = new_weights(f, w.count());
+  backend_interrupts interrupts;
+  for (std::size_t row = 0; row < rows; ++row) {
+    quantize(f, values.values().subspan(row * columns, columns), importance.values(),
+             result->blocks() + row * bytes_of(f, columns), interrupts);
+  }
+  PG_RETURN_POINTER(result);
 }
 
 HARTONOMOUS_FUNCTION(quantize_real_array) {

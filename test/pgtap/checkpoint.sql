@@ -49,7 +49,7 @@ SELECT is((SELECT metadata FROM models WHERE model_id = :again), metadata, 'its 
 SELECT is_empty(format('SELECT tensor_name, atom_sequence, content_hash FROM tensor_atoms WHERE model_id = %s EXCEPT
   SELECT tensor_name, atom_sequence, content_hash FROM tensor_atoms WHERE model_id = %s', :m, :again), 'and weights');
 -- NULL: a safetensors file like any other
-SELECT import_safetensors(little_checkpoint(), 'plain', 8192, NULL, NULL) AS plain \gset
+SELECT import_safetensors(little_checkpoint(), 'plain', NULL, NULL, NULL) AS plain \gset
 SELECT is(metadata ->> 'format', 'safetensors', 'without a config') FROM models WHERE model_id = :plain;
 SELECT import_safetensors(little_checkpoint(), 'mute', config => little_config()) AS mute \gset
 SELECT throws_ok(format('SELECT tokenize(%s, ''a'')', :mute), '22023', 'the model has no tokenizer',

@@ -2,7 +2,7 @@
 BEGIN;
 \ir lib/model_files.sql
 \ir lib/language_models.sql
-SELECT plan(51);
+SELECT plan(54);
 SELECT create_store() \g /dev/null
 SET LOCAL hartonomous.model_cache_size = 0;
 
@@ -207,5 +207,12 @@ SELECT is((SELECT count(*) FROM lib.before WHERE expert = 3), (SELECT count(*) F
    WHERE b.expert = 3), 'it is pruned');
 SELECT ok(count(*) > 10 AND bool_and(weights_count(a.atom_data) = 4), 'and others are refitted') FROM lib.before b
   JOIN tensor_atoms a USING (tensor_atom_id) WHERE a.model_id = :scored AND a.atom_data::text <> b.atom_data::text;
+-- Atoms of several rows: as many as divide those of an expert, so that none has rows of two.
+SELECT import_gguf(routed_gguf(), 'joined rows', 80) AS j \gset
+SELECT is(array_agg(atom_size ORDER BY position), '{64,64,48}', 'rows of one expert are joined')
+  FROM model_layers WHERE model_id = :j AND layer_name LIKE '%exps%';
+SELECT is(perplexity(:j, story(), 32)::text, :'p', 'and say the same');
+SELECT ok(export_gguf(a, provenance => false) = export_gguf(b, provenance => false), 'without an expert, too') FROM (
+  SELECT extract_by_experts(:j, 0.75, 'joined of 3') AS a, extract_by_experts(:m, 0.75, 'rows of 3') AS b) s;
 SELECT * FROM finish();
 ROLLBACK;

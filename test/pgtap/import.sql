@@ -26,8 +26,8 @@ SELECT is(gguf_value(NULL, 'a'), NULL, 'gguf_value(NULL)');
 SELECT results_eq(
   'SELECT revision_id, model_id, parent_revision_id, base_revision_id, held_revision_id, stage, kind, parameters, '
   'atom_count, logical_bytes, state FROM model_revisions',
-  $$VALUES (1, 1, NULL::int, 1, 1, 'import', 'import', jsonb '{"atom_size": 8192}', 101::bigint, 4 * 9424::bigint,
-    'live')$$, 'model_revisions');
+  $$VALUES (1, 1, NULL::int, 1, 1, 'import', 'import', jsonb '{}', 101::bigint, 4 * 9424::bigint, 'live')$$,
+  'model_revisions');
 SELECT is(physical_bytes, pg_total_relation_size('hartonomous_partitions.tensor_atoms_m1_r1'), 'physical_bytes')
   FROM model_revisions;
 
@@ -188,25 +188,32 @@ SELECT results_eq(
     'WHERE l.model_id = %s GROUP BY l.layer_id ORDER BY l.layer_id',
     :split),
   $$VALUES ('token_embd.weight', 64, 20::bigint), ('blk.0.attn_norm.weight', 64, 1), ('blk.0.attn_q.weight', 100, 30),
-    ('blk.0.ffn_down.weight', 100, 60), ('output.weight', 9, 40)$$,
-  'rows longer than atom_size are split');
+    ('blk.0.ffn_down.weight', 100, 60), ('output.weight', 99, 4)$$,
+  'rows longer than atom_size are split, and short ones are joined');
 SELECT is_empty(format($$SELECT layer_name, atom_sequence FROM tensor_atoms a JOIN model_layers l USING (model_id,
   layer_id)
    CROSS JOIN LATERAL (SELECT (row_length + atom_size - 1) / atom_size AS per_row) p
    CROSS JOIN LATERAL (SELECT atom_sequence / per_row AS r, atom_sequence %% per_row * atom_size AS c) place
    CROSS JOIN LATERAL (SELECT data FROM unnest(little_tensors()) t WHERE t.name = layer_name) file
-   WHERE model_id = %s AND a.atom_data::bytea IS DISTINCT FROM substr(data, (4 * (row_length * r + c) + 1)::int, 4 *
+   WHERE model_id = %s AND atom_size <= row_length
+   AND a.atom_data::bytea IS DISTINCT FROM substr(data, (4 * (row_length * r + c) + 1)::int, 4 *
      least(atom_size, row_length - c)::int)$$, :split),
   'atom_sequence / ceil(row_length / atom_size) is the row, the rest the place in it');
+SELECT is(count(*), 4::bigint, 'an atom of rows begins with row atom_sequence * (atom_size / row_length)')
+  FROM tensor_atoms a JOIN model_layers l USING (model_id, layer_id)
+  CROSS JOIN LATERAL (SELECT data FROM unnest(little_tensors()) t WHERE t.name = layer_name) file
+ WHERE model_id = :split AND atom_size > row_length AND a.atom_data::bytea
+   = substr(data, (4 * row_length * (atom_sequence * (atom_size / row_length)) + 1)::int, 4 * atom_size);
 SELECT is_empty(format('SELECT * FROM wrong_importance(%s)', :split), 'their importance is their own');
 SELECT ok(export_gguf(:split) = little_gguf(), 'together they are the file');
 SELECT import_gguf(little_gguf(), 'single', atom_size => 1) AS single \gset
 SELECT is(count(*), 9424::bigint, 'atoms of one weight') FROM tensor_atoms WHERE model_id = :single;
 SELECT ok(export_gguf(:single) = little_gguf(), 'are the file, too');
-SELECT is(effective_atom_size(wanted, row_length, format), expected, format('effective_atom_size(%s, %s, %s)', wanted,
-  row_length, format))
+SELECT is(effective_atom_size(wanted, row_length, format, ARRAY[row_length]), expected,
+  format('effective_atom_size(%s, %s, %s)', wanted,
+    row_length, format))
   FROM (VALUES (8192, 64, 'F32', 64), (100, 256, 'Q8_0', 128), (1, 256, 'Q4_K', 256), (300, 1024, 'Q4_K', 512),
-               (1, 0, 'F32', 1), (1048576, 3000000000, 'F32', 1048576), (NULL, 64, 'F32', NULL)
+               (1, 0, 'F32', 1), (1048576, 3000000000, 'F32', 1048576), (NULL, 64, 'F32', 64)
   ) v (wanted, row_length, format, expected);
 
 -- Quantized files and formats that are only carried: their blocks as they are
@@ -260,7 +267,8 @@ SELECT results_eq(
     'SELECT layer_name, atom_size, count(*) FROM tensor_atoms a JOIN model_layers l USING (layer_id) '
     'WHERE l.model_id = %s GROUP BY l.layer_id ORDER BY l.layer_id LIMIT 3',
     :blocks),
-  $$VALUES ('q8.weight', 64, 12::bigint), ('q4k.weight', 256, 6), ('half.weight', 5, 12)$$, 'atoms are whole blocks');
+  $$VALUES ('q8.weight', 64, 12::bigint), ('q4k.weight', 256, 6), ('half.weight', 20, 3)$$,
+  'atoms are whole blocks, or whole rows');
 SELECT ok(export_gguf(:blocks) = quantized_gguf(), 'which together are the file');
 
 -- GGUF: tensors without a weight, and single numbers, which have no dimension
@@ -457,7 +465,7 @@ SELECT throws_ok($$SELECT begin_import('little', 1, '{}', '', '{}', '{}', '{}', 
 -- Arguments
 SELECT throws_ok(format('SELECT import_gguf(little_gguf(), %s)', arguments), state, NULL, arguments) FROM (VALUES
   ('''little''', '42710'), ('NULL', '22023'), ('''''', '22023'), ('''x'', 0', '22023'), ('''x'', -1', '22023'),
-    ('''x'', 1048577', '22023'), ('''x'', NULL', '22023')) v (arguments, state);
+    ('''x'', 1048577', '22023')) v (arguments, state);
 SELECT throws_ok($$SELECT import_gguf(NULL::bytea, 'x')$$, '22004', 'the source of a model cannot be NULL',
   'NULL bytea');
 SELECT throws_ok($$SELECT import_gguf(NULL::text, 'x')$$, '22004', NULL, 'NULL path');

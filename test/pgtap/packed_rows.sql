@@ -46,7 +46,8 @@ BEGIN
   PERFORM bt_index_parent_check(indexrelid, true, true) FROM pg_index WHERE indrelid = toast(part);
 END $$;
 
--- Rows of 4, 8, 2.3 and 3.4 kB, and a few that stay in line, in one model: every one is there, as it was in the file.
+-- Atoms of 64 kB, of rows that are joined, and a few rows that stay in line, in one model: every one is there, as it
+-- was in the file.
 CREATE TABLE lib.tensors AS
   SELECT w AS columns, matrix(w, 2400 * 1024 / w, n::integer - 1) AS tensor
     FROM unnest('{2048,4096,1152,1680,100}'::integer[]) WITH ORDINALITY u (w, n);
@@ -66,7 +67,7 @@ SELECT is((SELECT count(*) FROM check_model(:model)), 0::bigint, 'check_model() 
 -- What it costs. PostgreSQL's own placement takes 1.30 to 1.36 times the bytes of the weights in TOAST.
 CREATE FUNCTION lib.toast_ratio(columns integer, count integer) RETURNS double precision LANGUAGE plpgsql AS $$
 DECLARE
-  model integer := import_gguf(gguf(ARRAY[matrix(columns, count)]), 'rows of ' || columns);
+  model integer := import_gguf(gguf(ARRAY[matrix(columns, count)]), 'rows of ' || columns, columns);
   part regclass := live_partition(model);
   bytes double precision := pg_relation_size(toast(part));
 BEGIN
@@ -78,7 +79,7 @@ SELECT cmp_ok(toast_ratio(columns, 4400 * 1024 / columns), '<', least,
     (4096, 1.04)) v (columns, least);
 
 -- Small models go where others have left room, as in any insert.
-SELECT import_gguf(gguf(ARRAY[matrix(2048, 3)]), 'small') AS small \gset
+SELECT import_gguf(gguf(ARRAY[matrix(2048, 3)]), 'small', 2048) AS small \gset
 SELECT ok(pg_relation_size(toast(live_partition(:small))) <= 2 * 8192, 'a tensor of 12 kB takes two pages of TOAST');
 
 -- Stages write so, too, and undo what they wrote.
@@ -102,7 +103,7 @@ SELECT is(digest(:model), :'original', 'rolled back');
 SELECT layer(:model, 'blk.0.ffn_up.weight') AS up \gset
 UPDATE tensor_atoms SET atom_data = quantize(atom_data, 'F32') WHERE layer_id = :up AND atom_sequence = 7;
 SELECT is((SELECT dequantize(atom_data) FROM tensor_atoms WHERE layer_id = :up AND atom_sequence = 7),
-  (SELECT dequantize(weights('F16', 2048, substr((tensor).data, 7 * 4096 + 1, 4096))) FROM lib.tensors
+  (SELECT dequantize(weights('F16', 32768, substr((tensor).data, 7 * 65536 + 1, 65536))) FROM lib.tensors
     WHERE columns = 2048),
   'an updated row has the same weights');
 DELETE FROM tensor_atoms WHERE layer_id = :up AND atom_sequence <> 7;
@@ -113,7 +114,7 @@ SELECT is_empty(format('SELECT wrong_chunks(%L)', :'part'), '... nor left withou
 -- Rows with other values out of line are not packed: those are copied as an insert does. Each is 6 kB.
 ALTER TABLE tensor_atoms ADD COLUMN note text;
 ALTER TABLE tensor_atoms ALTER note SET STORAGE EXTERNAL;
-SELECT import_gguf(gguf(ARRAY[matrix(2048, 1200)]), 'noted') AS noted \gset
+SELECT import_gguf(gguf(ARRAY[matrix(2048, 1200)]), 'noted', 2048) AS noted \gset
 UPDATE tensor_atoms SET note = repeat(md5(atom_sequence::text), 200) WHERE model_id = :noted AND atom_sequence % 3 = 0;
 CALL quantize_model(:noted, 'F32', layer_pattern => 'blk.%');
 SELECT is((SELECT count(*) FROM tensor_atoms WHERE model_id = :noted
@@ -127,12 +128,12 @@ SELECT is_empty(format('SELECT damage(%L)', live_partition(:noted)), '... and no
 -- Columns that are stored otherwise are left to PostgreSQL.
 ALTER TABLE tensor_atoms ALTER atom_data SET STORAGE EXTENDED;
 SELECT import_gguf(gguf(ARRAY[ROW('blk.0.ffn_up.weight', '{4096,800}', 1, zeros(4096 * 800 * 2))::tensor]),
-  'zeros') AS zeros \gset
+  'zeros', 4096) AS zeros \gset
 SELECT ok(pg_total_relation_size(live_partition(:zeros)) < 4096 * 800 * 2 / 4, 'compressed if a user wishes so');
 SELECT is((SELECT count(*) FROM tensor_atoms WHERE model_id = :zeros AND atom_data::bytea = zeros(8192)), 800::bigint,
   '... and as imported');
 ALTER TABLE tensor_atoms ALTER atom_data SET STORAGE EXTERNAL;
-SELECT import_gguf(gguf(ARRAY[matrix(2048, 1200)]), 'last') AS last \gset
+SELECT import_gguf(gguf(ARRAY[matrix(2048, 1200)]), 'last', 2048) AS last \gset
 SELECT is(
   (SELECT md5(string_agg(atom_data::bytea, '' ORDER BY atom_sequence)) FROM tensor_atoms WHERE model_id = :last),
   (SELECT md5((matrix(2048, 1200)).data)), 'and packed again');

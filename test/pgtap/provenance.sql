@@ -64,7 +64,7 @@ SELECT results_eq(format('SELECT bytes, extension_version, seconds, created_at F
   format('SELECT logical_bytes, extension_version, seconds, created_at FROM model_revisions WHERE revision_id IN (%s)
     ORDER BY revision_id', concat_ws(',', :r1, :r2, :r3)), 'with what the revision records');
 SELECT is((SELECT bits_per_weight FROM model_lineage(:m) WHERE revision_id = :r1), 32.00, 'bits per weight of F32');
-SELECT is(parameters, jsonb_build_object('atom_size', 8192, 'source_sha256', encode(sha256(wide_gguf()), 'hex')),
+SELECT is(parameters, jsonb_build_object('source_sha256', encode(sha256(wide_gguf()), 'hex')),
   'of the import, the hash of the file') FROM model_lineage(:m) WHERE stage = 'import';
 SELECT is(parameters ->> 'format', 'Q8_0', 'of a stage, its parameters') FROM model_lineage(:m)
  WHERE stage = 'quantize';

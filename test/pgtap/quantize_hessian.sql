@@ -14,7 +14,7 @@ CREATE FUNCTION lib.import(name text, atom_size integer) RETURNS integer LANGUAG
       ROW('output.weight', '{64,20}', 0, waves(20, 64, 6))::tensor],
       ARRAY[kv_text('general.architecture', 'llama'), kv_u32('llama.block_count', 2)]), name, atom_size)
 $$;
-SELECT import('m', 8192) AS m \gset
+SELECT import('m', NULL) AS m \gset
 SELECT import('parts', 32) AS parts \gset
 SELECT current_revision(:m) AS imported \gset
 

@@ -5,10 +5,11 @@ BEGIN;
 SELECT plan(22);
 CREATE FUNCTION lib.wide() RETURNS bytea LANGUAGE sql IMMUTABLE
   RETURN (SELECT string_agg(lib.waves(1, 1024, k), '' ORDER BY k) FROM generate_series(1, 300) k);
--- 300 rows of 4 kB (three chunks each), 300 that stay inline, 3 of 400 kB.
+-- 300 rows of 4 kB (three chunks each), 300 that stay inline, 3 of 400 kB. Matrices of one row keep them from being
+-- joined.
 SELECT import_gguf(gguf(ARRAY[
-  ROW('blk.0.ffn_up.weight', '{1024,300}', 0, wide())::tensor,
-  ROW('blk.0.ffn_gate.weight', '{64,300}', 0, waves(300, 64, 2))::tensor,
+  ROW('blk.0.ffn_up.weight', '{1024,1,300}', 0, wide())::tensor,
+  ROW('blk.0.ffn_gate.weight', '{64,1,300}', 0, waves(300, 64, 2))::tensor,
   ROW('blk.0.ffn_down.weight', '{100000,3}', 0,
     (SELECT string_agg(waves(1, 1000, k), '' ORDER BY k) FROM generate_series(1, 300) k))::tensor]), 'm',
   131072) AS model \gset

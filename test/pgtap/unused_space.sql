@@ -8,7 +8,7 @@ SET search_path = lib, hartonomous, hartonomous_internal, hartonomous_partitions
 SET client_min_messages = warning;
 SELECT plan(9);
 SELECT import_gguf(gguf(ARRAY[ROW('blk.0.ffn_up.weight', '{2048,300}', 0, zeros(2048 * 300 * 4))::tensor]),
-  'm') AS model \gset
+  'm', 2048) AS model \gset
 SELECT live_partition(:model) AS part \gset
 ALTER TABLE :part SET (autovacuum_enabled = off, toast.autovacuum_enabled = off);
 SELECT pg_stat_force_next_flush() \g /dev/null

@@ -369,9 +369,9 @@ TEST(Importance, StandardizedNumbersHaveMeanZeroAndDeviationOne) {
 }
 
 TEST(Importance, TheLogarithmIsThatOfTheRootMeanSquare) {
-  EXPECT_FLOAT_EQ(log_root_mean_square(std::vector<float>{3, -3, 3, -3}), std::log(3.0F));
-  EXPECT_FLOAT_EQ(log_root_mean_square(std::vector<float>{1e-30F, 1e-30F}), std::log(1e-30F));
-  EXPECT_EQ(log_root_mean_square(std::vector<float>{0, 0}), -std::numeric_limits<float>::infinity());
+  EXPECT_FLOAT_EQ(log_root_mean_square(std::vector<float>{3, -3, 3, -3}, 4), std::log(3.0F));
+  EXPECT_FLOAT_EQ(log_root_mean_square(std::vector<float>{1e-30F, 1e-30F}, 2), std::log(1e-30F));
+  EXPECT_EQ(log_root_mean_square(std::vector<float>{0, 0}, 2), -std::numeric_limits<float>::infinity());
 }
 
 }  // namespace

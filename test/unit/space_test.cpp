@@ -66,6 +66,27 @@ TEST(AtomLayout, RowsAreCutAndTheLastAtomIsShorter) {
   EXPECT_EQ((atom_layout{0, 0, 1}.atoms()), 0u);
 }
 
+TEST(AtomLayout, RowsAreJoinedAndTheLastAtomHasFewer) {
+  const atom_layout layout = {7, 10, 35};
+  EXPECT_EQ(layout.rows_per_atom(), 3u);
+  EXPECT_EQ(layout.atoms(), 3u);
+  EXPECT_EQ(layout.row_of(2), 6u);
+  EXPECT_EQ(layout.column_of(2), 0u);
+  EXPECT_EQ(layout.offset_of(1), 30u);
+  EXPECT_EQ(layout.length_of(1), 30u);
+  EXPECT_EQ(layout.length_of(2), 10u);
+  EXPECT_EQ(layout.length_of(3), 0u);
+  EXPECT_EQ(layout.first_atom(5), 1u);
+  EXPECT_EQ(layout.end_atom(3), 1u);
+  EXPECT_EQ(layout.end_atom(4), 2u);
+  EXPECT_EQ(layout.of_single_rows().atoms(), 7u);
+  const atom_layout cut = {3, 10, 4};
+  EXPECT_EQ(cut.first_atom(2), 6u);
+  EXPECT_EQ(cut.end_atom(2), 6u);
+  EXPECT_EQ(cut.offset_of(5), 18u);
+  EXPECT_EQ(cut.of_single_rows().atoms(), 9u);
+}
+
 TEST(PrincipalPlane, FindsThePlaneOfRankTwoRows) {
   // Rows are combinations of two directions only.
   const std::size_t rows = 40, columns = 50;
@@ -129,6 +150,37 @@ TEST(TensorSpace, SpansTheSpace) {
   EXPECT_EQ(high[1], 100.0f);
   EXPECT_NEAR(sum / 800, 0.0, 1e-4);
   EXPECT_NEAR(squares / 800, 1.0, 1e-3);
+}
+
+// The coordinates of atoms of rows are the means of the rows' coordinates, up to the scale; importance is that of all
+// weights. Of 10 rows the last atom has one.
+TEST(TensorSpace, AtomsOfRowsAddUpTheirRows) {
+  const std::vector<float> m = random_matrix(10, 48, 9);
+  const std::vector<atom_position> rows = positions_of(m, {10, 48, 48}), joined = positions_of(m, {10, 48, 150});
+  ASSERT_EQ(joined.size(), 4u);
+  std::vector<double> means, logarithms;
+  for (std::size_t atom = 0; atom < 4; ++atom) {
+    double x = 0, energy = 0;
+    const std::size_t first = 3 * atom, end = std::min<std::size_t>(first + 3, 10);
+    for (std::size_t r = first; r < end; ++r) {
+      x += rows[r].x;
+      for (std::size_t i = r * 48; i < (r + 1) * 48; ++i) energy += double{m[i]} * m[i];
+    }
+    const auto count = static_cast<double>(end - first);
+    means.push_back(x / count);
+    logarithms.push_back(0.5 * std::log(energy / (48 * count)));
+    const std::vector<float> weights(m.begin() + static_cast<std::ptrdiff_t>(first * 48),
+                                     m.begin() + static_cast<std::ptrdiff_t>(end * 48));
+    EXPECT_NEAR(log_root_mean_square(weights, 48), logarithms.back(), 1e-6);
+  }
+  const auto [low, high] = std::minmax_element(means.begin(), means.end());
+  double mean = 0, variance = 0;
+  for (const double l : logarithms) mean += l / 4;
+  for (const double l : logarithms) variance += (l - mean) * (l - mean) / 4;
+  for (std::size_t atom = 0; atom < 4; ++atom) {
+    EXPECT_NEAR(joined[atom].x, 100 * (means[atom] - *low) / (*high - *low), 1e-2);
+    EXPECT_NEAR(joined[atom].importance, (logarithms[atom] - mean) / std::sqrt(variance), 1e-4);
+  }
 }
 
 TEST(TensorSpace, ImportanceFollowsTheSizeOfTheWeights) {

@@ -27,6 +27,23 @@ TEST(Usage, EnergiesFollowTheDefinition) {
   EXPECT_EQ(usage.tokens, (std::vector<std::uint64_t>{2, 2, 5, 5}));
 }
 
+// An atom of rows has the energy of all of them, and took part in a token once. Rows come in any portions.
+TEST(Usage, AddsUpTheRowsOfAnAtom) {
+  usage_meter meter([](const std::string&) { return atom_layout{3, 2, 5}; });
+  const std::vector<float> x = {1, 2, 3, 4};  // two tokens: the columns have energies 10 and 20
+  meter.input("m", {0, 3}, x.data(), 2, 2);
+  const std::vector<float> w = {1, 0, 0, 1, 2, 1};
+  meter.rows("m", 0, 1, w.data(), 2);
+  meter.rows("m", 1, 2, w.data() + 2, 2);
+  meter.lookups("e", 1, 4, w.data(), 2);
+  const auto& m = meter.tensors().at("m");
+  EXPECT_EQ(m.energies, (std::vector<double>{30, 60}));
+  EXPECT_EQ(m.tokens, (std::vector<std::uint64_t>{2, 2}));
+  const auto& e = meter.tensors().at("e");
+  EXPECT_EQ(e.energies, (std::vector<double>{4, 0}));
+  EXPECT_EQ(e.tokens, (std::vector<std::uint64_t>{4, 0}));
+}
+
 TEST(Usage, SeesEveryMatrixAndEveryToken) {
   network_test::gguf_tensors tensors(std::string(HARTONOMOUS_TEST_DIR) + "/golden/random-qwen3.gguf");
   no_interrupts none;

@@ -20,7 +20,7 @@ void add_atom_energies(const atom_layout& layout, span<const float> row, const d
   std::size_t column = 0;
   for (std::uint64_t atom = 0; atom < layout.atoms_per_row(); ++atom) {
     double sum = 0.0;
-    for (const std::size_t end = column + layout.length_of(atom); column < end; ++column) {
+    for (const std::size_t end = column + layout.length_in_row(atom); column < end; ++column) {
       const double weight = double{row[column]};
       sum += weight * weight * columns[column];
     }

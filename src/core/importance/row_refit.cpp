@@ -32,7 +32,7 @@ divided_row divide(const atom_layout& layout, const std::uint8_t* gone) {
   std::size_t column = 0;
   for (std::uint64_t atom = 0; atom < layout.atoms_per_row(); ++atom) {
     columns& to = gone[atom] != 0 ? row.gone : row.kept;
-    for (const std::size_t end = column + layout.length_of(atom); column < end; ++column) to.push_back(column);
+    for (const std::size_t end = column + layout.length_in_row(atom); column < end; ++column) to.push_back(column);
   }
   return row;
 }

@@ -23,6 +23,12 @@ double root_of(double energy, span<const float> weights) {
   return in_range ? std::sqrt(energy / static_cast<double>(weights.size())) : rms(weights);
 }
 
+// The sum of squares, also of such weights.
+double energy_of(double energy, span<const float> weights) {
+  const double root = root_of(energy, weights);
+  return root * root * static_cast<double>(weights.size());
+}
+
 // One pass over the weights. Sums are in float over 16 lanes and 1024 weights, then in double. This is exact enough for
 // a position, several times as fast as double throughout, and the same on every machine.
 moments moments_of(span<const float> w, const float* first, const float* second) {
@@ -77,6 +83,7 @@ tensor_space::tensor_space(const atom_layout& layout, principal_plane plane)
 }
 
 void tensor_space::add_row(span<const float> row) {
+  if (layout_.rows_per_atom() > 1) return add_to_atom(row);
   for (std::uint64_t column = 0; column < layout_.row_length; column += layout_.atom_size) {
     const std::size_t length = std::min<std::uint64_t>(layout_.atom_size, layout_.row_length - column);
     const moments m =
@@ -87,8 +94,30 @@ void tensor_space::add_row(span<const float> row) {
   }
 }
 
-float log_root_mean_square(span<const float> weights) {
-  return static_cast<float>(std::log(root_of(moments_of(weights, weights.data(), weights.data()).energy, weights)));
+void tensor_space::add_to_atom(span<const float> row) {
+  const moments m = moments_of(row, plane_.first.data(), plane_.second.data());
+  first_ += m.first;
+  second_ += m.second;
+  energy_ += energy_of(m.energy, row);
+  ++rows_;
+  const std::uint64_t length = layout_.length_of(positions_.size());
+  if (rows_ * layout_.row_length < length) return;
+  const auto rows = static_cast<double>(rows_);
+  positions_.push_back({static_cast<float>(first_ / rows), static_cast<float>(second_ / rows),
+                        static_cast<float>(std::log(std::sqrt(energy_ / static_cast<double>(length))))});
+  first_ = second_ = energy_ = 0;
+  rows_ = 0;
+}
+
+float log_root_mean_square(span<const float> weights, std::size_t row_length) {
+  const auto energy = [](span<const float> w) { return moments_of(w, w.data(), w.data()).energy; };
+  if (weights.size() <= row_length) return static_cast<float>(std::log(root_of(energy(weights), weights)));
+  double sum = 0;
+  for (std::size_t first = 0; first < weights.size(); first += row_length) {
+    const span<const float> row = weights.subspan(first, row_length);
+    sum += energy_of(energy(row), row);
+  }
+  return static_cast<float>(std::log(std::sqrt(sum / static_cast<double>(weights.size()))));
 }
 
 // Values that are not finite count neither in the range of x and y nor in the mean and deviation of importance.
@@ -165,7 +194,8 @@ std::vector<atom_position> atom_positions(const atom_layout& layout, matrix_rows
   for (std::uint64_t i = 0; i < layout.rows; ++i) {
     rows.next(row.data());
     space.add_row(row);
-    for (std::uint64_t atom = i * layout.atoms_per_row(); atom < (i + 1) * layout.atoms_per_row(); ++atom) {
+    const bool ends_atoms = i + 1 == layout.rows || (i + 1) % layout.rows_per_atom() == 0;
+    for (std::uint64_t atom = layout.first_atom(i); ends_atoms && atom < layout.end_atom(i + 1); ++atom) {
       if (!rows.has(atom)) space.leave_out(atom);
     }
   }

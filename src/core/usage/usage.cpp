@@ -46,12 +46,14 @@ void usage_meter::input(const std::string&, row_range, const float* x, std::size
 void usage_meter::rows(const std::string& tensor, std::size_t first, std::size_t count, const float* weights,
                        std::size_t columns) {
   tensor_usage& usage = usage_of(tensor);
-  const std::uint64_t per_row = usage.layout.atoms_per_row();
-  for (std::uint64_t atom = first * per_row; atom < (first + count) * per_row; ++atom) {
-    const float* row = weights + (usage.layout.row_of(atom) - first) * columns;
-    const std::uint64_t column = usage.layout.column_of(atom);
-    usage.energies[atom] += weighted_energy(row + column, column_energy_.data() + column, usage.layout.length_of(atom));
-    usage.tokens[atom] += input_tokens_;
+  for (std::size_t row = first; row < first + count; ++row, weights += columns) {
+    for (std::uint64_t atom = usage.layout.first_atom(row); atom < usage.layout.end_atom(row + 1); ++atom) {
+      const std::uint64_t column = usage.layout.column_of(atom),
+                          length = std::min(usage.layout.length_of(atom), columns);
+      usage.energies[atom] += weighted_energy(weights + column, column_energy_.data() + column, length);
+      // The rows of an atom have the same input.
+      if (row == usage.layout.row_of(atom)) usage.tokens[atom] += input_tokens_;
+    }
   }
 }
 
@@ -59,10 +61,9 @@ void usage_meter::lookups(const std::string& tensor, std::size_t row, std::size_
                           std::size_t columns) {
   tensor_usage& usage = usage_of(tensor);
   const std::vector<double> ones(columns, static_cast<double>(tokens));
-  const std::uint64_t per_row = usage.layout.atoms_per_row();
-  for (std::uint64_t atom = row * per_row; atom < (row + 1) * per_row; ++atom) {
-    const std::uint64_t column = usage.layout.column_of(atom);
-    usage.energies[atom] += weighted_energy(weights + column, ones.data(), usage.layout.length_of(atom));
+  for (std::uint64_t atom = usage.layout.first_atom(row); atom < usage.layout.end_atom(row + 1); ++atom) {
+    const std::uint64_t column = usage.layout.column_of(atom), length = std::min(usage.layout.length_of(atom), columns);
+    usage.energies[atom] += weighted_energy(weights + column, ones.data(), length);
     usage.tokens[atom] += tokens;
   }
 }

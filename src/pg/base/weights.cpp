@@ -3,6 +3,7 @@
 
 #include "pg/base/interrupts.hpp"
 
+#include <algorithm>
 #include <cstdint>
 #include <string>
 
@@ -78,6 +79,21 @@ weights_header read_header(Datum datum) {
 void decode(const weights_view& w, float* out) {
   backend_interrupts interrupts;
   dequantize(w.id(), w.blocks(), w.count(), out, interrupts);
+}
+
+void decode_between(const weights_view& w, std::uint64_t at, std::uint64_t first, std::uint64_t end, float* out) {
+  const std::uint64_t from = std::max(at, first), to = std::min(at + w.count(), end);
+  if (from >= to) return;
+  const std::size_t skipped = from - at, count = to - from;
+  if (count == w.count()) return decode(w, out + (from - first));
+  backend_interrupts interrupts;
+  const format_traits& traits = w.traits();
+  if (skipped % traits.block_weights == 0) {
+    const span<const std::byte> blocks = w.blocks().subspan(bytes_of(w.id(), skipped), bytes_of(w.id(), count));
+    return dequantize(w.id(), blocks, count, out + (from - first), interrupts);
+  }
+  const weights_floats all(w);
+  std::copy_n(all.values().data() + skipped, count, out + (from - first));
 }
 
 weights_floats::weights_floats(const weights_view& w) {

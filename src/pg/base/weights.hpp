@@ -70,6 +70,10 @@ weights_header read_header(Datum datum);
 // Decodes the weights to `out`, which has room for w.count() floats.
 void decode(const weights_view& w, float* out);
 
+// Of weights that begin at place `at` of a tensor, decodes those in the places from `first` to `end` to `out`, which
+// begins with place `first` and is left as it is elsewhere.
+void decode_between(const weights_view& w, std::uint64_t at, std::uint64_t first, std::uint64_t end, float* out);
+
 // The weights as floats: an F32 value's own blocks, otherwise a decoded copy within max_work_memory. Must not outlive
 // the view.
 class weights_floats {

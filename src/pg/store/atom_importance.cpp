@@ -44,7 +44,7 @@ class scores {
                   "Import with a larger atom_size.");
     }
     work_bytes_ = layout.atoms() * 3 * sizeof(float) + matrix_.panel_rows() * layout.row_length * 2 * sizeof(float) +
-                  matrix_.panel_rows() * layout.atoms_per_row() * sizeof(double);
+                  matrix_.panel_rows() * layout.atoms_per_row() * 2 * sizeof(double);
     require_work_memory(work_bytes_, "computing the importance of atoms");
     if (method_ == "wanda" || method_ == "obs") {
       input_statistics statistics = require_input_statistics(matrix_.place);
@@ -71,34 +71,43 @@ class scores {
  private:
   void score_rows(std::uint64_t first, std::uint64_t count, std::vector<float>& to) {
     weights_ = read_matrix(matrix_.atoms(), {first, count}, atoms_seen::by_snapshot);
-    const std::uint64_t first_atom = first * matrix_.layout.atoms_per_row();
-    if (method_ == "obs") {
-      prepare_saliencies(matrix_.expert_of(first));
-      values_.resize(count * matrix_.layout.atoms_per_row());
-      saliencies_->compute(weights_, count, values_.data(), pool_, interrupts_);
-    } else if (method_ == "wanda") {
-      add_energies(matrix_.expert_of(first), count);
-    }
+    const std::uint64_t first_atom = matrix_.layout.first_atom(first);
+    if (!columns_.empty()) score_by_inputs(first, count);
     for (const listed_atom& listed : list_atoms(matrix_.atoms(), {first, count}, everything)) {
       const std::uint64_t atom = listed.number;
-      to[atom] = columns_.empty() ? log_root_mean_square(weights_of(atom, first))
+      to[atom] = columns_.empty() ? log_root_mean_square(weights_of(atom, first), matrix_.layout.row_length)
                                   : static_cast<float>(std::log(values_[atom - first_atom]));
     }
   }
 
   span<const float> weights_of(std::uint64_t atom, std::uint64_t first_row) const {
     const atom_layout& layout = matrix_.layout;
-    return {weights_.data() + (layout.row_of(atom) - first_row) * layout.row_length + layout.column_of(atom),
-            layout.length_of(atom)};
+    return {weights_.data() + (layout.offset_of(atom) - first_row * layout.row_length), layout.length_of(atom)};
   }
 
-  void add_energies(std::size_t expert, std::uint64_t count) {
+  // What is lost with an atom of several rows is the sum over its rows, each of which gives another output.
+  void score_by_inputs(std::uint64_t first, std::uint64_t count) {
     const atom_layout& layout = matrix_.layout;
-    values_.assign(count * layout.atoms_per_row(), 0.0);
+    const std::uint64_t of_row = layout.atoms_per_row(), first_atom = layout.first_atom(first);
+    std::vector<double> of_rows(count * of_row, 0.0);
+    if (method_ == "obs") {
+      prepare_saliencies(matrix_.expert_of(first));
+      saliencies_->compute(weights_, count, of_rows.data(), pool_, interrupts_);
+    } else {
+      add_energies(matrix_.expert_of(first), count, of_rows);
+    }
+    values_.assign(layout.end_atom(first + count) - first_atom, 0.0);
+    for (std::uint64_t i = 0; i < of_rows.size(); ++i) {
+      values_[layout.first_atom(first + i / of_row) - first_atom + i % of_row] += of_rows[i];
+    }
+  }
+
+  void add_energies(std::size_t expert, std::uint64_t count, std::vector<double>& to) {
+    const atom_layout& layout = matrix_.layout;
     for (std::uint64_t r = 0; r < count; ++r) {
       interrupts_.check();
       add_atom_energies(layout, {weights_.data() + r * layout.row_length, layout.row_length},
-                        columns_.data() + expert * layout.row_length, values_.data() + r * layout.atoms_per_row());
+                        columns_.data() + expert * layout.row_length, to.data() + r * layout.atoms_per_row());
     }
   }
 

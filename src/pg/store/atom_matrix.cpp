@@ -20,9 +20,8 @@ query_result atoms_of(const char* columns, const atoms_place& place, row_range r
                             " a WHERE a.model_id OPERATOR(pg_catalog.=) $1 AND a.layer_id OPERATOR(pg_catalog.=) $2 "
                             "AND a.atom_sequence OPERATOR(pg_catalog.>=) $3 "
                             "AND a.atom_sequence OPERATOR(pg_catalog.<) $4";
-  const std::uint64_t of_row = place.layout.atoms_per_row();
-  const auto first = static_cast<std::int32_t>(rows.first * of_row);
-  const auto end = static_cast<std::int32_t>((rows.first + rows.count) * of_row);
+  const auto first = static_cast<std::int32_t>(place.layout.first_atom(rows.first));
+  const auto end = static_cast<std::int32_t>(place.layout.end_atom(rows.first + rows.count));
   const auto read = seen == atoms_seen::by_snapshot ? select : execute;
   return read(query.c_str(), "tensor_atoms",
               {{INT4OID, Int32GetDatum(place.model)},
@@ -30,11 +29,6 @@ query_result atoms_of(const char* columns, const atoms_place& place, row_range r
                {INT4OID, Int32GetDatum(first)},
                {INT4OID, Int32GetDatum(end)},
                {FLOAT4OID, Float4GetDatum(minimum_importance)}});
-}
-
-// Where an atom begins in the rows.
-std::uint64_t offset_of(std::uint64_t atom, const atom_layout& layout, row_range rows) {
-  return (layout.row_of(atom) - rows.first) * layout.row_length + layout.column_of(atom);
 }
 
 }  // namespace
@@ -48,7 +42,8 @@ std::vector<float> read_matrix(const atoms_place& place, row_range rows, atoms_s
   const query_result found = atoms_of("a.atom_sequence, a.atom_data", place, rows, seen);
   const Oid type = call([] { return weights_type(); });
   backend_interrupts interrupts;
-  std::vector<float> weights(rows.count * place.layout.row_length, 0.0f);
+  const std::uint64_t first = rows.first * place.layout.row_length, count = rows.count * place.layout.row_length;
+  std::vector<float> weights(count, 0.0f);
   for (std::uint64_t i = 0; i < found.rows(); ++i) {
     interrupts.check();
     const auto atom = static_cast<std::uint64_t>(found.integer(i, 1, 0));
@@ -58,20 +53,24 @@ std::vector<float> read_matrix(const atoms_place& place, row_range rows, atoms_s
                   "atom " + std::to_string(atom) + " of tensor \"" + place.tensor + "\" does not fit its matrix",
                   "It has " + std::to_string(view.count()) + " weights.");
     }
-    decode(view, weights.data() + offset_of(atom, place.layout, rows));
+    decode_between(view, place.layout.offset_of(atom), first, first + count, weights.data());
   }
   return weights;
 }
 
 std::vector<std::uint8_t> missing_blocks(const atoms_place& place, row_range rows, format f) {
   const query_result found = atoms_of("a.atom_sequence", place, rows, atoms_seen::by_snapshot);
-  if (found.rows() == rows.count * place.layout.atoms_per_row()) return {};
+  const atom_layout& layout = place.layout;
+  if (found.rows() == layout.end_atom(rows.first + rows.count) - layout.first_atom(rows.first)) return {};
   const std::uint32_t block = traits_of(f).block_weights;
-  std::vector<std::uint8_t> missing(rows.count * place.layout.row_length / block, 1);
+  const std::uint64_t first = rows.first * layout.row_length, end = first + rows.count * layout.row_length;
+  std::vector<std::uint8_t> missing((end - first) / block, 1);
   for (std::uint64_t i = 0; i < found.rows(); ++i) {
     const auto atom = static_cast<std::uint64_t>(found.integer(i, 1, 0));
-    std::fill_n(missing.begin() + static_cast<std::ptrdiff_t>(offset_of(atom, place.layout, rows) / block),
-                place.layout.length_of(atom) / block, std::uint8_t{0});
+    const std::uint64_t from = std::max(layout.offset_of(atom), first);
+    const std::uint64_t to = std::min(layout.offset_of(atom) + layout.length_of(atom), end);
+    std::fill_n(missing.begin() + static_cast<std::ptrdiff_t>((from - first) / block), (to - from) / block,
+                std::uint8_t{0});
   }
   return missing;
 }

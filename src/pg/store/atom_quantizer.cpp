@@ -11,22 +11,26 @@ namespace hartonomous::pg {
 
 namespace {
 
-std::uint64_t row_of(const quantized_rows& rows, std::int32_t atom) {
+void check_atom(const quantized_rows& rows, std::int32_t atom) {
   if (atom < rows.first || atom >= rows.end) elog(ERROR, "atom %d is not one of the rows that are quantized", atom);
-  return rows.layout.row_of(static_cast<std::uint64_t>(atom)) -
-         rows.layout.row_of(static_cast<std::uint64_t>(rows.first));
 }
 
 }  // namespace
 
 bool is_changed(const quantized_rows& rows, std::int32_t atom) {
-  return rows.changed == nullptr || rows.changed[row_of(rows, atom)] != 0;
+  check_atom(rows, atom);
+  if (rows.changed == nullptr) return true;
+  const atom_layout& layout = rows.layout;
+  const auto number = static_cast<std::uint64_t>(atom);
+  const std::uint64_t row = layout.row_of(number) - layout.row_of(static_cast<std::uint64_t>(rows.first));
+  return rows.changed[row] != 0;
 }
 
 Datum value_of(const quantized_rows& rows, std::int32_t atom) {
   const auto number = static_cast<std::uint64_t>(atom);
-  const std::uint64_t row = row_of(rows, atom);
+  check_atom(rows, atom);
   const std::uint64_t count = rows.layout.length_of(number);
+  const std::uint64_t row = rows.layout.row_of(number) - rows.layout.row_of(static_cast<std::uint64_t>(rows.first));
   weights_varlena* value = new_weights(rows.f, count);
   std::memcpy(
       value->blocks(),

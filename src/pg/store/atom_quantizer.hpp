@@ -19,7 +19,7 @@ struct quantized_rows {
   const std::byte* blocks = nullptr;
   format f = format::F32;
   atom_layout layout;
-  const std::uint8_t* changed = nullptr;  // if not null, 0 for each row whose atoms stay as they are
+  const std::uint8_t* changed = nullptr;  // if not null, 0 for each row whose atoms (parts of it) stay as they are
 };
 
 // Whether the atom gets other weights; may ereport.

@@ -102,10 +102,9 @@ atom_cursor::atom_cursor(atom_reader& reader, const stored_tensor& tensor, row_r
     portal_ = reader.open(atom_reader::all, tensor);
     return;
   }
-  const std::uint64_t per_row = tensor.layout.atoms_per_row();
-  const auto first = static_cast<std::int32_t>(rows.first * per_row);
   portal_ =
-      reader.open(atom_reader::range, tensor, Datum{0}, first, first + static_cast<std::int32_t>(rows.count * per_row));
+      reader.open(atom_reader::range, tensor, Datum{0}, static_cast<std::int32_t>(tensor.layout.first_atom(rows.first)),
+                  static_cast<std::int32_t>(tensor.layout.end_atom(rows.first + rows.count)));
 }
 
 atom_cursor::atom_cursor(atom_reader& reader, const stored_tensor& tensor, const std::vector<std::int32_t>& sequences)
@@ -197,14 +196,14 @@ void write_atom(const weights_view& atom, format f, byte_sink& sink) {
 // If a tensor has other forms besides atoms, all its rows have to be computed and encoded.
 void copy_dense(const stored_tensor& tensor, atom_rows&& rows, format f, byte_sink& sink) {
   const atom_layout& layout = tensor.layout;
-  const std::uint64_t height =
-      std::clamp<std::uint64_t>((1 << 20) / std::max<std::uint64_t>(layout.row_length, 1), 1, 256);
+  std::uint64_t height = std::clamp<std::uint64_t>((1 << 20) / std::max<std::uint64_t>(layout.row_length, 1), 1, 256);
+  height = std::max<std::uint64_t>(height / layout.rows_per_atom(), 1) * layout.rows_per_atom();  // whole atoms
   buffer<float> panel(height * layout.row_length);
   for (std::uint64_t row = 0; row < layout.rows; row += height) {
     const std::uint64_t count = std::min(height, layout.rows - row);
     rows.read(count, panel.data());
     const float* at = panel.data();
-    for (std::uint64_t atom = row * layout.atoms_per_row(); atom < (row + count) * layout.atoms_per_row(); ++atom) {
+    for (std::uint64_t atom = layout.first_atom(row); atom < layout.end_atom(row + count); ++atom) {
       write_floats({at, layout.length_of(atom)}, f, sink);
       at += layout.length_of(atom);
     }
@@ -235,12 +234,12 @@ void atom_rows::read(std::size_t count, float* out) {
   const std::uint64_t first = next_row_ * layout.row_length, end = first + count * layout.row_length;
   std::uint64_t written = first;  // the weights of the tensor before this one are written
   while (pending_) {
-    const std::uint64_t row = layout.row_of(cursor_.sequence());
-    if (row >= next_row_ + count) break;
-    const std::uint64_t at = row * layout.row_length + layout.column_of(cursor_.sequence());
-    std::fill(out + (written - first), out + (at - first), 0.0f);
-    decode(cursor_.atom(), out + (at - first));
-    written = at + cursor_.atom().count();
+    const std::uint64_t at = layout.offset_of(cursor_.sequence()), to = at + cursor_.atom().count();
+    if (at >= end) break;
+    if (at > written) std::fill(out + (written - first), out + (at - first), 0.0f);
+    decode_between(cursor_.atom(), at, first, end, out);
+    written = std::min(to, end);
+    if (to > end) break;  // the rest of the atom is in the next rows
     pending_ = cursor_.next();
   }
   std::fill(out + (written - first), out + (end - first), 0.0f);
@@ -252,17 +251,21 @@ void atom_reader::read_rows(const stored_tensor& tensor, span<const std::uint32_
   const atom_layout& layout = tensor.layout;
   std::vector<std::int32_t> sequences;
   for (std::uint32_t row : rows) {
-    for (std::uint64_t i = 0; i < layout.atoms_per_row(); ++i) {
-      sequences.push_back(static_cast<std::int32_t>(row * layout.atoms_per_row() + i));
+    for (std::uint64_t atom = layout.first_atom(row); atom < layout.end_atom(row + std::uint64_t{1}); ++atom) {
+      const auto sequence = static_cast<std::int32_t>(atom);
+      if (sequences.empty() || sequences.back() < sequence) sequences.push_back(sequence);
     }
   }
   std::fill_n(out, rows.size() * layout.row_length, 0.0f);
   atom_cursor cursor(*this, tensor, sequences);
   while (cursor.next()) {
-    const auto row = static_cast<std::uint32_t>(layout.row_of(cursor.sequence()));
-    const auto place = static_cast<std::uint64_t>(std::lower_bound(rows.begin(), rows.end(), row) - rows.begin());
-    if (place == rows.size() || rows[place] != row) continue;  // not requested
-    decode(cursor.atom(), out + place * layout.row_length + layout.column_of(cursor.sequence()));
+    const std::uint64_t at = layout.offset_of(cursor.sequence()), end = at + cursor.atom().count();
+    const auto* row = std::lower_bound(rows.begin(), rows.end(), layout.row_of(cursor.sequence()));
+    for (; row != rows.end() && *row * layout.row_length < end; ++row) {
+      const std::uint64_t first = *row * layout.row_length;
+      decode_between(cursor.atom(), at, first, first + layout.row_length,
+                     out + (row - rows.begin()) * layout.row_length);
+    }
   }
   for (const auto& part : parts_of(tensor)) {
     for (std::size_t i = 0; i < rows.size(); ++i) part->add_rows(rows[i], 1, out + i * layout.row_length);

@@ -42,7 +42,7 @@ class atom_selection {
   std::vector<selected_atom> next();
 
  private:
-  // The stored atoms of a row, and the new ones.
+  // The stored atoms of a row, and the new ones (still of this row alone).
   struct row_job {
     std::uint64_t source = 0, target = 0;
     std::vector<std::vector<std::byte>> bytes;
@@ -56,6 +56,8 @@ class atom_selection {
   std::vector<row_job> read_rows();
   void change(row_job* jobs, std::size_t count) const;
   void select(row_job& job) const;
+  selected_atom joined(const selected_atom* rows, std::size_t count);
+  std::vector<selected_atom> join(const std::vector<selected_atom>& rows);
 
   const stored_tensor& from_;
   atom_layout into_;

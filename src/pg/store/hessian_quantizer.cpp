@@ -75,8 +75,8 @@ bool hessian_quantizer::next() {
   } else {
     quantize_rows(f_, weights, count, *hessian_, options, blocks_.data(), pool_, interrupts);
   }
-  rows_.first = static_cast<std::int32_t>(next_row_ * layout.atoms_per_row());
-  rows_.end = static_cast<std::int32_t>((next_row_ + count) * layout.atoms_per_row());
+  rows_.first = static_cast<std::int32_t>(layout.first_atom(next_row_));
+  rows_.end = static_cast<std::int32_t>(layout.end_atom(next_row_ + count));
   rows_.blocks = blocks_.data();
   next_row_ += count;
   report_progress();

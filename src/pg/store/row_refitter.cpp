@@ -25,6 +25,10 @@ row_refitter::row_refitter(Oid source, std::int64_t layer, const tensor_operatio
       damping_(operation.damping),
       pool_(static_cast<unsigned>(current_settings.threads)) {
   rows_.layout = matrix_.layout;
+  if (matrix_.layout.rows_per_atom() > 1) {
+    throw error(sqlstate::invalid_parameter_value,
+                "tensor \"" + matrix_.place.tensor + "\" cannot be refitted: atoms are whole rows");
+  }
 }
 
 void row_refitter::check_format(std::uint64_t atom, format f) {

@@ -14,7 +14,9 @@ constexpr std::uint64_t panel_bytes = std::uint64_t{1} << 26;
 }  // namespace
 
 std::uint64_t stored_matrix::panel_rows() const noexcept {
-  return std::clamp<std::uint64_t>(panel_bytes / (layout.row_length * sizeof(float)), 1, layout.rows);
+  const std::uint64_t of_atom = layout.rows_per_atom();
+  const std::uint64_t atoms = panel_bytes / (layout.row_length * of_atom * sizeof(float));
+  return std::clamp<std::uint64_t>(atoms * of_atom, std::min(of_atom, layout.rows), layout.rows);
 }
 
 std::uint64_t stored_matrix::panel_from(std::uint64_t row) const noexcept {
@@ -45,6 +47,10 @@ stored_matrix find_matrix(Oid source, std::int64_t layer, const std::string& cal
                 "the shape of tensor \"" + place.tensor + "\" does not fit its number of weights");
   }
   matrix.matrix_rows = matrix.layout.rows / place.experts;
+  if (place.experts > 1 && matrix.matrix_rows % matrix.layout.rows_per_atom() != 0) {
+    throw error(sqlstate::object_not_in_prerequisite_state,
+                "the atoms of tensor \"" + place.tensor + "\" have rows of different experts");
+  }
   return matrix;
 }
 

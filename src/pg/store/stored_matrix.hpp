@@ -1,5 +1,5 @@
 // A tensor in a partition as one or more matrices, which are worked on some rows at a time: an atom may be a part of a
-// row, but the weights of a whole row depend on each other.
+// row, but the weights of a whole row depend on each other. An atom of several rows is in one of the matrices.
 #pragma once
 
 #include "pg/base/boundary.hpp"
@@ -21,7 +21,8 @@ struct stored_matrix {
 
   atoms_place atoms() const { return {source, place.model, place.layer, place.tensor, layout}; }
   std::size_t expert_of(std::uint64_t row) const noexcept { return row / matrix_rows; }
-  // So many rows that their floats take about 64 MB, from `row` on and of the same matrix.
+  // So many rows that their floats take about 64 MB, from `row` on and of the same matrix; all their atoms are whole if
+  // `row` is the first row of one.
   std::uint64_t panel_rows() const noexcept;
   std::uint64_t panel_from(std::uint64_t row) const noexcept;
 };
