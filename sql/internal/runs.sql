@@ -72,11 +72,12 @@ BEGIN
      ORDER BY c.run_id DESC
   LOOP
     IF resumed IS NULL AND run.stage = start_run.stage AND run.parameters = start_run.parameters
-       AND CASE WHEN base IS NULL THEN run.kind = start_run.kind AND run.parent_revision_id = current
-                     AND hartonomous_internal.partition_exists(model, run.revision_id)
-                     AND hartonomous_internal.purpose_of_run(run.run_id) = 'rewrite'
-                ELSE run.revision_id = base
-                     AND hartonomous_internal.purpose_of_run(run.run_id) = start_run.kind END THEN
+       -- In parentheses: PL/pgSQL would take the first THEN for its own.
+       AND (CASE WHEN base IS NULL THEN run.kind = start_run.kind AND run.parent_revision_id = current
+                      AND hartonomous_internal.partition_exists(model, run.revision_id)
+                      AND hartonomous_internal.purpose_of_run(run.run_id) = 'rewrite'
+                 ELSE run.revision_id = base
+                      AND hartonomous_internal.purpose_of_run(run.run_id) = start_run.kind END) THEN
       resumed := run.run_id;
       RAISE NOTICE 'resuming run % of stage %', run.run_id, stage;
     ELSE

@@ -63,7 +63,7 @@ like $reader->query($reads{evaluation}), qr/^t$/, '... and the standby evaluates
 my $wide = large_gguf($primary->basedir . '/wide.gguf', 1);
 my $weights = "SELECT count(*) || ' ' || md5(string_agg(md5(atom_data::bytea), '' ORDER BY atom_sequence))"
     . " FROM hartonomous.tensor_atoms WHERE model_id = (SELECT model_id FROM hartonomous.models WHERE model_name = 'wide');";
-like $writer->query("SELECT hartonomous.import_gguf('$wide', 'wide');"), qr/^\d+$/, 'rows of 4 kB on the primary';
+like $writer->query("SELECT hartonomous.import_gguf('$wide', 'wide', 1024);"), qr/^\d+$/, 'rows of 4 kB on the primary';
 ok wait_until(60, sub { $reader->query("SELECT count(*) FROM hartonomous.models WHERE model_name = 'wide';") eq '1' }),
     '... arrive';
 like $writer->query($weights), qr/^1024 /, '... all of them';

@@ -51,7 +51,7 @@ subtest 'a transaction that reads and then writes' => sub {
 
 subtest 'a tensor large enough for parallel workers, changed at the last moment' => sub {
     large_gguf("$work/large.gguf", 1);
-    is $stage->query("SELECT hartonomous.import_gguf('$work/large.gguf', 'large');"), 3, 'import';
+    is $stage->query("SELECT hartonomous.import_gguf('$work/large.gguf', 'large', 1024);"), 3, 'import';
     $other->query('BEGIN;');
     $other->query('DELETE FROM hartonomous.tensor_atoms WHERE model_id = 3 AND atom_sequence < 24;');
     $stage->start('CALL hartonomous.quantize_model(3, \'Q4_K\');');
