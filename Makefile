@@ -10,7 +10,7 @@ SQL_FRAGMENTS = $(addprefix sql/,$(shell sed -n "s/^\([a-z/_]*\.sql\):.*/\1/p" s
 SQL_SCRIPT = sql/$(EXTENSION)--$(EXTVERSION).sql
 DATA_built = $(SQL_SCRIPT)
 DATA = $(wildcard sql/upgrade/*.sql)
-EXTRA_CLEAN = $(SQL_SCRIPT) $(SOURCES:.cpp=.d) build-regress
+EXTRA_CLEAN = $(SQL_SCRIPT) $(SOURCES:.cpp=.d) $(COMPILED_FOR) build-regress
 
 # The install surface; behaviour is tested by scripts/test.sh. The input directory is staged: sql from test/sql
 # and specs from test/isolation, what both should print from expected; what they print lands there too.
@@ -56,6 +56,12 @@ src/core/%.o: override CXXFLAGS := $(filter-out -fno-strict-aliasing -fwrapv,$(S
 
 SHLIB_LINK += -lhwy -licuuc -lzstd -L$(OPENBLAS) -Wl,-rpath,$(OPENBLAS) -lopenblas -lgomp -lstdc++ -lm \
   -Wl,--version-script=src/pg/base/exports.map
+
+# What was compiled for another PostgreSQL is compiled again.
+COMPILED_FOR := build/compiled-for
+$(shell mkdir -p build; $(PG_CONFIG) --version --configure | cksum >$(COMPILED_FOR).now; \
+  cmp -s $(COMPILED_FOR).now $(COMPILED_FOR) || mv $(COMPILED_FOR).now $(COMPILED_FOR); rm -f $(COMPILED_FOR).now)
+$(filter-out src/core/%,$(OBJS)): $(COMPILED_FOR)
 
 %.o: %.cpp
 	$(CXX) $(CXXFLAGS) $(CPPFLAGS) -c -o $@ $<

@@ -3,6 +3,7 @@
 #
 # Settings (environment):
 #   PG_CONFIG          the pg_config of the PostgreSQL to use; default: that of the Debian release's own version
+#   HARTONOMOUS_PG     or its major version, if Debian's packages have it: 17
 #   HARTONOMOUS_JOBS   parallel compilers and tests; default: the number of processors
 #   TMPDIR             where the temporary directory is made; every directory above it must be passable for all users
 
@@ -26,6 +27,7 @@ case $(sed -n 's/^VERSION_CODENAME=//p' /etc/os-release 2>/dev/null) in
   trixie) PG_MAJOR=17 CLANG_MAJOR=19 ;;
   *) PG_MAJOR=$(version_of postgresql 18) CLANG_MAJOR=$(version_of clang 21) ;;
 esac
+PG_MAJOR=${HARTONOMOUS_PG:-$PG_MAJOR}
 if [ -n "${PG_CONFIG:-}" ]; then
   PG_MAJOR=$("$PG_CONFIG" --version | sed 's/^PostgreSQL \([0-9]*\).*/\1/')
 elif command -v dpkg-query >/dev/null; then
@@ -105,6 +107,14 @@ remove_dropin() {
   [ ! -e "$DROPIN" ] || as_root rm -f "$DROPIN"
   [ -z "$DROPIN_DIRECTORY" ] || as_root rmdir --ignore-fail-on-non-empty "$DROPIN_DIRECTORY"
   DROPIN_DIRECTORY=
+}
+
+# Copies the files of the work tree, with their times, into a directory. What was compiled there from earlier ones is
+# kept, for make to judge.
+copy_work_tree() {
+  mkdir -p "$1" && find "$1" -type f ! -name '*.[od]' -delete || return
+  (cd "$ROOT" && git ls-files -z --cached --others --exclude-standard |
+    tar -c --null --ignore-failed-read -T -) | tar -C "$1" -x
 }
 
 # ---- temporary directory and server ------------------------------------------------------------------------------

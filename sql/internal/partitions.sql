@@ -154,9 +154,13 @@ BEGIN
   EXECUTE format(
     'CREATE TABLE hartonomous_partitions.%I (LIKE hartonomous.tensor_atoms INCLUDING GENERATED INCLUDING INDEXES) '
     'PARTITION BY LIST (model_id)', pattern);
+  -- With a fixed number of workers PostgreSQL would start them for the index of the smallest table, too, which takes
+  -- longer than all else here.
+  EXECUTE format('ALTER TABLE %s RESET (parallel_workers)', partition);
   EXECUTE format('ALTER TABLE hartonomous_partitions.%I ATTACH PARTITION %s DEFAULT', pattern, partition);
   EXECUTE format('ALTER TABLE hartonomous_partitions.%I DETACH PARTITION %s', pattern, partition);
   EXECUTE format('DROP TABLE hartonomous_partitions.%I', pattern);
+  EXECUTE format('ALTER TABLE %s SET (parallel_workers = 4)', partition);
   EXECUTE format('ALTER TABLE %s REPLICA IDENTITY DEFAULT', partition);
   EXECUTE format('ANALYZE %s', partition);
 END

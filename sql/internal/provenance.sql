@@ -17,7 +17,7 @@ CREATE FUNCTION hartonomous_internal.array_or_empty(value jsonb) RETURNS jsonb
   RETURN CASE WHEN jsonb_typeof(value) = 'array' THEN value ELSE '[]' END;
 COMMENT ON FUNCTION hartonomous_internal.array_or_empty(jsonb) IS 'a value if it is an array, else an empty array';
 
-CREATE FUNCTION hartonomous_internal.json_array(text text) RETURNS jsonb
+CREATE FUNCTION hartonomous_internal.array_from_text(text text) RETURNS jsonb
   LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 50
   SET search_path = pg_catalog, pg_temp
 AS $$
@@ -31,7 +31,7 @@ EXCEPTION WHEN data_exception OR program_limit_exceeded THEN
   RETURN '[]';
 END
 $$;
-COMMENT ON FUNCTION hartonomous_internal.json_array(text) IS
+COMMENT ON FUNCTION hartonomous_internal.array_from_text(text) IS
   'a text as a JSON array; an empty array if it is none, or NULL';
 
 CREATE FUNCTION hartonomous_internal.recorded_state(entry jsonb) RETURNS hartonomous_internal.lineage_state
@@ -70,8 +70,8 @@ BEGIN
       FROM jsonb_array_elements(metadata -> 'kv') e (kv)
      WHERE e.kv ->> 'key' IN ('hartonomous.lineage', 'hartonomous.recipe');
   END IF;
-  RETURN jsonb_build_object('lineage', hartonomous_internal.json_array(keys ->> 'hartonomous.lineage'),
-                            'recipe', hartonomous_internal.json_array(keys ->> 'hartonomous.recipe'));
+  RETURN jsonb_build_object('lineage', hartonomous_internal.array_from_text(keys ->> 'hartonomous.lineage'),
+                            'recipe', hartonomous_internal.array_from_text(keys ->> 'hartonomous.recipe'));
 -- The header of a safetensors file may contain what jsonb cannot.
 EXCEPTION WHEN data_exception OR program_limit_exceeded THEN
   RETURN '{"lineage": [], "recipe": []}';

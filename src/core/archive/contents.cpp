@@ -42,7 +42,9 @@ std::byte* contents_writer::add_planes(std::size_t size, std::size_t planes) {
 }
 
 void contents_writer::add_number(std::uint64_t value, std::size_t width) {
-  for (std::size_t b = 0; b < width; ++b) bytes_.push_back(static_cast<std::byte>(value >> (8 * b)));
+  const std::size_t begin = bytes_.size();
+  bytes_.resize(begin + width);
+  for (std::size_t b = 0; b < width; ++b) bytes_[begin + b] = static_cast<std::byte>(value >> (8 * b));
 }
 
 void contents_writer::add_presence(span<const std::uint8_t> present, std::size_t count) {

@@ -3,6 +3,7 @@
 
 #include "pg/store/calibration_statistics.hpp"
 
+#include <cstdint>
 #include <cstddef>
 #include <memory>
 

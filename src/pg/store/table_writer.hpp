@@ -12,6 +12,9 @@
 #pragma once
 
 #include "pg/base/boundary.hpp"
+
+#include <cstdint>
+
 #include "pg/store/packed_pages.hpp"
 #include "pg/store/toast_writer.hpp"
 
