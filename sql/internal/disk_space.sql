@@ -4,7 +4,7 @@ CREATE FUNCTION hartonomous_internal.free_bytes_of_tablespace(tablespace oid) RE
   AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL SAFE COST 50;
 COMMENT ON FUNCTION hartonomous_internal.free_bytes_of_tablespace(oid) IS
   'bytes that the server can still write to the disk on which this database has its tables in a tablespace (0: the '
-  'default one); NULL if it has none there';
+  'default one); NULL if it has none there; 42501 for all but pg_monitor and who may create partitions';
 
 -- What a run has still to write: the weights as planned, and besides them what atoms take now. Plans of users may say
 -- anything, so that their figures are believed only as far as they are possible: no format has more than 8 bytes a

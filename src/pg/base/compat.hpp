@@ -4,10 +4,12 @@
 
 extern "C" {
 #include "access/toast_internals.h"
+#include "catalog/pg_namespace.h"
 #include "executor/executor.h"
 #include "storage/bufmgr.h"
 #include "storage/lmgr.h"
 #include "storage/lock.h"
+#include "utils/acl.h"
 #if PG_VERSION_NUM >= 160000
 #include "varatt.h"
 #endif
@@ -20,6 +22,14 @@ inline bool lock_held_by_me(const LOCKTAG& tag, LOCKMODE mode) {
   return LockHeldByMe(&tag, mode, false);
 #else
   return LockHeldByMe(&tag, mode);
+#endif
+}
+
+inline bool may_create_in(Oid schema, Oid role) {
+#if PG_VERSION_NUM >= 160000
+  return object_aclcheck(NamespaceRelationId, schema, role, ACL_CREATE) == ACLCHECK_OK;
+#else
+  return pg_namespace_aclcheck(schema, role, ACL_CREATE) == ACLCHECK_OK;
 #endif
 }
 
