@@ -8,9 +8,11 @@ OBJS = $(SOURCES:.cpp=.o)
 
 SQL_FRAGMENTS = $(addprefix sql/,$(shell sed -n "s/^\([a-z/_]*\.sql\):.*/\1/p" sql/manifest))
 SQL_SCRIPT = sql/$(EXTENSION)--$(EXTVERSION).sql
-DATA_built = $(SQL_SCRIPT)
-DATA = $(wildcard sql/upgrade/*.sql)
-EXTRA_CLEAN = $(SQL_SCRIPT) $(SOURCES:.cpp=.d) $(COMPILED_FOR) build-regress
+# The versions from which ALTER EXTENSION UPDATE leads to this one, by one script for all of them (sql/upgrade/before.sql).
+UPGRADES_FROM = 0.1.0
+UPGRADE_SCRIPTS = $(UPGRADES_FROM:%=sql/$(EXTENSION)--%--$(EXTVERSION).sql)
+DATA_built = $(SQL_SCRIPT) $(UPGRADE_SCRIPTS)
+EXTRA_CLEAN = $(SQL_SCRIPT) $(UPGRADE_SCRIPTS) $(SOURCES:.cpp=.d) $(COMPILED_FOR) build-regress
 
 # The install surface; behaviour is tested by scripts/test.sh. The input directory is staged: sql from test/sql
 # and specs from test/isolation, what both should print from expected; what they print lands there too.
@@ -63,11 +65,18 @@ $(shell mkdir -p build; $(PG_CONFIG) --version --configure | cksum >$(COMPILED_F
   cmp -s $(COMPILED_FOR).now $(COMPILED_FOR) || mv $(COMPILED_FOR).now $(COMPILED_FOR); rm -f $(COMPILED_FOR).now)
 $(filter-out src/core/%,$(OBJS)): $(COMPILED_FOR)
 
+# The library says which version it is; src/pg/base/version.cpp compares.
+src/pg/base/version.o: override CPPFLAGS += -DHARTONOMOUS_VERSION='"$(EXTVERSION)"'
+src/pg/base/version.o: hartonomous.control
+
 %.o: %.cpp
 	$(CXX) $(CXXFLAGS) $(CPPFLAGS) -c -o $@ $<
 
 $(SQL_SCRIPT): sql/manifest $(SQL_FRAGMENTS) hartonomous.control
 	cat $(SQL_FRAGMENTS) > $@
+
+$(UPGRADE_SCRIPTS): $(SQL_SCRIPT) $(wildcard sql/upgrade/*)
+	{ cat sql/upgrade/before.sql && awk -f sql/upgrade/replace.awk $(SQL_SCRIPT) && cat sql/upgrade/after.sql; } > $@
 
 installcheck: build-regress
 .PHONY: build-regress

@@ -160,7 +160,14 @@ as_server() {
 
 # Compiles the extension with PGXS and installs it into SCRATCH/stage, outside the system directories.
 build_extension() { make -C "$ROOT" -j"$JOBS" PG_CONFIG="$PG_CONFIG"; }
-stage_extension() { make -C "$ROOT" install DESTDIR="$SCRATCH/stage" PG_CONFIG="$PG_CONFIG"; }
+# Also the SQL of earlier versions, from which test/tap/upgrade.t leads to this one.
+stage_extension() {
+  local script
+  make -C "$ROOT" install DESTDIR="$SCRATCH/stage" PG_CONFIG="$PG_CONFIG"
+  for script in "$ROOT"/test/upgrade/hartonomous--*.sql.gz; do
+    gunzip -c "$script" >"$SCRATCH/stage$("$PG_CONFIG" --sharedir)/extension/$(basename "$script" .gz)"
+  done
+}
 
 # The settings by which a server finds the extension in the stage: PostgreSQL's from version 18 on, before that
 # Debian's.

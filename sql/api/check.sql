@@ -178,7 +178,7 @@ AS $$
 DECLARE
   orphans record;
 BEGIN
-  IF to_regclass('hartonomous.models') IS NULL THEN
+  IF NOT hartonomous_internal.store_exists() THEN
     RETURN;
   END IF;
   RETURN QUERY
@@ -195,6 +195,10 @@ BEGIN
     END IF;
   END LOOP;
   RETURN QUERY
+    SELECT 'unfinished revision', format('revision %s', u.revision_id), NULL::bigint,
+           format('of model %s: no run is making it', u.model_id)
+      FROM hartonomous_internal.unfinished_revisions() u;
+  RETURN QUERY
     SELECT c.fault, c.object, c.atoms, format('of model %s', m.model_id) || coalesce(': ' || c.detail, '')
       FROM hartonomous.models m, hartonomous_internal.check_partitions(m.model_id) c
      WHERE c.fault <> 'orphaned partition' ORDER BY m.model_id;
@@ -202,37 +206,78 @@ END
 $$;
 COMMENT ON FUNCTION hartonomous.check_store() IS
   'faults of the store as a whole, one row per fault, no rows if there are none: partitions and rows of models that no '
-  'longer exist (drop_orphans() drops them), and partitions that are missing or in the wrong place; does not read '
+  'longer exist and revisions that nobody finishes (repair_store() drops them), and partitions that are missing or in '
+  'the wrong place; does not read '
   'atoms, which check_model() does; no rows without a store';
 
-CREATE FUNCTION hartonomous.drop_orphans() RETURNS bigint
-  LANGUAGE plpgsql_as_owner VOLATILE PARALLEL UNSAFE COST 5000
+CREATE FUNCTION hartonomous.repair_store(dry_run boolean DEFAULT true, stopped_runs boolean DEFAULT false)
+  RETURNS TABLE (fault text, object text, rows bigint, bytes bigint)
+  LANGUAGE plpgsql_as_owner VOLATILE PARALLEL UNSAFE COST 5000 ROWS 10
   SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable
 DECLARE
+  changes boolean := NOT coalesce(dry_run, true);
   partitions regclass[];
   partition regclass;
-  orphans record;
-  freed bigint := 0;
+  found record;
 BEGIN
-  IF to_regclass('hartonomous.models') IS NULL THEN
-    RETURN 0;
+  IF NOT hartonomous_internal.store_exists() THEN
+    RETURN;
   END IF;
   partitions := ARRAY(SELECT hartonomous_internal.orphaned_partitions());
-  IF partitions <> '{}' THEN
+  IF changes AND partitions <> '{}' THEN
     PERFORM hartonomous_internal.lock_for_swap(partitions, 'ACCESS EXCLUSIVE', 'ACCESS EXCLUSIVE');
   END IF;
+  fault := 'orphaned partition';
   FOREACH partition IN ARRAY partitions LOOP
-    freed := freed + pg_total_relation_size(partition);
-    EXECUTE format('DROP TABLE %s', partition);
+    SELECT c.relname, pg_total_relation_size(c.oid) INTO object, bytes FROM pg_class c WHERE c.oid = partition;
+    IF changes THEN
+      EXECUTE format('DROP TABLE %s', partition);
+    END IF;
+    RETURN NEXT;
   END LOOP;
-  FOR orphans IN SELECT * FROM hartonomous_internal.orphaned_rows() LOOP
-    EXECUTE format('DELETE FROM hartonomous.%I t WHERE %s', orphans.relation, orphans.condition);
+  fault := 'orphaned rows';
+  bytes := NULL;
+  FOR found IN SELECT * FROM hartonomous_internal.orphaned_rows() LOOP
+    EXECUTE format('SELECT count(*) FROM hartonomous.%I t WHERE %s', found.relation, found.condition) INTO rows;
+    IF rows > 0 THEN
+      object := found.relation;
+      IF changes THEN
+        EXECUTE format('DELETE FROM hartonomous.%I t WHERE %s', found.relation, found.condition);
+      END IF;
+      RETURN NEXT;
+    END IF;
   END LOOP;
-  RETURN freed;
+  rows := NULL;
+  fault := 'unfinished revision';
+  FOR found IN SELECT u.model_id, u.revision_id, u.bytes FROM hartonomous_internal.unfinished_revisions() u LOOP
+    object := format('revision %s', found.revision_id);
+    bytes := found.bytes;
+    IF changes THEN
+      PERFORM hartonomous_internal.lock_model(found.model_id, nowait => true);
+      UPDATE hartonomous.model_revisions r SET state = 'dropped' WHERE r.revision_id = found.revision_id;
+      PERFORM hartonomous_internal.drop_atoms_partition(found.model_id, found.revision_id);
+    END IF;
+    RETURN NEXT;
+  END LOOP;
+  IF stopped_runs THEN
+    fault := 'stopped run';
+    FOR found IN SELECT r.run_id, r.model_name, r.stage FROM hartonomous.run_progress() r
+                  WHERE r.state = 'stopped' LOOP
+      object := format('run %s: %s of "%s"', found.run_id, found.stage, found.model_name);
+      bytes := NULL;
+      IF changes THEN
+        PERFORM hartonomous.abandon_run(found.run_id);
+      END IF;
+      RETURN NEXT;
+    END LOOP;
+  END IF;
 END
 $$;
-COMMENT ON FUNCTION hartonomous.drop_orphans() IS
-  'drops the partitions and rows that check_store() reports as orphaned; returns the bytes on disk of the partitions, '
-  'which are freed when the transaction commits; 55P03 if readers of the atoms do not end in time; 0 without a store';
+COMMENT ON FUNCTION hartonomous.repair_store(boolean, boolean) IS
+  'what can be dropped because nothing needs it, one row per partition, table with orphaned rows, revision that no run '
+  'finishes and, with stopped_runs, run that was stopped; with dry_run => false it is dropped, and the bytes of '
+  'partitions '
+  'are free when the transaction commits; 55P03 if readers of the atoms do not end in time or a session works on the '
+  'model; no rows without a store';

@@ -9,7 +9,7 @@ DECLARE
   found integer;
   near text;
 BEGIN
-  IF to_regclass('hartonomous.models') IS NOT NULL THEN  -- without a store there are no models
+  IF hartonomous_internal.store_exists() THEN  -- without a store there are no models
     SELECT m.model_id INTO found FROM hartonomous.models m WHERE m.model_name = model_id.model_name;
     IF found IS NULL THEN
       near := hartonomous_internal.near_names(model_name, ARRAY(SELECT m.model_name FROM hartonomous.models m));
@@ -34,7 +34,7 @@ CREATE FUNCTION hartonomous.list_models()
 AS $$
 #variable_conflict use_variable
 BEGIN
-  IF to_regclass('hartonomous.models') IS NULL THEN
+  IF NOT hartonomous_internal.store_exists() THEN
     RETURN;
   END IF;
   RETURN QUERY

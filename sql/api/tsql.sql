@@ -17,7 +17,7 @@ BEGIN
     PERFORM hartonomous_internal.raise_error('22023',
       format('the names of the original design cannot be created in schema "%s"', schema_name));
   END IF;
-  IF to_regclass('hartonomous.models') IS NULL THEN
+  IF NOT hartonomous_internal.store_exists() THEN
     PERFORM hartonomous.create_store();
   END IF;
   -- Not IF NOT EXISTS, which requires the right to create schemas even if the schema exists.

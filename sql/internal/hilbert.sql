@@ -24,9 +24,13 @@ BEGIN
     FROM pg_catalog.pg_opclass c
     JOIN pg_catalog.pg_extension e ON e.extname = 'postgis' AND e.extnamespace = c.opcnamespace
    WHERE c.opcname = 'gist_geometry_ops_nd';
-  EXECUTE pg_catalog.format($ddl$
-    CREATE OPERATOR CLASS hartonomous_internal.gist_points FOR TYPE %s USING gist AS %s,
-      FUNCTION 11 hartonomous_internal.gist_points_sortsupport(internal)$ddl$, geometry, members);
+  -- An update of the extension finds it there.
+  IF NOT EXISTS (SELECT FROM pg_catalog.pg_opclass c WHERE c.opcname = 'gist_points'
+                    AND c.opcnamespace = 'hartonomous_internal'::pg_catalog.regnamespace) THEN
+    EXECUTE pg_catalog.format($ddl$
+      CREATE OPERATOR CLASS hartonomous_internal.gist_points FOR TYPE %s USING gist AS %s,
+        FUNCTION 11 hartonomous_internal.gist_points_sortsupport(internal)$ddl$, geometry, members);
+  END IF;
 END
 $$;
 COMMENT ON OPERATOR CLASS hartonomous_internal.gist_points USING gist IS

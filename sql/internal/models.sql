@@ -8,7 +8,7 @@ AS $$
 DECLARE
   revision integer;
 BEGIN
-  IF to_regclass('hartonomous.models') IS NOT NULL THEN  -- without a store there are no models
+  IF hartonomous_internal.store_exists() THEN  -- without a store there are no models
     SELECT m.current_revision INTO revision FROM hartonomous.models m WHERE m.model_id = model;
   END IF;
   IF revision IS NULL THEN
@@ -27,7 +27,7 @@ CREATE FUNCTION hartonomous_internal.can_report(model integer) RETURNS boolean
 AS $$
 #variable_conflict use_variable
 BEGIN
-  IF to_regclass('hartonomous.models') IS NULL THEN
+  IF NOT hartonomous_internal.store_exists() THEN
     RETURN false;
   END IF;
   IF model IS NOT NULL THEN

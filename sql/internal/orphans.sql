@@ -1,4 +1,4 @@
--- Data without a model: partitions left behind when a row of models was deleted by hand instead of by delete_model(),
+-- What nothing needs: partitions left behind when a row of models was deleted by hand instead of by delete_model(),
 -- and rows that foreign keys would have deleted if they had not been disabled.
 
 CREATE FUNCTION hartonomous_internal.orphaned_partitions() RETURNS SETOF regclass
@@ -48,3 +48,23 @@ END;
 COMMENT ON FUNCTION hartonomous_internal.orphaned_rows() IS
   'one row per table of the store, tables that refer to others first: the condition (t is the table) under which the '
   'model or run of a row no longer exists';
+
+CREATE FUNCTION hartonomous_internal.unfinished_revisions()
+  RETURNS TABLE (model_id integer, revision_id integer, bytes bigint)
+  LANGUAGE plpgsql STABLE PARALLEL UNSAFE COST 5000 ROWS 10
+  SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+BEGIN
+  RETURN QUERY
+    SELECT v.model_id, v.revision_id,
+           pg_total_relation_size(to_regclass(format('hartonomous_partitions.%I',
+             hartonomous_internal.atoms_partition(v.model_id, v.revision_id))))
+      FROM hartonomous.model_revisions v
+     WHERE v.state = 'building' AND NOT EXISTS (SELECT FROM hartonomous.compression_runs r
+                                                 WHERE r.revision_id = v.revision_id AND r.state = 'running')
+     ORDER BY v.revision_id;
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.unfinished_revisions() IS
+  'revisions that are being made, but by no run that could be resumed, with the bytes of their partition on disk';

@@ -249,7 +249,7 @@ DECLARE
 BEGIN
   RETURN (
     SELECT jsonb_object_agg(v.key, v.value)
-      FROM (VALUES ('version', to_jsonb(hartonomous_internal.extension_version())),
+      FROM (VALUES ('version', to_jsonb(hartonomous.version())),
               ('source.sha256', (
                  SELECT s.state -> 'parameters' -> 'source_sha256'
                    FROM jsonb_array_elements(history -> 'lineage') WITH ORDINALITY s (state, n)

@@ -27,7 +27,7 @@ BEGIN
       (revision_id, model_id, parent_revision_id, base_revision_id, held_revision_id, structure_id, stage, kind,
        parameters, state, extension_version)
     VALUES (revision, model, parent, base, CASE WHEN base = revision THEN revision END, structure, stage, kind,
-            coalesce(parameters, '{}'), 'building', hartonomous_internal.extension_version());
+            coalesce(parameters, '{}'), 'building', hartonomous.version());
   RETURN revision;
 END
 $$;

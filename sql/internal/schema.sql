@@ -25,12 +25,11 @@ END;
 COMMENT ON FUNCTION hartonomous_internal.extension_schema(text) IS
   'the schema of an extension; NULL if it is not installed in this database';
 
-CREATE FUNCTION hartonomous_internal.extension_version() RETURNS text
-  LANGUAGE sql STABLE PARALLEL SAFE COST 50
-BEGIN ATOMIC
-  SELECT e.extversion FROM pg_extension e WHERE e.extname = 'hartonomous';
-END;
-COMMENT ON FUNCTION hartonomous_internal.extension_version() IS 'the version of this extension';
+CREATE FUNCTION hartonomous.version() RETURNS text
+  AS 'MODULE_PATHNAME', 'library_version' LANGUAGE C STABLE PARALLEL SAFE COST 50;
+COMMENT ON FUNCTION hartonomous.version() IS
+  'the version of the extension; 55000, as from every function written in C++, if its SQL and its library are not of '
+  'the same version';
 
 CREATE FUNCTION hartonomous_internal.postgis_schema() RETURNS name
   LANGUAGE sql STABLE PARALLEL SAFE COST 50

@@ -2,8 +2,37 @@
 
 CREATE FUNCTION hartonomous_internal.store_version() RETURNS integer
   LANGUAGE sql IMMUTABLE PARALLEL SAFE COST 1
-  RETURN 1;
+  RETURN 2;
 COMMENT ON FUNCTION hartonomous_internal.store_version() IS 'version of the table layout that this code works with';
+
+CREATE FUNCTION hartonomous_internal.version_of_tables() RETURNS integer
+  AS 'MODULE_PATHNAME' LANGUAGE C STABLE PARALLEL SAFE COST 50;
+COMMENT ON FUNCTION hartonomous_internal.version_of_tables() IS
+  'version of the layout of the tables that there are, whoever may read them; NULL if there is no store, 0 '
+  'if the table '
+  'store does not tell';
+
+CREATE FUNCTION hartonomous_internal.store_exists() RETURNS boolean
+  LANGUAGE plpgsql STABLE PARALLEL SAFE COST 50
+  SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+  found integer := hartonomous_internal.version_of_tables();
+BEGIN
+  IF found <> hartonomous_internal.store_version() THEN
+    PERFORM hartonomous_internal.raise_error('55000',
+      format('the tables of the store have version %s, this version of the extension works with version %s', found,
+        hartonomous_internal.store_version()),
+      hint => CASE WHEN found < hartonomous_internal.store_version()
+        THEN 'Ask a superuser to run: SELECT hartonomous.upgrade_store();'
+        ELSE 'ALTER EXTENSION hartonomous UPDATE; or install the version that made the tables.' END);
+  END IF;
+  RETURN found IS NOT NULL;
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.store_exists() IS
+  'whether there is a store; 55000 if its tables are older or newer than this code';
 
 -- IMMUTABLE although convert_to() is only STABLE: conversions can be redefined, but not that from UTF-8 to itself.
 CREATE FUNCTION hartonomous_internal.text_sha256(text text) RETURNS bytea

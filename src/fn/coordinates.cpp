@@ -70,7 +70,7 @@ HARTONOMOUS_FUNCTION(encode_point) {
               "Points are stored as F32 (12 bytes), F16 (6 bytes) or Q8_0 (3 bytes).");
 }
 
-HARTONOMOUS_FUNCTION(decode_point) {
+HARTONOMOUS_STORED_FUNCTION(decode_point) {
   const span<const std::byte> bytes = bytea_argument(fcinfo, 0);
   if (bytes.size() == sizeof(point_q8)) {
     point_q8 q;

@@ -21,7 +21,7 @@ bool is_error_state(std::string_view code) {
 
 }  // namespace
 
-HARTONOMOUS_FUNCTION(raise_error) {
+HARTONOMOUS_STORED_FUNCTION(raise_error) {
   const auto field = [&](int n) -> char* {
     if (PG_ARGISNULL(n)) return nullptr;
     char* value = text_to_cstring(PG_GETARG_TEXT_PP(n));

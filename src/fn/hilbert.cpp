@@ -13,7 +13,7 @@ extern "C" {
 
 using namespace hartonomous;
 
-HARTONOMOUS_FUNCTION(hilbert_index) {
+HARTONOMOUS_STORED_FUNCTION(hilbert_index) {
   const float at[3] = {PG_GETARG_FLOAT4(0), PG_GETARG_FLOAT4(1), PG_GETARG_FLOAT4(2)};
   // NULL and not an error for a point out of range: the column is generated, and it must be possible to store such a
   // point so that it can be found and repaired.
@@ -53,7 +53,7 @@ bool never_abort(int, SortSupport) { return false; }
 
 }  // namespace
 
-HARTONOMOUS_FUNCTION(gist_points_sortsupport) {
+HARTONOMOUS_STORED_FUNCTION(gist_points_sortsupport) {
   auto* support = reinterpret_cast<SortSupport>(PG_GETARG_POINTER(0));
   support->ssup_extra = nullptr;
   support->comparator = compare_places;

@@ -49,7 +49,7 @@ block_run run_of(const weights_view& w) { return {w.id(), w.blocks(), w.count()}
 
 }  // namespace
 
-HARTONOMOUS_FUNCTION(weights_in) {
+HARTONOMOUS_STORED_FUNCTION(weights_in) {
   const weights_text text = parse_weights_text(PG_GETARG_CSTRING(0));
   weights_varlena* w = new_weights(text.id, text.count);
   backend_interrupts interrupts;
@@ -57,7 +57,7 @@ HARTONOMOUS_FUNCTION(weights_in) {
   PG_RETURN_POINTER(w);
 }
 
-HARTONOMOUS_FUNCTION(weights_out) {
+HARTONOMOUS_STORED_FUNCTION(weights_out) {
   const weights_view w(PG_GETARG_DATUM(0));
   const std::string head = weights_text_head(w.id(), static_cast<std::uint32_t>(w.count()));
   const std::size_t length = head.size() + 2 * w.blocks().size();
@@ -72,7 +72,7 @@ HARTONOMOUS_FUNCTION(weights_out) {
   PG_RETURN_CSTRING(out);
 }
 
-HARTONOMOUS_FUNCTION(weights_recv) {
+HARTONOMOUS_STORED_FUNCTION(weights_recv) {
   auto* input = reinterpret_cast<StringInfo>(PG_GETARG_POINTER(0));
   const int left = input->len - input->cursor;
   const char* bytes = call([&] { return pq_getmsgbytes(input, left); });
@@ -83,7 +83,7 @@ HARTONOMOUS_FUNCTION(weights_recv) {
   PG_RETURN_POINTER(w);
 }
 
-HARTONOMOUS_FUNCTION(weights_send) {
+HARTONOMOUS_STORED_FUNCTION(weights_send) {
   const weights_view w(PG_GETARG_DATUM(0));
   const auto head = weights_message_head(w.id(), static_cast<std::uint32_t>(w.count()));
   StringInfoData message;
@@ -100,7 +100,7 @@ HARTONOMOUS_FUNCTION(weights_from_real_array) {
   PG_RETURN_POINTER(encode(format::F32, array.values(), {}));
 }
 
-HARTONOMOUS_FUNCTION(weights_to_bytea) {
+HARTONOMOUS_STORED_FUNCTION(weights_to_bytea) {
   const weights_view w(PG_GETARG_DATUM(0));
   auto* result = static_cast<bytea*>(allocate(VARHDRSZ + w.blocks().size()));
   SET_VARSIZE(result, VARHDRSZ + w.blocks().size());
@@ -131,24 +131,24 @@ HARTONOMOUS_FUNCTION(weights_format) {
 
 HARTONOMOUS_FUNCTION(weights_count) { PG_RETURN_INT64(static_cast<int64>(read_header(PG_GETARG_DATUM(0)).count)); }
 
-HARTONOMOUS_FUNCTION(weights_bytes) {
+HARTONOMOUS_STORED_FUNCTION(weights_bytes) {
   // The size is known without fetching the blocks from TOAST.
   const Size size = call([&] { return toast_raw_datum_size(PG_GETARG_DATUM(0)); });
   PG_RETURN_INT64(static_cast<int64>(size - sizeof(weights_varlena)));
 }
 
-HARTONOMOUS_FUNCTION(weights_eq) { PG_RETURN_BOOL(same_bytes(PG_GETARG_DATUM(0), PG_GETARG_DATUM(1))); }
+HARTONOMOUS_STORED_FUNCTION(weights_eq) { PG_RETURN_BOOL(same_bytes(PG_GETARG_DATUM(0), PG_GETARG_DATUM(1))); }
 
-HARTONOMOUS_FUNCTION(weights_ne) { PG_RETURN_BOOL(!same_bytes(PG_GETARG_DATUM(0), PG_GETARG_DATUM(1))); }
+HARTONOMOUS_STORED_FUNCTION(weights_ne) { PG_RETURN_BOOL(!same_bytes(PG_GETARG_DATUM(0), PG_GETARG_DATUM(1))); }
 
 // The hash covers what equality compares: format, count and blocks.
-HARTONOMOUS_FUNCTION(weights_hash) {
+HARTONOMOUS_STORED_FUNCTION(weights_hash) {
   const weights_view w(PG_GETARG_DATUM(0));
   const span<const std::byte> bytes = w.bytes();
   return hash_any(reinterpret_cast<const unsigned char*>(bytes.data()), static_cast<int>(bytes.size()));
 }
 
-HARTONOMOUS_FUNCTION(weights_hash_extended) {
+HARTONOMOUS_STORED_FUNCTION(weights_hash_extended) {
   const weights_view w(PG_GETARG_DATUM(0));
   const span<const std::byte> bytes = w.bytes();
   return hash_any_extended(reinterpret_cast<const unsigned char*>(bytes.data()), static_cast<int>(bytes.size()),

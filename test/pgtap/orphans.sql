@@ -1,9 +1,9 @@
 -- What stays behind when a model is deleted by hand is found, and dropped; nothing else is.
 BEGIN;
 \ir lib/model_files.sql
-SELECT plan(30);
+SELECT plan(45);
 SELECT is_empty('SELECT * FROM check_store()', 'check_store() without a store');
-SELECT is(drop_orphans(), 0::bigint, 'drop_orphans() without a store');
+SELECT is_empty('SELECT * FROM repair_store()', 'repair_store() without a store');
 SELECT import_gguf(little_gguf(), 'kept') AS kept \gset
 SELECT import_gguf(little_gguf(2), 'gone') AS gone \gset
 SELECT lives_ok(format(statement, m), format(statement, m))
@@ -16,7 +16,7 @@ SELECT add_input_statistics(m, present(m), 'text', 1, 1, 8, 3, '{3}', '{1,2}'::r
   FROM unnest(ARRAY[:kept, :gone]) m \g /dev/null
 SELECT is_empty('SELECT * FROM check_store()',
   'a store with deltas, factors, backups, statistics and a stopped run is sound');
-SELECT is(drop_orphans(), 0::bigint, 'and has nothing to drop');
+SELECT is_empty('SELECT * FROM repair_store()', 'and has nothing to drop');
 SELECT holds(:kept) AS holds, count(*) AS partitions FROM pg_class WHERE relkind = 'r'
   AND relname ~ format('^tensor_atoms_m%s_r', :kept) \gset
 
@@ -27,7 +27,9 @@ SELECT is((SELECT count(*) FROM check_store() WHERE fault = 'orphaned partition'
 SELECT is_empty(format('SELECT * FROM check_store() WHERE object !~ ''^tensor_atoms_m%s_''', :gone),
   '... and nothing else');
 SELECT is((SELECT count(*) > 0 FROM tensor_atoms WHERE model_id = :gone), true, 'its atoms are still there');
-SELECT ok(drop_orphans() > 0, 'drop_orphans() says what that frees');
+SELECT ok(sum(bytes) > 0, 'repair_store() says what would be dropped') FROM repair_store();
+SELECT ok((SELECT count(*) > 0 FROM tensor_atoms WHERE model_id = :gone), '... and drops nothing yet');
+SELECT ok(sum(bytes) > 0, '... until it shall') FROM repair_store(dry_run => false);
 SELECT is_empty('SELECT * FROM check_store()', 'then all is well');
 SELECT is((SELECT count(*) FROM tensor_atoms WHERE model_id = :gone), 0::bigint, 'its atoms are gone');
 SELECT is(holds(:kept), :'holds', 'the other model is what it was');
@@ -45,7 +47,7 @@ SELECT bag_eq($$SELECT fault, object, rows > 0 FROM check_store() WHERE fault = 
   ('orphaned rows', 'model_revisions', true), ('orphaned rows', 'compression_runs', true),
   ('orphaned rows', 'calibration_stats', true), ('orphaned rows', 'calibration_grams', true)$$,
   'rows without a model are found');
-SELECT lives_ok('SELECT drop_orphans()', 'all of it is dropped');
+SELECT lives_ok('SELECT repair_store(false)', 'all of it is dropped');
 SELECT is_empty('SELECT * FROM check_store()', 'then all is well again');
 SELECT is((SELECT count(*) FROM pg_class WHERE relname ~ '^tensor_atoms_m\d'), 0::bigint, 'no partition is left');
 SELECT is((SELECT count(*) FROM compression_steps) + (SELECT count(*) FROM calibration_grams), 0::bigint,
@@ -70,8 +72,39 @@ SELECT bag_eq('SELECT fault FROM check_store()', $$VALUES ('missing partition'),
 CREATE ROLE orphan_reader;
 GRANT SELECT ON ALL TABLES IN SCHEMA hartonomous TO orphan_reader;
 SELECT is((state_as('orphan_reader', 'SELECT * FROM check_store()')).state, '00000', 'a reader may look');
-SELECT is((state_as('orphan_reader', 'SELECT drop_orphans()')).state, '42501', 'but drop nothing');
-SELECT is_empty($$SELECT without_comment('orphaned_partitions', 'orphaned_rows', 'check_store', 'drop_orphans')$$,
+SELECT is((state_as('orphan_reader', 'SELECT * FROM repair_store(false)')).state, '42501', 'but drop nothing');
+SELECT * FROM repair_store(false) \g /dev/null
+
+-- A revision that nobody makes any more; a run that was stopped.
+SELECT import_gguf(little_gguf(), 'stopped') AS stopped \gset
+SELECT start_run(:stopped, 'quantize', 'rewrite', '{}') AS run \gset
+SELECT revision_id AS building FROM compression_runs WHERE run_id = :run \gset
+SELECT results_eq('SELECT fault, object FROM repair_store(stopped_runs => true)',
+  format($$VALUES ('stopped run', 'run %s: quantize of "stopped"')$$, :run), 'a stopped run is listed on demand');
+UPDATE compression_runs SET state = 'failed' WHERE run_id = :run;
+SELECT results_eq('SELECT fault, object FROM check_store() WHERE fault <> ''missing partition''',
+  format($$VALUES ('unfinished revision', 'revision %s')$$, :building), 'a revision without a run is found');
+SELECT results_eq('SELECT fault, object FROM repair_store(false)',
+  format($$VALUES ('unfinished revision', 'revision %s')$$, :building), '... and dropped');
+SELECT is(state, 'dropped', '... by state') FROM model_revisions WHERE revision_id = :building;
+SELECT import_gguf(little_gguf(), 'stopped, too') AS stopped \gset
+SELECT start_run(:stopped, 'quantize', 'rewrite', '{}') AS run \gset
+SELECT lives_ok('SELECT repair_store(false, stopped_runs => true)', 'a stopped run is given up on demand');
+SELECT is(state, 'abandoned', '... and says so') FROM compression_runs WHERE run_id = :run;
+
+-- The end.
+SELECT throws_ok('SELECT drop_store()', '2BP01', NULL, 'a store with models is not dropped by mistake');
+SELECT is((state_as('orphan_reader', 'SELECT drop_store(true)')).state, '42501', 'nor by a reader');
+CREATE VIEW lib.of_mine AS SELECT model_name FROM models;
+SELECT throws_ok('SELECT drop_store(true)', '2BP01', NULL, 'nor where a view of mine needs it');
+DROP VIEW lib.of_mine;
+SELECT lives_ok('SELECT drop_store(true)', 'drop_store(true)');
+SELECT is_empty($$SELECT relname FROM pg_class WHERE relnamespace IN ('hartonomous'::regnamespace,
+  'hartonomous_partitions'::regnamespace) AND relkind IN ('r', 'p', 'v', 'S')$$, '... leaves nothing');
+SELECT throws_ok('SELECT drop_store()', '42P01', 'there is no store', '... twice');
+SELECT lives_ok($$SELECT import_gguf(little_gguf(), 'first')$$, 'a new one can be created');
+SELECT is_empty($$SELECT without_comment('orphaned_partitions', 'orphaned_rows', 'check_store', 'repair_store',
+  'unfinished_revisions', 'drop_store')$$,
   'every function has a comment');
 SELECT * FROM finish();
 ROLLBACK;

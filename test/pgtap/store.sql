@@ -1,7 +1,7 @@
 -- create_store(), upgrade_store() and the tables they make: owner, rights, membership, comments.
 BEGIN;
 \ir lib/model_files.sql
-SELECT plan(73);
+SELECT plan(87);
 
 -- Before there is a store
 
@@ -103,12 +103,44 @@ SELECT is((state_as('store_stranger', statement)).state, '42501', 'a reader may 
 
 -- Versions
 
-SELECT lives_ok('SELECT upgrade_store()', 'nothing to upgrade');
-UPDATE store SET version = 2;
-SELECT throws_ok('SELECT upgrade_store()', '55000', 'the store has version 2, which is newer than this extension',
-  'a store newer than the code');
+SELECT is(upgrade_store(), 0, 'nothing to upgrade');
+UPDATE store SET version = store_version() + 1;
+SELECT throws_ok('SELECT upgrade_store()', '55000', format('the tables of the store have version %s, this version of '
+    'the extension works with version %s', store_version() + 1, store_version()), 'a store newer than the code');
 SELECT throws_ok($$SELECT import_gguf(little_gguf(3), 'c')$$, '55000', NULL, 'is not written to');
-UPDATE store SET version = store_version();
+UPDATE store SET version = store_version() - 1;
+SELECT throws_ok($$SELECT import_gguf(little_gguf(3), 'c')$$, '55000', NULL, 'an older one is not written to');
+SELECT is((state_as(CURRENT_USER, $$CALL quantize_model(1, 'Q8_0')$$)).hint,
+  'Ask a superuser to run: SELECT hartonomous.upgrade_store();', '... the hint says what to do');
+ALTER TABLE models DROP COLUMN source_sha256;
+DROP VIEW compression_backups;
+DROP TABLE svd_spectra, ooda_hypotheses;
+DROP INDEX tensor_atoms_geometry;
+ALTER TABLE compression_steps DROP CONSTRAINT compression_steps_state_check, ALTER state DROP DEFAULT,
+  ADD CONSTRAINT compression_steps_state_check CHECK (state <> '');
+SELECT ok(upgrade_store() > 0, 'upgrade_store() makes what is missing');
+SELECT is(upgrade_store(), 0, '... once');
+SELECT is(CURRENT_USER::text, SESSION_USER::text, '... and leaves the role as it was');
+SELECT is_empty(
+  $$SELECT relname FROM pg_class WHERE relnamespace = 'hartonomous'::regnamespace AND relkind IN ('r', 'p',
+    'v') AND pg_get_userbyid(relowner) <> 'Odd "role"'$$, '... all of it belongs to the owner');
+SELECT results_eq($$SELECT pg_get_constraintdef(oid) LIKE '%waiting%' FROM pg_constraint
+  WHERE conname = 'compression_steps_state_check'$$, $$VALUES (true)$$, '... a constraint is the present one');
+SELECT is((state_as('Odd "role"', 'SELECT upgrade_store()')).state, '42501', 'the owner may not create tables there');
+SELECT is((state_as('store_stranger', 'SELECT upgrade_store()')).state, '42501', 'nor may a stranger');
+
+-- The library and the SQL. A session compares them again when functions change.
+SELECT extversion AS present FROM pg_extension WHERE extname = 'hartonomous' \gset
+SELECT is(hartonomous.version(), :'present', 'version()');
+UPDATE pg_extension SET extversion = '0.0.9' WHERE extname = 'hartonomous';
+CREATE FUNCTION lib.change() RETURNS void LANGUAGE sql RETURN NULL;
+SELECT throws_ok('SELECT hartonomous.version()', '55000',
+  format('extension hartonomous has version 0.0.9, its library has version %s',
+    :'present'), 'SQL of another version than the library');
+SELECT throws_ok($$SELECT quantize('{1,2}'::real[], 'F32')$$, '55000', NULL, '... any function says so');
+SELECT lives_ok('SELECT sum(length(atom_data::text)) FROM tensor_atoms', '... but what is stored can be dumped');
+UPDATE pg_extension SET extversion = :'present' WHERE extname = 'hartonomous';
+SELECT is(hartonomous.version(), :'present', 'as soon as they agree, all is well');
 
 -- Names
 
@@ -122,7 +154,9 @@ SELECT throws_ok('SELECT current_revision(NULL)', '42704', 'model NULL does not 
 -- Documentation
 
 SELECT is_empty($$SELECT without_comment('store_version', 'create_store', 'store_tables', 'comment_store',
-  'upgrade_store',
+  'upgrade_store', 'version', 'version_of_tables', 'store_exists', 'store_views', 'create_tables', 'store_steps',
+  'abandon_older_runs', 'record_version', 'column_definition', 'table_parts', 'missing_parts', 'make_parts',
+  'own_store', 'readers_of_all',
   'model_id', 'current_revision')$$, 'every function has a comment');
 SELECT is_empty($$SELECT t FROM unnest(store_tables()) t WHERE obj_description(format('hartonomous.%I', t)::regclass,
   'pg_class') IS NULL$$,

@@ -113,12 +113,17 @@ struct caught_error {
   pg_unreachable();
 }
 
-// The body of every function that SQL can call: f(fcinfo) may throw anything.
-template <class F>
+// What must be checked before a function runs, and may throw; null if nothing must. See pg/base/version.hpp.
+inline void (*check_before_entry)() = nullptr;
+
+// The body of every function that SQL can call: f(fcinfo) may throw anything. Without `checked` it runs whatever
+// check_before_entry would say.
+template <bool checked = true, class F>
 Datum entry(FunctionCallInfo fcinfo, F&& f) {
   caught_error caught;
   caught.detail[0] = caught.hint[0] = '\0';
   try {
+    if (checked && check_before_entry != nullptr) check_before_entry();
     return f(fcinfo);
   } catch (const pg_error& e) {
     caught.original = e.data();
@@ -138,15 +143,21 @@ Datum entry(FunctionCallInfo fcinfo, F&& f) {
 
 // Declares a function for fmgr whose body is `Datum NAME##_body(FunctionCallInfo)`. PG_FUNCTION_INFO_V1 of PostgreSQL
 // 15 does not ask for default visibility, and the module hides everything else.
-#define HARTONOMOUS_FUNCTION(name)                                                     \
-  static Datum name##_body(FunctionCallInfo fcinfo);                                   \
-  extern "C" {                                                                         \
-  __attribute__((visibility("default"))) Datum name(PG_FUNCTION_ARGS);                 \
-  __attribute__((visibility("default"))) const Pg_finfo_record* pg_finfo_##name(void); \
-  const Pg_finfo_record* pg_finfo_##name(void) {                                       \
-    static const Pg_finfo_record record = {1};                                         \
-    return &record;                                                                    \
-  }                                                                                    \
-  Datum name(PG_FUNCTION_ARGS) { return hartonomous::pg::entry(fcinfo, name##_body); } \
-  }                                                                                    \
+#define HARTONOMOUS_FUNCTION(name) HARTONOMOUS_CHECKED_FUNCTION(name, true)
+
+// The same for a function on which the values or the columns of tables depend. It does not change between versions, and
+// also runs before ALTER EXTENSION UPDATE, so that a database can be dumped then.
+#define HARTONOMOUS_STORED_FUNCTION(name) HARTONOMOUS_CHECKED_FUNCTION(name, false)
+
+#define HARTONOMOUS_CHECKED_FUNCTION(name, checked)                                             \
+  static Datum name##_body(FunctionCallInfo fcinfo);                                            \
+  extern "C" {                                                                                  \
+  __attribute__((visibility("default"))) Datum name(PG_FUNCTION_ARGS);                          \
+  __attribute__((visibility("default"))) const Pg_finfo_record* pg_finfo_##name(void);          \
+  const Pg_finfo_record* pg_finfo_##name(void) {                                                \
+    static const Pg_finfo_record record = {1};                                                  \
+    return &record;                                                                             \
+  }                                                                                             \
+  Datum name(PG_FUNCTION_ARGS) { return hartonomous::pg::entry<checked>(fcinfo, name##_body); } \
+  }                                                                                             \
   static Datum name##_body([[maybe_unused]] FunctionCallInfo fcinfo)

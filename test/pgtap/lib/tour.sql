@@ -116,7 +116,7 @@ INSERT INTO lib.statements (statement) VALUES
   ('SELECT count(*) FROM apply_retention(%L, keep_last => 1)'),
   ('SELECT model_disk_bytes(%L) > 0'),
   ('SELECT count(*) FROM check_store() WHERE %L <> '''''),
-  ('SELECT drop_orphans() = 0 AND %L <> '''''),
+  ('SELECT count(*) = 0 AND %L <> '''' FROM repair_store(false)'),
   ('SELECT abandon_run(run_id) FROM lib.stopped(%L) run_id'),
   ('SELECT rename_model(%1$L, %1$L || 9)'),
   ('SELECT import_safetensors(safetensors(ARRAY[ROW(''w'', ''F32'', ''{2,4}'',
