@@ -8,6 +8,8 @@
 // The text is run block by block, and the state of every token is kept between the blocks, so that the sums of a block
 // are complete before those of the next one begin.
 //
+// The keys of attention are an exception (linear_input::attended).
+//
 // Then, if wanted, it is run backwards: the Gram matrix of the gradients of each matrix's output, the sum over tokens
 // of g g^T, of a loss whose labels are drawn from the model's own predictions. Together the two matrices approximate
 // the Fisher information of the weights by their Kronecker product (Martens and Grosse 2015, "K-FAC").
@@ -32,7 +34,14 @@ struct linear_input {
   std::uint32_t step = 0;   // the block, or the number of blocks for the output matrix
   std::uint32_t columns = 0;  // numbers in x
   std::uint32_t experts = 1;
+  // Of attention's keys. Its Gram matrix is that of the inputs as attention sees them, the sum over tokens of the sum
+  // of p (x - m)(x - m)^T over the inputs x that a token attends to with probability p, with their mean m: what is
+  // added to all keys that a query sees changes nothing in its softmax. Of the heads one counts for each token, in
+  // turn. To this attended_share of the sum of x x^T is added, so that it is definite if that is.
+  bool attended = false;
 };
+
+constexpr float attended_share = 0.05F;
 
 // All matrices that have an input, in the order in which they are used. (An embedding that is not tied has none.)
 std::vector<linear_input> linear_inputs(const transformer& network);

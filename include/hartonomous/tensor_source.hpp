@@ -69,6 +69,14 @@ class linear_observer {
   // router's weight of each, which they have not been multiplied with yet.
   virtual void routed(const std::string& /*tensor*/, std::uint32_t /*expert*/, const float* /*y*/,
                       span<const float> /*weights*/, std::size_t /*width*/) {}
+  // Whether attended() is to be called, which takes more time.
+  virtual bool attends() const { return false; }
+  // Called after the attention of a block with the inputs of its keys, tokens x columns, and what it made of them. For
+  // each token one of the heads counts, in turn: `weights` has the sum of the attention that these heads pay to each
+  // token, and `means`, tokens x columns, the mean of the inputs that the head of each token sees, weighted by its
+  // attention. Only of sequences without a cache.
+  virtual void attended(const std::string& /*keys*/, const float* /*x*/, span<const float> /*weights*/,
+                        const float* /*means*/, std::size_t /*tokens*/, std::size_t /*columns*/) {}
   // Called before each block and whenever something has been added to the residual stream, tokens x width. It stays at
   // this address and keeps these values until the next call in the same block.
   virtual void stream(const float* /*x*/, std::size_t /*tokens*/, std::size_t /*width*/) {}

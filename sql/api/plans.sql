@@ -210,7 +210,11 @@ BEGIN
              'format', CASE WHEN p.format IS NOT NULL THEN p.target END,
              'planned_formats', CASE WHEN p.format IS NULL THEN p.planned END,
              'column_importance', hartonomous_internal.reals_json(i.column_importance)))
-             || CASE WHEN s.layer_id IS NULL THEN '{}'
+             || CASE WHEN s.layer_id IS NULL AND $8 ->> 'method' = 'hessian' AND p.format IS NOT NULL
+                       AND p.layer_name = 'token_embd.weight'
+                     -- Against the matrices that read it, of which each row has its own scale, but no gradient.
+                     THEN $8 - ARRAY['sequential', 'curvature']
+                     WHEN s.layer_id IS NULL THEN '{}'
                      -- Without a Gram matrix there is still its diagonal, which is also for atoms of several formats.
                      WHEN $8 ->> 'method' = 'hessian' AND (s.gram_layer_id IS NULL OR p.format IS NULL)
                      THEN ($8 - ARRAY['damping', 'sweeps', 'sequential', 'curvature']) || '{"method": "imatrix"}'

@@ -10,7 +10,12 @@ DECLARE
 BEGIN
   IF tensor.arguments ? 'calibration_set' AND NOT EXISTS (
     SELECT FROM hartonomous.calibration_stats s
-     WHERE s.model_id = model AND s.layer_id = tensor.layer_id
+     WHERE s.model_id = model
+       -- An embedding without statistics is quantized against the matrices that read it.
+       AND (s.layer_id = tensor.layer_id
+            OR tensor.arguments ->> 'method' = 'hessian' AND EXISTS (
+              SELECT FROM hartonomous.model_layers l
+               WHERE l.layer_id = tensor.layer_id AND l.layer_name = 'token_embd.weight'))
        AND s.calibration_set = tensor.arguments ->> 'calibration_set'
        AND s.revision_id = (tensor.arguments ->> 'calibration_revision')::integer
        AND (s.gram_layer_id IS NOT NULL OR NOT needs_gram)) THEN

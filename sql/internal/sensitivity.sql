@@ -9,7 +9,8 @@ CREATE FUNCTION hartonomous_internal.format_errors(model integer, revision integ
 COMMENT ON FUNCTION hartonomous_internal.format_errors(integer, integer, integer, text, text, text[], text) IS
   'for each format the error of a tensor of a revision relative to its weights W, tr(D G D^T) / tr(W G W^T), where D '
   'is what quantizing changes and G the Gram matrix that was collected for calibrated_revision, or else its diagonal; '
-  'without statistics G is the identity; hessian without a Gram matrix is imatrix; Infinity if the format cannot hold '
+  'without statistics G is the identity, or for the embedding of tokens that of the matrices that read it; '
+  'hessian without a Gram matrix is imatrix; Infinity if the format cannot hold '
   'the weights; method as in '
   'quantize_model(); 22023 if a format cannot be written, 42704 if there is no such tensor, 55000 '
   'if the statistics are damaged, 53200 beyond hartonomous.max_work_memory';

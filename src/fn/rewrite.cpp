@@ -1,10 +1,12 @@
 // copy_atoms(): copies the atoms of one tensor from one partition to another and changes them as an operation requires
 // (sql/internal/operations.sql).
 #include "pg/base/arrays.hpp"
+#include "pg/base/guc.hpp"
 #include "pg/base/rows.hpp"
 #include "pg/base/spi.hpp"
 #include "pg/base/text.hpp"
 #include "pg/base/weights.hpp"
+#include "pg/model/embedding_hessian.hpp"
 #include "pg/model/sequential_job.hpp"
 #include "pg/store/atom_importance.hpp"
 #include "pg/store/hessian_quantizer.hpp"
@@ -368,7 +370,13 @@ std::unique_ptr<atom_quantizer> open_quantizer(const rewritten_partition& run, s
                                                const tensor_operation& operation, bool moved) {
   if (operation.refits) return std::make_unique<row_refitter>(run.source, layer, operation);
   if (!operation.by_hessian) return nullptr;
-  if (!operation.sequential) return open_hessian_quantizer(run.source, layer, operation);
+  if (!operation.sequential) {
+    return open_hessian_quantizer(run.source, layer, operation, [&](const calibration_place& place) {
+      thread_pool pool(static_cast<unsigned>(current_settings.threads));
+      model_tensors tensors(live_atoms(run.model));
+      return gram_of_embedding(place, tensors, pool);
+    });
+  }
   if (moved) throw error(sqlstate::feature_not_supported, "a student's tensors are not quantized in sequence");
   return std::make_unique<sequential_tensor>(run, layer, operation);
 }

@@ -7,6 +7,7 @@
 #include "pg/base/rows.hpp"
 #include "pg/base/text.hpp"
 #include "pg/model/arguments.hpp"
+#include "pg/model/embedding_hessian.hpp"
 #include "pg/model/kept_probe.hpp"
 #include "pg/model/language_model.hpp"
 #include "pg/store/calibration_statistics.hpp"
@@ -56,8 +57,9 @@ std::vector<double> errors_of_tensor(model_tensors& tensors, const calibration_p
   backend_interrupts interrupts;
   thread_pool threads(static_cast<unsigned>(current_settings.threads));
   const std::optional<input_statistics> statistics = read_input_statistics(place);
+  std::optional<stored_gram> gram = gram_of_embedding(place, tensors, threads);
   // Without a Gram matrix there is still its diagonal, by which quantize_plan() quantizes, too.
-  const bool full = statistics && statistics->gram_layer, by_hessian = full && method == "hessian";
+  const bool full = gram || (statistics && statistics->gram_layer), by_hessian = full && method == "hessian";
   const std::uint64_t gram_bytes = full ? triangle_size(place.columns) * sizeof(float) : 0;
   require_work_memory(gram_bytes + std::max(format_errors::bytes(place.columns, by_hessian) +
                                                 (by_hessian ? input_hessian::bytes(place.columns) : 0),
@@ -67,10 +69,9 @@ std::vector<double> errors_of_tensor(model_tensors& tensors, const calibration_p
   const std::uint64_t rows = tensors.find(place.tensor)->rows, of_expert = rows / place.experts;
   const auto reader = tensors.open(place.tensor, {0, rows});
   for (std::size_t expert = 0; expert < place.experts; ++expert) {
-    std::optional<stored_gram> gram;
     input_gram inputs;
     std::unique_ptr<input_hessian> hessian;
-    if (full) gram = read_gram(place, expert);
+    if (statistics) gram = read_gram(place, expert);
     if (gram) inputs.upper = gram->upper;
     if (by_hessian && gram) hessian = hessian_of(*gram, threads, interrupts);
     inputs.hessian = hessian.get();

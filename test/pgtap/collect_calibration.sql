@@ -27,7 +27,7 @@ SELECT results_eq(format($$SELECT l.layer_name, s.columns, s.experts, s.tokens, 
     JOIN model_layers g ON g.layer_id = s.gram_layer_id WHERE s.model_id = %s ORDER BY l.layer_id$$, :m),
   $$VALUES ('token_embd.weight', 16, 1, 404::bigint, '{404}'::bigint[], 'token_embd.weight'),
     ('blk.0.attn_q.weight', 16, 1, 404, '{404}', 'blk.0.attn_q.weight'),
-    ('blk.0.attn_k.weight', 16, 1, 404, '{404}', 'blk.0.attn_q.weight'),
+    ('blk.0.attn_k.weight', 16, 1, 404, '{404}', 'blk.0.attn_k.weight'),
     ('blk.0.attn_v.weight', 16, 1, 404, '{404}', 'blk.0.attn_q.weight'),
     ('blk.0.attn_output.weight', 16, 1, 404, '{404}', 'blk.0.attn_output.weight'),
     ('blk.0.ffn_gate.weight', 16, 1, 404, '{404}', 'blk.0.ffn_gate.weight'),
@@ -37,7 +37,7 @@ SELECT results_eq(format($$SELECT l.layer_name, s.columns, s.experts, s.tokens, 
 SELECT results_eq('SELECT DISTINCT revision_id, calibration_set, n_ctx, text_sha256 FROM calibration_stats',
   format('SELECT %s, ''cats'', 64, sha256(convert_to(story(), ''UTF8''))', :r1),
   'of the live revision, and of a text in windows of the model''s context');
-SELECT is((SELECT count(*) FROM calibration_grams), 5::bigint, 'a Gram matrix for each distinct input, in one panel');
+SELECT is((SELECT count(*) FROM calibration_grams), 6::bigint, 'a Gram matrix for each distinct input, in one panel');
 SELECT is((SELECT array_agg(DISTINCT octet_length(gram) ORDER BY octet_length(gram)) FROM calibration_grams),
   ARRAY[4 * 16 * 17 / 2, 4 * 24 * 25 / 2], 'of which the upper half is stored');
 SELECT is((SELECT attstorage FROM pg_attribute WHERE attrelid = 'calibration_grams'::regclass AND attname = 'gram'),
@@ -85,13 +85,13 @@ CALL collect_calibration(:m, 'cats');
 SELECT is(digest(:m, 'cats'), :'digest', 'and back, to the bit');
 CALL collect_calibration(:m, 'cats', n_ctx => 32);
 SELECT is(digest(:m, 'cats'), :'digest32', 'whatever the number of threads');
-SELECT is((SELECT count(*) FROM calibration_grams WHERE calibration_set = 'cats'), 5::bigint, 'nothing is left over');
+SELECT is((SELECT count(*) FROM calibration_grams WHERE calibration_set = 'cats'), 6::bigint, 'nothing is left over');
 RESET hartonomous.model_cache_size;
 
 -- Part of what is missing
 DELETE FROM calibration_stats s USING model_layers l WHERE l.layer_id = s.layer_id AND s.calibration_set = 'cats'
   AND layer_name = 'token_embd.weight';
-SELECT is((SELECT count(*) FROM calibration_grams WHERE calibration_set = 'cats'), 4::bigint,
+SELECT is((SELECT count(*) FROM calibration_grams WHERE calibration_set = 'cats'), 5::bigint,
   'a row that is deleted takes its Gram matrix along');
 SELECT written(:m) AS written \gset
 CALL collect_calibration(:m, 'cats', n_ctx => 32);
@@ -127,7 +127,7 @@ CALL collect_calibration(:m, 'cats');
 SELECT is(calibrated_revision(:m, :r2, 'cats'), :r2, 'before it is calibrated');
 SELECT is(calibrated_revision(:m, :r1, 'cats'), :r1, 'the old one keeps its own');
 CALL collect_calibration(:m, 'cats', revision => :copy);
-SELECT is(count(DISTINCT g.gram), 5::bigint, 'a revision that is kept is calibrated like the live one')
+SELECT is(count(DISTINCT g.gram), 6::bigint, 'a revision that is kept is calibrated like the live one')
   FROM calibration_grams g WHERE g.revision_id IN (:copy, :r1) AND g.calibration_set = 'cats';
 SELECT is(calibrated_revision(:m, :copy, 'cats'), :copy, 'its own statistics come first');
 SELECT is(calibrated_revision(:m, :copy, 'none'), NULL, 'calibrated_revision() of no set');

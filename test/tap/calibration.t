@@ -41,7 +41,7 @@ my $collect = 'CALL hartonomous.collect_calibration(\'stopped\', \'text\');';
 my $locks = 'SELECT count(*) FROM pg_locks WHERE locktype = \'object\' AND classid = \'hartonomous.models\'::regclass;';
 
 like $watcher->query('SET hartonomous.threads = 2; CALL hartonomous.collect_calibration(\'whole\', \'text\');'),
-    qr/calibrated revision 2 on \d+ tokens of "text": inputs of 22 tensors, 13 Gram matrices of 2\.\d+ MiB/,
+    qr/calibrated revision 2 on \d+ tokens of "text": inputs of 22 tensors, 16 Gram matrices of 3\.\d+ MiB/,
     'a calibration on two threads';
 $watcher->query('RESET hartonomous.threads;');
 my $expected = $watcher->query(statistics('whole'));

@@ -46,7 +46,10 @@ std::uint64_t calibration::bytes_besides_sums(const transformer& network, std::u
   std::uint64_t pass = network.run_bytes(count, longest);
   if (gradients_) pass = std::max(pass, network.backward_bytes(count, longest));
   const std::uint64_t streams = gradients_ ? kept_streams(network.config().blocks, spacing) : 0;
-  return (1 + streams) * kept_bytes(network, tokens_.size()) + pass + 2 * kept_bytes(network, count);
+  // What attention sees: the means, the inputs times their weights, and the weights of each tile of 64 queries.
+  const std::uint64_t tiles = network.config().heads * (count / 64 + count / longest + 1);
+  const std::uint64_t attended = 2 * kept_bytes(network, count) + tiles * longest * sizeof(float);
+  return (1 + streams) * kept_bytes(network, tokens_.size()) + pass + 2 * kept_bytes(network, count) + attended;
 }
 
 std::uint32_t calibration::spacing_for(const transformer& network, std::uint64_t memory) const {

@@ -30,6 +30,7 @@ void input_meter::begin_pass(span<const panel_job> jobs) {
   panels_.reserve(jobs.size());
   for (const panel_job& job : jobs)
     panels_.push_back({job, panel_sums(inputs_[job.input].columns, job.rows, network_.interrupts())});
+  attends_ = std::any_of(jobs.begin(), jobs.end(), [&](const panel_job& job) { return inputs_[job.input].attended; });
   counting_ = !counted_;
 }
 
@@ -52,7 +53,17 @@ bool input_meter::triangle(std::size_t job, std::vector<float>& out) const {
   const input_sums& sums = sums_[panel.job.input];
   if (sums.token_counts[panel.job.expert] == 0) return false;
   const std::size_t columns = inputs_[panel.job.input].columns;
-  write_triangle(panel.sums, panel.job.rows, {sums.squares.data() + panel.job.expert * columns, columns}, out);
+  std::vector<double> diagonal;
+  if (inputs_[panel.job.input].attended) {
+    // A difference of sums, which may be a little less than nothing.
+    const matrix_rows rows = panel.job.rows;
+    diagonal.resize(columns);
+    for (std::size_t row = rows.first; row < rows.first + rows.count; ++row) {
+      diagonal[row] = std::max(0.0, panel.sums.row(row)[0]);
+    }
+  }
+  const double* const squares = diagonal.empty() ? sums.squares.data() + panel.job.expert * columns : diagonal.data();
+  write_triangle(panel.sums, panel.job.rows, {squares, columns}, out);
   if (!std::all_of(out.begin(), out.end(), [](float g) { return std::isfinite(g); }))
     network_detail::refuse_activations(what_, sums.tensor);
   return true;
@@ -71,7 +82,20 @@ void input_meter::input(const std::string& tensor, row_range rows, const float* 
     sums_[number].token_counts[expert] += tokens;
     add_squares(sums_[number], expert, x, tokens, columns);
   }
-  add_products(number, expert, x, tokens, columns);
+  if (!inputs_[number].attended) add_products(number, expert, x, x, tokens, columns);
+}
+
+// p (x - m)(x - m)ᵀ, summed over what a token attends to, is the sum of p x xᵀ less m mᵀ.
+void input_meter::attended(const std::string& keys, const float* x, span<const float> weights, const float* means,
+                           std::size_t tokens, std::size_t columns) {
+  const std::size_t number = numbers_.at(keys);
+  weighted_.resize(tokens * columns);
+  for (std::size_t t = 0; t < tokens; ++t) {
+    for (std::size_t j = t * columns; j < (t + 1) * columns; ++j) weighted_[j] = (weights[t] + attended_share) * x[j];
+  }
+  add_products(number, 0, weighted_.data(), x, tokens, columns);
+  std::transform(means, means + tokens * columns, weighted_.begin(), [](float m) { return -m; });
+  add_products(number, 0, weighted_.data(), means, tokens, columns);
 }
 
 void input_meter::routed(const std::string& tensor, std::uint32_t expert, const float* y, span<const float> weights,
@@ -100,12 +124,12 @@ void input_meter::add_squares(input_sums& to, std::uint32_t expert, const float*
   });
 }
 
-void input_meter::add_products(std::size_t input, std::uint32_t expert, const float* x, std::size_t tokens,
-                               std::size_t columns) {
+void input_meter::add_products(std::size_t input, std::uint32_t expert, const float* left, const float* right,
+                               std::size_t tokens, std::size_t columns) {
   for (running_panel& panel : panels_) {
     if (panel.job.input != input || panel.job.expert != expert) continue;
     network_.threads().run(panel.sums.tiles(), network_.interrupts(),
-                           [&](std::size_t tile) { panel.sums.add(tile, x, columns, x, tokens); });
+                           [&](std::size_t tile) { panel.sums.add(tile, left, columns, right, tokens); });
     if (watcher_) watcher_(panel_multiplications(columns, panel.job.rows, tokens));
   }
 }

@@ -43,6 +43,10 @@ class input_meter final : public linear_observer {
   void lookups(const std::string&, std::size_t, std::size_t, const float*, std::size_t) override {}
   void routed(const std::string& tensor, std::uint32_t expert, const float* y, span<const float> weights,
               std::size_t width) override;
+  // If the pass has panels of such an input.
+  bool attends() const override { return attends_; }
+  void attended(const std::string& keys, const float* x, span<const float> weights, const float* means,
+                std::size_t tokens, std::size_t columns) override;
 
  private:
   struct running_panel {
@@ -51,7 +55,9 @@ class input_meter final : public linear_observer {
   };
 
   void add_squares(input_sums& to, std::uint32_t expert, const float* x, std::size_t tokens, std::size_t columns);
-  void add_products(std::size_t input, std::uint32_t expert, const float* x, std::size_t tokens, std::size_t columns);
+  // The sum over tokens of left rightᵀ.
+  void add_products(std::size_t input, std::uint32_t expert, const float* left, const float* right, std::size_t tokens,
+                    std::size_t columns);
 
   transformer& network_;
   const std::function<void(double)>& watcher_;
@@ -61,6 +67,8 @@ class input_meter final : public linear_observer {
   std::map<std::string, std::string> shared_;   // tensors with the input of another one
   std::vector<input_sums> sums_;
   std::vector<running_panel> panels_;
+  std::vector<float> weighted_;  // inputs times the attention that they get
+  bool attends_ = false;
   bool counting_ = false, counted_ = false;  // whether this pass sums the squares, or an earlier one has
   const float* last_ = nullptr;              // the most recent input
 };

@@ -13,8 +13,7 @@ struct shared_input {
   const char* tensor;
   const char* with;
 };
-constexpr shared_input shared_inputs[] = {{"attn_k.weight", "attn_q.weight"},
-                                          {"attn_v.weight", "attn_q.weight"},
+constexpr shared_input shared_inputs[] = {{"attn_v.weight", "attn_q.weight"},
                                           {"ffn_up.weight", "ffn_gate.weight"},
                                           {"ffn_up_exps.weight", "ffn_gate_exps.weight"}};
 
@@ -38,11 +37,12 @@ std::vector<linear_input> linear_inputs(const transformer& network) {
       input.shared_with = network_detail::block_tensor(block, first_with_input_of(t.name));
       input.step = block;
       input.columns = static_cast<std::uint32_t>(t.columns());
+      input.attended = t.name == "attn_k.weight";
       input.experts = t.shape.size() == 3 ? static_cast<std::uint32_t>(t.shape.front()) : 1;
       inputs.push_back(input);
     }
   }
-  inputs.push_back({network.output_matrix(), network.output_matrix(), config.blocks, config.width, 1});
+  inputs.push_back({network.output_matrix(), network.output_matrix(), config.blocks, config.width});
   return inputs;
 }
 
@@ -54,7 +54,7 @@ std::vector<linear_input> output_gradients_of(const transformer& network) {
     for (const expected_tensor& t : of_block) {
       if (t.shape.size() < 2) continue;
       const std::string name = network_detail::block_tensor(block, t.name);
-      outputs.push_back({name, name, 2 * config.blocks - block, static_cast<std::uint32_t>(t.rows()), 1});
+      outputs.push_back({name, name, 2 * config.blocks - block, static_cast<std::uint32_t>(t.rows())});
     }
   }
   return outputs;

@@ -59,7 +59,8 @@ double sum_multiplications(span<const linear_input> inputs, std::size_t tokens, 
   for (const linear_input& input : inputs) {
     if (input.tensor != input.shared_with) continue;
     for (const matrix_rows& rows : panels_of(input.columns)) {
-      products += panel_multiplications(input.columns, rows, tokens * (input.experts > 1 ? experts_used : 1));
+      const std::size_t times = input.experts > 1 ? experts_used : input.attended ? 2 : 1;
+      products += panel_multiplications(input.columns, rows, tokens * times);
     }
   }
   return products;

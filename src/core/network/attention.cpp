@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <memory>
+#include <optional>
 
 namespace hartonomous::network_detail {
 
@@ -85,6 +86,44 @@ std::vector<attention_tile> cut_into_tiles(const std::vector<sequence_position>&
   return tiles;
 }
 
+// The inputs as one head of each token weighs them, for an observer.
+class attended_inputs {
+ public:
+  attended_inputs(const std::vector<float>& x, std::size_t width, std::size_t heads, std::size_t tiles)
+      : x_(x), width_(width), heads_(heads), means_(x.size()), weights_(tiles) {}
+
+  // `scores` are those of the queries of a tile, a row each, after the softmax.
+  void add(std::size_t number, const attention_tile& tile, std::size_t first_token, const float* scores,
+           std::size_t seen) {
+    // The first query whose head this is.
+    const std::size_t at = first_token + tile.first, from = (tile.head + heads_ - at % heads_) % heads_;
+    if (from >= tile.count) return;
+    const std::size_t count = (tile.count - from + heads_ - 1) / heads_;
+    multiply({scores + from * seen, count, seen, heads_ * seen},
+             {x_.data() + first_token * width_, seen, width_, width_}, means_.data() + (at + from) * width_,
+             heads_ * width_);
+    std::vector<float>& sums = weights_[number];
+    sums.resize(seen);
+    for (std::size_t t = from; t < tile.count; t += heads_) network_detail::add(sums.data(), scores + t * seen, seen);
+  }
+
+  void tell(linear_observer& observer, const std::string& keys, const std::vector<attention_tile>& tiles,
+            const std::vector<sequence_position>& sequences) const {
+    const std::size_t tokens = x_.size() / width_;
+    std::vector<float> weights(tokens);
+    for (std::size_t i = 0; i < tiles.size(); ++i) {
+      network_detail::add(weights.data() + sequences[tiles[i].sequence].first, weights_[i].data(), weights_[i].size());
+    }
+    observer.attended(keys, x_.data(), weights, means_.data(), tokens, width_);
+  }
+
+ private:
+  const std::vector<float>& x_;
+  std::size_t width_, heads_;
+  std::vector<float> means_;                 // tokens x width
+  std::vector<std::vector<float>> weights_;  // of each tile: of the tokens that it sees
+};
+
 }  // namespace
 
 void block_pass::attend() {
@@ -97,6 +136,10 @@ void block_pass::attend() {
     std::copy_n(batch_.v.data() + s.first * kv_width, s.count * kv_width, s.cache->values(block_) + s.past * kv_width);
   }
   const std::vector<attention_tile> tiles = cut_into_tiles(batch_.sequences, config_.heads);
+  std::optional<attended_inputs> attended;
+  if (compute_.observer() != nullptr && compute_.observer()->attends()) {
+    attended.emplace(batch_.normed, config_.width, config_.heads, tiles.size());
+  }
   compute_.threads().run(tiles.size(), compute_.interrupts(), [&](std::size_t i) {
     const attention_tile& tile = tiles[i];
     const sequence_position& s = batch_.sequences[tile.sequence];
@@ -114,9 +157,11 @@ void block_pass::attend() {
       softmax(scores.get() + t * seen, own);
       std::fill_n(scores.get() + t * seen + own, seen - own, 0.0f);
     }
+    if (attended && s.cache == nullptr) attended->add(i, tile, s.first, scores.get(), seen);
     // No other tile reads these queries, so they can be overwritten.
     multiply({scores.get(), tile.count, seen, seen}, {values, seen, size, kv_width}, queries, q_width);
   });
+  if (attended) attended->tell(*compute_.observer(), name("attn_k") + ".weight", tiles, batch_.sequences);
 }
 
 void block_pass::project_attention() {

@@ -6,15 +6,18 @@
 #include "pg/base/progress_notice.hpp"
 #include "pg/store/atom_matrix.hpp"
 
+#include <utility>
+
 namespace hartonomous::pg {
 
 hessian_quantizer::hessian_quantizer(const stored_matrix& matrix, format f, double damping, unsigned sweeps,
-                                     bool two_sided)
+                                     bool two_sided, std::optional<stored_gram> gram)
     : matrix_(matrix),
       f_(f),
       damping_(damping),
       sweeps_(sweeps),
       two_sided_(two_sided),
+      gram_(std::move(gram)),
       panel_rows_(two_sided ? matrix.matrix_rows : matrix.panel_rows()),
       pool_(static_cast<unsigned>(current_settings.threads)) {
   rows_.f = f;
@@ -30,7 +33,8 @@ std::uint64_t hessian_quantizer::work_bytes() const noexcept {
 }
 
 std::unique_ptr<hessian_quantizer> open_hessian_quantizer(Oid source, std::int64_t layer,
-                                                          const tensor_operation& operation) {
+                                                          const tensor_operation& operation,
+                                                          const gram_maker& gram_of) {
   const stored_matrix matrix = find_matrix(source, layer, *operation.calibration_set, operation.calibration_revision);
   if (operation.two_sided && matrix.place.experts > 1) {
     throw error(sqlstate::feature_not_supported,
@@ -40,7 +44,7 @@ std::unique_ptr<hessian_quantizer> open_hessian_quantizer(Oid source, std::int64
   const format f = find_format(operation.format->data(), operation.format->size())->id;
   require_whole_blocks(matrix.place.tensor, matrix.layout, f);
   return std::make_unique<hessian_quantizer>(matrix, f, operation.damping, static_cast<unsigned>(operation.sweeps),
-                                             operation.two_sided);
+                                             operation.two_sided, gram_of(matrix.place));
 }
 
 void hessian_quantizer::report_progress() {
@@ -54,7 +58,9 @@ void hessian_quantizer::report_progress() {
 void hessian_quantizer::open_hessians(std::size_t expert, interrupt_checker& interrupts) {
   hessian_.reset();
   if (two_sided_) outputs_ = output_hessian(matrix_.place, matrix_.matrix_rows, damping_, 0, pool_, interrupts);
-  hessian_ = layer_hessian(matrix_.place, expert, damping_, work_bytes(), pool_, interrupts);
+  hessian_ = gram_ ? hessian_of(*gram_, damping_, work_bytes(), pool_, interrupts)
+                   : layer_hessian(matrix_.place, expert, damping_, work_bytes(), pool_, interrupts);
+  gram_.reset();
   expert_ = expert;
 }
 

@@ -8,7 +8,9 @@
 #include "pg/store/tensor_operation.hpp"
 
 #include <cstdint>
+#include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -20,8 +22,9 @@ namespace hartonomous::pg {
 class hessian_quantizer final : public atom_quantizer {
  public:
   // Weights of atoms that are missing count as zero and stay so.
-  // With two_sided the whole matrix is quantized at once.
-  hessian_quantizer(const stored_matrix& matrix, format f, double damping, unsigned sweeps, bool two_sided);
+  // With two_sided the whole matrix is quantized at once. `gram` is used if no Gram matrix of the input is stored.
+  hessian_quantizer(const stored_matrix& matrix, format f, double damping, unsigned sweeps, bool two_sided,
+                    std::optional<stored_gram> gram);
 
   // Errors: those of layer_hessian() and quantize_rows(); 55000 if an atom does not fit the matrix.
   bool next() override;
@@ -36,6 +39,7 @@ class hessian_quantizer final : public atom_quantizer {
   double damping_;
   unsigned sweeps_;
   bool two_sided_;
+  std::optional<stored_gram> gram_;
   std::uint64_t panel_rows_, next_row_ = 0;
   std::shared_ptr<const input_hessian> hessian_;
   std::unique_ptr<const input_hessian> outputs_;  // of the gradients by the outputs, if two_sided_
@@ -45,8 +49,10 @@ class hessian_quantizer final : public atom_quantizer {
   progress_timer timer_;
 };
 
-// For an operation of quantizing by that method. Needs an spi_session; errors: those of query_result.
+// For an operation of quantizing by that method; `gram_of` makes the Gram matrix of a tensor whose input has none, if
+// there is one. Needs an spi_session; errors: those of query_result and of `gram_of`.
+using gram_maker = std::function<std::optional<stored_gram>(const calibration_place& place)>;
 std::unique_ptr<hessian_quantizer> open_hessian_quantizer(Oid source, std::int64_t layer,
-                                                          const tensor_operation& operation);
+                                                          const tensor_operation& operation, const gram_maker& gram_of);
 
 }  // namespace hartonomous::pg

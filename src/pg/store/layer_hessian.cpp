@@ -84,6 +84,12 @@ void require_memory(std::size_t columns, std::uint64_t more_bytes) {
 
 }  // namespace
 
+std::shared_ptr<const input_hessian> hessian_of(const stored_gram& gram, double damping, std::uint64_t more_bytes,
+                                                thread_pool& pool, interrupt_checker& interrupts) {
+  require_memory(gram.columns, more_bytes);
+  return std::make_shared<const input_hessian>(gram.columns, rows_of(gram), damping, pool, interrupts);
+}
+
 std::unique_ptr<const input_hessian> output_hessian(const calibration_place& place, std::size_t rows, double damping,
                                                     std::uint64_t more_bytes, thread_pool& pool,
                                                     interrupt_checker& interrupts) {

@@ -23,6 +23,10 @@ std::shared_ptr<const input_hessian> layer_hessian(const calibration_place& plac
                                                    std::uint64_t more_bytes, thread_pool& pool,
                                                    interrupt_checker& interrupts, bool again = false);
 
+// The same from a Gram matrix that is not stored; never kept.
+std::shared_ptr<const input_hessian> hessian_of(const stored_gram& gram, double damping, std::uint64_t more_bytes,
+                                                thread_pool& pool, interrupt_checker& interrupts);
+
 // The same from the Gram matrix of the gradients by the outputs of the tensor, which has `rows` rows; never kept.
 std::unique_ptr<const input_hessian> output_hessian(const calibration_place& place, std::size_t rows, double damping,
                                                     std::uint64_t more_bytes, thread_pool& pool,

@@ -1,6 +1,7 @@
 -- A llama model whose rows are whole blocks of 32 weights. Of its neurons the first may be dead: it is the same without
--- them. Must be included after language_models.sql.
-CREATE FUNCTION lib.wide_gguf(neurons integer DEFAULT 64, dead integer DEFAULT 0) RETURNS bytea
+-- them. Other tensors may be added. Must be included after language_models.sql.
+CREATE FUNCTION lib.wide_gguf(neurons integer DEFAULT 64, dead integer DEFAULT 0,
+                              more lib.tensor[] DEFAULT '{}') RETURNS bytea
   LANGUAGE sql IMMUTABLE
   RETURN lib.llama_gguf(1,
     ARRAY['llama.embedding_length', 'llama.feed_forward_length']
@@ -19,6 +20,6 @@ CREATE FUNCTION lib.wide_gguf(neurons integer DEFAULT 64, dead integer DEFAULT 0
           lib.zeros(128 * dead) || lib.waves(neurons - dead, 32, 9))::lib.tensor,
       ROW('blk.0.ffn_up.weight', ARRAY[32, neurons], 0,
           lib.zeros(128 * dead) || lib.waves(neurons - dead, 32, 10))::lib.tensor,
-      ROW('blk.0.ffn_down.weight', ARRAY[neurons, 32], 0, lib.waves(32, neurons, 11))::lib.tensor]);
+      ROW('blk.0.ffn_down.weight', ARRAY[neurons, 32], 0, lib.waves(32, neurons, 11))::lib.tensor] || more);
 CREATE FUNCTION lib.story() RETURNS text LANGUAGE sql IMMUTABLE
   RETURN left(repeat('the-cat-sat.the-dog-ran,and-the-cow-did-not.', 10), 400);
