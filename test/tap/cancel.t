@@ -56,6 +56,8 @@ if ($runs) {
     went('CALL hartonomous.collect_calibration(\'runs\', \'text\', max_tokens => 8192);');
 }
 went("SELECT hartonomous.import_gguf('$ENV{HARTONOMOUS_MODEL}', 'words');");
+went("SELECT hartonomous.import_gguf('$work/large.gguf', 'cold');");
+went('CALL hartonomous.archive_model(\'cold\');');
 went("SELECT lo_import('$work/large.gguf', 4711);");
 went('CREATE TABLE huge (file bytea, numbers real[], w hartonomous.weights, blocks hartonomous.weights, coordinates bytea, json json);');
 went("ALTER TABLE huge ALTER $_ SET STORAGE EXTERNAL;") for qw(file numbers w blocks coordinates);
@@ -92,6 +94,11 @@ my @functions = (
     ['calibrate_importance, obs, whole rows, two threads',
         'SET LOCAL hartonomous.threads = 2; CALL hartonomous.calibrate_importance(\'large\', \'obs\', \'zeros\');'],
     ['backup_model', 'SELECT hartonomous.backup_model(\'large\');'],
+    ['archive_model', 'CALL hartonomous.archive_model(\'large\');'],
+    ['archive_model, small atoms', 'CALL hartonomous.archive_model(\'parts\');'],
+    ['restore_archived_model', 'CALL hartonomous.restore_archived_model(\'cold\');'],
+    ['export_gguf of an archived model', 'SELECT length(hartonomous.export_gguf(hartonomous.model_id(\'cold\')));'],
+    ['check_model of an archived model', 'SELECT * FROM hartonomous.check_model(\'cold\');'],
     ['extract_by_importance', 'SELECT hartonomous.extract_by_importance(\'large\', 0.7);'],
     ['extract_by_spatial_region', 'SELECT hartonomous.extract_by_spatial_region(\'large\', 10, 90, 0, 100);'],
     ['prune_region', 'CALL hartonomous.prune_region(\'large\', hartonomous.region(0, 60, 0, 100, -10, 10));'],
@@ -197,7 +204,7 @@ for my $f (@functions) {
 }
 
 is $worker->query('SELECT 1;'), 1, 'the session goes on';
-is $worker->query('SELECT count(*) FROM hartonomous.models;'), $runs ? 4 : 3, 'no other model is left';
+is $worker->query('SELECT count(*) FROM hartonomous.models;'), $runs ? 5 : 4, 'no other model is left';
 is_deeply [glob "$work/*.tmp.*"], [], 'no temporary file is left';
 $_->close for $worker, $killer;
 done_testing;

@@ -182,6 +182,10 @@ my @work = (
             $holder->query('SELECT count(*) FROM hartonomous.tensor_atoms WHERE model_id = 1;');
         }],
     ['calibrate_importance', 'CALL hartonomous.calibrate_importance(1, \'magnitude\');', $one_step],
+    ['archive_model', 'CALL hartonomous.archive_model(1);', $one_step],
+    ['archive_model waiting for a reader', 'CALL hartonomous.archive_model(1);', $blocked, sub {
+            $holder->query('SELECT count(*) FROM hartonomous.tensor_atoms WHERE model_id = 1;');
+        }],
     ['extract_by_importance', 'SELECT hartonomous.extract_by_importance(1, 0.5);', $busy],
     ['delete_model waiting for a reader', 'SELECT hartonomous.delete_model(1);', $blocked, sub {
             $holder->query('SELECT count(*) FROM hartonomous.tensor_atoms WHERE model_id = 1;');
@@ -256,6 +260,43 @@ for my $each ('cancel', 'terminate') {
     }
 }
 
+# ---- the archive -------------------------------------------------------------------------------------------------
+
+# Whatever it is killed in, the model is whole, and the same call ends what it began. The lock keeps the exchange from
+# being made before the kill, in case the run is fast.
+for my $call ('archive_model', 'restore_archived_model') {
+    subtest "kill -9 in the middle of $call" => sub {
+        my ($worker, $other) = (session(), session());
+        $other->query($_) for 'BEGIN;', 'LOCK TABLE ONLY hartonomous.tensor_atoms IN SHARE UPDATE EXCLUSIVE MODE;';
+        $worker->start("CALL hartonomous.$call(1);");
+        ok wait_until(60, sub { $watcher->query(steps_done()) >= 4 }), 'some tensors are done';
+        is sqlstate($watcher->query("CALL hartonomous.$call(1, nowait => true);")), '55P03', 'a second caller fails';
+        like $watcher->query('SELECT stage, state FROM hartonomous.run_progress(1) LIMIT 1;'),
+            $call eq 'archive_model' ? qr/^archive\|running$/m : qr/^restore\|running$/m, 'run_progress() shows it';
+        kill_backend($worker);
+        $other->close;
+        $watcher = session();
+        my $before = $watcher->query("$done_list;");
+        $watcher->query("SELECT hartonomous.export_gguf(1, '$work/again.gguf');");
+        is system('cmp', '-s', "$work/again.gguf", $file), 0, 'the model exports as it was imported';
+        is $watcher->query('SELECT count(*) FROM hartonomous.check_model(1);'), 0, 'it has no faults';
+        is $watcher->query('SELECT count(*) FROM hartonomous.check_store();'), 0, 'nor has the store';
+        unchanged('kill -9') if $call eq 'archive_model';
+
+        like $watcher->query("CALL hartonomous.$call(1);"), qr/resuming run/, 'called again, it says that it resumes';
+        my $after = $watcher->query("$done_list;");
+        is substr($after, 0, length $before), $before, 'what was done before was not done again';
+        is scalar(my @steps = split /,/, $after), 16, 'the rest was';
+        is $watcher->query('SELECT state FROM hartonomous.model_revisions WHERE revision_id = 1;'),
+            $call eq 'archive_model' ? 'archived' : 'live', 'and comes to its end';
+        $watcher->query("SELECT hartonomous.export_gguf(1, '$work/again.gguf');");
+        is system('cmp', '-s', "$work/again.gguf", $file), 0, 'the model exports as it was imported';
+        is $watcher->query('SELECT count(*) FROM hartonomous.check_store();'), 0, 'the store has no faults';
+        unchanged('kill -9') if $call ne 'archive_model';
+        nothing_left('kill -9') if $call ne 'archive_model';
+    };
+}
+
 subtest 'after all that' => sub {
     for my $stage ('CALL hartonomous.prune_by_importance(1, 0.9);', 'CALL hartonomous.remove_blocks(1, blocks => \'{0}\');',
         'CALL hartonomous.quantize_model(1, \'Q8_0\');') {
@@ -271,6 +312,6 @@ subtest 'after all that' => sub {
 };
 
 my @signals = $server->log_text =~ /terminated by signal (\d+)/g;
-is_deeply \@signals, [9, 9, 9], 'no backend crashed but those that were killed';
+is_deeply \@signals, [9, 9, 9, 9, 9], 'no backend crashed but those that were killed';
 $watcher->close;
 done_testing;

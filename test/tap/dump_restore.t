@@ -30,6 +30,12 @@ SELECT hartonomous.import_gguf('$work/one.gguf', 'one');
 --
 SELECT hartonomous.import_gguf('$work/two.gguf', 'two');
 --
+SELECT hartonomous.import_gguf('$work/two.gguf', 'cold');
+--
+CALL hartonomous.prune_by_importance('cold', 0.9, method => 'in_place');
+--
+CALL hartonomous.archive_model('cold');
+--
 ALTER TABLE hartonomous.tensor_atoms ADD COLUMN note text DEFAULT 'none' NOT NULL;
 --
 CREATE INDEX atoms_by_note ON hartonomous.tensor_atoms (note, atom_sequence) WHERE note <> 'none';
@@ -72,13 +78,14 @@ CREATE POLICY matrices ON hartonomous.tensor_atoms FOR SELECT TO dump_reader USI
 --
 COMMENT ON COLUMN hartonomous.tensor_atoms.note IS 'what the user thinks of it';
 SQL
-unlike $said, qr/ERROR|WARNING/, 'models, a copy, a backup, a delta, removed blocks, a column, an index, a policy';
+unlike $said, qr/ERROR|WARNING/, 'models, an archived one, a copy, a backup, a delta, removed blocks, a column, an index, a policy';
 
 # ---- what is compared --------------------------------------------------------------------------------------------
 
 my %question = (
-    'atoms' => join(' UNION ALL ', map { digest_query($_) =~ s/;$//r } 1 .. 5) . ';',
-    'backups' => join(' UNION ALL ', map { digest_query($_, 'hartonomous.tensor_atoms_backup') =~ s/;$//r } 1 .. 5) . ';',
+    'atoms' => join(' UNION ALL ', map { digest_query($_) =~ s/;$//r } 1 .. 6) . ';',
+    'backups' => join(' UNION ALL ', map { digest_query($_, 'hartonomous.tensor_atoms_backup') =~ s/;$//r } 1 .. 6) . ';',
+    'archived atoms' => digest_query(3, 'hartonomous.archived_tensor_atoms'),
     'models' => 'SELECT m FROM hartonomous.models m ORDER BY model_id;',
     'layers' => 'SELECT l FROM hartonomous.model_layers l ORDER BY layer_id;',
     'revisions' => 'SELECT r FROM hartonomous.model_revisions r ORDER BY revision_id;',
@@ -136,12 +143,17 @@ sub restored {
     $went->('the copied model goes back', 'SELECT hartonomous.rollback_model(\'student\');');
     $went->('places are what they were', 'SELECT hartonomous.rollback_model(\'placed\');');
     $went->('a removed block comes back', 'SELECT hartonomous.rollback_model(\'shrunk\');');
+    $went->('an archived model is exported', "SELECT hartonomous.export_gguf('cold', '$work/cold.gguf');");
+    $went->('it is restored', 'CALL hartonomous.restore_archived_model(\'cold\');');
+    $went->('... and exported', "SELECT hartonomous.export_gguf('cold', '$work/out.gguf');");
+    is_file_same("$work/out.gguf", "$work/cold.gguf");
+    $went->('what was pruned before it was archived comes back', 'SELECT hartonomous.rollback_model(\'cold\');');
     $went->('and nothing is wrong', 'SELECT CASE WHEN count(*) > 0 THEN \'ERROR \' END FROM hartonomous.models m,'
             . ' hartonomous.check_model(m.model_id);');
     $went->('an in-place stage is rolled back', 'SELECT hartonomous.rollback_model(\'one\');');
     $went->("export of $_->[0]", "SELECT hartonomous.export_gguf('$_->[0]', '$work/out.gguf');")
         && is_file_same("$work/out.gguf", "$work/$_->[1].gguf")
-        for ['one', 'one'], ['two', 'two'], ['student', 'student'], ['shrunk', 'two'];
+        for ['one', 'one'], ['two', 'two'], ['cold', 'two'], ['student', 'student'], ['shrunk', 'two'];
     is $session->query("SELECT count(*) FROM hartonomous.tensor_atoms WHERE note <> 'none' AND atom_sequence % 7 > 0;"), 0,
         'the column is whole after rollbacks';
     $went->('prune in place', "CALL hartonomous.prune_by_importance('two', 0.9, method => 'in_place');");

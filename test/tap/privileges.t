@@ -127,7 +127,16 @@ subtest 'a reader' => sub {
     $owner->query('CALL hartonomous.quantize_model(\'m\', \'Q8_0\');');
     allowed($reader, 'SELECT count(*) FROM hartonomous.tensor_atoms;', 1302, 'reads them after they were rewritten');
     $owner->query('SELECT hartonomous.rollback_model(\'m\');');
+    $owner->query('CALL hartonomous.archive_model(\'m\');');
+    denied($reader, 'SELECT hartonomous.export_gguf(1);', 'needs a grant on the view of the archive, too');
+    $super->query('GRANT SELECT ON hartonomous.archived_tensor_atoms TO hart_reader;');
+    allowed($reader, 'SELECT count(*) >= 1302 FROM hartonomous.archived_tensor_atoms;', 't', 'reads them in the archive');
+    allowed($reader, 'SELECT hartonomous.export_gguf(1) = bytes FROM file;', 't', 'exports an archived model');
+    denied($reader, 'CALL hartonomous.restore_archived_model(1);', 'does not restore it');
+    $owner->query('CALL hartonomous.restore_archived_model(\'m\');');
     denied($reader, $_, $_) for
+        'CALL hartonomous.archive_model(1);',
+        'CALL hartonomous.archive_revision(1);',
         'CALL hartonomous.prune_by_importance(1, 0.9, method => \'in_place\');',
         'CALL hartonomous.prune_by_importance(1, 0.5);',
         'CALL hartonomous.quantize_model(1, \'Q8_0\');',
