@@ -40,7 +40,7 @@ like $session->query('SELECT hartonomous.delete_model(\'m\');'), qr/^\d+$/, 'del
 # Rows whose weights are out of line reach a subscriber, too: each is a message of type I.
 my $wide = large_gguf("$work/wide.gguf", 1);
 $session->query("SELECT pg_create_logical_replication_slot('all', 'pgoutput');");
-like $session->query("SELECT hartonomous.import_gguf('$wide', 'wide', 1024);"), qr/^\d+$/, 'rows of 4 kB';
+like $session->query("SELECT hartonomous.import_gguf('$wide', 'wide', 1024);"), qr/^\d+$/m, 'rows of 4 kB';
 is $session->query(<<'SQL'), '1024|4194304', '... are published with their weights';
 SELECT count(*), sum(length(data) / 4096 * 4096) FROM pg_logical_slot_get_binary_changes('all', NULL, NULL,
  'proto_version', '1', 'publication_names', 'everything', 'binary', 'true') WHERE get_byte(data, 0) = ascii('I') AND length(data) > 4096;
