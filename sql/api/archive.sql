@@ -33,7 +33,8 @@ COMMENT ON PROCEDURE hartonomous.restore_archived_model(hartonomous.regmodel, bo
   'the same call continues what was stopped; 42704 if there is no such model, XX001 if the archive is damaged, 53100 '
   'if the disk is too small, 55P03 with nowait';
 
-CREATE PROCEDURE hartonomous.archive_revision(revision integer, nowait boolean DEFAULT false)
+CREATE PROCEDURE hartonomous.archive_revision(revision integer, nowait boolean DEFAULT false,
+    access_method text DEFAULT NULL)
   LANGUAGE plpgsql
 AS $$
 #variable_conflict use_variable
@@ -43,19 +44,26 @@ DECLARE
 BEGIN
   SELECT * INTO target FROM hartonomous_internal.lock_revision(revision, nowait, commits);
   PERFORM hartonomous_internal.require_lone_backup(revision);
-  CALL hartonomous_internal.move_partition(target.model_id, target.base_revision_id, 'archive');
+  IF access_method IS NOT NULL THEN
+    PERFORM hartonomous_internal.require_access_method(access_method);
+    PERFORM hartonomous_internal.use_access_method(target.model_id, target.base_revision_id, access_method);
+  ELSE
+    CALL hartonomous_internal.move_partition(target.model_id, target.base_revision_id, 'archive');
+  END IF;
   IF commits THEN
     COMMIT;
     PERFORM hartonomous_internal.unlock_model(target.model_id);
   END IF;
 END
 $$;
-COMMENT ON PROCEDURE hartonomous.archive_revision(integer, boolean) IS
+COMMENT ON PROCEDURE hartonomous.archive_revision(integer, boolean, text) IS
   'compresses the atoms of a backup revision to the bit and drops its partition; commits tensor by tensor, '
   'and the same '
-  'call continues what was stopped; 42704 if there is no such revision, 55000 if it is not a backup or '
-  'shares its atoms '
-  'with others, 0A000 if the user has added columns, 53100 if the disk is too small, 55P03 with nowait';
+  'call continues what was stopped; with access method columnar (of Citus, where it is installed) rewrites the '
+  'partition in it instead, in one transaction, and the revision stays a backup; 42704 if there is no such revision, '
+  '55000 if it is not a backup or shares its atoms with others, 0A000 if the user has added columns or there '
+  'is no such '
+  'access method, 22023 if it is another one, 53100 if the disk is too small, 55P03 with nowait';
 
 CREATE PROCEDURE hartonomous.restore_archived_revision(revision integer, nowait boolean DEFAULT false)
   LANGUAGE plpgsql
@@ -66,12 +74,15 @@ DECLARE
   target record;
 BEGIN
   SELECT * INTO target FROM hartonomous_internal.lock_revision(revision, nowait, commits);
-  IF target.state OPERATOR(pg_catalog.=) 'archived' IS NOT TRUE THEN
+  IF hartonomous_internal.is_columnar(revision) THEN
+    PERFORM hartonomous_internal.use_access_method(target.model_id, target.base_revision_id, 'heap');
+  ELSIF target.state OPERATOR(pg_catalog.=) 'archived' THEN
+    CALL hartonomous_internal.move_partition(target.model_id, target.base_revision_id, 'restore');
+  ELSE
     PERFORM hartonomous_internal.raise_error('55000',
       pg_catalog.format('revision %s is %s, not archived', revision, COALESCE(target.state, 'deleted')),
       hint => 'Revisions in state "archived" can be restored: see hartonomous.model_revisions.');
   END IF;
-  CALL hartonomous_internal.move_partition(target.model_id, target.base_revision_id, 'restore');
   IF commits THEN
     COMMIT;
     PERFORM hartonomous_internal.unlock_model(target.model_id);

@@ -56,6 +56,9 @@ BEGIN
       format('revision %s of model "%s" is %s', target.revision_id, model, target.state),
       hint => 'Only revisions in state "backup" or "archived" can be made live: see hartonomous.model_revisions.');
   END IF;
+  IF hartonomous_internal.is_columnar(target.revision_id) THEN
+    PERFORM hartonomous_internal.use_access_method(model, target.base_revision_id, 'heap');
+  END IF;
   SELECT r.base_revision_id INTO STRICT present_base FROM hartonomous.model_revisions r WHERE r.revision_id = present;
   PERFORM hartonomous_internal.hold_revision(target.revision_id);
   IF target.base_revision_id <> present_base THEN

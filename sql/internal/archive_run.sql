@@ -12,6 +12,7 @@ DECLARE
 BEGIN
   IF purpose = 'archive' THEN
     PERFORM hartonomous_internal.partition_of(model, base);
+    PERFORM hartonomous_internal.use_access_method(model, base, 'heap');
     FOREACH part IN ARRAY hartonomous_internal.partitions_of_base(base, archived => false) LOOP
       PERFORM hartonomous_internal.require_archivable(hartonomous_internal.partition_of(model, part));
     END LOOP;

@@ -9,6 +9,7 @@
 extern "C" {
 #include "catalog/namespace.h"
 #include "catalog/partition.h"
+#include "catalog/pg_am.h"
 #include "utils/syscache.h"
 }
 
@@ -61,6 +62,14 @@ Oid file_of_partition(Oid relation, Oid parent) {
   return file;
 }
 
+Oid access_method_of(Oid relation) {
+  HeapTuple tuple = SearchSysCache1(RELOID, ObjectIdGetDatum(relation));
+  if (!HeapTupleIsValid(tuple)) return InvalidOid;
+  const Oid method = reinterpret_cast<Form_pg_class>(GETSTRUCT(tuple))->relam;
+  ReleaseSysCache(tuple);
+  return method;
+}
+
 }  // namespace
 
 std::string atom_set::select(const std::string& columns, bool positioned, const std::string& condition) const {
@@ -74,6 +83,12 @@ std::string atom_set::select(const std::string& columns, bool positioned, const 
 
 std::string atom_set::select_versions(bool positioned) const {
   const char columns[] = "a.tableoid, a.ctid, a.xmin, a.cmin";
+  if (archived_.empty() && sources_.size() == 1 && !sources_.front().is_heap) {
+    // Rows of other access methods (columnar) have no system columns, but cannot be changed either.
+    const std::string table = std::to_string(sources_.front().partition);
+    return select("'" + table + "'::oid AS tableoid, '(0,0)'::tid AS ctid, '0'::xid AS xmin, '0'::cid AS cmin",
+                  positioned);
+  }
   if (archived_.empty()) return select(columns, positioned);
   // Versions are those of the chunks, whatever the region.
   return std::string("SELECT ") + columns + " FROM hartonomous.tensor_atoms_archive a WHERE a.revision_id IN (" +
@@ -84,8 +99,9 @@ std::string atom_set::select_versions(bool positioned) const {
 void atom_set::add_source(std::int32_t revision, const char* parent) {
   const source found = call([&] {
     const Oid schema = get_namespace_oid("hartonomous", true);
-    source s = {atoms_partition(model_, revision), get_relname_relid(parent, schema), InvalidOid};
+    source s = {atoms_partition(model_, revision), get_relname_relid(parent, schema), InvalidOid, true};
     if (OidIsValid(s.partition)) s.file = file_of_partition(s.partition, s.parent);
+    if (OidIsValid(s.file)) s.is_heap = access_method_of(s.partition) == HEAP_TABLE_AM_OID;
     return s;
   });
   if (!OidIsValid(found.file)) {

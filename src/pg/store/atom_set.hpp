@@ -38,6 +38,7 @@ class atom_set {
   // A partition, as it was when the set was made.
   struct source {
     Oid partition, parent, file;
+    bool is_heap;
   };
   void add_source(std::int32_t revision, const char* parent);
 
