@@ -374,10 +374,18 @@ DECLARE
 BEGIN
   SELECT * INTO STRICT job FROM hartonomous.compression_runs r WHERE r.run_id = run;
   FOREACH part IN ARRAY hartonomous_internal.partitions_of_base(job.revision_id, archived => true) LOOP
-    EXECUTE format('INSERT INTO %s (%s) SELECT %s FROM hartonomous.archived_tensor_atoms v WHERE v.model_id = $1 '
-                   'AND v.revision_id = $2 AND v.layer_id = $3',
-                   hartonomous_internal.partition_of(job.model_id, part), list, list) USING job.model_id, part, layer;
-    GET DIAGNOSTICS written = ROW_COUNT;
+    IF EXISTS (SELECT FROM hartonomous.model_layers l WHERE l.layer_id = layer) THEN
+      SELECT c.atoms INTO STRICT written
+        FROM hartonomous_internal.copy_atoms('hartonomous.archived_tensor_atoms',
+          hartonomous_internal.partition_of(job.model_id, part), part, layer, parallel => false,
+          archived_revision => part) c;
+    ELSE
+      -- The tensor belongs to another structure than the live one, which copy_atoms() does not know.
+      EXECUTE format('INSERT INTO %s (%s) SELECT %s FROM hartonomous.archived_tensor_atoms v WHERE v.model_id = $1 '
+                     'AND v.revision_id = $2 AND v.layer_id = $3',
+                     hartonomous_internal.partition_of(job.model_id, part), list, list) USING job.model_id, part, layer;
+      GET DIAGNOSTICS written = ROW_COUNT;
+    END IF;
     atoms := atoms + written;
   END LOOP;
   UPDATE hartonomous.compression_steps s
