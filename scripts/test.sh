@@ -13,7 +13,7 @@
 #   unit       GoogleTest on the core
 #   sanitize   the same under AddressSanitizer and UndefinedBehaviorSanitizer
 #   lint       clang-tidy and cppcheck on the core
-#   fuzz       each fuzzer for a while, from its corpus
+#   fuzz       each fuzzer for a while, from its corpus; prints the executions
 #   boundary   errors between C++ and PostgreSQL, cancel latency, memory
 #   regress    pg_regress: the install surface
 #   pgtap      pgTAP: behaviour, each suite in a database of its own
@@ -23,7 +23,7 @@
 #
 # "sql" stands for regress, pgtap and isolation; "core" for unit, sanitize, lint and fuzz.
 #
-# Environment, besides what lib.sh reads: HARTONOMOUS_FUZZ_SECONDS (60) is the time for each fuzzer.
+# Environment, besides what lib.sh reads: HARTONOMOUS_FUZZ_SECONDS (45) is the time for each fuzzer.
 #
 # What tests find in theirs: HARTONOMOUS_EXAMPLES and HARTONOMOUS_MODEL, examples/ and its model where the server can
 # read them; HARTONOMOUS_STAGE, the installed files. Those of pgtap, regress and isolation share a server: PGHOST,
@@ -39,7 +39,7 @@ export HARTONOMOUS_WERROR=1
 
 STAGES=(packages format build unit sanitize lint fuzz boundary regress pgtap isolation tap log)
 SKIP=77
-FUZZ_SECONDS=${HARTONOMOUS_FUZZ_SECONDS:-60}
+FUZZ_SECONDS=${HARTONOMOUS_FUZZ_SECONDS:-45}
 
 # ---- the stages; each runs in a subshell under set -e ------------------------------------------------------------
 
@@ -138,7 +138,9 @@ stage_fuzz() {
   export SCRATCH FUZZ_SECONDS
   export -f fuzz_one
   for source in ${sources[*]}; do basename "$source" .cpp; done |
-    xargs -n 1 -P "$JOBS" bash -c 'fuzz_one "$1"' fuzz_one
+    xargs -n 1 -P "$JOBS" bash -c 'fuzz_one "$1"' fuzz_one || status=1
+  cat "$SCRATCH"/fuzz/*/log | awk '/^Done /{ runs += $2; ++n } END { print "fuzzers: " runs " executions in " n }'
+  return $status
 }
 
 # Runs TAP tests as the server's user, with what PostgreSQL's modules need: the programs, the settings by which a server
@@ -229,7 +231,8 @@ stage_log() {
 
 # The lines of a stage's output that are worth showing if it passes: the summaries of the test runners.
 CLOSING='^100% tests passed|^All tests successful|^Files=|^Result: | All [0-9]+ tests passed|^[a-z0-9_]+_fuzz: '
-CLOSING+='|^layout not checked|^clang-tidy and|^installing: |^server logs: |^ok  *# skip|^# (cancel|resident|kill)'
+CLOSING+='|^layout not checked|^clang-tidy and|^installing: |^server logs: |^ok  *# skip|^fuzzers: '
+CLOSING+='|^# (cancel|resident|kill|hostile calls:|spoilt )'
 
 FAILED=()
 BEGUN=$EPOCHREALTIME

@@ -36,14 +36,18 @@ BEGIN
     atoms := NULL;
     logical_bytes := NULL;
     IF part.parent IS NOT NULL OR has_table_privilege(part.partition, 'SELECT') THEN
-      EXECUTE format(
-        'SELECT count(*), coalesce(sum(hartonomous.weights_bytes(atom_data)), 0) FROM %s WHERE model_id = $1 '
-        'AND revision_id = $2',
-                     coalesce(part.parent, part.partition))
-        INTO atoms, logical_bytes USING model, part.id;
+      BEGIN
+        EXECUTE format(
+          'SELECT count(*), coalesce(sum(hartonomous.weights_bytes(atom_data)), 0) FROM %s WHERE model_id = $1 '
+          'AND revision_id = $2', coalesce(part.parent, part.partition))
+          INTO atoms, logical_bytes USING model, part.id;
+      EXCEPTION WHEN undefined_table THEN
+        CONTINUE;  -- another session has dropped it meanwhile
+      END;
       logical_bytes := logical_bytes + hartonomous_internal.form_bytes(model, part.id);
     END IF;
     physical_bytes := pg_total_relation_size(part.partition) + hartonomous_internal.form_disk_bytes(model, part.id);
+    CONTINUE WHEN physical_bytes IS NULL;  -- likewise
     index_bytes := pg_indexes_size(part.partition);
     SELECT coalesce(pg_total_relation_size(nullif(c.reltoastrelid, 0)), 0) INTO toast_bytes
       FROM pg_class c WHERE c.oid = part.partition;
