@@ -5,9 +5,9 @@
 #
 # Usage: bench/load.sh [SECONDS]    default: 180
 #
-# Fails if a statement fails with anything that the manual does not say of it, if there was a deadlock, if a model or the
-# store has a fault at the end, or if the memory of all processes together grew: the most of the last third may be half
-# as much again as that of the first.
+# Fails if a statement fails with anything that the manual does not say of it, 40P01 included, if a model or the store has
+# a fault at the end, or if the memory of all processes together grew: the most of the last third may be half as much
+# again as that of the first. Of deadlocks that PostgreSQL found, the stage that met one has tried again.
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/../scripts/lib.sh"
 cd "$ROOT"
@@ -167,7 +167,6 @@ fail() {
 }
 if grep -Ev " ($DOCUMENTED)\$|^none\$" "$SCRATCH/load/errors"; then fail "errors that are not documented"; fi
 deadlocks=$(query "SELECT deadlocks FROM pg_stat_database WHERE datname = 'load'")
-[ "$deadlocks" = 0 ] || fail "$deadlocks deadlocks"
 faults=$(query "SELECT m.model_name, c FROM hartonomous.models m, hartonomous.check_model(m.model_id) c
   UNION ALL SELECT 'store', c FROM hartonomous.check_store() c" 2>&1)
 [ -z "$faults" ] || fail "faults: $faults"
@@ -176,6 +175,6 @@ awk '{ m[NR] = $1 } END {
   for (i = 1; i <= NR; ++i) { if (i <= NR / 3 && m[i] > a) a = m[i]; if (i > NR * 2 / 3 && m[i] > b) b = m[i] }
   printf "\nmemory of the server: at most %d MiB in the first third, %d MiB in the last\n", a / 1024, b / 1024
   exit b > 1.5 * a }' "$SCRATCH/load/memory" || fail "the memory grew"
-echo "deadlocks: $deadlocks; sessions: $((${#WORKERS[@]} + 1)); seconds: $DURATION"
+echo "deadlocks that a stage resolved: $deadlocks; sessions: $((${#WORKERS[@]} + 1)); seconds: $DURATION"
 [ $STATUS = 0 ] && echo "load: passed"
 exit $STATUS
