@@ -112,7 +112,7 @@ remove_dropin() {
 # Copies the files of the work tree, with their times, into a directory. What was compiled there from earlier ones is
 # kept, for make to judge.
 copy_work_tree() {
-  mkdir -p "$1" && find "$1" -type f ! -name '*.[od]' -delete || return
+  mkdir -p "$1" && find "$1" -type f ! -name '*.[od]' ! -path "$1/build/*" -delete || return
   (cd "$ROOT" && git ls-files -z --cached --others --exclude-standard |
     tar -c --null --ignore-failed-read -T -) | tar -C "$1" -x
 }
