@@ -118,7 +118,7 @@ BEGIN
   SELECT string_agg(c.oid::regclass::text, ', ') INTO relations FROM pg_class c
    WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition
      AND (c.relnamespace = 'hartonomous'::regnamespace AND c.relname = ANY (hartonomous.store_tables())
-          OR c.relnamespace = 'hartonomous_partitions'::regnamespace AND c.relname ~ '^tensor_atoms_m\d+_r\d+$');
+          OR c.relnamespace = 'hartonomous_partitions'::regnamespace AND c.relname ~ '^tensor_atoms_m[0-9]+_r[0-9]+$');
   EXECUTE 'DROP TABLE ' || relations;
 END
 $$;

@@ -13,7 +13,7 @@ DECLARE
   other name;
 BEGIN
   IF schema_name IS NULL OR schema_name IN ('hartonomous', 'hartonomous_internal', 'pg_catalog', 'information_schema')
-    OR schema_name LIKE 'pg\_%' THEN
+    OR schema_name ^@ 'pg_' THEN
     PERFORM hartonomous_internal.raise_error('22023',
       format('the names of the original design cannot be created in schema "%s"', schema_name));
   END IF;

@@ -93,7 +93,8 @@ DECLARE
   overrides jsonb;
 BEGIN
   SELECT coalesce(jsonb_agg(jsonb_build_object(
-           'pattern', regexp_replace(l.layer_name, '([\\%_])', '\\\1', 'g'), 'format', c.format) ORDER BY c.n), '[]')
+           'pattern', regexp_replace(l.layer_name, E'([\\\\%_])', E'\\\\\\1', 'g'), 'format', c.format) ORDER BY c.n),
+    '[]')
          || '[{"format": null}]'
     INTO overrides
     FROM unnest(layers, formats) WITH ORDINALITY c (layer_id, format, n)

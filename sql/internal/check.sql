@@ -91,7 +91,7 @@ BEGIN
             FROM line JOIN hartonomous.model_revisions r ON r.revision_id = line.revision_id
             JOIN hartonomous.model_layers l ON l.model_id = r.model_id
            WHERE r.stage = 'student' AND r.parameters ->> 'refit' = 'true'
-             AND l.layer_name ~ '\.(ffn_down|attn_output)(_exps)?\.weight$') a
+             AND l.layer_name ~ '[.](ffn_down|attn_output)(_exps)?[.]weight$') a
        ORDER BY a.layer_id, a.run_id DESC)
     SELECT s.layer_id FROM steps s WHERE s.arguments ->> 'method' IS DISTINCT FROM 'magnitude';
 END
@@ -224,11 +224,12 @@ BEGIN
     WITH parts AS (
       -- A table of the owner's may have a number in its name that no revision can have.
       SELECT c.oid, c.relname::text AS name,
-             nullif(least(substring(c.relname FROM '_r(\d+)$')::numeric, 2147483648), 2147483648)::integer AS revision,
+             nullif(least(substring(c.relname FROM '_r([0-9]+)$')::numeric, 2147483648),
+               2147483648)::integer AS revision,
              i.inhparent::regclass AS parent
         FROM pg_class c LEFT JOIN pg_inherits i ON i.inhrelid = c.oid
        WHERE c.relnamespace = 'hartonomous_partitions'::regnamespace AND c.relkind = 'r'
-         AND c.relname ~ ('^tensor_atoms_m' || model || '_r\d+$')
+         AND c.relname ~ ('^tensor_atoms_m' || model || '_r[0-9]+$')
          AND c.relname NOT IN (  -- those that a stopped run was restoring
            SELECT hartonomous_internal.atoms_partition(model, a.revision_id)
              FROM hartonomous.compression_runs s

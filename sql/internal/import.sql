@@ -33,7 +33,7 @@ DECLARE
                          THEN (hartonomous_internal.gguf_value(properties, 'split.count') #>> '{}')::numeric END;
   piece numeric := CASE WHEN jsonb_typeof(hartonomous_internal.gguf_value(properties, 'split.no')) = 'number'
                         THEN (hartonomous_internal.gguf_value(properties, 'split.no') #>> '{}')::numeric END;
-  part text[] := regexp_match(file_name, '(?:^|[/\\])[^/\\]*-(\d{5})-of-(\d{5})\.safetensors$');
+  part text[] := regexp_match(file_name, E'(?:^|[/\\\\])[^/\\\\]*-([0-9]{5})-of-([0-9]{5})[.]safetensors$');
 BEGIN
   IF pieces > 1 OR piece > 0 THEN
     PERFORM hartonomous_internal.raise_error('0A000',

@@ -13,7 +13,7 @@ CREATE FUNCTION hartonomous_internal.near_names(wanted text, names text[]) RETUR
 AS $$
 #variable_conflict use_variable
 DECLARE
-  literal constant text := lower(left(regexp_replace(wanted, '[%*?\\]', '', 'g'), 200));
+  literal constant text := lower(left(regexp_replace(wanted, E'[%*?\\\\]', '', 'g'), 200));
 BEGIN
   -- Names that contain the text come before names that are only similar. An empty text is contained in all names.
   RETURN (SELECT string_agg('"' || n.name || '"', ', ' ORDER BY n.place)

@@ -9,7 +9,7 @@ AS $$
 BEGIN
   RETURN QUERY
     SELECT p.oid::regclass
-      FROM (SELECT c.oid, regexp_match(c.relname, '^tensor_atoms_m(\d{1,10})_r(\d{1,10})$')::bigint[] AS numbers
+      FROM (SELECT c.oid, regexp_match(c.relname, '^tensor_atoms_m([0-9]{1,10})_r([0-9]{1,10})$')::bigint[] AS numbers
               FROM pg_class c WHERE c.relnamespace = 'hartonomous_partitions'::regnamespace AND c.relkind = 'r') p
      WHERE p.numbers IS NOT NULL
        AND NOT EXISTS (SELECT FROM hartonomous.model_revisions r JOIN hartonomous.models m USING (model_id)

@@ -180,7 +180,8 @@ DECLARE
 BEGIN
   FOR partition IN
     SELECT c.oid FROM pg_class c
-     WHERE c.relnamespace = 'hartonomous'::regnamespace AND c.relkind = 'r' AND c.relname ~ '^tensor_atoms_m\d+_r\d+$'
+     WHERE c.relnamespace = 'hartonomous'::regnamespace AND c.relkind = 'r'
+     AND c.relname ~ '^tensor_atoms_m[0-9]+_r[0-9]+$'
   LOOP
     IF NOT has_schema_privilege(owner, 'hartonomous_partitions', 'CREATE') THEN
       EXECUTE format('GRANT CREATE ON SCHEMA hartonomous_partitions TO %s', owner);

@@ -65,7 +65,7 @@ COMMENT ON FUNCTION hartonomous_internal.ask_cron(text) IS
 
 CREATE FUNCTION hartonomous_internal.connection_value(value text) RETURNS text
   LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE COST 1
-  RETURN '''' || replace(replace(value, '\', '\\'), '''', '\''') || '''';
+  RETURN '''' || replace(replace(value, E'\\', E'\\\\'), '''', E'\\''') || '''';
 COMMENT ON FUNCTION hartonomous_internal.connection_value(text) IS 'a value in a connection string of libpq, quoted';
 
 CREATE FUNCTION hartonomous_internal.scheduled_call(model integer, procedure text, arguments jsonb) RETURNS text
