@@ -1,11 +1,9 @@
 -- Evaluation: runs a language model from its stored atoms and measures it.
 
--- row_security = off, here and below: a row-level security policy that hides atoms must raise an error instead of
--- silently evaluating a different model.
 CREATE FUNCTION hartonomous.perplexity(model hartonomous.regmodel, text text, n_ctx integer DEFAULT NULL,
                                        revision integer DEFAULT NULL) RETURNS double precision
   AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 5000
-  SET search_path = pg_catalog, pg_temp SET row_security = off;
+  SET search_path = pg_catalog, pg_temp;
 COMMENT ON FUNCTION hartonomous.perplexity(hartonomous.regmodel, text, integer, integer) IS
   'perplexity of a model on a text, as llama.cpp computes it: the second half of each chunk of n_ctx tokens (512 by '
   'default, or the context length of the model if that is less) is scored; for the live revision or another one; 22023 '
@@ -16,7 +14,7 @@ CREATE FUNCTION hartonomous.score_tokens(model hartonomous.regmodel, text text, 
                                          revision integer DEFAULT NULL)
   RETURNS TABLE ("position" integer, token_id integer, token text, log_probability double precision)
   AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 5000 ROWS 1000
-  SET search_path = pg_catalog, pg_temp SET row_security = off;
+  SET search_path = pg_catalog, pg_temp;
 COMMENT ON FUNCTION hartonomous.score_tokens(hartonomous.regmodel, text, integer, integer) IS
   'natural logarithm of the probability of each token after the previous ones, NULL for the first; texts longer than '
   'n_ctx are scored in windows that overlap by half; tokens as text, with bytes that are not a character as <0xNN>; '

@@ -5,7 +5,7 @@ CREATE FUNCTION hartonomous.generate_tokens(model hartonomous.regmodel, prompt t
     seed bigint DEFAULT 0, revision integer DEFAULT NULL, region geometry DEFAULT NULL)
   RETURNS TABLE ("position" integer, token_id integer, token text, log_probability double precision)
   AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 5000 ROWS 256
-  SET search_path = pg_catalog, pg_temp SET row_security = off;
+  SET search_path = pg_catalog, pg_temp;
 COMMENT ON FUNCTION hartonomous.generate_tokens(hartonomous.regmodel, text, integer, double precision, integer,
   double precision,
   bigint, integer, geometry) IS
@@ -16,7 +16,7 @@ CREATE FUNCTION hartonomous.generate_text(model hartonomous.regmodel, prompt tex
     temperature double precision DEFAULT 0, top_k integer DEFAULT 0, top_p double precision DEFAULT 1,
     seed bigint DEFAULT 0, revision integer DEFAULT NULL, region geometry DEFAULT NULL) RETURNS text
   AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 5000
-  SET search_path = pg_catalog, pg_temp SET row_security = off;
+  SET search_path = pg_catalog, pg_temp;
 COMMENT ON FUNCTION hartonomous.generate_text(hartonomous.regmodel, text, integer, double precision, integer,
   double precision,
   bigint, integer, geometry) IS

@@ -102,3 +102,36 @@ COMMENT ON FUNCTION hartonomous.set_store_owner(regrole) IS
   'hands the store with all its tables, views and partitions over to another role, for superusers; readers, operators '
   'and importers keep their rights, the old owner keeps none; 42501 for others, 42704 if there is no such role, 42P01 '
   'without a store';
+
+-- compression_steps and the like belong to a model by what they refer to.
+CREATE FUNCTION hartonomous.protect_store() RETURNS void
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
+  SET search_path = pg_catalog, pg_temp
+  SET client_min_messages = warning
+AS $$
+#variable_conflict use_variable
+DECLARE
+  protected record;
+BEGIN
+  FOR protected IN
+    SELECT a.attrelid::regclass AS relation, v.name, v.parent
+      FROM unnest(hartonomous.store_tables()) t (name)
+      JOIN (VALUES (1, 'model_id', 'models'), (2, 'run_id', 'compression_runs'), (3, 'job_id', 'compression_jobs'),
+                   (4, 'weights_hash', 'tensor_atoms_archive')) v (n, name, parent) ON v.parent <> t.name
+      JOIN pg_attribute a ON a.attrelid = to_regclass(format('hartonomous.%I', t.name)) AND a.attname = v.name
+     WHERE t.name <> 'models'
+       AND (v.name = 'model_id' OR NOT EXISTS (SELECT FROM pg_attribute b
+                                                WHERE b.attrelid = a.attrelid AND b.attname = 'model_id'))
+  LOOP
+    EXECUTE format('ALTER TABLE %s ENABLE ROW LEVEL SECURITY', protected.relation);
+    EXECUTE format('DROP POLICY IF EXISTS of_visible_models ON %s', protected.relation);
+    EXECUTE format('CREATE POLICY of_visible_models ON %s USING (%I IN (SELECT p.%2$I FROM hartonomous.%I p))',
+                   protected.relation, protected.name, protected.parent);
+  END LOOP;
+  ALTER VIEW hartonomous.compression_backups SET (security_invoker = true);
+  ALTER VIEW hartonomous.archived_tensor_atoms SET (security_invoker = true);
+END
+$$;
+COMMENT ON FUNCTION hartonomous.protect_store() IS
+  'enables row-level security on the tables of the store, with policies under which a role sees and changes what '
+  'belongs to the models that the policies of hartonomous.models, which are yours to write, let it see; for the owner';

@@ -44,13 +44,12 @@ COMMENT ON FUNCTION hartonomous_internal.refuse_common_passage(text, text, text)
   '22023 if a text, to be added as a ''calibration'' or a ''validation'' set, has a passage in common with a set of '
   'the other kind; other sessions that add sets wait until the end of the transaction';
 
--- row_security = off: a policy that hides atoms must raise an error instead of silently calibrating a different model.
 CREATE FUNCTION hartonomous_internal.calibration_inputs(model integer, revision integer, n_ctx integer, text text,
     max_tokens integer)
   RETURNS TABLE (step integer, layer_id bigint, gram_layer_id bigint, columns integer, experts integer,
                  used_n_ctx integer, tokens bigint)
   AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 5000 ROWS 300
-  SET search_path = pg_catalog, pg_temp SET row_security = off;
+  SET search_path = pg_catalog, pg_temp;
 COMMENT ON FUNCTION hartonomous_internal.calibration_inputs(integer, integer, integer, text, integer) IS
   'one row per matrix that has an input: the step in which it is collected (the block, or their number for the output '
   'matrix), the first tensor with the same input, and the size of the calibration: tokens in a window and in total; '
@@ -59,7 +58,7 @@ COMMENT ON FUNCTION hartonomous_internal.calibration_inputs(integer, integer, in
 CREATE FUNCTION hartonomous_internal.collect_calibration_step(model integer, revision integer, n_ctx integer,
     text text, tokens integer, calibration_set text, statistics text, steps integer[], step integer) RETURNS void
   AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE COST 5000
-  SET search_path = pg_catalog, pg_temp SET row_security = off;
+  SET search_path = pg_catalog, pg_temp;
 COMMENT ON FUNCTION hartonomous_internal.collect_calibration_step(integer, integer, integer, text, integer, text, text,
   integer[], integer) IS
   'collects and stores the statistics of one of the ascending steps that a calibration consists of; between them the '

@@ -3,7 +3,7 @@
 CREATE FUNCTION hartonomous_internal.tensor_positions(model integer, tensor text)
   RETURNS TABLE (atom_sequence integer, x real, y real, importance_score real)
   AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 5000 ROWS 10000
-  SET search_path = pg_catalog, pg_temp SET row_security = off;
+  SET search_path = pg_catalog, pg_temp;
 COMMENT ON FUNCTION hartonomous_internal.tensor_positions(integer, text) IS
   'the positions that the atoms of a tensor would get if it were imported with its current weights; 42704 if there is '
   'no such model or tensor';

@@ -12,7 +12,7 @@ CREATE FUNCTION hartonomous_internal.measure_accuracy(model integer, text text, 
     OUT kl_percentile_99_9 double precision, OUT kl_maximum double precision,
     OUT log_probability_correlation double precision)
   AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 5000
-  SET search_path = pg_catalog, pg_temp SET row_security = off;
+  SET search_path = pg_catalog, pg_temp;
 COMMENT ON FUNCTION hartonomous_internal.measure_accuracy(integer, text, integer, integer, integer) IS
   'perplexity of a revision (NULL: the live one) and, with a baseline, how much its predictions differ from that '
   'revision''s, in one pass; with another vocabulary only perplexities of the whole text, per token of the baseline; '
@@ -22,7 +22,7 @@ COMMENT ON FUNCTION hartonomous_internal.measure_accuracy(integer, text, integer
 CREATE FUNCTION hartonomous_internal.measure_usage(model integer, text text, n_ctx integer)
   RETURNS TABLE (layer_id bigint, usage_counts integer[], energies real[])
   AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE PARALLEL UNSAFE COST 5000 ROWS 300
-  SET search_path = pg_catalog, pg_temp SET row_security = off;
+  SET search_path = pg_catalog, pg_temp;
 COMMENT ON FUNCTION hartonomous_internal.measure_usage(integer, text, integer) IS
   'runs a text and returns, one row per matrix, how many tokens each of its atoms took part in and its mean energy per '
   'token, in the order of atom_sequence; errors as perplexity()';

@@ -205,22 +205,21 @@ COMMENT ON FUNCTION hartonomous_internal.export_metadata(integer, text, jsonb, b
   'the header of an export with the given export_plan_json(); the general.file_type to set if formats differ from '
   'those of the source file; and replaced_provenance(), which is already part of a GGUF header';
 
--- row_security = off: a row-level security policy that hides atoms must raise an error, not export zeros.
 CREATE FUNCTION hartonomous_internal.export_to_file(model integer, container text, path text,
     provenance boolean DEFAULT false) RETURNS bigint
   AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE COST 5000
-  SET search_path = pg_catalog, pg_temp SET row_security = off;
+  SET search_path = pg_catalog, pg_temp;
 COMMENT ON FUNCTION hartonomous_internal.export_to_file(integer, text, text, boolean) IS
   'writes a model to a file on the server, which is either complete or absent; returns its size';
 CREATE FUNCTION hartonomous_internal.export_to_bytea(model integer, container text,
     provenance boolean DEFAULT false) RETURNS bytea
   AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE COST 5000
-  SET search_path = pg_catalog, pg_temp SET row_security = off;
+  SET search_path = pg_catalog, pg_temp;
 COMMENT ON FUNCTION hartonomous_internal.export_to_bytea(integer, text, boolean) IS
   'a model as the bytes of a file; 54000 from 1 GB on, 53200 if it needs more than hartonomous.max_work_memory';
 CREATE FUNCTION hartonomous_internal.export_to_large_object(model integer, container text,
     provenance boolean DEFAULT false) RETURNS oid
   AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE COST 5000
-  SET search_path = pg_catalog, pg_temp SET row_security = off;
+  SET search_path = pg_catalog, pg_temp;
 COMMENT ON FUNCTION hartonomous_internal.export_to_large_object(integer, text, boolean) IS
   'writes a model to a new large object';

@@ -11,6 +11,9 @@ BEGIN
   IF hartonomous_internal.store_exists() THEN  -- without a store there are no models
     SELECT m.current_revision INTO revision FROM hartonomous.models m WHERE m.model_id = model;
   END IF;
+  IF revision IS NOT NULL AND NOT hartonomous_internal.is_visible(model) THEN
+    revision := NULL;
+  END IF;
   IF revision IS NULL THEN
     PERFORM hartonomous_internal.raise_error('42704', format('model %s does not exist', coalesce(model::text, 'NULL')),
       hint => 'SELECT * FROM hartonomous.list_models(); lists all models.');

@@ -5,7 +5,7 @@ CREATE FUNCTION hartonomous_internal.format_errors(model integer, revision integ
     calibration_set text, tensor text, formats text[], method text)
   RETURNS TABLE (format text, relative_error double precision)
   AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE COST 5000 ROWS 15
-  SET search_path = pg_catalog, pg_temp SET row_security = off;
+  SET search_path = pg_catalog, pg_temp;
 COMMENT ON FUNCTION hartonomous_internal.format_errors(integer, integer, integer, text, text, text[], text) IS
   'for each format the error of a tensor of a revision relative to its weights W, tr(D G D^T) / tr(W G W^T), where D '
   'is what quantizing changes and G the Gram matrix that was collected for calibrated_revision, or else its diagonal; '
@@ -19,7 +19,7 @@ CREATE FUNCTION hartonomous_internal.probe_tensor(model integer, revision intege
     calibration_set text, text text, tensor text, format text, tokens integer, by_importance boolean, keep boolean,
     OUT kl_divergence double precision, OUT kl_divergence_error double precision, OUT scored bigint)
   AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE COST 5000
-  SET search_path = pg_catalog, pg_temp SET row_security = off;
+  SET search_path = pg_catalog, pg_temp;
 COMMENT ON FUNCTION hartonomous_internal.probe_tensor(integer, integer, integer, text, text, text, text, integer,
   boolean, boolean) IS
   'the mean KL divergence from the predictions of a revision of the same with one tensor in a format, over the first '

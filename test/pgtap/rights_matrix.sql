@@ -60,12 +60,14 @@ SELECT set_eq($$SELECT p.proname FROM pg_proc p JOIN pg_depend d ON d.classid = 
    WHERE d.deptype = 'e' AND p.pronamespace = 'hartonomous'::regnamespace
      AND NOT EXISTS (SELECT FROM lib.statements s WHERE s.statement ~ ('\m' || p.proname || '\M'))$$,
   string_to_array(
-    'archive_model archive_report archive_revision create_store decode_point dequantize dequantize_geometry '
+    'archive_model archive_report archive_revision archived_importance create_store decode_point dequantize '
+    'dequantize_geometry '
     'dequantize_geometry_q8 dequantize_q4k dequantize_q8 detokenize dot drop_backup encode_point '
     'export_gguf_large_object export_safetensors_large_object extract_by_experts file_sha256 file_tensors formats '
     'generate_text_spatial generate_tokens geometry_plan grant_store hilbert_index human_bytes in_geometry '
     'in_region levenshtein_distance levenshtein_similarity matvec measure_singular_values mixtures ooda_act '
-    'ooda_analyze ooda_approve ooda_cycle ooda_hypothesize ooda_learn ooda_reject plan_from quantize_factors '
+    'ooda_analyze ooda_approve ooda_cycle ooda_hypothesize ooda_learn ooda_reject plan_from protect_store '
+    'quantize_factors '
     'quantize_geometry quantize_geometry_q8 quantize_q4k quantize_q8 reconstruct_from_svd region_plan '
     'relative_error release_model_cache remove_blocks remove_neurons restore_archived_model '
     'restore_archived_revision revision_recipe revoke_store schedule_compression schedule_ooda schedule_retention '
@@ -95,7 +97,7 @@ SELECT is_empty($$SELECT s.statement, t.result FROM by_reader t JOIN lib.stateme
 SELECT is_empty($$SELECT s.statement, t.result FROM by_reader t JOIN lib.statements s USING (n)
   WHERE t.result ~ '^[0-9A-Z]{5} ' AND t.result !~ '^(42501|42710|42704|55000) '$$, '... and gets no other error');
 SELECT is((state_as('matrix_operator', statement)).state, state, 'an operator: ' || statement) FROM (VALUES
-  ('CALL quantize_model(''seen'', ''Q8_0'', requantize => true)', '00000'),
+  ('CALL quantize_model(''seen'', ''F32'', requantize => true)', '00000'),
   ('SELECT rollback_model(''seen'')', '00000'),
   ('SELECT import_gguf(llama_gguf(), ''other'')', '42501'), ('DROP TABLE hartonomous.tensor_atoms', '42501'),
   ('DELETE FROM hartonomous.tensor_atoms', '42501'), ('CREATE TABLE hartonomous_partitions.mine ()', '42501'),
