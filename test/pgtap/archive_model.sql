@@ -3,7 +3,7 @@
 BEGIN;
 \ir lib/model_files.sql
 \ir lib/language_models.sql
-SELECT plan(79);
+SELECT plan(84);
 CREATE FUNCTION lib.story() RETURNS text LANGUAGE sql IMMUTABLE
   RETURN left(repeat('the-cat-sat.the-dog-ran,and-the-cow-did-not.', 10), 400);
 CREATE FUNCTION lib.failure(statement text, OUT state text, OUT message text, OUT hint text) LANGUAGE plpgsql AS $$
@@ -221,5 +221,35 @@ ALTER TABLE tensor_atoms DROP COLUMN note;
 CALL archive_model('cold');
 SELECT ok(delete_model('cold') > 0, 'an archived model is deleted');
 SELECT is_empty('SELECT FROM tensor_atoms_archive UNION ALL SELECT FROM archived_weights', '... and its archive');
+-- What a query reads: blocks of the columns that it names, chunks of the tensors that it asks for.
+CREATE FUNCTION lib.blocks_read(query text) RETURNS bigint LANGUAGE plpgsql AS $$
+DECLARE
+  plan json;
+BEGIN
+  EXECUTE 'EXPLAIN (ANALYZE, BUFFERS, FORMAT JSON) ' || query INTO plan;
+  RETURN (plan #>> '{0,Plan,Shared Hit Blocks}')::bigint + (plan #>> '{0,Plan,Shared Read Blocks}')::bigint;
+END$$;
+SELECT import_gguf(gguf(ARRAY[
+  ROW('a.weight', '{256,400}', 0, (SELECT string_agg(waves(40, 256, n), '') FROM generate_series(1, 10) n))::tensor,
+  ROW('b.weight', '{256,40}', 0, waves(40, 256, 99))::tensor]), 'wide') AS wide \gset
+CALL archive_model(:wide);
+SELECT count(*) FROM archived_tensor_atoms WHERE atom_data IS NOT NULL AND x + y IS NOT NULL \g /dev/null
+SELECT cmp_ok(4 * blocks_read('SELECT sum(importance_score), sum(x) FROM archived_tensor_atoms'), '<',
+  blocks_read('SELECT sum(weights_count(atom_data)) FROM archived_tensor_atoms'),
+  'a query that names two columns reads two');
+SELECT cmp_ok(2 * blocks_read(format('SELECT sum(weights_count(atom_data)) FROM archived_tensor_atoms '
+    'WHERE model_id = %s AND revision_id = %s AND layer_id = %s', :wide, present(:wide), layer(:wide, 'b.weight'))),
+  '<',
+  blocks_read('SELECT sum(weights_count(atom_data)) FROM archived_tensor_atoms'),
+  'one that asks for a tensor reads this one');
+UPDATE archived_weights SET atom_data = '\x00' WHERE weights_hash IN (
+  SELECT c.weights_hash FROM tensor_atoms_archive c WHERE c.layer_id = layer(:wide, 'a.weight'));
+UPDATE tensor_atoms_archive SET x = '\x00' WHERE layer_id = layer(:wide, 'a.weight');
+SELECT lives_ok(format('SELECT atom_data, x FROM archived_tensor_atoms WHERE model_id = %s AND layer_id = %s', :wide,
+  layer(:wide, 'b.weight')), '... and decompresses no other');
+SELECT throws_ok(format('SELECT export_gguf(%s)', :wide), 'XX001', 'damaged chunk of an archive',
+  'a model with a damaged chunk is not exported');
+SELECT throws_ok(format('CALL restore_archived_model(%s)', :wide), 'XX001', 'damaged chunk of an archive',
+  '... nor restored');
 SELECT * FROM finish();
 ROLLBACK;
