@@ -62,7 +62,7 @@ SELECT set_eq($$SELECT p.proname FROM pg_proc p JOIN pg_depend d ON d.classid = 
   string_to_array(
     'archive_model archive_report archive_revision archived_importance create_store decode_point dequantize '
     'dequantize_geometry '
-    'dequantize_geometry_q8 dequantize_q4k dequantize_q8 detokenize dot drop_backup encode_point '
+    'dequantize_geometry_q8 dequantize_q4k dequantize_q8 detokenize dot drop_backup drop_store encode_point '
     'export_gguf_large_object export_safetensors_large_object extract_by_experts file_sha256 file_tensors formats '
     'generate_text_spatial generate_tokens geometry_plan grant_store hilbert_index human_bytes in_geometry '
     'in_region levenshtein_distance levenshtein_similarity matvec measure_singular_values mixtures ooda_act '
@@ -72,7 +72,7 @@ SELECT set_eq($$SELECT p.proname FROM pg_proc p JOIN pg_depend d ON d.classid = 
     'relative_error release_model_cache remove_blocks remove_neurons restore_archived_model '
     'restore_archived_revision revision_recipe revoke_store schedule_compression schedule_ooda schedule_retention '
     'scheduled_jobs set_store_owner store_rights store_tables svd_check svd_decompose svd_error svd_reconstruct '
-    'svd_residual tokenize trim_vocabulary unschedule upgrade_store weights weights_bytes weights_count '
+    'svd_residual tokenize trim_vocabulary unschedule upgrade_store version weights weights_bytes weights_count '
     'weights_format weights_rms weights_slice', ' ')::name[], 'functions that are not tried here');
 SET client_min_messages = warning;
 SET ROLE matrix_importer;
