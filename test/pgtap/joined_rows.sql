@@ -4,7 +4,7 @@ BEGIN;
 \ir lib/model_files.sql
 \ir lib/language_models.sql
 \ir lib/structured_model.sql
-SELECT plan(45);
+SELECT plan(47);
 
 -- Rows of 16 weights are joined by 5, those of 64 are single, or by 3 and by 12.
 SELECT import_gguf(structured_gguf(), 'rows') AS m \gset
@@ -45,8 +45,9 @@ BEGIN
 END $$;
 SELECT ARRAY[:m, :twelve] AS models \gset
 SELECT ok(same(:m, model), 'exports it as imported') FROM unnest(ARRAY[:five, :twelve]) model;
-SELECT is_empty(format('SELECT * FROM check_model(%s)', model), 'without a fault'),
-       is(recompute_positions(model), 0::bigint, 'with the positions of an import')
+SELECT is_empty(format('SELECT * FROM check_model(%s)', model), 'without a fault')
+  FROM unnest(ARRAY[:five, :twelve]) model;
+SELECT is(recompute_positions(model), 0::bigint, 'with the positions of an import')
   FROM unnest(ARRAY[:five, :twelve]) model;
 SELECT perplexity(:m, story(), 32) AS p \gset
 SELECT is(perplexity(model, story(), 32)::text, :'p', 'says the same') FROM unnest(ARRAY[:five, :twelve]) model;

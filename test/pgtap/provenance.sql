@@ -242,7 +242,7 @@ SELECT is(edited('parent_revision_id = (SELECT max(revision_id) FROM model_revis
 SELECT is_empty($$SELECT without_comment('model_lineage', 'lineage_of', 'history_of', 'history_before',
   'recorded_history', 'recorded_state', 'provenance_of', 'gguf_keys', 'results_of', 'text_hashes', 'array_from_text',
   'array_or_empty', 'leave_history', 'is_as_imported', 'provenance_prefix', 'ancestors_of', 'parent_of_revision',
-  'complete_revision', 'used_calibration_texts', 'replaced_provenance', 'extension_version', 'summable_seconds')$$,
+  'complete_revision', 'used_calibration_texts', 'replaced_provenance', 'version', 'summable_seconds')$$,
   'every function has a comment');
 SELECT * FROM finish();
 ROLLBACK;
