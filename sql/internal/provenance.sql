@@ -196,7 +196,9 @@ BEGIN
                NULL)::hartonomous.tensor_plan
       FROM hartonomous.compression_runs c JOIN hartonomous.compression_steps s ON s.run_id = c.run_id
       JOIN hartonomous_internal.layers_of_revision(revision) l ON l.layer_id = s.layer_id
-     WHERE c.revision_id = change_of_revision.revision AND c.state = 'completed' ORDER BY l.position));
+     -- Runs that archived or restored it did not make it.
+     WHERE c.revision_id = change_of_revision.revision AND c.state = 'completed'
+       AND s.operation <> ALL (ARRAY['archive', 'restore']) ORDER BY l.position));
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.change_of_revision(integer) IS

@@ -9,6 +9,7 @@ extern "C" {
 #include "catalog/namespace.h"
 #include "catalog/pg_class.h"
 #include "utils/builtins.h"
+#include "utils/inval.h"
 #include "utils/lsyscache.h"
 }
 
@@ -49,6 +50,8 @@ HARTONOMOUS_FUNCTION(library_version) {
 HARTONOMOUS_FUNCTION(version_of_tables) {
   std::int32_t version = 0;
   const bool exists = call([&] {
+    // Another session may just have created the store, while this one waited for an advisory lock.
+    AcceptInvalidationMessages();
     const Oid schema = get_namespace_oid("hartonomous", true);
     if (!OidIsValid(schema) || !OidIsValid(get_relname_relid("models", schema))) return false;
     version = stored_number(schema).value_or(0);

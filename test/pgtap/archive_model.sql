@@ -53,6 +53,7 @@ BEGIN
     UNION ALL SELECT 'blocks', md5(string_agg(b::text, ',')) FROM block_influence(model) b
     UNION ALL SELECT 'completeness', md5(string_agg(c::text, ',')) FROM layer_completeness(model) c
     UNION ALL SELECT 'structures', md5(string_agg(s::text, ',')) FROM structure_scores(model, 'neurons') s
+    UNION ALL SELECT 'recipe of ' || r, revision_recipe(r)::text FROM unnest(revisions) r
     UNION ALL SELECT 'faults', string_agg(c::text, ',') FROM check_model(model) c;
 END$$;
 CREATE TABLE lib.before (what text, value text);
@@ -61,7 +62,7 @@ CREATE FUNCTION lib.unlike_before() RETURNS text[] LANGUAGE sql AS
   'SELECT array_agg(what ORDER BY what) FROM lib.before b FULL JOIN lib.after a USING (what)
     WHERE a.value IS DISTINCT FROM b.value ';
 INSERT INTO lib.before SELECT * FROM seen(:model, ARRAY[:imported, :pruned, :smaller]);
-SELECT is((SELECT count(*) FROM lib.before WHERE value IS NOT NULL), 26::bigint, 'readers say something');
+SELECT is((SELECT count(*) FROM lib.before WHERE value IS NOT NULL), 29::bigint, 'readers say something');
 SELECT is((SELECT value FROM lib.before WHERE what = 'faults'), NULL, '... and find no faults');
 SELECT holds(:model) AS held \gset
 SELECT logical_bytes AS bytes FROM storage_report(:model) WHERE state = 'live' \gset
