@@ -10,11 +10,10 @@
 #include <limits>
 #include <string>
 
-#include <Eigen/SVD>
-
 #include "countdown.hpp"
 #include "hartonomous/error.hpp"
 #include "hessian_data.hpp"
+#include "singular_values.hpp"
 
 namespace hartonomous {
 namespace {
@@ -39,7 +38,7 @@ struct layer {
   // The singular values of W L for the lower Cholesky factor L of the damped Gram matrix.
   Eigen::VectorXd values() const {
     const MatrixXd root = damped().llt().matrixL();
-    return Eigen::BDCSVD<MatrixXd>(w * root).singularValues();
+    return singular_values(w * root);
   }
 
   std::vector<double> gram;
