@@ -8,7 +8,7 @@
 // The text is run block by block, and the state of every token is kept between the blocks, so that the sums of a block
 // are complete before those of the next one begin.
 //
-// The keys of attention are an exception (linear_input::attended).
+// The keys of attention and the output matrix are exceptions (linear_input::attended and predicts).
 //
 // Then, if wanted, it is run backwards: the Gram matrix of the gradients of each matrix's output, the sum over tokens
 // of g g^T, of a loss whose labels are drawn from the model's own predictions. Together the two matrices approximate
@@ -27,6 +27,10 @@
 
 namespace hartonomous {
 
+namespace calibration_detail {
+class input_meter;
+}
+
 // A matrix and its input; with experts, a matrix and an input for each.
 struct linear_input {
   std::string tensor;
@@ -39,6 +43,14 @@ struct linear_input {
   // added to all keys that a query sees changes nothing in its softmax. Of the heads one counts for each token, in
   // turn. To this attended_share of the sum of x x^T is added, so that it is definite if that is.
   bool attended = false;
+  // Of the output matrix, unless it is the embedding as well, whose rows are inputs, too. What an error of the logits
+  // changes in the predictions, with probabilities p, is to second order half its variance under p, and that of an
+  // error in one of the logits alone is p (1 - p) of its square. So its Gram matrix is the sum over tokens of (1 - sum
+  // of p^2) x x^T, the mean of that over all rows but for a factor: where the model is sure, errors change little. The
+  // same share of the sum of x x^T is added.
+  bool predicts = false;
+
+  bool weighted() const noexcept { return attended || predicts; }
 };
 
 constexpr float attended_share = 0.05F;
@@ -136,8 +148,8 @@ class calibration {
   std::vector<token_sequence> windows_of(const window_group& g) const;
   void run_forward(transformer& network, std::optional<statistics_kind> kind, std::uint64_t memory,
                    calibration_sink& sink);
-  void run_groups(transformer& network, linear_observer* meter, bool keep);
-  void run_group(transformer& network, const window_group& g, linear_observer* meter, bool keep);
+  void run_groups(transformer& network, calibration_detail::input_meter* meter, bool keep);
+  void run_group(transformer& network, const window_group& g, calibration_detail::input_meter* meter, bool keep);
   void run_backward(transformer& network, bool collected, std::uint64_t memory, calibration_sink& sink);
   void begin_backward(transformer& network);
   // The states before a block, of which those since the kept ones before it are computed.

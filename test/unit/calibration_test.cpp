@@ -94,6 +94,10 @@ TEST_P(GramReference, HasTheSameGramMatrices) {
   for (const input_sums& input : found.inputs) {
     if (input.tensor.find("attn_k") != std::string::npos) continue;  // AttendedInputs below
     const std::size_t experts = input.token_counts.size(), columns = input.squares.size() / experts;
+    if (input.tensor == "output.weight") {  // CountsStatesAsFarAsTheirPredictionsAreOpen below
+      at += columns * (columns + 1) / 2;
+      continue;
+    }
     for (std::uint32_t expert = 0; expert < experts; ++expert) {
       const auto gram = found.grams.find({input.tensor, expert});
       EXPECT_EQ(gram == found.grams.end(), input.token_counts[expert] == 0) << input.tensor;
@@ -131,6 +135,7 @@ TEST(Calibration, HasAnInputForEveryMatrix) {
   EXPECT_EQ(inputs["blk.1.attn_v.weight"].shared_with, "blk.1.attn_q.weight");
   EXPECT_EQ(inputs["blk.1.attn_k.weight"].shared_with, "blk.1.attn_k.weight");
   EXPECT_TRUE(inputs["blk.1.attn_k.weight"].attended);
+  EXPECT_TRUE(inputs["output.weight"].predicts);
   EXPECT_EQ(inputs["blk.0.ffn_up_exps.weight"].shared_with, "blk.0.ffn_gate_exps.weight");
   EXPECT_EQ(inputs["blk.0.ffn_up_exps.weight"].experts, 6U);
   EXPECT_EQ(inputs["blk.0.ffn_gate_inp.weight"].experts, 1U);
@@ -312,6 +317,42 @@ TEST(Calibration, SumsTheNormsOfExpertsTimesTheRoutersWeights) {
   }
 }
 
+// The states that a network predicts from, and what the probabilities leave open, written out.
+TEST(Calibration, CountsStatesAsFarAsTheirPredictionsAreOpen) {
+  gguf_tensors tensors(golden + "random-llama.gguf");
+  const std::vector<token_id> tokens(random_tokens.begin(), random_tokens.end());
+  no_interrupts none;
+  transformer network(read_hyperparameters(tensors.metadata()), tensors, 1, 1 << 16, none);
+  const token_sequence sequence[] = {{tokens, nullptr}};
+  std::vector<std::size_t> all(tokens.size());
+  for (std::size_t i = 0; i < all.size(); ++i) all[i] = i;
+  const std::vector<float> states = network.normed(network.run(sequence), all);
+  const std::size_t n = network.config().width, vocabulary = network.vocabulary();
+  std::vector<double> expected(n * n);
+  for (std::size_t t = 0; t < tokens.size(); ++t) {
+    const float* const x = states.data() + t * n;
+    double sum = 0.0, squares = 0.0;
+    for (const double y : product(tensors.matrices().at("output.weight").values, 0, vocabulary, x, n)) {
+      sum += std::exp(y);
+      squares += std::exp(2.0 * y);
+    }
+    const double weight = 1.0 - squares / (sum * sum) + double{attended_share};
+    for (std::size_t i = 0; i < n * n; ++i) expected[i] += weight * double{x[i / n]} * x[i % n];
+  }
+  collected found;
+  collect(tensors, random_tokens, static_cast<std::uint32_t>(tokens.size()), {}, found);
+  std::size_t at = 0;
+  const std::vector<float>& upper = found.grams.at({"output.weight", 0});
+  for (std::size_t i = 0; i < n; ++i) {
+    for (std::size_t j = i; j < n; ++j) {
+      const double scale = std::sqrt(expected[i * n + i] * expected[j * n + j]);
+      ASSERT_NEAR(upper.at(at++), expected[i * n + j], 1e-4 * scale) << i << ' ' << j;
+    }
+  }
+  EXPECT_EQ(at, upper.size());
+  EXPECT_EQ(found.inputs.back().token_counts, std::vector<std::uint64_t>{tokens.size()});
+}
+
 TEST(Calibration, ThreadsAndMemoryChangeNoBit) {
   gguf_tensors tensors(example);
   const std::vector<token_id> tokens = many_tokens(2500);
@@ -359,7 +400,8 @@ TEST(Calibration, TheDiagonalIsThatOfTheGramMatrix) {
   EXPECT_TRUE(diagonal.grams.empty());
   ASSERT_EQ(diagonal.inputs.size(), whole.inputs.size());
   for (std::size_t i = 0; i < whole.inputs.size(); ++i) EXPECT_EQ(diagonal.inputs[i].squares, whole.inputs[i].squares);
-  EXPECT_EQ(whole.grams.at({"output.weight", 0}).back(), static_cast<float>(whole.inputs.back().squares.back()));
+  const input_sums& down = whole.inputs.at(whole.inputs.size() - 2);
+  EXPECT_EQ(whole.grams.at({down.tensor, 0}).back(), static_cast<float>(down.squares.back()));
 }
 
 TEST(Calibration, WindowsBeginAnew) {

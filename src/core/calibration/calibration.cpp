@@ -3,9 +3,13 @@
 
 #include "calibration/input_meter.hpp"
 #include "calibration/passes.hpp"
+#include "evaluate/passes.hpp"
 #include "hartonomous/error.hpp"
+#include "network/vectors.hpp"
 
 #include <algorithm>
+#include <cmath>
+#include <limits>
 #include <numeric>
 #include <string>
 
@@ -17,6 +21,42 @@ using namespace calibration_detail;
 // Always the same number, whatever the memory, because sums in float depend on where they begin. With more tokens, the
 // saving from reading the weights less often becomes negligible.
 constexpr std::size_t group_tokens = 2048;
+
+// The exponentials of the logits of one state: their sum and that of their squares, relative to exp(top) and its
+// square.
+struct exponential_sums {
+  float top = -std::numeric_limits<float>::infinity();
+  double sum = 0.0, squares = 0.0;
+
+  void add(span<const float> logits) {
+    std::vector<float> powers(logits.begin(), logits.end());
+    const float most = std::max(top, network_detail::maximum(powers.data(), powers.size()));
+    const double shrink = std::exp(static_cast<double>(top) - static_cast<double>(most));
+    top = most;
+    sum *= shrink;
+    squares *= shrink * shrink;
+    network_detail::exponentials(powers.data(), powers.size(), top);
+    for (const float p : powers) {
+      sum += static_cast<double>(p);
+      squares += static_cast<double>(p) * static_cast<double>(p);
+    }
+  }
+};
+
+// 1 - the sum of p^2 for each state, which predicts tokens with probabilities p. The observer is told of the input.
+std::vector<float> uncertainties(transformer& network, const std::vector<float>& normed, std::size_t count) {
+  std::vector<exponential_sums> sums(count);
+  logit_reader reader(network, normed.data(), count, evaluate_detail::logit_columns(count));
+  while (reader.next()) {
+    evaluate_detail::for_rows(network, count, [&](std::size_t row) {
+      sums[row].add({reader.logits(row), reader.count()});
+    });
+  }
+  std::vector<float> found(count);
+  std::transform(sums.begin(), sums.end(), found.begin(),
+                 [](const exponential_sums& s) { return static_cast<float>(1.0 - s.squares / (s.sum * s.sum)); });
+  return found;
+}
 
 }  // namespace
 
@@ -49,7 +89,10 @@ std::uint64_t calibration::bytes_besides_sums(const transformer& network, std::u
   // What attention sees: the means, the inputs times their weights, and the weights of each tile of 64 queries.
   const std::uint64_t tiles = network.config().heads * (count / 64 + count / longest + 1);
   const std::uint64_t attended = 2 * kept_bytes(network, count) + tiles * longest * sizeof(float);
-  return (1 + streams) * kept_bytes(network, tokens_.size()) + pass + 2 * kept_bytes(network, count) + attended;
+  const std::uint64_t logits =
+      sizeof(float) * count * std::min<std::uint64_t>(evaluate_detail::logit_columns(count), network.vocabulary());
+  return (1 + streams) * kept_bytes(network, tokens_.size()) + pass + 2 * kept_bytes(network, count) +
+         std::max(attended, logits);
 }
 
 std::uint32_t calibration::spacing_for(const transformer& network, std::uint64_t memory) const {
@@ -122,12 +165,12 @@ std::vector<token_sequence> calibration::windows_of(const window_group& g) const
   return windows;
 }
 
-void calibration::run_groups(transformer& network, linear_observer* meter, bool keep) {
+void calibration::run_groups(transformer& network, input_meter* meter, bool keep) {
   const watched_network watched(network, meter, watcher_);
   for (const window_group& g : groups_) run_group(network, g, meter, keep);
 }
 
-void calibration::run_group(transformer& network, const window_group& g, linear_observer* meter, bool keep) {
+void calibration::run_group(transformer& network, const window_group& g, input_meter* meter, bool keep) {
   const std::size_t width = network.config().width;
   float* const states = states_.data() + g.first * width;
   std::vector<float> copy;
@@ -136,7 +179,10 @@ void calibration::run_group(transformer& network, const window_group& g, linear_
     std::vector<std::size_t> all(g.count);
     std::iota(all.begin(), all.end(), std::size_t{0});
     const std::vector<float> normed = network.normed(copy, all);
-    if (meter != nullptr) {
+    if (meter != nullptr && meter->attends()) {
+      const std::vector<float> weights = uncertainties(network, normed, g.count);
+      meter->weighted(network.output_matrix(), normed.data(), weights, g.count, width);
+    } else if (meter != nullptr) {
       meter->input(network.output_matrix(), {0, network.vocabulary()}, normed.data(), g.count, width);
     }
     return;
@@ -149,12 +195,13 @@ double calibration::multiplications(const transformer& network, std::uint32_t st
   const std::uint32_t blocks = network.config().blocks, spacing = spacing_for(network, memory);
   const double block = network.multiplications(tokens_.size(), 0) / blocks;
   // Backwards each product is done once more, and a block first forwards again.
-  const double run = step < blocks ? block : step > blocks ? 2.0 * block : 0.0;
+  double run = step < blocks ? block : step > blocks ? 2.0 * block : 0.0;
   double once = 0.0;
   if (step == blocks + 1) once += 3.0 * network.multiplications(0, tokens_.size());
   if (step > blocks) once += block * recomputed_blocks(blocks, spacing, 2 * blocks - step);
   if (!kind || kind == statistics_kind::diagonal) return run + once;
   const std::vector<linear_input> matrices = matrices_of_step(network, step);
+  if (step == blocks && matrices.front().predicts) run = network.multiplications(0, tokens_.size());
   const std::uint64_t room = room_for_sums(matrices, bytes_besides_sums(network, spacing), memory);
   const std::size_t passes = plan_passes(matrices, room, memory).size();
   return run * static_cast<double>(passes) + once +

@@ -30,7 +30,7 @@ void input_meter::begin_pass(span<const panel_job> jobs) {
   panels_.reserve(jobs.size());
   for (const panel_job& job : jobs)
     panels_.push_back({job, panel_sums(inputs_[job.input].columns, job.rows, network_.interrupts())});
-  attends_ = std::any_of(jobs.begin(), jobs.end(), [&](const panel_job& job) { return inputs_[job.input].attended; });
+  attends_ = std::any_of(jobs.begin(), jobs.end(), [&](const panel_job& job) { return inputs_[job.input].weighted(); });
   counting_ = !counted_;
 }
 
@@ -54,8 +54,8 @@ bool input_meter::triangle(std::size_t job, std::vector<float>& out) const {
   if (sums.token_counts[panel.job.expert] == 0) return false;
   const std::size_t columns = inputs_[panel.job.input].columns;
   std::vector<double> diagonal;
-  if (inputs_[panel.job.input].attended) {
-    // A difference of sums, which may be a little less than nothing.
+  if (inputs_[panel.job.input].weighted()) {
+    // Of keys a difference of sums, which may be a little less than nothing.
     const matrix_rows rows = panel.job.rows;
     diagonal.resize(columns);
     for (std::size_t row = rows.first; row < rows.first + rows.count; ++row) {
@@ -82,20 +82,24 @@ void input_meter::input(const std::string& tensor, row_range rows, const float* 
     sums_[number].token_counts[expert] += tokens;
     add_squares(sums_[number], expert, x, tokens, columns);
   }
-  if (!inputs_[number].attended) add_products(number, expert, x, x, tokens, columns);
+  if (!inputs_[number].weighted()) add_products(number, expert, x, x, tokens, columns);
 }
 
 // p (x - m)(x - m)ᵀ, summed over what a token attends to, is the sum of p x xᵀ less m mᵀ.
 void input_meter::attended(const std::string& keys, const float* x, span<const float> weights, const float* means,
                            std::size_t tokens, std::size_t columns) {
-  const std::size_t number = numbers_.at(keys);
+  weighted(keys, x, weights, tokens, columns);
+  std::transform(means, means + tokens * columns, weighted_.begin(), [](float m) { return -m; });
+  add_products(numbers_.at(keys), 0, weighted_.data(), means, tokens, columns);
+}
+
+void input_meter::weighted(const std::string& tensor, const float* x, span<const float> weights, std::size_t tokens,
+                           std::size_t columns) {
   weighted_.resize(tokens * columns);
   for (std::size_t t = 0; t < tokens; ++t) {
     for (std::size_t j = t * columns; j < (t + 1) * columns; ++j) weighted_[j] = (weights[t] + attended_share) * x[j];
   }
-  add_products(number, 0, weighted_.data(), x, tokens, columns);
-  std::transform(means, means + tokens * columns, weighted_.begin(), [](float m) { return -m; });
-  add_products(number, 0, weighted_.data(), means, tokens, columns);
+  add_products(numbers_.at(tensor), 0, weighted_.data(), x, tokens, columns);
 }
 
 void input_meter::routed(const std::string& tensor, std::uint32_t expert, const float* y, span<const float> weights,

@@ -43,10 +43,13 @@ class input_meter final : public linear_observer {
   void lookups(const std::string&, std::size_t, std::size_t, const float*, std::size_t) override {}
   void routed(const std::string& tensor, std::uint32_t expert, const float* y, span<const float> weights,
               std::size_t width) override;
-  // If the pass has panels of such an input.
+  // If the pass has panels of an input whose tokens are weighted.
   bool attends() const override { return attends_; }
   void attended(const std::string& keys, const float* x, span<const float> weights, const float* means,
                 std::size_t tokens, std::size_t columns) override;
+  // Adds the sum over tokens of (weight + attended_share) x xᵀ.
+  void weighted(const std::string& tensor, const float* x, span<const float> weights, std::size_t tokens,
+                std::size_t columns);
 
  private:
   struct running_panel {
@@ -67,7 +70,7 @@ class input_meter final : public linear_observer {
   std::map<std::string, std::string> shared_;   // tensors with the input of another one
   std::vector<input_sums> sums_;
   std::vector<running_panel> panels_;
-  std::vector<float> weighted_;  // inputs times the attention that they get
+  std::vector<float> weighted_;  // inputs times their weights
   bool attends_ = false;
   bool counting_ = false, counted_ = false;  // whether this pass sums the squares, or an earlier one has
   const float* last_ = nullptr;              // the most recent input

@@ -42,7 +42,9 @@ std::vector<linear_input> linear_inputs(const transformer& network) {
       inputs.push_back(input);
     }
   }
-  inputs.push_back({network.output_matrix(), network.output_matrix(), config.blocks, config.width});
+  linear_input output = {network.output_matrix(), network.output_matrix(), config.blocks, config.width};
+  output.predicts = output.tensor != "token_embd.weight";
+  inputs.push_back(output);
   return inputs;
 }
 
