@@ -8,13 +8,11 @@
 # this script. Needs root. Ends with a line for each release: its versions, and whether all passed.
 #
 # Environment: HARTONOMOUS_CHROOTS is a directory where the releases and what was built there are kept, so that the next
-# run needs only what has changed; without it they are temporary. HARTONOMOUS_MIRROR is a mirror of Debian.
-# HARTONOMOUS_JOBS as in lib.sh.
+# run needs only what has changed; without it they are temporary. HARTONOMOUS_MIRROR is a mirror of Debian, if
+# not debootstrap's own. HARTONOMOUS_JOBS as in lib.sh.
 set -uo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 cd "$ROOT" || exit 1
-
-MIRROR=${HARTONOMOUS_MIRROR:-http://deb.debian.org/debian}
 
 # inside DIRECTORY COMMAND...: runs it as root there. The mounts are in a namespace of their own, so nothing is left
 # mounted, and --kill-child ends a server that outlives its test.
@@ -31,7 +29,8 @@ install_release() {
   local release=$1 directory=$2
   if [ ! -e "$directory/installed" ]; then
     rm -rf "$directory"
-    debootstrap --variant=minbase "$release" "$directory" "$MIRROR" && touch "$directory/installed" || return
+    debootstrap --variant=minbase "$release" "$directory" ${HARTONOMOUS_MIRROR:+"$HARTONOMOUS_MIRROR"} &&
+      touch "$directory/installed" || return
   fi
   inside "$directory" apt-get -q update && inside "$directory" apt-get -qy upgrade
 }
