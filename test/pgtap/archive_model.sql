@@ -3,7 +3,7 @@
 BEGIN;
 \ir lib/model_files.sql
 \ir lib/language_models.sql
-SELECT plan(84);
+SELECT plan(85);
 CREATE FUNCTION lib.story() RETURNS text LANGUAGE sql IMMUTABLE
   RETURN left(repeat('the-cat-sat.the-dog-ran,and-the-cow-did-not.', 10), 400);
 CREATE FUNCTION lib.failure(statement text, OUT state text, OUT message text, OUT hint text) LANGUAGE plpgsql AS $$
@@ -233,7 +233,12 @@ END$$;
 SELECT import_gguf(gguf(ARRAY[
   ROW('a.weight', '{256,400}', 0, (SELECT string_agg(waves(40, 256, n), '') FROM generate_series(1, 10) n))::tensor,
   ROW('b.weight', '{256,40}', 0, waves(40, 256, 99))::tensor]), 'wide') AS wide \gset
+CALL run_plan(:wide, 'by hand',
+  ARRAY[ROW(NULL, 'b.weight', 'quantize', '{"format": "Q8_0"}', NULL, NULL, NULL, NULL, NULL,
+    NULL)::tensor_plan]);
+SELECT revision_recipe(present(:wide)) AS recipe \gset
 CALL archive_model(:wide);
+SELECT is(revision_recipe(present(:wide)), :'recipe', 'to archive a model is not what it was made by');
 SELECT count(*) FROM archived_tensor_atoms WHERE atom_data IS NOT NULL AND x + y IS NOT NULL \g /dev/null
 SELECT cmp_ok(4 * blocks_read('SELECT sum(importance_score), sum(x) FROM archived_tensor_atoms'), '<',
   blocks_read('SELECT sum(weights_count(atom_data)) FROM archived_tensor_atoms'),
