@@ -2,7 +2,8 @@
 # Nothing here touches the PostgreSQL clusters of the machine.
 #
 # Settings (environment):
-#   PG_CONFIG          the pg_config of the PostgreSQL to use; default: that of the Debian release's own version
+#   PG_CONFIG          the pg_config of the PostgreSQL to use, by its full path; default: that of the Debian release's own
+#                      version
 #   HARTONOMOUS_PG     or its major version, if Debian's packages have it: 17
 #   HARTONOMOUS_JOBS   parallel compilers and tests; default: the number of processors
 #   TMPDIR             where the temporary directory is made; every directory above it must be passable for all users
@@ -37,11 +38,15 @@ else
 fi
 export PG_CONFIG
 
-BUILD_PACKAGES=(g++ make libeigen3-dev libhwy-dev libicu-dev libopenblas-openmp-dev libzstd-dev nlohmann-json3-dev
-  "postgresql-$PG_MAJOR" "postgresql-server-dev-$PG_MAJOR" "postgresql-$PG_MAJOR-postgis-3")
+BUILD_PACKAGES=(g++ make libeigen3-dev libhwy-dev libicu-dev libopenblas-openmp-dev libzstd-dev nlohmann-json3-dev)
 TEST_PACKAGES=(cmake ninja-build libgtest-dev libbenchmark-dev cppcheck perl python3 libipc-run-perl
   "clang-$CLANG_MAJOR" "libclang-rt-$CLANG_MAJOR-dev" "clang-tidy-$CLANG_MAJOR" "clang-format-$CLANG_MAJOR"
-  "postgresql-$PG_MAJOR-pgtap" "postgresql-$PG_MAJOR-cron" libtap-parser-sourcehandler-pgtap-perl)
+  libtap-parser-sourcehandler-pgtap-perl)
+# Whoever compiled another PostgreSQL has brought PostGIS, pgTAP and pg_cron to it.
+if [[ $PG_CONFIG == /usr/lib/postgresql/* ]]; then
+  BUILD_PACKAGES+=("postgresql-$PG_MAJOR" "postgresql-server-dev-$PG_MAJOR" "postgresql-$PG_MAJOR-postgis-3")
+  TEST_PACKAGES+=("postgresql-$PG_MAJOR-pgtap" "postgresql-$PG_MAJOR-cron")
+fi
 
 die() {
   echo "$*" >&2
@@ -96,11 +101,21 @@ install_packages() {
     echo 'create_main_cluster = false' | as_root tee "$DROPIN" >/dev/null
   fi
   {
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get -q update &&
+    as_root env DEBIAN_FRONTEND=noninteractive apt-get -q update && server_is_offered "${missing[@]}" &&
       as_root env DEBIAN_FRONTEND=noninteractive apt-get -qy install --no-install-recommends "${missing[@]}"
   } </dev/null || status=$?
   remove_dropin
   return $status
+}
+
+# Says which PostgreSQL there are if the list has another.
+server_is_offered() {
+  [[ " $* " == *" postgresql-$PG_MAJOR "* ]] || return 0
+  [ -z "$(apt-cache --names-only search "^postgresql-$PG_MAJOR\$")" ] || return 0
+  echo "PostgreSQL $PG_MAJOR is none of this system's packages, which have" \
+    "$(apt-cache --names-only search '^postgresql-[0-9]+$' | sed 's/^postgresql-\([0-9]*\) .*/\1/' | paste -sd ' ')."
+  echo "PG_CONFIG=... takes one that was compiled, with PostGIS and pgTAP."
+  return 1
 }
 
 remove_dropin() {

@@ -113,6 +113,10 @@ AS $$
 DECLARE
   protected record;
 BEGIN
+  IF current_setting('server_version_num')::integer < 150000 THEN
+    PERFORM hartonomous_internal.raise_error('0A000', 'row-level security of a store needs PostgreSQL 15 or newer',
+      'Views of earlier versions have the rights of their owner, who sees all models.');
+  END IF;
   FOR protected IN
     SELECT a.attrelid::regclass AS relation, v.name, v.parent
       FROM unnest(hartonomous.store_tables()) t (name)
@@ -134,4 +138,5 @@ END
 $$;
 COMMENT ON FUNCTION hartonomous.protect_store() IS
   'enables row-level security on the tables of the store, with policies under which a role sees and changes what '
-  'belongs to the models that the policies of hartonomous.models, which are yours to write, let it see; for the owner';
+  'belongs to the models that the policies of hartonomous.models, which are yours to write, let it see; for the owner; '
+  '0A000 before PostgreSQL 15';

@@ -1,4 +1,4 @@
-// Differences between PostgreSQL versions 15 to 19, so that the rest of the source uses one interface for all of them.
+// Differences between PostgreSQL versions 14 to 19, so that the rest of the source uses one interface for all of them.
 // Included by postgres.hpp.
 #pragma once
 
@@ -10,6 +10,7 @@ extern "C" {
 #include "storage/lmgr.h"
 #include "storage/lock.h"
 #include "utils/acl.h"
+#include "utils/guc.h"
 #if PG_VERSION_NUM >= 160000
 #include "varatt.h"
 #endif
@@ -30,6 +31,15 @@ inline bool may_create_in(Oid schema, Oid role) {
   return object_aclcheck(NamespaceRelationId, schema, role, ACL_CREATE) == ACLCHECK_OK;
 #else
   return pg_namespace_aclcheck(schema, role, ACL_CREATE) == ACLCHECK_OK;
+#endif
+}
+
+// From here on nobody can set a parameter of that prefix that does not exist.
+inline void reserve_settings(const char* prefix) {
+#if PG_VERSION_NUM >= 150000
+  MarkGUCPrefixReserved(prefix);
+#else
+  EmitWarningsOnPlaceholders(prefix);
 #endif
 }
 

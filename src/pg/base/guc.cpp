@@ -85,7 +85,7 @@ void define_settings() {
                              "They are the best that the processor supports; results do not depend on them.", &simd,
                              simd_target(), PGC_INTERNAL, GUC_NOT_IN_SAMPLE | GUC_DISALLOW_IN_FILE, nullptr, nullptr,
                              nullptr);
-  MarkGUCPrefixReserved("hartonomous");
+  reserve_settings("hartonomous");
 }
 
 std::uint64_t work_memory() noexcept { return static_cast<std::uint64_t>(current_settings.max_work_memory_kb) * 1024; }
