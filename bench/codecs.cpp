@@ -154,6 +154,7 @@ void register_all() {
   add("L2/memcpy", [](benchmark::State& s) { copy(s, in_cache); });
   add("64 MiB/memcpy", [](benchmark::State& s) { copy(s, in_memory); });
   for (const format f : readable_formats()) {
+    if (!traits_of(f).writable) continue;
     for (const direction way : {direction::quantize, direction::quantize_by_importance, direction::dequantize}) {
       if (way == direction::quantize_by_importance && !has_importance(f)) continue;
       for (const auto& [where, count] : {std::pair{"L2", in_cache}, std::pair{"64 MiB", in_memory}}) {

@@ -204,8 +204,8 @@ SELECT results_eq(
 -- Embeddings and output are spared, and so is what cannot be read or is held as factors
 CREATE FUNCTION lib.spared_gguf() RETURNS bytea LANGUAGE sql IMMUTABLE
   RETURN gguf(ARRAY[ROW('token_embd.weight', '{256,10}', 0, waves(10, 256, 1))::tensor, ROW('blk.0.ffn_up.weight',
-    '{256,10}', 0, waves(10, 256, 2))::tensor, ROW('blk.0.ffn_down.weight', '{256,10}', 21,
-      decode(repeat('5a', 1100), 'hex'))::tensor, ROW('blk.0.attn_q.weight', '{256,10}', 0, waves(10, 256, 3))::tensor,
+    '{256,10}', 0, waves(10, 256, 2))::tensor, ROW('blk.0.ffn_down.weight', '{256,10}', 9,
+      decode(repeat('5a', 2880), 'hex'))::tensor, ROW('blk.0.attn_q.weight', '{256,10}', 0, waves(10, 256, 3))::tensor,
     ROW('output.weight', '{256,10}', 0, waves(10, 256, 4))::tensor]);
 SELECT import_gguf(spared_gguf(), 'spared') AS s \gset
 UPDATE tensor_atoms SET importance_score = atom_sequence + 1 WHERE model_id = :s;

@@ -139,7 +139,7 @@ SELECT throws_ok(format('SELECT * FROM region_plan(%s, %L)', :m, region), '22023
 -- A region takes embeddings, too; what cannot be read has no place, though it is kept in the middle
 SELECT import_gguf(
   gguf(ARRAY[ROW('token_embd.weight', '{4,10}', 0, waves(10, 4, 1))::tensor, ROW('blk.0.ffn_up.weight', '{256,10}',
-    21, decode(repeat('5a', 1100), 'hex'))::tensor]), 'carried format') AS o \gset
+    9, decode(repeat('5a', 2880), 'hex'))::tensor]), 'carried format') AS o \gset
 SELECT results_eq(
   format(
     'SELECT layer_name, atoms_before, atoms_before - atoms_after, bytes_before > bytes_after, reason '

@@ -167,6 +167,20 @@ TEST_P(Golden, DequantizesToTheFloatsOfTheReference) {
   });
 }
 
+// Blocks that ggml made of input.f32 by importance, and the floats that it makes of these.
+TEST(Codec, FormatsWithGridsDequantizeToTheFloatsOfTheReference) {
+  constexpr std::pair<const char*, std::uint64_t> formats[] = {
+      {"IQ1_S", 0xBC4C19021F1C7A0C},  {"IQ1_M", 0x26B70310F6441E76}, {"IQ2_XXS", 0xC74A1231FE4F9376},
+      {"IQ2_XS", 0x23B46FD6B76719DF}, {"IQ2_S", 0xC1D5591DBA4C328B}, {"IQ3_XXS", 0x657E3B18CF307BE3},
+      {"IQ3_S", 0x391F57FE45BE6597}};
+  for (const auto& [name, floats] : formats) {
+    const std::vector<std::byte> blocks = read_golden(std::string(name) + ".imatrix.bin");
+    for_each_target([&, &name = name, &floats = floats] {
+      EXPECT_EQ(hash_of(decode(format_of(name), blocks, rows * columns)), floats) << name;
+    });
+  }
+}
+
 const std::vector<float>& volume() {
   static const std::vector<float>* const values = [] {
     auto* drawn = new std::vector<float>(4194304);

@@ -125,11 +125,11 @@ TEST(Structures, RunsOfOtherFormatsAreConverted) {
 }
 
 TEST(Structures, CarriedFormatsAreCopiedByWholeBlocksOnly) {
-  const std::vector<std::byte> blocks(2 * traits_of(format::IQ2_XXS).block_bytes, std::byte{7});
-  const stored_run runs[] = {{format::IQ2_XXS, 0, 512, blocks}};
-  column_copier copier(runs, 512);
-  EXPECT_EQ(copied(copier, range(256, 256), format::IQ2_XXS).size(), blocks.size() / 2);
-  EXPECT_EQ(state_of([&] { copied(copier, range(255, 256), format::IQ2_XXS); }), "0A000");
+  const std::vector<std::byte> blocks(2 * traits_of(format::Q8_1).block_bytes, std::byte{7});
+  const stored_run runs[] = {{format::Q8_1, 0, 64, blocks}};
+  column_copier copier(runs, 64);
+  EXPECT_EQ(copied(copier, range(32, 32), format::Q8_1).size(), blocks.size() / 2);
+  EXPECT_EQ(state_of([&] { copied(copier, range(31, 32), format::Q8_1); }), "0A000");
 }
 
 TEST(Structures, KeptNumbersAreChecked) {

@@ -114,6 +114,47 @@ struct block_iq4_xs {
   std::uint8_t qs[128];
 };
 
+// The formats that round groups of weights to points of a grid: grids.hpp says how indexes, signs and scales are
+// stored.
+struct block_iq2_xxs {  // for each 32 weights 4 indexes, then 4 times 7 signs and a scale in 32 bits
+  stored_half d;
+  std::uint8_t qs[64];
+};
+struct block_iq2_xs {  // for each 8 weights an index of 9 bits and 7 signs; for each 16 a scale of 4 bits
+  stored_half d;
+  std::uint8_t qs[64];
+  std::uint8_t scales[8];
+};
+struct block_iq2_s {  // for each 8 weights an index of 10 bits, the upper two in qh, and 8 signs
+  stored_half d;
+  std::uint8_t qs[32];
+  std::uint8_t signs[32];
+  std::uint8_t qh[8];
+  std::uint8_t scales[8];
+};
+struct block_iq3_xxs {  // for each 4 weights an index; signs and scales as in IQ2_XXS
+  stored_half d;
+  std::uint8_t qs[64];
+  std::uint8_t signs_and_scales[32];
+};
+struct block_iq3_s {  // for each 4 weights an index of 9 bits, the uppermost in qh; for each 32 a scale of 4 bits
+  stored_half d;
+  std::uint8_t qs[64];
+  std::uint8_t qh[8];
+  std::uint8_t signs[32];
+  std::uint8_t scales[4];
+};
+struct block_iq1_s {  // for each 8 weights an index of 11 bits; for each 32 a scale of 3 bits and the sign of the shift
+  stored_half d;
+  std::uint8_t qs[32];
+  std::uint8_t qh[16];
+};
+struct block_iq1_m {  // for each 8 weights an index of 11 bits and the sign of the shift; for each 16 a scale of 3 bits
+  std::uint8_t qs[32];
+  std::uint8_t qh[16];
+  std::uint8_t scales[8];
+};
+
 static_assert(sizeof(block_q8_0) == 34 && alignof(block_q8_0) == 1);
 static_assert(sizeof(block_q4_0) == 18 && alignof(block_q4_0) == 1);
 static_assert(sizeof(block_q4_1) == 20 && alignof(block_q4_1) == 1);
@@ -126,5 +167,12 @@ static_assert(sizeof(block_q4_k) == 144 && alignof(block_q4_k) == 1);
 static_assert(sizeof(block_q5_k) == 176 && alignof(block_q5_k) == 1);
 static_assert(sizeof(block_q6_k) == 210 && alignof(block_q6_k) == 1);
 static_assert(sizeof(block_iq4_xs) == 136 && alignof(block_iq4_xs) == 1);
+static_assert(sizeof(block_iq2_xxs) == 66 && alignof(block_iq2_xxs) == 1);
+static_assert(sizeof(block_iq2_xs) == 74 && alignof(block_iq2_xs) == 1);
+static_assert(sizeof(block_iq2_s) == 82 && alignof(block_iq2_s) == 1);
+static_assert(sizeof(block_iq3_xxs) == 98 && alignof(block_iq3_xxs) == 1);
+static_assert(sizeof(block_iq3_s) == 110 && alignof(block_iq3_s) == 1);
+static_assert(sizeof(block_iq1_s) == 50 && alignof(block_iq1_s) == 1);
+static_assert(sizeof(block_iq1_m) == 56 && alignof(block_iq1_m) == 1);
 
 }  // namespace hartonomous::codecs

@@ -14,6 +14,9 @@ extern const codec scalar_f32, scalar_f16, scalar_bf16;
 extern const codec scalar_q8_0, scalar_q4_0, scalar_q4_1, scalar_q5_0, scalar_q5_1;
 // iq4_nl_iq4_xs.cpp
 extern const codec scalar_iq4_nl, scalar_iq4_xs;
+// grid_formats.cpp
+extern const codec scalar_iq1_s, scalar_iq1_m, scalar_iq2_xxs, scalar_iq2_xs, scalar_iq2_s, scalar_iq3_xxs,
+    scalar_iq3_s;
 // q2_k_q3_k.cpp, q4_k_q5_k.cpp, q6_k.cpp
 extern const codec scalar_q2_k, scalar_q3_k, scalar_q4_k, scalar_q5_k, scalar_q6_k;
 

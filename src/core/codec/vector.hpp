@@ -22,6 +22,15 @@ const codec& vector_q5_1();
 const codec& vector_iq4_nl();
 const codec& vector_iq4_xs();
 
+// vector_grid_formats.cpp
+const codec& vector_iq1_s();
+const codec& vector_iq1_m();
+const codec& vector_iq2_xxs();
+const codec& vector_iq2_xs();
+const codec& vector_iq2_s();
+const codec& vector_iq3_xxs();
+const codec& vector_iq3_s();
+
 // vector_q2_k_q3_k.cpp
 const codec& vector_q2_k();
 const codec& vector_q3_k();
