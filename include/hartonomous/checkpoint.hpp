@@ -9,7 +9,6 @@
 // tokenizer or tensor is not supported; 22P03 if the tensors do not fit the config.
 #pragma once
 
-#include <memory>
 #include <string_view>
 #include <vector>
 
@@ -19,14 +18,16 @@
 
 namespace hartonomous {
 
-struct checkpoint {
-  model_file file;                    // offsets are into `data`
-  std::unique_ptr<byte_source> data;  // the tensors in GGUF's layout, read through `files`, which must outlive it
+// The texts of a checkpoint, all JSON; "null" for one that there is not.
+struct checkpoint_texts {
+  std::string_view config;            // config.json
+  std::string_view tokenizer;         // tokenizer.json; without it the model can only be run on token ids
+  std::string_view tokenizer_config;  // tokenizer_config.json: special tokens and the chat template
+  std::string_view pre_tokenizer;     // no JSON: GGUF's name of the splitting rule if its pattern is unknown, or empty
 };
 
-// A large checkpoint is split over several files, in any order. If `tokenizer` is "null", the model gets no vocabulary
-// and can only be run on token ids.
-checkpoint read_checkpoint(const std::vector<byte_source*>& files, std::string_view config, std::string_view tokenizer,
-                           interrupt_checker& interrupts);
+// The tensors of the result are in GGUF's layout. A large checkpoint is split over several files, in any order.
+readable_model read_checkpoint(const std::vector<byte_source*>& files, const checkpoint_texts& texts,
+                               interrupt_checker& interrupts);
 
 }  // namespace hartonomous

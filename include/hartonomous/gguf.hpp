@@ -102,6 +102,16 @@ struct gguf_file : gguf_metadata {
   bool canonical = false;
 };
 
+// What llama-gguf-split writes into each part of a model: split.no, split.count and split.tensors.count, integers of
+// any width. Numbers count from 0; merged models have a count of 0.
+struct gguf_split {
+  std::uint64_t number = 0, count = 0;
+  std::optional<std::uint64_t> tensors;  // of all parts together
+};
+// No value if the metadata does not have both a number and a count that are not negative.
+std::optional<gguf_split> split_of(const gguf_metadata& metadata);
+bool is_split_key(std::string_view key) noexcept;
+
 // Reads and checks everything but the tensors' data. Like ggml, it is stricter than the specification (no nested
 // arrays; bool bytes are 0 or 1). It is more lenient in two things that llama.cpp's converters never produce: there may
 // be gaps between tensors, and they may be out of order.

@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -32,8 +33,18 @@ struct model_file {
   std::vector<model_tensor> tensors;  // in the order of their data
 };
 
-// `container` is "gguf" or "safetensors". Errors: 22P03 if the file is malformed; 22023 if the container is unknown or
-// a tensor's name is too long.
-model_file read_model_file(byte_source& source, std::string_view container, interrupt_checker& interrupts);
+// A model, and the source that the offsets of its tensors refer to; it reads the files, which must outlive it.
+struct readable_model {
+  model_file file;
+  std::unique_ptr<byte_source> data;
+};
+
+// Reads the headers of a model's files: one, the parts of a split GGUF model in any order, or the safetensors files of
+// a checkpoint. `container` is "gguf" or "safetensors". A single part of a split model is read as it is. If
+// `pre_tokenizer` is not empty, it names how the vocabulary of a GGUF file splits text (name_pre_tokenizer()). Errors:
+// 22P03 if a file is malformed or the files are not those of one model; 22023 if the container is unknown or a tensor's
+// name is too long; 54000 beyond the limits of the containers.
+readable_model read_model_files(const std::vector<byte_source*>& files, std::string_view container,
+                                std::string_view pre_tokenizer, interrupt_checker& interrupts);
 
 }  // namespace hartonomous

@@ -7,7 +7,9 @@
 // Errors: 22P03 for a malformed file, 54000 for one beyond the limits below, 22023 for a header that cannot be written.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -47,6 +49,18 @@ inline safetensors_file read_safetensors_header(byte_source& source) {
   no_interrupts interrupts;
   return read_safetensors_header(source, interrupts);
 }
+
+// The index of a checkpoint in several files (model.safetensors.index.json): {"weight_map": {tensor: file, ...}, ...}.
+struct safetensors_index {
+  std::vector<std::string> files;                            // ascending; names without a folder
+  std::vector<std::pair<std::string, std::size_t>> tensors;  // name, index in `files`
+};
+// No value if the source is not a JSON text with a weight_map. Errors: 22P03 if it is malformed or names a file
+// elsewhere than beside it; 54000 above safetensors_max_header_bytes.
+std::optional<safetensors_index> read_safetensors_index(byte_source& source, interrupt_checker& interrupts);
+// Error 22P03 unless each tensor of the index is in its file; `files` has one source for each of the index.
+void check_safetensors_index(const safetensors_index& index, const std::vector<byte_source*>& files,
+                             interrupt_checker& interrupts);
 
 // The start of a file: length, JSON, and spaces up to a multiple of 8 bytes. Tensors lie back to back in the given
 // order; only their name, dtype and shape are used. "__metadata__" comes first, and is left out if it is empty.

@@ -73,6 +73,10 @@ std::vector<std::int32_t> tokens_to_keep(const tokenizer& words, const gguf_meta
 gguf_metadata trimmed_vocabulary(const gguf_metadata& metadata, span<const std::int32_t> kept,
                                  interrupt_checker& interrupts);
 
+// Sets tokenizer.ggml.pre, which old files lack or call "default". Error 0A000 if the name is not known, 22023 if the
+// vocabulary has no such rule or the metadata name another one.
+void name_pre_tokenizer(gguf_metadata& metadata, std::string_view name);
+
 // Error 22P03 if the vocabulary of a tokenizer of a known kind has the same token twice: such a vocabulary is
 // ambiguous, and llama.cpp cannot load the file. Cheaper than creating the tokenizer, and checks nothing else.
 void check_tokens(const gguf_metadata& metadata, interrupt_checker& interrupts);

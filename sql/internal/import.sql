@@ -39,11 +39,12 @@ BEGIN
     PERFORM hartonomous_internal.raise_error('0A000',
       format('the file is part %s of %s of a split model, not the whole model',
              coalesce((piece + 1)::text, 'unknown'), coalesce(pieces::text, 'several')),
-      hint => 'Merge the parts first: llama-gguf-split --merge <first part> <whole file>.');
+      hint => 'Pass the paths of all parts as an array, or the path of the first part if its name ends as in '
+        'model-00001-of-00003.gguf and the others lie beside it.');
   ELSIF part[2]::integer > 1 THEN
     PERFORM hartonomous_internal.raise_error('0A000',
       format('the file is part %s of %s of a checkpoint, not the whole model', part[1]::integer, part[2]::integer),
-      hint => 'Pass the paths of all parts as an array, together with the checkpoint''s config. To import a '
+      hint => 'Pass the path of model.safetensors.index.json, or the paths of all parts as an array. To import a '
         'single part, rename it so that its name does not contain "-of-".');
   END IF;
 END
@@ -90,11 +91,11 @@ COMMENT ON FUNCTION hartonomous_internal.begin_import(text, integer, jsonb, byte
   'its atoms; an atom_size of 0 is the default; 42710 if the model exists';
 
 CREATE FUNCTION hartonomous_internal.import_file(source anyelement, container text, config jsonb, tokenizer jsonb,
-    model_name text, atom_size integer)
+    tokenizer_config jsonb, pre_tokenizer text, model_name text, atom_size integer)
   RETURNS TABLE (layer_id bigint, atoms bigint, bytes bigint, min_x real, min_y real, max_x real, max_y real)
   AS 'MODULE_PATHNAME' LANGUAGE C VOLATILE STRICT PARALLEL UNSAFE COST 5000 ROWS 300
   SET search_path = pg_catalog, pg_temp;
-COMMENT ON FUNCTION hartonomous_internal.import_file(anyelement, text, jsonb, jsonb, text, integer) IS
+COMMENT ON FUNCTION hartonomous_internal.import_file(anyelement, text, jsonb, jsonb, jsonb, text, text, integer) IS
   'opens a model file once, makes the rows of begin_import() and writes the atoms into the partition; '
   'pg_stat_progress_copy shows its progress; 42501 without the right to read the file or to write to the store';
 
@@ -126,7 +127,8 @@ COMMENT ON FUNCTION hartonomous_internal.warn_of_small_atoms(integer, integer, b
 
 -- A single statement in one transaction: a cancel, crash or error leaves nothing behind.
 CREATE FUNCTION hartonomous_internal.import_model(source anyelement, container text, model_name text, atom_size integer,
-    config jsonb DEFAULT 'null', tokenizer jsonb DEFAULT 'null') RETURNS integer
+    config jsonb DEFAULT 'null', tokenizer jsonb DEFAULT 'null', tokenizer_config jsonb DEFAULT 'null',
+    pre_tokenizer text DEFAULT '') RETURNS integer
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
@@ -147,7 +149,8 @@ BEGIN
   END IF;
   PERFORM hartonomous_internal.check_import(model_name, atom_size);
   SELECT coalesce(jsonb_agg(to_jsonb(f)), '[]') INTO STRICT loaded
-    FROM hartonomous_internal.import_file(source, container, config, tokenizer, model_name, coalesce(atom_size, 0)) f;
+    FROM hartonomous_internal.import_file(source, container, config, tokenizer, tokenizer_config, pre_tokenizer,
+      model_name, coalesce(atom_size, 0)) f;
   SELECT m.model_id, r.revision_id INTO STRICT model, revision
     FROM hartonomous.models m JOIN hartonomous.model_revisions r USING (model_id)
    WHERE m.model_name = import_model.model_name;
@@ -162,7 +165,7 @@ BEGIN
   RETURN model;
 END
 $$;
-COMMENT ON FUNCTION hartonomous_internal.import_model(anyelement, text, text, integer, jsonb, jsonb) IS
+COMMENT ON FUNCTION hartonomous_internal.import_model(anyelement, text, text, integer, jsonb, jsonb, jsonb, text) IS
   'imports a model file of either container: see import_gguf and import_safetensors';
 
 CREATE FUNCTION hartonomous_internal.finish_import(model integer, revision integer, loaded jsonb, started timestamptz)

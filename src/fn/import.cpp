@@ -1,7 +1,7 @@
 // Import of model files as atoms (sql/internal/import.sql).
 #include "pg/base/arrays.hpp"
+#include "pg/model/opened_model.hpp"
 #include "pg/store/atom_writer.hpp"
-#include "pg/base/files.hpp"
 #include "pg/base/guc.hpp"
 #include "pg/base/interrupts.hpp"
 #include "pg/store/layer_row.hpp"
@@ -17,7 +17,6 @@
 #include <string_view>
 #include <vector>
 
-#include "hartonomous/checkpoint.hpp"
 #include "hartonomous/codec.hpp"
 #include "hartonomous/model_file.hpp"
 #include "hartonomous/space.hpp"
@@ -30,63 +29,6 @@ using namespace hartonomous;
 using namespace hartonomous::pg;
 
 namespace {
-
-std::string container_argument(FunctionCallInfo fcinfo, int argument) {
-  const text* value = call([&] { return PG_GETARG_TEXT_PP(argument); });
-  return std::string(VARDATA_ANY(value), VARSIZE_ANY_EXHDR(value));
-}
-
-// A jsonb argument as text; "null" if the function does not have the argument.
-std::string json_argument(FunctionCallInfo fcinfo, int argument) {
-  if (argument >= PG_NARGS()) return "null";
-  return call([&] { return DatumGetCString(DirectFunctionCall1(jsonb_out, PG_GETARG_DATUM(argument))); });
-}
-
-// The file given by arguments 0 (source) and 1 (container) or, if there is the config of a checkpoint, the equivalent
-// GGUF model.
-class opened_model {
- public:
-  explicit opened_model(FunctionCallInfo fcinfo, int config_argument, bool with_tokenizer = false)
-      : sources_(source_argument(fcinfo, 0)) {
-    // Tensor names and tokens are UTF-8, and are stored in text and jsonb without conversion.
-    if (call([] { return GetDatabaseEncoding(); }) != PG_UTF8) {
-      throw error(sqlstate::feature_not_supported, "models can be imported into UTF8 databases only");
-    }
-    const std::string container = container_argument(fcinfo, 1);
-    const std::string config = json_argument(fcinfo, config_argument);
-    is_checkpoint_ = config != "null";
-    const std::string tokenizer = with_tokenizer ? json_argument(fcinfo, config_argument + 1) : "null";
-    backend_interrupts interrupts;
-    if (!is_checkpoint_) {
-      if (tokenizer != "null") throw error(sqlstate::invalid_parameter_value, "a tokenizer requires a config");
-      if (sources_.size() > 1) {
-        throw error(sqlstate::invalid_parameter_value, "several files require a config", {},
-                    "Pass the checkpoint's config.json as the argument config.");
-      }
-      model_.file = read_model_file(*sources_.front(), container, interrupts);
-      return;
-    }
-    if (container != "safetensors") {
-      throw error(sqlstate::invalid_parameter_value, "a config requires a safetensors file");
-    }
-    require_work_memory(16 * (config.size() + tokenizer.size()), "reading the config and the tokenizer");
-    std::vector<byte_source*> files;
-    for (const auto& source : sources_) files.push_back(source.get());
-    model_ = read_checkpoint(files, config, tokenizer, interrupts);
-  }
-
-  const model_file& file() const noexcept { return model_.file; }
-  const std::vector<std::unique_ptr<byte_source>>& sources() const noexcept { return sources_; }
-  // The source that the offsets of the tensors refer to.
-  byte_source& data() noexcept { return model_.data != nullptr ? *model_.data : *sources_.front(); }
-  // Whether the files are read as the model that a config describes.
-  bool is_checkpoint() const noexcept { return is_checkpoint_; }
-
- private:
-  std::vector<std::unique_ptr<byte_source>> sources_;
-  checkpoint model_;
-  bool is_checkpoint_ = false;
-};
 
 Datum bigint_array(const std::vector<std::uint64_t>& numbers) {
   return call([&] {
@@ -315,8 +257,8 @@ import_target begin_import(FunctionCallInfo fcinfo, const opened_model& opened, 
       "SELECT b.model, b.revision, b.partition FROM hartonomous_internal.begin_import($1, $2, $3, $4, $5, $6, $7, $8, "
       "$9, $10) b",
       "models",
-      {{TEXTOID, PG_GETARG_DATUM(4)},
-       {INT4OID, PG_GETARG_DATUM(5)},
+      {{TEXTOID, PG_GETARG_DATUM(6)},
+       {INT4OID, PG_GETARG_DATUM(7)},
        {JSONBOID, metadata},
        {BYTEAOID, sha256},
        {TEXTARRAYOID, text_array(names)},
@@ -347,12 +289,12 @@ void refuse_piece(Datum metadata, Datum file_name) {
 }  // namespace
 
 HARTONOMOUS_FUNCTION(file_metadata) {
-  const opened_model model(fcinfo, 2, true);
+  const opened_model model(fcinfo, true);
   return metadata_of(model);
 }
 
 HARTONOMOUS_FUNCTION(file_tensors) {
-  const opened_model model(fcinfo, 2);
+  const opened_model model(fcinfo, false);
   result_rows rows(fcinfo);
   int position = 0;
   for (const model_tensor& t : model.file().tensors) {
@@ -374,11 +316,12 @@ HARTONOMOUS_FUNCTION(file_sha256) { return sha256_of(source_argument(fcinfo, 0))
 
 // The file stays open from the header to the last weight; SQL creates the rows in between, in begin_import().
 HARTONOMOUS_FUNCTION(import_file) {
-  opened_model opened(fcinfo, 2, true);
+  opened_model opened(fcinfo, true);
   const model_file& file = opened.file();
   const Datum metadata = metadata_of(opened);
   const bool named = call([&] { return get_fn_expr_argtype(fcinfo->flinfo, 0); }) == TEXTOID;
-  refuse_piece(metadata, named && !opened.is_checkpoint() ? PG_GETARG_DATUM(0) : text_datum(""));
+  const bool alone = opened.sources().size() == 1 && !opened.is_checkpoint();
+  refuse_piece(metadata, named && alone ? PG_GETARG_DATUM(0) : text_datum(""));
   // What the caller passed has been opened with the rights of the caller.
   require_importer();
   const owner_identity identity;

@@ -18,9 +18,9 @@ using namespace hartonomous;
 void try_reading(const std::string& file, const std::string& config, const std::string& tokenizer) {
   no_interrupts interrupts;
   memory_source source(file.data(), file.size());
-  checkpoint made;
+  readable_model made;
   try {
-    made = read_checkpoint({&source}, config, tokenizer, interrupts);
+    made = read_checkpoint({&source}, {config, tokenizer, "null", {}}, interrupts);
   } catch (const error&) {
     return;
   }

@@ -31,9 +31,9 @@ std::string data_of(const std::vector<std::string>& files) {
     pointers.push_back(&sources.back());
   }
   no_interrupts none;
-  checkpoint made;
+  readable_model made;
   try {
-    made = read_checkpoint(pointers, config(), "null", none);
+    made = read_checkpoint(pointers, {config(), "null", "null", {}}, none);
   } catch (const error&) {
     return {};
   }

@@ -1,7 +1,7 @@
 -- Hugging Face checkpoints: the example model written as one comes back as itself; what is wrong is refused.
 BEGIN;
 \ir lib/model_files.sql
-SELECT plan(34);
+SELECT plan(33);
 SELECT create_store() \g /dev/null
 
 -- A little llama: width 8, two heads of 4, one key head, inner width 6, three tokens.
@@ -81,9 +81,6 @@ SELECT results_eq(
 SELECT is(source_sha256,
   sha256(pg_read_binary_file(server_path('2.safetensors')) || pg_read_binary_file(server_path('1.safetensors'))),
   'several files: their sha256') FROM models WHERE model_id = :parts;
-SELECT throws_ok(
-  format('SELECT import_safetensors(ARRAY[%L, %L], ''x'')', server_path('1.safetensors'), server_path('2.safetensors')),
-  '22023', 'several files require a config');
 SELECT throws_ok(
   format('SELECT import_safetensors(ARRAY[%L], ''x'', config => little_config())', server_path('1.safetensors')),
   '22P03', NULL, 'one of several files is not enough');

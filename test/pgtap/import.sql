@@ -435,7 +435,7 @@ SELECT is((state_as('import_nobody', statement)).state, '42501',
     $$SELECT file_sha256('/etc/hostname'::text)$$,
     $$SELECT file_metadata('/etc/hostname'::text, 'gguf')$$, $$SELECT * FROM file_tensors('/etc/hostname'::text,
       'gguf')$$,
-    $$SELECT * FROM import_file('/etc/hostname'::text, 'gguf', 'null', 'null', 'x', 1)$$, $$SELECT
+    $$SELECT * FROM import_file('/etc/hostname'::text, 'gguf', 'null', 'null', 'null', '', 'x', 1)$$, $$SELECT
       import_model('/etc/hostname'::text, 'gguf', 'x', 1)$$]) statement;
 
 -- The file is opened once, and not left open, however the import ends.
@@ -453,8 +453,10 @@ SELECT throws_ok(format('SELECT import_gguf(%s::oid, ''x'')', :lo), 'HV000', 're
 DROP TRIGGER refuse_row ON model_layers;
 SELECT throws_ok('SELECT lo_close(0)', '42704', 'invalid large-object descriptor: 0', 'leaves no file open');
 SELECT is((SELECT count(*) FROM models WHERE model_name = 'x'), 0::bigint, 'and no model');
-SELECT is_empty($$SELECT * FROM import_file(NULL::bytea, 'gguf', 'null', 'null', 'x', 1)$$, 'import_file(NULL)');
-SELECT throws_ok($$SELECT * FROM import_file(little_gguf(), 'gguf', 'null', 'null', 'little', 1)$$, '42710', NULL,
+SELECT is_empty($$SELECT * FROM import_file(NULL::bytea, 'gguf', 'null', 'null', 'null', '', 'x', 1)$$,
+  'import_file(NULL)');
+SELECT throws_ok($$SELECT * FROM import_file(little_gguf(), 'gguf', 'null', 'null', 'null', '', 'little', 1)$$, '42710',
+  NULL,
   'import_file() of a name that is taken');
 SELECT results_eq($$SELECT revision > 0, partition = partition_of(model, revision)
     FROM begin_import('no tensors', 1, '{}', '', '{}', '{}', '{}', '{}', '{}', '{}')$$,

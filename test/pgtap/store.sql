@@ -97,7 +97,7 @@ SELECT is((state_as('store_stranger', statement)).state, '42501', 'a reader may 
   FROM unnest(ARRAY['CALL prune_by_importance(1, keep_ratio => 0.5)', 'DELETE FROM tensor_atoms',
     'SELECT rollback_model(1)',
     'SELECT lock_model(1)', $$SELECT create_atoms_partition(1, 99)$$,
-    $$SELECT count(*) FROM import_file(little_gguf(), 'gguf', 'null', 'null', 'x', 1)$$,
+    $$SELECT count(*) FROM import_file(little_gguf(), 'gguf', 'null', 'null', 'null', '', 'x', 1)$$,
     $$SELECT copy_atoms('hartonomous_partitions.tensor_atoms_m1_r1', 'hartonomous_partitions.tensor_atoms_m1_r1', 1,
       1)$$]) statement;
 

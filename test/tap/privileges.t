@@ -101,7 +101,7 @@ SQL
     denied($plain, $statement{$_}, "$_ is not even for who was granted it", qr/pg_(read|write)_server_files/)
         for sort keys %statement;
     # The source may have any type, so EXECUTE is granted to everyone and the function checks privileges itself.
-    denied($plain, "SELECT hartonomous_internal.import_file('$work/model.gguf'::text, 'gguf', 'null', 'null', 'x', 1);",
+    denied($plain, "SELECT hartonomous_internal.import_file('$work/model.gguf'::text, 'gguf', 'null', 'null', 'null', '', 'x', 1);",
         'import_file() reads no file for who may not', qr/pg_read_server_files/);
     ok !-e "$work/out", 'nothing was written';
     $super->query('GRANT pg_read_server_files TO hart_plain;');

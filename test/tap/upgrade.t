@@ -114,12 +114,12 @@ my $session = $server->quiet_session('upgraded');
 my $said = $session->query('SELECT * FROM hartonomous.list_models();');
 like $said, qr/55000: extension hartonomous has version 0\.1\.0, its library has version/, 'SQL of the old version';
 like $said, qr/HINT:  ALTER EXTENSION hartonomous UPDATE/, '... with a hint';
-$session->query('GRANT EXECUTE ON FUNCTION hartonomous.import_gguf(text, text, integer) TO of_a_user;');
+$session->query('GRANT EXECUTE ON FUNCTION hartonomous.file_sha256(text) TO of_a_user;');
 $session->query('REVOKE EXECUTE ON FUNCTION hartonomous.list_models() FROM PUBLIC;');
 $session->query('GRANT SELECT ON ALL TABLES IN SCHEMA hartonomous TO of_a_user;');
 is $session->query('ALTER EXTENSION hartonomous UPDATE;'), '', 'ALTER EXTENSION UPDATE';
 is $session->query(<<'SQL'), 't|f', 'rights on functions are kept';
-SELECT has_function_privilege('of_a_user', 'hartonomous.import_gguf(text, text, integer)', 'EXECUTE'),
+SELECT has_function_privilege('of_a_user', 'hartonomous.file_sha256(text)', 'EXECUTE'),
        has_function_privilege('of_a_user', 'hartonomous.list_models()', 'EXECUTE');
 SQL
 like $session->query($_), qr/55000: the tables of the store have version 1.*HINT:  [^\n]*upgrade_store/s, "refused: $_" for

@@ -23,7 +23,7 @@ using strings = std::vector<std::string>;
 struct opened {
   strings bytes;
   std::vector<std::unique_ptr<memory_source>> sources;
-  checkpoint model;
+  readable_model model;
 
   opened(const std::vector<tensor>& tensors, const std::string& config, const std::string& tokenizer = "null")
       : opened(std::vector<std::vector<tensor>>{tensors}, config, tokenizer) {}
@@ -37,7 +37,7 @@ struct opened {
       pointers.push_back(sources.back().get());
     }
     no_interrupts interrupts;
-    model = read_checkpoint(pointers, config, tokenizer, interrupts);
+    model = read_checkpoint(pointers, {config, tokenizer, "null", {}}, interrupts);
   }
   const model_tensor& find(const std::string& name) const {
     for (const model_tensor& t : model.file.tensors) {

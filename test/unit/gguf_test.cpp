@@ -152,7 +152,7 @@ TEST(gguf, empty_tensors_and_single_numbers) {
   std::string const bytes = b.bytes();
   memory_source whole(bytes.data(), bytes.size());
   no_interrupts interrupts;
-  const model_file model = read_model_file(whole, "gguf", interrupts);
+  const model_file model = read_model_files({&whole}, "gguf", {}, interrupts).file;
   EXPECT_EQ(model.tensors[0].shape, (std::vector<std::uint64_t>{0, 4}));
   EXPECT_EQ(model.tensors[0].row_length, 4U);
   EXPECT_TRUE(model.tensors[2].shape.empty());

@@ -61,7 +61,7 @@ file_kind recognize_text(std::string_view head) noexcept {
   if (!begins_with(text, "{")) return {};
   if (text.find("\"weight_map\"") != std::string_view::npos) {
     return {"the index of a checkpoint in several files",
-            "Pass the paths of the files it names as an array, together with the checkpoint's config."};
+            "Pass its path alone, and the files that it names are read; or pass their paths as an array."};
   }
   return {"a JSON text", ""};
 }

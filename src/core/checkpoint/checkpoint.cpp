@@ -4,9 +4,11 @@
 #include <cstdint>
 
 #include "checkpoint/config.hpp"
+#include "checkpoint/chat.hpp"
 #include "checkpoint/tensors.hpp"
 #include "checkpoint/vocabulary.hpp"
 #include "hartonomous/quantization.hpp"
+#include "model_file/pieces.hpp"
 
 namespace hartonomous {
 
@@ -19,23 +21,29 @@ std::uint32_t file_type_of(format f) { return static_cast<std::uint32_t>(find_mi
 
 }  // namespace
 
-checkpoint read_checkpoint(const std::vector<byte_source*>& files, std::string_view config_json,
-                           std::string_view tokenizer_json, interrupt_checker& interrupts) {
-  const checkpoint_config config = read_config(parse_json(config_json, "config", interrupts));
+readable_model read_checkpoint(const std::vector<byte_source*>& files, const checkpoint_texts& texts,
+                               interrupt_checker& interrupts) {
+  const json config_value = parse_json(texts.config, "config", interrupts);
+  const json tokenizer = parse_json(texts.tokenizer, "tokenizer", interrupts);
+  const json tokenizer_config = parse_json(texts.tokenizer_config, "tokenizer_config", interrupts);
+  const checkpoint_config config = read_config(config_value);
   std::vector<safetensors_file> headers;
   headers.reserve(files.size());
-  for (byte_source* file : files) headers.push_back(read_safetensors_header(*file, interrupts));
+  model_file_detail::each_file(
+      files.size(), [&](std::size_t i) { headers.push_back(read_safetensors_header(*files[i], interrupts)); });
   placed_tensors placed = place_tensors(config, headers);
   gguf_metadata metadata;
   write_hyperparameters(config.network, config.vocabulary, metadata);
   metadata.set_uint32("general.file_type", file_type_of(placed.tensors.front().storage));
-  const json tokenizer = parse_json(tokenizer_json, "tokenizer", interrupts);
+  describe_name(config_value, tokenizer_config, metadata);
   if (tokenizer.is_null()) {
+    if (!texts.pre_tokenizer.empty()) refuse("a pre-tokenizer requires a tokenizer");
     metadata.set_string("tokenizer.ggml.model", "none");
   } else {
-    describe_vocabulary(tokenizer, config, metadata, interrupts);
+    describe_vocabulary({tokenizer, tokenizer_config, texts.pre_tokenizer}, config, metadata, interrupts);
   }
-  checkpoint out;
+  if (!tokenizer_config.is_null()) describe_chat_templates(tokenizer_config, metadata);
+  readable_model out;
   out.file.metadata_json = metadata_to_json(metadata, interrupts);
   out.file.tensors = std::move(placed.tensors);
   out.data = std::make_unique<tensor_data>(files, std::move(placed.origins));

@@ -166,10 +166,57 @@ void check_plain(const members& config) {
   if (activation != "silu" && activation != "swish") {  // two names of the same function
     not_supported("unknown activation " + show_name(activation), "Known is silu, which is also called swish.");
   }
-  for (const char* key : {"quantization_config", "compression_config"}) {
-    if (config.find(key) != nullptr) not_supported("quantized checkpoints are not supported");
-  }
   require_whole_heads(config);
+}
+
+// The size of blocks: an array of two numbers.
+void read_scale_blocks(const members& at, const char* key, checkpoint_config& out) {
+  const json* size = at.find(key);
+  if (size == nullptr) return;
+  if (!size->is_array() || size->size() != 2) refuse(at.name(key) + " is not an array of two numbers");
+  out.scale_block_rows = natural_of((*size)[0], at.name(key));
+  out.scale_block_columns = natural_of((*size)[1], at.name(key));
+  if (out.scale_block_rows == 0 || out.scale_block_columns == 0) refuse(at.name(key) + " is not positive");
+}
+
+// llm-compressor's groups say how the layers are quantized, in each group with the same members.
+void read_compressed(const members& quantized, checkpoint_config& out) {
+  std::string const kind = quantized.text("format").value_or("");
+  if (kind != "float-quantized" && kind != "naive-quantized" && kind != "int-quantized") {
+    not_supported("checkpoints of format " + show_name(kind) + " are not supported",
+                  "Known are float-quantized, int-quantized and naive-quantized.");
+  }
+  const json* groups = quantized.find("config_groups");
+  if (groups == nullptr || !groups->is_object()) return;
+  for (const auto& group : groups->items()) {
+    const members at(group.value(), quantized.name("config_groups.") + group.key() + ".");
+    if (at.find("weights") == nullptr) continue;
+    const members weights = at.object("weights");
+    if (weights.natural("num_bits").value_or(8) != 8) not_supported(weights.name("num_bits") + " is not 8");
+    if (!weights.flag("symmetric").value_or(true)) not_supported(weights.name("symmetric") + " is false");
+    read_scale_blocks(weights, "block_structure", out);
+  }
+}
+
+// Quantized checkpoints whose matrices are 8-bit numbers times factors, which are read as the weights that they stand
+// for. Their inputs are not quantized here.
+void read_quantization(const members& config, checkpoint_config& out) {
+  if (config.find("compression_config") != nullptr) not_supported("quantized checkpoints are not supported");
+  if (config.find("quantization_config") == nullptr) return;
+  const members quantized = config.object("quantization_config");
+  std::string const method = quantized.text("quant_method").value_or("");
+  if (method == "compressed-tensors") {
+    read_compressed(quantized, out);
+  } else if (method == "modelopt") {
+    std::string const algorithm = quantized.text("quant_algo").value_or("");
+    if (algorithm != "FP8")
+      not_supported("quantized checkpoints of method " + show_name(algorithm) + " are not supported");
+  } else if (method == "fp8" || method == "fbgemm_fp8") {
+    read_scale_blocks(quantized, "weight_block_size", out);
+  } else {
+    not_supported("quantized checkpoints of method " + show_name(method) + " are not supported",
+                  "Known are fp8, fbgemm_fp8, compressed-tensors and modelopt, all with 8 bits.");
+  }
 }
 
 // Only models in which every block has experts are supported, and in which the weights of the experts used are
@@ -224,6 +271,7 @@ checkpoint_config read_config(const json& value) {
   for (const named_size& size : known.architecture.sizes) network.*size.value = config.positive(size.member);
   out.vocabulary = config.positive("vocab_size");
   read_heads(config, network);
+  read_quantization(config, out);
   check_attention(config, known.model_class, network);
   check_experts(config, network);
   out.tied = config.flag("tie_word_embeddings").value_or(false);

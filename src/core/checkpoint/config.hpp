@@ -17,6 +17,8 @@ struct checkpoint_config {
   // One factor for each rotated pair of a head (Llama 3.1); empty if there are none.
   std::vector<float> rope_factors;
   std::optional<std::uint32_t> bos, eos, padding;
+  // Weights that share a factor in a checkpoint quantized in blocks; 0 if there are none.
+  std::uint32_t scale_block_rows = 0, scale_block_columns = 0;
 };
 
 checkpoint_config read_config(const json& value);

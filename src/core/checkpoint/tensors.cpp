@@ -1,10 +1,11 @@
-// Placing a checkpoint's tensors in the GGUF model, and reading them (tensors.hpp).
+// Placing a checkpoint's tensors in the GGUF model (tensors.hpp).
 #include "checkpoint/tensors.hpp"
 
 #include <algorithm>
 #include <cstdint>
-#include <cstring>
+#include <iterator>
 #include <map>
+#include <optional>
 #include <string_view>
 
 #include "bytes/little_endian.hpp"
@@ -80,7 +81,7 @@ class placer {
     for (std::uint64_t expert = 0; expert < shape.front(); ++expert) {
       std::string const name = from.substr(0, star) + std::to_string(expert) + from.substr(star + 1);
       experts.push_back(origin_of(name, {shape.begin() + 1, shape.end()}, permuted));
-      if (experts.back().stored != experts.front().stored) {
+      if (experts.back().carried != experts.front().carried) {
         not_supported("tensor \"" + name + "\" is of another type than those of the experts before it");
       }
     }
@@ -101,17 +102,72 @@ class placer {
                   "Its shape is " + show(tensor.shape) + " instead of " + show(shape) + ".");
     }
     tensor_origin origin;
-    origin.stored = safetensors_storage_format(tensor.dtype);
-    if (origin.stored != format::F32 && origin.stored != format::F16 && origin.stored != format::BF16) {
-      not_supported("tensor \"" + from + "\" is not of floats", "Its dtype is " + show_name(tensor.dtype) + ".");
-    }
+    origin.stored = number_of(from, tensor.dtype);
     const bool vector = shape.size() == 1;
-    origin.widened = vector && origin.stored != format::F32;
+    origin.carried = vector ? format::F32 : carried_as(origin.stored);
     origin.file = at->second.file;
     origin.offset = tensor.offset;
-    origin.unit = vector ? sizeof(float) : bytes_of(origin.stored, shape.back());
+    origin.columns = vector ? 1 : shape.back();
     origin.head_width = permuted ? config_.network.head_size : 0;
+    if (!vector) origin.scales = scales_of(from, shape);
+    if (origin.scales) origin.carried = format::BF16;
+    if (origin.stored == number_type::i8 && !origin.scales) {
+      not_supported("tensor \"" + from + "\" is of integers without scales", "Its dtype is \"I8\".");
+    }
     return origin;
+  }
+
+  static number_type number_of(const std::string& name, const std::string& dtype) {
+    const std::optional<number_type> type = find_number_type(dtype);
+    if (!type) not_supported("tensor \"" + name + "\" is not of floats", "Its dtype is " + show_name(dtype) + ".");
+    return *type;
+  }
+
+  // The factors of a quantized matrix: one for all of it, for each row, or for each block of the size in the config.
+  std::optional<scale_grid> scales_of(const std::string& from, const shape_t& shape) {
+    for (const char* ending : {"_scale_inv", "_scale"}) {
+      const auto at = places_.find(from + ending);
+      if (at == places_.end()) continue;
+      at->second.used = true;
+      const safetensors_tensor& tensor = *at->second.tensor;
+      scale_grid grid;
+      grid.file = at->second.file;
+      grid.offset = tensor.offset;
+      grid.stored = number_of(tensor.name, tensor.dtype);
+      if (!is_float(grid.stored)) {
+        not_supported("tensor \"" + tensor.name + "\" is not of floats",
+                      "Its dtype is " + show_name(tensor.dtype) + ".");
+      }
+      lay_grid(tensor, shape, grid);
+      return grid;
+    }
+    return std::nullopt;
+  }
+
+  void lay_grid(const safetensors_tensor& tensor, const shape_t& shape, scale_grid& grid) const {
+    const auto blocks = [](std::uint64_t n, std::uint64_t size) { return (n + size - 1) / size; };
+    std::uint64_t const rows = shape.front();
+    std::uint64_t const columns = shape.back();
+    grid.block_rows = rows;
+    grid.block_columns = columns;
+    if (std::all_of(tensor.shape.begin(), tensor.shape.end(), [](std::uint64_t n) { return n == 1; })) {
+      grid.rows = grid.columns = 1;
+    } else if (tensor.shape == shape_t{rows} || tensor.shape == shape_t{rows, 1}) {
+      grid.block_rows = 1;
+      grid.rows = rows;
+      grid.columns = 1;
+    } else if (config_.scale_block_rows > 0 && tensor.shape == shape_t{blocks(rows, config_.scale_block_rows),
+                                                                       blocks(columns, config_.scale_block_columns)}) {
+      grid.block_rows = config_.scale_block_rows;
+      grid.block_columns = config_.scale_block_columns;
+      grid.rows = tensor.shape[0];
+      grid.columns = tensor.shape[1];
+    } else {
+      throw error(sqlstate::invalid_binary_representation,
+                  "tensor " + show_name(tensor.name) + " does not fit the matrix that it scales",
+                  "Its shape is " + show(tensor.shape) + ", that of the matrix " + show(shape) + ".",
+                  "Blocks have the size of quantization_config.weight_block_size in the config.");
+    }
   }
 
   void make_factors() {
@@ -122,7 +178,7 @@ class placer {
 
   // Each origin is an equal part of the tensor.
   void add(const std::string& name, const shape_t& shape, std::vector<tensor_origin> origins) {
-    const format carried = origins.front().widened ? format::F32 : origins.front().stored;
+    const format carried = origins.front().carried;
     model_tensor tensor;
     tensor.name = name;
     tensor.dtype = traits_of(carried).name;
@@ -144,16 +200,29 @@ class placer {
 
   void check_used() const {
     for (const auto& [name, place] : places_) {
-      if (!place.used && !is_buffer(name))
+      if (!place.used && !is_ignored(name))
         not_supported("tensor " + show_name(name) + " is none of architecture " + config_.network.architecture->name);
     }
   }
 
-  // Rotary frequencies in old checkpoints, per block or for all, which follow from the config.
-  static bool is_buffer(std::string_view name) {
-    constexpr std::string_view buffer = "rotary_emb.inv_freq";
-    if (name.size() < buffer.size() || name.substr(name.size() - buffer.size()) != buffer) return false;
-    return name.size() == buffer.size() || name[name.size() - buffer.size() - 1] == '.';
+  // Buffers that follow from the config (rotary frequencies and masks in old checkpoints), and factors by which
+  // quantized runtimes scale inputs and the cache, but not the weights.
+  static bool is_ignored(std::string_view name) {
+    constexpr std::string_view endings[] = {"rotary_emb.inv_freq",
+                                            "rotary_emb.cos_cached",
+                                            "rotary_emb.sin_cached",
+                                            "self_attn.bias",
+                                            "self_attn.masked_bias",
+                                            "input_scale",
+                                            "input_scale_ub",
+                                            "activation_scale",
+                                            "k_scale",
+                                            "v_scale",
+                                            "q_scale"};
+    return std::any_of(std::begin(endings), std::end(endings), [&](std::string_view ending) {
+      if (name.size() < ending.size() || name.substr(name.size() - ending.size()) != ending) return false;
+      return name.size() == ending.size() || name[name.size() - ending.size() - 1] == '.';
+    });
   }
 
   struct found {
@@ -169,74 +238,10 @@ class placer {
   std::uint64_t end_ = 0;
 };
 
-float element_at(format stored, const char* from) {
-  if (stored == format::F16) return f16_to_f32(load_le<std::uint16_t>(from));
-  if (stored == format::BF16) return bf16_to_f32(load_le<std::uint16_t>(from));
-  return half_detail::float_of(load_le<std::uint32_t>(from));
-}
-
-// Hugging Face rotates the two halves of a head against each other, GGUF's llama adjacent numbers, so the order of rows
-// differs. Returns the row in the file of row `i` in GGUF's order.
-std::uint64_t file_row(std::uint64_t i, std::uint32_t head_width) noexcept {
-  std::uint64_t const within = i % head_width;
-  return i - within + within % 2 * (head_width / 2) + within / 2;
-}
-
 }  // namespace
 
 placed_tensors place_tensors(const checkpoint_config& config, const std::vector<safetensors_file>& files) {
   return placer(config, files).place();
-}
-
-tensor_data::tensor_data(std::vector<byte_source*> files, std::vector<tensor_origin> origins)
-    : files_(std::move(files)), origins_(std::move(origins)) {
-  if (!origins_.empty()) size_ = origins_.back().begin + origins_.back().bytes;
-}
-
-void tensor_data::read(std::uint64_t offset, void* to, std::size_t count) {
-  auto* out = static_cast<char*>(to);
-  auto origin = std::upper_bound(origins_.begin(), origins_.end(), offset,
-                                 [](std::uint64_t at, const tensor_origin& o) { return at < o.begin + o.bytes; });
-  for (; count > 0; ++origin) {
-    std::uint64_t const at = offset - origin->begin;
-    const auto part = static_cast<std::size_t>(std::min<std::uint64_t>(count, origin->bytes - at));
-    read_from(*origin, at, out, part);
-    out += part;
-    offset += part;
-    count -= part;
-  }
-}
-
-void tensor_data::read_from(const tensor_origin& origin, std::uint64_t at, char* to, std::size_t count) {
-  if (!origin.made.empty()) {
-    std::memcpy(to, origin.made.data() + at, count);
-    return;
-  }
-  byte_source& file = *files_[origin.file];
-  if (!origin.widened && origin.head_width == 0) {
-    file.read(origin.offset + at, to, count);
-    return;
-  }
-  std::uint64_t const file_unit = origin.widened ? traits_of(origin.stored).block_bytes : origin.unit;
-  while (count > 0) {
-    std::uint64_t const unit = at / origin.unit;
-    std::uint64_t const within = at % origin.unit;
-    const auto part = static_cast<std::size_t>(std::min<std::uint64_t>(count, origin.unit - within));
-    std::uint64_t const row = origin.head_width == 0 ? unit : file_row(unit, origin.head_width);
-    std::uint64_t const from = origin.offset + row * file_unit;
-    if (origin.widened) {
-      char element[sizeof(float)];
-      file.read(from, element, static_cast<std::size_t>(file_unit));
-      std::string wide;
-      append_le(wide, half_detail::bits_of(element_at(origin.stored, element)), sizeof(float));
-      std::memcpy(to, wide.data() + within, part);
-    } else {
-      file.read(from + within, to, part);
-    }
-    at += part;
-    to += part;
-    count -= part;
-  }
 }
 
 }  // namespace hartonomous::checkpoint_detail

@@ -78,11 +78,13 @@ constexpr known_pattern patterns[] = {
     {"'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+", nullptr, "gpt-2"},
 };
 
-const char* name_of_pattern(const std::string& regex, bool whole_words) {
+// The rule that the caller names counts only for a pattern that is not known.
+std::string name_of_pattern(const std::string& regex, bool whole_words, std::string_view named) {
   for (const known_pattern& p : patterns) {
     const char* name = whole_words ? p.pre : p.pre_merged;
     if (regex == p.regex && name != nullptr) return name;
   }
+  if (!named.empty()) return std::string(named);
   not_supported("the tokenizer splits text into words by an unknown pattern", "It is " + show_name(regex) + ".");
 }
 
@@ -106,7 +108,7 @@ void check_split(const members& step) {
   }
 }
 
-void read_pre_tokenizers(const members& tokenizer, bool whole_words, pipeline& out) {
+void read_pre_tokenizers(const members& tokenizer, bool whole_words, std::string_view named, pipeline& out) {
   std::string const name = tokenizer.name("pre_tokenizer");
   std::string pattern;
   bool digits = false;
@@ -118,7 +120,7 @@ void read_pre_tokenizers(const members& tokenizer, bool whole_words, pipeline& o
     } else if (type == "Split" && pattern.empty() && !digits) {
       check_split(at);
       pattern = at.object("pattern").text("Regex").value_or("");
-      out.pre = name_of_pattern(pattern, whole_words);
+      out.pre = name_of_pattern(pattern, whole_words, named);
     } else if (type == "Digits" && at.flag("individual_digits").value_or(false)) {
       digits = true;
     } else if (type == "ByteLevel") {
@@ -267,32 +269,63 @@ surroundings read_post_processor(const members& tokenizer) {
   return out;
 }
 
-void describe_special(const members& tokenizer, const members& model, const checkpoint_config& config,
-                      token_table& table, gguf_metadata& metadata) {
-  std::optional<std::uint32_t> bos = config.bos;
-  std::optional<std::uint32_t> eos = config.eos;
-  const surroundings around = read_post_processor(tokenizer);
+// Where a tokenizer says which of its tokens are special.
+struct special_texts {
+  const members& tokenizer;
+  const members& model;
+  const json& config;  // tokenizer_config.json or null
+};
+
+// The text of a special token in tokenizer_config.json: a text, or an added token with its flags; empty if there is
+// none.
+std::string special_text(const json& config, const std::string& key) {
+  if (config.is_null()) return {};
+  const members at(config, "tokenizer_config: ");
+  const json* value = at.find(key.c_str());
+  if (value == nullptr) return {};
+  if (value->is_object()) return members(*value, at.name(key.c_str()) + ".").text("content").value_or("");
+  return std::string(text_of(*value, at.name(key.c_str())));
+}
+
+std::optional<bool> special_flag(const json& config, const char* key) {
+  if (config.is_null()) return std::nullopt;
+  return members(config, "tokenizer_config: ").flag(key);
+}
+
+void describe_special(const special_texts& texts, const checkpoint_config& config, token_table& table,
+                      gguf_metadata& metadata) {
+  const surroundings around = read_post_processor(texts.tokenizer);
   const auto find = [&](const std::string& text) {
     auto const at = table.ids.find(text);
     return at == table.ids.end() ? std::nullopt : std::optional<std::uint32_t>(at->second);
   };
-  if (!bos) bos = find(around.before);
-  if (!eos) eos = find(around.behind);
+  const auto choose = [&](const char* key, std::optional<std::uint32_t> in_config, const std::string& last) {
+    if (const auto named = find(special_text(texts.config, key))) return named;
+    return in_config ? in_config : find(last);
+  };
   const auto set = [&](const char* key, std::optional<std::uint32_t> token) {
     if (!token) return;
     if (*token >= table.texts.size()) refuse("config: a special token is beyond vocab_size");
     metadata.set_uint32(key, *token);
   };
+  const std::optional<std::uint32_t> bos = choose("bos_token", config.bos, around.before);
+  const std::optional<std::uint32_t> eos = choose("eos_token", config.eos, around.behind);
   set("tokenizer.ggml.bos_token_id", bos);
   set("tokenizer.ggml.eos_token_id", eos);
-  set("tokenizer.ggml.padding_token_id", config.padding);
-  if (const auto id = find(model.text("unk_token").value_or(""))) {
+  set("tokenizer.ggml.padding_token_id", choose("pad_token", config.padding, {}));
+  set("tokenizer.ggml.seperator_token_id", choose("sep_token", std::nullopt, {}));  // GGUF spells it so
+  set("tokenizer.ggml.mask_token_id", choose("mask_token", std::nullopt, {}));
+  if (const auto id = find(texts.model.text("unk_token").value_or(""))) {
     table.types[*id] = unknown;
     set("tokenizer.ggml.unknown_token_id", id);
   }
-  if (!around.known) return;  // the defaults of the tokenizer apply
-  metadata.set_bool("tokenizer.ggml.add_bos_token", bos && find(around.before) == bos);
-  metadata.set_bool("tokenizer.ggml.add_eos_token", eos && find(around.behind) == eos);
+  std::optional<bool> add_bos = special_flag(texts.config, "add_bos_token");
+  std::optional<bool> add_eos = special_flag(texts.config, "add_eos_token");
+  if (around.known && !add_bos) add_bos = bos && find(around.before) == bos;
+  if (around.known && !add_eos) add_eos = eos && find(around.behind) == eos;
+  // Without any of them the defaults of the tokenizer apply.
+  if (add_bos) metadata.set_bool("tokenizer.ggml.add_bos_token", *add_bos && bos);
+  if (add_eos) metadata.set_bool("tokenizer.ggml.add_eos_token", *add_eos && eos);
 }
 
 // ---- the two kinds of tokenizers -------------------------------------------------------------------------------
@@ -320,9 +353,9 @@ std::vector<std::string> joined(const std::vector<std::pair<std::string, std::st
 
 }  // namespace
 
-void describe_vocabulary(const json& value, const checkpoint_config& config, gguf_metadata& metadata,
+void describe_vocabulary(const vocabulary_texts& texts, const checkpoint_config& config, gguf_metadata& metadata,
                          interrupt_checker& interrupts) {
-  const members tokenizer(value, "tokenizer: ");
+  const members tokenizer(texts.tokenizer, "tokenizer: ");
   const members model = tokenizer.object("model");
   std::string const type = model.text("type").value_or("BPE");
   if (type != "BPE") not_supported("unknown model " + show_name(type) + " of the tokenizer", "Known is BPE.");
@@ -333,7 +366,7 @@ void describe_vocabulary(const json& value, const checkpoint_config& config, ggu
     not_supported("the tokenizer merges at random: " + model.name("dropout"));
   pipeline steps;
   read_normalizers(tokenizer, steps);
-  read_pre_tokenizers(tokenizer, model.flag("ignore_merges").value_or(false), steps);
+  read_pre_tokenizers(tokenizer, model.flag("ignore_merges").value_or(false), texts.pre_tokenizer, steps);
   const bool spm = steps.pre.empty();
   if (spm != steps.visible_spaces || spm != model.flag("byte_fallback").value_or(false)) {
     not_supported("the tokenizer is neither byte-level BPE nor a SentencePiece model with tokens for bytes");
@@ -343,7 +376,7 @@ void describe_vocabulary(const json& value, const checkpoint_config& config, ggu
   interrupts.check();
   metadata.set_string("tokenizer.ggml.model", spm ? "llama" : "gpt2");
   if (!spm) metadata.set_string("tokenizer.ggml.pre", steps.pre);
-  describe_special(tokenizer, model, config, table, metadata);
+  describe_special({tokenizer, model, texts.config}, config, table, metadata);
   metadata.set_strings("tokenizer.ggml.tokens", table.texts);
   if (spm) metadata.set_floats("tokenizer.ggml.scores", scores_of(table, merges));
   metadata.set_ints("tokenizer.ggml.token_type", table.types);

@@ -284,4 +284,22 @@ std::optional<std::vector<float>> gguf_metadata::get_floats(std::string_view key
   return values;
 }
 
+bool is_split_key(std::string_view key) noexcept {
+  return key == "split.no" || key == "split.count" || key == "split.tensors.count";
+}
+
+std::optional<gguf_split> split_of(const gguf_metadata& metadata) {
+  const auto number = [&](std::string_view key) -> std::optional<std::uint64_t> {
+    const gguf_kv* found = metadata.find(key);
+    if (found == nullptr || !is_integer(found->type)) return std::nullopt;
+    bool negative = false;
+    std::uint64_t const value = load_integer(found->element, found->payload.data(), negative);
+    return negative ? std::nullopt : std::optional(value);
+  };
+  const auto part = number("split.no");
+  const auto count = number("split.count");
+  if (!part || !count) return std::nullopt;
+  return gguf_split{*part, *count, number("split.tensors.count")};
+}
+
 }  // namespace hartonomous

@@ -2,6 +2,7 @@
 #include "hartonomous/model_file.hpp"
 
 #include <cstdint>
+#include <utility>
 
 #include <nlohmann/json.hpp>
 
@@ -10,8 +11,12 @@
 #include "hartonomous/gguf.hpp"
 #include "hartonomous/safetensors.hpp"
 #include "hartonomous/tokenizer.hpp"
+#include "model_file/pieces.hpp"
 
 namespace hartonomous {
+
+using namespace model_file_detail;
+
 namespace {
 
 std::uint64_t product(const std::vector<std::uint64_t>& shape) {
@@ -20,8 +25,7 @@ std::uint64_t product(const std::vector<std::uint64_t>& shape) {
   return n;
 }
 
-model_file from_gguf(byte_source& source, interrupt_checker& interrupts) {
-  const gguf_file header = read_gguf_header(source, interrupts);
+model_file from_gguf(const gguf_file& header, interrupt_checker& interrupts) {
   check_tokens(header, interrupts);
   model_file file;
   file.metadata_json = metadata_to_json(header, interrupts);
@@ -40,8 +44,7 @@ model_file from_gguf(byte_source& source, interrupt_checker& interrupts) {
   return file;
 }
 
-model_file from_safetensors(byte_source& source, interrupt_checker& interrupts) {
-  safetensors_file header = read_safetensors_header(source, interrupts);
+model_file from_safetensors(safetensors_file header) {
   model_file file;
   // The header itself, byte for byte, so that an export of unchanged tensors can reproduce it.
   file.metadata_json = nlohmann::json{{"format", "safetensors"}, {"header", header.header_json}}.dump();
@@ -67,13 +70,37 @@ model_file from_safetensors(byte_source& source, interrupt_checker& interrupts) 
   return file;
 }
 
+// Reads the header of each file with `read` and, if there are several, puts them together with `join`.
+template <class Header, class Read, class Join>
+Header read_headers(const std::vector<byte_source*>& files, const joined_source& data, Read read, Join join) {
+  std::vector<Header> headers;
+  each_file(files.size(), [&](std::size_t i) { headers.push_back(read(*files[i])); });
+  return headers.size() == 1 ? std::move(headers.front()) : join(std::move(headers), data);
+}
+
 }  // namespace
 
-model_file read_model_file(byte_source& source, std::string_view container, interrupt_checker& interrupts) {
-  if (container == "gguf") return from_gguf(source, interrupts);
-  if (container == "safetensors") return from_safetensors(source, interrupts);
-  throw error(sqlstate::invalid_parameter_value, "unknown container \"" + std::string(container) + "\"", {},
-              "Formats are \"gguf\" and \"safetensors\".");
+readable_model read_model_files(const std::vector<byte_source*>& files, std::string_view container,
+                                std::string_view pre_tokenizer, interrupt_checker& interrupts) {
+  readable_model out;
+  auto data = std::make_unique<joined_source>(files);
+  if (container == "gguf") {
+    const auto read = [&](byte_source& file) { return read_gguf_header(file, interrupts); };
+    gguf_file header = read_headers<gguf_file>(files, *data, read, join_gguf);
+    if (!pre_tokenizer.empty()) name_pre_tokenizer(header, pre_tokenizer);
+    out.file = from_gguf(header, interrupts);
+  } else if (container == "safetensors") {
+    const auto read = [&](byte_source& file) { return read_safetensors_header(file, interrupts); };
+    if (!pre_tokenizer.empty()) {
+      throw error(sqlstate::invalid_parameter_value, "a pre-tokenizer requires a tokenizer");
+    }
+    out.file = from_safetensors(read_headers<safetensors_file>(files, *data, read, join_safetensors));
+  } else {
+    throw error(sqlstate::invalid_parameter_value, "unknown container \"" + std::string(container) + "\"", {},
+                "Formats are \"gguf\" and \"safetensors\".");
+  }
+  out.data = std::move(data);
+  return out;
 }
 
 }  // namespace hartonomous

@@ -67,7 +67,15 @@ constexpr named_variant variants[] = {
 }  // namespace
 
 bpe_encoder::variant bpe_encoder::find_variant(const gguf_metadata& metadata) {
-  std::string const name = required(metadata, "tokenizer.ggml.pre", &gguf_metadata::get_string);
+  if (metadata.find("tokenizer.ggml.pre") == nullptr) {
+    throw error(sqlstate::invalid_binary_representation, "metadata key \"tokenizer.ggml.pre\" is missing",
+                "It tells how text is split into words before merging.",
+                "If you know the rule, import the file again and name it in the argument pre_tokenizer.");
+  }
+  return find_variant(required(metadata, "tokenizer.ggml.pre", &gguf_metadata::get_string));
+}
+
+bpe_encoder::variant bpe_encoder::find_variant(std::string_view name) {
   for (const named_variant& v : variants) {
     if (name == v.name) return v.is;
   }

@@ -21,6 +21,8 @@ class bpe_encoder {
     bool ignore_merges;  // a word that is itself a token is taken whole
     bool add_bos;
   };
+  static variant find_variant(std::string_view name);
+  // The same by the key in the metadata; error 22P03 if it is missing.
   static variant find_variant(const gguf_metadata& metadata);
 
   bpe_encoder(const variant& as, const vocabulary& words, const gguf_metadata& metadata, interrupt_checker& interrupts);

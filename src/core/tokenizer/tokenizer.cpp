@@ -229,6 +229,21 @@ std::unique_ptr<const tokenizer> tokenizer::create(const gguf_metadata& metadata
               "Known are llama (SentencePiece) and gpt2 (byte-level BPE).");
 }
 
+void name_pre_tokenizer(gguf_metadata& metadata, std::string_view name) {
+  constexpr const char* key = "tokenizer.ggml.pre";
+  bpe_encoder::find_variant(name);
+  if (metadata.get_string("tokenizer.ggml.model").value_or("none") != "gpt2") {
+    throw error(sqlstate::invalid_parameter_value, "only a byte-level BPE vocabulary has a pre-tokenizer");
+  }
+  std::string const named = metadata.get_string(key).value_or("default");
+  if (named != "default" && named != name) {
+    throw error(sqlstate::invalid_parameter_value,
+                "the file names another pre-tokenizer, " + show_name(named) + ", than " + show_name(name), {},
+                "Leave out the argument pre_tokenizer.");
+  }
+  metadata.set_string(key, name);
+}
+
 void check_tokens(const gguf_metadata& metadata, interrupt_checker& interrupts) {
   const gguf_kv* kind = metadata.find("tokenizer.ggml.model");
   if (kind == nullptr || kind->type != gguf_type::string) return;

@@ -17,6 +17,9 @@ namespace hartonomous::pg {
 // for a NULL path, 22023 for an empty array, and those of opening a file.
 std::vector<std::unique_ptr<byte_source>> source_argument(FunctionCallInfo fcinfo, int argument);
 
+// A file on the server, with the same rights and errors.
+std::unique_ptr<byte_source> open_file(const std::string& path);
+
 // An output that is complete only after finish(); if destroyed before, it leaves nothing behind.
 class output : public byte_sink {
  public:

@@ -80,12 +80,7 @@ class large_object_source final : public byte_source {
 };
 
 std::unique_ptr<byte_source> open_path(Datum path) {
-  if (!call([] { return has_privs_of_role(GetUserId(), ROLE_PG_READ_SERVER_FILES); })) {
-    throw error(sqlstate::insufficient_privilege,
-                "must be superuser or have privileges of the pg_read_server_files role to read a file", {},
-                "Pass the file as bytea or as a large object.");
-  }
-  return std::make_unique<file_source>(call([&] { return TextDatumGetCString(path); }));
+  return open_file(call([&] { return TextDatumGetCString(path); }));
 }
 
 std::vector<std::unique_ptr<byte_source>> open_paths(Datum paths) {
@@ -104,6 +99,15 @@ std::vector<std::unique_ptr<byte_source>> open_paths(Datum paths) {
 }
 
 }  // namespace
+
+std::unique_ptr<byte_source> open_file(const std::string& path) {
+  if (!call([] { return has_privs_of_role(GetUserId(), ROLE_PG_READ_SERVER_FILES); })) {
+    throw error(sqlstate::insufficient_privilege,
+                "must be superuser or have privileges of the pg_read_server_files role to read a file", {},
+                "Pass the file as bytea or as a large object.");
+  }
+  return std::make_unique<file_source>(path);
+}
 
 std::vector<std::unique_ptr<byte_source>> source_argument(FunctionCallInfo fcinfo, int argument) {
   const Oid type = call([&] { return get_fn_expr_argtype(fcinfo->flinfo, argument); });
