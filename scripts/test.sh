@@ -93,8 +93,9 @@ cmake_build() {
 }
 
 stage_unit() {
-  # Not the module, which PGXS has built.
-  cmake_build release release --target unit_tests
+  # The core as it is installed: the objects that make has compiled.
+  cmake_configure release -DHARTONOMOUS_MADE_CORE=ON
+  cmake --build --preset release -j "$JOBS" --target unit_tests
   ctest --test-dir build/release -j "$JOBS" --output-on-failure
 }
 
@@ -104,11 +105,12 @@ stage_sanitize() {
 }
 
 stage_lint() {
-  cmake_configure release
+  # How each file is compiled is all that is needed of this.
+  cmake_configure debug
   # Each file in its own process; starting with the slow ones (Eigen, JSON) would be faster, but the list is short.
   # clang-tidy prints to stderr, for each file, how many warnings of system headers it suppressed, which is of no use.
   # Vector code is read once, not once for each instruction set it is compiled for.
-  printf '%s\0' src/core/*/*.cpp | xargs -0 -n 1 -P "$JOBS" "clang-tidy-$CLANG_MAJOR" -p build/release --quiet \
+  printf '%s\0' src/core/*/*.cpp | xargs -0 -n 1 -P "$JOBS" "clang-tidy-$CLANG_MAJOR" -p build/debug --quiet \
     --extra-arg=-DHWY_COMPILE_ONLY_STATIC \
     2> >(grep -v ' warnings\? generated\.$' >&2)
   # What is copied although it is large, clang-tidy finds, which knows how large a thing is.
@@ -172,7 +174,8 @@ copy_source() {
 }
 
 stage_boundary() {
-  cmake_build release release --target boundary_test
+  cmake_configure release -DHARTONOMOUS_MADE_CORE=ON
+  cmake --build --preset release -j "$JOBS" --target boundary_test
   install -m 755 build/release/boundary_test.so "$SCRATCH/"
   export HARTONOMOUS_BOUNDARY=$SCRATCH/boundary_test.so
   run_prove test/tap/boundary.t
@@ -253,6 +256,12 @@ failed_tests() {
     -e 's/^([a-z0-9_]+_fuzz) FAILED.*/\1/p' "$1" | sort -u
 }
 
+# Why a stage failed, in few lines for the end of the output, which may be all of it that somebody sees.
+closing_words() {
+  failed_tests "$1"
+  grep -h -m 10 -E "$FINDING" "$1" || tail -n 5 "$1"
+}
+
 # report NAME STATUS BEGIN: prints the line of the stage.
 report() {
   local word=ok log=$SCRATCH/log/$1
@@ -320,7 +329,7 @@ run_wanted() {
   shift
   case $name in
     build) need_build ;;
-    boundary | tap)
+    unit | boundary | tap)
       if need_build; then
         run_stage "$name" "$@"
       else
@@ -393,7 +402,7 @@ main() {
   if [ ${#FAILED[@]} -gt 0 ]; then
     keep_logs
     for name in "${FAILED[@]}"; do
-      [ ! -e "$SCRATCH/log/$name" ] || failed_tests "$SCRATCH/log/$name" | sed "s/^/$name: /"
+      [ ! -e "$SCRATCH/log/$name" ] || closing_words "$SCRATCH/log/$name" | sed "s/^/$name: /"
     done
     echo "FAILED: ${FAILED[*]} ($(seconds_since "$BEGUN") s)"
     exit 1

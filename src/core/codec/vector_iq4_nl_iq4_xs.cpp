@@ -114,7 +114,7 @@ HWY_INLINE void load_uneven_weights(const std::uint8_t* qs, floats scale, float*
 // ---- IQ4_NL ----------------------------------------------------------------------------------------------------
 
 void encode_iq4_nl(const batch& in, block_iq4_nl* out) {
-  HWY_ALIGN float scale[batch_sub_blocks];
+  HWY_ALIGN float scale[batch_sub_blocks] = {};
   HWY_ALIGN std::uint16_t half[batch_sub_blocks];
   search_scales<short_block>(in, scale);
   for (std::size_t b = 0; b < in.blocks; b += lane_count()) {
@@ -134,7 +134,7 @@ constexpr std::size_t batch_super_blocks = batch_sub_blocks / iq4_xs::sub_blocks
 
 void encode_iq4_xs(const batch& in, block_iq4_xs* out) {
   using namespace iq4_xs;
-  HWY_ALIGN float scale[batch_sub_blocks];
+  HWY_ALIGN float scale[batch_sub_blocks] = {};
   search_scales<super_block>(in, scale);
   for (std::size_t b = 0; b < in.blocks; ++b) {
     float inverse[sub_blocks];
