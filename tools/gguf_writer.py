@@ -1,8 +1,6 @@
 # Writes a GGUF version 3 file: typed metadata, then F32 and F16 tensors, aligned as ggml wants it.
 import struct
 
-import numpy
-
 ALIGNMENT = 32
 U32, I32, F32, BOOL, STRING, ARRAY = 4, 5, 6, 7, 8, 9  # metadata value types
 SCALARS = {U32: "<I", I32: "<i", F32: "<f", BOOL: "<?"}
@@ -33,6 +31,8 @@ def padding(size):
 
 def tensor_data(array):
     """(ggml type, bytes): matrices as F16 (numpy rounds to nearest even), vectors as F32."""
+    import numpy
+
     if array.ndim == 1:
         return TENSOR_F32, array.astype("<f4").tobytes()
     half = array.astype("<f2")
@@ -43,13 +43,17 @@ def tensor_data(array):
 
 def write_gguf(path, metadata, tensors):
     """metadata: (key, kind, value) triples; tensors: (name, float32 array) pairs, in file order."""
+    write_packed(path, metadata, [(name, array.shape, *tensor_data(array)) for name, array in tensors])
+
+
+def write_packed(path, metadata, tensors):
+    """The same with tensors as (name, shape, ggml type, bytes). The shape is as in numpy: the slowest dimension first."""
     header = struct.pack("<4sIQQ", b"GGUF", 3, len(tensors), len(metadata))
     header += b"".join(pack_entry(*entry) for entry in metadata)
     offset, blobs = 0, []
-    for name, array in tensors:
-        kind, data = tensor_data(array)
-        # GGUF counts dimensions from the fastest one, numpy from the slowest.
-        header += pack_string(name) + struct.pack(f"<I{array.ndim}QiQ", array.ndim, *array.shape[::-1], kind, offset)
+    for name, shape, kind, data in tensors:
+        # GGUF counts dimensions from the fastest one.
+        header += pack_string(name) + struct.pack(f"<I{len(shape)}QiQ", len(shape), *shape[::-1], kind, offset)
         data += padding(len(data))
         offset += len(data)
         blobs.append(data)

@@ -31,9 +31,9 @@ void check_run(format f, span<const std::byte> blocks, std::size_t count);
 // bytes_of(f, values.size()) bytes at any alignment; after an error its contents are undefined.
 //
 // `importance` is empty or has one number >= 0 per value, which says how much an error in that weight matters. Only
-// ratios within the row matter. Q8_0 and the formats without blocks ignore it. A block whose importance is all zero is
-// encoded as if there were none. With importance, Q4_0, Q4_1, Q5_0 and Q5_1 use the mean square of the *whole* row, so
-// callers must pass whole rows.
+// ratios within the row matter. Formats that search no scale, such as Q8_0, ignore it. A block whose importance is all
+// zero is encoded as if there were none. With importance, Q4_0, Q4_1, Q5_0 and Q5_1 use the mean square of the *whole*
+// row, so callers must pass whole rows.
 //
 // An incomplete last block is padded with zeros of zero importance.
 // F32, F16 and BF16 store NaN and infinity; all other formats refuse them.

@@ -154,7 +154,7 @@ DECLARE
     calibration_revision, column_importance, damping, sweeps, sequential, curvature);
 BEGIN
   IF mixture IS NULL THEN
-    PERFORM hartonomous_internal.fitting_format(format, 256);
+    uniform := hartonomous_internal.fitting_format(format, 256);  -- a format that is no mixture, or NULL
   ELSIF pure THEN
     SELECT p.base_format INTO uniform FROM hartonomous.mixtures() p WHERE p.mixture = named;
     mixture := NULL;

@@ -71,7 +71,7 @@ BEGIN
   RETURN (
     SELECT hartonomous_internal.recognized_format(hartonomous_internal.mixture_traits_of(model),
       coalesce(hartonomous_internal.requested_mixture(model), ''),
-      array_agg(p.layer_name), array_agg(hartonomous_internal.is_matrix(p.tensor_shape)),
+      array_agg(p.layer_name), array_agg(hartonomous_internal.matrix_count(p.tensor_shape)),
       array_agg(p.storage_format),
       array_agg(p.parameter_count), array_agg(least(gcd(p.row_length, p.atom_size), p.row_length)))
       FROM hartonomous_internal.planned_tensors(plan) p);

@@ -225,7 +225,7 @@ DECLARE
 BEGIN
   SELECT CASE WHEN (parameters ->> 'pure')::boolean THEN p.base_format ELSE p.mixture END INTO target
     FROM hartonomous.mixtures() p WHERE p.mixture = hartonomous_internal.mixture_named(parameters ->> 'format');
-  target := coalesce(target, 'the planned formats');
+  target := coalesce(target, upper(parameters ->> 'format'), 'the planned formats');
   IF result IS NULL THEN
     RAISE NOTICE 'no tensor to convert to %: nothing done%', target,
       hartonomous_internal.passed_over_carried_formats(plan);
@@ -267,9 +267,10 @@ BEGIN
     PERFORM hartonomous_internal.raise_error('22004', 'layer_pattern, requantize and pure cannot be NULL',
       hint => 'Leave them out for their defaults: "%", which matches all tensors, and false.');
   END IF;
-  RETURN jsonb_strip_nulls(jsonb_build_object('format', coalesce(hartonomous_internal.mixture_named(format), format),
-    'pure', CASE WHEN pure THEN true END, 'layer_pattern', layer_pattern, 'requantize', requantize,
-    'column_importance', column_importance)) || CASE WHEN overrides IS NULL THEN '{}'
+  RETURN jsonb_strip_nulls(
+    jsonb_build_object('format', coalesce(hartonomous_internal.mixture_named(format), upper(format)),
+      'pure', CASE WHEN pure THEN true END, 'layer_pattern', layer_pattern, 'requantize', requantize,
+      'column_importance', column_importance)) || CASE WHEN overrides IS NULL THEN '{}'
     ELSE jsonb_build_object('overrides', overrides) END
     || hartonomous_internal.quantize_calibration(model, method, calibration_set, calibration_revision,
          column_importance, damping, sweeps, sequential, curvature);

@@ -44,12 +44,13 @@ COMMENT ON FUNCTION hartonomous_internal.mixture_traits_of(integer) IS
   'the properties of a model that the mixtures of llama-quantize depend on';
 
 CREATE FUNCTION hartonomous_internal.tensor_formats(traits hartonomous.mixture_traits, mixture text,
-  by_importance boolean, layer_names text[], matrices boolean[]) RETURNS text[]
+  by_importance boolean, layer_names text[], matrices bigint[], runs bigint[]) RETURNS text[]
   AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 5000;
-COMMENT ON FUNCTION hartonomous_internal.tensor_formats(hartonomous.mixture_traits, text, boolean, text[], boolean[]) IS
+COMMENT ON FUNCTION hartonomous_internal.tensor_formats(hartonomous.mixture_traits, text, boolean, text[], bigint[],
+  bigint[]) IS
   'the formats that a file type of llama-quantize gives the tensors of a model; all of its tensors must be passed; '
-  'matrices tells which have more than one row; 22023 if there is no such file type, 2202E if there are not as many '
-  'matrices as names';
+  'matrices are their matrix_count(), runs the numbers of weights that must be whole blocks; 22023 if there is no such '
+  'file type, 2202E if there are not as many of each as names, 22003 if a number is negative';
 
 CREATE FUNCTION hartonomous_internal.mixture_formats(model integer, mixture text, by_importance boolean DEFAULT false)
   RETURNS TABLE (layer_id bigint, format text)
@@ -61,14 +62,15 @@ DECLARE
   tensors record;
 BEGIN
   SELECT array_agg(l.layer_id) AS layers, array_agg(l.layer_name) AS names,
-         array_agg(hartonomous_internal.is_matrix(l.tensor_shape)) AS matrices
+         array_agg(hartonomous_internal.matrix_count(l.tensor_shape)) AS matrices,
+         array_agg(least(gcd(l.row_length, l.atom_size), l.row_length)) AS runs
     INTO tensors FROM hartonomous.model_layers l WHERE l.model_id = model;
   RETURN QUERY
     SELECT t.layer_id, t.format
       FROM ROWS FROM (unnest(tensors.layers),
              unnest(
                hartonomous_internal.tensor_formats(hartonomous_internal.mixture_traits_of(model), mixture,
-                 by_importance, tensors.names, tensors.matrices))) AS t (layer_id, format);
+                 by_importance, tensors.names, tensors.matrices, tensors.runs))) AS t (layer_id, format);
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.mixture_formats(integer, text, boolean) IS
@@ -77,9 +79,9 @@ COMMENT ON FUNCTION hartonomous_internal.mixture_formats(integer, text, boolean)
   'no such file type';
 
 CREATE FUNCTION hartonomous_internal.recognized_format(traits hartonomous.mixture_traits, asked text,
-  layer_names text[], matrices boolean[], formats text[], weights bigint[], runs bigint[]) RETURNS text
+  layer_names text[], matrices bigint[], formats text[], weights bigint[], runs bigint[]) RETURNS text
   AS 'MODULE_PATHNAME' LANGUAGE C IMMUTABLE STRICT PARALLEL SAFE COST 5000;
-COMMENT ON FUNCTION hartonomous_internal.recognized_format(hartonomous.mixture_traits, text, text[], boolean[], text[],
+COMMENT ON FUNCTION hartonomous_internal.recognized_format(hartonomous.mixture_traits, text, text[], bigint[], text[],
   bigint[], bigint[]) IS
   'the file type (mixtures()) or single format that most weights of a model''s matrices have; if several fit, '
   'the requested one, or else the smaller one; runs are the numbers of weights that must be whole blocks; NULL '
@@ -109,3 +111,11 @@ CREATE FUNCTION hartonomous_internal.is_matrix(tensor_shape bigint[]) RETURNS bo
   RETURN 1 < ANY (tensor_shape[1:cardinality(tensor_shape) - 1]);
 COMMENT ON FUNCTION hartonomous_internal.is_matrix(bigint[]) IS
   'whether a tensor of that shape has more than one row; only such tensors are quantized';
+
+-- Shapes have the columns last. llama-quantize looks at the third dimension only.
+CREATE FUNCTION hartonomous_internal.matrix_count(tensor_shape bigint[]) RETURNS bigint
+  LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE COST 1
+  RETURN CASE WHEN hartonomous_internal.is_matrix(tensor_shape)
+              THEN greatest(coalesce(tensor_shape[cardinality(tensor_shape) - 2], 1), 1) ELSE 0 END;
+COMMENT ON FUNCTION hartonomous_internal.matrix_count(bigint[]) IS
+  'how many matrices a tensor of that shape is a stack of, such as those of the experts of a block; 0 for a vector';

@@ -102,12 +102,14 @@ HARTONOMOUS_FUNCTION(tensor_formats) {
   const mixture_traits traits = traits_argument(fcinfo, 0);
   const quantization_mixture& mixture = mixture_argument(fcinfo, 1);
   const array_elements names(PG_GETARG_DATUM(3), TEXTOID);
-  const array_elements matrices(PG_GETARG_DATUM(4), BOOLOID);
-  require_equal_length(matrices.size(), names.size());
+  const array_elements matrices(PG_GETARG_DATUM(4), INT8OID);
+  const array_elements runs(PG_GETARG_DATUM(5), INT8OID);
+  for (const array_elements* other : {&matrices, &runs}) require_equal_length(other->size(), names.size());
   std::vector<quantized_tensor> tensors;
   tensors.reserve(names.size());
   for (std::size_t i = 0; i < names.size(); ++i) {
-    tensors.push_back({names.text(i), DatumGetBool(matrices[i]) && may_quantize(names.text(i), traits.gguf)});
+    const std::uint64_t count = size_of(matrices[i]);
+    tensors.push_back({names.text(i), count != 0 && may_quantize(names.text(i), traits.gguf), count, size_of(runs[i])});
   }
   std::vector<std::string_view> given;
   given.reserve(tensors.size());
@@ -120,7 +122,7 @@ HARTONOMOUS_FUNCTION(recognized_format) {
   const mixture_traits traits = traits_argument(fcinfo, 0);
   const quantization_mixture* asked = find_mixture(text_view_argument(fcinfo, 1));
   const array_elements names(PG_GETARG_DATUM(2), TEXTOID);
-  const array_elements matrices(PG_GETARG_DATUM(3), BOOLOID);
+  const array_elements matrices(PG_GETARG_DATUM(3), INT8OID);
   const array_elements formats(PG_GETARG_DATUM(4), TEXTOID);
   const array_elements weights(PG_GETARG_DATUM(5), INT8OID);
   const array_elements runs(PG_GETARG_DATUM(6), INT8OID);
@@ -130,7 +132,7 @@ HARTONOMOUS_FUNCTION(recognized_format) {
   std::vector<stored_tensor_outline> tensors;
   tensors.reserve(names.size());
   for (std::size_t i = 0; i < names.size(); ++i) {
-    tensors.push_back({names.text(i), DatumGetBool(matrices[i]),
+    tensors.push_back({names.text(i), size_of(matrices[i]),
                        format_argument(call([&] { return DatumGetTextPP(formats[i]); })), size_of(weights[i]),
                        size_of(runs[i])});
   }

@@ -258,7 +258,7 @@ SELECT import_gguf(gguf((SELECT array_agg(t) FROM unnest(ARRAY[ROW('q8.weight', 
 SELECT is_empty(format('SELECT * FROM wrong_importance(%s)', :readable),
   'quantized weights are weighed as what they stand for');
 SELECT results_eq(format($$SELECT DISTINCT x, y, importance_score FROM tensor_atoms WHERE model_id = %s AND tensor_name
-  IN ('mx.weight', 'int.weight', 'double.weight', 'bf.weight', 'nv.weight', 'one.weight', 'two.weight')$$,
+  IN ('int.weight', 'double.weight', 'bf.weight')$$,
   :quantized),
   'VALUES (50::real, 50::real, 10::real)', 'what cannot be read lies in the middle and is not pruned unasked');
 SELECT import_gguf(quantized_gguf(), 'blocks', atom_size => 40) AS blocks \gset

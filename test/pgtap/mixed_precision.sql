@@ -1,7 +1,7 @@
 -- Mixed precision: llama-quantize's mixtures, overrides by pattern, and a format planned for each atom.
 BEGIN;
 \ir lib/model_files.sql
-SELECT plan(254);
+SELECT plan(304);
 -- So many blocks with every kind of tensor that the mixtures tell apart, rows of 256 or as given.
 CREATE FUNCTION lib.deep_gguf(blocks integer, tied boolean DEFAULT false, experts integer DEFAULT 0,
   columns integer DEFAULT 256) RETURNS bytea
@@ -46,8 +46,8 @@ BEGIN
   DELETE FROM lib.importance;
   INSERT INTO lib.importance SELECT layer_name, array_fill(1::real, ARRAY[row_length::integer]) FROM model_layers
    WHERE model_id = model_id(source) AND layer_name LIKE 'blk%';
-  CALL quantize_model(made, mixture, pure => pure, column_importance => CASE mixture
-    WHEN 'Q2_K_S' THEN 'lib.importance'::regclass END);
+  CALL quantize_model(made, mixture, pure => pure, column_importance => CASE
+    WHEN mixture ~ '^(Q2_K_S|IQ[12]_.*|IQ3_X+S)$' THEN 'lib.importance'::regclass END);
   RETURN made;
 END $$;
 -- The types of a copy and of a student of it. Both are undone at once: a transaction cannot lock the partitions of
@@ -69,14 +69,16 @@ BEGIN
     RETURN types;
   END;
 END $$;
+CREATE TEMP VIEW written_mixtures AS
+  SELECT p.mixture, p.file_type FROM mixtures() p
+   WHERE p.mixture <> 'F32' AND p.base_format !~ '^IQ[123]';
 SELECT is(types_of_copy(source, p.mixture, pure), ARRAY[p.file_type::text],
   concat_ws(' ', source, CASE WHEN pure THEN 'pure' END, p.mixture))
-  FROM mixtures() p, unnest(ARRAY['tied', 'experts', 'narrow', 'odd']) source, unnest('{f,t}'::boolean[]) pure
-  WHERE p.mixture <> 'F32';
+  FROM written_mixtures p, unnest(ARRAY['tied', 'experts', 'narrow', 'odd']) source, unnest('{f,t}'::boolean[]) pure;
 SELECT is(types_of_copy('twelve', p.mixture, pure, CASE WHEN NOT pure THEN '{4,5,6,7}' END),
   array_fill(p.file_type::text, ARRAY[CASE WHEN pure THEN 1 ELSE 2 END]),
   concat_ws(' ', 'twelve', CASE WHEN pure THEN 'pure' END, p.mixture, 'and a student'))
-  FROM mixtures() p, unnest('{f,t}'::boolean[]) pure WHERE p.mixture <> 'F32';
+  FROM written_mixtures p, unnest('{f,t}'::boolean[]) pure;
 SELECT is(types_of_copy('tied', 'Q4_K', false), '{15}', 'Q4_K is short for Q4_K_M');
 -- A file that says what it is, of whose tensors that cannot be told
 SELECT quantized_copy('narrow', 'Q6_K') AS n6 \gset

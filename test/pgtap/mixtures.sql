@@ -2,7 +2,7 @@
 -- mixtures of all of them are in the unit tests of core/quantization, which say where the expected formats are from.
 BEGIN;
 \ir lib/model_files.sql
-SELECT plan(62);
+SELECT plan(76);
 -- A model of so many blocks, each with the tensors named, and two or no matrices outside.
 CREATE FUNCTION lib.blocks_gguf(architecture text, blocks integer, names text[], keys json DEFAULT '{}',
   tied boolean DEFAULT false,
@@ -98,13 +98,14 @@ SELECT is(mixture_traits_of(:nothing)::text, '(t,llama,,,,)', 'no keys');
 SELECT ok(mixture_traits_of(999) IS NULL, 'no model');
 SELECT is(mixture_named(name), mixture, name)
   FROM (VALUES ('q4_k', 'Q4_K_M'), ('Q3_K', 'Q3_K_M'), ('Q5_K', 'Q5_K_M'), ('Q2_K', 'Q2_K'), ('Q6_K', 'Q6_K'),
-    ('q8_0', 'Q8_0'), ('Q4_K_S', 'Q4_K_S'), ('Q6_K_M', NULL), ('IQ3_XS', NULL), ('', NULL), (NULL, NULL)
+    ('q8_0', 'Q8_0'), ('Q4_K_S', 'Q4_K_S'), ('Q6_K_M', NULL), ('iq3_xs', 'IQ3_XS'), ('NVFP4', NULL), ('', NULL),
+    (NULL, NULL)
   ) v (name, mixture);
-SELECT is_empty('SELECT format FROM formats() WHERE writable AND mixture_named(format) IS NULL',
-  'every format that is written is a name for a mixture');
+SELECT set_eq('SELECT format FROM formats() WHERE writable AND mixture_named(format) IS NULL', '{MXFP4,NVFP4}'::text[],
+  'every format that is written but these is a name for a mixture');
 SELECT is_empty(
-  'SELECT base_format FROM mixtures() WHERE base_format NOT IN (SELECT format FROM formats() WHERE writable)',
-  'of formats that are written');
+  'SELECT base_format FROM mixtures() WHERE base_format NOT IN (SELECT format FROM formats() WHERE readable)',
+  'of formats that there are');
 SELECT throws_ok('SELECT * FROM mixture_formats(1, ''Q9_K_M'')', '22023', 'unknown mixture "Q9_K_M"',
   'an unknown mixture');
 SELECT is((SELECT count(*) FROM mixture_formats(model_id('dense'), 'Q4_K_M')),
@@ -113,16 +114,27 @@ SELECT is(count(*), 0::bigint, 'a model without tensors has none') FROM mixture_
 -- Names of Hugging Face's checkpoints mean the same to a mixture.
 SELECT is(tensor_formats(ROW(false, NULL, 9, NULL, NULL, NULL), 'q4_k_m', false, ARRAY['lm_head.weight',
   'model.layers.0.self_attn.v_proj.weight', 'model.layers.1.mlp.down_proj.weight',
-  'model.layers.3.mlp.experts.1.down_proj.weight', 'model.embed_tokens.weight'], '{t,t,t,t,t}'),
+  'model.layers.3.mlp.experts.1.down_proj.weight', 'model.embed_tokens.weight'], '{1,1,1,1,1}',
+  '{256,256,256,256,256}'),
   '{Q6_K,Q6_K,Q4_K,Q6_K,Q4_K}', 'names of a checkpoint');
-SELECT throws_ok(format('SELECT tensor_formats(ROW(true, NULL, 1, 0, 0, 0), ''Q4_K'', false, %L, %L)', names, matrices),
-  state, NULL, format('%s, %s', names, matrices))
-  FROM (VALUES ('{a,b}', '{t}', '2202E'), ('{a,NULL}', '{t,t}', '22004'),
-    ('{a}', '{NULL}', '22004')) v (names, matrices, state);
-SELECT is(recognized_format(ROW(true, NULL, 1, 0, 0, 0), '', '{a.weight,b.weight}', '{t,f}', '{Q4_K,F32}', '{256,9000}',
+SELECT throws_ok(
+  format('SELECT tensor_formats(ROW(true, NULL, 1, 0, 0, 0), ''Q4_K'', false, %L, %L, %L)', names, matrices, runs),
+  state, NULL, format('%s, %s, %s', names, matrices, runs))
+  FROM (VALUES ('{a,b}', '{1}', '{1,1}', '2202E'), ('{a,NULL}', '{1,1}', '{1,1}', '22004'),
+    ('{a}', '{NULL}', '{1}', '22004'), ('{a}', '{1}', '{}', '2202E'), ('{a}', '{-1}', '{1}', '22003')
+  ) v (names, matrices, runs, state);
+SELECT is(matrix_count(shape), expected, 'matrices of ' || coalesce(shape::text, 'NULL'))
+  FROM (VALUES ('{256}'::bigint[], 0::bigint), ('{4,256}', 1), ('{1,256}', 0), ('{8,4,256}', 8), ('{8,1,256}', 8),
+    ('{1,4,256}', 1), ('{3,2,4,256}', 2), ('{}', 0), (NULL, NULL)) v (shape, expected);
+-- Stacks of experts, and in a checkpoint the matrices of an expert
+SELECT is(tensor_formats(ROW(gguf, 'qwen3moe', 1, 8, 4, 4), 'MXFP4_MOE', false, names, matrices, '{256,256}'),
+  '{MXFP4,Q8_0}', names::text)
+  FROM (VALUES (true, '{blk.0.ffn_up_exps.weight,blk.0.attn_q.weight}'::text[], '{8,1}'::bigint[]),
+    (false, '{model.layers.0.mlp.experts.1.up_proj.weight,lm_head.weight}', '{1,1}')) v (gguf, names, matrices);
+SELECT is(recognized_format(ROW(true, NULL, 1, 0, 0, 0), '', '{a.weight,b.weight}', '{1,0}', '{Q4_K,F32}', '{256,9000}',
   '{256,9000}'), 'Q4_K', 'vectors do not count');
 SELECT throws_ok(
-  format('SELECT recognized_format(ROW(true, NULL, 1, 0, 0, 0), '''', ''{a}'', ''{t}'', %L, %L, %L)', f, w, r),
+  format('SELECT recognized_format(ROW(true, NULL, 1, 0, 0, 0), '''', ''{a}'', ''{1}'', %L, %L, %L)', f, w, r),
   state, NULL, concat_ws(' ', f, w, r)) FROM (VALUES ('{Q9}', '{1}', '{1}', '22023'), ('{F32}', '{-1}', '{1}', '22003'),
     ('{F32}', '{1}', '{-1}', '22003'), ('{F32}', '{1,2}', '{1}', '2202E'), ('{F32}', '{1}', '{}', '2202E')
   ) v (f, w, r, state);
@@ -159,6 +171,6 @@ SELECT throws_ok('CALL quantize_model(''dense'', ''Q4_K'', pure => NULL)', '2200
 
 SELECT is_empty(
   $$SELECT without_comment('mixtures', 'mixture_named', 'mixture_traits_of', 'tensor_formats', 'mixture_formats',
-    'recognized_format', 'require_importance')$$, 'every function has a comment');
+    'matrix_count', 'recognized_format', 'require_importance')$$, 'every function has a comment');
 SELECT * FROM finish();
 ROLLBACK;

@@ -6,7 +6,7 @@ CREATE EXTENSION IF NOT EXISTS pgtap;
 SELECT set_config('search_path', 'hartonomous, hartonomous_internal, ' || current_setting('search_path'), true)
   \g /dev/null
 
-SELECT plan(187);
+SELECT plan(188);
 
 -- Text form
 
@@ -71,6 +71,8 @@ SELECT is(weights('Q8_0', 33, ('\x' || repeat('003c' || repeat('01', 32), 2))::b
   'one weight in the second block');
 SELECT is(weights_format(weights('IQ3_S', 256, decode(repeat('00', 110), 'hex'))), 'IQ3_S',
   'a format with a grid');
+SELECT is(weights('MXFP4', 3, ('\xff' || '21' || repeat('00', 15))::bytea)::real[],
+  '{1.7014118e+38,0,0}'::real[], 'the largest byte of an MXFP4 scale is a power of two, as in ggml');
 SELECT is(weights(NULL, 1, '\x00'), NULL, 'NULL format');
 SELECT is(weights('F32', NULL, '\x00'), NULL, 'NULL count');
 SELECT is(weights('F32', 1, NULL), NULL, 'NULL blocks');
@@ -131,7 +133,7 @@ SELECT throws_ok($$SELECT matvec('F16[3]:003c003c003c', '{1,2}')$$, '2202E', 've
   'a vector that does not fit');
 SELECT throws_ok($$SELECT matvec('F16[3]:003c003c003c', '{}')$$, '2202E', NULL, 'an empty vector');
 SELECT throws_ok($$SELECT matvec('F16[1]:003c', '{NULL}')$$, '22004', NULL, 'a vector with NULL');
-SELECT throws_ok($$SELECT matvec(('MXFP4[32]:' || repeat('00', 17))::weights, '{1}')$$, '0A000', NULL,
+SELECT throws_ok($$SELECT matvec(('Q8_1[32]:' || repeat('00', 36))::weights, '{1}')$$, '0A000', NULL,
   'a matrix that cannot be read');
 SELECT matches(current_setting('hartonomous.simd'), '^(SCALAR|EMU128|SSSE3|SSE4|(AVX|NEON|SVE)\w*)$',
   'the instruction set in use');
@@ -189,7 +191,8 @@ SELECT throws_ok('SELECT w FROM many ORDER BY w', '42883', NULL, 'weights have n
 
 SELECT is((SELECT count(*) FROM formats()), 35::bigint, 'formats()');
 SELECT is((SELECT string_agg(format, ' ' ORDER BY ggml_type) FROM formats() WHERE writable),
-  'F32 F16 Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 Q2_K Q3_K Q4_K Q5_K Q6_K IQ4_NL IQ4_XS BF16', 'the written formats');
+  'F32 F16 Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 Q2_K Q3_K Q4_K Q5_K Q6_K IQ4_NL IQ4_XS BF16 '
+  'TQ1_0 TQ2_0 MXFP4 NVFP4 Q1_0 Q2_0', 'the written formats');
 SELECT is((SELECT string_agg(format, ' ' ORDER BY ggml_type) FROM formats() WHERE readable AND NOT writable),
   'IQ2_XXS IQ2_XS IQ3_XXS IQ1_S IQ3_S IQ2_S IQ1_M', 'the formats that are only read');
 SELECT results_eq(
@@ -200,7 +203,9 @@ SELECT results_eq(
            ('Q5_K', 13, 256, 176),
            ('Q6_K', 14, 256, 210), ('IQ2_XXS', 16, 256, 66), ('IQ2_XS', 17, 256, 74), ('IQ3_XXS', 18, 256, 98),
            ('IQ1_S', 19, 256, 50), ('IQ4_NL', 20, 32, 18), ('IQ3_S', 21, 256, 110), ('IQ2_S', 22, 256, 82),
-           ('IQ4_XS', 23, 256, 136), ('IQ1_M', 29, 256, 56), ('BF16', 30, 1, 2)$$, 'ids and block sizes of ggml');
+           ('IQ4_XS', 23, 256, 136), ('IQ1_M', 29, 256, 56), ('BF16', 30, 1, 2), ('TQ1_0', 34, 256, 54),
+           ('TQ2_0', 35, 256, 66), ('MXFP4', 39, 32, 17), ('NVFP4', 40, 64, 36), ('Q1_0', 41, 128, 18),
+           ('Q2_0', 42, 64, 18)$$, 'ids and block sizes of ggml');
 SELECT is((SELECT count(*) FROM formats() a, formats() b WHERE a.ggml_type = b.ggml_type), 35::bigint,
   'formats() twice in a query');
 

@@ -93,10 +93,15 @@ struct golden {
 };
 
 // The md5 sums of what `volume` is the hash of are:
-//   F16  52926a56ec2c6d8e749ef4f7e5212c71  BF16 f5c2da7026f5b1afd61532f703bf3336  Q8_0 ffc84b05f6dad227663c499e7f428055
-//   Q4_0 abbcbea78d335fe57698585dda10a81e  Q4_1 39702755bf5164dc47fa226c0eba4c9d  Q5_0 5a31fc299a32517be18b091652881593
-//   Q5_1 e49b572ad9c27aeeebfb78ab95a1dfc0  Q2_K a0d22b663b68e6228fc6c6240a47b74e  Q3_K 24c2c4beb5ef7b6e23e6d1cea3270a46
-//   Q4_K 24202e4c8cb495d138d2eac8d75530ef  Q5_K 81691acd55c7546e82d57ad607bdd893  Q6_K 05552ff73dce0058879529fea77ea35e
+//   F16    52926a56ec2c6d8e749ef4f7e5212c71  BF16   f5c2da7026f5b1afd61532f703bf3336
+//   Q8_0   ffc84b05f6dad227663c499e7f428055  Q4_0   abbcbea78d335fe57698585dda10a81e
+//   Q4_1   39702755bf5164dc47fa226c0eba4c9d  Q5_0   5a31fc299a32517be18b091652881593
+//   Q5_1   e49b572ad9c27aeeebfb78ab95a1dfc0  Q2_K   a0d22b663b68e6228fc6c6240a47b74e
+//   Q3_K   24c2c4beb5ef7b6e23e6d1cea3270a46  Q4_K   24202e4c8cb495d138d2eac8d75530ef
+//   Q5_K   81691acd55c7546e82d57ad607bdd893  Q6_K   05552ff73dce0058879529fea77ea35e
+//   TQ1_0  ec1c31af2d1771eac2dc73057b60d733  TQ2_0  32e45530cd601a11902dd41b547fcec4
+//   Q1_0   6ef1b6dc43baa977cc805124c34b3ef4  Q2_0   036c0e33089c4ab8b8a370cb227c9bb9
+//   MXFP4  f93e3b618f9f27ceb4bf1dcb1ab52790  NVFP4  f627f46d9b45dec4019000a93fb6fe04
 //   IQ4_NL 8754a51bac97ae44ba8030bca96a936d  IQ4_XS f5f89bd0e8be5f984cea76d930997d96
 constexpr golden all[] = {
     {"F16", 0x3D3E7CF1F3691F4F, 0, 0x842C63F5A1BD292F},
@@ -108,6 +113,12 @@ constexpr golden all[] = {
     {"Q5_1", 0x4E6D54B3A521BE25, 0x6AA64ABF209D6BB5, 0xE86A1B88528BD07B},
     {"IQ4_NL", 0x53611B45E4295BB6, 0x38AA6BF854BFE425, 0x5D0A301BD057599C},
     {"IQ4_XS", 0xE8DEC366A9D8BD16, 0x2D41ECAF2ED31EC9, 0x6E81C50D420D9D2F},
+    {"MXFP4", 0xB2682E3BA4A8B7C3, 0, 0x71AE593ECF52D0F9},
+    {"NVFP4", 0x17B0E355883F3042, 0, 0x1C9B20E78B3D6934},
+    {"TQ1_0", 0x8F67201C2E41C61D, 0, 0xF81958ED1294EA62},
+    {"TQ2_0", 0x8F67201C2E41C61D, 0, 0x7625A58B514A118F},
+    {"Q1_0", 0x8B5FBCCC72E3EFA5, 0, 0xF7F832D44285BA92},
+    {"Q2_0", 0xF0E2440C689FEB90, 0, 0x3E2D952379864D8E},
     {"Q2_K", 0x6934F506044BD7A8, 0x73C9B5475E2E5F05, 0x6EEDA6436518D9FF},
     {"Q3_K", 0x791ED49D4F5B3945, 0xD6327427D94C4292, 0x93D2C91E77A3D37A},
     {"Q4_K", 0x67C24C3D43EFEEC7, 0x5866E14C9DF0999B, 0xB75C09A29FF2948E},
@@ -206,6 +217,21 @@ std::vector<float> cosine(float offset) {
   return values;
 }
 
+struct tolerance {
+  const char* name;
+  double error, dot_error;
+};
+
+tolerance allowed_by(const std::string& name) {
+  constexpr tolerance rows[] = {{"Q2_K", 0.0075, 0.04}, {"Q3_K", 0.0040, 0.02}, {"NVFP4", 0.0030, 0.03},
+                                {"TQ1_0", 0.01, 0.15},  {"TQ2_0", 0.01, 0.15},  {"Q2_0", 0.01, 0.15},
+                                {"Q1_0", 0.025, 0.40}};
+  for (const tolerance& row : rows) {
+    if (name == row.name) return row;
+  }
+  return {"", 0.002, 0.02};
+}
+
 TEST_P(Golden, StaysWithinTheTolerancesOfGgml) {
   const std::string name = GetParam().name;
   const format f = format_of(name);
@@ -219,9 +245,12 @@ TEST_P(Golden, StaysWithinTheTolerancesOfGgml) {
     dot_back += double{a_back[i]} * b_back[i];
   }
   const double count = static_cast<double>(a.size());
-  EXPECT_LT(std::sqrt(squares) / count, name == "Q2_K" ? 0.0075 : name == "Q3_K" ? 0.0040 : 0.002);
-  EXPECT_LT(std::fabs(dot - dot_back) / count, name == "Q2_K" ? 0.04 : 0.02);
+  EXPECT_LT(std::sqrt(squares) / count, allowed_by(name).error);
+  EXPECT_LT(std::fabs(dot - dot_back) / count, allowed_by(name).dot_error);
 }
+
+// Of one or two bits.
+bool is_coarse(format f) { return 16 * traits_of(f).block_bytes < 5 * traits_of(f).block_weights; }
 
 // ---- counts, alignment, pieces ---------------------------------------------------------------------------------
 
@@ -244,7 +273,8 @@ TEST_P(Golden, PaddingWithImportanceIsSound) {
   const std::vector<float> importance(7, 2.0f);
   const std::vector<float> values = {1.0f, -2.0f, 3.0f, -4.0f, 5.0f, -6.0f, 7.0f};
   const std::vector<float> back = decode(f, encode(f, values, importance), values.size());
-  for (std::size_t i = 0; i < values.size(); ++i) EXPECT_NEAR(back[i], values[i], 2.1f) << i;
+  const float limit = is_coarse(f) ? 7.0f : 2.1f;
+  for (std::size_t i = 0; i < values.size(); ++i) EXPECT_NEAR(back[i], values[i], limit) << i;
 }
 
 TEST_P(Golden, NothingIsNothing) {
@@ -356,7 +386,7 @@ TEST(Codec, FiniteValuesNeverBecomeInfinite) {
 
 TEST_P(Golden, ScalesThatOverflowAreRefused) {
   const format f = format_of(GetParam().name);
-  if (is_plain(f)) return;
+  if (find_codec(f)->scale_count == 0) return;
   const std::size_t block = traits_of(f).block_weights;
   std::vector<float> values(3 * block, 1.0f);
   values[block] = 2.9e8f;
@@ -450,12 +480,13 @@ TEST_P(Golden, ImportanceZeroThroughoutIsNoImportance) {
 TEST_P(Golden, ImportanceOutOfProportionIsRefusedOrSound) {
   const format f = format_of(GetParam().name);
   const std::vector<float> values = cosine(0.25f);
+  const float limit = is_coarse(f) ? 1.4f : 1.0f;
   for (const float size : {1e-38f, 1e18f, 1e30f, 3e38f}) {
     const std::vector<float> importance(values.size(), size);
     std::vector<std::byte> bytes;
     if (state_of([&] { bytes = encode(f, values, importance); }) != "none") continue;
     const std::vector<float> back = decode(f, bytes, values.size());
-    for (std::size_t i = 0; i < values.size(); ++i) ASSERT_NEAR(back[i], values[i], 1.0f) << size;
+    for (std::size_t i = 0; i < values.size(); ++i) ASSERT_NEAR(back[i], values[i], limit) << size;
   }
 }
 

@@ -155,6 +155,46 @@ struct block_iq1_m {  // for each 8 weights an index of 11 bits and the sign of 
   std::uint8_t scales[8];
 };
 
+// x = d * (value of level q: see mxfp4_nvfp4.hpp), d = 2^(e - 128). Nibbles as in Q4_0.
+struct block_mxfp4 {
+  std::uint8_t e;
+  std::uint8_t qs[16];
+};
+
+// 64 weights in four sub-blocks of 16, each with a scale of 8 bits; the values of the levels are those of MXFP4. Byte j
+// of sub-block s (8 bytes): low nibble weight j, high nibble weight j + 8.
+struct block_nvfp4 {
+  std::uint8_t scales[4];
+  std::uint8_t qs[32];
+};
+
+// 256 weights, x = d * (q - 1) with q in 0..2. A byte holds five levels, each of the last four bytes four of them: see
+// tq1_0_tq2_0.hpp.
+struct block_tq1_0 {
+  std::uint8_t qs[52];
+  stored_half d;
+};
+
+// x = d * (q - 1), two bits per weight as in Q2_K.
+struct block_tq2_0 {
+  std::uint8_t qs[64];
+  stored_half d;
+};
+
+// 128 weights, x = d where bit i of `qs` (little-endian) is set, else -d.
+inline constexpr int sign_block = 128;
+struct block_q1_0 {
+  stored_half d;
+  std::uint8_t qs[16];
+};
+
+// 64 weights, x = d * (q - 1). Byte j holds weights 4j to 4j + 3, two bits each, lowest bits first.
+inline constexpr int two_bit_block = 64;
+struct block_q2_0 {
+  stored_half d;
+  std::uint8_t qs[16];
+};
+
 static_assert(sizeof(block_q8_0) == 34 && alignof(block_q8_0) == 1);
 static_assert(sizeof(block_q4_0) == 18 && alignof(block_q4_0) == 1);
 static_assert(sizeof(block_q4_1) == 20 && alignof(block_q4_1) == 1);
@@ -174,5 +214,11 @@ static_assert(sizeof(block_iq3_xxs) == 98 && alignof(block_iq3_xxs) == 1);
 static_assert(sizeof(block_iq3_s) == 110 && alignof(block_iq3_s) == 1);
 static_assert(sizeof(block_iq1_s) == 50 && alignof(block_iq1_s) == 1);
 static_assert(sizeof(block_iq1_m) == 56 && alignof(block_iq1_m) == 1);
+static_assert(sizeof(block_mxfp4) == 17 && alignof(block_mxfp4) == 1);
+static_assert(sizeof(block_nvfp4) == 36 && alignof(block_nvfp4) == 1);
+static_assert(sizeof(block_tq1_0) == 54 && alignof(block_tq1_0) == 1);
+static_assert(sizeof(block_tq2_0) == 66 && alignof(block_tq2_0) == 1);
+static_assert(sizeof(block_q1_0) == 18 && alignof(block_q1_0) == 1);
+static_assert(sizeof(block_q2_0) == 18 && alignof(block_q2_0) == 1);
 
 }  // namespace hartonomous::codecs

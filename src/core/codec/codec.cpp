@@ -53,6 +53,8 @@ codecs::magnitude_range refused_by(format f) {
       return {bits_of(65520.0f), codecs::infinity_bits - 1};
     case format::BF16:  // likewise
       return {bits_of(0x1.FFp127f), codecs::infinity_bits - 1};
+    case format::MXFP4:  // its scales have the exponents of a float
+      return {codecs::infinity_bits, any_nan};
     default:
       // The block format with the widest range, Q6_K, reaches 65504 * 128 * 32 = 2.7e8. Larger numbers have no half
       // precision scale in any format; smaller ones overflow no float inside the encoders.

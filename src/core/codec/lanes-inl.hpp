@@ -94,20 +94,26 @@ HWY_INLINE void store_levels(ints levels, std::uint8_t* to) {
   hn::StoreU(hn::U8FromU32(hn::BitCast(unsigned_tag, levels)), hn::Rebind<std::uint8_t, int_tag>(), to);
 }
 
-// to[b] = sum of the squares of block b, in float from first to last. Eight blocks are summed side by side, because
-// each addition of a single sum would wait for the one before.
-template <std::size_t Weights>
-void sums_of_squares(const float* x, std::size_t blocks, float* to) {
+// to[b] = sum of term(x) over the numbers x of block b, in float from first to last. Eight blocks are summed side by
+// side, because each addition of a single sum would wait for the one before.
+template <std::size_t Weights, class Term>
+void sums_of_blocks(const float* x, std::size_t blocks, Term term, float* to) {
   constexpr std::size_t side = 8;
   for (std::size_t first = 0; first < blocks; first += side) {
     const float* from[side];
     float total[side] = {};
     for (std::size_t b = 0; b < side; ++b) from[b] = x + (first + b < blocks ? first + b : first) * Weights;
     for (std::size_t i = 0; i < Weights; ++i) {
-      for (std::size_t b = 0; b < side; ++b) total[b] += from[b][i] * from[b][i];
+      for (std::size_t b = 0; b < side; ++b) total[b] += term(from[b][i]);
     }
     for (std::size_t b = 0; b < side && first + b < blocks; ++b) to[first + b] = total[b];
   }
+}
+
+template <std::size_t Weights>
+void sums_of_squares(const float* x, std::size_t blocks, float* to) {
+  sums_of_blocks<Weights>(
+      x, blocks, [](float value) { return value * value; }, to);
 }
 
 #endif  // HWY_TARGET

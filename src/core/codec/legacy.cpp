@@ -83,11 +83,7 @@ affine_fit best_affine_fit(const block_input& in, int top, std::uint8_t* q) {
 // ---- blocks ----------------------------------------------------------------------------------------------------
 
 void encode_q8_0(const block_input& in, block_q8_0& out) {
-  float magnitude = 0.0f;
-  for (int j = 0; j < short_block; ++j) {
-    magnitude = magnitude > std::fabs(in.x[j]) ? magnitude : std::fabs(in.x[j]);
-  }
-  const float d = magnitude / 127.0f;
+  const float d = largest_magnitude(in.x, short_block) / 127.0f;
   const float inverse = reciprocal_or_zero(d);
   out.d.set(d);
   for (int j = 0; j < short_block; ++j) out.qs[j] = round_away_int8(in.x[j] * inverse);

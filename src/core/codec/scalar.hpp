@@ -17,6 +17,12 @@ extern const codec scalar_iq4_nl, scalar_iq4_xs;
 // grid_formats.cpp
 extern const codec scalar_iq1_s, scalar_iq1_m, scalar_iq2_xxs, scalar_iq2_xs, scalar_iq2_s, scalar_iq3_xxs,
     scalar_iq3_s;
+// mxfp4_nvfp4.cpp
+extern const codec scalar_mxfp4, scalar_nvfp4;
+// tq1_0_tq2_0.cpp
+extern const codec scalar_tq1_0, scalar_tq2_0;
+// q1_0_q2_0.cpp
+extern const codec scalar_q1_0, scalar_q2_0;
 // q2_k_q3_k.cpp, q4_k_q5_k.cpp, q6_k.cpp
 extern const codec scalar_q2_k, scalar_q3_k, scalar_q4_k, scalar_q5_k, scalar_q6_k;
 

@@ -319,6 +319,12 @@ float sum_of_squares(const float* x, int count) noexcept {
   return total;
 }
 
+float largest_magnitude(const float* x, int count) noexcept {
+  float largest = 0.0f;
+  for (int i = 0; i < count; ++i) largest = largest > std::fabs(x[i]) ? largest : std::fabs(x[i]);
+  return largest;
+}
+
 float sum_of(const float* x, int count) noexcept {
   float total = 0.0f;
   for (int i = 0; i < count; ++i) total += x[i];

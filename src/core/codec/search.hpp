@@ -59,6 +59,9 @@ float sum_of_squares(const float* x, int count) noexcept;
 // influence.
 void importance_weights(const float* x, const float* importance, float mean_square, int count, float* w) noexcept;
 
+// The largest magnitude; 0 for no numbers.
+float largest_magnitude(const float* x, int count) noexcept;
+
 float sum_of(const float* x, int count) noexcept;
 
 }  // namespace hartonomous::codecs

@@ -25,11 +25,27 @@ namespace {
 // ---- runs ------------------------------------------------------------------------------------------------------
 
 // dequantize_run() of scalar.hpp for this instruction set, with Decode inlined.
-template <class Block, void (*Decode)(const Block&, float*)>
+template <class Block, void (*Decode)(const Block&, float*), std::size_t Weights = short_block>
 void dequantize_blocks(const std::byte* blocks, float* out, std::size_t count) {
   const auto* block = reinterpret_cast<const Block*>(blocks);
-  for (std::size_t i = 0; i < count; ++i) Decode(block[i], out + i * short_block);
+  for (std::size_t i = 0; i < count; ++i) Decode(block[i], out + i * Weights);
 }
+
+// ---- magnitudes ------------------------------------------------------------------------------------------------
+
+template <std::size_t Count>
+HWY_INLINE float largest_magnitude(const float* x) {
+  const float_tag d;
+  floats largest = hn::Abs(hn::LoadU(d, x));
+  for (std::size_t i = lane_count(); i < Count; i += lane_count()) {
+    largest = hn::Max(largest, hn::Abs(hn::LoadU(d, x + i)));
+  }
+  return hn::GetLane(hn::MaxOfLanes(d, largest));
+}
+
+// Adds what turns truncation into rounding to the nearest integer, ties away from zero, for |value| < 2^22. This is the
+// float just below 0.5: 0.5 added to that float would give 1.
+HWY_INLINE floats round_away(floats value) { return hn::Add(value, hn::CopySignToAbs(all(0x1.FFFFFEp-2f), value)); }
 
 // ---- levels and bytes ------------------------------------------------------------------------------------------
 
@@ -84,8 +100,9 @@ HWY_INLINE floats load_levels(const std::int8_t* q) {
   return hn::ConvertTo(float_tag(), hn::PromoteTo(int_tag(), hn::LoadU(bytes, q)));
 }
 
+template <std::size_t Count = short_block>
 HWY_INLINE void scale_levels(const std::int8_t* q, floats d, float* out) {
-  for (std::size_t i = 0; i < short_block; i += lane_count()) {
+  for (std::size_t i = 0; i < Count; i += lane_count()) {
     hn::StoreU(hn::Mul(load_levels(q + i), d), float_tag(), out + i);
   }
 }

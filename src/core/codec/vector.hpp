@@ -31,6 +31,18 @@ const codec& vector_iq2_s();
 const codec& vector_iq3_xxs();
 const codec& vector_iq3_s();
 
+// vector_mxfp4_nvfp4.cpp
+const codec& vector_mxfp4();
+const codec& vector_nvfp4();
+
+// vector_tq1_0_tq2_0.cpp
+const codec& vector_tq1_0();
+const codec& vector_tq2_0();
+
+// vector_q1_0_q2_0.cpp
+const codec& vector_q1_0();
+const codec& vector_q2_0();
+
 // vector_q2_k_q3_k.cpp
 const codec& vector_q2_k();
 const codec& vector_q3_k();

@@ -39,25 +39,12 @@ HWY_INLINE void fill_lanes(float* values, std::size_t blocks) {
 
 // ---- Q8_0 ------------------------------------------------------------------------------------------------------
 
-HWY_INLINE float largest_magnitude(const float* x) {
-  const float_tag d;
-  floats largest = hn::Abs(hn::LoadU(d, x));
-  for (std::size_t i = lane_count(); i < short_block; i += lane_count()) {
-    largest = hn::Max(largest, hn::Abs(hn::LoadU(d, x + i)));
-  }
-  return hn::GetLane(hn::MaxOfLanes(d, largest));
-}
-
-// Adds what turns truncation into rounding to the nearest integer, ties away from zero, for |value| < 2^22. This is the
-// float just below 0.5: 0.5 added to that float would give 1.
-HWY_INLINE floats round_away(floats value) { return hn::Add(value, hn::CopySignToAbs(all(0x1.FFFFFEp-2f), value)); }
-
 void encode_q8_0(const float* x, std::size_t blocks, block_q8_0* out) {
   const float_tag d;
   HWY_ALIGN float magnitude[batch_sub_blocks];
   HWY_ALIGN float inverse[batch_sub_blocks];
   HWY_ALIGN std::uint16_t scale[batch_sub_blocks];
-  for (std::size_t b = 0; b < blocks; ++b) magnitude[b] = largest_magnitude(x + b * short_block);
+  for (std::size_t b = 0; b < blocks; ++b) magnitude[b] = largest_magnitude<short_block>(x + b * short_block);
   fill_lanes(magnitude, blocks);
   for (std::size_t b = 0; b < blocks; b += lane_count()) {
     const floats exact = hn::Div(hn::Load(d, magnitude + b), all(127.0f));

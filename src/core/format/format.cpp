@@ -46,12 +46,12 @@ constexpr format_traits table[] = {
     {format::F64, "F64", 1, 8, no, no},
     {format::IQ1_M, "IQ1_M", 256, 56, yes, no},
     {format::BF16, "BF16", 1, 2, yes, yes},
-    {format::TQ1_0, "TQ1_0", 256, 54, no, no},
-    {format::TQ2_0, "TQ2_0", 256, 66, no, no},
-    {format::MXFP4, "MXFP4", 32, 17, no, no},
-    {format::NVFP4, "NVFP4", 64, 36, no, no},
-    {format::Q1_0, "Q1_0", 128, 18, no, no},
-    {format::Q2_0, "Q2_0", 64, 18, no, no},
+    {format::TQ1_0, "TQ1_0", 256, 54, yes, yes},
+    {format::TQ2_0, "TQ2_0", 256, 66, yes, yes},
+    {format::MXFP4, "MXFP4", 32, 17, yes, yes},
+    {format::NVFP4, "NVFP4", 64, 36, yes, yes},
+    {format::Q1_0, "Q1_0", 128, 18, yes, yes},
+    {format::Q2_0, "Q2_0", 64, 18, yes, yes},
 };
 
 // The result of traits_of() for a value that is not a format (an invalid cast): nothing can be done with it.

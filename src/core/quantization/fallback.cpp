@@ -10,8 +10,20 @@ namespace {
 
 format fallback_of(format wanted) noexcept {
   switch (wanted) {
+    case format::IQ1_S:
+    case format::IQ1_M:
+    case format::IQ2_XXS:
+    case format::IQ2_XS:
+    case format::IQ2_S:
+    case format::IQ3_XXS:
+    case format::IQ3_S:
+    case format::IQ4_XS:
+      return format::IQ4_NL;
+    case format::Q2_0:
     case format::Q2_K:
     case format::Q3_K:
+    case format::TQ1_0:
+    case format::TQ2_0:
       return format::Q4_0;
     case format::Q4_K:
       return format::Q5_0;
@@ -19,8 +31,6 @@ format fallback_of(format wanted) noexcept {
       return format::Q5_1;
     case format::Q6_K:
       return format::Q8_0;
-    case format::IQ4_XS:
-      return format::IQ4_NL;
     default:
       return format::F16;
   }
@@ -90,7 +100,12 @@ format fitting_format(format wanted, std::uint64_t run) {
     throw error(sqlstate::feature_not_supported, "format " + std::string(traits.name) + " cannot be written", {},
                 "SELECT format FROM hartonomous.formats() WHERE writable;");
   }
-  return run % traits.block_weights == 0 ? wanted : fitting_format(fallback_of(wanted), run);
+  return fitting_format_or_carried(wanted, run);
+}
+
+format fitting_format_or_carried(format wanted, std::uint64_t run) noexcept {
+  while (run % traits_of(wanted).block_weights != 0) wanted = fallback_of(wanted);
+  return wanted;
 }
 
 bool requires_importance(const quantization_mixture& mixture, std::string_view name, format given) {

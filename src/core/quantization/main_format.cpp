@@ -34,7 +34,8 @@ class mixture_recognizer {
     std::vector<quantized_tensor> quantized;
     kinds_.reserve(tensors.size());
     for (const stored_tensor_outline& tensor : tensors) {
-      quantized.push_back({tensor.name, tensor.matrix && may_quantize(tensor.name, traits.gguf)});
+      const bool may = tensor.matrices != 0 && may_quantize(tensor.name, traits.gguf);
+      quantized.push_back({tensor.name, may, tensor.matrices, tensor.run});
       kinds_.push_back(kind_of(tensor.name));
     }
     planner_.emplace(traits, quantized);
@@ -46,13 +47,13 @@ class mixture_recognizer {
     const std::vector<format> given = planner_->formats(mixture, false);
     std::set<std::pair<std::string_view, format>> possible;
     for (std::size_t i = 0; i < tensors_.size(); ++i) {
-      if (!tensors_[i].matrix) continue;
-      possible.emplace(kinds_[i], fitting_format(given[i], tensors_[i].run));
-      possible.emplace(kinds_[i], fitting_format(mixture.base, tensors_[i].run));
+      if (tensors_[i].matrices == 0) continue;
+      possible.emplace(kinds_[i], fitting_format_or_carried(given[i], tensors_[i].run));
+      possible.emplace(kinds_[i], fitting_format_or_carried(mixture.base, tensors_[i].run));
     }
     std::uint64_t weights = 0;
     for (std::size_t i = 0; i < tensors_.size(); ++i) {
-      if (!tensors_[i].matrix || possible.count({kinds_[i], tensors_[i].stored}) == 0) continue;
+      if (tensors_[i].matrices == 0 || possible.count({kinds_[i], tensors_[i].stored}) == 0) continue;
       // Rows that fit no quantized block are F16 in every mixture, so they are evidence only for a mixture that was
       // asked for.
       if (tensors_[i].stored != format::F16 || asked) weights = added(weights, tensors_[i].weights);
@@ -72,7 +73,7 @@ std::optional<std::string> main_format(const mixture_traits& traits, span<const 
                                        const quantization_mixture* asked) {
   std::map<format, std::uint64_t> by_format;
   for (const stored_tensor_outline& tensor : tensors) {
-    if (!tensor.matrix) continue;
+    if (tensor.matrices == 0) continue;
     std::uint64_t& weights = by_format[tensor.stored];
     weights = added(weights, tensor.weights);
   }

@@ -8,6 +8,35 @@
 
 namespace hartonomous {
 
+namespace {
+
+// A checkpoint has a matrix for each expert, of which conversion makes a stack.
+bool is_matrix_of_expert(std::string_view name) noexcept { return name.find(".experts.") != std::string_view::npos; }
+
+bool is_feed_forward(tensor_role role) noexcept {
+  return role == tensor_role::ffn_gate || role == tensor_role::ffn_up || role == tensor_role::ffn_down;
+}
+
+// The mixtures that give most tensors two bits or less.
+bool has_two_bits(file_type type) noexcept {
+  switch (type) {
+    case file_type::IQ1_S:
+    case file_type::IQ1_M:
+    case file_type::IQ2_XXS:
+    case file_type::IQ2_XS:
+    case file_type::IQ2_S:
+    case file_type::IQ2_M:
+      return true;
+    default:
+      return false;
+  }
+}
+
+// The larger ones of those.
+bool has_more_than_two_bits(file_type type) noexcept { return type == file_type::IQ2_S || type == file_type::IQ2_M; }
+
+}  // namespace
+
 mixture_planner::mixture_planner(const mixture_traits& traits, span<const quantized_tensor> tensors) : traits_(traits) {
   places_.reserve(tensors.size());
   for (const quantized_tensor& tensor : tensors) {
@@ -15,7 +44,9 @@ mixture_planner::mixture_planner(const mixture_traits& traits, span<const quanti
     const category is = category_of(parsed);
     // llama.cpp parses the number only if a name begins with blk: it sorts dec.blk.10 before dec.blk.2.
     const bool numbered = !traits.gguf || tensor.name.substr(0, 4) == "blk.";
-    places_.push_back({is, numbered ? parsed.block : -1, 0});
+    const bool stacked = tensor.matrices > 1 || (!traits.gguf && is_matrix_of_expert(tensor.name));
+    const bool expert = stacked && (!traits.projections_are_stacked || is_feed_forward(parsed.role));
+    places_.push_back({is, expert, tensor.run, numbered ? parsed.block : -1, 0});
     if (is == category::attn_v) ++attn_v_count_;
     if (is == category::output) has_output_ = true;
   }
@@ -34,10 +65,18 @@ mixture_planner::category mixture_planner::category_of(const tensor_name& parsed
     case tensor_role::attn_qkv:
     case tensor_role::attn_kv_b:
       return category::attn_v;
+    case tensor_role::attn_q:
+      return category::attn_q;
     case tensor_role::attn_k:
       return category::attn_k;
     case tensor_role::attn_output:
       return category::attn_output;
+    // Routers are called ffn_gate_inp.
+    case tensor_role::router:
+    case tensor_role::ffn_gate:
+      return category::ffn_gate;
+    case tensor_role::ffn_up:
+      return category::ffn_up;
     case tensor_role::ffn_down:
       return category::ffn_down;
     default:
@@ -66,65 +105,137 @@ std::vector<format> mixture_planner::formats(const quantization_mixture& mixture
   return given;
 }
 
+// If there is no output matrix, the embeddings serve as it.
+bool mixture_planner::is_output(const place& at) const noexcept {
+  return at.is == category::output || (at.is == category::token_embedding && !has_output_);
+}
+
+// With experts a block may have several tensors of a category in any order, so the block's number counts instead of the
+// ordinal. The same applies to checkpoints, whose names do not show whether there are experts.
+std::int64_t mixture_planner::block_of(const place& at) const noexcept {
+  return traits_.experts > 1 || !traits_.gguf ? at.block : at.ordinal;
+}
+
 format mixture_planner::quantized_format(const quantization_mixture& mixture, const place& at,
                                          bool by_importance) const {
+  if (is_output(at)) return output_format(mixture, at);
+  if (mixture.type == file_type::MXFP4_MOE) return at.expert ? format::MXFP4 : format::Q8_0;
+  if (at.is == category::token_embedding) return token_embedding_format(mixture);
+  if (has_two_bits(mixture.type)) return two_bit_format(mixture, at);
   switch (at.is) {
-    case category::output:
-      return output_format(mixture);
-    case category::token_embedding:
-      // If there is no output matrix, this tensor serves as it.
-      return has_output_ ? mixture.base : output_format(mixture);
-    case category::attn_v:
-      return attn_v_format(mixture, at);
+    case category::attn_q:
+      return attn_q_format(mixture);
     case category::attn_k:
-      return traits_.experts == 8 ? format::Q8_0 : mixture.base;
+      return traits_.experts == 8 ? format::Q8_0 : attn_q_format(mixture);
+    case category::attn_v:
+      return attn_v_format(mixture, at, by_importance);
     case category::attn_output:
       return attn_output_format(mixture);
+    case category::ffn_gate:
+    case category::ffn_up:
+      return ffn_format(mixture, at);
     case category::ffn_down:
       return ffn_down_format(mixture, at, by_importance);
-    case category::other:
-      break;
+    default:
+      return mixture.base;
   }
-  return mixture.base;
 }
 
-format mixture_planner::output_format(const quantization_mixture& mixture) const {
-  return traits_.falcon || mixture.base == format::Q8_0 ? format::Q8_0 : format::Q6_K;
+format mixture_planner::output_format(const quantization_mixture& mixture, const place& at) const {
+  const bool fits = at.run % traits_of(mixture.base).block_weights == 0;
+  if (mixture.type == file_type::MXFP4_MOE || traits_.falcon || !fits) return format::Q8_0;
+  if (has_two_bits(mixture.type) || mixture.type == file_type::IQ3_XXS) return format::Q5_K;
+  return mixture.base == format::Q8_0 ? format::Q8_0 : format::Q6_K;
 }
 
-format mixture_planner::attn_v_format(const quantization_mixture& mixture, const place& at) const {
+format mixture_planner::token_embedding_format(const quantization_mixture& mixture) noexcept {
+  switch (mixture.type) {
+    case file_type::IQ1_S:
+    case file_type::IQ1_M:
+    case file_type::IQ2_XXS:
+    case file_type::IQ2_XS:
+      return format::Q2_K;
+    case file_type::IQ2_S:
+    case file_type::IQ2_M:
+    case file_type::IQ3_XXS:
+      return format::IQ3_S;
+    case file_type::TQ1_0:
+    case file_type::TQ2_0:
+    case file_type::Q2_0:
+      return format::Q4_K;
+    default:
+      return mixture.base;
+  }
+}
+
+format mixture_planner::two_bit_format(const quantization_mixture& mixture, const place& at) const {
+  const bool larger = has_more_than_two_bits(mixture.type);
+  const format more = larger ? format::IQ3_S : format::Q2_K;
+  switch (at.is) {
+    case category::attn_v:
+      return traits_.heads_per_kv >= 4 || traits_.experts >= 4 ? format::Q4_K : more;
+    case category::attn_k:
+      return traits_.experts == 8 ? format::Q4_K : mixture.base;
+    case category::attn_output:
+      if (traits_.experts == 8) return format::Q5_K;
+      if (larger) return format::IQ3_S;
+      return mixture.base == format::IQ1_S || mixture.base == format::IQ1_M ? format::IQ2_XXS : mixture.base;
+    case category::ffn_down: {
+      const std::int64_t i = traits_.gguf ? at.ordinal : at.block;  // also with experts
+      return i < traits_.blocks / 8 ? more : mixture.base;
+    }
+    default:
+      return mixture.base;
+  }
+}
+
+format mixture_planner::attn_q_format(const quantization_mixture& mixture) noexcept {
+  switch (mixture.type) {
+    case file_type::IQ3_XXS:
+      return format::IQ2_S;
+    case file_type::IQ3_XS:
+      return format::IQ3_XXS;
+    default:
+      return mixture.base;
+  }
+}
+
+format mixture_planner::attn_v_format(const quantization_mixture& mixture, const place& at, bool by_importance) const {
   if (traits_.experts == 8) return format::Q8_0;
+  const format given = base_attn_v_format(mixture, at, by_importance);
+  return traits_.seventy_billion && (given == format::Q3_K || given == format::Q4_K) ? format::Q5_K : given;
+}
+
+format mixture_planner::base_attn_v_format(const quantization_mixture& mixture, const place& at,
+                                           bool by_importance) const {
   const bool grouped = traits_.heads_per_kv >= 4;
-  format given = mixture.base;
   switch (mixture.type) {
     case file_type::Q2_K:
-      given = grouped ? format::Q4_K : format::Q3_K;
-      break;
+      return grouped ? format::Q4_K : format::Q3_K;
     case file_type::Q2_K_S:
-      if (grouped) given = format::Q4_K;
-      break;
+    case file_type::IQ3_XS:
+    case file_type::IQ3_S:
+      return grouped ? format::Q4_K : mixture.base;
+    case file_type::IQ3_XXS:
+      if (grouped) return format::Q4_K;
+      return by_importance ? format::IQ3_XXS : format::IQ3_S;
+    case file_type::IQ3_M:
+      return format::Q4_K;
     case file_type::Q3_K_M:
-      given = at.ordinal < 2 ? format::Q5_K : format::Q4_K;
-      break;
+      return at.ordinal < 2 ? format::Q5_K : format::Q4_K;
     case file_type::Q3_K_L:
-      given = format::Q5_K;
-      break;
+      return format::Q5_K;
     case file_type::IQ4_NL:
     case file_type::IQ4_XS:
-      if (grouped) given = format::Q5_K;
-      break;
+      return grouped ? format::Q5_K : mixture.base;
     case file_type::Q4_K_M:
     case file_type::Q5_K_M:
-      if (uses_more_bits(at.ordinal, attn_v_count_)) given = format::Q6_K;
-      break;
+      return uses_more_bits(at.ordinal, attn_v_count_) ? format::Q6_K : mixture.base;
     case file_type::Q4_K_S:
-      if (at.ordinal < 4) given = format::Q5_K;
-      break;
+      return at.ordinal < 4 ? format::Q5_K : mixture.base;
     default:
-      break;
+      return mixture.base;
   }
-  if (traits_.seventy_billion && (given == format::Q3_K || given == format::Q4_K)) return format::Q5_K;
-  return given;
 }
 
 format mixture_planner::attn_output_format(const quantization_mixture& mixture) const {
@@ -132,6 +243,10 @@ format mixture_planner::attn_output_format(const quantization_mixture& mixture) 
   if (traits_.experts == 8) {
     switch (mixture.type) {
       case file_type::Q2_K:
+      case file_type::IQ3_XXS:
+      case file_type::IQ3_XS:
+      case file_type::IQ3_S:
+      case file_type::IQ3_M:
       case file_type::Q3_K_S:
       case file_type::Q3_K_M:
       case file_type::IQ4_NL:
@@ -146,7 +261,10 @@ format mixture_planner::attn_output_format(const quantization_mixture& mixture) 
   switch (mixture.type) {
     case file_type::Q2_K:
       return format::Q3_K;
+    case file_type::IQ3_XXS:
+      return format::IQ3_S;
     case file_type::Q3_K_M:
+    case file_type::IQ3_M:
       return format::Q4_K;
     case file_type::Q3_K_L:
       return format::Q5_K;
@@ -155,12 +273,15 @@ format mixture_planner::attn_output_format(const quantization_mixture& mixture) 
   }
 }
 
+format mixture_planner::ffn_format(const quantization_mixture& mixture, const place& at) const {
+  const std::int64_t i = block_of(at), n = traits_.blocks;
+  const bool between = i >= n / 8 && i < 7 * n / 8;
+  return mixture.type == file_type::IQ3_XS && between ? format::IQ3_XXS : mixture.base;
+}
+
 format mixture_planner::ffn_down_format(const quantization_mixture& mixture, const place& at,
                                         bool by_importance) const {
-  // With experts a block may have several of these tensors in any order, so the block's number counts instead of the
-  // ordinal. The same applies to checkpoints, whose names do not show whether there are experts.
-  const std::int64_t i = traits_.experts > 1 || !traits_.gguf ? at.block : at.ordinal;
-  const std::int64_t n = traits_.blocks;
+  const std::int64_t i = block_of(at), n = traits_.blocks;
   const bool first_eighth = i < n / 8;
   const bool more_bits = uses_more_bits(i, n);
   switch (mixture.type) {
@@ -168,6 +289,11 @@ format mixture_planner::ffn_down_format(const quantization_mixture& mixture, con
       return format::Q3_K;
     case file_type::Q2_K_S:
       return first_eighth ? format::Q4_K : mixture.base;
+    case file_type::IQ3_XXS:
+      if (by_importance) return mixture.base;
+      return first_eighth ? format::Q4_K : format::Q3_K;
+    case file_type::IQ3_M:
+      return first_eighth || (traits_.experts == 8 && more_bits) ? format::Q4_K : mixture.base;
     case file_type::Q3_K_M:
       if (i < n / 16) return format::Q5_K;
       return !traits_.falcon || more_bits ? format::Q4_K : mixture.base;

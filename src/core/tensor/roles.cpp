@@ -40,7 +40,7 @@ constexpr rule rules[] = {
     {match::end, "attn_output", role::attn_output, mixed},
     {match::end, "attn_o", role::attn_output},
     {match::end, "attn_out", role::attn_output},
-    {match::anywhere, "ffn_gate_inp", role::router},
+    {match::anywhere, "ffn_gate_inp", role::router, mixed},
     {match::anywhere, "ffn_gate_tid2eid", role::router},
     {match::anywhere, "ffn_up", role::ffn_up, mixed},
     {match::anywhere, "ffn_gate", role::ffn_gate, mixed},
