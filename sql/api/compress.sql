@@ -21,7 +21,9 @@ BEGIN
   PERFORM hartonomous_internal.current_revision(model);
   PERFORM hartonomous_internal.check_goal(target_bytes, target_bits_per_weight, max_degradation, stages, measure,
                                           evaluator, dry_run);
-  PERFORM hartonomous_internal.lock_model_of_job(model, nowait, commits);
+  IF dry_run IS NOT TRUE THEN
+    PERFORM hartonomous_internal.lock_model_of_job(model, nowait, commits);
+  END IF;
   goal := hartonomous_internal.compression_goal(model, target_bytes, target_bits_per_weight, max_degradation,
             validation_set, calibration_set, stages, measure, evaluator, n_ctx, formats, removals);
   IF dry_run THEN
@@ -51,7 +53,7 @@ BEGIN
     END LOOP;
     PERFORM hartonomous_internal.end_job(job);
   END IF;
-  IF commits THEN
+  IF commits AND dry_run IS NOT TRUE THEN
     COMMIT;
     PERFORM hartonomous_internal.unlock_model(model);
   END IF;

@@ -86,6 +86,7 @@ BEGIN
   IF NOT has_schema_privilege(owner, 'hartonomous_partitions', 'CREATE') THEN
     EXECUTE format('GRANT CREATE ON SCHEMA hartonomous_partitions TO %s', owner);
   END IF;
+  EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %s', hartonomous_internal.owners_function(), owner);
   FOR relation IN
     SELECT c.oid FROM pg_class c
      WHERE c.relnamespace IN ('hartonomous'::regnamespace, 'hartonomous_partitions'::regnamespace)
@@ -95,6 +96,7 @@ BEGIN
   END LOOP;
   IF old <> owner THEN
     EXECUTE format('REVOKE CREATE ON SCHEMA hartonomous_partitions FROM %s', old);
+    EXECUTE format('REVOKE EXECUTE ON FUNCTION %s FROM %s', hartonomous_internal.owners_function(), old);
   END IF;
 END
 $$;

@@ -16,7 +16,8 @@ BEGIN
   IF hartonomous_internal.version_of_tables() IS NOT NULL THEN
     RETURN;
   END IF;
-  IF NOT has_schema_privilege('hartonomous', 'CREATE') THEN
+  IF NOT has_schema_privilege('hartonomous', 'CREATE')
+     OR NOT has_function_privilege(hartonomous_internal.owners_function(), 'EXECUTE WITH GRANT OPTION') THEN
     PERFORM hartonomous_internal.raise_error('42501',
       format('there is no store yet, and role "%s" may not create it', current_user),
       hint => format('Ask a superuser to run: SELECT hartonomous.create_store(%L);', quote_ident(current_user)));
@@ -89,8 +90,9 @@ COMMENT ON FUNCTION hartonomous.upgrade_store() IS
   '42501 without '
   'the right to create tables in schema hartonomous, 55P03 if a session is working on a run';
 
+-- Not as the owner, as which operators act: they may delete models, but not the store.
 CREATE FUNCTION hartonomous.drop_store(with_models boolean DEFAULT false) RETURNS void
-  LANGUAGE plpgsql_as_owner VOLATILE PARALLEL UNSAFE COST 5000
+  LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
 AS $$
 #variable_conflict use_variable

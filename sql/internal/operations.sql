@@ -40,6 +40,10 @@ COMMENT ON FUNCTION hartonomous_internal.copy_atoms(regclass, regclass, integer,
   '42704 if there is no such tensor, 42809 if the target is not the partition that create_atoms_partition() creates '
   'for the revision, 0A000 if it has triggers, foreign keys or policies, 42501 without the right to INSERT there';
 
+-- The owner of the store, as which all functions that write are executed, is granted it by own_store().
+REVOKE ALL ON FUNCTION hartonomous_internal.copy_atoms(regclass, regclass, integer, bigint, text, jsonb, bigint,
+  boolean, integer) FROM PUBLIC;
+
 -- NULL if the atom has no importance, as for an atom whose position cannot be encoded.
 CREATE FUNCTION hartonomous_internal.with_importance(point bytea, importance real) RETURNS bytea
   LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE COST 50

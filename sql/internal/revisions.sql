@@ -276,8 +276,36 @@ $$;
 COMMENT ON FUNCTION hartonomous_internal.hold_revision(integer) IS
   'brings the partition of a revision into the state of that revision';
 
--- Drops the partitions that no available revision needs. A delta is needed if it lies between the state that its
--- partition contains and an available revision.
+-- A delta is needed if it lies between the state that its partition contains and an available revision.
+CREATE FUNCTION hartonomous_internal.is_needed(revision integer) RETURNS boolean
+  LANGUAGE plpgsql STABLE PARALLEL SAFE COST 250
+  SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+  made record;
+  kept integer[];
+  held_chain integer[];
+BEGIN
+  SELECT r.base_revision_id, b.held_revision_id, r.kind INTO made
+    FROM hartonomous.model_revisions r
+    JOIN hartonomous.model_revisions b ON b.revision_id = r.base_revision_id
+   WHERE r.revision_id = revision;
+  SELECT coalesce(array_agg(r.revision_id), '{}') INTO kept
+    FROM hartonomous.model_revisions r
+   WHERE r.base_revision_id = made.base_revision_id AND r.state IN ('live', 'backup', 'archived');
+  IF made.kind <> 'in_place' THEN
+    RETURN kept <> '{}';
+  END IF;
+  held_chain := hartonomous_internal.revision_chain(made.held_revision_id);
+  RETURN (SELECT coalesce(bool_or((revision = ANY (held_chain))
+                                  <> (revision = ANY (hartonomous_internal.revision_chain(k)))), false)
+            FROM unnest(kept) k);
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.is_needed(integer) IS
+  'whether an available revision needs the partition that a revision wrote';
+
 CREATE FUNCTION hartonomous_internal.drop_unneeded_partitions(model integer) RETURNS integer
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
@@ -285,32 +313,17 @@ AS $$
 #variable_conflict use_variable
 DECLARE
   candidate record;
-  kept integer[];
-  held_chain integer[];
-  needed boolean;
   dropped integer := 0;
 BEGIN
   FOR candidate IN
-    SELECT r.revision_id, r.base_revision_id, b.held_revision_id, r.kind
+    SELECT r.revision_id
       FROM hartonomous.model_revisions r
       JOIN hartonomous.model_revisions b ON b.revision_id = r.base_revision_id
      WHERE r.model_id = model AND r.state <> 'building'
        AND (r.archived_atoms IS NOT NULL OR hartonomous_internal.partition_exists(model, r.revision_id))
      ORDER BY r.revision_id DESC
   LOOP
-    SELECT coalesce(array_agg(r.revision_id), '{}') INTO kept
-      FROM hartonomous.model_revisions r
-     WHERE r.base_revision_id = candidate.base_revision_id AND r.state IN ('live', 'backup', 'archived');
-    IF candidate.kind = 'in_place' THEN
-      held_chain := hartonomous_internal.revision_chain(candidate.held_revision_id);
-      SELECT coalesce(bool_or((candidate.revision_id = ANY (held_chain))
-                              <> (candidate.revision_id = ANY (hartonomous_internal.revision_chain(k)))), false)
-                              INTO needed
-        FROM unnest(kept) k;
-    ELSE
-      needed := kept <> '{}';
-    END IF;
-    IF NOT needed THEN
+    IF NOT hartonomous_internal.is_needed(candidate.revision_id) THEN
       PERFORM hartonomous_internal.drop_atoms_partition(model, candidate.revision_id);
       dropped := dropped + 1;
     END IF;

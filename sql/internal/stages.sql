@@ -194,7 +194,10 @@ DECLARE
   run bigint;
 BEGIN
   PERFORM hartonomous_internal.current_revision(model);
-  PERFORM hartonomous_internal.lock_model(model, nowait, commits);
+  -- A dry run only reads, also where nothing can be locked: on a standby, or for a reader.
+  IF dry_run IS NOT TRUE THEN
+    PERFORM hartonomous_internal.lock_model(model, nowait, commits);
+  END IF;
   PERFORM hartonomous_internal.require_live_atoms(model);
   plan := CASE WHEN given IS NULL THEN hartonomous_internal.plan_stage(model, procedure, parameters)
                ELSE hartonomous_internal.check_plan(model, given) END;
@@ -217,7 +220,7 @@ BEGIN
     result := hartonomous_internal.stage_result(model, run, started, disk_before);
   END IF;
   PERFORM hartonomous_internal.report_stage(model, procedure, parameters, plan, result);
-  IF commits THEN
+  IF commits AND dry_run IS NOT TRUE THEN
     COMMIT;
     PERFORM hartonomous_internal.unlock_model(model);
   END IF;
@@ -227,7 +230,7 @@ COMMENT ON PROCEDURE hartonomous_internal.run_stage(integer, text, jsonb, boolea
   hartonomous.tensor_plan[]) IS
   'runs a stage of stages(), or the given plan: takes the lock of the model, plans, rewrites the model tensor by '
   'tensor (committing each outside a transaction block) or deletes in place, reports, and releases the lock; a plan '
-  'that changes nothing costs nothing';
+  'that changes nothing costs nothing; a dry run only plans and reports, without the lock';
 
 CREATE FUNCTION hartonomous_internal.passed_over_carried_formats(plan hartonomous.tensor_plan[]) RETURNS text
   LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE COST 250

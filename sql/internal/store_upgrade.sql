@@ -199,6 +199,14 @@ END;
 COMMENT ON FUNCTION hartonomous_internal.readers_of_all() IS
   'the roles that were given SELECT on every table of the store, as GRANT takes them; NULL if there are none';
 
+-- All others who write atoms call functions that do it as the owner.
+CREATE FUNCTION hartonomous_internal.owners_function() RETURNS regprocedure
+  LANGUAGE sql STABLE PARALLEL SAFE COST 50
+  RETURN (SELECT p.oid::regprocedure FROM pg_proc p
+           WHERE p.pronamespace = 'hartonomous_internal'::regnamespace AND p.proname = 'copy_atoms');
+COMMENT ON FUNCTION hartonomous_internal.owners_function() IS
+  'the function that only superusers and the owner of the store may execute: copy_atoms()';
+
 CREATE FUNCTION hartonomous_internal.own_store(owner regrole) RETURNS void
   LANGUAGE plpgsql VOLATILE PARALLEL UNSAFE COST 5000
   SET search_path = pg_catalog, pg_temp
@@ -213,11 +221,15 @@ BEGIN
     END IF;
   END LOOP;
   PERFORM hartonomous_internal.comment_store();
-  -- If the owner itself runs this, it has the right already.
+  -- If the owner itself runs this, it has the rights already.
   IF NOT has_schema_privilege(owner, 'hartonomous_partitions', 'CREATE') THEN
     EXECUTE format('GRANT CREATE ON SCHEMA hartonomous_partitions TO %s', owner);
+  END IF;
+  IF NOT has_function_privilege(owner, hartonomous_internal.owners_function(), 'EXECUTE') THEN
+    EXECUTE format('GRANT EXECUTE ON FUNCTION %s TO %s', hartonomous_internal.owners_function(), owner);
   END IF;
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.own_store(regrole) IS
-  'makes a role the owner of all tables and views of the store, lets it create partitions, and comments on the tables';
+  'makes a role the owner of all tables and views of the store, lets it create and fill partitions, and comments '
+  'on the tables';

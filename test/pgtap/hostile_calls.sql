@@ -159,5 +159,70 @@ SELECT format('SELECT is(faults(f, %s), '''', %L) FROM functions f WHERE f.funct
 SELECT diag(format('hostile calls: %s of %s functions; the slowest took %s: %s', sum(calls), count(*), max(slowest),
   (array_agg(statement ORDER BY slowest DESC))[1])) FROM results;
 
+-- Functions that write act as the owner, and operators can call them with any arguments, also those that only other
+-- functions call: nothing that is passed becomes a part of a statement. Whatever is executed takes a number from the
+-- sequence, which no rollback gives back; and a quote that ends up in a statement is a syntax error (42601).
+CREATE SEQUENCE lib.betrayed;
+GRANT USAGE ON SEQUENCE lib.betrayed TO PUBLIC;
+SELECT 'hostile_operator_' || pg_backend_pid() AS operator \gset
+CREATE ROLE :operator;
+SELECT grant_store(:'operator', 'operator') \g /dev/null
+CREATE TABLE lib.code AS SELECT code FROM unnest(ARRAY[
+  '1; SELECT nextval(''lib.betrayed''); --', ''' || nextval(''lib.betrayed'') || ''',
+  '''; SELECT nextval(''lib.betrayed''); --', '\''; SELECT nextval(''lib.betrayed''); --',
+  '"; SELECT nextval(''lib.betrayed''); --', '(SELECT nextval(''lib.betrayed''))',
+  '$sql$; SELECT nextval(''lib.betrayed''); $sql$']) code;
+CREATE FUNCTION lib.members(code text) RETURNS jsonb LANGUAGE sql IMMUTABLE
+  RETURN (SELECT jsonb_object_agg(k, code) FROM unnest(string_to_array('format method calibration_set revision '
+    'calibration_revision damping sweeps sequential minimum_importance outside_region atoms_only rank energy most_rank '
+    'residual_ratio dense_format kept_blocks before corpus corpus_set n_ctx stage pattern importance_above message '
+    'sqlstate detail hint schema table column constraint layer_id atoms bytes', ' ')) k)
+    || jsonb_build_object('region', array_fill(code, ARRAY[6]), 'rows', ARRAY[code], 'columns', ARRAY[code],
+                          'column_importance', ARRAY[code], 'planned_formats', jsonb_build_object(code, code));
+INSERT INTO lib.hostile (type, value, usual)
+SELECT v.type, v.value, NULL FROM lib.code c CROSS JOIN LATERAL (
+  SELECT 'text'::regtype, quote_literal(c.code)
+  UNION ALL SELECT 'text[]', format('ARRAY[%L]', c.code)
+  UNION ALL SELECT 'jsonb', quote_literal(j) || '::jsonb'
+    FROM (VALUES (to_jsonb(c.code)), (lib.members(c.code)), (jsonb_build_array(lib.members(c.code)))) v (j)
+  UNION ALL SELECT 'hartonomous.tensor_plan[]',
+      format('ARRAY[jsonb_populate_record(NULL::hartonomous.tensor_plan, %L)]',
+        jsonb_build_object('layer_id', (SELECT min(l.layer_id) FROM model_layers l WHERE l.model_id = :m),
+          'operation', o, 'layer_name', 'blk.0.attn_q.weight', 'arguments', lib.members(c.code)))
+    FROM unnest(ARRAY['prune', 'quantize', 'factor', 'score', 'encode_geometry', 'select', c.code]) o) v (type, value);
+CREATE FUNCTION lib.betrayals(f lib.functions, operator name) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+  call text;
+  calls text[] := ARRAY(SELECT statement(f, arguments(f, i::integer, h.value, h.n)) FROM unnest(f.types)
+                          WITH ORDINALITY u (t, i) JOIN hostile h ON h.type = t AND h.usual IS NULL);
+  faults text := '';
+BEGIN
+  FOREACH call IN ARRAY calls LOOP
+    BEGIN
+      EXECUTE format('SET LOCAL ROLE %I', operator);
+      EXECUTE call;
+      RAISE EXCEPTION 'done' USING ERRCODE = 'HT001';
+    EXCEPTION WHEN SQLSTATE 'HT001' THEN NULL;
+      WHEN OTHERS THEN
+        IF SQLSTATE IN ('XX000', '42601') THEN
+          faults := faults || format(E'\n%s: %s %s', left(call, 500), SQLSTATE, SQLERRM);
+        END IF;
+    END;
+  END LOOP;
+  INSERT INTO results VALUES (f.function, cardinality(calls));
+  RETURN faults;
+END $$;
+TRUNCATE lib.results;
+SELECT is(betrayals(f, :'operator'), '', 'by an operator: ' || f.function) FROM functions f
+  JOIN pg_proc p ON p.oid = f.function JOIN pg_language l ON l.oid = p.prolang WHERE l.lanname = 'plpgsql_as_owner'
+  ORDER BY f.function::text;
+SELECT ok(NOT is_called, 'nothing that they passed was executed') FROM lib.betrayed;
+SELECT diag(format('hostile calls as operator: %s of %s functions', sum(calls), count(*))) FROM results;
+CREATE FUNCTION lib.gullible(what text) RETURNS void LANGUAGE plpgsql_as_owner AS $$ BEGIN EXECUTE what; END $$;
+GRANT USAGE ON SCHEMA lib TO :operator;
+SELECT isnt(betrayals(ROW('lib.gullible(text)'::regprocedure, 'f', '{text}')::lib.functions, :'operator'), '',
+  'one that executes what it is told would be found');
+SELECT ok(is_called, '... twice') FROM lib.betrayed;
+
 SELECT * FROM finish();
 ROLLBACK;

@@ -4,7 +4,7 @@ BEGIN;
 \ir lib/model_files.sql
 \ir lib/language_models.sql
 \ir lib/tour.sql
-SELECT plan(30);
+SELECT plan(32);
 CREATE ROLE matrix_owner;
 CREATE ROLE matrix_reader;
 CREATE ROLE matrix_operator;
@@ -34,6 +34,9 @@ SELECT is_empty($$SELECT relname FROM pg_class WHERE relnamespace::regnamespace:
 SELECT is((state_as('matrix_owner', $$CALL quantize_model('seen', 'Q8_0')$$)).message, NULL,
   '... and works for its owner');
 SELECT lives_ok($$SELECT set_store_owner('matrix_owner')$$, '... which may own it already');
+SELECT is_empty($$SELECT r.rolname FROM pg_roles r
+    WHERE has_function_privilege(r.oid, owners_function(), 'EXECUTE') <> (r.rolsuper OR r.rolname = 'matrix_owner')$$,
+  'only superusers and the owner may execute the function that writes atoms');
 SELECT is((state_as('matrix_owner', format('SELECT grant_store(%L, %L)', role, what))).message, NULL,
     'the owner grants: ' || what)
   FROM (VALUES ('matrix_reader', 'reader'), ('matrix_operator', 'operator'), ('matrix_importer', 'importer'))
@@ -64,7 +67,8 @@ SELECT set_eq($$SELECT p.proname FROM pg_proc p JOIN pg_depend d ON d.classid = 
     'dequantize_geometry '
     'dequantize_geometry_q8 dequantize_q4k dequantize_q8 detokenize dot drop_backup drop_store encode_point '
     'export_gguf_large_object export_safetensors_large_object extract_by_experts file_sha256 file_tensors formats '
-    'generate_text_spatial generate_tokens geometry_plan grant_store hilbert_index human_bytes in_geometry '
+    'follow_publisher generate_text_spatial generate_tokens geometry_plan grant_store hilbert_index human_bytes '
+    'in_geometry '
     'in_region levenshtein_distance levenshtein_similarity matvec measure_singular_values mixtures ooda_act '
     'ooda_analyze ooda_approve ooda_cycle ooda_hypothesize ooda_learn ooda_reject plan_from protect_store '
     'quantize_factors '
@@ -99,7 +103,8 @@ SELECT is_empty($$SELECT s.statement, t.result FROM by_reader t JOIN lib.stateme
 SELECT is((state_as('matrix_operator', statement)).state, state, 'an operator: ' || statement) FROM (VALUES
   ('CALL quantize_model(''seen'', ''F32'', requantize => true)', '00000'),
   ('SELECT rollback_model(''seen'')', '00000'),
-  ('SELECT import_gguf(llama_gguf(), ''other'')', '42501'), ('DROP TABLE hartonomous.tensor_atoms', '42501'),
+  ('SELECT import_gguf(llama_gguf(), ''other'')', '42501'), ('SELECT drop_store(true)', '42501'),
+  ('DROP TABLE hartonomous.tensor_atoms', '42501'),
   ('DELETE FROM hartonomous.tensor_atoms', '42501'), ('CREATE TABLE hartonomous_partitions.mine ()', '42501'),
   ('ALTER TABLE hartonomous.models DISABLE TRIGGER ALL', '42501')) v (statement, state);
 

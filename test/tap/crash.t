@@ -160,7 +160,11 @@ sub in_the_middle {
 # optionally what blocks it.
 my $busy = sub { "SELECT count(*) FROM pg_locks WHERE pid = $_[0] AND mode = 'AccessExclusiveLock' AND granted;" };
 my $one_step = sub { steps_done() };
-my $tmp_file = sub { sub { my ($f) = glob "$work/out/*.tmp.*"; defined $f && (-s $f // 0) > 1e6 } };
+# The file has no name yet, where the file system allows that.
+my $tmp_file = sub {
+    my ($pid) = @_;
+    return sub { scalar grep { (readlink // '') =~ m{^\Q$work\E/out/} && (-s $_ // 0) > 1e6 } glob "/proc/$pid/fd/*" };
+};
 my $blocked = sub { "SELECT cardinality(pg_blocking_pids($_[0]));" };
 my $holder;    # blocks something until it is closed
 my @work = (
@@ -259,6 +263,27 @@ for my $each ('cancel', 'terminate') {
         };
     }
 }
+
+# ---- an export ---------------------------------------------------------------------------------------------------
+
+subtest 'kill -9 in the middle of an export' => sub {
+    my $tries = 0;
+    while ($tries++ < 10) {
+        my $worker = session();
+        $worker->start("SELECT hartonomous.export_gguf(1, '$work/out/killed.gguf');");
+        my $middle = in_the_middle($worker->pid, $tmp_file->($worker->pid));
+        my @named = glob "$work/out/*.tmp.*";
+        kill_backend($worker);
+        $watcher = session();
+        if ($middle && !-e "$work/out/killed.gguf") {
+            is_deeply [glob "$work/out/*"], [@named], 'a file that has no name yet leaves nothing behind';
+            last;
+        }
+        unlink glob "$work/out/*";
+    }
+    cmp_ok $tries, '<=', 10, 'it was in time';
+    unlink glob "$work/out/*";
+};
 
 # ---- the archive -------------------------------------------------------------------------------------------------
 

@@ -176,6 +176,8 @@ subtest 'writing atoms' => sub {
         'GRANT SELECT, INSERT ON few TO hart_reader;', 'SELECT hartonomous_internal.create_atoms_partition(1, 4711);';
     my $copy = sub { "SELECT atoms FROM hartonomous_internal.copy_atoms('hartonomous.tensor_atoms', '$_[0]', 4711, 1);" };
     my $partition = 'hartonomous_partitions.tensor_atoms_m1_r4711';
+    denied($reader, $copy->('few'), 'not by just anyone', qr/permission denied for function copy_atoms/);
+    $super->query("GRANT EXECUTE ON FUNCTION " . $super->query('SELECT hartonomous_internal.owners_function();') . ' TO hart_reader;');
     is sqlstate($reader->query($copy->('few'))), '42809', 'not into any table that may be written';
     denied($reader, $copy->($partition), 'into a partition of the store, but not without a grant');
     $super->query("GRANT INSERT ON $partition TO hart_reader;");

@@ -46,9 +46,30 @@ for my $what (sort keys %reads) {
 is $reader->query("SELECT hartonomous.export_gguf('tiny', '$file');"), -s $ENV{HARTONOMOUS_MODEL}, 'export to a file';
 is system('cmp', '-s', $file, $ENV{HARTONOMOUS_MODEL}), 0, '... the model';
 
+my $plan = q{ARRAY[ROW(NULL, 'token_embd.weight', 'quantize', '{"format": "Q8_0"}', NULL, NULL, NULL, NULL, NULL, NULL)]}
+    . '::hartonomous.tensor_plan[]';
+my @dry = (
+    "CALL hartonomous.prune_by_importance('tiny', 0.9, dry_run => true);",
+    "CALL hartonomous.prune_region('tiny', hartonomous.region(0, 20, 0, 20, -10, 0), dry_run => true);",
+    "CALL hartonomous.remove_neurons('tiny', 0.9, refit => false, dry_run => true);",
+    "CALL hartonomous.remove_blocks('tiny', blocks => '{2}', dry_run => true);",
+    "CALL hartonomous.run_plan('tiny', 'mine', $plan, dry_run => true);",
+    "CALL hartonomous.compress_model('tiny', target_bits_per_weight => 4.5, validation_set => 'v', calibration_set => 'c', n_ctx => 64, dry_run => true);",
+);
+$writer->query("SELECT hartonomous.add_validation_set('v', $text);");
+$writer->query("SELECT hartonomous.add_calibration_set('c', repeat('The cat saw a little dog under the big tree. ', 40));");
+ok wait_until(60, sub { $reader->query('SELECT count(*) FROM hartonomous.calibration_sets;') eq '1' }), 'sets of texts';
+my ($there, $here) = map { $_->session('copied') } $primary, $standby;
+for my $dry (@dry) {
+    my $said = $there->query($dry);
+    like $said, qr/NOTICE/, "$dry on the primary";
+    unlike $said, qr/ERROR/, '... works';
+    is $here->query($dry), $said, '... and says the same on the standby';
+}
+$_->close for $there, $here;
+
 my %writes = (
     'a stage' => "CALL hartonomous.quantize_model('tiny', 'Q8_0');",
-    'a dry run' => "CALL hartonomous.prune_by_importance('tiny', 0.9, dry_run => true);",
     'usage' => "SELECT hartonomous.record_usage('tiny', 'Once upon a time');",
     'a large object' => 'SELECT hartonomous.export_gguf_large_object(1);',
     'an import' => "SELECT hartonomous.import_gguf('$ENV{HARTONOMOUS_MODEL}', 'other');",

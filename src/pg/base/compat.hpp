@@ -5,6 +5,7 @@
 extern "C" {
 #include "access/toast_internals.h"
 #include "catalog/pg_namespace.h"
+#include "catalog/pg_subscription_rel.h"
 #include "executor/executor.h"
 #include "storage/bufmgr.h"
 #include "storage/lmgr.h"
@@ -65,6 +66,15 @@ inline Buffer extend_by_page(Relation table, BufferAccessStrategy strategy) {
   const Buffer buffer = ReadBufferExtended(table, MAIN_FORKNUM, P_NEW, RBM_ZERO_AND_LOCK, strategy);
   UnlockRelationForExtension(table, ExclusiveLock);
   return buffer;
+#endif
+}
+
+// Lets a subscription apply changes to a table that needs no copy.
+inline void add_ready_relation(Oid subscription, Oid relation) {
+#if PG_VERSION_NUM >= 170000
+  AddSubscriptionRelState(subscription, relation, SUBREL_STATE_READY, InvalidXLogRecPtr, false);
+#else
+  AddSubscriptionRelState(subscription, relation, SUBREL_STATE_READY, InvalidXLogRecPtr);
 #endif
 }
 

@@ -28,28 +28,38 @@ std::string temporary_name(const std::string& path) {
   return path.substr(0, end) + ending;
 }
 
+// Readable by other users, like files of COPY TO, because another program is going to use the model.
+int open_for_all(const char* path, int flags) {
+  struct umask_scope {
+    const mode_t previous = umask(S_IWGRP | S_IWOTH);
+    ~umask_scope() { umask(previous); }
+  };
+  const umask_scope scope;
+  return call([&] { return OpenTransientFilePerm(path, O_WRONLY | flags | PG_BINARY, 0666); });
+}
+
+// By this name a file without a name can be given one.
+std::string name_of_descriptor(int fd) { return "/proc/self/fd/" + std::to_string(fd); }
+
+// A file that gets its name when it is finished. Until then it has none where the system allows that, so that even a
+// process that is killed leaves nothing behind; elsewhere it has a temporary one.
 class file_output final : public output {
  public:
   explicit file_output(const std::string& path) : path_(path), temporary_(temporary_name(path)) {
     require_replaceable();
     remove_at_exit();
-    // Readable by other users, like files of COPY TO, because another program is going to use the model.
-    struct umask_scope {
-      const mode_t previous = umask(S_IWGRP | S_IWOTH);
-      ~umask_scope() { umask(previous); }
-    };
-    fd_ = [&] {
-      const umask_scope scope;
-      return call(
-          [&] { return OpenTransientFilePerm(temporary_.c_str(), O_WRONLY | O_CREAT | O_EXCL | PG_BINARY, 0666); });
-    }();
+    open_without_name();
+    if (fd_ < 0) {
+      fd_ = open_for_all(temporary_.c_str(), O_CREAT | O_EXCL);
+      named_ = fd_ >= 0;
+    }
     if (fd_ < 0) fail("could not create file");
     next_ = unfinished;
     unfinished = this;
   }
   ~file_output() override {
     if (fd_ >= 0) CloseTransientFile(fd_);
-    if (!finished_) unlink(temporary_.c_str());
+    if (named_) unlink(temporary_.c_str());
     for (file_output** at = &unfinished; *at != nullptr; at = &(*at)->next_) {
       if (*at == this) {
         *at = next_;
@@ -70,15 +80,35 @@ class file_output final : public output {
   }
   Datum finish() override {
     if (fsync(fd_) != 0) fail("could not fsync file");
+    // A link cannot replace a file, so there is a temporary name for the moment.
+    if (!named_) {
+      if (linkat(AT_FDCWD, name_of_descriptor(fd_).c_str(), AT_FDCWD, temporary_.c_str(), AT_SYMLINK_FOLLOW) != 0) {
+        fail("could not create file");
+      }
+      named_ = true;
+    }
     const int fd = fd_;
     fd_ = -1;
     if (CloseTransientFile(fd) != 0) fail("could not close file");
     call([&] { durable_rename(temporary_.c_str(), path_.c_str(), ERROR); });
-    finished_ = true;
+    named_ = false;
     return Int64GetDatum(static_cast<int64>(written_));
   }
 
  private:
+  // Leaves fd_ as it is if the file system or the system cannot do that.
+  void open_without_name() {
+#ifdef O_TMPFILE
+    const std::string directory = path_.substr(0, path_.rfind('/') + 1);
+    const int fd = open_for_all(directory.c_str(), O_TMPFILE);
+    if (fd < 0) return;
+    if (access(name_of_descriptor(fd).c_str(), F_OK) == 0) {
+      fd_ = fd;
+    } else {
+      CloseTransientFile(fd);
+    }
+#endif
+  }
   // An existing file is replaced; anything else at the path is an error.
   void require_replaceable() const {
     struct stat status;
@@ -107,7 +137,7 @@ class file_output final : public output {
     on_proc_exit(
         [](int, Datum) {
           for (const file_output* o = unfinished; o != nullptr; o = o->next_) {
-            if (!o->finished_) unlink(o->temporary_.c_str());
+            if (o->named_) unlink(o->temporary_.c_str());
           }
         },
         0);
@@ -118,7 +148,7 @@ class file_output final : public output {
   std::string path_, temporary_;
   file_output* next_ = nullptr;
   int fd_ = -1;
-  bool finished_ = false;
+  bool named_ = false;  // by its temporary name
   std::uint64_t written_ = 0;
 };
 
