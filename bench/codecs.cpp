@@ -6,6 +6,7 @@
 // medians. Usage: codecs [--benchmark_filter=REGEX ...]; bench/codecs.sh builds and runs it.
 #include <benchmark/benchmark.h>
 
+#include <algorithm>
 #include <cstdint>
 #include <cstdio>
 #include <cstring>
@@ -65,6 +66,18 @@ void copy(benchmark::State& state, std::size_t count) {
   report_floats(state, count);
 }
 
+// Blocks for reading: those of a short run, over and over.
+std::vector<std::byte> blocks_of(format f, std::size_t count) {
+  std::vector<std::byte> blocks(bytes_of(f, count));
+  no_interrupts none;
+  for (std::size_t at = 0; at < std::min(count, in_cache); at += row) {
+    quantize(f, span<const float>(weights().data() + at, row), importance(), blocks.data() + bytes_of(f, at), none);
+  }
+  const auto encoded = static_cast<std::size_t>(bytes_of(f, in_cache));
+  for (std::size_t at = encoded; at < blocks.size(); at += encoded) std::copy_n(&blocks[0], encoded, &blocks[at]);
+  return blocks;
+}
+
 void quantize_rows(benchmark::State& state, format f, std::size_t count, bool by_importance) {
   const span<const float> weighing = by_importance ? span<const float>(importance()) : span<const float>();
   std::vector<std::byte> out(bytes_of(f, count));
@@ -81,10 +94,9 @@ void quantize_rows(benchmark::State& state, format f, std::size_t count, bool by
 }
 
 void dequantize_run(benchmark::State& state, format f, std::size_t count) {
-  std::vector<std::byte> blocks(bytes_of(f, count));
+  const std::vector<std::byte> blocks = blocks_of(f, count);
   std::vector<float> out(count);
   no_interrupts none;
-  quantize(f, span<const float>(weights().data(), count), {}, blocks.data(), none);
   for (auto _ : state) {
     dequantize(f, blocks, count, out.data(), none);
     benchmark::ClobberMemory();
@@ -118,8 +130,7 @@ constexpr const char* reading_names[] = {"dot with floats", "relative error", "m
 void read_run(benchmark::State& state, format f, std::size_t count, reading what) {
   no_interrupts none;
   const span<const float> floats(weights().data(), count);
-  std::vector<std::byte> blocks(bytes_of(f, count));
-  quantize(f, floats, {}, blocks.data(), none);
+  const std::vector<std::byte> blocks = blocks_of(f, count);
   const block_run run = {f, blocks, count};
   std::vector<float> out(count / row);
   for (auto _ : state) {
@@ -154,9 +165,9 @@ void register_all() {
   add("L2/memcpy", [](benchmark::State& s) { copy(s, in_cache); });
   add("64 MiB/memcpy", [](benchmark::State& s) { copy(s, in_memory); });
   for (const format f : readable_formats()) {
-    if (!traits_of(f).writable) continue;
     for (const direction way : {direction::quantize, direction::quantize_by_importance, direction::dequantize}) {
       if (way == direction::quantize_by_importance && !has_importance(f)) continue;
+      if (way == direction::quantize && needs_importance(f)) continue;
       for (const auto& [where, count] : {std::pair{"L2", in_cache}, std::pair{"64 MiB", in_memory}}) {
         add(name_of(where, way, f), [f = f, way = way, count = count](benchmark::State& s) {
           if (way == direction::dequantize) {

@@ -21,7 +21,8 @@ SET max_parallel_workers_per_gather = 0;
 SELECT pg_temp.scan_seconds(:'part', 'F32') AS warm \gset
 INSERT INTO measured
   SELECT f, pg_temp.scan_seconds(:'part', f)
-    FROM generate_series(1, :rounds) AS round, hartonomous.formats() AS written (f) WHERE written.writable;
+    FROM generate_series(1, :rounds) AS round, hartonomous.formats() AS written (f) WHERE written.writable
+   AND written.format <> ALL ('{IQ1_S,IQ2_XXS,IQ2_XS}');  -- which need importance
 
 \echo
 \echo 'Quantizing atoms of 4096 weights in SQL, GB/s of float32 on one core (medians).'

@@ -112,8 +112,7 @@ cost measure(std::size_t rows, std::size_t columns) {
               columns, rows, result.hessian, result.orders * (n / 2 + n + sweeps * (n + 3 * p)) / 1e3);
   std::printf("%-8s%30s%30s%26s\n", "format", "s a million weights", "first pass alone", "loss, of importance's");
   for (const format f : readable_formats()) {
-    if (!traits_of(f).writable || traits_of(f).block_weights == 1 || columns % traits_of(f).block_weights != 0)
-      continue;
+    if (traits_of(f).block_weights == 1 || columns % traits_of(f).block_weights != 0) continue;
     double loss = 0.0, first_loss = 0.0;
     const double seconds = seconds_to_quantize(f, weights, rows, h, sweeps, &loss);
     const double first = seconds_to_quantize(f, weights, rows, h, 0, &first_loss);

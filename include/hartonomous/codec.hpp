@@ -39,10 +39,13 @@ void check_run(format f, span<const std::byte> blocks, std::size_t count);
 // F32, F16 and BF16 store NaN and infinity; all other formats refuse them.
 //
 // Errors (positions count from 1): 0A000 if the format is not writable; 2202E if importance and values differ in
-// length; 22023 if an importance is NaN, infinite or negative; 22003 if the format cannot hold a value or the scale of
-// a block overflows half precision.
+// length; 22023 if an importance is NaN, infinite or negative, or missing where needed; 22003 if the format cannot hold
+// a value or the scale of a block overflows half precision.
 void quantize(format f, span<const float> values, span<const float> importance, std::byte* out,
               interrupt_checker& interrupts);
+
+// Whether a format has so few levels that weights are not encoded without importance, as by ggml.
+bool needs_importance(format f) noexcept;
 
 // ---- for authors of codecs -------------------------------------------------------------------------------------
 

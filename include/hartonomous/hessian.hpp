@@ -96,7 +96,8 @@ struct hessian_options {
 };
 
 // Encodes `rows` rows of hessian.columns() weights; `out` has room for rows * bytes_of(f, columns) bytes. Formats in
-// which a weight has no choice but the nearest level (F16, BF16, F32) are encoded by quantize().
+// which a weight has no choice but the nearest level (F16, BF16, F32), and those whose weights are not rounded one by
+// one (IQ1, IQ2, IQ3), are encoded by quantize() with the diagonal of H as importance.
 //
 // Returns the loss tr((W - Q) H (W - Q)ᵀ), as the quantizer has followed it; that of a format encoded by quantize() is
 // computed from its blocks. Neither bytes nor loss depend on the number of threads or the instruction set.

@@ -28,7 +28,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous.bit_allocation(hartonomous.regmodel, bigint, text, text, text[], text) IS
-  'a plan for quantize_model() that gives each matrix one of the formats (by default all that can be written) or '
+  'a plan for quantize_model() that gives each matrix one of the formats (by default all that can be written but IQ1, '
+  'IQ2 and IQ3) or '
   'leaves it as it is, so that the tensors of a GGUF file, each rounded up to 32 bytes, have at most target_bytes '
   'together and the sum of the KL divergences predicted by sensitivity() is as small as possible; details have that of '
   'each tensor (predicted_kl_divergence); method is that of sensitivity(), with the same default; quantize_method (by '

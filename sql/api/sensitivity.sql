@@ -41,7 +41,8 @@ $$;
 COMMENT ON PROCEDURE hartonomous.measure_sensitivity(hartonomous.regmodel, text, text, text[], text, integer,
   boolean) IS
   'measures, and stores in sensitivities and sensitivity_probes, how much the live revision of a model loses if one of '
-  'its matrices is quantized: for each format (by default all that can be written) the error relative to the weights '
+  'its matrices is quantized: for each format (by default all that can be written but IQ1, IQ2 and IQ3) the error '
+  'relative to the weights '
   'on the inputs of a calibration set; and once, with the matrix in probe_format or its fallback, the KL divergence on '
   'the first probe_tokens tokens of the set; method is one of those of quantize_model(), by default hessian if the set '
   'has Gram matrices and otherwise imatrix; nothing is measured twice; commits each tensor outside a transaction '

@@ -116,11 +116,13 @@ BEGIN
       hint => 'SELECT format FROM hartonomous.formats() WHERE writable;');
   END IF;
   RETURN ARRAY(SELECT k.format FROM hartonomous.formats() k
-                WHERE k.writable AND (formats IS NULL OR k.format IN (SELECT upper(f) FROM unnest(formats) f)));
+                WHERE k.writable AND CASE WHEN formats IS NULL THEN k.format !~ '^IQ[123]_'
+                                          ELSE k.format IN (SELECT upper(f) FROM unnest(formats) f) END);
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.formats_named(text[]) IS
-  'names of formats in upper case, by default all that can be written; 22023 if one cannot be, or if there are none';
+  'names of formats in upper case, by default all that can be written but IQ1, IQ2 and IQ3; 22023 if one cannot be, or '
+  'if there are none';
 
 CREATE TYPE hartonomous_internal.sensitivity_task AS (
   layer_id bigint, layer_name text, method text, formats text[], probe_format text

@@ -145,7 +145,7 @@ SELECT rollback_model(:tied) \g /dev/null
 SELECT throws_ok(format('CALL quantize_model(%s, ''Q4_K'', overrides => %L)', :tied, rules), state, NULL, rules)
   FROM (VALUES ('{}', '22023'),
     ('[1]', '22023'), ('[{}]', '22023'), ('[{"pattern": "a"}]', '22023'), ('[{"format": 4}]', '22023'),
-    ('[{"format": "Q9"}]', '22023'), ('[{"format": "IQ3_S"}]', '0A000'),
+    ('[{"format": "Q9"}]', '22023'), ('[{"format": "Q8_1"}]', '0A000'),
     ('[{"format": "Q8_0", "pattern": 1}]', '22023'),
     ('[{"format": "Q8_0", "importance_above": 1}]', '22023'), ('[{"format": "Q8_0", "patern": "a"}]', '22023'),
     ('null', '22023')) v (rules, state);

@@ -11,7 +11,7 @@ SELECT is(fitting_format(format, length), expected, format('%s for rows of %s', 
   ('F32', 9, 'F32')) v (format, length, expected);
 SELECT throws_ok($$SELECT fitting_format('Q9_K', 256)$$, '22023', 'unknown weight format "Q9_K"', 'an unknown format');
 SELECT throws_ok($$SELECT fitting_format('', 256)$$, '22023', NULL, 'no format');
-SELECT throws_ok($$SELECT fitting_format('IQ3_S', 256)$$, '0A000', 'format IQ3_S cannot be written',
+SELECT throws_ok($$SELECT fitting_format('Q8_1', 256)$$, '0A000', 'format Q8_1 cannot be written',
   'one that cannot be written');
 SELECT is(fitting_format(NULL, 256), NULL, 'fitting_format(NULL)');
 
@@ -220,7 +220,7 @@ SELECT results_eq(
 
 -- Arguments
 SELECT throws_ok(format('CALL quantize_model(%s, %s)', :model, arguments), state, NULL, arguments) FROM (VALUES
-  ('''Q9_K''', '22023'), ('NULL', '22023'), ('''''', '22023'), ('''IQ3_S''', '0A000'), ('''I8''', '0A000')) v
+  ('''Q9_K''', '22023'), ('NULL', '22023'), ('''''', '22023'), ('''Q8_1''', '0A000'), ('''I8''', '0A000')) v
   (arguments, state);
 SELECT throws_ok('CALL quantize_model(999, ''Q8_0'')', '42704', NULL, 'no such model');
 SELECT throws_ok('CALL quantize_model(NULL::int, ''Q8_0'')', '42704', NULL, 'NULL for a model');

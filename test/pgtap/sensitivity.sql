@@ -28,7 +28,7 @@ SELECT throws_ok(measure(', formats => ''{Q4_0,Q9_9}'''), '22023', 'format "Q9_9
   'there must be such formats');
 SELECT throws_ok(measure(', formats => ''{NULL}'''), '22023', 'format "NULL" cannot be written', 'NULL is no format');
 SELECT throws_ok(measure(', formats => ''{}'''), '22023', 'formats is empty', 'there must be a format');
-SELECT throws_ok(measure(', probe_format => ''IQ1_S'''), '22023', 'format "IQ1_S" cannot be written',
+SELECT throws_ok(measure(', probe_format => ''Q8_1'''), '22023', 'format "Q8_1" cannot be written',
   'a format that is only carried cannot be probed');
 SELECT throws_ok(measure(', probe_tokens => 1'), '22023', 'probe_tokens must be at least 2, not 1',
   'a single token predicts nothing');

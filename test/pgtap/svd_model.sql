@@ -60,7 +60,7 @@ SELECT throws_ok(format('SELECT * FROM svd_plan(%s%s)', :model, a), state, NULL,
   (', target_ratio => 1', '22023'),
   (', target_ratio => 0', '22023'), (', rank => 3, min_gain => 1', '22023'), (', rank => 3, min_gain => NULL', '22023'),
   (', rank => 3, residual_ratio => -0.1', '22023'), (', rank => 3, layer_pattern => NULL', '22004'),
-  (', rank => 3, factor_format => ''X''', '22023'), (', rank => 3, factor_format => ''IQ3_S''', '0A000'),
+  (', rank => 3, factor_format => ''X''', '22023'), (', rank => 3, factor_format => ''Q8_1''', '0A000'),
   (', rank => 3, factor_format => NULL', '22004')) v (a, state);
 -- What pg_dump could not write is not made. The limit is lowered here: half a gigabyte would be a slow test.
 SELECT ok(2 * most_factor_bytes() + 65536 < 1073741824,

@@ -191,10 +191,10 @@ SELECT throws_ok('SELECT w FROM many ORDER BY w', '42883', NULL, 'weights have n
 
 SELECT is((SELECT count(*) FROM formats()), 35::bigint, 'formats()');
 SELECT is((SELECT string_agg(format, ' ' ORDER BY ggml_type) FROM formats() WHERE writable),
-  'F32 F16 Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 Q2_K Q3_K Q4_K Q5_K Q6_K IQ4_NL IQ4_XS BF16 '
-  'TQ1_0 TQ2_0 MXFP4 NVFP4 Q1_0 Q2_0', 'the written formats');
-SELECT is((SELECT string_agg(format, ' ' ORDER BY ggml_type) FROM formats() WHERE readable AND NOT writable),
-  'IQ2_XXS IQ2_XS IQ3_XXS IQ1_S IQ3_S IQ2_S IQ1_M', 'the formats that are only read');
+  'F32 F16 Q4_0 Q4_1 Q5_0 Q5_1 Q8_0 Q2_K Q3_K Q4_K Q5_K Q6_K IQ2_XXS IQ2_XS IQ3_XXS IQ1_S IQ4_NL IQ3_S IQ2_S IQ4_XS '
+  'IQ1_M BF16 TQ1_0 TQ2_0 MXFP4 NVFP4 Q1_0 Q2_0', 'the written formats');
+SELECT is((SELECT string_agg(format, ' ' ORDER BY ggml_type) FROM formats() WHERE readable AND NOT writable), NULL,
+  'every readable format is written, too');
 SELECT results_eq(
   'SELECT format, ggml_type, block_weights, block_bytes FROM formats() WHERE readable ORDER BY ggml_type',
   $$VALUES ('F32', 0, 1, 4), ('F16', 1, 1, 2), ('Q4_0', 2, 32, 18), ('Q4_1', 3, 32, 20), ('Q5_0', 6, 32, 22),

@@ -285,7 +285,7 @@ TEST(HessianArguments, AreChecked) {
   const input_hessian h = correlated_hessian(256, 20);
   const std::vector<float> weights = normal_numbers(2 * 256, 21, 0.02f);
   EXPECT_EQ(state_of(format::Q4_K, weights, 3, h), "22023");
-  EXPECT_EQ(state_of(format::IQ1_S, weights, 2, h), "0A000");
+  EXPECT_EQ(state_of(format::Q8_1, weights, 2, h), "0A000");
   std::vector<float> bad = weights;
   bad[256 + 5] = std::numeric_limits<float>::quiet_NaN();
   try {

@@ -177,6 +177,9 @@ TEST(Quantization, NamesOfMixtures) {
     EXPECT_EQ(find_mixture(name), nullptr) << name;
   EXPECT_EQ(find_mixture("iq3_xs")->base, format::IQ3_S);
   EXPECT_EQ(find_mixture("MXFP4_MOE")->base, format::MXFP4);
+  for (const quantization_mixture& mixture : quantization_mixtures()) {
+    EXPECT_EQ(find_mixture(mixture.name), &mixture) << mixture.name;
+  }
 }
 
 TEST(Quantization, UsesMoreBitsInTheFirstAndLastEighthAndEveryThirdBetween) {

@@ -94,8 +94,18 @@ void check_importance(span<const float> importance, std::size_t first) {
 constexpr unsigned carry = 0x80;
 unsigned carry_of(const std::byte* half) { return ((std::to_integer<unsigned>(half[1]) & 0x7Cu) + 4u) & carry; }
 
+// The scale of IQ1_M is in four pieces: the upper five bits below the sign are in bytes 5 and 7 of the scales.
+void check_scattered_scales(const format_traits& traits, const std::byte* blocks, std::size_t count,
+                            std::size_t first_block) {
+  for (std::size_t b = 0; b < count; ++b, blocks += traits.block_bytes) {
+    const auto upper = std::to_integer<unsigned>(blocks[55]), lower = std::to_integer<unsigned>(blocks[53]);
+    if ((upper & 0x70u) == 0x70 && (lower & 0xC0u) == 0xC0) refuse_scale(traits, first_block + b);
+  }
+}
+
 void check_scales(const codec& with, const format_traits& traits, const std::byte* blocks, std::size_t count,
                   std::size_t first_block) {
+  if (with.id == format::IQ1_M) check_scattered_scales(traits, blocks, count, first_block);
   unsigned refused = 0;
   for (std::uint32_t s = 0; s < with.scale_count; ++s) {
     const std::byte* scale = blocks + with.scale_offsets[s];
@@ -192,6 +202,8 @@ void dequantize(format f, span<const std::byte> blocks, std::size_t count, float
   }
 }
 
+bool needs_importance(format f) noexcept { return f == format::IQ2_XXS || f == format::IQ2_XS || f == format::IQ1_S; }
+
 void quantize(format f, span<const float> values, span<const float> importance, std::byte* out,
               interrupt_checker& interrupts) {
   const format_traits& traits = traits_of(f);
@@ -204,6 +216,11 @@ void quantize(format f, span<const float> values, span<const float> importance, 
   for (std::size_t at = 0; at < importance.size(); at += chunk) {
     interrupts.check();
     check_importance(importance.subspan(at, std::min(chunk, importance.size() - at)), at);
+  }
+  if (importance.empty() && !values.empty() && needs_importance(f)) {
+    throw error(sqlstate::invalid_parameter_value, std::string("format ") + traits.name + " needs importance",
+                "It has too few levels to keep all weights alike.",
+                "Pass the importance of each weight, or use IQ2_S or IQ1_M.");
   }
   const bool needs_row = !importance.empty() && uses_row_mean_square(f);
   const float row = needs_row ? mean_square(values, interrupts) : 0.0f;

@@ -234,10 +234,22 @@ float positive_error(int top, float inverse, int count, const float* x, const fl
   return total;
 }
 
+// The same for the plain scale. As in the reference, levels below zero, which only numbers below zero have, wrap around
+// in a byte.
+float plain_positive_error(float inverse, int count, const float* x, const float* w) {
+  const float scale = 1.0f / inverse;
+  float total = 0.0f;
+  for (int i = 0; i < count; ++i) {
+    const float difference = x[i] - scale * static_cast<float>(static_cast<std::uint8_t>(nearest_int(inverse * x[i])));
+    total += w[i] * difference * difference;
+  }
+  return total;
+}
+
 // The reciprocal scale with the least error among the plain one and eight neighbors.
 float best_positive_inverse(int top, float high, int count, const float* x, const float* w) {
   float best = static_cast<float>(top) / high;
-  float least = positive_error(top, best, count, x, w);
+  float least = plain_positive_error(best, count, x, w);
   for (int t = -4; t <= 4; ++t) {
     if (t == 0) continue;
     const float inverse = (0.1f * static_cast<float>(t) + static_cast<float>(top)) / high;

@@ -1,12 +1,13 @@
-// IQ1_S, IQ1_M, IQ2_XXS, IQ2_XS, IQ2_S, IQ3_XXS and IQ3_S with vector instructions: the same floats as
-// grid_formats.cpp.
+// IQ1_S, IQ1_M, IQ2_XXS, IQ2_XS, IQ2_S, IQ3_XXS and IQ3_S with vector instructions: the same bytes and
+// floats as grid_formats.cpp.
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "codec/vector_grid_formats.cpp"
 #include <hwy/foreach_target.h>  // must come before highway.h
 
 #include <hwy/highway.h>
 
-#include "codec/grids.hpp"
+#include "codec/grid_encoders.hpp"
+#include "codec/grid_search-inl.hpp"
 #include "codec/scalar.hpp"
 #include "codec/short-inl.hpp"
 #include "codec/vector.hpp"
@@ -58,39 +59,46 @@ void decode(const typename Layout::block& in, float* x) {
   }
 }
 
-template <class Layout>
-constexpr codec codec_of(const format id, const std::uint32_t scales) {
-  return {id, dequantize_run<typename Layout::block, super_block, decode<Layout> >, nullptr, scales, {0}};
+template <class Layout, void (*Encode)(const block_input&, typename Layout::block&)>
+constexpr codec codec_of(format id, std::uint32_t scales) {
+  using block = typename Layout::block;
+  return {
+      id, dequantize_run<block, super_block, decode<Layout> >, quantize_run<block, super_block, Encode>, scales, {0}};
+}
+
+template <class Layout, class Plan>
+constexpr codec codec_of(format id) {
+  return codec_of<Layout, encode_grid<Plan, vector_engine, typename Layout::block> >(id, 1);
 }
 
 }  // namespace
 
 const codec& iq1_s_codec() {
-  static constexpr codec vector = codec_of<iq1_s_layout>(format::IQ1_S, 1);
+  static constexpr codec vector = codec_of<iq1_s_layout, encode_iq1_s<vector_engine> >(format::IQ1_S, 1);
   return vector;
 }
 const codec& iq1_m_codec() {
-  static constexpr codec vector = codec_of<iq1_m_layout>(format::IQ1_M, 0);
+  static constexpr codec vector = codec_of<iq1_m_layout, encode_iq1_m<vector_engine> >(format::IQ1_M, 0);
   return vector;
 }
 const codec& iq2_xxs_codec() {
-  static constexpr codec vector = codec_of<iq2_xxs_layout>(format::IQ2_XXS, 1);
+  static constexpr codec vector = codec_of<iq2_xxs_layout, iq2_xxs_plan>(format::IQ2_XXS);
   return vector;
 }
 const codec& iq2_xs_codec() {
-  static constexpr codec vector = codec_of<iq2_xs_layout>(format::IQ2_XS, 1);
+  static constexpr codec vector = codec_of<iq2_xs_layout, iq2_xs_plan>(format::IQ2_XS);
   return vector;
 }
 const codec& iq2_s_codec() {
-  static constexpr codec vector = codec_of<iq2_s_layout>(format::IQ2_S, 1);
+  static constexpr codec vector = codec_of<iq2_s_layout, iq2_s_plan>(format::IQ2_S);
   return vector;
 }
 const codec& iq3_xxs_codec() {
-  static constexpr codec vector = codec_of<iq3_xxs_layout>(format::IQ3_XXS, 1);
+  static constexpr codec vector = codec_of<iq3_xxs_layout, iq3_xxs_plan>(format::IQ3_XXS);
   return vector;
 }
 const codec& iq3_s_codec() {
-  static constexpr codec vector = codec_of<iq3_s_layout>(format::IQ3_S, 1);
+  static constexpr codec vector = codec_of<iq3_s_layout, iq3_s_plan>(format::IQ3_S);
   return vector;
 }
 

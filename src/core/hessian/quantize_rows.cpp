@@ -256,14 +256,25 @@ void check_weights(format f, span<const float> weights, std::size_t columns, std
   }
 }
 
-// Formats without a choice: each weight to its nearest level.
+// The diagonal of H: how much an error in each column matters by itself.
+std::vector<float> diagonal_of(const input_hessian& hessian) {
+  std::vector<float> diagonal(hessian.columns());
+  for (std::size_t k = 0; k < diagonal.size(); ++k) {
+    const std::size_t panel = k / input_hessian::panel_columns, width = hessian.panel_width(panel);
+    diagonal[k] = hessian.hessian_panel(panel)[k * width + k % input_hessian::panel_columns];
+  }
+  return diagonal;
+}
+
+// Formats without a choice, each weight to its nearest level, and those that are not described as a grid.
 double round_rows(format f, span<const float> weights, std::size_t rows, const input_hessian& hessian, std::byte* out,
                   thread_pool& pool, interrupt_checker& interrupts) {
   const std::size_t columns = hessian.columns();
   const auto bytes = static_cast<std::size_t>(bytes_of(f, columns));
+  const std::vector<float> importance = diagonal_of(hessian);
   std::vector<float> differences(weights.size());
   for (std::size_t row = 0; row < rows; ++row) {
-    quantize(f, weights.subspan(row * columns, columns), {}, out + row * bytes, interrupts);
+    quantize(f, weights.subspan(row * columns, columns), importance, out + row * bytes, interrupts);
     float* difference = &differences[row * columns];
     dequantize(f, {out + row * bytes, bytes}, columns, difference, interrupts);
     for (std::size_t k = 0; k < columns; ++k) difference[k] = weights[row * columns + k] - difference[k];
