@@ -476,8 +476,33 @@ TEST(ArchiveChunk, InterruptsAreChecked) {
   EXPECT_GE(count.checks(), 4);
   countdown stop(3);
   EXPECT_THROW(archive_weights(views, {}, stop), std::domain_error);
-  countdown stop_reading(3);
+  countdown stop_reading(2);
   EXPECT_THROW(read_archived_weights(chunk, {}, plenty, stop_reading), std::domain_error);
+
+  // What was stopped leaves nothing to those who come after it.
+  no_interrupts none;
+  EXPECT_EQ(archive_weights(views, {}, none), chunk);
+  expect_same(read_weights(chunk), atoms);
+}
+
+TEST(ArchiveChunk, IsTheSameWhateverCameBefore) {
+  std::vector<archive_chunk> first;
+  std::vector<archive_chunk> again;
+  const std::vector<std::size_t> sizes = {1, 70, 5000, 40000, 1 << 19};
+  for (const std::size_t size : sizes) first.push_back(chunk_of({f32_atom(normal_weights(size))}));
+  for (std::size_t i = sizes.size(); i-- > 0;) {
+    again.insert(again.begin(), chunk_of({f32_atom(normal_weights(sizes[i]))}));
+    chunk_of({quantized_atom(format::Q8_0, normal_weights(3200))});
+  }
+  EXPECT_EQ(first, again);
+}
+
+TEST(ArchiveChunk, LargerThanAStep) {
+  const std::vector<atom> atoms = {f32_atom(std::vector<float>(5 << 20, 0.1F))};
+  const archive_chunk chunk = chunk_of(atoms);
+  countdown stop(2);
+  EXPECT_THROW(read_archived_weights(chunk, {}, plenty, stop), std::domain_error);
+  expect_same(read_weights(chunk), atoms);
 }
 
 }  // namespace

@@ -16,7 +16,10 @@ namespace {
 constexpr std::size_t head_bytes = 4;
 constexpr unsigned char version = 1;
 constexpr std::size_t step = std::size_t{1} << 20;  // bytes between checks for interrupts
-constexpr int window_log = 17;                      // the largest block of zstd: matches play no part
+// The same of reading, which takes some 10 ms. Contents of this size are decompressed where they are to stay, larger
+// ones in the window of libzstd, from where they are copied.
+constexpr std::size_t read_step = std::size_t{16} << 20;
+constexpr int window_log = 17;  // the largest block of zstd: matches play no part
 
 struct free_contexts {
   void operator()(ZSTD_CCtx* context) const noexcept { ZSTD_freeCCtx(context); }
@@ -32,7 +35,7 @@ std::size_t checked(std::size_t result, const char* state) {
               std::string("libzstd: ") + ZSTD_getErrorName(result) + ".");
 }
 
-compressor make_compressor(std::size_t size) {
+compressor make_compressor() {
   compressor context(ZSTD_createCCtx());
   if (context == nullptr) throw std::bad_alloc();
   const struct {
@@ -43,8 +46,29 @@ compressor make_compressor(std::size_t size) {
   for (const auto& setting : settings) {
     checked(ZSTD_CCtx_setParameter(context.get(), setting.parameter, setting.value), sqlstate::internal_error);
   }
-  checked(ZSTD_CCtx_setPledgedSrcSize(context.get(), size), sqlstate::internal_error);
   return context;
+}
+
+decompressor make_decompressor() {
+  decompressor context(ZSTD_createDCtx());
+  if (context == nullptr) throw std::bad_alloc();
+  checked(ZSTD_DCtx_setParameter(context.get(), ZSTD_d_windowLogMax, window_log), sqlstate::internal_error);
+  return context;
+}
+
+// Contexts are kept for the next chunk, because making one takes as long as coding a small one. They take less than 1
+// MiB, and what an error has left in them is reset.
+ZSTD_CCtx* compressor_of(std::size_t size) {
+  thread_local const compressor context = make_compressor();
+  checked(ZSTD_CCtx_reset(context.get(), ZSTD_reset_session_only), sqlstate::internal_error);
+  checked(ZSTD_CCtx_setPledgedSrcSize(context.get(), size), sqlstate::internal_error);
+  return context.get();
+}
+
+ZSTD_DCtx* reset_decompressor() {
+  thread_local const decompressor context = make_decompressor();
+  checked(ZSTD_DCtx_reset(context.get(), ZSTD_reset_session_only), sqlstate::internal_error);
+  return context.get();
 }
 
 // Contents of one part, up to `step` bytes a call; `end` closes a block, or the frame.
@@ -85,9 +109,7 @@ std::vector<std::byte> decompressed(span<const std::byte> frame, std::size_t mos
                 "Its contents have " + std::to_string(size) + " bytes, more than the " + std::to_string(most_bytes) +
                     " that are allowed.");
   }
-  const decompressor context(ZSTD_createDCtx());
-  if (context == nullptr) throw std::bad_alloc();
-  checked(ZSTD_DCtx_setParameter(context.get(), ZSTD_d_windowLogMax, window_log), sqlstate::internal_error);
+  ZSTD_DCtx* const context = reset_decompressor();
   std::vector<std::byte> contents(static_cast<std::size_t>(size));
   ZSTD_inBuffer from = {frame.data(), frame.size(), 0};
   ZSTD_outBuffer to = {contents.data(), 0, 0};
@@ -95,8 +117,8 @@ std::vector<std::byte> decompressed(span<const std::byte> frame, std::size_t mos
   while (left != 0) {
     interrupts.check();
     const std::size_t before = from.pos + to.pos;
-    to.size = std::min(contents.size(), to.pos + step);
-    left = checked(ZSTD_decompressStream(context.get(), &to, &from), sqlstate::data_corrupted);
+    to.size = std::min(contents.size(), to.pos + read_step);
+    left = checked(ZSTD_decompressStream(context, &to, &from), sqlstate::data_corrupted);
     if (left != 0 && from.pos + to.pos == before) throw_damaged("It is cut short.");
   }
   if (to.pos != contents.size() || from.pos != frame.size()) throw_damaged("Its size is wrong.");
@@ -109,7 +131,7 @@ void throw_damaged(const char* detail) { throw error(sqlstate::data_corrupted, "
 
 archive_chunk compress_contents(column_kind kind, span<const std::byte> contents, span<const std::size_t> part_begins,
                                 interrupt_checker& interrupts) {
-  const compressor context = make_compressor(contents.size());
+  ZSTD_CCtx* const context = compressor_of(contents.size());
   archive_chunk chunk(head_bytes + ZSTD_compressBound(contents.size()) + (part_begins.size() + 1) * 16);
   const unsigned char head[head_bytes] = {'H', 'A', version, static_cast<unsigned char>(kind)};
   std::transform(std::begin(head), std::end(head), chunk.begin(), [](unsigned char c) { return std::byte{c}; });
@@ -118,8 +140,7 @@ archive_chunk compress_contents(column_kind kind, span<const std::byte> contents
   for (std::size_t i = 0; i <= part_begins.size(); ++i) {
     const bool last = i == part_begins.size();
     const std::size_t end = last ? contents.size() : part_begins[i];
-    compress_part(context.get(), contents.subspan(begin, end - begin), last ? ZSTD_e_end : ZSTD_e_flush, to,
-                  interrupts);
+    compress_part(context, contents.subspan(begin, end - begin), last ? ZSTD_e_end : ZSTD_e_flush, to, interrupts);
     begin = end;
   }
   chunk.resize(to.pos);
