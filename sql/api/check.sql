@@ -244,6 +244,10 @@ BEGIN
     IF rows > 0 THEN
       object := found.relation;
       IF changes THEN
+        -- Whoever has just found archived weights that nobody needed is waited for, and needs them then.
+        IF found.relation = 'archived_weights' THEN
+          LOCK TABLE hartonomous.archived_weights IN SHARE ROW EXCLUSIVE MODE;
+        END IF;
         EXECUTE format('DELETE FROM hartonomous.%I t WHERE %s', found.relation, found.condition);
       END IF;
       RETURN NEXT;

@@ -36,6 +36,8 @@ BEGIN ATOMIC
       (1, 'tensor_atoms_archive', 'NOT hartonomous_internal.is_archived(t.model_id, t.revision_id) AND NOT EXISTS ('
          'SELECT FROM hartonomous.model_revisions r JOIN hartonomous.compression_runs c '
          'ON c.revision_id = r.base_revision_id AND c.state = ''running'' WHERE r.revision_id = t.revision_id)'),
+      (2, 'archived_weights', 'NOT EXISTS (SELECT FROM hartonomous.tensor_atoms_archive c '
+         'WHERE c.weights_hash = t.weights_hash)'),
       (1, 'ooda_hypotheses', NULL), (2, 'compression_jobs', NULL), (3, 'compression_runs', NULL),
       (4, 'validation_results', NULL),
       (5, 'calibration_grams', NULL),

@@ -1,7 +1,7 @@
 -- What stays behind when a model is deleted by hand is found, and dropped; nothing else is.
 BEGIN;
 \ir lib/model_files.sql
-SELECT plan(45);
+SELECT plan(50);
 SELECT is_empty('SELECT * FROM check_store()', 'check_store() without a store');
 SELECT is_empty('SELECT * FROM repair_store()', 'repair_store() without a store');
 SELECT import_gguf(little_gguf(), 'kept') AS kept \gset
@@ -91,6 +91,22 @@ SELECT import_gguf(little_gguf(), 'stopped, too') AS stopped \gset
 SELECT start_run(:stopped, 'quantize', 'rewrite', '{}') AS run \gset
 SELECT lives_ok('SELECT repair_store(false, stopped_runs => true)', 'a stopped run is given up on demand');
 SELECT is(state, 'abandoned', '... and says so') FROM compression_runs WHERE run_id = :run;
+
+-- Archived weights that the trigger has not deleted with the last atoms that referred to them.
+CALL archive_model(:stopped);
+SELECT count(*) AS chunks FROM archived_weights \gset
+INSERT INTO archived_weights VALUES ('\x01', '{}', 1, 4, '\x00');
+SELECT results_eq($$SELECT fault, object, rows FROM check_store() WHERE fault = 'orphaned rows'$$,
+  $$VALUES ('orphaned rows', 'archived_weights', 1::bigint)$$, 'archived weights without atoms are found');
+SELECT results_eq('SELECT object, rows FROM repair_store(false)', $$VALUES ('archived_weights', 1::bigint)$$,
+  '... and dropped');
+SELECT is((SELECT count(*) FROM archived_weights), :chunks::bigint, '... and no others');
+TRUNCATE tensor_atoms_archive;
+SELECT results_eq('SELECT object, rows FROM repair_store(false)',
+  format($$VALUES ('archived_weights', %s::bigint)$$, :chunks), 'TRUNCATE leaves them, too');
+SELECT results_eq($$SELECT fault FROM check_store() WHERE fault ~ 'archive'$$,
+  $$VALUES ('missing archive')$$,
+  '... and a model without its atoms');
 
 -- The end.
 SELECT throws_ok('SELECT drop_store()', '2BP01', NULL, 'a store with models is not dropped by mistake');

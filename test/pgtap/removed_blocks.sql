@@ -3,7 +3,7 @@ BEGIN;
 \ir lib/model_files.sql
 \ir lib/language_models.sql
 \ir lib/deep_model.sql
-SELECT plan(48);
+SELECT plan(49);
 SELECT import_gguf(deep_gguf('{3}'), 'deep') AS m \gset
 SELECT export_gguf(:m) AS original \gset
 SELECT add_calibration_set('story', story()) \g /dev/null
@@ -54,6 +54,10 @@ SELECT present(:m) AS three \gset
 SELECT export_gguf(:m) AS file_of_three \gset
 SELECT is(size_of_blocks, 3, 'blocks can be removed again') FROM (
   SELECT gguf_value(metadata, 'llama.block_count')::text::integer AS size_of_blocks FROM models WHERE model_id = :m) t;
+CALL archive_revision(1);
+CALL restore_archived_revision(1);
+SELECT results_eq('SELECT state FROM model_revisions WHERE revision_id = 1', $$VALUES ('backup')$$,
+  'blocks that only a backup has are archived and restored with it');
 SELECT rollback_model(:m, 1) \g /dev/null
 SELECT is(structure(:m), :'structure', 'over three stages back everything is as it was imported');
 SELECT is(md5(export_gguf(:m)), md5(:'original'::bytea), 'and so is the file');

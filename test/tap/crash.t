@@ -289,6 +289,7 @@ subtest 'kill -9 in the middle of an export' => sub {
 
 # Whatever it is killed in, the model is whole, and the same call ends what it began. The lock keeps the exchange from
 # being made before the kill, in case the run is fast.
+unlike $watcher->query('CALL hartonomous.archive_revision(2);'), qr/ERROR/, 'the twin\'s backup has the same weights';
 for my $call ('archive_model', 'restore_archived_model') {
     subtest "kill -9 in the middle of $call" => sub {
         my ($worker, $other) = (session(), session());
@@ -320,7 +321,22 @@ for my $call ('archive_model', 'restore_archived_model') {
         unchanged('kill -9') if $call ne 'archive_model';
         nothing_left('kill -9') if $call ne 'archive_model';
     };
+    next if $call ne 'archive_model';
+    subtest 'kill -9 when what shares archived weights has been dropped' => sub {
+        my $not_shared = 'SELECT count(*) FROM hartonomous.archived_weights w WHERE 2 <> (SELECT count(DISTINCT revision_id)'
+            . ' FROM hartonomous.tensor_atoms_archive c WHERE c.weights_hash = w.weights_hash);';
+        is $watcher->query($not_shared), 0, 'weights are shared';
+        my $worker = session();
+        $worker->query($_) for 'BEGIN;', 'SELECT hartonomous.drop_backup(2);';
+        kill_backend($worker);
+        $watcher = session();
+        is $watcher->query($not_shared), 0, '... and stay so';
+        is $watcher->query('SELECT count(*) FROM hartonomous.check_store();'), 0, 'the store has no faults';
+    };
 }
+like $watcher->query('SELECT hartonomous.rollback_model(2, 2);'), qr/^2$/m, 'the twin\'s backup is restored';
+$watcher->query("SELECT hartonomous.export_gguf(2, '$work/again.gguf');");
+is system('cmp', '-s', "$work/again.gguf", $file), 0, '... as it was imported';
 
 subtest 'after all that' => sub {
     for my $stage ('CALL hartonomous.prune_by_importance(1, 0.9);', 'CALL hartonomous.remove_blocks(1, blocks => \'{0}\');',
@@ -337,6 +353,6 @@ subtest 'after all that' => sub {
 };
 
 my @signals = $server->log_text =~ /terminated by signal (\d+)/g;
-is_deeply \@signals, [9, 9, 9, 9, 9], 'no backend crashed but those that were killed';
+is_deeply \@signals, [9, 9, 9, 9, 9, 9], 'no backend crashed but those that were killed';
 $watcher->close;
 done_testing;
