@@ -1,7 +1,7 @@
 #!/bin/bash
 # Where the disk space of a model goes: one table with the bytes an atom takes besides its weights, for matrices of several
 # widths and formats with atoms of the default size, of one row, and of 256 weights; then the example model as it is and
-# in Q4_K, with atoms of one row (its default) and of 32768 weights.
+# in other formats, with atoms of the default size, of one row, and of 512, 1024 and 32768 weights.
 #
 # Usage: bench/disk.sh [MODEL.gguf]...   further models to measure; needs 500 MB of disk in TMPDIR
 #
@@ -29,17 +29,16 @@ run -f bench/disk.sql
 for width in $WIDTHS; do
   for format in $FORMATS; do
     "$SCRATCH/make_model" "$HARTONOMOUS_TMP/model.gguf" "$format" 1 $((16777216 / width)) "$width"
-    for atom_size in NULL "$width" 256; do
+    for atom_size in NULL 0 256; do
       [ "$atom_size" != 256 ] || [ "$width" = 2048 ] || continue
-      [ "$atom_size" != "$width" ] || [ "$width" -ge 1024 ] || continue
       run -c "SELECT bench.measure('$HARTONOMOUS_TMP/model.gguf', '$width', $atom_size)" >"$SCRATCH/log/measure"
     done
   done
 done
 for model in examples/tiny-stories.gguf "$@"; do
   install -m 644 "$model" "$HARTONOMOUS_TMP/model.gguf"
-  for atom_size in NULL 32768; do
-    for format in '' Q4_K; do
+  for atom_size in NULL 0 512 1024 32768; do
+    for format in '' Q8_0 Q6_K Q4_K Q2_K; do
       run -c "SELECT bench.measure('$HARTONOMOUS_TMP/model.gguf', '$(basename "$model")', $atom_size, nullif('$format', ''))" \
         >"$SCRATCH/log/measure"
     done

@@ -7,10 +7,10 @@ AS $$
 #variable_conflict use_variable
 BEGIN
   PERFORM hartonomous_internal.check_name(model_name);
-  IF atom_size NOT BETWEEN 1 AND 1048576 THEN
+  IF atom_size NOT BETWEEN 0 AND 1048576 THEN
     PERFORM hartonomous_internal.raise_error('22023',
-      format('atom_size must be between 1 and 1048576, not %s', atom_size),
-      hint => 'Leave it out for the default, which is chosen by the length of the rows.');
+      format('atom_size must be between 1 and 1048576, or 0 for a row, not %s', atom_size),
+      hint => 'Leave it out for the default, which is chosen by the shape of each matrix.');
   END IF;
   PERFORM hartonomous.create_store();
   IF EXISTS (SELECT FROM hartonomous.models m WHERE m.model_name = check_import.model_name) THEN
@@ -62,7 +62,7 @@ CREATE FUNCTION hartonomous_internal.begin_import(model_name text, atom_size int
 AS $$
 #variable_conflict use_variable
 BEGIN
-  atom_size := nullif(atom_size, 0);
+  atom_size := nullif(atom_size, -1);
   INSERT INTO hartonomous.models (model_name, architecture, metadata, source_sha256)
     VALUES (begin_import.model_name, hartonomous_internal.gguf_value(properties, 'general.architecture') #>> '{}',
       properties, sha256)
@@ -88,7 +88,7 @@ $$;
 COMMENT ON FUNCTION hartonomous_internal.begin_import(text, integer, jsonb, bytea, text[], text[], text[], text[],
   bigint[], bigint[]) IS
   'makes the rows of a model that is being imported, of its tensors and of its first revision, and the partition for '
-  'its atoms; an atom_size of 0 is the default; 42710 if the model exists';
+  'its atoms; an atom_size of -1 is the default; 42710 if the model exists';
 
 CREATE FUNCTION hartonomous_internal.import_file(source anyelement, container text, config jsonb, tokenizer jsonb,
     tokenizer_config jsonb, pre_tokenizer text, model_name text, atom_size integer)
@@ -115,7 +115,8 @@ BEGIN
              hartonomous_internal.effective_atom_size(NULL, l.row_length, 'F32', l.tensor_shape)))) INTO wasted
     FROM hartonomous.model_layers l WHERE l.model_id = model;
   IF atom_size IS NOT NULL AND wasted > greatest(0.1 * logical_bytes, 1048576) THEN
-    RAISE WARNING 'atoms of % weights take % times the bytes of their weights on disk', atom_size, factor
+    RAISE WARNING 'atoms of % take % times the bytes of their weights on disk',
+      CASE atom_size WHEN 0 THEN 'a row' ELSE atom_size || ' weights' END, factor
       USING HINT
       = format('Without atom_size, the atoms would take about %s times as much.',
         round((physical_bytes - wasted) / logical_bytes, 2));
@@ -150,7 +151,7 @@ BEGIN
   PERFORM hartonomous_internal.check_import(model_name, atom_size);
   SELECT coalesce(jsonb_agg(to_jsonb(f)), '[]') INTO STRICT loaded
     FROM hartonomous_internal.import_file(source, container, config, tokenizer, tokenizer_config, pre_tokenizer,
-      model_name, coalesce(atom_size, 0)) f;
+      model_name, coalesce(atom_size, -1)) f;
   SELECT m.model_id, r.revision_id INTO STRICT model, revision
     FROM hartonomous.models m JOIN hartonomous.model_revisions r USING (model_id)
    WHERE m.model_name = import_model.model_name;

@@ -47,13 +47,19 @@ END;
 COMMENT ON FUNCTION hartonomous_internal.gguf_value(jsonb, text) IS
   'value of a GGUF key in models.metadata; NULL if it is not there';
 
--- What an atom takes on disk besides its weights is little of 32768 weights in any format (docs/manual/store.md). Of
--- narrower matrices each row is an atom, so that small models can be pruned row by row.
-CREATE FUNCTION hartonomous_internal.default_atom_size(row_length bigint) RETURNS integer
+-- What an atom takes on disk besides its weights is little of 32768 weights in any format (docs/manual/store.md). A
+-- matrix of narrow rows stays in 64 atoms at least, so that small models can be pruned, and of one with fewer weights
+-- than such an atom each row is one.
+CREATE FUNCTION hartonomous_internal.default_atom_size(row_length bigint, rows bigint) RETURNS integer
   LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE COST 1
-  RETURN CASE WHEN row_length < 1024 THEN greatest(row_length, 1) ELSE 32768 END;
-COMMENT ON FUNCTION hartonomous_internal.default_atom_size(bigint) IS
-  'number of weights that an atom may have if the import does not say it: a row, or 32768 if rows have 1024 or more';
+  RETURN CASE WHEN row_length >= 1024 THEN 32768
+              WHEN row_length < 1 THEN 1
+              WHEN rows < 32768 / row_length THEN row_length
+              ELSE row_length * greatest(least(32768 / row_length, rows / 64), 1) END;
+COMMENT ON FUNCTION hartonomous_internal.default_atom_size(bigint, bigint) IS
+  'number of weights that an atom of a matrix may have if the import does not say it: 32768; but of rows with '
+  'fewer than '
+  '1024 a 64th of the matrix at most, and a row at least, or if the whole matrix has fewer than 32768';
 
 CREATE FUNCTION hartonomous_internal.rows_of_atom(row_length bigint, atom_size integer) RETURNS bigint
   LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE COST 1
@@ -74,14 +80,16 @@ BEGIN ATOMIC
               ELSE greatest(1, least(row_length, (w.size + f.block_weights - 1) / f.block_weights * f.block_weights))
          END::integer
     FROM hartonomous.formats() f,
-         (SELECT coalesce(wanted, hartonomous_internal.default_atom_size(row_length)) AS size) w,
          (SELECT CASE WHEN cardinality(tensor_shape) > 1 AND tensor_shape[cardinality(tensor_shape)] = row_length
-                      THEN tensor_shape[cardinality(tensor_shape) - 1] ELSE 1 END AS rows) r
+                      THEN tensor_shape[cardinality(tensor_shape) - 1] ELSE 1 END AS rows) r,
+         LATERAL (SELECT CASE wanted WHEN 0 THEN least(row_length, 1048576)
+                         ELSE coalesce(wanted,
+                           hartonomous_internal.default_atom_size(row_length, r.rows)) END AS size) w
    WHERE f.format = storage_format;
 END;
 COMMENT ON FUNCTION hartonomous_internal.effective_atom_size(integer, bigint, text, bigint[]) IS
-  'number of weights in an atom of a tensor: the requested number (NULL: the default) rounded up to whole blocks of a '
-  'row, or rounded down to whole rows, at most those of one of its matrices';
+  'number of weights in an atom of a tensor: the requested number (NULL: the default, 0: a row) rounded up to whole '
+  'blocks of a row, or rounded down to whole rows, at most those of one of its matrices';
 
 CREATE FUNCTION hartonomous_internal.carried_format(tensor_dtype text) RETURNS text
   LANGUAGE sql STABLE STRICT PARALLEL SAFE COST 50

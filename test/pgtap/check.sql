@@ -238,7 +238,7 @@ SELECT import_gguf(
   gguf(ARRAY[
     ROW('big.weight', '{256,400}', 0,
       (SELECT string_agg(lib.le(1065353216 + i::bigint * 7919 % 4000000 + i / 256 * 30000 % 8000000, 4), '' ORDER BY i)
-  FROM generate_series(1, 102400) i))::tensor]), 'noise') AS n \gset
+  FROM generate_series(1, 102400) i))::tensor]), 'noise', atom_size => 0) AS n \gset
 SELECT is(found(:n, format('UPDATE tensor_atoms SET importance_score = %s WHERE model_id = %s', importance, :n)), NULL,
   'importance = ' || importance)
   FROM unnest(

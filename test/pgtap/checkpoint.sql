@@ -117,7 +117,7 @@ SELECT is(store_state(), :'before', 'nothing is left');
 
 -- The example model as a checkpoint. Rows of queries and keys go back where Hugging Face has them.
 \if :has_example_model
-SELECT import_gguf(example_model(), 'example') AS e \gset
+SELECT import_gguf(example_model(), 'example', atom_size => 0) AS e \gset
 CREATE FUNCTION lib.torch_name(name text) RETURNS text LANGUAGE sql IMMUTABLE
   RETURN CASE name WHEN 'token_embd.weight' THEN 'model.embed_tokens.weight' WHEN 'output_norm.weight' THEN
     'model.norm.weight' WHEN 'output.weight' THEN 'lm_head.weight' ELSE
@@ -182,7 +182,7 @@ SELECT results_eq(
   format('SELECT tensor_name, tensor_dtype, tensor_shape FROM file_tensors(export_gguf(%s), ''gguf'') ORDER BY 1', :c),
   $$SELECT tensor_name, tensor_dtype, tensor_shape FROM file_tensors(example_model(), 'gguf') ORDER BY 1$$,
   'the example: the exported file has the same tensors');
-SELECT import_gguf(export_gguf(:c), 'exported') AS x \gset
+SELECT import_gguf(export_gguf(:c), 'exported', atom_size => 0) AS x \gset
 SELECT results_eq(
   format('SELECT tensor_name, atom_sequence, content_hash FROM tensor_atoms WHERE model_id = %s ORDER BY 1, 2', :x),
   format('SELECT tensor_name, atom_sequence, content_hash FROM tensor_atoms WHERE model_id = %s ORDER BY 1, 2', :e),

@@ -6,7 +6,8 @@ SELECT import_gguf(
   gguf(ARRAY[
     ROW('big.weight', '{8,20000}', 0,
       (SELECT string_agg(lib.le(i::bigint * 40503 % 16777216 + 1006632960, 4), '' ORDER BY i)
-  FROM generate_series(1, 160000) i))::tensor, ROW('v.weight', '{6}', 0, f32(1, 2, 3, 4, 5, 6))::tensor]), 'm') AS m
+  FROM generate_series(1, 160000) i))::tensor, ROW('v.weight', '{6}', 0, f32(1, 2, 3, 4, 5, 6))::tensor]), 'm',
+  atom_size => 0) AS m
   \gset
 SELECT holds(:m) AS before, present(:m) AS r1, export_gguf(:m) AS file \gset
 CREATE TABLE lib.places AS SELECT tensor_atom_id, x, y, importance_score, quantize_q8(x, y, importance_score) AS q

@@ -466,8 +466,8 @@ SELECT throws_ok($$SELECT begin_import('little', 1, '{}', '', '{}', '{}', '{}', 
 
 -- Arguments
 SELECT throws_ok(format('SELECT import_gguf(little_gguf(), %s)', arguments), state, NULL, arguments) FROM (VALUES
-  ('''little''', '42710'), ('NULL', '22023'), ('''''', '22023'), ('''x'', 0', '22023'), ('''x'', -1', '22023'),
-    ('''x'', 1048577', '22023')) v (arguments, state);
+  ('''little''', '42710'), ('NULL', '22023'), ('''''', '22023'), ('''x'', -1', '22023'),
+    ('''x'', -2147483648', '22023'), ('''x'', 1048577', '22023')) v (arguments, state);
 SELECT throws_ok($$SELECT import_gguf(NULL::bytea, 'x')$$, '22004', 'the source of a model cannot be NULL',
   'NULL bytea');
 SELECT throws_ok($$SELECT import_gguf(NULL::text, 'x')$$, '22004', NULL, 'NULL path');

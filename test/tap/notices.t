@@ -125,5 +125,7 @@ $session->query('\set VERBOSITY terse');
 unlike $session->query("SELECT hartonomous.import_safetensors(zeros(64, 256), 'few', atom_size => 32);"), qr/WARNING/,
     'a few small atoms do not matter';
 unlike $session->query("SELECT hartonomous.import_safetensors(zeros(4096, 32), 'rows of 32');"), qr/WARNING/,
-    'rows that are short themselves cannot be any longer';
+    'rows that are short themselves are joined';
+says("SELECT hartonomous.import_safetensors(zeros(16384, 32), 'each row', atom_size => 0);",
+    qr/^WARNING:  atoms of a row take [34]\.\d+ times the bytes of their weights on disk$/m);
 done_testing();
