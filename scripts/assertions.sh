@@ -40,11 +40,13 @@ compile_server() {
     CFLAGS=-O1 && make -j"$JOBS" && make install
 }
 
-# Extensions that others made are the installed ones.
+# Extensions that others made are the installed ones. Not what belongs to the installed server: with its llvmjit.so this
+# one would compile expressions by files that it does not have.
 link_extensions() {
   local installed=/usr/lib/postgresql/$PG_MAJOR/bin/pg_config own=$KEPT/pgsql/bin/pg_config file to
   for file in "$("$installed" --pkglibdir)"/*.so "$("$installed" --sharedir)"/extension/*; do
     case $file in
+      */llvmjit.so) continue ;;
       *.so) to=$("$own" --pkglibdir)/${file##*/} ;;
       *) to=$("$own" --sharedir)/extension/${file##*/} ;;
     esac

@@ -2,11 +2,12 @@
 # Nothing here touches the PostgreSQL clusters of the machine.
 #
 # Settings (environment):
-#   PG_CONFIG          the pg_config of the PostgreSQL to use, by its full path; default: that of the Debian release's own
-#                      version
-#   HARTONOMOUS_PG     or its major version, if Debian's packages have it: 17
-#   HARTONOMOUS_JOBS   parallel compilers and tests; default: the number of processors
-#   TMPDIR             where the temporary directory is made; every directory above it must be passable for all users
+#   PG_CONFIG            the pg_config of the PostgreSQL to use, by its full path; default: that of the Debian release's
+#                        own version
+#   HARTONOMOUS_PG       or its major version, if Debian's packages have it: 17
+#   HARTONOMOUS_INSTALL  yes: install the extension into that PostgreSQL as well, which some need (staged_settings)
+#   HARTONOMOUS_JOBS     parallel compilers and tests; default: the number of processors
+#   TMPDIR               where the temporary directory is made; every directory above it must be passable for all users
 
 umask 022
 export LC_ALL=C.UTF-8
@@ -182,10 +183,11 @@ stage_extension() {
   for script in "$ROOT"/test/upgrade/hartonomous--*.sql.gz; do
     gunzip -c "$script" >"$SCRATCH/stage$("$PG_CONFIG" --sharedir)/extension/$(basename "$script" .gz)"
   done
+  [ -z "${HARTONOMOUS_INSTALL:-}" ] || as_root cp -rT --no-preserve=ownership "$SCRATCH/stage" /
 }
 
 # The settings by which a server finds the extension in the stage: PostgreSQL's from version 18 on, before that
-# Debian's.
+# Debian's. None if it is installed as well.
 staged_settings() {
   local known
   known=$("$BINDIR/postgres" --describe-config | cut -f 1)
@@ -194,8 +196,9 @@ staged_settings() {
     echo "dynamic_library_path = '$SCRATCH/stage$("$PG_CONFIG" --pkglibdir):\$libdir'"
   elif grep -qx extension_destdir <<<"$known"; then
     echo "extension_destdir = '$SCRATCH/stage'"
-  else
-    echo "this PostgreSQL finds no extension that is not installed: Debian's does, or version 18 and newer" >&2
+  elif [ -z "${HARTONOMOUS_INSTALL:-}" ]; then
+    echo "This PostgreSQL finds no extension that is not installed; Debian's does, and version 18 and newer." >&2
+    echo "HARTONOMOUS_INSTALL=yes installs it." >&2
     return 1
   fi
 }
