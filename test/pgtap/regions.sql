@@ -255,7 +255,7 @@ SELECT throws_ok(format('SELECT * FROM spatial_statistics(%s)', m), '42704', NUL
 -- The index: for few, not for many
 SELECT import_gguf(
   gguf(ARRAY[ROW('big.weight', '{2,40000}', 0, (SELECT string_agg(lib.le(i::bigint * 40503 % 65536, 4), '' ORDER BY i)
-  FROM generate_series(1, 80000) i))::tensor]), 'big') AS big \gset
+  FROM generate_series(1, 80000) i))::tensor]), 'big', atom_size => 0) AS big \gset
 UPDATE tensor_atoms SET x = atom_sequence % 200 / 2.0, y = atom_sequence / 400.0, importance_score = atom_sequence % 7
   WHERE model_id = :big;
 ANALYZE tensor_atoms;

@@ -3,7 +3,7 @@ BEGIN;
 \ir lib/model_files.sql
 SELECT plan(12);
 SELECT import_gguf(gguf(ARRAY[ROW('token_embd.weight', '{16,3000}', 0, waves(3000, 16, 1))::tensor, ROW('output.weight',
-  '{16,500}', 0, waves(500, 16, 2))::tensor]), 'map') AS model \gset
+  '{16,500}', 0, waves(500, 16, 2))::tensor]), 'map', atom_size => 0) AS model \gset
 SELECT import_gguf(little_gguf(), 'other') AS other \gset
 
 -- Neighbours
