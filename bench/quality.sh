@@ -17,8 +17,6 @@ set -euo pipefail
 MIXTURES=${MIXTURES:-Q2_K Q3_K_M Q4_K_M Q5_K_M}
 METHODS=${METHODS:-plain imatrix imatrix+allocation hessian hessian+allocation hessian+sequence\
  hessian+allocation+sequence hessian+fisher hessian+allocation+fisher hessian+allocation+sequence+fisher}
-LLAMA_CPP=${LLAMA_CPP:-}
-LLAMA_CPP_LIBRARIES=${LLAMA_CPP_LIBRARIES:-$LLAMA_CPP/build/bin}
 N_CTX=256
 [ $# -gt 0 ] || set -- "$ROOT/examples/tiny-stories.gguf" "$ROOT/examples/heldout.txt"
 [ $(($# % 2)) = 0 ] || die "usage: bench/quality.sh [MODEL.gguf TEXT_FILE]..."
@@ -30,17 +28,7 @@ echo "building"
 
 # ---- llama.cpp, if it is there -------------------------------------------------------------------------------------
 
-compile_peer() {
-  local library
-  local -a libraries=()
-  for library in "$LLAMA_CPP_LIBRARIES"/lib{llama,ggml}*.so; do
-    case $library in *-common* | *-cpu* | *-cuda* | *-vulkan*) ;; *) libraries+=("$library") ;; esac
-  done
-  g++ -std=c++17 -O2 -I "$LLAMA_CPP/include" -I "$LLAMA_CPP/ggml/include" "$ROOT/bench/peers/llama_cpp.cpp" \
-    "${libraries[@]}" -Wl,-rpath,"$LLAMA_CPP_LIBRARIES" -o "$SCRATCH/llama_cpp"
-}
-
-peer() { "$SCRATCH/llama_cpp" "$LLAMA_CPP_LIBRARIES" "$@"; }
+. "$ROOT/bench/peers/llama_cpp.sh"
 
 # compare_with_peer METHOD MIXTURE FILE: a line of peers.tsv.
 compare_with_peer() {

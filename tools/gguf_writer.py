@@ -29,11 +29,11 @@ def padding(size):
     return b"\0" * (-size % ALIGNMENT)
 
 
-def tensor_data(array):
-    """(ggml type, bytes): matrices as F16 (numpy rounds to nearest even), vectors as F32."""
+def tensor_data(name, array, widest):
+    """(ggml type, bytes): matrices as F16 (numpy rounds to nearest even), vectors, biases and all if `widest` as F32."""
     import numpy
 
-    if array.ndim == 1:
+    if array.ndim == 1 or name.endswith(".bias") or widest:
         return TENSOR_F32, array.astype("<f4").tobytes()
     half = array.astype("<f2")
     if not numpy.isfinite(half).all():
@@ -41,9 +41,9 @@ def tensor_data(array):
     return TENSOR_F16, numpy.ascontiguousarray(half).tobytes()
 
 
-def write_gguf(path, metadata, tensors):
+def write_gguf(path, metadata, tensors, widest=False):
     """metadata: (key, kind, value) triples; tensors: (name, float32 array) pairs, in file order."""
-    write_packed(path, metadata, [(name, array.shape, *tensor_data(array)) for name, array in tensors])
+    write_packed(path, metadata, [(name, array.shape, *tensor_data(name, array, widest)) for name, array in tensors])
 
 
 def write_packed(path, metadata, tensors):

@@ -6,6 +6,11 @@
 //        llama_cpp LIBRARIES compare BASE.gguf OTHER.gguf TEXT_FILE N_CTX
 //          prints what llama-perplexity --kl-divergence does, as a line of fields that tabs separate: mean and standard
 //          error of the KL divergence from BASE, the ratio of the perplexities, the share of equal first predictions
+//        llama_cpp LIBRARIES logits MODEL.gguf OUTPUT VOCABULARY TOKENS
+//          writes the logits of so many tokens, (i * i * 7 + i * 3 + 1) modulo the size of the vocabulary, as floats
+//        llama_cpp LIBRARIES perplexity MODEL.gguf TEXT_FILE N_CTX OUTPUT
+//          writes what llama-perplexity prints, but with keys and values in F32, and the share of tokens scored whose
+//          prediction is the most probable token, as a line of fields that tabs separate
 // LIBRARIES is the directory of the shared libraries, from which the backends are loaded.
 #include <algorithm>
 #include <cmath>
@@ -117,11 +122,13 @@ int quantize(const char* in, const char* out, const char* file_type, const char*
 
 class network {
  public:
-  network(const char* path, int tokens)
+  network(const char* path, int tokens, ggml_type cache = GGML_TYPE_F16)
       : model_(llama_model_load_from_file(path, llama_model_default_params()), llama_model_free) {
     if (model_ == nullptr) throw std::runtime_error(std::string("cannot load ") + path);
     llama_context_params parameters = llama_context_default_params();
-    parameters.n_ctx = parameters.n_batch = static_cast<std::uint32_t>(tokens);
+    parameters.n_ctx = parameters.n_batch = parameters.n_ubatch = static_cast<std::uint32_t>(tokens);
+    parameters.type_k = parameters.type_v = cache;
+    parameters.flash_attn_type = LLAMA_FLASH_ATTN_TYPE_DISABLED;
     parameters.n_threads = parameters.n_threads_batch = 1;  // more would wait spinning where others work
     context_.reset(llama_init_from_model(model_.get(), parameters));
     if (context_ == nullptr) throw std::runtime_error(std::string("cannot run ") + path);
@@ -146,8 +153,10 @@ class network {
     if (failed != 0) throw std::runtime_error("llama_decode failed");
   }
 
+  const float* logits(int place) const { return llama_get_logits_ith(context_.get(), place); }
+
   std::vector<double> log_probabilities(int place) const {
-    const float* logits = llama_get_logits_ith(context_.get(), place);
+    const float* logits = this->logits(place);
     std::vector<double> log_p(logits, logits + llama_vocab_n_tokens(vocabulary()));
     const double most = *std::max_element(log_p.begin(), log_p.end());
     double sum = 0.0;
@@ -194,40 +203,87 @@ struct totals {
 };
 
 // The second half of each chunk is scored, whose first token is that which begins texts, if the model has one.
-int compare(const char* base_path, const char* other_path, const char* text, const char* length) {
-  const int n_ctx = std::atoi(length);
-  network base(base_path, n_ctx), other(other_path, n_ctx);
-  const std::vector<llama_token> tokens = tokens_of(base.vocabulary(), text);
-  totals sums;
+template <typename Score>
+void for_chunks(const llama_vocab* vocabulary, const char* text, int n_ctx, const Score& score) {
+  const std::vector<llama_token> tokens = tokens_of(vocabulary, text);
   for (std::size_t at = 0; at + static_cast<std::size_t>(n_ctx) <= tokens.size();
        at += static_cast<std::size_t>(n_ctx)) {
     const auto first = tokens.begin() + static_cast<std::ptrdiff_t>(at);
     std::vector<llama_token> chunk(first, first + n_ctx);
     const std::vector<llama_token> spelled = chunk;
-    if (llama_vocab_get_add_bos(base.vocabulary())) chunk[0] = llama_vocab_bos(base.vocabulary());
+    if (llama_vocab_get_add_bos(vocabulary)) chunk[0] = llama_vocab_bos(vocabulary);
+    score(chunk, spelled);
+  }
+}
+
+int perplexity(const char* path, const char* text, const char* length, const char* output) {
+  const int n_ctx = std::atoi(length);
+  network model(path, n_ctx, GGML_TYPE_F32);
+  double count = 0.0, sum = 0.0, hits = 0.0;
+  for_chunks(model.vocabulary(), text, n_ctx, [&](const auto& chunk, const auto& spelled) {
+    model.run(chunk);
+    for (int place = n_ctx / 2; place < n_ctx - 1; ++place) {
+      const auto next = static_cast<std::size_t>(spelled[static_cast<std::size_t>(place) + 1]);
+      const std::vector<double> log_p = model.log_probabilities(place);
+      count += 1.0;
+      sum += log_p[next];
+      hits +=
+          std::max_element(log_p.begin(), log_p.end()) - log_p.begin() == static_cast<std::ptrdiff_t>(next) ? 1.0 : 0.0;
+    }
+  });
+  std::ofstream file(output);
+  file.precision(9);
+  file << std::exp(-sum / count) << '\t' << hits / count << '\n';
+  return file ? 0 : 1;
+}
+
+int compare(const char* base_path, const char* other_path, const char* text, const char* length) {
+  const int n_ctx = std::atoi(length);
+  network base(base_path, n_ctx), other(other_path, n_ctx);
+  totals sums;
+  for_chunks(base.vocabulary(), text, n_ctx, [&](const auto& chunk, const auto& spelled) {
     base.run(chunk);
     other.run(chunk);
     for (int place = n_ctx / 2; place < n_ctx - 1; ++place) {
       const auto next = static_cast<std::size_t>(spelled[static_cast<std::size_t>(place) + 1]);
       sums.add(base.log_probabilities(place), other.log_probabilities(place), next);
     }
-  }
+  });
   sums.print();
   return 0;
 }
 
+// Computed with keys and values in F32.
+int logits(const char* path, const char* output, const char* words, const char* count) {
+  const int vocabulary = std::atoi(words), length = std::atoi(count);
+  std::vector<llama_token> tokens;
+  for (int i = 0; i < length; ++i) tokens.push_back((i * i * 7 + i * 3 + 1) % vocabulary);
+  network model(path, length, GGML_TYPE_F32);
+  model.run(tokens);
+  std::ofstream file(output, std::ios::binary);
+  for (int i = 0; i < length; ++i) {
+    file.write(reinterpret_cast<const char*>(model.logits(i)),
+               static_cast<std::streamsize>(vocabulary * static_cast<int>(sizeof(float))));
+  }
+  return file ? 0 : 1;
+}
+
 int run(int count, char** values) {
   const std::string command = count == 7 ? values[2] : "";
-  if (command != "quantize" && command != "compare") {
+  if (command != "quantize" && command != "compare" && command != "logits" && command != "perplexity") {
     std::fputs(
         "usage: llama_cpp LIBRARIES quantize IN.gguf OUT.gguf FILE_TYPE IMPORTANCE.gguf\n"
-        "       llama_cpp LIBRARIES compare BASE.gguf OTHER.gguf TEXT_FILE N_CTX\n",
+        "       llama_cpp LIBRARIES compare BASE.gguf OTHER.gguf TEXT_FILE N_CTX\n"
+        "       llama_cpp LIBRARIES logits MODEL.gguf OUTPUT VOCABULARY TOKENS\n"
+        "       llama_cpp LIBRARIES perplexity MODEL.gguf TEXT_FILE N_CTX OUTPUT\n",
         stderr);
     return 2;
   }
   llama_log_set(log_errors, nullptr);
   ggml_backend_load_all_from_path(values[1]);
   llama_backend_init();
+  if (command == "perplexity") return perplexity(values[3], values[4], values[5], values[6]);
+  if (command == "logits") return logits(values[3], values[4], values[5], values[6]);
   return command == "quantize" ? quantize(values[3], values[4], values[5], values[6])
                                : compare(values[3], values[4], values[5], values[6]);
 }

@@ -1,9 +1,9 @@
 // Forward and backward passes of language models, whose weights are read a panel of rows at a time.
 //
 // Architectures are defined in src/core/architecture and tensors have GGUF's names. The arithmetic is llama.cpp's in
-// float32: RMSNorm, rotary positions, grouped-query attention, SwiGLU, optional biases, tied output.
-// Sources: GGUF's and llama.cpp's definitions (docs/manual/evaluate.md); GQA (Ainslie et al. 2023), SwiGLU (Shazeer
-// 2020).
+// float32: RMSNorm, rotary positions, grouped-query attention, SwiGLU, optional biases, tied output, and the variants
+// of these that hyperparameters.hpp names. Sources: GGUF's and llama.cpp's definitions (docs/manual/evaluate.md); GQA
+// (Ainslie et al. 2023), SwiGLU (Shazeer 2020).
 //
 // Errors of all functions: 0A000 if the architecture or one of its features is not supported; 55000 if a tensor or a
 // key is missing or has the wrong shape; 22023 if a token or a length is out of range.
@@ -26,6 +26,7 @@ namespace hartonomous {
 
 namespace network_detail {
 struct batch;
+struct rope_factors;
 class compute_context;
 }  // namespace network_detail
 
@@ -87,7 +88,7 @@ class transformer {
 
   // The steps of run(), for callers that keep the states of more tokens than fit into one run: the embeddings of
   // tokens, and one block, which changes the states. `states` is tokens x width; sequences have no caches.
-  void embed(span<const token_id> tokens, float* states);
+  void embed(span<const token_sequence> sequences, float* states);
   void run_block(std::uint32_t block, span<const token_sequence> sequences, float* states);
 
   // The backward pass of the loss that is the sum over tokens of the cross entropy of the next token, whose label is
@@ -96,11 +97,11 @@ class transformer {
   //
   // First the states after the last block, draws.size() x width: with each a number in [0, 1), the label is the first
   // token at which the cumulative probability exceeds it. `gradients` becomes the gradient by the states. Returns the
-  // labels.
+  // labels. Error 0A000 if the model has parts that there are no gradients of.
   std::vector<token_id> sampled_loss_gradient(const float* states, span<const double> draws, float* gradients);
   // Then block after block, from the last one on: runs a block again from the states before it, which stay as they are,
   // and turns the gradient by the states after it into that by the states before it. Sequences have no caches. Error
-  // 0A000 if the block has experts.
+  // 0A000 if the block has experts or other parts that there are no gradients of.
   void run_block_backward(std::uint32_t block, span<const token_sequence> sequences, const float* states,
                           const output_gradients& outputs, float* gradients);
   // Bytes that either allocates, for that many tokens in sequences of at most `longest` tokens.
@@ -124,6 +125,10 @@ class transformer {
   void check_tensors();
   void check_sequences(span<const token_sequence> sequences) const;
   void check_tokens(span<const token_id> tokens) const;
+  void check_gradients() const;
+  void read_rope_factors();
+  // Adds rows of an embedding to the states, or writes them.
+  void look_up(const std::string& tensor, span<const std::uint32_t> numbers, bool add, float* states);
   void run_block(std::uint32_t block, network_detail::batch& b);
   // `row` may change the logits of columns first to first + count, on any thread; `panel` sees them all, if it is set.
   struct logit_visitor {
@@ -136,7 +141,7 @@ class transformer {
   std::unique_ptr<network_detail::compute_context> compute_;
   std::uint32_t vocabulary_ = 0;
   std::string output_;  // name of the output matrix
-  std::vector<float> rope_factors_;
+  std::unique_ptr<network_detail::rope_factors> rope_factors_;
 };
 
 // The logits of some states, a panel of the vocabulary at a time. They are the log-probabilities of the next token up

@@ -234,8 +234,8 @@ AS $$
 #variable_conflict use_variable
 BEGIN
   sizes := hartonomous_internal.check_structures(model, kind);
-  IF kind = 'heads' AND sizes.architecture = 'qwen2' THEN
-    PERFORM hartonomous_internal.raise_error('0A000', 'a qwen2 model cannot have fewer heads',
+  IF kind = 'heads' AND sizes.architecture IN ('qwen2', 'qwen2moe', 'starcoder2') THEN
+    PERFORM hartonomous_internal.raise_error('0A000', format('a %s model cannot have fewer heads', sizes.architecture),
       'llama.cpp loads only models of this architecture whose heads together are as wide as the embedding.');
   END IF;
   structures := hartonomous_internal.structure_count(kind, sizes);

@@ -3,9 +3,11 @@
 
 CREATE TYPE hartonomous_internal.network_sizes AS (
   architecture text, blocks integer, heads integer, kv_heads integer, head_size integer, feed_forward integer,
-  experts integer, experts_used integer, vocabulary integer
+  experts integer, experts_used integer, vocabulary integer, fixed text[]
 );
-COMMENT ON TYPE hartonomous_internal.network_sizes IS 'the sizes of a language model; experts are 0 if it has none';
+COMMENT ON TYPE hartonomous_internal.network_sizes IS
+  'the sizes of a language model; experts are 0 if it has none; fixed: kinds of structures that it cannot do without, '
+  'and "repair" if no block can make up for others';
 
 CREATE FUNCTION hartonomous_internal.network_sizes(model integer) RETURNS hartonomous_internal.network_sizes
   AS 'MODULE_PATHNAME' LANGUAGE C STABLE PARALLEL UNSAFE COST 5000;
@@ -62,7 +64,9 @@ BEGIN ATOMIC
                  ('heads', 'attn_q.weight', 'rows'), ('heads', 'attn_k.weight', 'rows'),
                  ('heads', 'attn_v.weight', 'rows'), ('heads', 'attn_output.weight', 'columns'),
                  ('heads', 'attn_q.bias', 'columns'), ('heads', 'attn_k.bias', 'columns'),
-                 ('heads', 'attn_v.bias', 'columns'),
+                 ('heads', 'attn_v.bias', 'columns'), ('heads', 'attn_sinks.weight', 'columns'),
+                 ('experts', 'ffn_gate_inp.bias', 'columns'), ('experts', 'ffn_gate_exps.bias', 'rows'),
+                 ('experts', 'ffn_up_exps.bias', 'rows'), ('experts', 'ffn_down_exps.bias', 'rows'),
                  ('experts', 'ffn_gate_inp.weight', 'rows'), ('experts', 'ffn_gate_exps.weight', 'rows'),
                  ('experts', 'ffn_up_exps.weight', 'rows'), ('experts', 'ffn_down_exps.weight', 'rows'),
                  ('vocabulary', 'token_embd.weight', 'rows'), ('vocabulary', 'output.weight', 'rows'),
@@ -105,7 +109,10 @@ DECLARE
   structures constant integer := hartonomous_internal.structure_count(kind, sizes);
   unfit text;
 BEGIN
-  IF structures = 0 THEN
+  IF kind = ANY (sizes.fixed) THEN
+    PERFORM hartonomous_internal.raise_error('0A000',
+      format('%s of a model of architecture %s cannot be removed', kind, sizes.architecture));
+  ELSIF structures = 0 THEN
     PERFORM hartonomous_internal.raise_error('22023',
       format('model "%s" has no %s that can be removed', model::hartonomous.regmodel, kind),
       CASE WHEN kind = 'neurons' THEN 'Its feed-forward networks are experts.' END);
@@ -120,8 +127,8 @@ BEGIN
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.check_structures(integer, text) IS
-  'the sizes of a model that has structures of a kind; 22023 if it has none, or there is no such kind, 55000 if its '
-  'tensors do not fit';
+  'the sizes of a model that has structures of a kind; 22023 if it has none, or there is no such kind, 0A000 if they '
+  'cannot be removed, 55000 if its tensors do not fit';
 
 -- Without any activations, a structure is worth the product of the norms of its parts: a neuron whose output nobody
 -- reads contributes as little as one that is never active.
@@ -139,7 +146,7 @@ BEGIN
         CROSS JOIN LATERAL hartonomous_internal.matrix_energies(model, t.layer_name, 1) m
         CROSS JOIN LATERAL unnest(CASE t.side WHEN 'rows' THEN m.of_rows ELSE m.of_columns END)
           WITH ORDINALITY e (energy, n)
-       WHERE cardinality(t.tensor_shape) > 1
+       WHERE cardinality(t.tensor_shape) > 1 AND t.layer_name LIKE '%.weight'
        GROUP BY 1, 2, 3)
     SELECT p.block, p.structure,
            CASE WHEN bool_or(p.energy = 0) THEN 0 ELSE exp(sum(ln(nullif(p.energy, 0))) / 2) END

@@ -117,7 +117,10 @@ BEGIN
   SELECT p.layer_name INTO factored
     FROM unnest(plan) p
     JOIN hartonomous_internal.stored_forms(parent, hartonomous_internal.live_base(parent)) f USING (layer_id) LIMIT 1;
-  IF factored IS NOT NULL THEN
+  IF cardinality(plan) > 0 AND NOT required
+     AND 'repair' = ANY ((hartonomous_internal.network_sizes(parent)).fixed) THEN
+    RETURN '{}';
+  ELSIF factored IS NOT NULL THEN
     IF required THEN
       PERFORM hartonomous_internal.raise_error('0A000',
         format('tensor "%s" is factored and cannot be changed', factored),
@@ -130,5 +133,6 @@ END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.repair_plan(integer, integer[], text, integer, double precision, boolean) IS
   'a plan for a student with only some blocks, the last one before each gap of which is repaired by a corpus; {} if a '
-  'tensor is factored, unless that is required: then 0A000, and 22023 if the first block is left out; 22023 if damping '
+  'tensor is factored or the architecture does not allow it, unless that is required: then 0A000, and 22023 if the '
+  'first block is left out; 22023 if damping '
   'is not above 0';

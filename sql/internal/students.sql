@@ -15,6 +15,47 @@ END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.check_ratio(double precision) IS '22023 if a ratio is not in (0, 1]';
 
+-- Which blocks attend in a window follows from their numbers unless the file has a list, which a model with other
+-- blocks needs. What else follows from the numbers or the number of blocks has no key.
+CREATE FUNCTION hartonomous_internal.with_window_pattern(metadata jsonb, architecture text, blocks integer,
+    of_blocks integer)
+  RETURNS jsonb
+  LANGUAGE plpgsql IMMUTABLE PARALLEL SAFE COST 1000
+  SET search_path = pg_catalog, pg_temp
+AS $$
+#variable_conflict use_variable
+DECLARE
+  key constant text := architecture || '.attention.sliding_window_pattern';
+  others constant jsonb := (SELECT coalesce(jsonb_agg(e.kv ORDER BY e.n), '[]')
+                              FROM jsonb_array_elements(metadata -> 'kv') WITH ORDINALITY e (kv, n)
+                             WHERE e.kv ->> 'key' <> key);
+  given constant jsonb := (SELECT e.kv -> 'value' FROM jsonb_array_elements(metadata -> 'kv') e (kv)
+                            WHERE e.kv ->> 'key' = key LIMIT 1);
+  period integer := CASE architecture WHEN 'gemma2' THEN 2 WHEN 'gemma3' THEN 6 WHEN 'gpt-oss' THEN 2
+                                      WHEN 'olmo2' THEN 4 END;
+BEGIN
+  IF architecture = 'smollm3'
+     OR architecture = 'gemma2' AND 46 IN (blocks, of_blocks) OR architecture = 'gemma3' AND 62 IN (blocks, of_blocks)
+  THEN
+    PERFORM hartonomous_internal.raise_error('0A000',
+      format('a model of architecture %s cannot have %s of its %s blocks', architecture, blocks, of_blocks),
+      CASE WHEN architecture = 'smollm3' THEN 'Every fourth block has no rotary positions, whatever blocks there are.'
+           ELSE 'The scale of its attention follows from the number of blocks.' END);
+  END IF;
+  IF period IS NULL OR jsonb_typeof(given) = 'array' THEN
+    RETURN metadata;
+  END IF;
+  period := coalesce((given #>> '{}')::integer, period);
+  RETURN jsonb_set(metadata, '{kv}', others || jsonb_build_array(jsonb_build_object('key', key, 'type', 'array',
+    'element', 'bool', 'value', (SELECT jsonb_agg(period = 0 OR b % nullif(period, 0) < period - 1 ORDER BY b)
+                                   FROM generate_series(0, of_blocks - 1) b))));
+END
+$$;
+COMMENT ON FUNCTION hartonomous_internal.with_window_pattern(jsonb, text, integer, integer) IS
+  'metadata of a GGUF model with a list of the blocks whose attention has a window, if its architecture has '
+  'such; 0A000 '
+  'if it would not be the same with that many of its blocks';
+
 -- Adapts the header to the blocks of a student: the block count, and each list with one entry per block, of which only
 -- the entries of the kept blocks remain. (Lists under rope.* are left alone: rope.dimension_sections always has four
 -- entries.)
@@ -28,6 +69,9 @@ AS $$
 DECLARE
   entry record;
 BEGIN
+  IF cardinality(blocks) <> of_blocks THEN
+    metadata := hartonomous_internal.with_window_pattern(metadata, architecture, cardinality(blocks), of_blocks);
+  END IF;
   FOR entry IN
     SELECT ARRAY['kv', (e.n - 1)::text, 'value'] AS path, e.kv
       FROM jsonb_array_elements(metadata -> 'kv') WITH ORDINALITY e (kv, n)
@@ -46,7 +90,7 @@ END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.student_metadata(jsonb, text, integer[], integer) IS
   'metadata of a GGUF model with only some of its blocks, in the given order: block_count, and lists with one '
-  'entry per block';
+  'entry per block; 0A000 if what the others compute would change';
 
 -- Prevents changes to the parent while it is copied: other stages wait for its lock, plain writers for its partition.
 CREATE FUNCTION hartonomous_internal.lock_parent(parent integer, nowait boolean) RETURNS void

@@ -246,8 +246,9 @@ HARTONOMOUS_FUNCTION(network_sizes) {
                           Int32GetDatum(static_cast<int32>(config.feed_forward)),
                           Int32GetDatum(static_cast<int32>(config.experts)),
                           Int32GetDatum(static_cast<int32>(config.experts_used)),
-                          Int32GetDatum(static_cast<int32>(vocabulary))};
-  const bool nulls[9] = {};
+                          Int32GetDatum(static_cast<int32>(vocabulary)),
+                          text_array(fixed_structures(config))};
+  const bool nulls[10] = {};
   return composite_datum(fcinfo, values, nulls);
 }
 

@@ -123,8 +123,8 @@ SELECT throws_ok(format('SELECT perplexity(%s, story(), 32)',
     import_gguf(routed_gguf('{"expert_used_count": 5}'), 'five')),
   '55000', '5 experts of 4 cannot be used', 'more experts than there are');
 SELECT throws_ok(format('SELECT perplexity(%s, story(), 32)',
-    import_gguf(llama_gguf(1, '{}', ARRAY[kv_u32('llama.expert_count', 8)]), 'mixtral')),
-  '0A000', 'models of architecture llama with experts cannot be run', 'experts of another architecture');
+    import_gguf(qwen_gguf('qwen3', sizes('{"expert_count": 8}'), '{}', '{}'), 'expert qwen3')),
+  '0A000', 'models of architecture qwen3 with experts cannot be run', 'experts of an architecture that has none');
 -- Students with fewer experts. Nothing is left of the router's row of expert 2 or 3; of equal scores the first is kept.
 SELECT is(count(*), 4::bigint, 'each expert has a score') FROM structure_scores(:m, 'experts');
 SELECT perplexity(:m, story(), 32) AS p \gset

@@ -48,7 +48,7 @@ class plain_network {
   plain_network(gguf_tensors& tensors, const hyperparameters& config) : tensors_(tensors), c_(config) {
     std::vector<float> factors;
     if (tensors.find("rope_freqs.weight")) factors = tensors.matrices().at("rope_freqs.weight").values;
-    angles_ = std::make_unique<network_detail::rope_table>(config, factors, 0, config.context);
+    angles_ = std::make_unique<network_detail::rope_table>(config.rope, config.context, factors, 0, config.context);
   }
 
   // The sum of the cross entropies of the labels.
@@ -205,7 +205,7 @@ backward_result backward(tensor_source& tensors, const hyperparameters& config,
     all.insert(all.end(), w.begin(), w.end());
   }
   std::vector<std::vector<float>> streams(1, std::vector<float>(all.size() * config.width));
-  network.embed(all, streams.front().data());
+  network.embed(sequences, streams.front().data());
   for (std::uint32_t b = 0; b < config.blocks; ++b) {
     streams.push_back(streams.back());
     network.run_block(b, sequences, streams.back().data());

@@ -90,7 +90,7 @@ TEST(CalibrationGradients, AreSumsOverTheTokensOfAllWindows) {
   const std::vector<token_sequence> windows = {
       {{tokens.data(), 16}}, {{tokens.data() + 16, 16}}, {{tokens.data() + 32, 8}}};
   std::vector<std::vector<float>> streams(1, std::vector<float>(tokens.size() * config.width));
-  network.embed(tokens, streams.front().data());
+  network.embed(windows, streams.front().data());
   for (std::uint32_t b = 0; b < config.blocks; ++b) {
     streams.push_back(streams.back());
     network.run_block(b, windows, streams.back().data());

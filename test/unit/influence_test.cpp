@@ -49,9 +49,9 @@ TEST_F(Influence, IsTheMeanOfOneMinusTheCosine) {
   const std::vector<token_id> tokens = some_tokens(12);
   const std::size_t width = network_.config().width;
   std::vector<float> before(12 * width);
-  network_.embed(tokens, before.data());
-  std::vector<float> after = before;
   const token_sequence sequence[] = {{tokens, nullptr}};
+  network_.embed(sequence, before.data());
+  std::vector<float> after = before;
   network_.run_block(1, sequence, after.data());
   double sum = 0.0;
   for (std::size_t t = 0; t < 12; ++t) {

@@ -313,13 +313,13 @@ TEST(Hyperparameters, DefaultsAndKeys) {
 }
 
 TEST(Hyperparameters, WhatIsNotKnownIsRefused) {
-  EXPECT_EQ(config_state("general.architecture", "string", "\"gpt2\""), "0A000");
+  EXPECT_EQ(config_state("general.architecture", "string", "\"bert\""), "0A000");
   EXPECT_EQ(config_state("general.architecture", "", ""), "0A000");
-  EXPECT_EQ(config_state("llama.expert_count", "u32", "8"), "0A000");
+  EXPECT_EQ(config_state("llama.expert_count", "u32", "8"), "55000") << "how many are used is missing";
   EXPECT_EQ(config_state("llama.expert_count", "u32", "0"), "00000");
   EXPECT_EQ(config_state("llama.attention.sliding_window", "u32", "4"), "0A000");
   EXPECT_EQ(config_state("llama.attention.sliding_window", "u32", "8"), "00000") << "no less than the context";
-  EXPECT_EQ(config_state("llama.rope.scaling.type", "string", "\"longrope\""), "0A000");
+  EXPECT_EQ(config_state("llama.rope.scaling.type", "string", "\"ntk\""), "0A000");
   EXPECT_EQ(config_state("llama.attention.head_count_kv", "array", "[2,4]"), "0A000");
   EXPECT_EQ(config_state("llama.attention.value_length", "u32", "8"), "0A000");
 }
@@ -338,8 +338,13 @@ TEST(Hyperparameters, Experts) {
   EXPECT_EQ(changed("expert_group_count", 1), "00000");
   EXPECT_EQ(changed("expert_group_count", 2), "0A000");
   gguf_metadata metadata = gguf_tensors(golden + "random-qwen3moe.gguf").metadata();
+  metadata.set_float("qwen3moe.expert_weights_scale", 1.0F);
+  EXPECT_EQ(state_of([&] { read_hyperparameters(metadata); }), "00000");
   metadata.set_float("qwen3moe.expert_weights_scale", 2.5F);
   EXPECT_EQ(state_of([&] { read_hyperparameters(metadata); }), "0A000");
+  metadata.set_float("qwen3moe.expert_weights_scale", 0.0F);
+  metadata.set_uint32("qwen3moe.expert_gating_func", 2);
+  EXPECT_EQ(state_of([&] { read_hyperparameters(metadata); }), "0A000") << "sigmoids";
 }
 
 TEST(Hyperparameters, WhatMakesNoSenseIsRefused) {

@@ -16,7 +16,7 @@ double magnitude(double factor, double given) {
   c.rope.scaling = rope_scaling::yarn;
   c.rope.factor = factor;
   c.rope.magnitude = given;
-  return static_cast<double>(*network_detail::rope_table(c, {}, 0, 1).cosines(0));
+  return static_cast<double>(*network_detail::rope_table(c.rope, 0, {}, 0, 1).cosines(0));
 }
 
 TEST(Rope, YarnMultipliesWithWhatTheFactorImplies) {

@@ -78,7 +78,8 @@ std::vector<float> embedded(transformer& network, const std::vector<std::vector<
   std::vector<token_id> all;
   for (const auto& text : texts) all.insert(all.end(), text.begin(), text.end());
   std::vector<float> states(all.size() * network.config().width);
-  network.embed(all, states.data());
+  const token_sequence whole = {all};
+  network.embed({&whole, 1}, states.data());
   return states;
 }
 

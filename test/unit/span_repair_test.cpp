@@ -79,7 +79,8 @@ std::vector<float> stream_of(deep_model& model, const std::vector<std::uint32_t>
   transformer network(model.config, model.tensors, 1, 1 << 20, none);
   const std::vector<token_id> tokens = some_tokens();
   std::vector<float> states(length * width);
-  network.embed(tokens, states.data());
+  const token_sequence whole = {tokens};
+  network.embed({&whole, 1}, states.data());
   std::vector<token_sequence> windows;
   for (std::size_t at = 0; at < length; at += n_ctx) {
     windows.push_back({{tokens.data() + at, std::min<std::size_t>(n_ctx, length - at)}, nullptr});

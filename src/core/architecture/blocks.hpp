@@ -1,9 +1,11 @@
-// The block of llama and its successors: attention, then a feed-forward network, each applied to the RMSNorm of the
-// residual stream and added to it.
+// Hyperparameters that several architectures have.
 #pragma once
 
+#include <cstdint>
+#include <optional>
 #include <vector>
 
+#include "architecture/keys.hpp"
 #include "network/block_pass.hpp"
 
 namespace hartonomous::architecture_detail {
@@ -15,15 +17,13 @@ inline constexpr named_size dense_sizes[] = {
     {"feed_forward_length", "intermediate_size", &hyperparameters::feed_forward},
     {"attention.head_count", "num_attention_heads", &hyperparameters::heads}};
 
-std::vector<expected_tensor> dense_block_tensors(const hyperparameters& config);
-void run_dense_block(network_detail::block_pass& pass);
+// The number of experts, which may be 0, and how many are used; each has the inner width of the model.
+void read_experts(const keys& key, hyperparameters& config);
 
-// The same, with an RMSNorm of each head's query and key before they are rotated.
-std::vector<expected_tensor> dense_block_tensors_with_head_norms(const hyperparameters& config);
-void run_dense_block_with_head_norms(network_detail::block_pass& pass);
+// The window and the blocks that have it: all but every `period`th one, unless the file says otherwise.
+void read_window(const keys& key, std::optional<std::uint32_t> usual_window, std::uint32_t period,
+                 hyperparameters& config);
 
-// The same, with experts instead of one feed-forward network.
-std::vector<expected_tensor> routed_block_tensors_with_head_norms(const hyperparameters& config);
-void run_routed_block_with_head_norms(network_detail::block_pass& pass);
+float real_or(const keys& key, const char* name, double otherwise);
 
 }  // namespace hartonomous::architecture_detail

@@ -16,13 +16,16 @@ using architecture_detail::not_supported;
 
 void read_scaling(const keys& key, hyperparameters& c) {
   const std::string type = key.text("rope.scaling.type").value_or("linear");
-  if (type != "none" && type != "linear" && type != "yarn") {
-    not_supported("position scaling \"" + type + "\" is not known");
+  c.long_factors = type == "longrope" && c.architecture->parts.long_factors;
+  if (type != "none" && type != "linear" && type != "yarn" && !c.long_factors) {
+    not_supported("position scaling \"" + type + "\" is not known to models of architecture " + c.architecture->name);
   }
   double factor = key.real("rope.scaling.factor").value_or(key.real("rope.scale_linear").value_or(0.0));
   if (factor < 0.0) broken("the factor of position scaling is negative");
   if (type == "none" || factor == 0.0) factor = 1.0;
-  c.rope.scaling = type == "yarn" ? rope_scaling::yarn : type == "linear" ? rope_scaling::linear : rope_scaling::none;
+  c.rope.scaling = type == "yarn"   ? rope_scaling::yarn
+                   : type == "none" ? rope_scaling::none
+                                    : rope_scaling::linear;  // also with factors of its own, as those of longrope
   c.rope.factor = factor;
   c.rope.original_context = key.positive("rope.scaling.original_context_length", c.context);
   c.rope.magnitude = key.real("rope.scaling.attn_factor");
@@ -69,7 +72,7 @@ void read_heads(const keys& key, hyperparameters& c) {
   c.attention_scale = static_cast<float>(scale != 0.0 ? scale : 1.0 / std::sqrt(static_cast<double>(c.head_size)));
 }
 
-void check_experts(const keys& key, const hyperparameters& c) {
+void read_routing(const keys& key, hyperparameters& c) {
   if (c.experts == 0) {
     if (key.number("expert_count").value_or(0) == 0) return;
     not_supported(std::string("models of architecture ") + c.architecture->name + " with experts cannot be run");
@@ -78,8 +81,20 @@ void check_experts(const keys& key, const hyperparameters& c) {
     broken(std::to_string(c.experts_used) + " experts of " + std::to_string(c.experts) + " cannot be used");
   }
   if (key.number("expert_group_count").value_or(0) > 1) not_supported("experts in groups are not known");
-  const double scale = key.real("expert_weights_scale").value_or(0.0);
-  if (scale != 0.0 && scale != 1.0) not_supported("scaled weights of experts are not known");
+  const router_weights weights = c.architecture->parts.router;
+  // Numbers of GGUF: 1 is the softmax of all experts, 3 that of the chosen ones.
+  const std::uint32_t function = key.number("expert_gating_func").value_or(0);
+  if (function != 0 && function != (weights == router_weights::softmax ? 3 : 1)) key.refuse("expert_gating_func");
+  const bool shares = weights == router_weights::shares;
+  if (weights != router_weights::softmax && key.flag("expert_weights_norm").value_or(shares) != shares) {
+    key.refuse("expert_weights_norm");
+  }
+}
+
+// A window that is not shorter than the context is none.
+void check_window(const keys& key, const hyperparameters& c) {
+  const std::uint32_t window = key.number("attention.sliding_window").value_or(0);
+  if (window != 0 && window < c.context) not_supported("attention in a sliding window is not known");
 }
 
 }  // namespace
@@ -89,12 +104,15 @@ hyperparameters read_hyperparameters(const gguf_metadata& metadata) {
   c.architecture = &architecture_detail::find_architecture(metadata.get_string("general.architecture").value_or(""));
   const keys key(metadata, c.architecture->name);
   for (const named_size& size : c.architecture->sizes) c.*size.value = key.positive(size.key);
-  c.epsilon = static_cast<float>(key.required_real("attention.layer_norm_rms_epsilon"));
-  check_experts(key, c);
-  const std::uint32_t window = key.number("attention.sliding_window").value_or(0);
-  if (window != 0 && window < c.context) not_supported("attention in a sliding window is not known");
+  c.epsilon = static_cast<float>(key.required_real(c.architecture->parts.norm == norm_kind::layer
+                                                       ? "attention.layer_norm_epsilon"
+                                                       : "attention.layer_norm_rms_epsilon"));
   read_heads(key, c);
-  read_rope(key, c);
+  if (!c.architecture->parts.learned_positions) read_rope(key, c);
+  if (c.architecture->read_more != nullptr) c.architecture->read_more(key, c);
+  read_routing(key, c);
+  if (!key.was_read("attention.sliding_window")) check_window(key, c);
+  key.check_others();
   return c;
 }
 

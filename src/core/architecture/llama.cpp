@@ -1,5 +1,5 @@
-// llama: rotary positions rotate pairs of adjacent numbers, all of a head. For Llama 1 to 3, Mistral, and models
-// converted to llama.
+// llama: rotary positions rotate pairs of adjacent numbers, all of a head. For Llama 1 to 3, Mistral, Mixtral, whose
+// feed-forward networks are experts, and models converted to llama.
 #include "architecture/blocks.hpp"
 #include "architecture/registry.hpp"
 
@@ -8,9 +8,14 @@ namespace {
 
 constexpr checkpoint_class classes[] = {{"LlamaForCausalLM", false}, {"MistralForCausalLM", true}};
 
+constexpr block_parts parts() {
+  block_parts p;
+  p.long_factors = true;
+  return p;
+}
+
 }  // namespace
 
-const network_architecture llama = {
-    "llama", classes, dense_sizes, rope_pairs::adjacent, true, dense_block_tensors, run_dense_block};
+const network_architecture llama = {"llama", classes, dense_sizes, rope_pairs::adjacent, true, parts(), read_experts};
 
 }  // namespace hartonomous::architecture_detail

@@ -9,7 +9,6 @@ constexpr checkpoint_class classes[] = {{"Qwen2ForCausalLM", false}};
 
 }  // namespace
 
-const network_architecture qwen2 = {
-    "qwen2", classes, dense_sizes, rope_pairs::halves, false, dense_block_tensors, run_dense_block};
+const network_architecture qwen2 = {"qwen2", classes, dense_sizes, rope_pairs::halves, false};
 
 }  // namespace hartonomous::architecture_detail

@@ -7,14 +7,14 @@ namespace {
 
 constexpr checkpoint_class classes[] = {{"Qwen3ForCausalLM", false}};
 
+constexpr block_parts parts() {
+  block_parts p;
+  p.heads = head_norms::each;
+  return p;
+}
+
 }  // namespace
 
-const network_architecture qwen3 = {"qwen3",
-                                    classes,
-                                    dense_sizes,
-                                    rope_pairs::halves,
-                                    false,
-                                    dense_block_tensors_with_head_norms,
-                                    run_dense_block_with_head_norms};
+const network_architecture qwen3 = {"qwen3", classes, dense_sizes, rope_pairs::halves, false, parts()};
 
 }  // namespace hartonomous::architecture_detail

@@ -17,14 +17,14 @@ constexpr named_size sizes[] = {
     {"expert_used_count", "num_experts_per_tok", &hyperparameters::experts_used},
     {"expert_feed_forward_length", "moe_intermediate_size", &hyperparameters::expert_feed_forward}};
 
+constexpr block_parts parts() {
+  block_parts p;
+  p.heads = head_norms::each;
+  return p;
+}
+
 }  // namespace
 
-const network_architecture qwen3moe = {"qwen3moe",
-                                       classes,
-                                       sizes,
-                                       rope_pairs::halves,
-                                       true,
-                                       routed_block_tensors_with_head_norms,
-                                       run_routed_block_with_head_norms};
+const network_architecture qwen3moe = {"qwen3moe", classes, sizes, rope_pairs::halves, true, parts()};
 
 }  // namespace hartonomous::architecture_detail

@@ -12,11 +12,10 @@
 namespace hartonomous::architecture_detail {
 namespace {
 
-using architectures = std::array<const network_architecture*, 4>;
-
 // Created at the first use, so that the order in which files initialize their constants does not matter.
-const architectures& all() {
-  static const architectures known = {&llama, &qwen2, &qwen3, &qwen3moe};
+const auto& all() {
+  static const std::array known = {&llama, &mistral3, &qwen2,   &qwen2moe,   &qwen3, &qwen3moe, &gemma2,     &gemma3,
+                                   &phi3,  &gpt_oss,  &granite, &granitemoe, &olmo2, &smollm3,  &starcoder2, &gpt2};
   return known;
 }
 

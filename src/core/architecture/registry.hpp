@@ -9,9 +9,21 @@
 namespace hartonomous::architecture_detail {
 
 extern const network_architecture llama;
+extern const network_architecture mistral3;
 extern const network_architecture qwen2;
+extern const network_architecture qwen2moe;
 extern const network_architecture qwen3;
 extern const network_architecture qwen3moe;
+extern const network_architecture gemma2;
+extern const network_architecture gemma3;
+extern const network_architecture phi3;
+extern const network_architecture gpt_oss;
+extern const network_architecture granite;
+extern const network_architecture granitemoe;
+extern const network_architecture olmo2;
+extern const network_architecture smollm3;
+extern const network_architecture starcoder2;
+extern const network_architecture gpt2;
 
 // Finds an architecture by general.architecture. Error 0A000, with a hint that lists those that are supported.
 const network_architecture& find_architecture(const std::string& name);

@@ -118,7 +118,7 @@ void calibration::begin(transformer& network, std::uint64_t memory) {
   streams_.resize(network.config().blocks);
   for (const window_group& g : groups_) {
     network.interrupts().check();
-    network.embed({tokens_.data() + g.first, g.count}, states_.data() + g.first * width);
+    network.embed(windows_of(g), states_.data() + g.first * width);
   }
 }
 

@@ -15,11 +15,15 @@ struct shared_input {
 };
 constexpr shared_input shared_inputs[] = {{"attn_v.weight", "attn_q.weight"},
                                           {"ffn_up.weight", "ffn_gate.weight"},
-                                          {"ffn_up_exps.weight", "ffn_gate_exps.weight"}};
+                                          {"ffn_up_exps.weight", "ffn_gate_exps.weight"},
+                                          {"ffn_up_shexp.weight", "ffn_gate_shexp.weight"}};
 
-std::string first_with_input_of(const std::string& tensor) {
+std::string first_with_input_of(const std::string& tensor, const std::vector<expected_tensor>& of_block) {
+  const auto exists = [&](const char* name) {
+    return std::any_of(of_block.begin(), of_block.end(), [&](const expected_tensor& t) { return t.name == name; });
+  };
   const auto* const shared = std::find_if(std::begin(shared_inputs), std::end(shared_inputs),
-                                          [&](const shared_input& s) { return tensor == s.tensor; });
+                                          [&](const auto& s) { return tensor == s.tensor && exists(s.with); });
   return shared == std::end(shared_inputs) ? tensor : shared->with;
 }
 
@@ -31,10 +35,10 @@ std::vector<linear_input> linear_inputs(const transformer& network) {
   std::vector<linear_input> inputs;
   for (std::uint32_t block = 0; block < config.blocks; ++block) {
     for (const expected_tensor& t : of_block) {
-      if (t.shape.size() < 2) continue;
+      if (!t.is_matrix()) continue;
       linear_input input;
       input.tensor = network_detail::block_tensor(block, t.name);
-      input.shared_with = network_detail::block_tensor(block, first_with_input_of(t.name));
+      input.shared_with = network_detail::block_tensor(block, first_with_input_of(t.name, of_block));
       input.step = block;
       input.columns = static_cast<std::uint32_t>(t.columns());
       input.attended = t.name == "attn_k.weight";
@@ -54,7 +58,7 @@ std::vector<linear_input> output_gradients_of(const transformer& network) {
   std::vector<linear_input> outputs;
   for (std::uint32_t block = config.blocks; block-- > 0;) {
     for (const expected_tensor& t : of_block) {
-      if (t.shape.size() < 2) continue;
+      if (!t.is_matrix()) continue;
       const std::string name = network_detail::block_tensor(block, t.name);
       outputs.push_back({name, name, 2 * config.blocks - block, static_cast<std::uint32_t>(t.rows())});
     }

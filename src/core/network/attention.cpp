@@ -4,6 +4,7 @@
 #include "network/vectors.hpp"
 
 #include <algorithm>
+#include <cmath>
 #include <memory>
 #include <optional>
 
@@ -21,9 +22,19 @@ std::vector<expected_tensor> attention_tensors(const hyperparameters& config) {
           {"attn_output.bias", {width}, false, "self_attn.o_proj.bias"}};
 }
 
-std::vector<expected_tensor> head_norm_tensors(const hyperparameters& config) {
-  return {{"attn_q_norm.weight", {config.head_size}, true, "self_attn.q_norm.weight"},
-          {"attn_k_norm.weight", {config.head_size}, true, "self_attn.k_norm.weight"}};
+std::vector<expected_tensor> joined_attention_tensors(const hyperparameters& config) {
+  const std::uint64_t width = config.width, q = config.query_width(), joined = q + 2 * config.kv_width();
+  return {{"attn_qkv.weight", {joined, width}, true},
+          {"attn_qkv.bias", {joined}, false},
+          {"attn_output.weight", {width, q}, true},
+          {"attn_output.bias", {width}, false}};
+}
+
+std::vector<expected_tensor> head_norm_tensors(const hyperparameters& config, bool whole) {
+  const std::uint64_t q = whole ? config.query_width() : config.head_size;
+  const std::uint64_t k = whole ? config.kv_width() : config.head_size;
+  return {{"attn_q_norm.weight", {q}, true, "self_attn.q_norm.weight"},
+          {"attn_k_norm.weight", {k}, true, "self_attn.k_norm.weight"}};
 }
 
 void block_pass::project_queries_keys_values() {
@@ -35,10 +46,29 @@ void block_pass::project_queries_keys_values() {
   compute_.linear(name("attn_v"), x, tokens, width, batch_.v.data(), config_.kv_width());
 }
 
-void block_pass::normalize_heads() {
+void block_pass::split(std::size_t rows, std::initializer_list<std::pair<std::vector<float>*, std::size_t>> parts) {
+  compute_.for_runs(batch_.size(), rows, [&](std::size_t from, std::size_t to) {
+    for (std::size_t t = from; t < to; ++t) {
+      const float* next = batch_.joined.data() + t * rows;
+      for (const auto& [part, width] : parts) {
+        std::copy_n(next, width, part->data() + t * width);
+        next += width;
+      }
+    }
+  });
+}
+
+void block_pass::project_joined() {
+  const std::size_t q = config_.query_width(), kv = config_.kv_width(), rows = q + 2 * kv;
+  compute_.linear(name("attn_qkv"), batch_.normed.data(), batch_.size(), config_.width, batch_.joined.data(), rows);
+  split(rows, {{&batch_.q, q}, {&batch_.k, kv}, {&batch_.v, kv}});
+}
+
+void block_pass::normalize_heads(bool whole) {
   record(block_part::head_norms, "", batch_.q, batch_.k);
   const auto of = [&](const char* norm, std::vector<float>& x, std::size_t heads) {
-    compute_.normalize_rows(name(norm), config_.epsilon, x.data(), batch_.size() * heads, config_.head_size, x.data());
+    const std::size_t rows = batch_.size() * (whole ? 1 : heads);
+    compute_.normalize_rows(name(norm), config_.epsilon, x.data(), rows, x.size() / rows, x.data());
   };
   of("attn_q_norm.weight", batch_.q, config_.heads);
   of("attn_k_norm.weight", batch_.k, config_.kv_heads);
@@ -52,15 +82,29 @@ void block_pass::rotate() {
 
 void block_pass::rotate_heads(float* x, std::size_t heads) {
   const std::size_t head_size = config_.head_size, pairs = config_.rope.dimensions / 2;
-  const bool halves = config_.rope.pairs == rope_pairs::halves;
+  const bool halves = config_.rope.pairs == rope_pairs::halves, windowed = config_.has_window(block_);
   compute_.for_runs(batch_.size(), heads * head_size, [&](std::size_t from, std::size_t to) {
     for (std::size_t t = from; t < to; ++t) {
-      const float* cosines = batch_.angles.cosines(batch_.positions[t]);
-      const float* sines = batch_.angles.sines(batch_.positions[t]);
+      const rope_table& angles = batch_.angles_of(t, windowed);
+      const float* cosines = angles.cosines(batch_.positions[t]);
+      const float* sines = angles.sines(batch_.positions[t]);
       for (std::size_t h = 0; h < heads; ++h) {
         float* head = x + (t * heads + h) * head_size;
         halves ? rotate_halves(head, cosines, sines, pairs) : rotate_adjacent(head, cosines, sines, pairs);
       }
+    }
+  });
+}
+
+void block_pass::scale_queries() {
+  const std::size_t width = config_.query_width();
+  compute_.for_runs(batch_.size(), width, [&](std::size_t from, std::size_t to) {
+    for (std::size_t t = from; t < to; ++t) {
+      const std::uint32_t intervals = batch_.positions[t] / config_.query_growth_interval;
+      const double factor =
+          1.0 + static_cast<double>(config_.query_growth) * std::log1p(static_cast<double>(intervals));
+      float* const q = batch_.q.data() + t * width;
+      std::transform(q, q + width, q, [&](float v) { return v * static_cast<float>(factor); });
     }
   });
 }
@@ -124,10 +168,31 @@ class attended_inputs {
   std::vector<std::vector<float>> weights_;  // of each tile: of the tokens that it sees
 };
 
+// How scores become shares of attention.
+struct score_options {
+  float softcap = 0.0f;           // 0: none
+  std::size_t window = SIZE_MAX;  // tokens that a query sees, itself included
+  const float* sinks = nullptr;   // by head
+};
+
+// The scores of a query for `seen` keys, of which it sees the first `own`, become shares.
+void to_shares(float* scores, std::size_t own, std::size_t seen, std::size_t head, const score_options& options) {
+  const std::size_t first = own - std::min(own, options.window);
+  if (options.softcap != 0.0f) softcap(scores + first, own - first, options.softcap);
+  options.sinks != nullptr ? softmax(scores + first, own - first, options.sinks[head])
+                           : softmax(scores + first, own - first);
+  std::fill_n(scores, first, 0.0f);
+  std::fill_n(scores + own, seen - own, 0.0f);
+}
+
 }  // namespace
 
 void block_pass::attend() {
   record(block_part::attention, "", batch_.q);
+  const std::vector<float> sinks =
+      config_.architecture->parts.sinks ? compute_.vector_of(name("attn_sinks.weight")) : std::vector<float>();
+  const score_options options = {config_.attention_softcap, config_.has_window(block_) ? config_.window : SIZE_MAX,
+                                 sinks.empty() ? nullptr : sinks.data()};
   const std::size_t kv_width = config_.kv_width(), q_width = config_.query_width(), size = config_.head_size;
   const std::size_t sharing = config_.heads / config_.kv_heads;
   for (const sequence_position& s : batch_.sequences) {
@@ -137,7 +202,9 @@ void block_pass::attend() {
   }
   const std::vector<attention_tile> tiles = cut_into_tiles(batch_.sequences, config_.heads);
   std::optional<attended_inputs> attended;
-  if (compute_.observer() != nullptr && compute_.observer()->attends()) {
+  // The keys of a joined matrix are not weighted by their attention.
+  if (compute_.observer() != nullptr && compute_.observer()->attends() &&
+      !config_.architecture->parts.joined_projections) {
     attended.emplace(batch_.normed, config_.width, config_.heads, tiles.size());
   }
   compute_.threads().run(tiles.size(), compute_.interrupts(), [&](std::size_t i) {
@@ -153,9 +220,7 @@ void block_pass::attend() {
     multiply_transposed({queries, tile.count, size, q_width}, {keys, seen, size, kv_width}, config_.attention_scale,
                         scores.get(), seen);
     for (std::size_t t = 0; t < tile.count; ++t) {
-      const std::size_t own = s.past + tile.first + t + 1;
-      softmax(scores.get() + t * seen, own);
-      std::fill_n(scores.get() + t * seen + own, seen - own, 0.0f);
+      to_shares(scores.get() + t * seen, s.past + tile.first + t + 1, seen, tile.head, options);
     }
     if (attended && s.cache == nullptr) attended->add(i, tile, s.first, scores.get(), seen);
     // No other tile reads these queries, so they can be overwritten.

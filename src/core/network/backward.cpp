@@ -1,7 +1,9 @@
 // The backward pass of a network: the loss and the output matrix, and a block that is run again and then backwards
 // (hartonomous/network.hpp).
+#include "hartonomous/error.hpp"
 #include "hartonomous/network.hpp"
 #include "network/block_gradient.hpp"
+#include "network/architecture.hpp"
 #include "network/block_pass.hpp"
 #include "network/compute_context.hpp"
 #include "network/vectors.hpp"
@@ -64,6 +66,22 @@ std::uint64_t transformer::backward_bytes(std::uint64_t tokens, std::uint64_t lo
   return std::max(block, loss);
 }
 
+// There are gradients of llama's blocks and of norms of heads.
+void transformer::check_gradients() const {
+  const hyperparameters& c = config_;
+  const block_parts& parts = c.architecture->parts;
+  const bool plain = parts.norm == norm_kind::root_mean_square && parts.inner_activation == activation::silu &&
+                     c.attention_softcap == 0.0f && c.logit_softcap == 0.0f && c.embedding_scale == 1.0f &&
+                     c.residual_scale == 1.0f && c.logit_scale == 1.0f && c.query_growth == 0.0f && !c.long_factors &&
+                     !parts.learned_positions && c.window == 0;
+  const bool usual = parts.inner == feed_forward_form::gated && parts.heads != head_norms::whole &&
+                     !parts.joined_projections && parts.norms_before && !parts.norms_after && !parts.sinks;
+  if (c.experts == 0 && plain && usual) return;
+  throw error(sqlstate::feature_not_supported, c.experts > 0 ? "gradients of a model with experts cannot be computed"
+                                                             : std::string("gradients of a model of architecture ") +
+                                                                   c.architecture->name + " cannot be computed");
+}
+
 // Computes the logits of normed states, whole runs of columns at a time, and has them seen with the weights that they
 // come from.
 void transformer::for_logits(const float* normed, std::size_t rows, const logit_visitor& visit) {
@@ -90,6 +108,7 @@ void transformer::for_logits(const float* normed, std::size_t rows, const logit_
 // A draw that the probabilities, by rounding, do not sum up to is the last token.
 std::vector<token_id> transformer::sampled_loss_gradient(const float* states, span<const double> draws,
                                                          float* gradients) {
+  check_gradients();
   const std::size_t rows = draws.size(), width = config_.width;
   std::vector<float> normed(rows * width), of_normed(rows * width, 0.0f);
   compute_->normalize_rows("output_norm.weight", config_.epsilon, states, rows, width, normed.data());
@@ -121,8 +140,9 @@ std::vector<token_id> transformer::sampled_loss_gradient(const float* states, sp
 
 void transformer::run_block_backward(std::uint32_t block, span<const token_sequence> sequences, const float* states,
                                      const output_gradients& outputs, float* gradients) {
+  check_gradients();
   check_sequences(sequences);
-  network_detail::batch b(config_, sequences, rope_factors_);
+  network_detail::batch b(config_, sequences, *rope_factors_);
   std::copy_n(states, b.x.size(), b.x.data());
   network_detail::tape parts;
   network_detail::block_pass pass(config_, block, *compute_, b, &parts);

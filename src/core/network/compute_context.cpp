@@ -2,6 +2,7 @@
 #include "network/compute_context.hpp"
 
 #include "linear_algebra/sgemm.hpp"
+#include "network/architecture.hpp"
 #include "network/vectors.hpp"
 
 #include <algorithm>
@@ -49,7 +50,7 @@ void compute_context::multiply_panel(const float* x, std::size_t tokens, std::si
 void compute_context::linear(const std::string& name, const float* x, std::size_t tokens, std::size_t columns, float* y,
                              std::size_t rows) {
   multiply_rows(name + ".weight", {0, rows}, x, tokens, columns, y);
-  if (source_.find(name + ".bias")) add_bias(name + ".bias", y, tokens, rows);
+  if (source_.find(name + ".bias")) add_bias(name + ".bias", 0, y, tokens, rows);
 }
 
 void compute_context::multiply_rows(const std::string& matrix, row_range rows, const float* x, std::size_t tokens,
@@ -100,10 +101,27 @@ void compute_context::add_transposed_panel(const float* y, std::size_t stride, s
   if (watcher_) watcher_(static_cast<double>(tokens) * static_cast<double>(rows) * static_cast<double>(columns));
 }
 
-void compute_context::add_bias(const std::string& tensor, float* y, std::size_t tokens, std::size_t rows) {
-  const std::vector<float> bias = vector_of(tensor);
-  for_runs(tokens, rows, [&](std::size_t from, std::size_t to) {
-    for (std::size_t t = from; t < to; ++t) add(y + t * rows, bias.data(), rows);
+void compute_context::add_bias(const std::string& tensor, std::uint64_t row, float* y, std::size_t tokens,
+                               std::size_t columns) {
+  const auto reader = source_.open(tensor, {row, 1});
+  const float* const values = reader->next(1);
+  const std::vector<float> bias(values, values + columns);
+  for_runs(tokens, columns, [&](std::size_t from, std::size_t to) {
+    for (std::size_t t = from; t < to; ++t) add(y + t * columns, bias.data(), columns);
+  });
+}
+
+void compute_context::normalize(const std::string& name, const hyperparameters& config, const float* x,
+                                std::size_t rows, float* out) {
+  const std::size_t columns = config.width;
+  if (config.architecture->parts.norm == norm_kind::root_mean_square) {
+    return normalize_rows(name + ".weight", config.epsilon, x, rows, columns, out);
+  }
+  const std::vector<float> scale = vector_of(name + ".weight"), bias = vector_of(name + ".bias");
+  for_runs(rows, columns, [&](std::size_t from, std::size_t to) {
+    for (std::size_t i = from; i < to; ++i) {
+      layer_norm(x + i * columns, scale.data(), bias.data(), config.epsilon, out + i * columns, columns);
+    }
   });
 }
 

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "hartonomous/hyperparameters.hpp"
 #include "hartonomous/interrupt.hpp"
 #include "hartonomous/tensor_source.hpp"
 #include "hartonomous/thread_pool.hpp"
@@ -53,13 +54,16 @@ class compute_context {
                             std::size_t rows, std::size_t columns, float* x);
   // Rows of such a panel: a multiple of those that are summed at a time.
   std::size_t transposed_panel_rows(std::uint64_t columns) const noexcept;
+  // The norm of each row of the residual stream or as wide: RMSNorm times name.weight, or LayerNorm, plus name.bias;
+  // out may be x.
+  void normalize(const std::string& name, const hyperparameters& config, const float* x, std::size_t rows, float* out);
+  // y += a row of a matrix of biases, tokens x columns.
+  void add_bias(const std::string& tensor, std::uint64_t row, float* y, std::size_t tokens, std::size_t columns);
   // RMSNorm of each row, times the vector `weight`; out may be x.
   void normalize_rows(const std::string& weight, float epsilon, const float* x, std::size_t rows, std::size_t columns,
                       float* out);
 
  private:
-  void add_bias(const std::string& tensor, float* y, std::size_t tokens, std::size_t rows);
-
   tensor_source& source_;
   thread_pool threads_;
   std::uint64_t panel_bytes_;

@@ -6,6 +6,9 @@
 #include "network/vectors.hpp"
 
 #include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numeric>
 
 namespace hartonomous::network_detail {
 namespace {
@@ -13,44 +16,73 @@ namespace {
 // The smallest normal F16 number: llama.cpp's lower bound of the divisor.
 constexpr float smallest_sum = 6.103515625e-5F;
 
-// Chooses the most probable experts (on ties the first one) and scales their weights to sum to 1. The probabilities of
-// chosen experts become -1.
-void choose_experts(float* probabilities, std::size_t experts, span<expert_choice> chosen) {
-  float sum = 0.0F;
+constexpr float already_chosen = -std::numeric_limits<float>::infinity();
+
+// Chooses the experts with the highest scores (on ties the first one), whose weights are these scores. The scores of
+// chosen experts become -infinity.
+void choose_experts(float* scores, std::size_t experts, span<expert_choice> chosen) {
   for (expert_choice& choice : chosen) {
     std::size_t best = experts;
     for (std::size_t e = 0; e < experts; ++e) {
-      if (probabilities[e] == -1.0F) continue;
-      if (best == experts || probabilities[e] > probabilities[best]) best = e;
+      if (scores[e] == already_chosen) continue;
+      if (best == experts || scores[e] > scores[best]) best = e;
     }
-    choice = {static_cast<std::uint32_t>(best), probabilities[best]};
-    sum += choice.weight;
-    probabilities[best] = -1.0F;
+    if (best == experts) {
+      throw error(sqlstate::object_not_in_prerequisite_state, "the scores of experts are not finite");
+    }
+    choice = {static_cast<std::uint32_t>(best), scores[best]};
+    scores[best] = already_chosen;
   }
-  for (expert_choice& choice : chosen) choice.weight /= std::max(sum, smallest_sum);
+}
+
+// From the router's scores for one token.
+void route(const hyperparameters& config, float* scores, span<expert_choice> chosen) {
+  const router_weights weights = config.architecture->parts.router;
+  if (weights != router_weights::softmax) softmax(scores, config.experts);
+  choose_experts(scores, config.experts, chosen);
+  float sum = 0.0F;
+  const float top = chosen.begin()->weight;
+  for (expert_choice& choice : chosen) {
+    if (weights == router_weights::softmax) choice.weight = std::exp(choice.weight - top);
+    sum += choice.weight;
+  }
+  const float divisor = weights == router_weights::probabilities ? 1.0F : std::max(sum, smallest_sum);
+  for (expert_choice& choice : chosen) choice.weight /= divisor;
 }
 
 }  // namespace
 
 std::vector<expected_tensor> routed_feed_forward_tensors(const hyperparameters& config) {
   const std::uint64_t width = config.width, inner = config.expert_feed_forward, experts = config.experts;
-  return {{"ffn_gate_inp.weight", {experts, width}, true, "mlp.gate.weight"},
-          {"ffn_gate_exps.weight", {experts, inner, width}, true, "mlp.experts.*.gate_proj.weight"},
-          {"ffn_up_exps.weight", {experts, inner, width}, true, "mlp.experts.*.up_proj.weight"},
-          {"ffn_down_exps.weight", {experts, width, inner}, true, "mlp.experts.*.down_proj.weight"}};
+  const block_parts& parts = config.architecture->parts;
+  std::vector<expected_tensor> tensors = {
+      {"ffn_gate_inp.weight", {experts, width}, true, "mlp.gate.weight"},
+      {"ffn_gate_exps.weight", {experts, inner, width}, true, "mlp.experts.*.gate_proj.weight"},
+      {"ffn_up_exps.weight", {experts, inner, width}, true, "mlp.experts.*.up_proj.weight"},
+      {"ffn_down_exps.weight", {experts, width, inner}, true, "mlp.experts.*.down_proj.weight"}};
+  if (parts.expert_biases) {
+    tensors.push_back({"ffn_gate_inp.bias", {experts}, true});
+    tensors.push_back({"ffn_gate_exps.bias", {experts, inner}, true});
+    tensors.push_back({"ffn_up_exps.bias", {experts, inner}, true});
+    tensors.push_back({"ffn_down_exps.bias", {experts, width}, true});
+  }
+  if (config.shared_feed_forward > 0) {
+    const std::uint64_t shared = config.shared_feed_forward;
+    if (parts.gated_shared_expert) tensors.push_back({"ffn_gate_inp_shexp.weight", {width}, true});
+    tensors.push_back({"ffn_gate_shexp.weight", {shared, width}, true});
+    tensors.push_back({"ffn_up_shexp.weight", {shared, width}, true});
+    tensors.push_back({"ffn_down_shexp.weight", {width, shared}, true});
+  }
+  return tensors;
 }
 
 void block_pass::routed_feed_forward() {
-  if (tape_ != nullptr) {
-    throw error(sqlstate::feature_not_supported, "gradients of a model with experts cannot be computed");
-  }
   const std::size_t tokens = batch_.size(), width = config_.width, experts = config_.experts;
   const std::size_t used = config_.experts_used;
   compute_.linear(name("ffn_gate_inp"), batch_.normed.data(), tokens, width, batch_.router.data(), experts);
   compute_.for_runs(tokens, experts, [&](std::size_t from, std::size_t to) {
     for (std::size_t t = from; t < to; ++t) {
-      softmax(batch_.router.data() + t * experts, experts);
-      choose_experts(batch_.router.data() + t * experts, experts, {batch_.choices.data() + t * used, used});
+      route(config_, batch_.router.data() + t * experts, {batch_.choices.data() + t * used, used});
     }
   });
   std::fill(batch_.routed.begin(), batch_.routed.end(), 0.0F);
@@ -61,6 +93,7 @@ void block_pass::routed_feed_forward() {
     }
     if (!batch_.choosing.empty()) run_expert(expert);
   }
+  if (config_.shared_feed_forward > 0) run_shared_expert();
   std::swap(batch_.normed, batch_.routed);
 }
 
@@ -73,10 +106,15 @@ void block_pass::run_expert(std::uint32_t expert) {
   }
   const row_range inner_rows = {expert * std::uint64_t{inner}, inner},
                   outer_rows = {expert * std::uint64_t{width}, width};
-  compute_.multiply_rows(name("ffn_gate_exps.weight"), inner_rows, x, choices.size(), width, gate);
-  compute_.multiply_rows(name("ffn_up_exps.weight"), inner_rows, x, choices.size(), width, up);
+  const bool biased = config_.architecture->parts.expert_biases;
+  const auto multiply = [&](const char* matrix, row_range rows, const float* from, std::size_t columns, float* to) {
+    compute_.multiply_rows(name(matrix) + ".weight", rows, from, choices.size(), columns, to);
+    if (biased) compute_.add_bias(name(matrix) + ".bias", expert, to, choices.size(), rows.count);
+  };
+  multiply("ffn_gate_exps", inner_rows, x, width, gate);
+  multiply("ffn_up_exps", inner_rows, x, width, up);
   gate_rows(choices.size(), inner);
-  compute_.multiply_rows(name("ffn_down_exps.weight"), outer_rows, gate, choices.size(), inner, x);
+  multiply("ffn_down_exps", outer_rows, gate, inner, x);
   if (compute_.observer() != nullptr) {
     std::vector<float> weights;
     weights.reserve(choices.size());
@@ -89,6 +127,25 @@ void block_pass::run_expert(std::uint32_t expert) {
       const float weight = batch_.choices[choices[i]].weight;
       float* sum = batch_.routed.data() + choices[i] / used * width;
       for (std::size_t j = 0; j < width; ++j) sum[j] += weight * x[i * width + j];
+    }
+  });
+}
+
+void block_pass::run_shared_expert() {
+  const std::size_t tokens = batch_.size(), width = config_.width, inner = config_.shared_feed_forward;
+  float *x = batch_.normed.data(), *gate = batch_.gate.data(), *up = batch_.up.data();
+  compute_.linear(name("ffn_gate_shexp"), x, tokens, width, gate, inner);
+  compute_.linear(name("ffn_up_shexp"), x, tokens, width, up, inner);
+  gate_rows(tokens, inner);
+  compute_.linear(name("ffn_down_shexp"), gate, tokens, inner, batch_.gathered.data(), width);
+  const std::vector<float> shares = config_.architecture->parts.gated_shared_expert
+                                        ? compute_.vector_of(name("ffn_gate_inp_shexp.weight"))
+                                        : std::vector<float>();
+  compute_.for_runs(tokens, width, [&](std::size_t from, std::size_t to) {
+    for (std::size_t t = from; t < to; ++t) {
+      const float score = std::inner_product(shares.begin(), shares.end(), x + t * width, 0.0F);
+      const float share = shares.empty() ? 1.0F : 1.0F / (1.0F + std::exp(-score));
+      for (std::size_t j = t * width; j < (t + 1) * width; ++j) batch_.routed[j] += share * batch_.gathered[j];
     }
   });
 }

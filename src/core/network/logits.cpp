@@ -30,10 +30,19 @@ bool logit_reader::next() {
   const float* weights = reader_->next(count_);
   if (compute.observer() != nullptr) compute.observer()->rows(network_.output_, first_, count_, weights, width);
   compute.multiply_panel(states_, rows_, width, weights, count_, logits_.data(), count_);
+  const float factor = network_.config_.logit_scale, cap = network_.config_.logit_softcap;
   if (!bias_.empty()) {
     for (std::size_t i = 0; i < rows_; ++i) {
       network_detail::add(logits_.data() + i * count_, bias_.data() + first_, count_);
     }
+  }
+  if (factor != 1.0f || cap != 0.0f) {
+    compute.for_runs(rows_, count_, [&](std::size_t from, std::size_t to) {
+      float* const logits = logits_.data() + from * count_;
+      const std::size_t numbers = (to - from) * count_;
+      if (factor != 1.0f) network_detail::scale(logits, numbers, factor);
+      if (cap != 0.0f) network_detail::softcap(logits, numbers, cap);
+    });
   }
   return true;
 }

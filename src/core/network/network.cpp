@@ -5,8 +5,10 @@
 #include "network/batch.hpp"
 #include "network/block_pass.hpp"
 #include "network/compute_context.hpp"
+#include "network/vectors.hpp"
 
 #include <algorithm>
+#include <numeric>
 #include <set>
 
 namespace hartonomous {
@@ -41,8 +43,17 @@ std::vector<expected_tensor> tensors_of(const hyperparameters& config, std::uint
   std::vector<expected_tensor> all = {{"token_embd.weight", {vocabulary, config.width}, true},
                                       {"output_norm.weight", {config.width}, true},
                                       {"output.weight", {vocabulary, config.width}, false},
-                                      {"output.bias", {vocabulary}, false},
-                                      {"rope_freqs.weight", {config.rope.dimensions / 2}, false}};
+                                      {"output.bias", {vocabulary}, false}};
+  if (config.architecture->parts.norm == norm_kind::layer) all.push_back({"output_norm.bias", {config.width}, true});
+  if (config.architecture->parts.learned_positions) {
+    all.push_back({"position_embd.weight", {config.context, config.width}, true});
+  } else if (config.long_factors) {
+    for (const char* name : {"rope_factors_long.weight", "rope_factors_short.weight"}) {
+      all.push_back({name, {config.rope.dimensions / 2}, false});
+    }
+  } else {
+    all.push_back({"rope_freqs.weight", {config.rope.dimensions / 2}, false});
+  }
   const std::vector<expected_tensor> of_block = config.architecture->block_tensors(config);
   for (std::uint32_t block = 0; block < config.blocks; ++block) {
     for (const expected_tensor& t : of_block) {
@@ -59,10 +70,7 @@ transformer::transformer(const hyperparameters& config, tensor_source& source, u
     : config_(config),
       compute_(std::make_unique<network_detail::compute_context>(source, threads, panel_bytes, interrupts)) {
   check_tensors();
-  if (source.find("rope_freqs.weight")) rope_factors_ = compute_->vector_of("rope_freqs.weight");
-  if (std::any_of(rope_factors_.begin(), rope_factors_.end(), [](float f) { return !(f > 0.0f); })) {
-    broken("tensor \"rope_freqs.weight\" has a factor that is not positive");
-  }
+  read_rope_factors();
 }
 
 transformer::~transformer() = default;
@@ -96,6 +104,20 @@ void transformer::check_tensors() {
   }
 }
 
+void transformer::read_rope_factors() {
+  const auto read = [&](const std::string& tensor) {
+    if (!compute_->source().find(tensor)) return std::vector<float>();
+    std::vector<float> factors = compute_->vector_of(tensor);
+    if (std::any_of(factors.begin(), factors.end(), [](float f) { return !(f > 0.0f); })) {
+      broken("tensor \"" + tensor + "\" has a factor that is not positive");
+    }
+    return factors;
+  };
+  rope_factors_ = std::make_unique<network_detail::rope_factors>();
+  rope_factors_->usual = read(config_.long_factors ? "rope_factors_short.weight" : "rope_freqs.weight");
+  if (config_.long_factors) rope_factors_->longer = read("rope_factors_long.weight");
+}
+
 std::uint64_t transformer::run_bytes(std::uint64_t tokens, std::uint64_t longest) const noexcept {
   const std::uint64_t scores = sizeof(float) * compute_->threads().threads() * 64 * longest;
   return batch::bytes(config_, tokens, longest) + scores + compute_->panel_bytes();
@@ -104,7 +126,7 @@ std::uint64_t transformer::run_bytes(std::uint64_t tokens, std::uint64_t longest
 double transformer::multiplications(std::uint64_t tokens, std::uint64_t states) const {
   double of_block = 0.0;
   for (const expected_tensor& t : config_.architecture->block_tensors(config_)) {
-    if (t.shape.size() == 1) continue;
+    if (!t.is_matrix()) continue;
     const double used = t.shape.size() == 3 ? static_cast<double>(config_.experts_used) / config_.experts : 1.0;
     of_block += used * static_cast<double>(t.rows()) * static_cast<double>(t.columns());
   }
@@ -115,7 +137,10 @@ double transformer::multiplications(std::uint64_t tokens, std::uint64_t states) 
 void transformer::check_sequences(span<const token_sequence> sequences) const {
   for (const token_sequence& s : sequences) {
     const std::uint64_t past = s.cache != nullptr ? s.cache->length() : 0;
-    const std::uint64_t room = s.cache != nullptr ? s.cache->capacity() : config_.context;
+    // Of an embedding of positions there are no more rows.
+    const std::uint64_t most = config_.architecture->parts.learned_positions ? config_.context : UINT32_MAX;
+    const std::uint64_t room =
+        s.cache != nullptr ? std::min<std::uint64_t>(s.cache->capacity(), most) : config_.context;
     if (past + s.tokens.size() > room) {
       throw error(sqlstate::invalid_parameter_value,
                   std::to_string(past + s.tokens.size()) + " tokens do not fit a context of " + std::to_string(room));
@@ -134,9 +159,9 @@ void transformer::check_tokens(span<const token_id> tokens) const {
 
 std::vector<float> transformer::run(span<const token_sequence> sequences) {
   check_sequences(sequences);
-  batch b(config_, sequences, rope_factors_);
+  batch b(config_, sequences, *rope_factors_);
   if (b.tokens.empty()) return {};
-  embed(b.tokens, b.x.data());
+  embed(sequences, b.x.data());
   for (std::uint32_t block = 0; block < config_.blocks; ++block) run_block(block, b);
   for (const token_sequence& s : sequences) {
     if (s.cache != nullptr) s.cache->advance(static_cast<std::uint32_t>(s.tokens.size()));
@@ -146,7 +171,7 @@ std::vector<float> transformer::run(span<const token_sequence> sequences) {
 
 void transformer::run_block(std::uint32_t block, span<const token_sequence> sequences, float* states) {
   check_sequences(sequences);
-  batch b(config_, sequences, rope_factors_);
+  batch b(config_, sequences, *rope_factors_);
   std::copy_n(states, b.x.size(), b.x.data());
   run_block(block, b);
   std::copy_n(b.x.data(), b.x.size(), states);
@@ -158,22 +183,38 @@ void transformer::run_block(std::uint32_t block, batch& b) {
   config_.architecture->run_block(pass);
 }
 
-void transformer::embed(span<const token_id> tokens, float* states) {
-  check_tokens(tokens);
+void transformer::embed(span<const token_sequence> sequences, float* states) {
+  std::vector<std::uint32_t> tokens, positions;
+  for (const token_sequence& s : sequences) {
+    check_tokens(s.tokens);
+    tokens.insert(tokens.end(), s.tokens.begin(), s.tokens.end());
+    positions.resize(tokens.size());
+    std::iota(positions.end() - static_cast<std::ptrdiff_t>(s.tokens.size()), positions.end(),
+              s.cache != nullptr ? s.cache->length() : 0);
+  }
+  look_up("token_embd.weight", tokens, false, states);
+  if (config_.embedding_scale != 1.0f) {
+    network_detail::scale(states, tokens.size() * config_.width, config_.embedding_scale);
+  }
+  if (config_.architecture->parts.learned_positions) look_up("position_embd.weight", positions, true, states);
+}
+
+void transformer::look_up(const std::string& tensor, span<const std::uint32_t> numbers, bool add, float* states) {
   const std::size_t width = config_.width;
-  std::vector<std::uint32_t> rows(tokens.begin(), tokens.end());
+  std::vector<std::uint32_t> rows(numbers.begin(), numbers.end());
   std::sort(rows.begin(), rows.end());
   rows.erase(std::unique(rows.begin(), rows.end()), rows.end());
   std::vector<float> table(rows.size() * width);
-  compute_->source().read_rows("token_embd.weight", rows, table.data());
+  compute_->source().read_rows(tensor, rows, table.data());
   std::vector<std::size_t> uses(rows.size());
-  for (std::size_t t = 0; t < tokens.size(); ++t) {
-    const auto found = std::lower_bound(rows.begin(), rows.end(), static_cast<std::uint32_t>(tokens[t]));
-    std::copy_n(table.begin() + (found - rows.begin()) * static_cast<std::ptrdiff_t>(width), width, states + t * width);
-    ++uses[static_cast<std::size_t>(found - rows.begin())];
+  for (std::size_t t = 0; t < numbers.size(); ++t) {
+    const auto found = static_cast<std::size_t>(std::lower_bound(rows.begin(), rows.end(), numbers[t]) - rows.begin());
+    if (!add) std::fill_n(states + t * width, width, 0.0f);
+    network_detail::add(states + t * width, table.data() + found * width, width);
+    ++uses[found];
   }
   for (std::size_t i = 0; compute_->observer() != nullptr && i < rows.size(); ++i) {
-    compute_->observer()->lookups("token_embd.weight", rows[i], uses[i], table.data() + i * width, width);
+    compute_->observer()->lookups(tensor, rows[i], uses[i], table.data() + i * width, width);
   }
 }
 
@@ -184,7 +225,7 @@ std::vector<float> transformer::normed(const std::vector<float>& states, span<co
     std::copy_n(states.begin() + static_cast<std::ptrdiff_t>(rows[i] * width), width,
                 out.begin() + static_cast<std::ptrdiff_t>(i * width));
   }
-  compute_->normalize_rows("output_norm.weight", config_.epsilon, out.data(), rows.size(), width, out.data());
+  compute_->normalize("output_norm", config_, out.data(), rows.size(), out.data());
   return out;
 }
 

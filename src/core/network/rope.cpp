@@ -25,12 +25,11 @@ double kept_speed(const rope_parameters& c, double original_context, double i) {
 
 }  // namespace
 
-rope_table::rope_table(const hyperparameters& config, span<const float> factors, std::uint32_t first,
+rope_table::rope_table(const rope_parameters& c, std::uint32_t context, span<const float> factors, std::uint32_t first,
                        std::uint32_t count)
-    : first_(first), pairs_(config.rope.dimensions / 2), cosines_(pairs_ * count), sines_(pairs_ * count) {
-  const rope_parameters& c = config.rope;
+    : first_(first), pairs_(c.dimensions / 2), cosines_(pairs_ * count), sines_(pairs_ * count) {
   const bool yarn = c.scaling == rope_scaling::yarn;
-  const double scale = 1.0 / c.factor, original_context = c.original_context.value_or(config.context);
+  const double scale = 1.0 / c.factor, original_context = c.original_context.value_or(context);
   // A factor below 1 spreads positions instead of compressing them; it leaves the magnitude unchanged.
   const double growth = yarn ? std::max(0.0, std::log(c.factor)) : 0.0;
   const double magnitude = c.magnitude.value_or(1.0) * (1.0 + 0.1 * growth);

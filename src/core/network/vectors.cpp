@@ -1,4 +1,4 @@
-// Norms, softmax, SwiGLU and rotations with vector instructions (vectors.hpp).
+// Norms, softmax, activations and rotations with vector instructions (vectors.hpp).
 //
 // There are as many partial sums as a vector has lanes, so the last digits of sums depend on the processor, like those
 // of the matrix products.
@@ -63,6 +63,89 @@ void gated(float* gate, const float* up, std::size_t count) {
     hn::StoreU(hn::Mul(silu, hn::LoadU(d, up + i)), d, gate + i);
   }
   for (; i < count; ++i) gate[i] = gate[i] / (1.0f + std::exp(-gate[i])) * up[i];
+}
+
+void gelu_gated(float* gate, const float* up, std::size_t count) {
+  const tag d;
+  const std::size_t lanes = hn::Lanes(d), vectors = whole(count);
+  constexpr float slope = 0.797884560802865f, cubic = 0.044715f;  // sqrt(2 / pi)
+  const floats one = hn::Set(d, 1.0f), half = hn::Set(d, 0.5f);
+  std::size_t i = 0;
+  for (; i < vectors; i += lanes) {
+    const floats g = hn::LoadU(d, gate + i);
+    const floats bent = hn::MulAdd(hn::Mul(hn::Set(d, cubic), hn::Mul(g, g)), g, g);
+    const floats tanh = hn::Tanh(d, hn::Mul(hn::Set(d, slope), bent));
+    hn::StoreU(hn::Mul(hn::Mul(hn::Mul(half, g), hn::Add(one, tanh)), hn::LoadU(d, up + i)), d, gate + i);
+  }
+  for (; i < count; ++i) {
+    const float g = gate[i];
+    gate[i] = 0.5f * g * (1.0f + std::tanh(slope * (g + cubic * g * g * g))) * up[i];
+  }
+}
+
+void clamped_gated(float* gate, const float* up, std::size_t count) {
+  const tag d;
+  const std::size_t lanes = hn::Lanes(d), vectors = whole(count);
+  constexpr float slope = 1.702f, limit = 7.0f;
+  const floats one = hn::Set(d, 1.0f), most = hn::Set(d, limit), least = hn::Set(d, -limit);
+  std::size_t i = 0;
+  for (; i < vectors; i += lanes) {
+    const floats g = hn::Min(hn::LoadU(d, gate + i), most);
+    const floats share = hn::Div(g, hn::Add(one, exponential(hn::Mul(hn::Set(d, -slope), g))));
+    const floats u = hn::Max(least, hn::Min(hn::LoadU(d, up + i), most));
+    hn::StoreU(hn::Mul(share, hn::Add(one, u)), d, gate + i);
+  }
+  for (; i < count; ++i) {
+    const float g = gate[i] < limit ? gate[i] : limit;
+    const float above = up[i] > -limit ? up[i] : -limit, u = above < limit ? above : limit;
+    gate[i] = g / (1.0f + std::exp(-slope * g)) * (1.0f + u);
+  }
+}
+
+void layer_norm(const float* x, const float* weight, const float* bias, float epsilon, float* out, std::size_t count) {
+  const tag d;
+  const std::size_t lanes = hn::Lanes(d), vectors = whole(count);
+  floats sums = hn::Zero(d);
+  std::size_t i = 0;
+  for (; i < vectors; i += lanes) sums = hn::Add(sums, hn::LoadU(d, x + i));
+  float sum = hn::GetLane(hn::SumOfLanes(d, sums));
+  for (; i < count; ++i) sum += x[i];
+  const float mean = sum / static_cast<float>(count);
+  const floats means = hn::Set(d, mean);
+  sums = hn::Zero(d);
+  for (i = 0; i < vectors; i += lanes) {
+    const floats v = hn::Sub(hn::LoadU(d, x + i), means);
+    sums = hn::MulAdd(v, v, sums);
+  }
+  float squares = hn::GetLane(hn::SumOfLanes(d, sums));
+  for (; i < count; ++i) squares += (x[i] - mean) * (x[i] - mean);
+  const float factor = 1.0f / std::sqrt(squares / static_cast<float>(count) + epsilon);
+  const floats factors = hn::Set(d, factor);
+  for (i = 0; i < vectors; i += lanes) {
+    const floats v = hn::Mul(hn::Sub(hn::LoadU(d, x + i), means), factors);
+    hn::StoreU(hn::Add(hn::Mul(v, hn::LoadU(d, weight + i)), hn::LoadU(d, bias + i)), d, out + i);
+  }
+  for (; i < count; ++i) out[i] = (x[i] - mean) * factor * weight[i] + bias[i];
+}
+
+void softcap(float* x, std::size_t count, float cap) {
+  const tag d;
+  const std::size_t lanes = hn::Lanes(d), vectors = whole(count);
+  const floats caps = hn::Set(d, cap), inverse = hn::Set(d, 1.0f / cap);
+  std::size_t i = 0;
+  for (; i < vectors; i += lanes) {
+    hn::StoreU(hn::Mul(caps, hn::Tanh(d, hn::Mul(hn::LoadU(d, x + i), inverse))), d, x + i);
+  }
+  for (; i < count; ++i) x[i] = cap * std::tanh(x[i] * (1.0f / cap));
+}
+
+void scale(float* x, std::size_t count, float factor) {
+  const tag d;
+  const std::size_t lanes = hn::Lanes(d), vectors = whole(count);
+  const floats factors = hn::Set(d, factor);
+  std::size_t i = 0;
+  for (; i < vectors; i += lanes) hn::StoreU(hn::Mul(hn::LoadU(d, x + i), factors), d, x + i);
+  for (; i < count; ++i) x[i] *= factor;
 }
 
 void add(float* x, const float* y, std::size_t count) {
@@ -131,10 +214,10 @@ divergence_sums exponential_divergence(const float* x, const float* y, std::size
   return sums;
 }
 
-void softmax(float* x, std::size_t count) {
+void softmax(float* x, std::size_t count, float sink) {
   const tag d;
   const std::size_t lanes = hn::Lanes(d), vectors = whole(count);
-  const float top = maximum(x, count);
+  const float most = maximum(x, count), top = sink > most ? sink : most;
   const floats tops = hn::Set(d, top);
   floats sums = hn::Zero(d);
   std::size_t i = 0;
@@ -143,7 +226,7 @@ void softmax(float* x, std::size_t count) {
     hn::StoreU(e, d, x + i);
     sums = hn::Add(sums, e);
   }
-  float sum = hn::GetLane(hn::SumOfLanes(d, sums));
+  float sum = hn::GetLane(hn::SumOfLanes(d, sums)) + std::exp(sink - top);
   for (; i < count; ++i) {
     x[i] = std::exp(x[i] - top);
     sum += x[i];
@@ -189,6 +272,11 @@ namespace hartonomous::network_detail {
 
 HWY_EXPORT(rms_norm);
 HWY_EXPORT(gated);
+HWY_EXPORT(gelu_gated);
+HWY_EXPORT(clamped_gated);
+HWY_EXPORT(layer_norm);
+HWY_EXPORT(softcap);
+HWY_EXPORT(scale);
 HWY_EXPORT(add);
 HWY_EXPORT(softmax);
 HWY_EXPORT(exponentials);
@@ -203,7 +291,16 @@ void rms_norm(const float* x, const float* weight, float epsilon, float* out, st
 }
 void gated(float* gate, const float* up, std::size_t count) { HWY_DYNAMIC_DISPATCH(gated)(gate, up, count); }
 void add(float* x, const float* y, std::size_t count) { HWY_DYNAMIC_DISPATCH(add)(x, y, count); }
-void softmax(float* x, std::size_t count) { HWY_DYNAMIC_DISPATCH(softmax)(x, count); }
+void softmax(float* x, std::size_t count, float sink) { HWY_DYNAMIC_DISPATCH(softmax)(x, count, sink); }
+void gelu_gated(float* gate, const float* up, std::size_t count) { HWY_DYNAMIC_DISPATCH(gelu_gated)(gate, up, count); }
+void clamped_gated(float* gate, const float* up, std::size_t count) {
+  HWY_DYNAMIC_DISPATCH(clamped_gated)(gate, up, count);
+}
+void layer_norm(const float* x, const float* weight, const float* bias, float epsilon, float* out, std::size_t count) {
+  HWY_DYNAMIC_DISPATCH(layer_norm)(x, weight, bias, epsilon, out, count);
+}
+void softcap(float* x, std::size_t count, float cap) { HWY_DYNAMIC_DISPATCH(softcap)(x, count, cap); }
+void scale(float* x, std::size_t count, float factor) { HWY_DYNAMIC_DISPATCH(scale)(x, count, factor); }
 void exponentials(float* x, std::size_t count, float shift) { HWY_DYNAMIC_DISPATCH(exponentials)(x, count, shift); }
 float maximum(const float* x, std::size_t count) { return HWY_DYNAMIC_DISPATCH(maximum)(x, count); }
 double exponential_sum(const float* x, std::size_t count, float top) {

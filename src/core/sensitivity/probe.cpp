@@ -69,7 +69,7 @@ void sensitivity_probe::embed(transformer& network, std::vector<float>& states) 
   states.resize(tokens_.size() * network.config().width);
   for (const window_group& g : groups_) {
     network.interrupts().check();
-    network.embed({tokens_.data() + g.first, g.count}, states.data() + g.first * network.config().width);
+    network.embed(g.sequences, states.data() + g.first * network.config().width);
   }
 }
 

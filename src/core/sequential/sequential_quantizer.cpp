@@ -14,6 +14,7 @@
 #include "hartonomous/error.hpp"
 #include "hartonomous/tensor_name.hpp"
 #include "linear_algebra/steps.hpp"
+#include "network/architecture.hpp"
 #include "sequential/correction.hpp"
 #include "sequential/watched_source.hpp"
 
@@ -88,9 +89,10 @@ class memory_reader final : public row_reader {
 // The second network's weights: rounded when they are about to be used for the first time, and used once.
 class rounding_source final : public watched_source {
  public:
+  // `adds_outputs`: whether outputs of matrices are added to the stream as they are.
   rounding_source(tensor_source& from, const recorder& original, matrix_rounder& rounder,
-                  const sequential_options& options)
-      : watched_source(from), original_(original), rounder_(rounder), options_(options) {}
+                  const sequential_options& options, bool adds_outputs)
+      : watched_source(from), original_(original), rounder_(rounder), options_(options), adds_outputs_(adds_outputs) {}
 
   // Rounds the output matrix for the inputs x, which are `exact` in the original network, some rows at a time.
   void round_output(const std::string& name, const std::vector<float>& x, const std::vector<float>& exact,
@@ -163,7 +165,8 @@ class rounding_source final : public watched_source {
 
   void correct(const std::string& name, row_range rows, const matrix_input& input, std::vector<float>& weights) const {
     std::optional<float_matrix> streams;
-    if (known_->shares().stream > 0.0 && writes_residual(parse_tensor_name(name).role) && rows.count == width_) {
+    if (adds_outputs_ && known_->shares().stream > 0.0 && writes_residual(parse_tensor_name(name).role) &&
+        rows.count == width_) {
       const std::vector<float>& exact = original_.stream_before(additions_ - 1);
       streams = floats_of(
           cross_sums(exact.data(), stream_now(), width_, input.x, input.columns, input.tokens, *pool_, *interrupts_),
@@ -175,6 +178,7 @@ class rounding_source final : public watched_source {
   const recorder& original_;
   matrix_rounder& rounder_;
   sequential_options options_;
+  bool adds_outputs_;
   thread_pool* pool_ = nullptr;
   interrupt_checker* interrupts_ = nullptr;
   std::optional<input_correction> known_;  // of the matrices of this group
@@ -196,7 +200,8 @@ class sequential_quantizer::implementation {
                  interrupt_checker& interrupts)
       : rounder(with),
         record(original, interrupts),
-        rounding(original, record, with, options),
+        rounding(original, record, with, options,
+                 !config.architecture->parts.norms_after && config.residual_scale == 1.0F),
         exact(config, record, threads, panel_bytes, interrupts),
         rounded(config, rounding, threads, panel_bytes, interrupts) {
     exact.observe(&record);

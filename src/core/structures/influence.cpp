@@ -53,10 +53,8 @@ std::vector<double> block_influences(transformer& network, span<const token_id> 
   std::vector<double> sums(blocks.size());
   for (std::size_t first = 0; first < windows.size(); first += group) {
     const span<const token_sequence> part = {windows.data() + first, std::min(group, windows.size() - first)};
-    const std::size_t start = first * n_ctx;
-    const span<const token_id> of_part = {text.data() + start, std::min(group * n_ctx, text.size() - start)};
-    std::vector<float> states(of_part.size() * width);
-    network.embed(of_part, states.data());
+    std::vector<float> states(std::min(group * n_ctx, text.size() - first * n_ctx) * width);
+    network.embed(part, states.data());
     for (std::size_t i = 0; i < blocks.size(); ++i) {
       const std::vector<float> before = states;
       network.run_block(static_cast<std::uint32_t>(blocks[i]), part, states.data());

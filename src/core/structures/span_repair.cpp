@@ -5,10 +5,12 @@
 #include "linear_algebra/sgemm.hpp"
 #include "linear_algebra/token_sums.hpp"
 #include "network/activations.hpp"
+#include "network/architecture.hpp"
 #include "structures/ridge.hpp"
 
 #include <algorithm>
 #include <cmath>
+#include <string_view>
 #include <utility>
 
 namespace hartonomous {
@@ -53,6 +55,13 @@ void check(const transformer& network, const repair_text& text, span<const std::
     throw error(sqlstate::invalid_parameter_value, what, {}, {}, thrown);
   };
   if (!(std::isfinite(damping) && damping > 0.0)) refuse("damping must be a number above 0");
+  const std::vector<std::string_view> fixed = fixed_structures(network.config());
+  if (std::find(fixed.begin(), fixed.end(), "repair") != fixed.end()) {
+    throw error(
+        sqlstate::feature_not_supported,
+        std::string("blocks of a model of architecture ") + network.config().architecture->name + " cannot be repaired",
+        {}, "Pass repair => false.");
+  }
   if (text.n_ctx == 0) refuse("n_ctx must be at least 1, not 0");
   const auto blocks = static_cast<std::int32_t>(network.config().blocks);
   for (std::size_t i = 0; i < kept.size(); ++i) {
@@ -116,7 +125,7 @@ class repairer {
     };
     whole_.resize(tokens_.size() * width_);
     for_groups([&](std::size_t first, std::size_t count) {
-      network_.embed({tokens_.data() + first, count}, whole_.data() + first * width_);
+      network_.embed(windows(first, count), whole_.data() + first * width_);
     });
     std::optional<std::uint32_t> last;  // the last kept block so far
     for (std::uint32_t block = 0; block < network_.config().blocks; ++block) {

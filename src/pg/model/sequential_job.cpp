@@ -127,10 +127,14 @@ std::vector<std::vector<token_id>> windows_of(language_model& model, std::int64_
 }
 
 std::vector<float> embedded(transformer& network, const sequential_job& job) {
-  std::vector<token_id> tokens;
-  for (const std::vector<token_id>& window : job.windows) tokens.insert(tokens.end(), window.begin(), window.end());
-  std::vector<float> states(tokens.size() * network.config().width);
-  network.embed(tokens, states.data());
+  std::size_t tokens = 0;
+  std::vector<token_sequence> windows;
+  for (const std::vector<token_id>& window : job.windows) {
+    windows.push_back({window});
+    tokens += window.size();
+  }
+  std::vector<float> states(tokens * network.config().width);
+  network.embed(windows, states.data());
   return states;
 }
 
