@@ -173,7 +173,7 @@ def compare_plans(program, directory, options):
         for mixture in MIXTURES:
             types, plan = quantized_types(program, path, mixture), planned_types(model, mixture, options)
             if types is None or isinstance(plan, str):
-                row.append("refused" if types is None else plan)
+                row.append("refused" if types is None else "not written" if "cannot be written" in plan else plan)
             else:
                 different = [name for name in types if types[name] != plan.get(name)]
                 row.append("=" if not different and len(types) == len(plan) else f"{len(different)}: {different[0]}")

@@ -83,12 +83,21 @@ struct gguf_metadata {
   void set_floats(std::string_view key, const std::vector<float>& values);
 };
 
+// ggml's types have numbers that grow. A type that came later than the table of formats is carried: as many bytes as
+// there are up to the next tensor. Larger numbers than this one are taken for damage.
+inline constexpr std::uint32_t gguf_largest_type = 255;
+
+bool is_unknown_type(format type) noexcept;
+// GGML_43, which stands in place of the name of a format.
+std::string name_of_unknown_type(format type);
+std::optional<format> unknown_type_named(std::string_view name);
+
 struct gguf_tensor {
   std::string name;                 // valid UTF-8 without NUL
   std::vector<std::uint64_t> dims;  // up to 4, row length first (reverse of PyTorch); empty for one number
   format type = format::F32;
   std::uint64_t offset = 0;   // absolute, in the file
-  std::uint64_t bytes = 0;    // without the padding that follows
+  std::uint64_t bytes = 0;    // without the padding that follows, unless the type is unknown
   std::uint64_t weights = 0;  // product of dims; 0 if one of them is 0
 };
 
@@ -142,6 +151,7 @@ struct gguf_tensor_spec {
   std::string name;
   std::vector<std::uint64_t> dims;  // as in gguf_tensor
   format type = format::F32;
+  std::uint64_t bytes = 0;  // only of an unknown type
 };
 
 // Writes a GGUF file front to back: write_header(), then for every tensor in order begin_tensor(i), write() as often as

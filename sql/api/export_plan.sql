@@ -42,7 +42,8 @@ BEGIN
     SELECT c.position, c.layer_id, c.layer_name, c.tensor_shape, c.row_length, c.atom_size, c.parameter_count,
       c.present,
            CASE WHEN $2 = 'gguf' THEN c.format ELSE hartonomous_internal.plain_format(c.format, c.tensor_dtype) END,
-           CASE WHEN $2 = 'gguf' THEN c.format
+           CASE WHEN $2 = 'gguf' THEN CASE WHEN c.tensor_dtype ~ '^GGML_[0-9]+$' AND c.format = 'I8'
+                                           THEN c.tensor_dtype ELSE c.format END
                 WHEN hartonomous_internal.carried_format(c.tensor_dtype)
                 = hartonomous_internal.plain_format(c.format, c.tensor_dtype)
                 THEN c.tensor_dtype

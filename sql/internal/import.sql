@@ -140,6 +140,7 @@ DECLARE
   revision integer;
   loaded jsonb;
   imported record;
+  unknown record;
 BEGIN
   IF source IS NULL THEN
     PERFORM hartonomous_internal.raise_error('22004', 'the source of a model cannot be NULL',
@@ -162,6 +163,12 @@ BEGIN
   RAISE NOTICE 'imported model % "%": % tensors, % parameters, %, revision %, % s', model, model_name, imported.tensors,
     imported.parameters, hartonomous.human_bytes(imported.bytes), revision,
     round(extract(epoch FROM clock_timestamp() - started), 1);
+  SELECT count(*) AS tensors, string_agg(DISTINCT substr(l.tensor_dtype, 6), ', ') AS types, min(l.layer_name) AS one
+    INTO STRICT unknown FROM hartonomous.model_layers l WHERE l.model_id = model AND l.tensor_dtype ~ '^GGML_[0-9]+$';
+  IF unknown.tensors > 0 THEN
+    RAISE NOTICE '% tensors, such as "%", have types of ggml that this version does not know (%): they are stored and '
+      'exported as they are, and cannot be computed with', unknown.tensors, unknown.one, unknown.types;
+  END IF;
   PERFORM hartonomous_internal.warn_of_small_atoms(model, atom_size, imported.atoms, imported.bytes, imported.disk);
   RETURN model;
 END

@@ -25,7 +25,9 @@ struct layer_plan {
   std::vector<std::uint64_t> shape;
   atom_layout layout;
   format target;
-  bool packed;  // elements of less than 8 bits, carried as bytes
+  bool packed;                    // elements of less than 8 bits, carried as bytes
+  std::optional<format> unknown;  // a type of ggml's that is carried as bytes
+  std::uint64_t bytes;            // of those
 };
 
 struct export_plan {
@@ -55,8 +57,10 @@ layer_plan read_layer(const query_result& found, std::uint64_t i) {
   // Elements of less than 8 bits are carried as bytes, so their number is not the product of the shape.
   const std::uint64_t of_shape = weights_of(layer.shape);
   const auto carried = static_cast<std::uint64_t>(found.bigint(i, 7, 0, most_weights));
-  layer.packed = carried < of_shape;
-  layer.layout = layout_of_row(found, i, 5, 6, std::min(of_shape, carried), layer.name);
+  layer.unknown = unknown_type_named(layer.dtype);
+  layer.bytes = layer.unknown ? carried : 0;
+  layer.packed = carried < of_shape && !layer.unknown;
+  layer.layout = layout_of_row(found, i, 5, 6, layer.unknown ? carried : std::min(of_shape, carried), layer.name);
   const std::string target = found.text(i, 8);
   const format_traits* traits = find_format(target.data(), target.size());
   if (traits == nullptr) throw error(sqlstate::invalid_parameter_value, "unknown weight format \"" + target + "\"");
@@ -172,7 +176,8 @@ Datum export_as_gguf(std::int32_t model, bool provenance, const make_output& mak
                   "Its elements have fewer than 8 bits (a dtype such as F4 or F6_E3M2), and GGUF has no such type.",
                   "Export the model as safetensors.");
     }
-    tensors.push_back({layer.name, {layer.shape.rbegin(), layer.shape.rend()}, layer.target});
+    const format type = layer.unknown.value_or(layer.target);
+    tensors.push_back({layer.name, {layer.shape.rbegin(), layer.shape.rend()}, type, layer.bytes});
   }
   struct counter final : byte_sink {
     void write(const void*, std::size_t) override {}
@@ -200,6 +205,11 @@ Datum export_as_safetensors(std::int32_t model, bool provenance, const make_outp
   std::vector<safetensors_tensor> tensors;
   std::uint64_t bytes = 0;
   for (const layer_plan& layer : plan.layers) {
+    if (layer.unknown) {
+      throw error(sqlstate::feature_not_supported,
+                  "tensor \"" + layer.name + "\" cannot be written to a safetensors file",
+                  "It is of type " + layer.dtype + ", which this version does not know.", "Export the model as GGUF.");
+    }
     tensors.push_back({layer.name, layer.dtype, layer.shape, 0, 0});
     bytes += safetensors_bytes(layer.dtype, layer.shape);
   }

@@ -39,7 +39,9 @@ std::string rewrite(const gguf_file& file, const char* data, gguf_writer& writer
 
 void check_rewrite(const gguf_file& file, const char* data, std::size_t size) {
   std::vector<gguf_tensor_spec> specs;
-  for (const auto& tensor : file.tensors) specs.push_back({tensor.name, tensor.dims, tensor.type});
+  for (const auto& tensor : file.tensors) {
+    specs.push_back({tensor.name, tensor.dims, tensor.type, is_unknown_type(tensor.type) ? tensor.bytes : 0});
+  }
   string_sink sink;
   gguf_writer writer(sink, file, specs);
   // A huge alignment makes a huge file of a small one.

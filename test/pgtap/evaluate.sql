@@ -2,7 +2,7 @@
 BEGIN;
 \ir lib/model_files.sql
 \ir lib/language_models.sql
-SELECT plan(118);
+SELECT plan(119);
 SELECT create_store() \g /dev/null
 SET LOCAL hartonomous.model_cache_size = '64MB';
 
@@ -117,6 +117,13 @@ END $$;
 SELECT all_revisions_measure(:m, revision) FROM lib.measured ORDER BY revision DESC;
 SELECT throws_ok(format('SELECT perplexity(%s, story(), 32, 99999)', :m), '22023',
   'model "' || model_name(:m) || '" has no revision 99999', 'no such revision');
+-- A matrix of a type of ggml that came later: the number behind its name and its two dimensions is another one.
+SELECT import_gguf(overlay(file PLACING '\x2b000000'::bytea
+  FROM position(convert_to('blk.0.ffn_up.weight', 'UTF8') IN file) + length('blk.0.ffn_up.weight') + 20),
+  'newer') AS newer
+  FROM (SELECT llama_gguf() AS file) f \gset
+SELECT throws_ok(format('SELECT perplexity(%s, story(), 32)', :newer), '0A000',
+  'tensor "blk.0.ffn_up.weight" is of type GGML_43, which this version does not know', 'a type that came later');
 SELECT import_gguf(llama_gguf(5), 'other') AS o \gset
 SELECT throws_ok(format('SELECT perplexity(%s, story(), 32, %s)', :o, :r1), '22023', NULL, 'another model''s revision');
 SELECT is(present(:m), :r1, 'the last of them is live');

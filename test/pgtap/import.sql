@@ -1,7 +1,7 @@
 -- Import: what becomes of a file, column by column; sources; arguments. Hostile files: import_hostile.sql.
 BEGIN;
 \ir lib/model_files.sql
-SELECT plan(132);
+SELECT plan(137);
 
 -- The model's row
 
@@ -248,9 +248,24 @@ SELECT results_eq(
            ('one.weight', 'Q1_0', 256, '{2,256}', 2, 'Q1_0', 256), ('two.weight', 'Q2_0', 64, '{5,64}', 5, 'Q2_0', 64),
            ('double.weight', 'F64', 2, '{2,2}', 2, 'F64', 2)$$, 'all formats are carried');
 SELECT ok(export_gguf(:quantized) = quantized_gguf(), 'to the byte');
-SELECT throws_ok($$SELECT import_gguf(gguf(ARRAY[ROW('new.weight', '{32}', 43, noise(32, 1))::tensor]), 'newer')$$,
-  '22P03',
-  'GGUF: tensor "new.weight" is in format 43, which is unknown', 'a format that came later');
+-- Types that came later: as many bytes as there are up to the next tensor
+CREATE FUNCTION lib.newer_gguf() RETURNS bytea LANGUAGE sql STABLE
+  RETURN gguf(ARRAY[ROW('token_embd.weight', '{8,4}', 43, noise(64, 1))::tensor,
+    ROW('output_norm.weight', '{8}', 0, weights(wave(8, 2))::bytea)::tensor,
+    ROW('new.weight', '{32,3}', 200, noise(96, 3))::tensor]);
+SELECT import_gguf(newer_gguf(), 'newer') AS newer \gset
+SELECT results_eq(format('SELECT layer_name, tensor_dtype, tensor_shape::text, parameter_count FROM model_layers '
+  'WHERE model_id = %s ORDER BY position', :newer),
+  $$VALUES ('token_embd.weight', 'GGML_43', '{4,8}', 64::bigint), ('output_norm.weight', 'F32', '{8}', 8),
+    ('new.weight', 'GGML_200', '{3,32}', 96)$$, 'types that came later');
+SELECT ok(export_gguf(:newer) = newer_gguf(), 'are exported to the byte');
+SELECT results_eq(format('SELECT layer_name, reason FROM quantize_plan(%s, %L) WHERE layer_name <> %L', :newer, 'Q4_K',
+  'output_norm.weight'), $$VALUES ('token_embd.weight', 'carried format'), ('new.weight', 'carried format')$$,
+  'a plan leaves them alone');
+SELECT is_empty(format('SELECT * FROM check_model(%s)', :newer), 'nothing is wrong with them');
+SELECT throws_ok(format('SELECT export_safetensors(%s)', :newer), '0A000', NULL, 'safetensors has no such types');
+SELECT throws_ok($$SELECT import_gguf(gguf(ARRAY[ROW('new.weight', '{32}', 256, noise(32, 1))::tensor]), 'damaged')$$,
+  '22P03', 'GGUF: tensor "new.weight" is in format 256, which is unknown', 'a number that is none');
 SELECT import_gguf(gguf((SELECT array_agg(t) FROM unnest(ARRAY[ROW('q8.weight', '{96,6}', 8, quantize(wave(576, 1),
   'Q8_0')::bytea)::tensor,
                      ROW('q4k.weight', '{512,3}', 12, quantize(wave(1536, 2), 'Q4_K')::bytea)::tensor]) t)), 'q8only')

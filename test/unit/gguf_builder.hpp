@@ -85,7 +85,9 @@ class string_sink final : public byte_sink {
 // The file written again from its header and data.
 inline std::string rewrite(const gguf_file& file, const std::string& bytes) {
   std::vector<gguf_tensor_spec> specs;
-  for (const auto& tensor : file.tensors) specs.push_back({tensor.name, tensor.dims, tensor.type});
+  for (const auto& tensor : file.tensors) {
+    specs.push_back({tensor.name, tensor.dims, tensor.type, is_unknown_type(tensor.type) ? tensor.bytes : 0});
+  }
   string_sink sink;
   gguf_writer writer(sink, file, specs);
   writer.write_header();

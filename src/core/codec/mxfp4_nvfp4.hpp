@@ -62,7 +62,8 @@ inline float scale_of(std::uint8_t byte) noexcept {
 inline std::uint8_t nearest_scale(float scale) noexcept {
   if (!(scale > 0.0f)) return 0;
   if (scale < 0x1p-6f) {
-    const int mantissa = static_cast<int>(scale * 512.0f + 0.5f);
+    const float shifted = scale * 512.0f + 0.5f;  // a sum that is rounded itself
+    const int mantissa = static_cast<int>(shifted);
     return static_cast<std::uint8_t>(mantissa < 7 ? mantissa : 7);
   }
   if (scale >= 256.0f) return 0x7E;

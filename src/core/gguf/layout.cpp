@@ -1,10 +1,42 @@
 // Sizes of GGUF tensors, shared by the reader and the writer.
 #include <algorithm>
+#include <charconv>
 #include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <system_error>
 
 #include "bytes/text.hpp"
 #include "gguf/internal.hpp"
 #include "hartonomous/error.hpp"
+
+namespace hartonomous {
+
+namespace {
+
+constexpr std::string_view unknown_prefix = "GGML_";
+
+}  // namespace
+
+bool is_unknown_type(format type) noexcept { return find_format(static_cast<std::uint32_t>(type)) == nullptr; }
+
+std::string name_of_unknown_type(format type) {
+  return std::string(unknown_prefix) + std::to_string(static_cast<std::uint32_t>(type));
+}
+
+std::optional<format> unknown_type_named(std::string_view name) {
+  if (name.substr(0, unknown_prefix.size()) != unknown_prefix) return std::nullopt;
+  const std::string_view digits = name.substr(unknown_prefix.size());
+  std::uint32_t number = 0;
+  const auto [end, failed] = std::from_chars(digits.data(), digits.data() + digits.size(), number);
+  if (failed != std::errc() || end != digits.data() + digits.size()) return std::nullopt;
+  const auto type = static_cast<format>(number);
+  if (!is_unknown_type(type) || number > gguf_largest_type) return std::nullopt;
+  return type;
+}
+
+}  // namespace hartonomous
 
 namespace hartonomous::gguf_detail {
 
@@ -50,7 +82,7 @@ void measure_tensor(gguf_tensor& tensor, const char* state) {
   }
   tensor.weights = empty ? 0 : product;
   const format_traits* found = find_format(static_cast<std::uint32_t>(tensor.type));
-  if (found == nullptr) throw error(state, who + " has an unknown type");
+  if (found == nullptr) return;
   const format_traits& traits = *found;
   std::uint64_t const row = tensor.dims.empty() ? 1 : tensor.dims[0];  // without dimensions: a single number
   if (row % traits.block_weights != 0) {

@@ -110,6 +110,8 @@ class header_parser {
   gguf_type read_type(const std::string& key);
   void count_metadata(std::uint64_t bytes);
   void read_tensor(std::uint64_t index);
+  [[noreturn]] static void refuse_type(const gguf_tensor& tensor);
+  void measure_unknown(std::uint64_t room);
   void locate_tensors();
   void check_overlap() const;
   bool is_running_sum() const;
@@ -259,12 +261,8 @@ void header_parser::read_tensor(std::uint64_t index) {
   }
   for (std::uint32_t d = 0; d < rank; ++d) tensor.dims.push_back(in_.number<std::uint64_t>(where));
   const auto type = in_.number<std::uint32_t>(where);
-  const format_traits* traits = find_format(type);
-  if (traits == nullptr) {
-    throw error(malformed, "GGUF: " + where + " is in format " + std::to_string(type) + ", which is unknown",
-                "Its blocks cannot be carried, for their size is not known.");
-  }
-  tensor.type = traits->id;
+  tensor.type = static_cast<format>(type);
+  if (type > gguf_largest_type && is_unknown_type(tensor.type)) refuse_type(tensor);
   tensor.offset = in_.number<std::uint64_t>(where);  // relative to the data; made absolute by locate_tensors()
   if (tensor.offset % file_.alignment != 0) {
     throw error(malformed, "GGUF: " + where + " is not aligned",
@@ -275,10 +273,31 @@ void header_parser::read_tensor(std::uint64_t index) {
   file_.tensors.push_back(std::move(tensor));
 }
 
+[[noreturn]] void header_parser::refuse_type(const gguf_tensor& tensor) {
+  throw error(malformed,
+              "GGUF: tensor " + show_name(tensor.name) + " is in format " +
+                  std::to_string(static_cast<std::uint32_t>(tensor.type)) + ", which is unknown",
+              "Its blocks cannot be carried, for their size is not known.");
+}
+
+// Blocks of an unknown type reach as far as the next tensor, or the end of the file.
+void header_parser::measure_unknown(std::uint64_t room) {
+  std::vector<std::uint64_t> ends = {room};
+  for (const gguf_tensor& tensor : file_.tensors) ends.push_back(tensor.offset);
+  std::sort(ends.begin(), ends.end());
+  for (gguf_tensor& tensor : file_.tensors) {
+    if (!is_unknown_type(tensor.type) || tensor.weights == 0) continue;
+    const auto next = std::upper_bound(ends.begin(), ends.end(), tensor.offset);
+    if (next == ends.end() || *next > room) refuse_type(tensor);
+    tensor.bytes = *next - tensor.offset;
+  }
+}
+
 void header_parser::locate_tensors() {
   header_end_ = in_.position();
   file_.data_start = round_up(header_end_, file_.alignment);
   std::uint64_t const room = file_.data_start > file_.file_size ? 0 : file_.file_size - file_.data_start;
+  measure_unknown(room);
   for (gguf_tensor& tensor : file_.tensors) {
     if (tensor.offset > room || tensor.bytes > room - tensor.offset) {
       throw error(malformed, "GGUF: tensor " + show_name(tensor.name) + " lies outside the file",

@@ -51,6 +51,12 @@ gguf_writer::gguf_writer(byte_sink& sink, gguf_metadata metadata, const std::vec
     tensor.dims = spec.dims;
     tensor.type = spec.type;
     measure_tensor(tensor, invalid);
+    if (is_unknown_type(tensor.type)) {
+      tensor.bytes = spec.bytes;
+      if (tensor.bytes == 0 && tensor.weights != 0) {
+        throw error(invalid, "GGUF: tensor " + show_name(tensor.name) + " has an unknown type");
+      }
+    }
     header += tensor_info_bytes(tensor);
     tensors_.push_back(std::move(tensor));
   }

@@ -39,6 +39,12 @@ model_file from_gguf(const gguf_file& header, interrupt_checker& interrupts) {
     m.weights = t.weights;
     m.offset = t.offset;
     m.bytes = t.bytes;
+    if (is_unknown_type(t.type)) {  // its bytes, whatever they mean
+      m.dtype = name_of_unknown_type(t.type);
+      m.storage = format::I8;
+      m.weights = t.bytes;
+      if (t.bytes != 0) m.row_length = t.bytes;
+    }
     file.tensors.push_back(std::move(m));
   }
   return file;

@@ -10,6 +10,8 @@
 #include <optional>
 #include <string>
 
+#include "hartonomous/gguf.hpp"
+
 namespace hartonomous::pg {
 namespace {
 
@@ -71,7 +73,8 @@ class uncached_rows final : public row_reader {
 model_tensors::model_tensors(atom_set atoms) : reader_(std::move(atoms)) {
   const std::optional<std::int32_t>& structure = reader_.atoms().structure();
   const std::string columns =
-      "SELECT l.layer_id, l.layer_name, l.row_length, l.atom_size, l.parameter_count, l.tensor_shape FROM ";
+      "SELECT l.layer_id, l.layer_name, l.row_length, l.atom_size, l.parameter_count, l.tensor_shape, l.tensor_dtype "
+      "FROM ";
   const query_result found = structure ? select((columns + "hartonomous_internal.stored_layers($1) l").c_str(),
                                                 "model_structures", {{INT4OID, Int32GetDatum(*structure)}})
                                        : select((columns + "hartonomous.model_layers l WHERE l.model_id = $1").c_str(),
@@ -81,6 +84,7 @@ model_tensors::model_tensors(atom_set atoms) : reader_(std::move(atoms)) {
     const auto weights = static_cast<std::uint64_t>(found.bigint(i, 5, 0, most_weights));
     const bool positioned = found.bigints(i, 6, 0).size() > 1;
     tensors_[name] = {{found.bigint(i, 1), name, layout_of_row(found, i, 3, 4, weights, name), positioned},
+                      found.text(i, 7),
                       std::nullopt};
   }
 }
@@ -94,6 +98,11 @@ std::vector<std::string> model_tensors::names() const {
 std::optional<matrix_shape> model_tensors::find(const std::string& name) const {
   const auto found = tensors_.find(name);
   if (found == tensors_.end()) return std::nullopt;
+  if (unknown_type_named(found->second.dtype)) {
+    throw error(sqlstate::feature_not_supported,
+                "tensor \"" + name + "\" is of type " + found->second.dtype + ", which this version does not know",
+                "Its blocks are stored and exported as they are.");
+  }
   const atom_layout& layout = found->second.stored.layout;
   return matrix_shape{layout.rows, layout.row_length};
 }

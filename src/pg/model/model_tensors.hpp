@@ -29,6 +29,7 @@ class model_tensors final : public tensor_source {
  private:
   struct entry {
     stored_tensor stored;
+    std::string dtype;
     std::optional<atom_reader::fingerprint> state;  // once computed; the snapshot does not change
   };
   const atom_reader::fingerprint& state_of(entry& e);
