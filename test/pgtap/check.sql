@@ -1,7 +1,7 @@
 -- Troubleshooting: each fault is planted, and found; a sound model has none.
 BEGIN;
 \ir lib/model_files.sql
-SELECT plan(134);
+SELECT plan(144);
 CREATE FUNCTION lib.blocks_gguf(numbers integer[], stated integer) RETURNS bytea LANGUAGE sql IMMUTABLE
   RETURN gguf((SELECT array_agg(ROW(format('blk.%s.ffn_up.weight', n), '{32,6}', 0, waves(6, 32, n))::tensor ORDER BY n)
     FROM unnest(numbers) n), ARRAY[kv_text('general.architecture', 'llama'), kv_u32('llama.block_count', stated)]);
@@ -88,7 +88,7 @@ SELECT is(
   found(:faint,
     format('UPDATE tensor_atoms SET atom_data = quantize(atom_data, %L) WHERE model_id = %s', format, :faint)), NULL,
   'faint rows in ' || format)
-  FROM formats() WHERE writable AND block_weights > 1;
+  FROM formats() WHERE writable AND block_weights > 1 AND format <> ALL ('{IQ1_S,IQ2_XXS,IQ2_XS}');
 
 -- A hash cannot lie unless the catalog does
 SELECT is(

@@ -6,9 +6,12 @@ CREATE EXTENSION IF NOT EXISTS pgtap;
 SELECT set_config('search_path', 'hartonomous, hartonomous_internal, ' || current_setting('search_path'), true)
   \g /dev/null
 
-SELECT plan(347);
+SELECT plan(398);
 
-CREATE TEMP VIEW block_formats AS SELECT * FROM formats() WHERE writable AND block_weights > 1;
+-- Those that need no importance
+CREATE TEMP VIEW written AS
+  SELECT * FROM formats() WHERE writable AND format <> ALL ('{IQ1_S,IQ2_XXS,IQ2_XS}');
+CREATE TEMP VIEW block_formats AS SELECT * FROM written WHERE block_weights > 1;
 -- Those for which no scale is searched
 CREATE TEMP VIEW unsearched AS
   SELECT unnest('{F32,F16,BF16,Q8_0,TQ1_0,TQ2_0,MXFP4,NVFP4,Q1_0,Q2_0}'::text[]) AS format;
@@ -40,19 +43,19 @@ SELECT is(quantize('{0}'::real[], format)::bytea, decode(repeat('00', block_byte
   FROM block_formats WHERE format IN ('Q8_0', 'Q4_1', 'Q5_1', 'Q4_K', 'Q5_K', 'Q6_K') ORDER BY ggml_type;
 SELECT is(dequantize(quantize(array_fill(0::real, ARRAY[300]), format)), array_fill(0::real, ARRAY[300]),
   'zeros in ' || format)
-  FROM formats() WHERE writable ORDER BY ggml_type;
+  FROM written ORDER BY ggml_type;
 
 -- Counts
 
 SELECT is(quantize('{}'::real[], format)::text, format || '[0]:', 'no weights in ' || format)
-  FROM formats() WHERE writable ORDER BY ggml_type;
+  FROM written ORDER BY ggml_type;
 SELECT is(dequantize(quantize('{}'::real[], format)), '{}', 'and back from ' || format)
-  FROM formats() WHERE writable ORDER BY ggml_type;
+  FROM written ORDER BY ggml_type;
 SELECT ok(bool_and(weights_count(w) = n AND weights_bytes(w) = (n + block_weights - 1) / block_weights * block_bytes
                    AND array_length(dequantize(w), 1) = n), 'counts and bytes of ' || format)
-  FROM formats(), unnest('{1,31,32,33,255,256,257,511,1000}'::integer[]) n,
+  FROM written, unnest('{1,31,32,33,255,256,257,511,1000}'::integer[]) n,
        LATERAL (SELECT quantize(pg_temp.wave(n), format) AS w) q
- WHERE writable GROUP BY format, ggml_type ORDER BY ggml_type;
+ GROUP BY format, ggml_type ORDER BY ggml_type;
 SELECT is(quantize(pg_temp.wave(n), format)::bytea,
           quantize(pg_temp.wave(n) || array_fill(0::real, ARRAY[block_weights - n % block_weights]), format)::bytea,
           format('%s weights in %s: the last block is padded with zeros', n, format))
@@ -100,6 +103,15 @@ SELECT throws_ok(format('SELECT dequantize(%L)', format('%s[1]:%s', format, repe
   'cannot dequantize format ' || format, 'not read: ' || format) FROM formats() WHERE NOT readable ORDER BY ggml_type;
 SELECT throws_ok($$SELECT quantize(ARRAY[1, NULL], 'F16')$$, '22004', NULL, 'a NULL element');
 SELECT throws_ok($$SELECT quantize(ARRAY[1, 2], 'F16', ARRAY[1, NULL])$$, '22004', NULL, 'a NULL importance');
+
+SELECT throws_ok(format('SELECT quantize(ARRAY[1, 2], %L)', format), '22023',
+  format('format %s needs importance', format),
+  format || ' is not written without importance') FROM unnest('{IQ1_S,IQ2_XXS,IQ2_XS}'::text[]) format;
+SELECT ok(
+  relative_error(pg_temp.wave(1000)::weights,
+    quantize(pg_temp.wave(1000), format, array_fill(2::real, ARRAY[1000]))) BETWEEN 0.05 AND bound,
+  'but by importance: ' || format)
+  FROM (VALUES ('IQ1_S', 0.6), ('IQ2_XXS', 0.45), ('IQ2_XS', 0.4)) v (format, bound);
 
 -- NaN, infinity and numbers too large
 
