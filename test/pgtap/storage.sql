@@ -140,13 +140,13 @@ SELECT min(layer_id) AS boasted FROM model_layers \gset
 CREATE FUNCTION lib.too_large() RETURNS tensor_plan[] LANGUAGE sql STABLE
   RETURN (
     SELECT array_agg(
-      ROW(layer_id, layer_name, 'quantize', '{"format": "F32"}', 1, 1, 1, 1000000000000000000, NULL, NULL)::tensor_plan)
+      ROW(layer_id, layer_name, 'quantize', '{"format": "F32"}', 1, 1, 1, 1000000000000000, NULL, NULL)::tensor_plan)
             FROM (SELECT * FROM model_layers ORDER BY layer_id LIMIT 1) l);
 SELECT lives_ok(format('SELECT begin_run(%s, ''boast'', ''rewrite'', ''{}'', too_large())', :model),
   'a plan that says more than is possible is not believed');
-UPDATE model_layers SET parameter_count = 1000000000000000000 WHERE layer_id = :boasted;
+UPDATE model_layers SET parameter_count = 1000000000000000 WHERE layer_id = :boasted;
 SELECT throws_like(format('SELECT begin_run(%s, ''grow'', ''rewrite'', ''{}'', too_large())', :model),
-  'stage "grow" needs about 888 PB of disk space, and tablespace "pg_default" has % left', 'a stage that does not fit');
+  'stage "grow" needs about 909 TB of disk space, and tablespace "pg_default" has % left', 'a stage that does not fit');
 SELECT throws_ok(format('SELECT begin_run(%s, ''grow'', ''rewrite'', ''{}'', too_large())', :model), '53100', NULL,
   '... is refused');
 SET LOCAL hartonomous.check_disk_space = off;

@@ -6,6 +6,14 @@ SELECT create_store() \g /dev/null
 COMMIT;
 SET search_path = lib, hartonomous, hartonomous_internal, hartonomous_partitions, public;
 SET client_min_messages = warning;
+-- Before PostgreSQL 15 nothing tells when the counts of rows have arrived.
+SELECT current_setting('server_version_num')::integer < 150000 AS uncounted \gset
+\if :uncounted
+SELECT plan(1);
+SELECT skip('statistics arrive when they like', 1);
+SELECT * FROM finish();
+\quit
+\endif
 SELECT plan(9);
 SELECT import_gguf(gguf(ARRAY[ROW('blk.0.ffn_up.weight', '{2048,300}', 0, zeros(2048 * 300 * 4))::tensor]),
   'm', 2048) AS model \gset
