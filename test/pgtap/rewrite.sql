@@ -110,7 +110,7 @@ SELECT throws_ok(statement, state, message, statement) FROM (VALUES
 -- another table goes by its triggers, foreign keys and bounds.
 CREATE TABLE lib.plain (LIKE tensor_atoms);
 CREATE VIEW lib.seen AS SELECT * FROM lib.plain;
-CREATE TABLE lib.tree (LIKE tensor_atoms) PARTITION BY LIST (model_id);
+CREATE TABLE lib.tree (LIKE tensor_atoms INCLUDING GENERATED) PARTITION BY LIST (model_id);
 CREATE ROLE rewrite_other;
 GRANT CREATE ON SCHEMA hartonomous TO rewrite_other;
 CREATE TABLE lib.keys (id bigint PRIMARY KEY);
