@@ -167,6 +167,8 @@ fail() {
 }
 if grep -Ev " ($DOCUMENTED)\$|^none\$" "$SCRATCH/load/errors"; then fail "errors that are not documented"; fi
 deadlocks=$(query "SELECT deadlocks FROM pg_stat_database WHERE datname = 'load'")
+# Who waited for whom.
+[ "$deadlocks" = 0 ] || grep -A 14 'deadlock detected' "$SCRATCH/server/postgresql.log" || true
 faults=$(query "SELECT m.model_name, c FROM hartonomous.models m, hartonomous.check_model(m.model_id) c
   UNION ALL SELECT 'store', c FROM hartonomous.check_store() c" 2>&1)
 [ -z "$faults" ] || fail "faults: $faults"

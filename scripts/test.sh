@@ -237,7 +237,7 @@ stage_log() {
 # The lines of a stage's output that are worth showing if it passes: the summaries of the test runners.
 CLOSING='^100% tests passed|^All tests successful|^Files=|^Result: | All [0-9]+ tests passed|^[a-z0-9_]+_fuzz: '
 CLOSING+='|^layout not checked|^clang-tidy and|^installing: |^server logs: |^ok  *# skip|^fuzzers: '
-CLOSING+='|^# (cancel|resident|kill|hostile calls:|spoilt )'
+CLOSING+='|^# (cancel|resident|kill|hostile calls|spoilt |faults: |settings: |rights: )'
 
 FAILED=()
 BEGUN=$EPOCHREALTIME

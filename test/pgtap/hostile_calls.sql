@@ -159,6 +159,64 @@ SELECT format('SELECT is(faults(f, %s), '''', %L) FROM functions f WHERE f.funct
 SELECT diag(format('hostile calls: %s of %s functions; the slowest took %s: %s', sum(calls), count(*), max(slowest),
   (array_agg(statement ORDER BY slowest DESC))[1])) FROM results;
 
+-- An array is read in storage order, however it is stored and its elements are numbered: as a constant, from a row of a
+-- table with a short header at an odd address, compressed, and out of line. PostgreSQL itself decodes arrays, so that
+-- nothing in C++ could be fuzzed by itself.
+CREATE TABLE lib.array_forms (type regtype, n integer, form text, value text);
+CREATE PROCEDURE lib.make_arrays(array_type regtype, usual text) LANGUAGE plpgsql AS $$
+DECLARE
+  stored text := 'lib.stored_' || array_type::oid;
+  filled text;
+BEGIN
+  EXECUTE format('CREATE TABLE %s (n integer, beside "char", a %s)', stored, array_type);
+  EXECUTE format('INSERT INTO %s SELECT c, ''x'', array_fill((%s)[1], ARRAY[c]) FROM unnest(ARRAY[1, 4, 600]) c',
+    stored,
+    usual);
+  EXECUTE format('ALTER TABLE %s ALTER a SET STORAGE EXTERNAL', stored);
+  EXECUTE format('INSERT INTO %s SELECT -c, ''x'', array_fill((%s)[1], ARRAY[c]) FROM unnest(ARRAY[1, 4, 600]) c',
+    stored,
+    usual);
+  INSERT INTO array_forms
+    SELECT array_type, c, f.form, format(f.value, c, array_type, stored, usual) FROM unnest(ARRAY[1, 4, 600]) c
+      CROSS JOIN (VALUES ('constant', 'array_fill((%4$s)[1], ARRAY[%1$s])'),
+                         ('numbered from -3', 'array_fill((%4$s)[1], ARRAY[%1$s], ARRAY[-3])'),
+                         ('stored', '(SELECT a FROM %3$s WHERE n = %1$s)'),
+                         ('out of line', '(SELECT a FROM %3$s WHERE n = -%1$s)')) f (form, value);
+END $$;
+DO $$
+DECLARE
+  usual record;
+BEGIN
+  FOR usual IN
+    SELECT DISTINCT ON (t) t AS type, h.value FROM lib.functions f CROSS JOIN unnest(f.types) t
+      JOIN lib.hostile h ON h.type = t AND h.usual JOIN pg_type y ON y.oid = t AND y.typelem <> 0 AND y.typlen = -1
+     ORDER BY t, h.n
+  LOOP
+    CALL lib.make_arrays(usual.type, usual.value);
+  END LOOP;
+END $$;
+CREATE FUNCTION lib.answer(statement text) RETURNS text LANGUAGE plpgsql AS $$
+DECLARE
+  answer text;
+BEGIN
+  BEGIN
+    EXECUTE replace(statement, 'SELECT count(*) FROM', 'SELECT md5(string_agg(r::text, '','')) FROM') || ' r'
+      INTO answer;
+    RAISE EXCEPTION 'done' USING ERRCODE = 'HT001';
+  EXCEPTION WHEN SQLSTATE 'HT001' THEN RETURN answer;
+    WHEN OTHERS THEN RETURN SQLSTATE;
+  END;
+END $$;
+CREATE TABLE lib.answers AS
+SELECT f.function, i, a.n, a.form, lib.answer(lib.statement(f, lib.arguments(f, i::integer, a.value, 1))) AS answer
+  FROM lib.functions f JOIN pg_proc p ON p.oid = f.function JOIN pg_language l ON l.oid = p.prolang
+ CROSS JOIN unnest(f.types) WITH ORDINALITY u (t, i) JOIN lib.array_forms a ON a.type = t
+ WHERE f.prokind = 'f' AND l.lanname = 'c';
+SELECT is_empty($$SELECT function, i, n, array_agg(form || ': ' || answer) FROM lib.answers GROUP BY 1, 2, 3
+  HAVING count(DISTINCT coalesce(answer, '')) > 1$$, 'the same array gives the same, however it is stored');
+SELECT cmp_ok(count(*) FILTER (WHERE length(answer) = 32), '>', 100::bigint, 'many of them answer') FROM lib.answers;
+SELECT diag(format('stored arrays: %s calls of %s functions', count(*), count(DISTINCT function))) FROM lib.answers;
+
 -- Functions that write act as the owner, and operators can call them with any arguments, also those that only other
 -- functions call: nothing that is passed becomes a part of a statement. Whatever is executed takes a number from the
 -- sequence, which no rollback gives back; and a quote that ends up in a statement is a syntax error (42601).

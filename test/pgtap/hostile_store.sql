@@ -27,7 +27,7 @@ SELECT is_empty($$
   SELECT p.oid::regprocedure FROM pg_proc p JOIN pg_language l ON l.oid = p.prolang AND l.lanname = 'c'
    WHERE p.pronamespace IN ('hartonomous'::regnamespace, 'hartonomous_internal'::regnamespace) AND p.provolatile <> 'i'
      AND p.proname !~ '^(file_|export.*_to_file|regmodel|release_model_cache|unlock_model|model_names_changed)'
-     AND p.proname !~ '^(free_bytes|raise_error|wait_for_lockers)'
+     AND p.proname !~ '^(free_bytes|raise_error|wait_for_lockers|applies_changes|subscribe_partition)'
      AND NOT EXISTS (SELECT FROM pg_language h WHERE p.oid IN (h.lanplcallfoid, h.laninline, h.lanvalidator))
      AND p.oid <> ALL (SELECT r FROM calls, unnest(reaches) r)$$, 'each function in C is reached by some of the calls');
 

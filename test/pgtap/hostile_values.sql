@@ -3,7 +3,7 @@
 BEGIN;
 \ir lib/model_files.sql
 \ir lib/language_models.sql
-SELECT plan(67);
+SELECT plan(68);
 \ir lib/spoilt_store.sql
 DO $$DECLARE c text; BEGIN FOR c IN SELECT call FROM lib.calls LOOP CALL lib.note_reads(c); END LOOP; END$$;
 
@@ -76,6 +76,8 @@ SELECT is((objections(spoiling, readers(substring(spoiling FROM '^(?:UPDATE|ALTE
     ('UPDATE model_revisions SET parent_revision_id = revision_id, held_revision_id = 999, kind = ''copy'''),
     ('UPDATE model_revisions SET parent_revision_id = NULL, kind = ''copy'''),
     ('ALTER TABLE models RENAME TO models_table; CREATE VIEW hartonomous.models AS SELECT * FROM models_table'),
+    ('ALTER TABLE tensor_atoms RENAME TO atoms_table; CREATE VIEW hartonomous.tensor_atoms AS SELECT * '
+      'FROM atoms_table'),
     ('ALTER TABLE model_layers RENAME TO layers_table; CREATE VIEW hartonomous.model_layers AS SELECT * '
       'FROM layers_table UNION ALL SELECT * FROM layers_table'),
     ('DROP TABLE model_layers CASCADE'), ('DROP TABLE tensor_atoms CASCADE'), ('DROP TABLE models CASCADE')

@@ -4,7 +4,7 @@ BEGIN;
 \ir lib/model_files.sql
 \ir lib/language_models.sql
 \ir lib/tour.sql
-SELECT plan(32);
+SELECT plan(34);
 CREATE ROLE matrix_owner;
 CREATE ROLE matrix_reader;
 CREATE ROLE matrix_operator;
@@ -57,6 +57,10 @@ SELECT set_eq('SELECT role, relation::text, privilege FROM lib.table_rights', $$
   UNION ALL VALUES ('matrix_operator', 'models', 'UPDATE'), ('matrix_importer', 'models', 'UPDATE'),
                    ('matrix_importer', 'models', 'INSERT')$$,
   'readers read all tables and views, but not the partitions directly; nobody else has any right');
+
+SELECT is((state_as('matrix_owner', statement)).state, '42501', 'not even the owner: ' || statement) FROM (VALUES
+  ('CREATE FUNCTION hartonomous.rollback_model(text) RETURNS integer LANGUAGE sql AS ''SELECT 1'''),
+  ('ALTER TABLE hartonomous.models RENAME TO models_table')) v (statement);
 
 -- Functions: the tour calls each, or it is listed here, as what needs a server, or reads and writes as others do.
 SELECT set_eq($$SELECT p.proname FROM pg_proc p JOIN pg_depend d ON d.classid = 'pg_proc'::regclass AND d.objid = p.oid
@@ -121,5 +125,8 @@ SELECT is_empty($$SELECT privilege FROM store_rights() r
 SELECT is_empty(
   $$SELECT without_comment('store_rights', 'grant_store', 'revoke_store', 'set_store_owner', 'check_rights',
     'store_owner_is_superuser')$$, 'every function has a comment');
+SELECT diag(format('rights: %s roles x functions, %s roles x privileges on tables',
+  (SELECT count(*) FROM by_importer) + (SELECT count(*) FROM by_reader), (SELECT count(*) FROM pg_class c
+    WHERE c.relnamespace::regnamespace::text ~ '^hartonomous(_partitions)?$' AND c.relkind IN ('r', 'p', 'v')) * 28));
 SELECT * FROM finish();
 ROLLBACK;

@@ -66,8 +66,11 @@ my $done_list = 'SELECT string_agg(concat_ws(\' \', layer_id, seconds, s.xmin), 
 
 # ---- kill -9 -----------------------------------------------------------------------------------------------------
 
+my $injected = 0;    # faults
+
 sub kill_backend {
     my ($session) = @_;
+    $injected++;
     ok $server->crash($session->pid), 'the server recovers';
     $session->finish;
     $session->close;
@@ -202,6 +205,7 @@ my $how;
 
 sub interrupt {
     my ($worker, $name) = @_;
+    $injected++;
     is $watcher->query("SELECT pg_${how}_backend(@{[$worker->pid]});"), 't', "$how $name";
     return sqlstate($worker->finish);
 }
@@ -353,6 +357,7 @@ subtest 'after all that' => sub {
 };
 
 my @signals = $server->log_text =~ /terminated by signal (\d+)/g;
-is_deeply \@signals, [9, 9, 9, 9, 9, 9], 'no backend crashed but those that were killed';
+is_deeply [grep { $_ != 9 } @signals], [], 'no backend crashed but those that were killed';
 $watcher->close;
+diag sprintf 'faults: crash.t: %d injected, %d lost', $injected, scalar grep { !$_ } Test::More->builder->summary;
 done_testing;

@@ -102,5 +102,6 @@ for my $name (sort keys %calls) {
 is went('SELECT count(*) FROM pg_locks WHERE locktype = \'object\' AND classid = \'hartonomous.models\'::regclass;'), 0,
     'no lock is left';
 is went('SELECT count(*) FROM hartonomous.model_revisions WHERE state = \'building\';'), 0, 'nor anything half done';
+diag sprintf 'faults: kill.t: %d injected, %d lost', $kills * keys %calls, scalar grep { !$_ } Test::More->builder->summary;
 $watcher->close;
 done_testing;

@@ -104,6 +104,9 @@ SQL
     denied($plain, "SELECT hartonomous_internal.import_file('$work/model.gguf'::text, 'gguf', 'null', 'null', 'null', '', 'x', 1);",
         'import_file() reads no file for who may not', qr/pg_read_server_files/);
     ok !-e "$work/out", 'nothing was written';
+    my $object = $super->query('SELECT lo_from_bytea(0, bytes) FROM file;');
+    denied($plain, "SELECT hartonomous.$_;", "$_: a large object of another", qr/permission denied for large object/)
+        for "file_sha256($object\::oid)", "file_metadata($object\::oid, 'gguf')";
     $super->query('GRANT pg_read_server_files TO hart_plain;');
     like $plain->query("SELECT hartonomous.file_sha256('$work/model.gguf'::text);"), qr/^\\x[0-9a-f]{64}$/,
         'a member of pg_read_server_files reads';

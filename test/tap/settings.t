@@ -88,4 +88,6 @@ for my $group (@groups) {
 # These two are refused before anything is done.
 like printed("-c default_transaction_isolation=$_"), qr/can be rewritten only in a READ COMMITTED transaction/, $_
     for 'repeatable\\ read', 'serializable';
+my $settings = 2 + map {@$_} @groups;
+diag sprintf 'settings: %d settings, %d calls', $settings, (2 + @groups) * (() = $workflow =~ /hartonomous\.\w+\(/g);
 done_testing;
