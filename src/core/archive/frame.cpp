@@ -56,7 +56,7 @@ decompressor make_decompressor() {
   return context;
 }
 
-// Contexts are kept for the next chunk, because making one takes as long as coding a small one. They take less than 1
+// Contexts are kept for the next chunk, because making one takes as long as coding a small one. Each takes less than 1
 // MiB, and what an error has left in them is reset.
 ZSTD_CCtx* compressor_of(std::size_t size) {
   thread_local const compressor context = make_compressor();
