@@ -37,6 +37,7 @@ struct model_file {
 struct readable_model {
   model_file file;
   std::unique_ptr<byte_source> data;
+  std::vector<std::string> unknown_members;  // of a checkpoint's config: they may change the network and are ignored
 };
 
 // Reads the headers of a model's files: one, the parts of a split GGUF model in any order, or the safetensors files of

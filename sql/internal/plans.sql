@@ -77,6 +77,8 @@ BEGIN
         hint => 'rollback_model() returns to the revision before it was.');
     END IF;
     PERFORM hartonomous_internal.check_calibration_of(tensor, model);
+  ELSIF tensor.operation = 'merge' THEN
+    PERFORM hartonomous_internal.check_merged_tensor(tensor, model);
   ELSIF tensor.operation = 'select' THEN
     PERFORM hartonomous_internal.raise_error('22023', 'a tensor of a model keeps its shape',
       hint => 'Functions that extract students make smaller tensors.');

@@ -14,6 +14,7 @@ BEGIN ATOMIC
     ('quantize_model', 'quantize', 'plan_quantizing', 'report_quantizing', NULL),
     ('svd_compress_model', 'svd', 'plan_factoring', 'report_factoring', NULL),
     ('calibrate_importance', 'calibrate_importance', 'plan_scoring', 'report_scoring', NULL),
+    ('merge_adapter', 'merge', 'plan_merging', 'report_merging', NULL),
     ('quantize_model_geometry', 'quantize_geometry', 'plan_encoding', 'report_encoding', NULL),
     ('remove_neurons', 'remove_neurons', 'plan_removing_neurons', 'report_removing', 'left_by_removing_neurons'),
     ('remove_blocks', 'remove_blocks', 'plan_removing_blocks', 'report_removing', 'left_by_removing_blocks'),

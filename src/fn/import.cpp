@@ -322,6 +322,7 @@ HARTONOMOUS_FUNCTION(import_file) {
   const bool named = call([&] { return get_fn_expr_argtype(fcinfo->flinfo, 0); }) == TEXTOID;
   const bool alone = opened.sources().size() == 1 && !opened.is_checkpoint();
   refuse_piece(metadata, named && alone ? PG_GETARG_DATUM(0) : text_datum(""));
+  opened.warn();
   // What the caller passed has been opened with the rights of the caller.
   require_importer();
   const owner_identity identity;

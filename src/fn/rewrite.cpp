@@ -11,6 +11,7 @@
 #include "pg/store/atom_importance.hpp"
 #include "pg/store/hessian_quantizer.hpp"
 #include "pg/store/layer_importance.hpp"
+#include "pg/store/low_rank_adder.hpp"
 #include "pg/store/row_refitter.hpp"
 #include "pg/store/table_writer.hpp"
 #include "pg/store/tensor_operation.hpp"
@@ -228,7 +229,7 @@ const char* build_query(atom_receiver& receiver, Oid source, int32 revision, con
 changes flags_of(const tensor_operation& operation) {
   changes asked = {};
   asked.quantized = operation.format && !operation.encodes_geometry;
-  asked.by_rows = operation.by_hessian || operation.refits;
+  asked.by_rows = operation.by_hessian || operation.refits || operation.scale;
   asked.planned = operation.planned_formats.has_value();
   asked.encoded = operation.encodes_geometry;
   asked.pruned = operation.minimum_importance.has_value();
@@ -369,6 +370,7 @@ void copy_by_rows(copying& copy, query_values& given, atom_quantizer& quantizer)
 std::unique_ptr<atom_quantizer> open_quantizer(const rewritten_partition& run, std::int64_t layer,
                                                const tensor_operation& operation, bool moved) {
   if (operation.refits) return std::make_unique<row_refitter>(run.source, layer, operation);
+  if (operation.scale) return std::make_unique<low_rank_adder>(run.source, layer, operation);
   if (!operation.by_hessian) return nullptr;
   if (!operation.sequential) {
     return open_hessian_quantizer(run.source, layer, operation, [&](const calibration_place& place) {

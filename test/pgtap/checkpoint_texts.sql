@@ -2,7 +2,7 @@
 -- matrices of 8-bit numbers with scales, which are read as the weights they stand for.
 BEGIN;
 \ir lib/model_files.sql
-SELECT plan(44);
+SELECT plan(53);
 SELECT create_store() \g /dev/null
 
 -- A little qwen2, whose rows keep their order: width 8, two heads of 4, inner width 6, five tokens. `gate` replaces the
@@ -82,6 +82,19 @@ SELECT is(gguf_value(file_metadata(checkpoint(), 'safetensors', config(), tokeni
   pre_tokenizer => 'qwen2'), 'tokenizer.ggml.pre'), '"qwen2"', 'an unknown pattern: as the caller says');
 SELECT is(gguf_value(file_metadata(checkpoint(), 'safetensors', config(), tokenizer(), pre_tokenizer => 'qwen2'),
   'tokenizer.ggml.pre'), '"gpt-2"', 'a known pattern: as the file says');
+-- The patterns of Mistral NeMo, gpt-oss and Qwen 3.5
+SELECT is(gguf_value(file_metadata(checkpoint(), 'safetensors', config(), tokenizer(pattern)
+    || jsonb_build_object('model', tokenizer() -> 'model' || jsonb_build_object('ignore_merges', whole))),
+    'tokenizer.ggml.pre') #>> '{}', name, 'the pattern of ' || name) FROM (VALUES
+  ('tekken', true, '[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+|[^\r\n\p{L}\p{N}]?'
+    '[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|'
+    '\s+(?!\S)|\s+'),
+  ('gpt-4o', false, '[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]*[\p{Ll}\p{Lm}\p{Lo}\p{M}]+'
+    '(?i:''s|''t|''re|''ve|''m|''ll|''d)?|[^\r\n\p{L}\p{N}]?[\p{Lu}\p{Lt}\p{Lm}\p{Lo}\p{M}]+[\p{Ll}\p{Lm}\p{Lo}\p{M}]*'
+    '(?i:''s|''t|''re|''ve|''m|''ll|''d)?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n/]*|\s*[\r\n]+|\s+(?!\S)|\s+'),
+  ('qwen35', false,
+    '(?i:''s|''t|''re|''ve|''m|''ll|''d)|[^\r\n\p{L}\p{N}]?[\p{L}\p{M}]+|\p{N}| ?[^\s\p{L}\p{M}\p{N}]+[\r\n]*|'
+    '\s*[\r\n]+|\s+(?!\S)|\s+')) v (name, whole, pattern);
 CREATE FUNCTION lib.bpe_file(VARIADIC more bytea[] DEFAULT '{}') RETURNS bytea LANGUAGE sql IMMUTABLE
   RETURN gguf(ARRAY[ROW('token_embd.weight', '{2,3}', 0, f32(1, 2, 3, 4, 5, 6))::tensor],
     ARRAY[kv_text('general.architecture', 'llama'), kv_text('tokenizer.ggml.model', 'gpt2'),
@@ -164,6 +177,16 @@ SELECT throws_ok(format('SELECT file_metadata(checkpoint(), ''safetensors'', con
       'checkpoints of format "pack-quantized" are not supported'),
     ('{"quantization_config": {"quant_method": "modelopt", "quant_algo": "NVFP4"}}',
       'quantized checkpoints of method "NVFP4" are not supported')) v (more, message);
+
+-- Members of the config that nothing reads
+SELECT throws_ok(format('SELECT file_metadata(checkpoint(), ''safetensors'', config(%L))', more), '0A000',
+  format('config: %s is not supported', member)) FROM (VALUES
+  ('{"final_logit_softcapping": 30.0}', 'final_logit_softcapping'), ('{"logit_scale": 0.5}', 'logit_scale'),
+    ('{"kv_lora_rank": 512}', 'kv_lora_rank'), ('{"no_rope_layers": [1, 0]}', 'no_rope_layers'),
+    ('{"embedding_multiplier": 0}', 'embedding_multiplier')) v (more, member);
+SELECT is(file_metadata(checkpoint(), 'safetensors', config('{"final_logit_softcapping": null, "logit_scale": 1,
+  "kv_lora_rank": 0, "no_rope_layers": [], "use_cache": true, "_attn": 1, "a_new_one": {"x": 1}}')),
+  file_metadata(checkpoint(), 'safetensors', config()), 'values that change nothing, and members that are not known');
 
 SELECT * FROM finish();
 ROLLBACK;

@@ -243,7 +243,7 @@ SELECT throws_ok(
 SELECT is(
   (state_as(current_user,
     'CALL run_plan(''little'', ''x'', ARRAY[lib.row_plan(NULL, ''output.weight'', ''melt'', NULL)])')).hint,
-  'Operations are "copy", "quantize", "prune", "encode_geometry", "factor", "select", "score".',
+  'Operations are "copy", "quantize", "prune", "encode_geometry", "factor", "select", "score", "merge".',
   'the hint names the operations');
 SELECT throws_ok('CALL run_plan(999, ''x'', plan_from(''lib.mine''))', '42704', NULL, 'a plan for no model');
 SELECT is((relations() = :'relations'::text[], (SELECT count(*) FROM compression_runs))::text, format('(t,%s)', :runs),

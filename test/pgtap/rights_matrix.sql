@@ -77,7 +77,7 @@ SELECT set_eq($$SELECT p.proname FROM pg_proc p JOIN pg_depend d ON d.classid = 
     'ooda_analyze ooda_approve ooda_cycle ooda_hypothesize ooda_learn ooda_reject plan_from protect_store '
     'quantize_factors '
     'quantize_geometry quantize_geometry_q8 quantize_q4k quantize_q8 reconstruct_from_svd region_plan '
-    'relative_error release_model_cache remove_blocks remove_neurons restore_archived_model '
+    'merge_adapter merge_plan relative_error release_model_cache remove_blocks remove_neurons restore_archived_model '
     'restore_archived_revision revision_recipe revoke_store schedule_compression schedule_ooda schedule_retention '
     'scheduled_jobs set_store_owner store_rights store_tables svd_check svd_decompose svd_error svd_reconstruct '
     'svd_residual tokenize trim_vocabulary unschedule upgrade_store version weights weights_bytes weights_count '

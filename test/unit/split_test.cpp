@@ -17,6 +17,9 @@ constexpr split_rules gpt2 = {false, false, 0, false, false};
 constexpr split_rules smollm = {false, false, 0, false, true};
 constexpr split_rules llama3 = {true, true, 3, true, false};
 constexpr split_rules qwen2 = {true, true, 1, true, false};
+constexpr split_rules qwen35 = {true, true, 1, true, false, true};
+constexpr split_rules tekken = {true, true, 1, true, false, false, true, true};
+constexpr split_rules gpt4o = {true, true, 3, true, false, false, true, true, true};
 
 std::vector<std::string> split(const split_rules& rules, std::string_view text) {
   no_interrupts interrupts;
@@ -41,6 +44,16 @@ TEST(Split, Words) {
   EXPECT_EQ(split(llama3, "'"), words{"'"});
   EXPECT_EQ(split(llama3, "'r"), words{"'r"});
   EXPECT_EQ(split(gpt2, ""), words{});
+}
+
+TEST(Split, CasedWords) {
+  EXPECT_EQ(split(tekken, "HelloWorld it's 12 a/b\n/\n"),
+            (words{"Hello", "World", " it", "'s", " ", "1", "2", " a", "/b", "\n", "/\n"}));
+  EXPECT_EQ(split(gpt4o, "HelloWORLD's I'M 1234 x.\n/\n"),
+            (words{"Hello", "WORLD's", " I'M", " ", "123", "4", " x", ".\n/\n"}));
+  // A letter without a case in ASCII ends a word before a capital, as in llama.cpp.
+  EXPECT_EQ(split(tekken, "\u00e9A A\u00c9b"), (words{"\u00e9", "A", " A\u00c9b"}));
+  EXPECT_EQ(split(qwen35, "e\u0301x \u0301!"), (words{"e\u0301x", " \u0301", "!"}));
 }
 
 TEST(Split, ByteThatBeginsNoCharacterIsOneOfItsOwn) {
@@ -90,7 +103,7 @@ class regex_reference {
 
 std::u16string random_text(std::mt19937& random) {
   static const std::u16string pool =
-      u"aB sStTrReEvVlLmMdD'''  \n\r\t0123456789,.!?-\u00a0\u2003\u3000\u0085\u2028\u000b\u001c\u200b\u00bd\u0660"
+      u"aB sStTrReEvVlLmMdD'''  \n\r\t0123456789,.!?-/\u00a0\u2003\u3000\u0085\u2028\u000b\u001c\u200b\u00bd\u0660"
       u"\u2167\u0301\u02b0\u4e16\u754c\u00e9\u041f";
   std::u16string out;
   std::size_t const length = 1 + random() % 30;
@@ -120,6 +133,18 @@ TEST(Split, AgreesWithRegularExpressions) {
   const regex_reference gpt2_reference(gpt2_regex);
   const regex_reference llama3_reference(lead + u"\\p{N}{1,3}" + tail);
   const regex_reference qwen2_reference(lead + u"\\p{N}" + tail);
+  const regex_reference qwen35_reference(
+      u"'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD]|[^\\r\\n\\p{L}\\p{N}]?[\\p{L}\\p{M}]+|\\p{N}| ?[^" +
+      space + u"\\p{L}\\p{M}\\p{N}]+[\\r\\n]*|" + space + u"*[\\r\\n]+|" + rest);
+  const std::u16string start = u"[^\\r\\n\\p{L}\\p{N}]?";
+  const std::u16string upper = u"(?:(?=\\p{L})[^a-z])";
+  const std::u16string lower = u"(?:(?=\\p{L})[^A-Z])";
+  const std::u16string tail_with_slash = u"|" + others + u"[\\r\\n/]*|" + space + u"*[\\r\\n]+|" + rest;
+  const regex_reference tekken_reference(start + upper + u"*" + lower + u"+|" + start + upper + u"+" + lower +
+                                         u"*|\\p{N}" + tail_with_slash);
+  const std::u16string suffix = u"(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])?";
+  const regex_reference gpt4o_reference(start + upper + u"*" + lower + u"+" + suffix + u"|" + start + upper + u"+" +
+                                        lower + u"*" + suffix + u"|\\p{N}{1,3}" + tail_with_slash);
   std::mt19937 random(11);
   for (int i = 0; i < 20000; ++i) {
     std::u16string const text = random_text(random);
@@ -127,6 +152,9 @@ TEST(Split, AgreesWithRegularExpressions) {
     ASSERT_EQ(split(gpt2, utf8), gpt2_reference.split(text)) << utf8;
     ASSERT_EQ(split(llama3, utf8), llama3_reference.split(text)) << utf8;
     ASSERT_EQ(split(qwen2, utf8), qwen2_reference.split(text)) << utf8;
+    ASSERT_EQ(split(qwen35, utf8), qwen35_reference.split(text)) << utf8;
+    ASSERT_EQ(split(tekken, utf8), tekken_reference.split(text)) << utf8;
+    ASSERT_EQ(split(gpt4o, utf8), gpt4o_reference.split(text)) << utf8;
   }
 }
 

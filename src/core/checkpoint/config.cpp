@@ -9,6 +9,7 @@
 
 #include "architecture/registry.hpp"
 #include "bytes/text.hpp"
+#include "checkpoint/config_members.hpp"
 
 namespace hartonomous::checkpoint_detail {
 
@@ -219,6 +220,27 @@ void read_quantization(const members& config, checkpoint_config& out) {
   }
 }
 
+// The members of PEFT's adapter_config.json, beside those of the base model's config.
+void read_adapter(const members& config, checkpoint_config& out) {
+  const auto type = config.text("peft_type");
+  if (!type) return;
+  if (*type != "LORA") not_supported("adapters of type " + show_name(*type) + " are not supported", "Known is LORA.");
+  for (const char* key : {"use_dora", "fan_in_fan_out", "lora_bias"}) {
+    if (config.flag(key).value_or(false)) not_supported(config.name(key) + " is true");
+  }
+  for (const char* key : {"alpha_pattern", "modules_to_save", "layer_replication", "trainable_token_indices"}) {
+    const json* value = config.find(key);
+    if (value != nullptr && !value->empty()) not_supported(config.name(key) + " is not empty");
+  }
+  double alpha = config.number("lora_alpha").value_or(8);
+  if (config.flag("use_rslora").value_or(false)) {  // scaled by alpha / sqrt(rank)
+    const json* ranks = config.find("rank_pattern");
+    if (ranks != nullptr && !ranks->empty()) not_supported("use_rslora with ranks that differ between tensors");
+    alpha *= std::sqrt(static_cast<double>(config.positive("r")));
+  }
+  out.adapter_alpha = static_cast<float>(alpha);
+}
+
 // Only models in which every block has experts are supported, and in which the weights of the experts used are
 // normalized to sum to 1, as llama.cpp does.
 void check_experts(const members& config, const hyperparameters& network) {
@@ -272,6 +294,7 @@ checkpoint_config read_config(const json& value) {
   out.vocabulary = config.positive("vocab_size");
   read_heads(config, network);
   read_quantization(config, out);
+  read_adapter(config, out);
   check_attention(config, known.model_class, network);
   check_experts(config, network);
   out.tied = config.flag("tie_word_embeddings").value_or(false);
@@ -280,6 +303,7 @@ checkpoint_config read_config(const json& value) {
   out.eos = read_token(config, "eos_token_id");
   out.padding = read_token(config, "pad_token_id");
   read_rope(config, out);
+  if (!out.adapter_alpha) out.unknown_members = check_members(value, known.architecture);
   return out;
 }
 

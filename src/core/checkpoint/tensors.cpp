@@ -40,6 +40,7 @@ class placer {
   }
 
   placed_tensors place() {
+    if (config_.adapter_alpha) return place_adapter();
     std::uint64_t const width = config_.network.width;
     std::uint64_t const vocabulary = config_.vocabulary;
     take("token_embd.weight", root_ + "embed_tokens.weight", {vocabulary, width});
@@ -59,6 +60,39 @@ class placer {
   }
 
  private:
+  // The two factors of each matrix that the adapter changes, which PEFT names after the module.
+  placed_tensors place_adapter() {
+    for (std::uint32_t block = 0; block < config_.network.blocks; ++block) {
+      std::string const from = "base_model.model.model.layers." + std::to_string(block) + ".";
+      for (const expected_tensor& t : config_.network.architecture->block_tensors(config_.network)) {
+        if (t.shape.size() != 2) continue;
+        place_factors("blk." + std::to_string(block) + "." + t.name, from + t.checkpoint_name, t.shape,
+                      config_.network.rope.pairs == rope_pairs::adjacent && t.has_turned_rows);
+      }
+    }
+    place_factors("output.weight", "base_model.model.lm_head.weight", {config_.vocabulary, config_.network.width},
+                  false);
+    check_used();
+    if (placed_.tensors.empty()) {
+      throw error(sqlstate::invalid_binary_representation, "the adapter has no matrices of the model");
+    }
+    return std::move(placed_);
+  }
+
+  void place_factors(const std::string& to, const std::string& from, const shape_t& shape, bool permuted) {
+    constexpr std::string_view ending = ".weight";
+    if (from.size() <= ending.size() || from.find('*') != std::string::npos) return;
+    std::string const module = from.substr(0, from.size() - ending.size());
+    std::string const a = module + ".lora_A.weight";
+    std::string const b = module + ".lora_B.weight";
+    const auto found = places_.find(places_.count(a) > 0 ? a : b);
+    if (found == places_.end()) return;
+    const shape_t& given = found->second.tensor->shape;
+    std::uint64_t const rank = given.size() != 2 ? 0 : given[found->first == a ? 0 : 1];
+    take(to + ".lora_a", a, {rank, shape[1]});
+    take(to + ".lora_b", b, {shape[0], rank}, permuted);
+  }
+
   void place_block(std::uint32_t block, const std::vector<expected_tensor>& tensors) {
     std::string const to = "blk." + std::to_string(block) + ".";
     std::string const from = root_ + "layers." + std::to_string(block) + ".";

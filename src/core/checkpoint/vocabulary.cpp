@@ -8,6 +8,7 @@
 #include <unordered_map>
 
 #include "bytes/text.hpp"
+#include "checkpoint/patterns.hpp"
 #include "hartonomous/error.hpp"
 
 namespace hartonomous::checkpoint_detail {
@@ -60,32 +61,6 @@ void read_normalizers(const members& tokenizer, pipeline& out) {
       not_supported("unknown normalizer " + show_name(type) + " of the tokenizer");
     }
   }
-}
-
-struct known_pattern {
-  const char* regex;
-  const char* pre;  // if a word that is a token is taken whole
-  const char* pre_merged;
-};
-constexpr known_pattern patterns[] = {
-    {"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}{1,3}| "
-     "?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+"
-     "|\\s+(?!\\S)|\\s+",
-     "llama-bpe", "dbrx"},
-    {"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\p{N}| ?[^\\s\\p{L}\\p{N}]+[\\r\\n]*|\\s*[\\r\\n]+"
-     "|\\s+(?!\\S)|\\s+",
-     nullptr, "qwen2"},
-    {"'s|'t|'re|'ve|'m|'ll|'d| ?\\p{L}+| ?\\p{N}+| ?[^\\s\\p{L}\\p{N}]+|\\s+(?!\\S)|\\s+", nullptr, "gpt-2"},
-};
-
-// The rule that the caller names counts only for a pattern that is not known.
-std::string name_of_pattern(const std::string& regex, bool whole_words, std::string_view named) {
-  for (const known_pattern& p : patterns) {
-    const char* name = whole_words ? p.pre : p.pre_merged;
-    if (regex == p.regex && name != nullptr) return name;
-  }
-  if (!named.empty()) return std::string(named);
-  not_supported("the tokenizer splits text into words by an unknown pattern", "It is " + show_name(regex) + ".");
 }
 
 void read_metaspace(const members& step, pipeline& out) {

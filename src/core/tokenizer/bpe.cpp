@@ -47,21 +47,69 @@ constexpr split_rules gpt2_rules = {false, false, 0, false, false};
 constexpr split_rules smollm_rules = {false, false, 0, false, true};
 constexpr split_rules llama3_rules = {true, true, 3, true, false};
 constexpr split_rules qwen2_rules = {true, true, 1, true, false};
+constexpr split_rules qwen35_rules = {true, true, 1, true, false, true};
+constexpr split_rules tekken_rules = {true, true, 1, true, false, false, true, true};
+constexpr split_rules gpt4o_rules = {true, true, 3, true, false, false, true, true, true};
 
 struct named_variant {
   const char* name;
   bpe_encoder::variant is;
 };
+// The names of llama.cpp v0.5.0 for these rules.
 constexpr named_variant variants[] = {
-    {"gpt-2", {gpt2_rules, false, false}},     {"phi-2", {gpt2_rules, false, false}},
-    {"mpt", {gpt2_rules, false, false}},       {"olmo", {gpt2_rules, false, false}},
-    {"llama-bpe", {llama3_rules, true, true}}, {"llama3", {llama3_rules, true, true}},
-    {"llama-v3", {llama3_rules, true, true}},  {"falcon3", {llama3_rules, true, true}},
-    {"dbrx", {llama3_rules, false, false}},    {"smaug-bpe", {llama3_rules, false, false}},
-    {"qwen2", {qwen2_rules, false, false}},    {"deepseek-r1-qwen", {qwen2_rules, false, false}},
-    {"megrez", {qwen2_rules, false, false}},   {"stablelm2", {qwen2_rules, false, false}},
-    {"smollm", {smollm_rules, false, false}},  {"starcoder", {smollm_rules, false, false}},
-    {"refact", {smollm_rules, false, false}},  {"command-r", {smollm_rules, false, false}},
+    {"gpt-2", {gpt2_rules, false, false}},
+    {"phi-2", {gpt2_rules, false, false}},
+    {"mpt", {gpt2_rules, false, false}},
+    {"olmo", {gpt2_rules, false, false}},
+    {"jina-es", {gpt2_rules, false, false}},
+    {"jina-de", {gpt2_rules, false, false}},
+    {"jina-v2-es", {gpt2_rules, false, false}},
+    {"jina-v2-de", {gpt2_rules, false, false}},
+    {"gigachat", {gpt2_rules, false, false}},
+    {"a.x-4.0", {gpt2_rules, false, false}},
+    {"mellum", {gpt2_rules, false, false}},
+    {"modern-bert", {gpt2_rules, false, false}},
+    {"exaone4", {gpt2_rules, false, false}},
+    {"jais", {gpt2_rules, false, false}},
+    {"trillion", {gpt2_rules, false, false}},
+    {"granite-docling", {gpt2_rules, false, false}},
+    {"llama-bpe", {llama3_rules, true, true}},
+    {"llama3", {llama3_rules, true, true}},
+    {"llama-v3", {llama3_rules, true, true}},
+    {"falcon3", {llama3_rules, true, true}},
+    {"falcon-h1", {llama3_rules, true, true}},
+    {"pixtral", {llama3_rules, true, true}},
+    {"midm-2.0", {llama3_rules, true, true}},
+    {"lfm2", {llama3_rules, true, true}},
+    {"jina-v5-nano", {llama3_rules, true, true}},
+    {"dbrx", {llama3_rules, false, false}},
+    {"smaug-bpe", {llama3_rules, false, false}},
+    {"chatglm-bpe", {llama3_rules, false, false}},
+    {"glm4", {llama3_rules, false, false}},
+    {"qwen2", {qwen2_rules, false, false}},
+    {"deepseek-r1-qwen", {qwen2_rules, false, false}},
+    {"megrez", {qwen2_rules, false, false}},
+    {"stablelm2", {qwen2_rules, false, false}},
+    {"kormo", {qwen2_rules, false, false}},
+    {"f2llmv2", {qwen2_rules, false, false}},
+    {"hunyuan", {qwen2_rules, false, false}},
+    {"solar-open", {qwen2_rules, false, false}},
+    {"grok-2", {qwen2_rules, false, false}},
+    {"smollm", {smollm_rules, false, false}},
+    {"starcoder", {smollm_rules, false, false}},
+    {"refact", {smollm_rules, false, false}},
+    {"command-r", {smollm_rules, false, false}},
+    {"codeshell", {smollm_rules, false, false}},
+    {"exaone", {smollm_rules, false, false}},
+    {"minerva-7b", {smollm_rules, false, false}},
+    {"mellum2", {smollm_rules, false, false}},
+    {"qwen35", {qwen35_rules, false, false}},
+    {"tekken", {tekken_rules, true, true}},
+    {"gpt-4o", {gpt4o_rules, false, false}},
+    {"llama4", {gpt4o_rules, false, false}},
+    {"kanana2", {gpt4o_rules, false, false}},
+    {"talkie", {gpt4o_rules, false, false}},
+    {"minimax-m2", {gpt4o_rules, false, false}},
 };
 
 }  // namespace

@@ -31,7 +31,8 @@ splitter::character splitter::read(std::size_t at) const {
   // A byte that does not begin a character counts as one.
   if (code < 0) return {0xfffd, 1, category::other};
   std::uint32_t const mask = U_GET_GC_MASK(code);
-  const category is = (mask & U_GC_L_MASK) != 0    ? category::letter
+  std::uint32_t const letters = rules_.marks ? U_GC_L_MASK | U_GC_M_MASK : U_GC_L_MASK;
+  const category is = (mask & letters) != 0        ? category::letter
                       : (mask & U_GC_N_MASK) != 0  ? category::number
                       : u_isUWhiteSpace(code) != 0 ? category::space
                                                    : category::other;
@@ -69,8 +70,28 @@ std::size_t splitter::end_of_word(std::size_t begin, const character& first) con
                         ? first.is != category::letter && first.is != category::number && !is_line_end(first.code)
                         : first.code == ' ';
   std::size_t const letters = lead ? begin + first.size : begin;
-  std::size_t const end = skip(letters, category::letter);
+  std::size_t const end = rules_.cased ? end_of_cased(letters) : skip(letters, category::letter);
   return end > letters ? end : begin;
+}
+
+// The regular expression for cased words, which tries the longest run of U first and gives letters back until a V
+// follows. As in llama.cpp, only ASCII letters have a case; all others are U and V at once.
+std::size_t splitter::end_of_cased(std::size_t begin) const {
+  const auto is_upper = [](char32_t code) { return code >= 'A' && code <= 'Z'; };
+  const auto is_lower = [](char32_t code) { return code >= 'a' && code <= 'z'; };
+  std::size_t end = begin;
+  std::size_t after_both = begin;  // behind the last letter that is U and V
+  for (character c = at(end); c.is == category::letter && !is_lower(c.code); c = at(end)) {
+    end += c.size;
+    if (!is_upper(c.code)) after_both = end;
+  }
+  if (is_lower(at(end).code)) {
+    for (character c = at(end); c.is == category::letter && !is_upper(c.code); c = at(end)) end += c.size;
+  } else if (after_both > begin) {
+    end = after_both;
+  }
+  if (rules_.suffixes && end > begin && at(end).code == '\'') end = end_of_contraction(end);
+  return end;
 }
 
 std::size_t splitter::end_of_number(std::size_t begin, const character& first) const {
@@ -92,7 +113,8 @@ std::size_t splitter::end_of_other(std::size_t begin, const character& first) co
   std::size_t const others = first.code == ' ' ? begin + 1 : begin;
   std::size_t end = skip(others, category::other);
   if (end == others) return begin;
-  while (rules_.lines && is_line_end(at(end).code)) ++end;
+  const auto follows = [&](char32_t code) { return is_line_end(code) || (rules_.slashes && code == '/'); };
+  while (rules_.lines && follows(at(end).code)) ++end;
   return end;
 }
 
@@ -117,7 +139,7 @@ bool splitter::next(std::string_view& word) {
   if (first.size == 0) return false;
   std::size_t end = begin;
   if (rules_.numbers_first && first.is == category::number) end = begin + first.size;
-  if (end == begin && first.code == '\'') end = end_of_contraction(begin);
+  if (end == begin && first.code == '\'' && !rules_.cased) end = end_of_contraction(begin);
   if (end == begin) end = end_of_word(begin, first);
   if (end == begin) end = end_of_number(begin, first);
   if (end == begin) end = end_of_other(begin, first);

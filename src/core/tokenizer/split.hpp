@@ -15,6 +15,10 @@ namespace hartonomous::tokenizer_detail {
 //   other         " "?[^\s\p{L}\p{N}]+               with lines: followed by [\r\n]*
 //   lines         (only with lines)                  \s*[\r\n]+
 //   space         \s+(?!\S)|\s+
+// With marks, marks (M) count as letters. With slashes, [\r\n]* behind `other` is [\r\n/]*. With cased words there are
+// no contractions of their own, and a word is one of
+//   [^\r\n\p{L}\p{N}]?U*V+C? or [^\r\n\p{L}\p{N}]?U+V*C?
+// where U is a letter other than a to z, V one other than A to Z, and C, with suffixes, a contraction of either case.
 // With numbers_first, numbers are cut out of the text one character at a time before all that.
 struct split_rules {
   bool any_case;
@@ -22,6 +26,10 @@ struct split_rules {
   unsigned digits;
   bool lines;
   bool numbers_first;
+  bool marks = false;
+  bool slashes = false;
+  bool cased = false;
+  bool suffixes = false;
 };
 
 class splitter {
@@ -45,6 +53,7 @@ class splitter {
   std::size_t skip(std::size_t from, category what) const;
   std::size_t end_of_contraction(std::size_t begin) const;
   std::size_t end_of_word(std::size_t begin, const character& first) const;
+  std::size_t end_of_cased(std::size_t begin) const;
   std::size_t end_of_number(std::size_t begin, const character& first) const;
   std::size_t end_of_other(std::size_t begin, const character& first) const;
   std::size_t end_of_space(std::size_t begin) const;

@@ -96,6 +96,17 @@ void opened_model::open_companions(FunctionCallInfo fcinfo, const std::string& c
   if (container == "safetensors") open_indexed(*path);
 }
 
+void opened_model::warn() const {
+  if (model_.unknown_members.empty()) return;
+  std::string names;
+  for (const std::string& name : model_.unknown_members) names += (names.empty() ? "" : ", ") + name;
+  const char* const text = names.c_str();
+  call([&] {
+    ereport(WARNING, (errmsg("members of the config that are not known are ignored: %s", text),
+                      errhint("If one of them changes the network, the model computes something else here.")));
+  });
+}
+
 opened_model::opened_model(FunctionCallInfo fcinfo, bool with_tokenizer) : sources_(source_argument(fcinfo, 0)) {
   // Tensor names and tokens are UTF-8, and are stored in text and jsonb without conversion.
   if (call([] { return GetDatabaseEncoding(); }) != PG_UTF8) {

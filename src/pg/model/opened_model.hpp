@@ -23,6 +23,8 @@ class opened_model {
   const std::vector<std::unique_ptr<byte_source>>& sources() const noexcept { return sources_; }
   // The source that the offsets of the tensors refer to.
   byte_source& data() noexcept { return *model_.data; }
+  // Warns of what is ignored.
+  void warn() const;
   // Whether the files are read as the model that a config describes.
   bool is_checkpoint() const noexcept { return is_checkpoint_; }
 

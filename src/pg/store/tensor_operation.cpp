@@ -212,6 +212,25 @@ void read_select(json_object& arguments, tensor_operation& to) {
   }
 }
 
+std::int64_t read_layer(json_object& arguments, const char* member) {
+  const double value = arguments.number(member).value_or(0);
+  // Numbers of layers are integers that a double has exactly.
+  if (!(value >= 1 && value <= 9e15 && value == std::floor(value))) {
+    arguments.refuse(member, "must be the number of a tensor");
+  }
+  return static_cast<std::int64_t>(value);
+}
+
+void read_merge(json_object& arguments, tensor_operation& to) {
+  const auto adapter = arguments.integer("adapter", 1, INT32_MAX);
+  if (!adapter) arguments.refuse("adapter", "is missing");
+  to.adapter = *adapter;
+  to.factor_a = read_layer(arguments, "a");
+  to.factor_b = read_layer(arguments, "b");
+  to.scale = arguments.real("scale");
+  if (!to.scale || !std::isfinite(*to.scale)) arguments.refuse("scale", "must be a finite number");
+}
+
 struct known_operation {
   const char* name;
   void (*read)(json_object& arguments, tensor_operation& to);
@@ -220,7 +239,7 @@ struct known_operation {
 constexpr known_operation operations[] = {{"copy", read_copy},     {"quantize", read_quantize},
                                           {"prune", read_prune},   {"encode_geometry", read_encode_geometry},
                                           {"factor", read_factor}, {"select", read_select},
-                                          {"score", read_score}};
+                                          {"score", read_score},   {"merge", read_merge}};
 
 }  // namespace
 

@@ -35,6 +35,10 @@ struct tensor_operation {
   std::optional<std::vector<float>> region;
   bool outside_region = false;
   bool refits = false;  // the weights that stay, by the Gram matrices of the calibration set
+  // merge: adds the product of two matrices of another model, given by their layers, times the scale
+  std::optional<float> scale;
+  std::int32_t adapter = 0;
+  std::int64_t factor_a = 0, factor_b = 0;
   // score: importance by magnitude, wanda, obs or usage
   std::optional<std::string> importance_method;
 };
