@@ -332,6 +332,7 @@ for my $call ('archive_model', 'restore_archived_model') {
         is $watcher->query($not_shared), 0, 'weights are shared';
         my $worker = session();
         $worker->query($_) for 'BEGIN;', 'SELECT hartonomous.drop_backup(2);';
+        $worker->start('SELECT pg_sleep(600);');
         kill_backend($worker);
         $watcher = session();
         is $watcher->query($not_shared), 0, '... and stay so';
