@@ -38,8 +38,9 @@ BEGIN
   ), candidates AS (
     SELECT m.classid, m.objid FROM members m WHERE m.classid = 'pg_proc'::regclass
     UNION ALL
+    -- From PostgreSQL 17 on, the row types of tables are members too.
     SELECT m.classid, m.objid FROM members m JOIN pg_type t ON m.classid = 'pg_type'::regclass AND m.objid = t.oid
-     WHERE t.typtype = 'c'
+      JOIN pg_class r ON r.oid = t.typrelid AND r.relkind = 'c'
   ), parts AS (  -- a row type has a relation and an array type
     SELECT c.classid, c.objid FROM candidates c
     UNION ALL

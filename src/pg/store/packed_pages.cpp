@@ -52,7 +52,7 @@ void packed_pages::write(HeapTuple* rows, int count) {
   for (int i = 0; i < count; ++i) {
     ItemPointerSet(&rows[i]->t_self, block, static_cast<OffsetNumber>(i + 1));
     rows[i]->t_data->t_ctid = rows[i]->t_self;
-    if (PageAddItem(page, reinterpret_cast<Item>(rows[i]->t_data), rows[i]->t_len, InvalidOffsetNumber, false, true) ==
+    if (PageAddItem(page, reinterpret_cast<char*>(rows[i]->t_data), rows[i]->t_len, InvalidOffsetNumber, false, true) ==
         InvalidOffsetNumber) {
       elog(PANIC, "rows that do not fit a page");
     }
