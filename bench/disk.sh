@@ -7,12 +7,12 @@
 #
 # Settings (environment):
 #   WIDTHS   columns of the matrices; default: 512 1024 2048 4096 8192
-#   FORMATS  their formats; default: F32 F16 Q8_0 Q6_K Q4_K Q2_K
+#   FORMATS  their formats; default: F32 F16 Q8_0 Q6_K Q4_K Q2_K TQ1_0 Q1_0
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/../scripts/lib.sh"
 cd "$ROOT"
 WIDTHS=${WIDTHS:-512 1024 2048 4096 8192}
-FORMATS=${FORMATS:-F32 F16 Q8_0 Q6_K Q4_K Q2_K}
+FORMATS=${FORMATS:-F32 F16 Q8_0 Q6_K Q4_K Q2_K TQ1_0 Q1_0}
 
 make_scratch
 install_packages "${BUILD_PACKAGES[@]}"

@@ -11,7 +11,7 @@ CREATE FUNCTION hartonomous.import_safetensors(source text, model_name text, ato
     coalesce(tokenizer, 'null'), coalesce(tokenizer_config, 'null'), coalesce(pre_tokenizer, ''));
 COMMENT ON FUNCTION hartonomous.import_safetensors(text, text, integer, jsonb, jsonb, jsonb, text) IS
   'imports a safetensors file and returns the model''s number; an atom has atom_size weights (0: a matrix row; NULL: '
-  'as many rows as 32768 weights are, or a part of one; if rows are below 1024 weights, a 64th of the matrix at most); '
+  'as many rows as 65536 weights are, or a part of one; if rows are below 1024 weights, a 64th of the matrix at most); '
   'with config, tokenizer and tokenizer_config (config.json, tokenizer.json and tokenizer_config.json of a checkpoint) '
   'the model can be evaluated and exported to GGUF; pre_tokenizer names how text is split into words if the pattern in '
   'tokenizer is unknown; 22P03 if the file is malformed, 0A000 if it is part of a model, 22023 and 0A000 if '
@@ -52,7 +52,7 @@ CREATE FUNCTION hartonomous.import_gguf(source text, model_name text, atom_size 
     pre_tokenizer => coalesce(pre_tokenizer, ''));
 COMMENT ON FUNCTION hartonomous.import_gguf(text, text, integer, text) IS
   'imports a GGUF file and returns the model''s number; an atom has atom_size weights, a part of a '
-  'matrix row or as many rows as these are (0: a row; NULL: 32768 weights, but of rows below 1024 weights a '
+  'matrix row or as many rows as these are (0: a row; NULL: 65536 weights, but of rows below 1024 weights a '
   '64th of the matrix at most); 22P03 if the file is malformed, 0A000 if it is part of a split model, 42710 if the '
   'name is taken, 42501 without the right to read files; a first part named -00001-of-0000N.gguf stands for all '
   'parts, which lie beside it; pre_tokenizer names '

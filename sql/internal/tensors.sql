@@ -47,19 +47,18 @@ END;
 COMMENT ON FUNCTION hartonomous_internal.gguf_value(jsonb, text) IS
   'value of a GGUF key in models.metadata; NULL if it is not there';
 
--- What an atom takes on disk besides its weights is little of 32768 weights in any format (docs/manual/store.md). A
--- matrix of narrow rows stays in 64 atoms at least, so that small models can be pruned, and of one with fewer weights
--- than such an atom each row is one.
+-- What an atom takes on disk besides its weights is little of 65536 weights in any format (docs/manual/store.md). A
+-- matrix of narrow rows stays in 64 atoms at least, so that small models can be pruned, and of one with fewer than
+-- 32768 weights each row is one.
 CREATE FUNCTION hartonomous_internal.default_atom_size(row_length bigint, rows bigint) RETURNS integer
   LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE COST 1
-  RETURN CASE WHEN row_length >= 1024 THEN 32768
+  RETURN CASE WHEN row_length >= 1024 THEN 65536
               WHEN row_length < 1 THEN 1
               WHEN rows < 32768 / row_length THEN row_length
-              ELSE row_length * greatest(least(32768 / row_length, rows / 64), 1) END;
+              ELSE row_length * greatest(least(65536 / row_length, rows / 64), 1) END;
 COMMENT ON FUNCTION hartonomous_internal.default_atom_size(bigint, bigint) IS
-  'number of weights that an atom of a matrix may have if the import does not say it: 32768; but of rows with '
-  'fewer than '
-  '1024 a 64th of the matrix at most, and a row at least, or if the whole matrix has fewer than 32768';
+  'number of weights that an atom of a matrix may have if the import does not say it: 65536; but of rows with fewer '
+  'than 1024 a 64th of the matrix at most, and a row at least, or if the whole matrix has fewer than 32768';
 
 CREATE FUNCTION hartonomous_internal.rows_of_atom(row_length bigint, atom_size integer) RETURNS bigint
   LANGUAGE sql IMMUTABLE STRICT PARALLEL SAFE COST 1

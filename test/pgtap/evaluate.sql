@@ -248,7 +248,7 @@ EXCEPTION WHEN OTHERS THEN
   RETURN state;
 END $$;
 SELECT is(state_of_model(llama_gguf()), '00001', 'the model they are made from');
-SELECT is(state_of_model(llama_gguf(1, ARRAY['general.architecture'], ARRAY[kv_text('general.architecture', 'gpt2')])),
+SELECT is(state_of_model(llama_gguf(1, ARRAY['general.architecture'], ARRAY[kv_text('general.architecture', 'bloom')])),
   '0A000', 'another architecture');
 SELECT is(state_of_model(llama_gguf(1, ARRAY[key])), '55000', 'without ' || key)
   FROM unnest(ARRAY['llama.block_count', 'llama.context_length', 'llama.embedding_length', 'llama.attention.head_count',

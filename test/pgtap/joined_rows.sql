@@ -4,7 +4,7 @@ BEGIN;
 \ir lib/model_files.sql
 \ir lib/language_models.sql
 \ir lib/structured_model.sql
-SELECT plan(56);
+SELECT plan(57);
 
 -- Rows of 16 weights are joined by 5, those of 64 are single, or by 3 and by 12.
 SELECT import_gguf(structured_gguf(), 'rows') AS m \gset
@@ -150,10 +150,11 @@ SELECT isnt(scored(:twelve, 'obs'), NULL, 'obs');
 -- The functions
 SELECT is(effective_atom_size(wanted, row_length, 'Q8_0', shape::bigint[]), expected,
   format('effective_atom_size(%s, %s, %s)', wanted, row_length, shape))
-  FROM (VALUES (NULL, 512, '{9,512}', 512), (NULL, 1024, '{99,1024}', 32768), (NULL, 1024, '{5,1024}', 5120),
-    (NULL, 40000, '{5,40000}', 32768), (8192, 96, '{6,4,96}', 384), (700, 96, '{6,6,96}', 576),
+  FROM (VALUES (NULL, 512, '{9,512}', 512), (NULL, 1024, '{99,1024}', 65536), (NULL, 1024, '{5,1024}', 5120),
+    (NULL, 40000, '{5,40000}', 40000), (NULL, 80000, '{5,80000}', 65536), (8192, 96, '{6,4,96}', 384),
+    (700, 96, '{6,6,96}', 576),
     (500, 96, '{6,6,96}', 288), (NULL, 4096, '{4096}', 4096), (NULL, 256, '{127,256}', 256),
-    (NULL, 256, '{128,256}', 512), (NULL, 256, '{768,256}', 3072), (NULL, 32, '{1000000,32}', 32768),
+    (NULL, 256, '{128,256}', 512), (NULL, 256, '{768,256}', 3072), (NULL, 32, '{1000000,32}', 65536),
     (NULL, 256, '{4,320,256}', 1280), (NULL, 1, '{64,1}', 1), (0, 96, '{6,96}', 96), (0, 4096, '{99,4096}', 4096),
     (0, 3000000000, '{3000000000}', 1048576))
     v (wanted, row_length, shape, expected);
