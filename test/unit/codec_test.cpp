@@ -535,7 +535,8 @@ TEST_P(Golden, ImportanceZeroThroughoutIsNoImportance) {
 TEST_P(Golden, ImportanceOutOfProportionIsRefusedOrSound) {
   const format f = format_of(GetParam().name);
   const std::vector<float> values = cosine(0.25f);
-  const float limit = has_points(f) ? 1.8f : is_coarse(f) ? 1.4f : 1.0f;
+  // The largest of the values is 2.1: points of a grid may be far off, but no further than zeros would be.
+  const float limit = has_points(f) ? 2.1f : is_coarse(f) ? 1.4f : 1.0f;
   for (const float size : {1e-38f, 1e18f, 1e30f, 3e38f}) {
     const std::vector<float> importance(values.size(), size);
     std::vector<std::byte> bytes;
