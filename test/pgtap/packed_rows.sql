@@ -103,7 +103,7 @@ SELECT is(digest(:model), :'original', 'rolled back');
 SELECT layer(:model, 'blk.0.ffn_up.weight') AS up \gset
 UPDATE tensor_atoms SET atom_data = quantize(atom_data, 'F32') WHERE layer_id = :up AND atom_sequence = 7;
 SELECT is((SELECT dequantize(atom_data) FROM tensor_atoms WHERE layer_id = :up AND atom_sequence = 7),
-  (SELECT dequantize(weights('F16', 32768, substr((tensor).data, 7 * 65536 + 1, 65536))) FROM lib.tensors
+  (SELECT dequantize(weights('F16', 65536, substr((tensor).data, 7 * 131072 + 1, 131072))) FROM lib.tensors
     WHERE columns = 2048),
   'an updated row has the same weights');
 DELETE FROM tensor_atoms WHERE layer_id = :up AND atom_sequence <> 7;
