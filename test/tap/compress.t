@@ -100,11 +100,13 @@ subtest 'a second caller' => sub {
     my $pid = $worker->pid;
     is went('SELECT pid FROM hartonomous.job_progress(\'killed\');'), $pid, 'job_progress() says which';
     is sqlstate($second->query(call('killed', ', nowait => true'))), '55P03', 'with nowait another is refused';
-    $second->start(call('killed', ', dry_run => true'));
-    ok blocked($second), 'or waits';
+    like $second->query(call('killed', ', dry_run => true')), qr/would/, 'a dry run only reads, and waits for nobody';
+    $second->start(call('killed'));
+    ok blocked($second), 'another waits';
+    went('SELECT pg_cancel_backend(' . $second->pid . ');');
+    like $second->finish, qr/waiting for process $pid, which is changing model "killed"/, 'it was told for whom';
     went('SELECT pg_advisory_unlock(7);');
     is $worker->finish, '', 'the first comes to its end';
-    like $second->finish, qr/waiting for process $pid, which is changing model "killed"/, 'the second was told for whom it waits';
     went("DROP TRIGGER hold ON $table;");
     $_->close for $worker, $second;
 };
