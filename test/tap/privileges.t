@@ -40,7 +40,7 @@ sub allowed {
 subtest 'the owner of the store' => sub {
     denied($owner, 'SELECT hartonomous.import_gguf(bytes, \'m\') FROM file;', 'no store by just anyone', qr/create_store/);
     allowed($super, 'SELECT hartonomous.create_store(\'hart_owner\');', '', 'a store for a role that is no superuser');
-    allowed($owner, 'SELECT hartonomous.import_gguf(bytes, \'m\') FROM file;', 1, 'import');
+    allowed($owner, 'SELECT hartonomous.import_gguf(bytes, \'m\', 0) FROM file;', 1, 'import');
     allowed($owner, 'CALL hartonomous.prune_by_importance(\'m\', 0.9, method => \'in_place\');', '', 'prune in place');
     allowed($owner, 'CALL hartonomous.prune_by_importance(\'m\', 0.8, method => \'rewrite\');', '', 'prune by rewriting');
     allowed($owner, 'CALL hartonomous.quantize_model(\'m\', \'Q4_K\');', '', 'quantize');

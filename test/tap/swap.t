@@ -17,7 +17,7 @@ sub session { return $server->quiet_session('swap') }
 $server->database('swap');
 my ($stage, $other) = (session(), session());
 small_gguf("$work/small.gguf", 1);
-is $stage->query("SELECT hartonomous.import_gguf('$work/small.gguf', '$_->[1]');"), $_->[0], "model $_->[1]"
+is $stage->query("SELECT hartonomous.import_gguf('$work/small.gguf', '$_->[1]', 0);"), $_->[0], "model $_->[1]"
     for [1, 'one'], [2, 'two'];
 $stage->query('SET hartonomous.swap_timeout = \'5min\';');
 $other->query('SET statement_timeout = \'4min\';');

@@ -143,7 +143,7 @@ is $session->query('SELECT has_table_privilege(\'of_a_user\', \'hartonomous.cali
 $session->close;
 works('upgraded');
 PostgreSQL::Test::Utils::run_log(['pg_dump', '-s', '-f', "$work/schema.sql", $server->connstr('upgraded')]);
-like PostgreSQL::Test::Utils::slurp_file("$work/schema.sql"), qr/GRANT ALL ON FUNCTION hartonomous\.import_gguf.* TO of_a_user/,
+like PostgreSQL::Test::Utils::slurp_file("$work/schema.sql"), qr/GRANT ALL ON FUNCTION hartonomous\.file_sha256.* TO of_a_user/,
     'pg_dump keeps the rights, which are not taken for the extension\'s';
 
 # ---- the dump of the old version in a database of the present one ------------------------------------------------
