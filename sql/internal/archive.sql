@@ -54,7 +54,8 @@ COMMENT ON FUNCTION hartonomous_internal.require_archivable(regclass) IS
   '0A000 if a partition has columns that the user has added';
 
 -- A tensor is cut at fixed numbers of atoms, whichever of them there are, so that what has not changed in another
--- revision is found in one chunk of it.
+-- revision is found in one chunk of it. The first atom there is may be the short end of a row: what counts is how many
+-- bytes a whole one would have.
 CREATE FUNCTION hartonomous_internal.parts_to_archive(model integer, base integer, layer bigint)
   RETURNS TABLE (first_sequence integer, last_sequence integer)
   LANGUAGE plpgsql STABLE STRICT PARALLEL SAFE COST 5000 ROWS 1000
@@ -66,13 +67,15 @@ BEGIN
     SELECT (p.n * s.size)::integer, least((p.n + 1) * s.size - 1, 2147483647)::integer
       FROM (SELECT min(a.atom_sequence) AS low, max(a.atom_sequence) AS high
               FROM %1$s a WHERE a.model_id = $1 AND a.layer_id = $2) l
-      CROSS JOIN LATERAL (SELECT least(greatest(4194304 / greatest(hartonomous.weights_bytes(a.atom_data), 1), 1),
-                                       65536) AS size
+      CROSS JOIN LATERAL (SELECT least(greatest(4194304 / greatest(
+                                         hartonomous.weights_bytes(a.atom_data) * coalesce(t.atom_size, 65536)
+                                           / greatest(hartonomous.weights_count(a.atom_data), 1), 1), 1), 65536) AS size
                             FROM %1$s a
+                            LEFT JOIN hartonomous_internal.layers_of_revision($3) t ON t.layer_id = a.layer_id
                            WHERE a.model_id = $1 AND a.layer_id = $2 AND a.atom_sequence = l.low LIMIT 1) s
       CROSS JOIN LATERAL generate_series(l.low / s.size, l.high / s.size) p (n)
      ORDER BY 1
-    $sql$, hartonomous_internal.partition_of(model, base)) USING model, layer;
+    $sql$, hartonomous_internal.partition_of(model, base)) USING model, layer, base;
 END
 $$;
 COMMENT ON FUNCTION hartonomous_internal.parts_to_archive(integer, integer, bigint) IS

@@ -3,7 +3,7 @@
 BEGIN;
 \ir lib/model_files.sql
 \ir lib/language_models.sql
-SELECT plan(85);
+SELECT plan(87);
 CREATE FUNCTION lib.story() RETURNS text LANGUAGE sql IMMUTABLE
   RETURN left(repeat('the-cat-sat.the-dog-ran,and-the-cow-did-not.', 10), 400);
 CREATE FUNCTION lib.failure(statement text, OUT state text, OUT message text, OUT hint text) LANGUAGE plpgsql AS $$
@@ -257,5 +257,15 @@ SELECT throws_ok(format('SELECT export_gguf(%s)', :wide), 'XX001', 'damaged chun
   'a model with a damaged chunk is not exported');
 SELECT throws_ok(format('CALL restore_archived_model(%s)', :wide), 'XX001', 'damaged chunk of an archive',
   '... nor restored');
+
+-- Rows that are cut into 2048 weights and one. Without the first atom, that of one weight tells no size of the others.
+SELECT import_gguf(gguf(ARRAY[ROW('cut.weight', '{2049,300}', 0, zeros(2049 * 300 * 4))::tensor]), 'cut', 2048)
+  AS cut \gset
+CREATE FUNCTION lib.parts(model integer) RETURNS text LANGUAGE sql VOLATILE AS $$
+  SELECT string_agg(first_sequence || '-' || last_sequence, ' ' ORDER BY first_sequence)
+    FROM parts_to_archive(model, live_base(model), layer(model, 'cut.weight')) $$;
+SELECT is(parts(:cut), '0-511 512-1023', 'chunks of 4 MiB');
+DELETE FROM tensor_atoms WHERE model_id = :cut AND atom_sequence = 0;
+SELECT is(parts(:cut), '0-511 512-1023', '... whichever atom is the first');
 SELECT * FROM finish();
 ROLLBACK;
