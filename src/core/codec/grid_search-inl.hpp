@@ -67,7 +67,6 @@ HWY_INLINE std::uint32_t first_of_least(floats least, ints at) {
 struct vector_engine {
   template <int Length, int Bits>
   static unsigned nearest(const neighbor_list& list, const float* x, const float* w, float scale, const float* values) {
-    const float_tag d;
     const int_tag s;
     const hn::Rebind<std::uint16_t, int_tag> halves_tag;
     const level_costs costs(std::integral_constant<int, Length>(), x, w, scale, values);
