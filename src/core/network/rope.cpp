@@ -25,18 +25,18 @@ double kept_speed(const rope_parameters& c, double original_context, double i) {
 
 }  // namespace
 
-rope_table::rope_table(const rope_parameters& c, std::uint32_t context, span<const float> factors, std::uint32_t first,
-                       std::uint32_t count)
-    : first_(first), pairs_(c.dimensions / 2), cosines_(pairs_ * count), sines_(pairs_ * count) {
-  const bool yarn = c.scaling == rope_scaling::yarn;
-  const double scale = 1.0 / c.factor, original_context = c.original_context.value_or(context);
+rope_table::rope_table(const rope_parameters& rope, std::uint32_t context, span<const float> factors,
+                       std::uint32_t first, std::uint32_t count)
+    : first_(first), pairs_(rope.dimensions / 2), cosines_(pairs_ * count), sines_(pairs_ * count) {
+  const bool yarn = rope.scaling == rope_scaling::yarn;
+  const double scale = 1.0 / rope.factor, original_context = rope.original_context.value_or(context);
   // A factor below 1 spreads positions instead of compressing them; it leaves the magnitude unchanged.
-  const double growth = yarn ? std::max(0.0, std::log(c.factor)) : 0.0;
-  const double magnitude = c.magnitude.value_or(1.0) * (1.0 + 0.1 * growth);
+  const double growth = yarn ? std::max(0.0, std::log(rope.factor)) : 0.0;
+  const double magnitude = rope.magnitude.value_or(1.0) * (1.0 + 0.1 * growth);
   for (std::size_t i = 0; i < pairs_; ++i) {
-    const double own = std::pow(c.base, -2.0 * static_cast<double>(i) / c.dimensions) /
+    const double own = std::pow(rope.base, -2.0 * static_cast<double>(i) / rope.dimensions) /
                        (factors.empty() ? 1.0 : static_cast<double>(factors[i]));
-    const double kept = yarn ? kept_speed(c, original_context, static_cast<double>(i)) : 0.0;
+    const double kept = yarn ? kept_speed(rope, original_context, static_cast<double>(i)) : 0.0;
     const double speed = own * (scale * (1.0 - kept) + kept);
     for (std::size_t p = 0; p < count; ++p) {
       const double angle = static_cast<double>(first_ + p) * speed;
