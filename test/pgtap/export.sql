@@ -55,7 +55,9 @@ SELECT throws_ok(
   '58P01', NULL, 'a directory that is not there');
 SELECT throws_ok(format('SELECT export_gguf(%s, %L)', :model, current_setting('hartonomous_test.dir')), '42809',
   format('"%s" is a directory', current_setting('hartonomous_test.dir')), 'a directory in the place of the file');
-DO $$BEGIN EXECUTE format('COPY (SELECT) TO PROGRAM %L', 'mkfifo ''' || lib.server_path('fifo') || ''''); END$$;
+DO $$BEGIN
+  EXECUTE format('COPY (SELECT) TO PROGRAM %L', 'cat >/dev/null; mkfifo ''' || lib.server_path('fifo') || '''');
+END$$;
 SELECT throws_ok(format('SELECT export_gguf(%s, %L)', :model, server_path('fifo')), '42809',
   format('"%s" is not a regular file', server_path('fifo')), 'a FIFO');
 -- The temporary name is longer than the name, but no longer than names may be.
