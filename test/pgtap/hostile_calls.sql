@@ -160,7 +160,7 @@ SELECT diag(format('hostile calls: %s of %s functions; the slowest took %s: %s',
   (array_agg(statement ORDER BY slowest DESC))[1])) FROM results;
 
 -- An array is read in storage order, however it is stored and its elements are numbered: as a constant, from a row of a
--- table with a short header at an odd address, compressed, and out of line. PostgreSQL itself decodes arrays, so that
+-- table with a short header at an odd address, and out of line. PostgreSQL itself decodes arrays, so that
 -- nothing in C++ could be fuzzed by itself.
 CREATE TABLE lib.array_forms (type regtype, n integer, form text, value text);
 CREATE PROCEDURE lib.make_arrays(array_type regtype, usual text) LANGUAGE plpgsql AS $$

@@ -36,7 +36,8 @@ constexpr known_pattern patterns[] = {
     {HARTONOMOUS_LEAD HARTONOMOUS_UPPER "*" HARTONOMOUS_LOWER "+|" HARTONOMOUS_LEAD HARTONOMOUS_UPPER
                                         "+" HARTONOMOUS_LOWER "*|\\p{N}" HARTONOMOUS_REST,
      "tekken", nullptr},
-    // llama.cpp merges here, also if the tokenizer takes words whole; in vocabularies made by merging it is the same.
+    // llama.cpp merges here, also if the tokenizer takes words whole. A vocabulary whose whole words do not arise by
+    // merging would be split otherwise than by its own tokenizer.
     {HARTONOMOUS_LEAD HARTONOMOUS_UPPER "*" HARTONOMOUS_LOWER "+" HARTONOMOUS_SUFFIX
                                         "|" HARTONOMOUS_LEAD HARTONOMOUS_UPPER "+" HARTONOMOUS_LOWER
                                         "*" HARTONOMOUS_SUFFIX "|\\p{N}{1,3}" HARTONOMOUS_REST,

@@ -39,7 +39,7 @@ class grid_neighbors {
   std::vector<std::uint16_t> lists_;    // the number of codes, then the codes
 };
 
-// Computed at first use, by any thread: 0.1 s of one processor and at most 3 MB each, kept until the process ends.
+// Computed at first use, by any thread: about 0.02 s of one processor, 0.15 s for IQ1, and kept until the process ends.
 const grid_neighbors& iq2_xxs_neighbors();
 const grid_neighbors& iq2_xs_neighbors();
 const grid_neighbors& iq2_s_neighbors();
